@@ -118,7 +118,7 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     assert (cut.code, "BUNDLE_INCOMPLETE" in cut.err) == (7, True)
     other = gap.home / "other"
     other.write_bytes(b"something else")
-    assert "no courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err
+    assert "not a courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err
     assert ok("courier", "import", file, "--folder", gap.usa, "--json").json["accepted"] <= 1
     taken = intelshare("courier", "export", "USA", "-o", file, "--folder", gap.fra)
     assert "UNSAFE_NAME" in taken.err, "a file that is there is never overwritten"

@@ -1,4 +1,4 @@
-"""What the analyst wrote: labelled portions for recipients, before anything is decided or encrypted."""
+"""A bulletin as the analyst wrote it: labelled portions for recipients, before any decision or encryption."""
 
 from intelshare.bulletin.compared import encode_draft
 from intelshare.bulletin.content import check_content, content_is_read

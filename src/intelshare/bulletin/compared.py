@@ -1,4 +1,4 @@
-"""What makes two drafts the same: the bytes that the codec would write, with what many drafts share once.
+"""Tells if two drafts are the same by the bytes that the codec would write, with shared parts made once.
 
     draft       L<s> to ‖ u8 precedence ‖ u64 valid-until ‖ u64 deliver-by ‖ L<portion> ‖ four texts
                 `--- *1 ---'                                                             `---- *1 ---'
@@ -39,7 +39,7 @@ _length: Final = struct.Struct(">I").pack
 
 
 def _head(marks: tuple[PortionKind, str, str, tuple[str, ...], str, str]) -> bytes:
-    """A portion up to the length of its content."""
+    """Encode a portion up to the length of its content."""
     return encode(Portion, Portion(*marks, b""))[:-4]
 
 
@@ -47,9 +47,9 @@ Remember = Callable[[Hashable, Callable[[], bytes]], bytes]
 
 
 def encode_draft(draft: Draft, remember: Remember) -> bytes:
-    """``encode(Draft, draft)``, with the parts that many drafts share made once.
+    """Return ``encode(Draft, draft)``, with the parts that many drafts share made once.
 
-    ``remember(key, make)`` gives what ``make`` gives, and may have it from an earlier call with that key.
+    ``remember(key, make)`` returns what ``make`` returns, and may have it from an earlier call with that key.
     """
     try:
         parts = [

@@ -1,4 +1,4 @@
-"""A draft: the portions, for whom, how urgent and for how long; its bounds, and what makes two the same."""
+"""A draft: its portions, recipients, precedence and times; its bounds, and what makes two the same."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from intelshare.errors import DeliveryError
 MAX_RECIPIENTS: Final = 512
 
 MAX_ID: Final = 32
-"""Hexadecimal digits of a bulletin's id."""
+"""The hexadecimal digits of a bulletin's id."""
 
 MAX_MARKS: Final = 4096
-"""Bytes of a portion's label, category, flags, grade and media type together."""
+"""The most bytes of a portion's label, category, flags, grade and media type together."""
 
 
 @record
 class Draft:
-    """One bulletin to be. Encoded only to be compared: the same key with the same bytes is the same act."""
+    """A bulletin to be submitted.
+
+    Encoded only for comparison: the same key with the same bytes is the same act.
+    """
 
     to: Annotated[tuple[Member, ...], Count()]
     precedence: Precedence
     valid_until: End
-    """Half open; NEVER for no end."""
+    """Half open; NEVER means no end."""
     deliver_by: End
-    """Half open; NEVER for no end."""
+    """Half open; NEVER means no end."""
     portions: Annotated[tuple[Portion, ...], Count()]
-    """In reading order; a title is a portion too."""
+    """The portions in reading order; a title is a portion too."""
     supersedes: Text = ""
-    """Beginning of the id of an own earlier bulletin; empty: none."""
+    """The start of the id of an earlier bulletin of this member; empty: none."""
     in_reply_to: Text = ""
-    """Beginning of the id of an own or received bulletin; empty: none."""
+    """The start of the id of a bulletin of this member or a received one; empty: none."""
     in_reply_to_from: Text = ""
-    """Originator of the bulletin of ``in_reply_to``; empty: whoever has one of that id, if that is one."""
+    """The originator of ``in_reply_to``; empty: any, if only one has a bulletin with that id."""
     from_bulletin: Text = ""
-    """Beginning of the id of the received bulletin that portions under foreign labels come from; or empty."""
+    """The start of the id of the received bulletin that portions under foreign labels come from; or empty."""
 
 
 def check_draft(draft: Draft) -> Draft:
-    """The draft, if it is within bounds.
+    """Return the draft if it is within bounds.
 
     Raises DeliveryError TOO_LARGE (more than 64 portions, 512 KiB of content, 4 KiB of marks at one portion
     or 512 recipients) or INPUT_INVALID (nothing to send, nobody to send to, a recipient named twice,
-    what is no id).
+    something that is not an id).
     """
     if len(draft.portions) > MAX_PORTIONS or len(draft.to) > MAX_RECIPIENTS:
         raise DeliveryError(
@@ -57,7 +60,7 @@ def check_draft(draft: Draft) -> Draft:
     if size > MAX_CONTENT:
         raise DeliveryError(
             "TOO_LARGE",
-            f"{size} bytes of content are more than {MAX_CONTENT}",
+            f"{size} bytes of content are more than the allowed {MAX_CONTENT}",
             hint="send files with --attach, or split it into several bulletins",
         )
     for place, portion in enumerate(draft.portions, 1):
@@ -69,19 +72,19 @@ def check_draft(draft: Draft) -> Draft:
             raise DeliveryError(
                 "TOO_LARGE",
                 f"label, category and flags of portion {place} are more than {MAX_MARKS} bytes",
-                hint="a label is one line, as `//FRA SECRET//REL TO FRA, USA`",
+                hint="a label is one line, such as `//FRA SECRET//REL TO FRA, USA`",
             )
     if max(len(draft.supersedes), len(draft.in_reply_to), len(draft.from_bulletin)) > MAX_ID:
         raise DeliveryError("INPUT_INVALID", "an id of a bulletin has at most 32 hexadecimal digits")
     if draft.in_reply_to_from and not draft.in_reply_to:
         raise DeliveryError(
             "INPUT_INVALID",
-            "an originator is named, and no bulletin of it",
+            "an originator is named, but no bulletin",
             hint="name the bulletin with --in-reply-to, or leave --from out",
         )
     if not draft.portions:
         raise DeliveryError(
-            "INPUT_INVALID", "a bulletin needs a portion", hint="give a text, a file or a title"
+            "INPUT_INVALID", "a bulletin needs a portion", hint="add a text, a file or a title"
         )
     if not draft.to:
         raise DeliveryError("INPUT_INVALID", "a bulletin needs a recipient", hint="name members with --to")

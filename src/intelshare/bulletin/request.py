@@ -1,5 +1,6 @@
-"""Requests for information: a bulletin that asks says so in the media type of a text portion, and so does
-what answers it. To everything else they are bulletins like any other.
+"""Requests for information: the media type of a text portion marks a bulletin that asks or answers.
+
+To everything else they are bulletins like any other.
 
     text/plain; rfi=ask; due=2026-12-01T00:00:00Z
     text/plain; rfi=answer            in reply to the one that asks; also decline, close
@@ -16,31 +17,34 @@ from intelshare.instant import NEVER, Instant, parse, show
 
 
 class Word(StrEnum):
-    """What a bulletin does to a request."""
+    """The effect of a bulletin on a request."""
 
     ASK = "ask"
     ANSWER = "answer"
     DECLINE = "decline"
     CLOSE = "close"
-    """The one who asked needs no answer any more."""
+    """The member that asked no longer needs an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A portion's mark. ``due``: of ASK, when the answer is needed; NEVER if nothing was said."""
+    """A portion's mark. For ASK, ``due`` is when the answer is needed; NEVER if no time was given."""
 
     word: Word
     due: Instant = NEVER
 
 
 def media_of(marked: Marked) -> str:
-    """The media type that says this."""
+    """Return the media type for this mark."""
     due = f"; due={show(marked.due)}" if marked.due != NEVER else ""
     return f"text/plain; rfi={marked.word}{due}"
 
 
 def marked_in(portions: Iterable[Portion]) -> Marked | None:
-    """The first mark among the text portions. What cannot be read as one is none: it is only text."""
+    """Return the first mark among the text portions.
+
+    A mark that cannot be read is ignored: it is only text.
+    """
     for portion in portions:
         if portion.kind is PortionKind.TEXT and "rfi=" in portion.media:
             found = _read(portion.media)

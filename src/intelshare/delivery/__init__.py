@@ -1,7 +1,7 @@
 """Delivery: facts of pairs and streams, window and retry, over digests only. Pure tables and small values.
 
-What may happen to a pair is in ``pair``, what may be numbered and asked for in ``stream``, what may be on
-a link at once in ``link``; nothing here knows what a bulletin says.
+``pair`` defines what may happen to a pair, ``stream`` what may be numbered and asked for, ``link`` what may
+be on a link at once; nothing here knows the content of a bulletin.
 """
 
 from intelshare.delivery.link import LinkQueue

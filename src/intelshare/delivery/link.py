@@ -1,8 +1,8 @@
-"""What is on the way to one peer: how much may be unacknowledged, what is, and what is to be tried again.
+"""The sending window of one peer: how much may be unacknowledged, what is, and what is to be tried again.
 
-Sans I/O, like a state machine of h11: the engine feeds it, it decides. It holds
-digests only, at most a window's worth. What is durable but not on the way stays in the store, and is
-loaded in the order of its precedence while ``more`` says so (promises P15, P18).
+It is sans I/O, like a state machine of h11: the engine feeds it, it decides. It holds digests only, at most a
+window's worth. Statements that are durable but not on their way stay in the store, and are loaded in order of
+precedence while ``more`` says so (promises P15, P18).
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.ports import Random
 
 MIN_WINDOW: Final = 4 * 32 * 1024
-"""Bytes that may always be unacknowledged: four small frames (promises.md 1.2)."""
+"""The bytes that may always be unacknowledged: four small frames (promises.md 1.2)."""
 
 MAX_WINDOW: Final = 4 * 1024 * 1024
 
 MEASURED_OVER: Final = SECOND // 25
-"""Twice as much may be on the way as is acknowledged in this time, or in two round trips if they are longer:
-nothing overtakes what is, so FLASH waits as long behind ROUTINE."""
+"""The window is twice what is acknowledged in this time, or in two round trips if they are longer: nothing
+overtakes what is on its way, so FLASH waits behind ROUTINE for that long.
+"""
 
 _TRIPS: Final = 10 * SECOND
-"""How long the shortest round trip is believed."""
+"""The time for which the shortest round trip is believed."""
 
 
 @dataclass(slots=True)
@@ -34,9 +35,9 @@ class LinkQueue:
     """The sending half of one link. A new link starts with a new one."""
 
     more: bool = True
-    """The store may hold unacknowledged statements that are not on the way."""
+    """True if the store may hold unacknowledged statements that are not on their way."""
     _flying: dict[LeafId, tuple[int, Instant]] = field(default_factory=dict)
-    """Size, and when it was sent."""
+    """The size of each, and when it was sent."""
     _bytes: int = 0
     _later: dict[LeafId, Instant] = field(default_factory=dict)
     _backoffs: dict[LeafId, Backoff] = field(default_factory=dict)
@@ -48,31 +49,31 @@ class LinkQueue:
     _period: Instant = EPOCH
 
     def room(self) -> int:
-        """Bytes that may still be put on the link now; 0 or less: wait for an acknowledgement."""
+        """Return the bytes that may still be put on the link now; 0 or less: wait for an acknowledgement."""
         return self._window - self._bytes
 
     @property
     def unacknowledged(self) -> int:
-        """How many statements were sent and not acknowledged."""
+        """The number of statements that were sent and not acknowledged."""
         return len(self._flying)
 
     def is_flying(self, leaf: LeafId) -> bool:
-        """Whether it was sent and is not acknowledged."""
+        """Return True if it was sent and is not acknowledged."""
         return leaf in self._flying
 
     def busy(self, now: Instant) -> frozenset[LeafId]:
-        """Statements that must not be sent again now: on the way, or rejected and not yet due."""
+        """Return the statements that must not be sent again now: on their way, or rejected and not due."""
         return frozenset(self._flying).union(leaf for leaf, at in self._later.items() if at > now)
 
     def sent(self, leaves: Iterable[tuple[LeafId, int]], now: Instant) -> None:
-        """These statements, with their sizes in bytes, are on the way."""
+        """Note that these statements, with their sizes in bytes, are on their way."""
         for leaf, size in leaves:
             if leaf not in self._flying:
                 self._flying[leaf] = size, now
                 self._bytes += size
 
     def acknowledged(self, leaf: LeafId, now: Instant) -> None:
-        """The peer has committed it, or it is not to be sent any more. Widens the window to what flows."""
+        """Note that the peer committed it, or that it must not go again; adapt the window to the flow."""
         size, at = self._flying.pop(leaf, (0, now))
         self._later.pop(leaf, None)
         self._backoffs.pop(leaf, None)
@@ -86,7 +87,7 @@ class LinkQueue:
         self._window = min(MAX_WINDOW, max(self._window, 2 * self._acked))
 
     def _trip(self, trip: int, now: Instant) -> int:
-        """The shortest round trip lately, this one included."""
+        """Return the shortest recent round trip, this one included."""
         before, here = self._trips
         if now - self._period > _TRIPS:
             self._period, before, here = now, here, _TRIPS
@@ -94,7 +95,10 @@ class LinkQueue:
         return min(self._trips)
 
     def rejected(self, leaf: LeafId, now: Instant, random: Random) -> None:
-        """The peer did not take it: to be tried again, each time later. Nothing if it is not on the way."""
+        """Note that the peer rejected it: it is tried again, later each time.
+
+        Nothing happens if it is not on its way.
+        """
         sent = self._flying.pop(leaf, None)
         if sent is None:
             return
@@ -103,15 +107,15 @@ class LinkQueue:
         self._later[leaf] = Instant(now + backoff.delay(now, random))
 
     def forget(self, leaves: Iterable[LeafId]) -> None:
-        """These statements are not on the way after all: they are loaded again, if they still may go."""
+        """Note that these statements are not on their way after all: they are loaded again if they may go."""
         for leaf in leaves:
             self._bytes -= self._flying.pop(leaf, (0, EPOCH))[0]
         self.more = True
 
     def due(self, now: Instant) -> Instant | None:
-        """Let what is due be sent again (``more``); when the next is due, None if nothing waits."""
+        """Let what is due be sent again (``more``); return when the next is due, or None if nothing waits."""
         for leaf in [leaf for leaf, at in self._later.items() if at <= now]:
-            # Once only: the store may have it no longer, and must not be asked for ever.
+            # Only once: the store may no longer have it, and must not be asked for ever.
             del self._later[leaf]
             self.more = True
         return min(self._later.values(), default=None)

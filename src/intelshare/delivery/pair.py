@@ -1,6 +1,6 @@
 """A pair (bulletin, recipient): its facts, the events that change them, and the one status that is shown.
 
-The table of promises.md section 2, as data. Facts only ever move forward: a stop cause is set once (a
+This is the table of promises.md section 2, as data. Facts only ever move forward: a stop cause is set once (a
 recall replaces it after hand-over), receipts are joined, a number is never given back.
 """
 
@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 
 class Stage(IntEnum):
-    """How far the sender has gone."""
+    """The progress of the sender."""
 
     QUEUED = 0
     HELD = 1
@@ -22,7 +22,7 @@ class Stage(IntEnum):
 
 
 class Cause(IntEnum):
-    """Why the sender stopped."""
+    """The reason why the sender stopped."""
 
     NONE = 0
     WITHHELD = 1
@@ -32,7 +32,7 @@ class Cause(IntEnum):
 
 
 class BestReceipt(IntEnum):
-    """The strongest signed word of the recipient, in the order of the join."""
+    """The strongest signed receipt of the recipient, in the order of the join."""
 
     NONE = 0
     REFUSED = 1
@@ -43,7 +43,7 @@ class BestReceipt(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is stored of a pair's state. ``conflict``: both ACCEPTED and REFUSED were signed."""
+    """The stored state of a pair. ``conflict``: both ACCEPTED and REFUSED were signed."""
 
     stage: Stage
     cause: Cause = Cause.NONE
@@ -52,14 +52,14 @@ class Facts:
 
 
 REQUEUING = frozenset(("KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"))
-"""Codes of a refusal after which the pair is decided, numbered and sealed anew: the key is lost there."""
+"""The codes of a refusal after which the pair is decided and sealed again: the recipient lost the key."""
 
 CANCELLING = frozenset(("VOIDED",))
-"""Codes of a refusal that only confirms a cancellation; one that the disk forgot happens anew."""
+"""The codes of a refusal that only confirms a cancellation; one that the disk lost is made again."""
 
 
 class PairStatus(StrEnum):
-    """The one word of a pair that people are shown."""
+    """The one word that people are shown for a pair."""
 
     QUEUED = "queued"
     HELD = "held"
@@ -95,11 +95,11 @@ _ON_THE_WAY = {
     Stage.HANDED_OVER: (PairStatus.SENT, PairStatus.IN_DOUBT),
     Stage.CANCELLED: (PairStatus.SENT, None),
 }
-"""Stage -> (status without a stop cause, status with one; None: that of the cause itself)."""
+"""Stage -> (status without a stop cause, status with one; None: the status of the cause itself)."""
 
 
 def status_of(facts: Facts) -> PairStatus:
-    """The status in the first fitting row of promises.md section 2."""
+    """Return the status in the first fitting row of promises.md section 2."""
     if facts.receipt is not BestReceipt.NONE:
         return _ANSWERED[facts.receipt]
     plain, stopped = _ON_THE_WAY[facts.stage]
@@ -109,35 +109,36 @@ def status_of(facts: Facts) -> PairStatus:
 
 
 def recall_requested(facts: Facts) -> bool:
-    """Whether the recipient holds it and was asked to destroy it: shown beside the status."""
+    """Return True if the recipient has it and was asked to destroy it: shown beside the status."""
     return facts.cause is Cause.RECALLED and facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ)
 
 
 def approve(facts: Facts) -> Facts:
-    """A releasing officer closed the hold. Changes nothing that is not held."""
+    """Note that a releasing officer closed the hold. Changes nothing unless the pair is held."""
     return _at(Stage.QUEUED, facts) if facts.stage is Stage.HELD else facts
 
 
 def hold(facts: Facts) -> Facts:
-    """Decided again at hand-over: a hold is open."""
+    """Note that the decision at hand-over left a hold open."""
     return _at(Stage.HELD, facts) if facts.stage is Stage.QUEUED else facts
 
 
 def consented(facts: Facts) -> Facts:
-    """A consent came for what was withheld before it left: it is decided again."""
+    """Queue a pair again that was withheld before it left and got a consent: it is decided again."""
     if facts.stage in (Stage.QUEUED, Stage.HELD) and facts.cause is Cause.WITHHELD:
         return Facts(Stage.QUEUED)
     return facts
 
 
 def hand_over(facts: Facts) -> Facts:
-    """Numbered, sealed and marked."""
+    """Note that the pair was numbered, sealed and recorded."""
     return _at(Stage.HANDED_OVER, facts)
 
 
 def stop(facts: Facts, cause: Cause) -> Facts:
-    """Denial, expiry, recall or giving up: set once. After hand-over a recall replaces the rest, and it alone
-    is still noted once there is a receipt."""
+    """Set the cause of denial, expiry, recall or giving up, once. After hand-over a recall replaces the
+    others, and once there is a receipt only a recall is still noted.
+    """
     if facts.receipt is not BestReceipt.NONE and cause is not Cause.RECALLED:
         return facts
     replaces = cause is Cause.RECALLED and facts.stage >= Stage.HANDED_OVER
@@ -147,23 +148,23 @@ def stop(facts: Facts, cause: Cause) -> Facts:
 
 
 def take_back(facts: Facts) -> Facts:
-    """Its key is compromised, and the recipient has not answered: it is handed over once more."""
+    """Queue an unanswered pair whose signature no longer counts: it is handed over again."""
     open_ = facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE
     return _at(Stage.QUEUED, facts) if open_ and facts.stage is Stage.HANDED_OVER else facts
 
 
 def cancelled(facts: Facts) -> Facts:
-    """The recipient acknowledged that the number is void."""
+    """Note that the recipient acknowledged that the number is void."""
     return _at(Stage.CANCELLED, facts) if facts.stage is Stage.HANDED_OVER else facts
 
 
 def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts:
-    """Join a signed receipt: a recipient's word beats the sender's guess, whatever its order."""
+    """Join a signed receipt: a recipient's statement beats the sender's guess, in whatever order."""
     forgotten = facts.cause is Cause.NONE and CANCELLING.intersection(codes)
     if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes) and not forgotten:
         return cancelled(facts)
     if receipt is BestReceipt.REFUSED and (forgotten or REQUEUING.intersection(codes)):
-        # One that was accepted before was forgotten with the key: a disk that was restored from a backup.
+        # An earlier acceptance was lost with the key: the recipient's disk was restored from a backup.
         lost = facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and not forgotten
         if lost and facts.stage is Stage.HANDED_OVER:
             return Facts(Stage.QUEUED, facts.cause)

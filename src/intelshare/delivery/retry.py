@@ -1,4 +1,4 @@
-"""When to try again: doubled, full jitter, capped (promises.md 1.2)."""
+"""Backoff: the time until the next try is doubled, fully random, and capped (promises.md 1.2)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SILENT_AFTER: Final = HOUR
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How often something failed since the last contact."""
+    """The number of failures since the last contact."""
 
     attempts: int = 0
     contact: Instant = EPOCH
     """When the other side was last heard."""
 
     def failed(self) -> Backoff:
-        """One more failure."""
+        """Count one more failure."""
         return Backoff(self.attempts + 1, self.contact)
 
     def heard(self, now: Instant) -> Backoff:
-        """The other side answered or called in: begin anew."""
+        """Reset: the other side answered or called."""
         return Backoff(0, now)
 
     def delay(self, now: Instant, random: Random) -> int:
-        """Microseconds to wait: uniform between 0 and the present step."""
+        """Return the microseconds to wait: uniform between 0 and the present step."""
         cap = CAP if now - self.contact < SILENT_AFTER else CAP_WHEN_SILENT
         step = min(FIRST << min(max(self.attempts - 1, 0), 32), cap)
         return int.from_bytes(random(8), "big") % (step + 1)

@@ -1,7 +1,7 @@
-"""An incoming stream: which numbers came, which are missing, and whether a new one fits.
+"""An incoming stream: which numbers came, which are missing, and if a new one fits.
 
-Nothing waits for a hole: a release is judged on its own. Holes are kept as ranges, so that memory and
-rows do not grow with what is missing.
+Nothing waits for a gap: each release is judged by itself. Missing numbers are kept as ranges, so that memory
+and rows do not grow with their number.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import LeafId
 
 MAX_RANGES: Final = 1024
-"""Ranges kept per stream; more is a peer that skips numbers on purpose."""
+"""The most ranges kept per stream; more means a peer that skips numbers on purpose."""
 
 MAX_ASKED: Final = 64
-"""Ranges of one gap request."""
+"""The most ranges of one gap request."""
 
 _RANGE = struct.Struct(">QQ")
 
@@ -34,7 +34,7 @@ class Ranges:
         return any(first <= number <= last for first, last in self.spans)
 
     def add(self, first: int, last: int) -> Ranges:
-        """With this range too; what touches is joined."""
+        """Return the ranges with this one added; ranges that touch are joined."""
         if last < first:
             return self
         kept = []
@@ -46,7 +46,7 @@ class Ranges:
         return Ranges(tuple(sorted([*kept, (first, last)])))
 
     def remove(self, first: int, last: int) -> Ranges:
-        """Without this range."""
+        """Return the ranges without this one."""
         if last < first:
             return self
         kept: list[tuple[int, int]] = []
@@ -56,12 +56,12 @@ class Ranges:
         return Ranges(tuple(kept))
 
     def pack(self) -> bytes:
-        """As stored."""
+        """Encode the ranges for the store."""
         return b"".join(_RANGE.pack(*span) for span in self.spans)
 
     @staticmethod
     def unpack(data: bytes) -> Ranges:
-        """As it was packed."""
+        """Decode what ``pack`` encoded."""
         return Ranges(tuple(_RANGE.iter_unpack(data)))
 
 
@@ -77,7 +77,7 @@ class Incoming:
 
 
 class NumberVerdict(Enum):
-    """What a number is to the stream."""
+    """The verdict on a number of a stream."""
 
     FITS = "fits"
     VOIDED = "voided"
@@ -90,14 +90,14 @@ def arrive(
     prev: LeafId,
     held: Callable[[int], tuple[LeafId, LeafId] | None],
 ) -> tuple[NumberVerdict, Incoming]:
-    """Judge release ``number`` (check 9) and say how the stream stands after it.
+    """Judge release ``number`` (check 9) and return the verdict and the stream after it.
 
-    ``held(n)`` gives (leaf, prev) of a number that is held, else None; of 0, which no release has, the
-    stream's start. Raises DeliveryError SEQUENCE_FORK for a second content, or a neighbour that does not fit
-    (the caller then freezes the stream); RATE for more holes than are kept.
+    ``held(n)`` returns (leaf, prev) of a number that is held, otherwise None; for 0, which no release has,
+    the stream's start. Raises DeliveryError SEQUENCE_FORK for a second content, or a neighbour that does not
+    fit (the caller then freezes the stream); RATE for more gaps than are kept.
     """
     if stream.frozen:
-        raise _fork(number, "the stream is frozen since an earlier contradiction")
+        raise _fork(number, "the stream has been frozen since an earlier contradiction")
     if number == stream.last + 1:
         if prev != stream.head and stream.head:
             raise _fork(number, "it names another release as the one before it")
@@ -114,7 +114,7 @@ def arrive(
         holes = stream.holes.remove(number, number)
         after = Incoming(stream.last, stream.head, holes, stream.cancelled)
     if len(after.holes.spans) > MAX_RANGES:
-        raise DeliveryError("RATE", f"more than {MAX_RANGES} holes in one stream")
+        raise DeliveryError("RATE", f"more than {MAX_RANGES} gaps in one stream")
     if number in stream.cancelled:
         return NumberVerdict.VOIDED, after
     return NumberVerdict.FITS, after

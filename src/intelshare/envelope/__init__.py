@@ -1,4 +1,4 @@
-"""Manifest, bodies, grants, releases: encrypt once, grant keys, open only what was committed to."""
+"""Manifests, bodies, grants and releases: encrypt once, grant keys, open only what was committed to."""
 
 from intelshare.envelope.batch_encrypt import Encrypted, ToEncrypt, encrypt_many
 from intelshare.envelope.batch_open import OpenedMany, OpenedRow, open_many

@@ -1,11 +1,11 @@
-"""Encrypt many bulletins: the same bytes as ``encrypt_bulletin`` from the same draws, in one flat loop.
+"""Encrypts many bulletins: the same bytes as ``encrypt_bulletin`` from the same draws, in one flat loop.
 
     manifest    u16 1 ‖ bulletin id ‖ s originator ‖ u64 created ‖ u8 precedence ‖ u64 expires ‖ L<[32]>
     portion     u8 kind ‖ s label ‖ s category ‖ L<s> flags ‖ s grade ‖ s media ‖ u32 length ‖ content ‖ zeros
                 `----------------- the same for many portions -----------------'
 
 The hashes, keys and bound strings are in ``heads``. Where ``encrypt_bulletin`` would raise, the answer is
-None and nothing was drawn for that bulletin: ask ``encrypt_bulletin``, which says why.
+None, and nothing was drawn for that bulletin: then call ``encrypt_bulletin``, whose error says why.
 ``tests/property/test_batch_agreement.py`` holds both to it.
 """
 
@@ -44,8 +44,7 @@ _manifest_middle = struct.Struct(">QBQH").pack
 
 
 class ToEncrypt(NamedTuple):
-    """One bulletin: its portions in reading order, since when it is, how urgent, and until when (half open,
-    NEVER: no end)."""
+    """One bulletin: portions in reading order, creation, precedence and end (half open, NEVER: no end)."""
 
     portions: Sequence[Portion]
     created: Instant
@@ -54,7 +53,7 @@ class ToEncrypt(NamedTuple):
 
 
 class Encrypted(NamedTuple):
-    """A bulletin as it rests; the lists go together, in the order in which the portions were given."""
+    """An encrypted bulletin as stored; the lists correspond, in the order in which portions were given."""
 
     bulletin: BulletinId
     manifest: bytes
@@ -63,7 +62,7 @@ class Encrypted(NamedTuple):
     secrets: list[bytes]
     bodies: list[bytes]
     digests: list[Digest]
-    """H of each body."""
+    """The hash of each body."""
 
     def __repr__(self) -> str:
         return f"Encrypted(md={self.md.hex()})"
@@ -77,7 +76,7 @@ class _Originator:
 def encrypt_many(
     bulletins: Sequence[ToEncrypt], originator: MemberCode, random: Random
 ) -> list[Encrypted | None]:
-    """Commit to the portions of each bulletin and encrypt them, in the order given; None: see top.
+    """Commit to the portions of each bulletin and encrypt them, in the order given; None: see the module.
 
     Raises EnvelopeError ENVELOPE_MALFORMED for an originator that no manifest can carry.
     """
@@ -100,7 +99,7 @@ def encrypt_many(
 
 
 def _padded(portions: Sequence[Portion], heads: dict[tuple[object, ...], bytes]) -> list[bytes]:
-    """The padded portions. Raises EnvelopeError or ValueError where ``encrypt_bulletin`` raises."""
+    """Return the padded portions. Raises EnvelopeError or ValueError where ``encrypt_bulletin`` raises."""
     if not 1 <= len(portions) <= MAX_PORTIONS:
         raise ValueError("too few or too many portions")
     content = 0
@@ -122,7 +121,7 @@ def _padded(portions: Sequence[Portion], heads: dict[tuple[object, ...], bytes])
 
 
 def _encrypt(padded: list[bytes], count: int, middle: bytes, take: Random) -> Encrypted:
-    """``middle``: of the manifest, between bulletin id and commitments."""
+    """Encrypt one bulletin; ``middle`` is the part of the manifest between bulletin id and commitments."""
     bulletin = take(16)
     slots = draw_distinct(len(padded), count, take)
     commitments = bytearray(take(32 * count))

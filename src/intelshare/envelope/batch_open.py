@@ -1,9 +1,10 @@
-"""Open many releases: a yes where checks 6 to 8 and 10 to 13 of ``open`` say yes, in one flat loop.
+"""Opens many releases, in one flat loop, where checks 6 to 8 and 10 to 13 of ``open`` would all pass.
 
-For each release either all that those checks would have returned, as one row, or None: then ask ``open``,
-so that every refusal is decided in one place, with the codes of one place. None means refused, *or* less
-usual than this loop reads: carried consents, or a bulletin of somebody else than the signer. A row says
-nothing about check 9 (the stream) and check 12's end (the same bulletin as before): the caller's, as ever.
+For each release the result is one row with all that those checks would have returned, or None: then call
+``open``, so that every refusal is decided in one place, with the codes of one place. None means refused, *or*
+less usual than this loop reads: carried consents, or a bulletin whose originator is not the signer. A row
+says nothing about check 9 (the stream) and the end of check 12 (the same bulletin as before): those are the
+caller's, as always.
 
     release     one ``struct``, as in ``batch_seal``: origin and recipient are known
     claims      u16 length ‖ manifest ‖ s recipient ‖ u16 1 ‖ u32 slot ‖ words ‖ decision ‖ 00 00
@@ -13,7 +14,7 @@ nothing about check 9 (the stream) and check 12's end (the same bulletin as befo
                 head = u8 kind ‖ s label ‖ s category ‖ L<s> flags ‖ s grade ‖ s media
 
 Words and heads repeat, and the codec reads them from left to right: the same bytes in the same place always
-give the same values. So each is read by the codec once in a frame, and known again by its bytes.
+give the same values. So the codec reads each once per frame, and after that it is recognised by its bytes.
 ``tests/property/test_batch_open_agreement.py`` holds this loop to ``open``, honest and hostile.
 """
 
@@ -68,11 +69,11 @@ _PRECEDENCES: Final = {one.value: one for one in Precedence}
 _ONE: Final = b"\0\1"
 _NO_CONSENTS: Final = b"\0\0"
 _MAX_HEADS: Final = 16
-"""Heads of portions remembered in a frame; those after them are read by the codec."""
+"""The most heads of portions remembered in a frame; the codec reads all further ones."""
 
 
 class Beside(Protocol):
-    """What came beside a release."""
+    """The payload of a release."""
 
     @property
     def grant(self) -> bytes: ...
@@ -81,7 +82,7 @@ class Beside(Protocol):
 
 
 class Words(NamedTuple):
-    """What claims say, but for slots and decision."""
+    """The content of claims, without slots and decision."""
 
     citations: tuple[tuple[Citation, ...], ...]
     """One entry per granted portion."""
@@ -92,7 +93,7 @@ class Words(NamedTuple):
 
 
 class OpenedRow(NamedTuple):
-    """A release that passed; the lists of portions go together, in reading order."""
+    """A release that passed; the lists of portions correspond, in reading order."""
 
     leaf: LeafId
     incarnation: Incarnation
@@ -111,7 +112,7 @@ class OpenedRow(NamedTuple):
     """The portions without their content."""
     contents: list[bytes]
     digests: list[Digest]
-    """H of each body."""
+    """The hash of each body."""
 
     def __repr__(self) -> str:
         return f"OpenedRow(number={self.number}, md={self.md.hex()})"
@@ -122,7 +123,7 @@ _MADE_HERE: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class OpenedMany:
-    """The rows of a frame, in its order. Only this module makes one: all in it was committed to."""
+    """The rows of a frame, in order. Only this module makes one: all in it was committed to."""
 
     rows: tuple[OpenedRow | None, ...]
     made: object = field(repr=False, compare=False)
@@ -136,9 +137,9 @@ def open_many(
     verified: VerifiedMany, beside: Sequence[Beside], batch_key: bytes, member: MemberCode, at: Instant,
     opener: Opener,
 ) -> OpenedMany:  # fmt: skip
-    """Open what ``verified`` proved for this member; ``beside`` in the order of its statements.
+    """Open what ``verified`` proved for this member; ``beside`` is in the order of its statements.
 
-    Raises nothing for what a peer may send; ValueError for another number of ``beside``.
+    Nothing that a peer may send raises; another number of ``beside`` raises ValueError.
     """
     frame = _Frame(verified, batch_key, member, at, opener)
     rows: list[OpenedRow | None] = []
@@ -148,13 +149,13 @@ def open_many(
             try:
                 row = frame.open(leaf, told.nonce, told.data, payload.grant, payload.bodies)
             except (IntelshareError, LookupError, ValueError, struct.error):
-                row = None  # ``open`` says why
+                row = None  # ``open`` finds the reason
         rows.append(row)
     return OpenedMany(tuple(rows), _MADE_HERE)
 
 
 class _Frame:
-    """What the releases of a frame share. Its methods raise for whatever is no plain yes."""
+    """The state that the releases of a frame share. Its methods raise unless everything passes."""
 
     def __init__(
         self, verified: VerifiedMany, batch_key: bytes, member: MemberCode, at: Instant, opener: Opener
@@ -174,7 +175,7 @@ class _Frame:
     def open(
         self, leaf: LeafId, nonce: bytes, data: bytes, sealed_grant: bytes, bodies: Sequence[bytes]
     ) -> OpenedRow:
-        """Checks 6 to 8, 10 to 13."""
+        """Run checks 6 to 8 and 10 to 13."""
         (
             node, incarnation, me, number, prev, urgency, deliver_by, kem, grant_digest, sealed
         ) = self._release.unpack(data)  # fmt: skip
@@ -210,7 +211,7 @@ class _Frame:
     def _grant_key(self, kem: KeyId, incarnation: Incarnation) -> Callable[[int, bytes], bytes]:
         made = self._grant_keys.get((kem, incarnation))
         if made is None:
-            # A key that does not open would be tried for each release: one failure ends the loop's work.
+            # A key that does not open would be tried for each release: one failure ends the work of the loop.
             usable, self.usable = self.usable, False
             key = self._opener.key_of(self._batch, self._origin, self._member, kem, self._batch_key)
             self.usable = usable
@@ -245,7 +246,7 @@ class _Frame:
         _need(version == 1 and originator == self._sender and own == urgency and self._at < expires)
         _need(created <= LATEST and is_end(expires))
         _need(count in SLOT_COUNTS and len(manifest) == self._manifest.size + 32 * count)
-        # A slot that is out of range has no commitment in ``open``.
+        # For a slot that is out of range there is no commitment, and ``_open_body`` refuses.
         _need(len(set(slots)) == len(slots))
         return bulletin, created, expires
 
@@ -266,7 +267,7 @@ class _Frame:
 
 
 def _grant(framed: bytes, digest: bytes) -> tuple[bytes, bytes]:
-    """Claims and secrets of a grant's plaintext."""
+    """Return claims and secrets of a grant's plaintext."""
     middle = 4 + _u32_at(framed)[0]
     end = middle + 4 + _u32_at(framed, middle)[0]
     _need_padding(framed, end, GRANT_FLOOR)
@@ -276,7 +277,7 @@ def _grant(framed: bytes, digest: bytes) -> tuple[bytes, bytes]:
 
 
 def _open_body(md: bytes, bulletin: bytes, slot: int, secret: bytes, body: bytes, commitment: bytes) -> bytes:
-    """The padded portion, if it is what was committed to."""
+    """Return the padded portion if it is what was committed to."""
     inner, outer = pads(secret)
     place = SLOTS[slot]
     key = _sha256(outer + _sha256(inner + BODY_KEY + md + place + b"\x01").digest()).digest()

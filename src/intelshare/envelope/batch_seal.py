@@ -1,4 +1,4 @@
-"""Seal many releases: the same bytes as ``seal`` from the same draws, in one flat loop.
+"""Seals many releases: the same bytes as ``seal`` from the same draws, in one flat loop.
 
     claims      u16 length ‖ manifest ‖ s recipient ‖ granted ‖ s banner ‖ 00 00 ‖ 00 00 ‖ decision ‖ 00 00
                 `---- per bulletin ----' `- per line -' `- *1 -' `---- per banner ----'
@@ -8,12 +8,12 @@
                 `-------------- per line --------------'                  ‖ kem key id ‖ grant digest ‖ sealed
     grant       u32 length ‖ claims ‖ u32 length ‖ secrets ‖ zeros
 
-*1: the granted list, the secrets, their digest and the digests of the bodies are made once for each tuple
-of portions: give recipients of one bulletin that are granted the same the *same tuple*, and a further
-recipient costs no more than its own claims, grant and release. A line is one recipient with one KEM key.
+*1: the granted list, the secrets, their digest and the digests of the bodies are made once for each tuple of
+portions: give recipients of one bulletin that are granted the same the *same tuple*, and a further recipient
+costs no more than its claims, grant and release. A line is one recipient with one KEM key.
 
-Whatever ``seal`` would refuse goes to
-``seal``, which says why. ``tests/property/test_batch_agreement.py`` holds both to it.
+Whatever ``seal`` would refuse goes to ``seal``, whose error says why.
+``tests/property/test_batch_agreement.py`` holds both to it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _LEAF: Final = LEAF_HEADS[Kind.RELEASE]
 
 
 class SealedRow(NamedTuple):
-    """A signed release: what is kept of it and what travels, but for the bodies, which the caller has."""
+    """A signed release: what is kept of it and what travels, except the bodies, which the caller has."""
 
     leaf: LeafId
     number: ReleaseNumber
@@ -75,24 +75,24 @@ class SealedRow(NamedTuple):
 
 
 class SealedMany(NamedTuple):
-    """All that must be durable before any of it leaves: ``SealedBatch`` as rows."""
+    """Everything that must be durable before any of it leaves: ``SealedBatch`` as rows."""
 
     batch: bytes
     rows: list[SealedRow]
-    """In the order of what was cleared."""
+    """The rows in the order of what was cleared."""
     others: list[Statement]
     batch_keys: dict[KeyId, bytes]
     tips: dict[MemberCode, Tip]
 
 
 class _Portions(NamedTuple):
-    """What is the same for all who are granted the same portions of a bulletin."""
+    """The parts that are the same for all recipients who are granted the same portions of a bulletin."""
 
     granted: bytes
     secrets: bytes
     secrets_digest: bytes
     bodies: bytes
-    """The digests, each after its length."""
+    """The digests of the bodies, each after its length."""
 
 
 class _Line(NamedTuple):
@@ -135,7 +135,7 @@ class _Consents:
 
 @record
 class _Tail:
-    """What stands in claims between granted list and decision."""
+    """The part of claims between granted list and decision."""
 
     banner: Text
     supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
@@ -152,7 +152,7 @@ def seal_many(
     suites: Suites,
     others: Sequence[Leaf] = (),
 ) -> SealedMany:
-    """``seal``, as rows: number, grant and sign releases, and sign ``others`` with them: 1 to 256 in all.
+    """Number, grant and sign releases, and sign ``others`` with them, 1 to 256 in all: ``seal``, as rows.
 
     Raises what ``seal`` raises.
     """
@@ -188,7 +188,7 @@ def _releases(
     tips: Mapping[MemberCode, Tip],
     suites: Suites,
 ) -> tuple[list[_Made], dict[KeyId, bytes], dict[MemberCode, Tip]]:
-    """Raises anything where ``seal`` raises."""
+    """Make the releases. Raises some error wherever ``seal`` raises."""
     lines: dict[tuple[MemberCode, KeyId], _Line] = {}
     keys: dict[KeyId, bytes] = {}
     heads: dict[MemberCode, tuple[int, LeafId]] = {}
@@ -204,7 +204,7 @@ def _releases(
             line = lines[recipient, kem] = _line(item, signer, tips[recipient], keys, take, suites)
         number, prev = heads.get(recipient) or (tips[recipient].last, tips[recipient].head)
         number += 1
-        # Objects are told apart by id: all of them live as long as ``cleared``.
+        # The keys use the ids of objects, all of which live as long as ``cleared``.
         portions = shared.get(id(item.portions))
         if portions is None:
             portions = shared[id(item.portions)] = _portions(item.portions, rulings)
@@ -232,7 +232,7 @@ def _releases(
 def _line(
     item: Cleared, signer: Signer, tip: Tip, keys: dict[KeyId, bytes], take: Random, suites: Suites
 ) -> _Line:
-    """A new batch key for the recipient, sealed to it, and what its releases begin with."""
+    """Make a new batch key for the recipient, sealed to it, and the start of its releases."""
     suite, origin, recipient = signer.suite.number, signer.record.node, item.recipient
     if item.kem_id in keys or item.kem.member != recipient:
         raise ValueError("not a sealing key of this recipient")

@@ -1,12 +1,13 @@
-"""Courier bundle: messages to one member in a file that says nothing of them, nor for whom it is.
+"""Courier bundles: messages to one member in a file that reveals neither them nor the member.
 
     prefix    magic ‖ u16 suite ‖ sealed file key ‖ header of the stream
     chunks    of 64 KiB, one secretstream under the file key; the last bears FINAL
     inside    u32 length ‖ message, and so on; u32 0; zeros up to the padded length
 
 The first message is the head (``trust.courier``), whose signature covers the prefix: whoever signed it made
-the file key, so that every later chunk is that node's word as on a link. Sans I/O, at most a chunk and a
-message in memory. A file that was cut gives the messages that lie whole in chunks before the cut.
+the file key, so every later chunk counts as that node's statement, as on a link. Sans I/O, with at most a
+chunk and a message in memory. A file that was cut yields the messages that lie whole in chunks before the
+cut.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from intelshare.ids import KeyId, MemberCode
 MAGIC: Final = b"intelshare bundle 1\n"
 
 CHUNK: Final = 1 << 16
-"""Bytes of every chunk but the last, encrypted."""
+"""The bytes of every encrypted chunk except the last."""
 
 MAX_HEAD: Final = 4 << 20
-"""Bytes of the first message."""
+"""The most bytes of the first message."""
 
 MAX_MESSAGE: Final = 1 << 20
-"""Bytes of any other."""
+"""The most bytes of any other message."""
 
 FLOOR: Final = 4096
-"""A bundle with nothing in it is as long as this inside."""
+"""The length of the plaintext of a bundle without content."""
 
 _LENGTH: Final = 4
 _PLAIN: Final = CHUNK - OVERHEAD
@@ -44,12 +45,12 @@ _FIXED: Final = len(MAGIC) + 2
 
 
 class BundleWriter:
-    """Writes one bundle: ``prefix``, then what ``add`` and ``finish`` give, in their order."""
+    """Writes one bundle: ``prefix``, then what ``add`` and ``finish`` return, in order."""
 
     def __init__(
         self, recipient: MemberCode, kem: tuple[KeyId, KeyRecord], suites: Suites, random: Random
     ) -> None:
-        """``kem``: a sealing key of the recipient. Raises CryptoError KEM_KEY_UNKNOWN."""
+        """``kem`` is a sealing key of the recipient. Raises CryptoError KEM_KEY_UNKNOWN."""
         identity, record = kem
         suite, key, header = suites[record.suite], random(KEY_LENGTH), random(HEADER_LENGTH)
         sealed = suite.seal(record.public, bundle_info(record.suite, recipient, identity), key)
@@ -60,12 +61,12 @@ class BundleWriter:
         self._length = 0
 
     def add(self, message: bytes) -> bytes:
-        """The chunks that this message completes."""
+        """Return the chunks that this message completes."""
         self.messages += 1
         return self._put(len(message).to_bytes(_LENGTH, "big") + message)
 
     def finish(self) -> bytes:
-        """The last chunks."""
+        """Return the last chunks."""
         chunks = [self._put(bytes(_LENGTH))]
         missing = padded_length(self._length, FLOOR) - self._length
         while missing:
@@ -79,7 +80,7 @@ class BundleWriter:
         self._waiting += data
         self._length += len(data)
         chunks = []
-        # The last chunk is never empty: one that is full waits until more comes.
+        # The last chunk is never empty: a full one waits until more comes.
         while len(self._waiting) > _PLAIN:
             chunks.append(self._cipher.seal(bytes(self._waiting[:_PLAIN]), last=False))
             del self._waiting[:_PLAIN]
@@ -87,12 +88,12 @@ class BundleWriter:
 
 
 class BundleReader:
-    """Reads one bundle: feed it the bytes as they come, then ``finish``."""
+    """Reads one bundle: feed it the bytes as they come, then call ``finish``."""
 
     def __init__(self, member: MemberCode, keys: Mapping[KeyId, SealingKeyHeld], suites: Suites) -> None:
-        """``keys``: the member's sealing keys that can still open; each of the suite is tried."""
+        """``keys`` are the member's sealing keys that can still open; each of the suite is tried."""
         self.prefix = b""
-        """What the head's signature covers; empty until it has come."""
+        """The bytes that the head's signature covers; empty until they have come."""
         self._member = member
         self._keys = keys
         self._suites = suites
@@ -105,22 +106,25 @@ class BundleReader:
         self._ended_at = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The messages that these bytes complete, each before the next chunk is opened.
+        """Yield the messages that these bytes complete, each before the next chunk is opened.
 
-        Raises EnvelopeError ENVELOPE_MALFORMED (no bundle, or one by other rules), BUNDLE_INCOMPLETE (cut or
-        changed), CryptoError SUITE_UNKNOWN, BUNDLE_NOT_OURS.
+        Raises EnvelopeError ENVELOPE_MALFORMED (not a bundle, or one by other rules), BUNDLE_INCOMPLETE (cut
+        or changed), CryptoError SUITE_UNKNOWN, BUNDLE_NOT_OURS.
         """
         self._sealed += data
         if self._cipher is None and not self._begin():
             return
-        # The last chunk is told by what follows it: nothing.
+        # The last chunk is recognised by what follows it: nothing.
         while len(self._sealed) > CHUNK:
             chunk = bytes(self._sealed[:CHUNK])
             del self._sealed[:CHUNK]
             yield from self._open(chunk, last=False)
 
     def finish(self) -> Iterator[bytes]:
-        """The messages of the last chunk. Raises as ``feed``; BUNDLE_INCOMPLETE also if the file was cut."""
+        """Yield the messages of the last chunk.
+
+        Raises as ``feed``; BUNDLE_INCOMPLETE also if the file was cut.
+        """
         if self._cipher is None:
             if not (MAGIC.startswith(self._sealed[: len(MAGIC)]) or self._sealed.startswith(MAGIC)):
                 raise _no_bundle()
@@ -129,7 +133,7 @@ class BundleReader:
         if not self._ended:
             raise malformed("Bundle", "it ends in the middle of a message")
         if self._length != padded_length(self._ended_at, FLOOR):
-            raise malformed("Bundle", "its padding has another length than it should")
+            raise malformed("Bundle", "its padding has the wrong length")
 
     def _begin(self) -> bool:
         if not MAGIC.startswith(self._sealed[: len(MAGIC)]):
@@ -164,7 +168,7 @@ class BundleReader:
         raise CryptoError(
             "BUNDLE_NOT_OURS",
             "the bundle opens with no sealing key of this member",
-            hint="it is for another member, or older than the keys that are kept: ask for a new one",
+            hint="it is for another member, or older than the keys kept here: ask for a new one",
         )
 
     def _open(self, chunk: bytes, *, last: bool) -> Iterator[bytes]:
@@ -197,14 +201,14 @@ class BundleReader:
 
 
 def bundle_info(suite: int, recipient: MemberCode, kem: KeyId) -> bytes:
-    """HPKE's info for the file key."""
+    """Return HPKE's info for the file key."""
     return pae(Domain.BUNDLE, u16(suite), recipient.encode(), kem)
 
 
 def _no_bundle() -> EnvelopeError:
     return EnvelopeError(
         "ENVELOPE_MALFORMED",
-        "this file is no courier bundle",
+        "this file is not a courier bundle",
         hint="`intelshare courier export` writes one",
     )
 
@@ -213,5 +217,5 @@ def _broken() -> EnvelopeError:
     return EnvelopeError(
         "BUNDLE_INCOMPLETE",
         "the bundle was cut or changed on its way",
-        hint="what came before is taken in; import a whole copy, or ask for the next bundle",
+        hint="what came before the damage was taken in; import a whole copy, or ask for the next bundle",
     )

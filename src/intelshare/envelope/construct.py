@@ -22,37 +22,37 @@ from intelshare.ids import (
 
 
 def manifest_digest(manifest: bytes) -> ManifestDigest:
-    """``md`` of a manifest's bytes."""
+    """Return ``md``, the digest of a manifest's bytes."""
     return ManifestDigest(digest(Domain.MANIFEST, manifest))
 
 
 def portion_salt(secret: bytes, bulletin: BulletinId, slot: int) -> bytes:
-    """What makes a commitment unguessable: gone with the secret."""
+    """Return the salt that makes a commitment unguessable: it is gone with the secret."""
     return kdf(secret, Domain.PORTION_SALT, bulletin, u32(slot))
 
 
 def commitment(secret: bytes, bulletin: BulletinId, slot: int, padded: bytes) -> bytes:
-    """The salted hash of a padded portion. Without the secret nobody can test a guess."""
+    """Return the salted hash of a padded portion. Without the secret nobody can test a guess."""
     return digest(Domain.PORTION, bulletin, u32(slot), portion_salt(secret, bulletin, slot), padded)
 
 
 def body_key(secret: bytes, md: ManifestDigest, slot: int) -> bytes:
-    """The key that encrypts one portion, and nothing else ever."""
+    """Return the key that encrypts one portion, and nothing else ever."""
     return kdf(secret, Domain.BODY_KEY, md, u32(slot))
 
 
 def body_bound(md: ManifestDigest, slot: int) -> bytes:
-    """The AAD of a body: no body opens in another manifest or slot."""
+    """Return the AAD of a body: no body opens in another manifest or slot."""
     return pae(Domain.BODY, md, u32(slot))
 
 
 def body_digest(body: bytes) -> Digest:
-    """H of a body's ciphertext, as ``sealed_digest`` takes it."""
+    """Return H of a body's ciphertext, as ``sealed_digest`` takes it."""
     return Digest(sha256(body))
 
 
 def batch_key_info(suite: int, signer: KeyId, origin: NodeUri, recipient: MemberCode, kem: KeyId) -> bytes:
-    """The HPKE info of a batch key: no signer can pass off another's, and no recipient can pass it on."""
+    """Return a batch key's HPKE info: no signer can pass off another's, and no recipient can pass it on."""
     return pae(Domain.BATCH_KEY, u16(suite), signer, origin.encode(), recipient.encode(), kem)
 
 
@@ -63,7 +63,7 @@ def grant_key(
     sequence: ReleaseNumber,
     nonce: bytes,
 ) -> bytes:
-    """The key of one grant: it cannot be moved to another release, stream or signer."""
+    """Return the key of one grant: it cannot be moved to another release, stream or signer."""
     origin, incarnation, recipient = stream
     return kdf(
         batch_key,
@@ -78,15 +78,15 @@ def grant_key(
 
 
 def grant_digest(claims: bytes, secrets_digest: bytes) -> Digest:
-    """Binds what a grant says, whatever its ciphertext opens to; provable without the secrets."""
+    """Return the digest that binds a grant's content, whatever its ciphertext; provable without secrets."""
     return digest(Domain.GRANT, claims, secrets_digest)
 
 
 def sealed_digest(batch_key: bytes, grant: bytes, bodies: Sequence[bytes]) -> Digest:
-    """One digest over all that travels beside a release; ``bodies`` are body digests in grant order."""
+    """Return one digest over all that travels beside a release; ``bodies`` are digests in grant order."""
     return digest(Domain.SEALED, batch_key, grant, *bodies)
 
 
 def stream_start(origin: NodeUri, incarnation: Incarnation, recipient: MemberCode) -> LeafId:
-    """What number 1 of a stream names as the one before it."""
+    """Return the digest that number 1 of a stream names as the one before it."""
     return LeafId(digest(Domain.STREAM, origin.encode(), u64(incarnation), recipient.encode()))

@@ -1,4 +1,4 @@
-"""Submit: each portion is committed to and encrypted once, for all recipients there will ever be."""
+"""Encryption at submit: each portion is committed to and encrypted once, for all recipients ever."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from intelshare.instant import Instant
 
 MAX_PORTIONS: Final = 64
 MAX_CONTENT: Final = 512 * 1024
-"""Bytes of content in all portions together, until large files travel in pieces."""
+"""The most bytes of content in all portions together; larger files travel as attachments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EncryptedPortion:
 
 @dataclass(frozen=True, slots=True)
 class EncryptedBulletin:
-    """A bulletin as it rests; ``portions`` in the order in which they were given."""
+    """An encrypted bulletin as it is stored; ``portions`` is in the order in which they were given."""
 
     bulletin: BulletinId
     manifest: bytes
@@ -67,7 +67,7 @@ def encrypt_bulletin(
     if content > MAX_CONTENT:
         raise EnvelopeError(
             "TOO_LARGE",
-            f"{content} bytes of content are more than {MAX_CONTENT}",
+            f"{content} bytes of content are more than the allowed {MAX_CONTENT}",
             hint="split it into several bulletins",
         )
     bulletin = BulletinId(random(16))

@@ -28,14 +28,14 @@ from intelshare.ids import Incarnation, MemberCode, NodeUri
 
 _sha256 = hashlib.sha256
 length_of = struct.Struct(">Q").pack
-"""u64: the length of a part, before it."""
+"""u64: the length of a part, written before it."""
 
 MAX_SLOTS: Final = 256
 COUNTERS: Final = 1 << 63
 """Numbers of releases are below this."""
 U64_32: Final = u64(32)
 SLOTS: Final = tuple(u64(4) + u32(slot) for slot in range(MAX_SLOTS))
-"""A slot as a part, with its length."""
+"""Each slot as a part, with its length."""
 BODY: Final = Domain.BODY.heads[2] + U64_32
 BODY_KEY: Final = Domain.BODY_KEY.heads[2] + U64_32
 SALT: Final = Domain.PORTION_SALT.heads[2] + u64(16)
@@ -55,14 +55,14 @@ _NONCE: Final = u64(16)
 
 
 def pads(key: bytes) -> tuple[bytes, bytes]:
-    """ipad and opad of HMAC-SHA-256 under a key of 32 bytes."""
+    """Return ipad and opad of HMAC-SHA-256 under a key of 32 bytes."""
     return key.translate(_INNER) + _INNER_REST, key.translate(_OUTER) + _OUTER_REST
 
 
 def grant_key_maker(
     batch_key: bytes, suite: int, stream: tuple[NodeUri, Incarnation, MemberCode]
 ) -> Callable[[int, bytes], bytes]:
-    """``construct.grant_key`` for one batch key and stream: (number, nonce of 16 bytes) -> key."""
+    """Return ``construct.grant_key`` for one batch key and stream: (number, nonce of 16 bytes) -> key."""
     origin, incarnation, recipient = stream[0].encode(), stream[1], stream[2].encode()
     inner, outer = map(_sha256, pads(batch_key))
     inner.update(_GRANT_KEY + u64(2) + u16(suite) + u64(len(origin)) + origin + u64(8) + u64(incarnation))
@@ -78,16 +78,16 @@ def grant_key_maker(
 
 
 def sealed_maker(batch_key: bytes) -> Callable[[bytes, bytes], bytes]:
-    """``construct.sealed_digest`` for one sealed batch key.
+    """Return ``construct.sealed_digest`` for one sealed batch key.
 
-    (grant, the digests of 32 bytes of the bodies, each after ``U64_32``) -> digest.
+    The result takes (grant, the 32-byte digests of the bodies, each after ``U64_32``) and returns the digest.
     """
     starts: dict[int, hashlib._Hash] = {}
 
     def digest(grant: bytes, bodies: bytes) -> bytes:
         start = starts.get(len(bodies))
         if start is None:
-            # The head of any number of parts: that of none, with another number in it.
+            # The head for any number of parts is that for none, with another number in it.
             parts = u64(len(bodies) // _BODY_PART + 3)
             head = _SEALED[:_VERSION] + parts + _SEALED[_VERSION + 8 :]
             start = starts[len(bodies)] = _sha256(head + u64(len(batch_key)) + batch_key)
@@ -99,10 +99,10 @@ def sealed_maker(batch_key: bytes) -> Callable[[bytes, bytes], bytes]:
 
 
 def digest_of_grant(claims: bytes, secrets_digest: bytes) -> bytes:
-    """``construct.grant_digest``; ``secrets_digest`` is 32 bytes long."""
+    """Return ``construct.grant_digest``; ``secrets_digest`` is 32 bytes long."""
     return _sha256(b"".join((_GRANT, length_of(len(claims)), claims, U64_32, secrets_digest))).digest()
 
 
 def digest_of_manifest(manifest: bytes) -> bytes:
-    """``construct.manifest_digest``."""
+    """Return ``construct.manifest_digest``."""
     return _sha256(_MANIFEST + length_of(len(manifest)) + manifest).digest()

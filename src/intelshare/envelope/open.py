@@ -1,4 +1,4 @@
-"""Receive: checks 6-8 and 10-13, one function each, to be called in this order.
+"""Checks 6-8 and 10-13 of receiving, one function each, to be called in this order.
 
     6.  peek            whose release it is: WRONG_RECIPIENT, SIGNER_NOT_AUTHORISED (rejected)
     7.  read_release    the whole record: ENVELOPE_MALFORMED (refused, like all that follow but 8)
@@ -60,7 +60,7 @@ from intelshare.statement import Verified
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What travels beside a release in its frame."""
+    """The parts that travel beside a release in its frame."""
 
     batch_key: bytes
     """Empty if the frame has none."""
@@ -77,9 +77,9 @@ class SealingKeyHeld:
 
 
 class Opener:
-    """Opens batch keys with the member's sealing keys, each once: make one per frame, drop it after.
+    """Opens batch keys with the member's sealing keys, each once: make one per frame, and drop it afterwards.
 
-    ``retired`` are the ids of keys that were ours and are destroyed.
+    ``retired`` are the ids of this member's keys that were destroyed.
     """
 
     __slots__ = ("_keys", "_opened", "_retired")
@@ -90,22 +90,24 @@ class Opener:
         self._opened: dict[tuple[bytes, bytes], bytes] = {}
 
     def batch_key(self, verified: Verified, release: Release, sealed: bytes) -> bytes:
-        """The batch key. Raises CryptoError KEM_KEY_UNKNOWN, KEM_KEY_RETIRED, OPEN_FAILED."""
+        """Return the batch key. Raises CryptoError KEM_KEY_UNKNOWN, KEM_KEY_RETIRED, OPEN_FAILED."""
         return self.key_of(verified.batch.record, release.origin, release.recipient, release.kem, sealed)
 
     def key_of(
         self, batch: Batch, origin: NodeUri, recipient: MemberCode, kem: KeyId, sealed: bytes
     ) -> bytes:
-        """The batch key of a release that names these. Raises as ``batch_key``."""
+        """Return the batch key of a release that names these. Raises as ``batch_key``."""
         held = self._keys.get(kem)
         if held is None and kem in self._retired:
             raise CryptoError(
                 "KEM_KEY_RETIRED",
-                "sealed to a key of ours that is destroyed",
-                hint="the originator hands it over anew under our present key",
+                "the release is sealed to a key of this member that was destroyed",
+                hint="the originator hands it over again under this member's present key",
             )
         if held is None:
-            raise CryptoError("KEM_KEY_UNKNOWN", "sealed to a key that is not ours")
+            raise CryptoError(
+                "KEM_KEY_UNKNOWN", "the release is sealed to a key that this member does not have"
+            )
         info = batch_key_info(batch.suite, batch.key, origin, recipient, kem)
         key = self._opened.get((info, sealed))
         if key is None:
@@ -141,8 +143,9 @@ class Claimed:
     secrets: tuple[bytes, ...] = field(repr=False)
     """One per granted portion, in the order of ``claims.granted``."""
     consents: tuple[Given, ...]
-    """Genuine consents to this sender for this bulletin. Whether one of them is the originator's and covers
-    portion, recipient and time is for policy to say (CONSENT_REQUIRED)."""
+    """The genuine consents to this sender for this bulletin. Policy decides if one of them is the
+    originator's and covers portion, recipient and time (CONSENT_REQUIRED).
+    """
 
 
 _MADE_HERE: Final = object()
@@ -163,15 +166,15 @@ class VerifiedPortion:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A release opened whole: what policy decides upon, and what acceptance re-wraps."""
+    """A release opened whole: the input of the decision, and what acceptance re-wraps."""
 
     claimed: Claimed
     portions: tuple[VerifiedPortion, ...]
-    """In reading order."""
+    """The portions in reading order."""
 
 
 def peek(verified: Verified, member: MemberCode) -> ReleasePeek:
-    """Check 6: the start of a release, if it is for this member and from the signing key's own node.
+    """Check 6: return the start of a release if it is for this member and from the signing key's node.
 
     Raises EnvelopeError ENVELOPE_MALFORMED, WRONG_RECIPIENT; CryptoError SIGNER_NOT_AUTHORISED.
     """
@@ -179,14 +182,14 @@ def peek(verified: Verified, member: MemberCode) -> ReleasePeek:
         raise malformed("Release", f"the statement is a {verified.statement.kind.name}")
     start, _ = decode_prefix(ReleasePeek, verified.statement.data)
     if start.recipient != member:
-        raise EnvelopeError("WRONG_RECIPIENT", f"the release is for another member than {member}")
+        raise EnvelopeError("WRONG_RECIPIENT", f"the release is not for {member}")
     if start.origin != verified.signer.node:
         raise CryptoError("SIGNER_NOT_AUTHORISED", "the release names another node than its signing key")
     return start
 
 
 def read_release(verified: Verified) -> Release:
-    """Check 7: the whole release. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Check 7: read the whole release. Raises EnvelopeError ENVELOPE_MALFORMED."""
     check_size(verified.statement.data)
     return verified.read(Release)
 
@@ -198,12 +201,14 @@ def check_size(data: bytes) -> None:
 
 
 def match_payload(release: Release, payload: Payload) -> Payload:
-    """Check 8: the payload, if it is the one that was signed. Raises EnvelopeError SEALED_HASH_MISMATCH."""
+    """Check 8: return the payload if it is the one that was signed. Raises EnvelopeError
+    SEALED_HASH_MISMATCH.
+    """
     bodies = [body_digest(body) for body in payload.bodies]
     if sealed_digest(payload.batch_key, payload.grant, bodies) != release.sealed:
         raise EnvelopeError(
             "SEALED_HASH_MISMATCH",
-            "what came with the release is not what was signed",
+            "the payload of the release is not what was signed",
             hint="it was damaged on the way; the sender sends it again",
         )
     return payload
@@ -216,8 +221,8 @@ def check_deliver_by(release: Release, at: Instant) -> None:
 
 
 def open_grant(verified: Verified, release: Release, payload: Payload, opener: Opener) -> Grant:
-    """Check 11. Raises CryptoError KEM_KEY_UNKNOWN, KEM_KEY_RETIRED, OPEN_FAILED; EnvelopeError
-    ENVELOPE_MALFORMED, COMMITMENT_MISMATCH.
+    """Check 11: open the grant. Raises CryptoError KEM_KEY_UNKNOWN, KEM_KEY_RETIRED, OPEN_FAILED;
+    EnvelopeError ENVELOPE_MALFORMED, COMMITMENT_MISMATCH.
     """
     batch_key = opener.batch_key(verified, release, payload.batch_key)
     key = grant_key(
@@ -233,7 +238,7 @@ def open_grant(verified: Verified, release: Release, payload: Payload, opener: O
     check_padding(framed, end, GRANT_FLOOR, "Grant")
     claims, secrets = framed[4:middle], framed[middle + 4 : end]
     if grant_digest(claims, sha256(secrets)) != release.grant_digest:
-        raise _commitment_mismatch("the grant opens to other content than was signed")
+        raise _commitment_mismatch("the content of the grant is not what was signed")
     return Grant(claims, secrets)
 
 
@@ -246,10 +251,10 @@ def read_claims(
     *,
     prove_consent: Callable[[Evidence], Verified],
 ) -> Claimed:
-    """Check 12, but for equivocation. ``prove_consent`` is ``verify_evidence`` with the own trust; a consent
-    for which it raises counts as absent.
+    """Check 12, except equivocation: read the claims.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED, MANIFEST_MISMATCH, EXPIRED.
+    ``prove_consent`` is ``verify_evidence`` with this node's trust; a consent for which it raises counts as
+    absent. Raises EnvelopeError ENVELOPE_MALFORMED, MANIFEST_MISMATCH, EXPIRED.
     """
     claims = decode(Claims, grant.claims)
     manifest = decode(Manifest, claims.manifest)
@@ -276,7 +281,7 @@ def read_claims(
 
 
 def check_same_bulletin(claimed: Claimed, held: ManifestDigest | None) -> None:
-    """The end of check 12: ``held`` is the md under (originator, bulletin id), None if it is new.
+    """End check 12: return if ``held``, the md under (originator, bulletin id), is the same or None.
 
     Raises EnvelopeError BULLETIN_EQUIVOCATION.
     """
@@ -289,7 +294,7 @@ def check_same_bulletin(claimed: Claimed, held: ManifestDigest | None) -> None:
 
 
 def open_bodies(claimed: Claimed, payload: Payload) -> Opened:
-    """Check 13, but for labels: all portions or none.
+    """Check 13, except labels: open all portions or none.
 
     Raises CryptoError OPEN_FAILED; EnvelopeError COMMITMENT_MISMATCH, ENVELOPE_MALFORMED.
     """
@@ -299,7 +304,7 @@ def open_bodies(claimed: Claimed, payload: Payload) -> Opened:
 
 
 def reopen(manifest: bytes, slot: int, secret: bytes, body: bytes) -> VerifiedPortion:
-    """Read one portion later, from what was kept: verified anew, since stores forget and flip bits.
+    """Read one stored portion later, verifying it again, since stores lose data and flip bits.
 
     Raises CryptoError OPEN_FAILED; EnvelopeError COMMITMENT_MISMATCH, ENVELOPE_MALFORMED.
     """

@@ -1,4 +1,4 @@
-"""Padding: lengths of portions and grants tell only a size class (Padmé, at most 12 % more)."""
+"""Padding: the lengths of portions and grants reveal only a size class (Padmé, at most 12 % more)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GRANT_FLOOR: Final = 1024
 
 
 def padded_length(length: int, floor: int) -> int:
-    """max(floor, Padmé(length)): only the highest bits of a length remain visible."""
+    """Return max(floor, Padmé(length)): only the highest bits of a length remain visible."""
     if length <= floor:
         return floor
     exponent = length.bit_length() - 1
@@ -20,14 +20,14 @@ def padded_length(length: int, floor: int) -> int:
 
 
 def pad(data: bytes, floor: int) -> bytes:
-    """The data and zeros up to its padded length."""
+    """Return the data with zeros up to its padded length."""
     return data.ljust(padded_length(len(data), floor), b"\0")
 
 
 def check_padding(padded: bytes, end: int, floor: int, what: str) -> None:
-    """Return if nothing but the exact number of zeros follows ``end``.
+    """Return if exactly the right number of zeros follows ``end``, and nothing else.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED: padding is no place to hide bytes in.
+    Raises EnvelopeError ENVELOPE_MALFORMED: padding must not hide bytes.
     """
     if len(padded) != padded_length(end, floor):
         raise malformed(what, f"{len(padded)} bytes with padding instead of {padded_length(end, floor)}")

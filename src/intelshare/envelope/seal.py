@@ -1,8 +1,8 @@
-"""Hand-over: grants and releases for all recipients that have room, under one signature.
+"""Seals grants and releases at hand-over, for all recipients that have room, under one signature.
 
-Numbers are given here, from the tips of the streams, because a release names the one before it and that
-one may be in the same batch. The caller commits batch, statements, ciphertexts and new tips before the
-first byte leaves; if that commit is lost, everything is sealed anew, with a new batch key.
+Numbers are given here, from the tips of the streams, because a release names the one before it and that one
+may be in the same batch. The caller commits batch, statements, ciphertexts and new tips before the first byte
+leaves; if that commit is lost, everything is sealed again, with a new batch key.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from intelshare.instant import Instant
 from intelshare.statement import NONCE_LENGTH, Leaf, Statement, leaf_id, sign_batch
 
 MAX_RELEASE = 1000
-"""Bytes of a release record."""
+"""The most bytes of a release record."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClearedPortion:
-    """One portion that this recipient may open: what the claims say of it, its secret, its body's H."""
+    """A portion that this recipient may open: its part of the claims, its secret, and its body's hash."""
 
     granted: Granted
     secret: bytes = field(repr=False)
@@ -63,7 +63,7 @@ class ClearedPortion:
 class Cleared:
     """A bulletin that may go to one recipient: decided, and passed by the egress check.
 
-    Only hand-over makes one (a test holds it). ``portions`` in reading order, at least one.
+    Only hand-over makes one (a test enforces it). ``portions`` is in reading order, with at least one.
     """
 
     recipient: MemberCode
@@ -71,7 +71,7 @@ class Cleared:
     kem: KeyRecord
     manifest: bytes
     precedence: Precedence
-    """The manifest's."""
+    """The precedence of the manifest."""
     deliver_by: Instant
     portions: tuple[ClearedPortion, ...]
     banner: str
@@ -83,7 +83,7 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """Where a stream stands: the last number given and the leaf id of that release."""
+    """The tip of a stream: the last number given and the leaf id of that release."""
 
     incarnation: Incarnation
     last: ReleaseNumber
@@ -92,7 +92,7 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class SealedRelease:
-    """A signed release with the grant that travels beside it; the bodies are the caller's."""
+    """A signed release with the grant that travels beside it; the caller has the bodies."""
 
     cleared: Cleared
     release: Release
@@ -103,20 +103,20 @@ class SealedRelease:
 
 @dataclass(frozen=True, slots=True)
 class SealedBatch:
-    """All that must be durable before any of it leaves."""
+    """Everything that must be durable before any of it leaves."""
 
     batch: bytes
     releases: tuple[SealedRelease, ...]
-    """In the order of what was cleared."""
+    """The releases in the order of what was cleared."""
     others: tuple[Statement, ...]
     batch_keys: Mapping[KeyId, bytes]
     """KEM key -> batch key bytes of this batch."""
     tips: Mapping[MemberCode, Tip]
-    """The streams that moved, after this batch."""
+    """The tips, after this batch, of the streams that moved."""
 
 
 def first_tip(origin: NodeUri, incarnation: Incarnation, recipient: MemberCode) -> Tip:
-    """The tip of a stream in which nothing was sent yet."""
+    """Return the tip of a stream in which nothing was sent yet."""
     return Tip(incarnation, ReleaseNumber(0), stream_start(origin, incarnation, recipient))
 
 
@@ -132,10 +132,10 @@ def seal(
 ) -> SealedBatch:
     """Number, grant and sign releases, and sign ``others`` (receipts, ...) with them: 1 to 256 in all.
 
-    ``tips`` has one for every recipient. One signature for all, one encapsulation per KEM key; signature and
-    encapsulation draw randomness of their own. Raises EnvelopeError TOO_LARGE; ENVELOPE_MALFORMED for a
-    value that its record cannot carry; CryptoError KEM_KEY_UNKNOWN for a sealing key of another member, or of
-    a suite that is not in ``suites``.
+    ``tips`` has one for every recipient. There is one signature for all, and one encapsulation per KEM key;
+    both draw their randomness themselves. Raises EnvelopeError TOO_LARGE; ENVELOPE_MALFORMED for a value that
+    its record cannot carry; CryptoError KEM_KEY_UNKNOWN for a sealing key of another member, or of a suite
+    that is not in ``suites``.
     """
     keys = _BatchKeys(signer, suites, random)
     moved: dict[MemberCode, Tip] = {}
@@ -174,7 +174,7 @@ class _BatchKeys:
         self.made: dict[KeyId, tuple[bytes, bytes, MemberCode]] = {}
 
     def of(self, item: Cleared) -> tuple[bytes, bytes, MemberCode]:
-        """(batch key, its sealed bytes, for whom)."""
+        """Return (batch key, its sealed bytes, its recipient)."""
         key = self.made.get(item.kem_id)
         if key is not None and key[2] == item.recipient:
             return key
@@ -182,8 +182,8 @@ class _BatchKeys:
         if key is not None or suite is None or item.kem.member != item.recipient:
             raise CryptoError(
                 "KEM_KEY_UNKNOWN",
-                f"the sealing key is not a key of {item.recipient} of a suite known here",
-                hint="seal to the recipient's own key; upgrade this node if its suite is a newer one",
+                f"the sealing key does not belong to {item.recipient}, or its suite is unknown here",
+                hint="seal to a key of the recipient; if its suite is newer, upgrade this node",
             )
         secret = self.random(32)
         info = batch_key_info(
@@ -236,7 +236,7 @@ def _release(item: Cleared, tip: Tip, keys: _BatchKeys, nonce: bytes) -> tuple[L
 
 
 def frame_grant(claims: bytes, secrets: bytes) -> bytes:
-    """The plaintext of a grant: both parts with their lengths, padded."""
+    """Return the plaintext of a grant: both parts with their lengths, padded."""
     return pad(
         b"".join((len(claims).to_bytes(4, "big"), claims, len(secrets).to_bytes(4, "big"), secrets)),
         GRANT_FLOOR,

@@ -1,4 +1,4 @@
-"""Statements: what one member says to another, signed together, each provable alone."""
+"""Statements: what one member states to another, signed together, each provable alone."""
 
 from intelshare.crypto.records import Kind
 from intelshare.statement.batch import LEAF_HEADS, SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many

@@ -3,9 +3,10 @@
     leaf id     H( 00 ‖ PAE head ‖ u64 1 ‖ kind ‖ u64 16 ‖ nonce ‖ u64 length ‖ data )
                 `-------- the same for each statement of a kind -------'
 
-``sign_many`` takes bytes and gives bytes. ``verify_many`` says yes or nothing: a leaf id where ``verify``
-would have returned the statement, and None where it would have raised. What is None goes to ``verify``, so
-that every refusal is decided in one place. ``tests/property/test_batch_agreement.py`` holds both to it.
+``sign_many`` takes bytes and returns bytes. ``verify_many`` can accept but not refuse: it returns a leaf id
+where ``verify`` would have returned the statement, and None where it would have raised. A None goes to
+``verify``, so that every refusal is decided in one place. ``tests/property/test_batch_agreement.py`` holds
+both to it.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _length = struct.Struct(">Q").pack
 LEAF_HEADS: Final = {
     kind: b"\x00" + Domain.LEAF.heads[3] + u64(1) + bytes([kind]) + u64(NONCE_LENGTH) for kind in Kind
 }
-"""What is hashed before the nonce: ``leaf_id(k, n, d) == H(LEAF_HEADS[k] ‖ n ‖ u64(len d) ‖ d)``."""
+"""The bytes hashed before the nonce: ``leaf_id(k, n, d) == H(LEAF_HEADS[k] ‖ n ‖ u64(len d) ‖ d)``."""
 
 
 class Told(Protocol):
-    """A statement as it came: lengths and kind unchecked."""
+    """A statement as it came: lengths and kind are unchecked."""
 
     @property
     def kind(self) -> int:
@@ -47,7 +48,7 @@ class Told(Protocol):
 
     @property
     def nonce(self) -> bytes:
-        """16 bytes, or any."""
+        """16 bytes, or any number."""
 
     @property
     def data(self) -> bytes:
@@ -55,7 +56,7 @@ class Told(Protocol):
 
     @property
     def proof(self) -> bytes:
-        """257 bytes, or any."""
+        """257 bytes, or any number."""
 
 
 class SignedMany(NamedTuple):
@@ -78,7 +79,7 @@ class VerifiedMany:
     kind: Kind
     told: tuple[Told, ...]
     leaves: tuple[LeafId | None, ...]
-    """In the order of ``told``; None: not proved here, ask ``verify``."""
+    """In the order of ``told``; None: not proved here, call ``verify``."""
     made: object = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class VerifiedMany:
 
 
 def leaf_ids(kind: Kind, nonces: Sequence[bytes], data: Sequence[bytes]) -> list[LeafId]:
-    """``leaf_id`` of each; nonces are 16 bytes long. Raises ValueError for different counts."""
+    """Return the ``leaf_id`` of each; nonces are 16 bytes long. Raises ValueError for different counts."""
     head = LEAF_HEADS[kind]
     return [
         LeafId(_sha256(head + nonce + _length(len(one)) + one).digest())
@@ -114,10 +115,11 @@ def verify_many(
     suites: Suites,
     roots: VerifiedRoots,
 ) -> VerifiedMany | None:
-    """Checks 2, 4 and 5 for all statements of this kind in a frame. None: ask ``verify`` for each of them.
+    """Run checks 2, 4 and 5 for all statements of this kind in a frame.
 
-    The trust documents must be the same for all of them: not for a frame that carries a document (``TRUST``)
-    before one of these. Raises nothing; changes nothing but ``roots``.
+    None: call ``verify`` for each of them. The trust documents must be the same for all of them: do not use
+    this for a frame that carries a document (``TRUST``) before one of these. Raises nothing; changes nothing
+    except ``roots``.
     """
     if kind is Kind.TRUST:
         return None

@@ -1,10 +1,10 @@
-"""Many receipts at once: the bytes that the codec would write, and what it would read from them.
+"""Many receipts at once: the bytes that the codec would write, and the values that it would read.
 
     receipt     s to ‖ leaf ‖ u8 status ‖ u16 0 ‖ u64 decided-at           without codes: nearly all
                        `------------ one ``struct`` -----------'
 
-Receipts with codes go through the codec. ``read_receipts`` says yes or nothing, as ``verify_many`` does:
-what is None goes to ``Verified.read`` and the checks after it, which say why.
+Receipts with codes go through the codec. ``read_receipts`` can accept but not refuse, as ``verify_many``: a
+None goes to ``Verified.read`` and the checks after it, whose errors say why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STATUSES: Final = {one.value: one for one in ReceiptStatus}
 
 
 class Answer(NamedTuple):
-    """What became of one statement of the peer."""
+    """The answer to one statement of the peer."""
 
     leaf: LeafId
     status: ReceiptStatus
@@ -36,18 +36,18 @@ class ReceiptRow(NamedTuple):
     """A receipt that its signer really made, for this member."""
 
     leaf: LeafId
-    """Of the receipt."""
+    """The leaf of the receipt."""
     of: LeafId
-    """Of the statement that it answers."""
+    """The leaf of the statement that it answers."""
     status: ReceiptStatus
     codes: tuple[str, ...]
     decided_at: Instant
 
 
 def encode_receipts(to: MemberCode, answers: Sequence[Answer], at: Instant) -> list[bytes]:
-    """The record of each answer, in their order, to be signed (``sign_many``).
+    """Return the record of each answer, in order, to be signed (``sign_many``).
 
-    Raises EnvelopeError ENVELOPE_MALFORMED for what no receipt can carry.
+    Raises EnvelopeError ENVELOPE_MALFORMED for an answer that no receipt can carry.
     """
     head = encode(Receipt, Receipt(to, LeafId(bytes(32)), ReceiptStatus.ACCEPTED, (), at))[: -_plain.size]
     return [
@@ -59,7 +59,7 @@ def encode_receipts(to: MemberCode, answers: Sequence[Answer], at: Instant) -> l
 
 
 def read_receipts(verified: VerifiedMany, member: MemberCode) -> list[ReceiptRow | None]:
-    """The receipts for this member among those that were proved, in their order. Raises nothing."""
+    """Return the receipts for this member among those that were proved, in order. Raises nothing."""
     if verified.kind is not Kind.RECEIPT:
         return [None] * len(verified.told)
     raw = member.encode()

@@ -1,4 +1,4 @@
-"""The closed table of what one member can say to another. A new kind is one row, a record and a step."""
+"""The closed table of what one member can state to another. A new kind is one row, a record and a step."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from intelshare.crypto.records import (
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """What holds for every statement of a kind."""
+    """The properties of every statement of a kind."""
 
     record: type[Any]
     key_use: KeyUse | None
     """The use of the key that must sign it; None: it proves itself by the signatures inside."""
     numbered: bool
-    """Numbered in a stream; the others are idempotent by digest."""
+    """True if numbered in a stream; the others are idempotent by digest."""
 
 
 KINDS: Final[Mapping[Kind, KindRow]] = {

@@ -19,7 +19,10 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A statement that is not signed yet. The nonce is random: siblings must not be a guessing oracle."""
+    """A statement that is not signed yet.
+
+    The nonce is random, so that siblings cannot be used to test guesses.
+    """
 
     kind: Kind
     nonce: bytes
@@ -37,17 +40,20 @@ class Statement:
 
 
 def leaf_message(kind: Kind, nonce: bytes, data: bytes) -> bytes:
-    """What is hashed into a statement's digest. The kind is inside, so that none can pass as another."""
+    """Return the bytes whose hash is a statement's digest.
+
+    They include the kind, so that none can pass as another.
+    """
     return pae(Domain.LEAF, _KIND_BYTES[kind], nonce, data)
 
 
 def leaf_id(kind: Kind, nonce: bytes, data: bytes) -> LeafId:
-    """The digest of a statement."""
+    """Return the digest of a statement."""
     return LeafId(hashlib.sha256(b"\x00" + leaf_message(kind, nonce, data)).digest())
 
 
 def parse_statement(kind: int, nonce: bytes, data: bytes, proof: bytes) -> Statement:
-    """The statement of these wire fields, its data still opaque (check 2 of attacks.md).
+    """Return the statement of these wire fields, with its data still opaque (check 2 of attacks.md).
 
     Raises EnvelopeError ENVELOPE_MALFORMED for an unknown kind or a nonce or proof of another length.
     """

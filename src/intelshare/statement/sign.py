@@ -1,4 +1,4 @@
-"""Signing: one signature over all the statements that are ready, whoever they are for."""
+"""Signing: one signature over all the statements that are ready, whichever members they are for."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class SignedBatch:
 
 
 def batch_message(suite: int, key: KeyId, root: bytes, signed_at: Instant) -> bytes:
-    """M of a batch: what its signatures cover."""
+    """Return M of a batch: the message that its signatures cover."""
     return pae(Domain.BATCH, u16(suite), key, root, u64(signed_at))
 
 
 def sign_batch(leaves: Sequence[Leaf], signer: Signer, at: Instant, random: Random) -> SignedBatch:
-    """Sign 1 to 256 leaves at once. Raises EnvelopeError TOO_LARGE for more or none."""
+    """Sign 1 to 256 leaves at once. Raises EnvelopeError TOO_LARGE for none or more."""
     ids = tuple(leaf_id(leaf.kind, leaf.nonce, leaf.data) for leaf in leaves)
     root, proofs = grow(ids, random)
     suite, key = signer.suite.number, signer.key_id

@@ -1,7 +1,7 @@
-"""The batch tree: always eight levels, leaves at random places, so that size and place tell nothing.
+"""The batch tree: always eight levels, with leaves at random places, so that size and place reveal nothing.
 
-Every maximal empty subtree is one random hash: a proof looks the same whether its siblings are
-statements to others or nothing at all (docs/format.md, "tree").
+Every maximal empty subtree is one random hash: a proof looks the same whether its siblings are statements to
+others or nothing at all (docs/format.md, "tree").
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _siblings = struct.Struct("32s" * DEPTH).unpack_from
 
 
 def grow(leaves: Sequence[LeafId], random: Random) -> tuple[bytes, tuple[bytes, ...]]:
-    """The root over 1 to 256 leaves, and a proof of 257 bytes for each, in their order.
+    """Return the root over 1 to 256 leaves, and a proof of 257 bytes for each, in order.
 
     Raises EnvelopeError TOO_LARGE for more leaves or none.
     """
@@ -52,15 +52,15 @@ def grow(leaves: Sequence[LeafId], random: Random) -> tuple[bytes, tuple[bytes, 
 
 
 def prove_all(leaves: Sequence[LeafId], proofs: Sequence[bytes], root: bytes) -> list[bool]:
-    """For each leaf and proof whether ``climb`` leads to this root, every node of the tree hashed only once.
+    """Check for each leaf and proof that ``climb`` leads to this root, hashing every node only once.
 
-    A climb ends at a node from which an earlier one went on to the root: with the same hash and the same
-    siblings left, this one would too. Proofs are 257 bytes long.
+    A climb may stop at a node from which an earlier one went on to the root: with the same hash and the same
+    siblings left, it would lead there too. Proofs are 257 bytes long.
     """
     known: dict[int, bytes] = {}
     found = []
     for leaf, proof in zip(leaves, proofs, strict=True):
-        # Nodes are numbered from the root, 1, so that the parent of one is half of its number.
+        # Nodes are numbered from the root, 1, so that the number of a parent is half of its child's.
         first = node = MAX_LEAVES + proof[0]
         running: bytes = leaf
         at = 1
@@ -79,9 +79,9 @@ def prove_all(leaves: Sequence[LeafId], proofs: Sequence[bytes], root: bytes) ->
 
 
 def climb(leaf: LeafId, proof: bytes) -> bytes:
-    """The root that this proof leads to from a leaf.
+    """Return the root that this proof leads to from a leaf.
 
-    ``proof`` is 257 bytes long: ``parse_statement`` and the codec see to it.
+    ``proof`` is 257 bytes long: ``parse_statement`` and the codec ensure it.
     """
     place = proof[0]
     running: bytes = leaf

@@ -1,24 +1,25 @@
 """Verification of a statement: checks 4 and 5, in this order; the first that fails gives the code.
 
 4.  the batch's suite is known ............................... SUITE_UNKNOWN
-    and at or above the own floor ............................ SUITE_BELOW_FLOOR
+    and at or above this node's floor ........................ SUITE_BELOW_FLOOR
     its key is in a directory held ........................... SIGNER_UNKNOWN
     and of the batch's suite ................................. SIGNATURE_INVALID
     of the use that the kind needs ........................... SIGNER_NOT_AUTHORISED
-    of the peer's own member: no relays ...................... NOT_AUTHORISED
+    of the peer's member: no relays .......................... NOT_AUTHORISED
     that member's directory is fresh ......................... TRUST_EXPIRED
-    signed at most 300 s ahead of the own clock .............. CLOCK_SKEW
+    signed at most 300 s ahead of this node's clock .......... CLOCK_SKEW
     within the key's validity (half open) .................... SIGNER_NOT_VALID
     the key is not compromised, nor rotated out before ....... SIGNER_REVOKED
 5.  both halves of the signature hold ........................ SIGNATURE_INVALID
     the proof leads from the leaf to the signed root ......... BATCH_PROOF_INVALID
 
-Cheap first, and nothing inside a statement is parsed before it is authentic. A compromised key counts
-whatever ``signed_at`` says: what was accepted before never comes here (DUPLICATE, check 3), so that a
+Cheap checks come first, and nothing inside a statement is parsed before it is authentic. A compromise of the
+key applies whatever ``signed_at`` says: what was accepted before never comes here (DUPLICATE, check 3), so a
 revocation never voids what this node witnessed before it (docs/format.md, "Judging a file").
-Trust statements prove themselves: ``prove`` takes only their proof, else a successor of an expired
-directory could never arrive. A consent carried in a grant is judged by ``verify_evidence``: by the key
-record at its ``signed_at``, whoever hands it over, and without asking whether the directory is fresh.
+
+Trust statements prove themselves: ``prove`` checks only their proof, because otherwise a successor of an
+expired directory could never arrive. A consent carried in a grant is judged by ``verify_evidence``: by the
+key record at its ``signed_at``, whoever hands it over, and regardless of whether the directory is fresh.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ from intelshare.statement.tree import climb
 T = TypeVar("T")
 
 MAX_AHEAD: Final = 300 * SECOND
-"""How far a peer's clock may be ahead of ours."""
+"""The most microseconds by which a peer's clock may be ahead of this node's."""
 
 
 class Revocation(Protocol):
-    """That a key must no longer be believed."""
+    """A statement that a key must no longer be believed."""
 
     @property
     def compromised(self) -> bool:
@@ -52,30 +53,30 @@ class Revocation(Protocol):
 
     @property
     def effective(self) -> Instant:
-        """Rotated out: what was signed before this instant still counts."""
+        """If rotated out: what was signed before this instant still counts."""
 
 
 class TrustLookup(Protocol):
-    """What verification asks of the trust documents held (``trust.TrustView`` answers it)."""
+    """The queries of verification to the trust documents held (``trust.TrustView`` answers them)."""
 
     @property
     def floor(self) -> int:
-        """The lowest suite that the own directory still accepts."""
+        """The lowest suite that this member's directory still accepts."""
 
     def key_record(self, key_id: KeyId) -> KeyRecord | None:
-        """The record of this id in any member's documents held."""
+        """Return the record with this id from any member's documents held."""
 
     def directory_fresh(self, member: MemberCode, at: Instant) -> bool:
-        """Whether that member's directory has not expired."""
+        """Return True if that member's directory has not expired."""
 
     def revocation(self, key_id: KeyId) -> Revocation | None:
-        """The revocation of this key by its own member, if any."""
+        """Return the revocation of this key by its member, if any."""
 
 
 class VerifiedRoots:
-    """Batches whose signatures held, by the whole batch record, oldest forgotten first.
+    """Batches whose signatures held, by the whole batch record; the oldest are forgotten first.
 
-    Remembers signatures only: key, time and revocation are judged anew for every statement.
+    It remembers signatures only: key, time and revocation are judged again for every statement.
     """
 
     __slots__ = ("_batches", "_capacity")
@@ -123,14 +124,17 @@ class Verified:
             raise TypeError("only statement.verify makes a Verified")
 
     def read(self, kind: type[T]) -> T:
-        """The record inside. Raises EnvelopeError ENVELOPE_MALFORMED, also for another kind's record."""
+        """Return the record inside.
+
+        Raises EnvelopeError ENVELOPE_MALFORMED, also for another kind's record.
+        """
         if KINDS[self.statement.kind].record is not kind:
             raise malformed(kind.__name__, f"the statement is a {self.statement.kind.name}")
         return decode(kind, self.statement.data)
 
 
 def read_batch(raw: bytes) -> ReceivedBatch:
-    """The batch record of these bytes. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Decode a batch record. Raises EnvelopeError ENVELOPE_MALFORMED."""
     return ReceivedBatch(raw, decode(Batch, raw))
 
 
@@ -144,9 +148,10 @@ def verify(
     suites: Suites,
     roots: VerifiedRoots,
 ) -> Verified:
-    """The statement, if the peer's member signed it and may. Order and codes: top of this module.
+    """Return the statement if the peer's member signed it and was allowed to.
 
-    Raises CryptoError, TrustError or EnvelopeError; changes nothing but ``roots``.
+    The module lists order and codes. Raises CryptoError, TrustError or EnvelopeError; changes nothing except
+    ``roots``.
     """
     use = KINDS[statement.kind].key_use
     signer = check_batch(batch, use, peer, at, trust=trust, suites=suites, roots=roots)
@@ -163,8 +168,8 @@ def check_batch(
     suites: Suites,
     roots: VerifiedRoots,
 ) -> KeyRecord:
-    """Check 4 and the signatures of check 5: the same for every statement of the batch that needs this use
-    of key. The signer. Raises and changes what ``verify`` does.
+    """Run check 4 and the signatures of check 5, which are the same for every statement of the batch that
+    needs this use of key; return the signer. Raises and changes what ``verify`` does.
     """
     record = batch.record
     suite = suites.get(record.suite)
@@ -172,29 +177,29 @@ def check_batch(
         raise CryptoError(
             "SUITE_UNKNOWN",
             f"the batch is signed with suite {record.suite}, which this version does not know",
-            hint="upgrade this node, or ask the peer to use a suite of our directory",
+            hint="upgrade this node, or ask the peer to use a suite of this member's directory",
         )
     if record.suite < trust.floor:
         raise CryptoError(
-            "SUITE_BELOW_FLOOR", f"suite {record.suite} is below our floor, suite {trust.floor}"
+            "SUITE_BELOW_FLOOR", f"suite {record.suite} is below the floor here, suite {trust.floor}"
         )
     signer = _signer(record, use, trust)
     if signer.member != peer:
         raise EnvelopeError(
             "NOT_AUTHORISED",
             f"{peer} hands over a statement of {signer.member}",
-            hint="a member hands over only its own statements",
+            hint="a member may hand over only its own statements",
         )
     if not trust.directory_fresh(peer, at):
         raise TrustError(
             "TRUST_EXPIRED",
-            f"the directory of {peer} that we hold has expired",
-            hint="it is accepted as soon as a fresh directory arrives",
+            f"the directory of {peer} held here has expired",
+            hint="the statement is accepted as soon as a fresh directory arrives",
         )
     if record.signed_at > at + MAX_AHEAD:
         raise EnvelopeError(
             "CLOCK_SKEW",
-            f"signed {(record.signed_at - at) / SECOND:.0f} s ahead of our clock",
+            f"signed {(record.signed_at - at) / SECOND:.0f} s ahead of this node's clock",
             hint="compare both clocks with a time server; the peer tries again",
         )
     _check_signer_at(record, signer, trust)
@@ -205,7 +210,7 @@ def check_batch(
 def verify_evidence(
     evidence: Evidence, *, trust: TrustLookup, suites: Suites, roots: VerifiedRoots
 ) -> Verified:
-    """The statement that is carried inside another, if its signer made it.
+    """Return the statement that is carried inside another, if its signer made it.
 
     Raises CryptoError or EnvelopeError, with the codes of ``verify``.
     """
@@ -221,7 +226,7 @@ def verify_evidence(
 
 
 def prove(statement: Statement, batch: ReceivedBatch) -> LeafId:
-    """The statement's digest, if it is a leaf of this batch; says nothing about the signature.
+    """Return the statement's digest if it is a leaf of this batch; this says nothing about the signature.
 
     Raises EnvelopeError BATCH_PROOF_INVALID.
     """
@@ -236,8 +241,8 @@ def _signer(record: Batch, use: KeyUse | None, trust: TrustLookup) -> KeyRecord:
     if signer is None:
         raise CryptoError(
             "SIGNER_UNKNOWN",
-            "the batch is signed by a key that is in no directory we hold",
-            hint="it is accepted when the directory that names the key has arrived",
+            "the batch is signed by a key that is in no directory held here",
+            hint="the statement is accepted once a directory that names the key has arrived",
         )
     if signer.suite != record.suite:
         raise CryptoError("SIGNATURE_INVALID", f"the key is of suite {signer.suite}, not {record.suite}")
@@ -254,7 +259,7 @@ def _check_signer_at(record: Batch, signer: KeyRecord, trust: TrustLookup) -> No
         raise CryptoError(
             "SIGNER_REVOKED",
             f"the signing key was revoked by {signer.member}",
-            hint="the originator hands it over anew under its new key",
+            hint="the originator hands it over again under its new key",
         )
 
 

@@ -45,18 +45,19 @@ NODE_LEAF = "node-leaf"
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """What `vault status` may show of a key."""
+    """The facts about a key that `vault status` may show."""
 
     key_id: KeyId
     record: KeyRecord
     retired: bool
-    """The secret is destroyed; the id is kept, to answer KEM_KEY_RETIRED instead of UNKNOWN."""
+    """True if the secret is destroyed; the id is kept, to answer KEM_KEY_RETIRED instead of UNKNOWN."""
 
 
 class FileVault:
     """An open vault file (port: ``ports.Vault``). Changes are durable when their method returns.
 
-    Signing and opening may run in any thread; ``put``, ``retire`` and ``change_passphrase`` belong to one.
+    Signing and opening may run in any thread; only one may call ``put``, ``retire`` and
+    ``change_passphrase``.
     """
 
     def __init__(self, path: Path, opened: Opened, suites: Suites, random: Random) -> None:
@@ -66,51 +67,54 @@ class FileVault:
         self._take(opened)
 
     def signer(self, key_id: KeyId) -> Signer:
-        """The signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
+        """Return the signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
         found = self._signers.get(key_id)
         if found is None:
             raise VaultError(
                 "NOT_FOUND",
                 f"the vault has no signing key {key_id.hex()[:16]}",
-                hint="vault and trust documents are of different ages: restore both from one backup",
+                hint="vault and trust documents are out of step: restore both from one backup",
             )
         return found
 
     def note_key(self, key_id: KeyId) -> NoteKey:
-        """A note key. Raises VaultError NOT_FOUND."""
+        """Return a note key. Raises VaultError NOT_FOUND."""
         found = self._notes.get(key_id)
         if found is None:
             raise VaultError(
                 "NOT_FOUND",
                 f"the vault has no note key {key_id.hex()[:16]}",
-                hint="vault and trust documents are of different ages: restore both from one backup",
+                hint="vault and trust documents are out of step: restore both from one backup",
             )
         return found
 
     def sealing_keys(self) -> Mapping[KeyId, SealingKeyHeld]:
-        """All sealing keys that can still open, for ``envelope.Opener``."""
+        """Return all sealing keys that can still open, for ``envelope.Opener``."""
         return self._sealing
 
     def retired(self) -> Collection[KeyId]:
-        """Ids of sealing keys that were ours and are destroyed."""
+        """Return the ids of this member's sealing keys that were destroyed."""
         return self._retired
 
     def storage_key(self) -> bytes:
-        """The 32 bytes for ``crypto.rest``. Raises VaultError NOT_FOUND (a vault of root keys has none)."""
+        """Return the 32 bytes for ``crypto.rest``.
+
+        Raises VaultError NOT_FOUND (a vault of root keys has none).
+        """
         for entry in self._entries:
             if entry.kind is EntryKind.STORAGE:
                 return entry.secret
         raise VaultError("NOT_FOUND", "the vault has no storage key", place=Place(str(self._path)))
 
     def certified(self, name: str) -> CertifiedKey:
-        """NODE_AUTHORITY, USER_AUTHORITY or NODE_LEAF. Raises VaultError NOT_FOUND."""
+        """Return NODE_AUTHORITY, USER_AUTHORITY or NODE_LEAF. Raises VaultError NOT_FOUND."""
         for entry in self._entries:
             if entry.kind is EntryKind.CERTIFIED and entry.name == name.encode():
                 return CertifiedKey(entry.public, entry.secret)
         raise VaultError("NOT_FOUND", f"the vault has no {name}", place=Place(str(self._path)))
 
     def held_keys(self) -> tuple[HeldKey, ...]:
-        """Every key of the vault without its secret."""
+        """Return every key of the vault without its secret."""
         return tuple(
             HeldKey(KeyId(entry.name), decode(KeyRecord, entry.public), entry.kind is EntryKind.RETIRED)
             for entry in self._entries
@@ -119,13 +123,13 @@ class FileVault:
 
     @property
     def stretching(self) -> Stretching:
-        """What one guess of the passphrase costs."""
+        """The cost of one guess of the passphrase."""
         return self._opened.stretching
 
     def put(
         self, keys: Iterable[SecretKey] = (), certified: Mapping[str, CertifiedKey] | None = None
     ) -> None:
-        """Add keys, add or replace certified keys. Durable when it returns: only then publish them."""
+        """Add keys, and add or replace certified keys. Durable once this returns: publish them only then."""
         added = _entries(keys, certified or {}, None)
         names = {(entry.kind, entry.name) for entry in added}
         self._write([e for e in self._entries if (e.kind, e.name) not in names] + added)
@@ -140,8 +144,9 @@ class FileVault:
         )
 
     def without_sealing_keys(self) -> bytes:
-        """The bytes of this vault, under the same passphrase, with the secrets of all sealing keys destroyed:
-        for backups. What is in one cannot be opened with it."""
+        """Return the bytes of this vault for backups: under the same passphrase, but with the secrets of all
+        sealing keys destroyed. What is in a backup cannot be opened with it.
+        """
         entries = [
             Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
             if entry.kind is EntryKind.KEY and decode(KeyRecord, entry.public).use is KeyUse.SEALING
@@ -151,7 +156,7 @@ class FileVault:
         return changed_vault(self._opened, entries, self._random)[0]
 
     def change_passphrase(self, passphrase: bytes, cost: Stretching = STANDARD) -> None:
-        """Encrypt everything anew under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
+        """Encrypt everything again under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
         _check_new(passphrase, cost)
         data, opened = new_vault(passphrase, self._entries, cost, self._random)
         write_private(self._path, data)
@@ -202,13 +207,14 @@ def create_vault(
     random: Random,
     cost: Stretching = STANDARD,
 ) -> FileVault:
-    """Make a vault file (its folder too, 0700) and return it open.
+    """Make a vault file, and its folder (0700), and return it open.
 
-    Raises VaultError KEYSTORE_PASSWORD for a passphrase that is too short, ID_CONFLICT: never over another.
+    Raises VaultError KEYSTORE_PASSWORD for a passphrase that is too short, ID_CONFLICT if there is a vault
+    already.
     """
     _check_new(passphrase, cost)
     if path.exists() or path.is_symlink():
-        raise VaultError("ID_CONFLICT", "there is a vault already", place=Place(str(path)))
+        raise VaultError("ID_CONFLICT", "a vault already exists", place=Place(str(path)))
     make_private_folder(path.parent)
     data, opened = new_vault(passphrase, _entries(keys, certified, storage_key), cost, random)
     write_private(path, data)
@@ -218,7 +224,7 @@ def create_vault(
 def open_vault(
     path: Path, passphrase: bytes, *, suites: Suites, random: Random, allow_development: bool = False
 ) -> FileVault:
-    """Open a vault file; 0.4 s and 256 MiB, or 5 ms for a development vault.
+    """Open a vault file; this takes 0.4 s and 256 MiB, or 5 ms for a development vault.
 
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, KEYSTORE_PASSWORD, in this order; NOT_FOUND.
     """
@@ -227,7 +233,7 @@ def open_vault(
 
 
 def is_development(path: Path) -> bool:
-    """Whether the passphrase of a vault file is stretched too little to guard real keys; needs no passphrase.
+    """Return True if a vault's passphrase is stretched too little for real keys; needs no passphrase.
 
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, NOT_FOUND.
     """

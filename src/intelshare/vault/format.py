@@ -1,9 +1,9 @@
 """The vault file's bytes, without I/O (docs/format.md, "Vault file").
 
-The file ends with its own SHA-256, so that damage is told from a wrong passphrase before any work is done:
-whatever the checksum does not fit is KEYSTORE_CORRUPT, and an intact file that does not open is
-KEYSTORE_PASSWORD. Whoever changes the file and its checksum finds that ``seal`` binds the header and all
-entries in their order under the passphrase's key.
+The file ends with its SHA-256, so that damage can be told from a wrong passphrase before any work is done: a
+file that does not match its checksum is KEYSTORE_CORRUPT, and an intact file that does not open is
+KEYSTORE_PASSWORD. An attacker who changes the file and its checksum fails, because ``seal`` binds the header
+and all entries in order under the passphrase's key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ENTRY_SLOT: Final = 1
 
 
 class EntryKind(IntEnum):
-    """What an entry holds."""
+    """The kind of an entry's content."""
 
     KEY = 1
     """A key record and its secret."""
@@ -60,11 +60,11 @@ class EntryKind(IntEnum):
 
 @record
 class Entry:
-    """One secret and what it is for. Never logged: ``Entry`` values have no readable form but their kind."""
+    """One secret and its purpose. Never logged: the readable form of an ``Entry`` shows only its kind."""
 
     kind: EntryKind
     name: B16
-    """Key id, or a word: "node-authority"."""
+    """A key id, or a word such as "node-authority"."""
     public: B32
     secret: B16
 
@@ -101,7 +101,7 @@ class _Entries:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open vault: the key of its passphrase and what it holds."""
+    """An open vault: the key derived from its passphrase, and its content."""
 
     header: _Header = field(repr=False)
     key: bytes = field(repr=False)
@@ -109,21 +109,24 @@ class Opened:
 
     @property
     def stretching(self) -> Stretching:
-        """How the passphrase is stretched."""
+        """The parameters of stretching the passphrase."""
         return Stretching(self.header.passes, self.header.memory)
 
 
 def new_vault(
     passphrase: bytes, entries: Iterable[Entry], cost: Stretching, random: Random
 ) -> tuple[bytes, Opened]:
-    """The bytes of a new vault, and it, open."""
+    """Return the bytes of a new vault, and the vault, open."""
     header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH))
     empty = Opened(header, stretch(passphrase, header.salt, cost), ())
     return changed_vault(empty, entries, random)
 
 
 def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tuple[bytes, Opened]:
-    """The bytes of the vault with exactly these entries. Those it had keep their ciphertext."""
+    """Return the vault, and its bytes, with exactly these entries.
+
+    Those it already had keep their ciphertext.
+    """
     kept = {entry: sealed for sealed, entry in vault.entries}
     after: list[tuple[_SealedEntry, Entry]] = []
     for entry in entries:
@@ -149,7 +152,7 @@ def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tu
 
 
 def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Opened:
-    """The vault in these bytes.
+    """Open the vault in these bytes.
 
     Raises VaultError KEYSTORE_CORRUPT (damaged, or asks for less work than any vault), KEYSTORE_DEVELOPMENT,
     KEYSTORE_PASSWORD.
@@ -157,12 +160,12 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
     body = _read_body(data)
     cost = Stretching(body.header.passes, body.header.memory)
     if not (cost.at_least(DEVELOPMENT) and CEILING.at_least(cost)):
-        raise _corrupt("its passphrase is stretched by parameters that no vault has")
+        raise _corrupt("its stretching parameters are not those of any vault")
     if not (allow_development or cost.at_least(STANDARD)):
         raise VaultError(
             "KEYSTORE_DEVELOPMENT",
             "this vault is for development: its passphrase is stretched too little to guard real keys",
-            hint="`intelshare vault passwd` makes a real one of it; `node run --dev` runs it as it is",
+            hint="`intelshare vault passwd` turns it into a real one; `node run --dev` runs it as it is",
         )
     key = stretch(passphrase, body.header.salt, cost)
     try:
@@ -186,7 +189,7 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
 
 
 def stretching_of(data: bytes) -> Stretching:
-    """How the passphrase of the vault in these bytes is stretched. Raises VaultError KEYSTORE_CORRUPT."""
+    """Return the stretching parameters of the vault in these bytes. Raises VaultError KEYSTORE_CORRUPT."""
     header = _read_body(data).header
     return Stretching(header.passes, header.memory)
 

@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: a private file, a mounted secret, an inherited descriptor or a prompt.
+"""Sources of a passphrase: a private file, a mounted secret, an inherited descriptor or a prompt.
 
 Never an argument or the environment, which others can read.
 """
@@ -14,17 +14,17 @@ from intelshare.errors import Place, VaultError
 from intelshare.private_files import read_private, read_secret
 
 MOUNTED: Final = "passphrase"
-"""Name of the file among mounted secrets."""
+"""The name of the file among mounted secrets."""
 
 MAX_PASSPHRASE: Final = 1024
-"""Bytes."""
+"""The most bytes of a passphrase."""
 
 MIN_PASSPHRASE: Final = 12
-"""Bytes of a new passphrase of a vault that is not for development."""
+"""The fewest bytes of a new passphrase of a vault that is not for development."""
 
 
 def passphrase_from_file(path: Path) -> bytes:
-    """The first line of a 0600 file. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD."""
+    """Return the first line of a 0600 file. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD."""
     try:
         text = read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_PASSPHRASE + 2)
     except FileNotFoundError:
@@ -33,7 +33,10 @@ def passphrase_from_file(path: Path) -> bytes:
 
 
 def passphrase_from_secrets(folder: Path) -> bytes:
-    """The first line of the secret ``passphrase``. ConfigError UNSAFE_FILE, VaultError KEYSTORE_PASSWORD."""
+    """Return the first line of the secret ``passphrase``.
+
+    Raises ConfigError UNSAFE_FILE, VaultError KEYSTORE_PASSWORD.
+    """
     try:
         return _first_line(read_secret(folder, MOUNTED, MAX_PASSPHRASE + 2))
     except OSError as error:
@@ -46,7 +49,7 @@ def passphrase_from_secrets(folder: Path) -> bytes:
 
 
 def passphrase_from_descriptor(descriptor: int) -> bytes:
-    """The first line of an open file descriptor (a pipe of a service manager), which is closed.
+    """Return the first line of an open file descriptor (a pipe of a service manager), and close it.
 
     Raises VaultError KEYSTORE_PASSWORD.
     """
@@ -58,9 +61,9 @@ def passphrase_from_descriptor(descriptor: int) -> bytes:
 
 
 def passphrase_from_prompt(*, new: bool) -> bytes:
-    """What a person types without echo; twice for a new one. Raises VaultError KEYSTORE_PASSWORD."""
+    """Prompt without echo, twice for a new passphrase. Raises VaultError KEYSTORE_PASSWORD."""
     first = getpass.getpass("New passphrase of the vault: " if new else "Passphrase of the vault: ").encode()
-    if new and getpass.getpass("The same again: ").encode() != first:
+    if new and getpass.getpass("Repeat the passphrase: ").encode() != first:
         raise VaultError("KEYSTORE_PASSWORD", "the two passphrases differ")
     return _first_line(first)
 
