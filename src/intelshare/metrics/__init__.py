@@ -1,4 +1,4 @@
-"""What a node counts and measures: the table of metrics, their text, their page. No clock, no I/O."""
+"""Metrics of a node: the table, their text, their page. No clock, no I/O."""
 
 from intelshare.metrics.table import HEALTH, Metric, Sample, Type
 from intelshare.metrics.text import page, render

@@ -1,7 +1,7 @@
 """Every metric of a node: one row each. Whatever is not in this table cannot be measured.
 
-A label's value is a word of a closed list or a code of a member: ``LABELS`` says which form it has, and a
-sample with any other is refused. So no text of a bulletin, a peer or a user gets into a metric (I15).
+A label's value is a word of a closed list or a member code: ``LABELS`` defines its form, and a sample with
+any other value is refused. So no text of a bulletin, a peer or a user gets into a metric (I15).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final, NamedTuple
 
 
 class Type(StrEnum):
-    """As the exposition format of Prometheus calls them."""
+    """The types of metrics, as Prometheus' exposition format calls them."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
 
 
 class From(StrEnum):
-    """What a metric is read from."""
+    """The source of a metric."""
 
     PROCESS = "the process, since its start"
     STORE = "rows of the store"
@@ -61,7 +61,7 @@ HEALTH: Final = (
     "RESOURCES_SHORT",
     "STOPPING",
 )
-"""Codes against serving that are always there, so that an alert can wait for them."""
+"""The codes that prevent serving and are always exported, so that an alert can wait for them."""
 
 
 class Row(NamedTuple):
@@ -84,13 +84,13 @@ _P, _S, _E, _T, _D = From.PROCESS, From.STORE, From.ENGINE, From.TRUST, From.DIS
 
 
 class Metric(Enum):
-    """The table."""
+    """The table of metrics."""
 
     # The process
     BUILD = _row("build_info", _P, "1; the version of the program.", "version")
     STARTED = _row("start_time_seconds", _P, "When this node started, in seconds since 1970.")
-    SERVING = _row("serving", _P, "1: the node serves. 0: a code stands against it.")
-    CODE = _row("health", _P, "1: this code stands against serving.", "code")
+    SERVING = _row("serving", _P, "1: the node serves. 0: a code prevents it.")
+    CODE = _row("health", _P, "1: this code prevents serving.", "code")
     MEMORY = _row("process_resident_memory_bytes", _P, "Memory that the process has in RAM.")
     PROCESSOR = _row("process_cpu_seconds_total", _P, "Processor time, user and system.")
     DESCRIPTORS = _row("process_open_fds", _P, "Open file descriptors.")
@@ -100,33 +100,44 @@ class Metric(Enum):
     # Ports
     CONNECTIONS = _row("port_connections", _P, "Open connections.", "port")
     MOST_CONNECTIONS = _row("port_connections_limit", _P, "Connections that the port may have.", "port")
-    UNKNOWN = _row("port_connections_unproved", _P, "Connections that have not proved who they are.", "port")
+    UNKNOWN = _row(
+        "port_connections_unproved", _P, "Connections that have not proved their identity.", "port"
+    )
     ENDED = _row(
         "port_connections_ended_total", _P, "Connections turned away or ended by the gate.", "port", "reason"
     )
     # Peers
     NODES = _row("peer_nodes", _T, "Nodes that the member's directory lists.", "member")
-    LINKED = _row("peer_nodes_linked", _E, "Of these, nodes with an open link.", "member")
+    LINKED = _row("peer_nodes_linked", _E, "Of those, nodes with an open link.", "member")
     LINKED_SINCE = _row(
-        "peer_link_age_seconds", _E, "Since the newest open link was opened. Absent: there is none.", "member"
+        "peer_link_age_seconds",
+        _E,
+        "Time since the newest open link was opened. Absent if there is none.",
+        "member",
     )
     UNSEEN = _row(
         "peer_unseen_seconds",
         _E,
-        "Since a link to the member ended, or since the start; 0: linked.",
+        "Time since the last link to the member ended, or since the start; 0 while linked.",
         "member",
     )
-    TROUBLE = _row("peer_link_error", _E, "1: the last code of the way to the member.", "member", "code")
+    TROUBLE = _row(
+        "peer_link_error", _E, "1: the last error code of the link to the member.", "member", "code"
+    )
     OFFSET = _row(
         "peer_clock_offset_seconds",
         _E,
-        "The peer's clock minus this one, the largest of its nodes.",
+        "The peer's clock minus this one: the largest among its nodes.",
         "member",
     )
     LEFT_OUT = _row("peer_left_out", _T, "1: operators have suspended or removed the member.", "member")
-    SHUT_OUT = _row("peer_shut_out", _P, "1: an authority of the member does not load.", "member")
+    SHUT_OUT = _row("peer_shut_out", _P, "1: an authority of the member cannot be loaded.", "member")
     SPENT = _row(
-        "budget_spent_total", _E, "Times that something came while it was spent.", "member", "budget"
+        "budget_spent_total",
+        _E,
+        "Number of times that something came while the budget was spent.",
+        "member",
+        "budget",
     )
     # Queues
     QUEUED = _row("queue_pairs", _S, "Pairs that are ready for hand-over.", "member", "precedence")
@@ -136,62 +147,76 @@ class Metric(Enum):
     SENT = _row(
         "unacknowledged", _S, "Statements that the peer has not acknowledged.", "member", "precedence"
     )
-    SENT_BYTES = _row("unacknowledged_bytes", _S, "Their bytes.", "member", "precedence")
-    SENT_AGE = _row("unacknowledged_oldest_seconds", _S, "Age of the oldest of them.", "member", "precedence")
+    SENT_BYTES = _row("unacknowledged_bytes", _S, "Bytes of those statements.", "member", "precedence")
+    SENT_AGE = _row(
+        "unacknowledged_oldest_seconds", _S, "Age of the oldest of those statements.", "member", "precedence"
+    )
     WAITS = _row("queue_open_pairs", _S, "Pairs that count towards the bound of the queue.", "member")
-    WAITS_BYTES = _row("queue_open_bytes", _S, "Bytes of their bodies.", "member")
-    WAITS_ALL = _row("queue_open_pairs_all", _S, "The same for all members together.")
-    WAITS_ALL_BYTES = _row("queue_open_bytes_all", _S, "The same for all members together.")
-    BOUND = _row("queue_limit_pairs", _P, "Pairs that may wait for one member; FLASH alone fills it.")
+    WAITS_BYTES = _row("queue_open_bytes", _S, "Bytes of the bodies of those pairs.", "member")
+    WAITS_ALL = _row(
+        "queue_open_pairs_all", _S, "Pairs that count towards the bound for all members together."
+    )
+    WAITS_ALL_BYTES = _row("queue_open_bytes_all", _S, "Bytes of the bodies of those pairs.")
+    BOUND = _row("queue_limit_pairs", _P, "Pairs that may wait for one member; only FLASH may use all of it.")
     BOUND_BYTES = _row("queue_limit_bytes", _P, "Bytes that may wait for one member.")
     BOUND_ALL = _row("queue_limit_pairs_all", _P, "Pairs that may wait for all members together.")
     BOUND_ALL_BYTES = _row("queue_limit_bytes_all", _P, "Bytes that may wait for all members together.")
-    OPEN = _row("pairs_open", _S, "Pairs that are neither stopped nor have a receipt.", "stage")
+    OPEN = _row("pairs_open", _S, "Pairs that are not stopped and have no receipt.", "stage")
     GAPS = _row("stream_gaps", _S, "Numbers of the member's streams that have not come.", "member")
-    FROZEN = _row("streams_frozen", _S, "Streams of the member that contradicted themselves.", "member")
+    FROZEN = _row(
+        "streams_frozen",
+        _S,
+        "Streams of the member that are frozen because they contradicted themselves.",
+        "member",
+    )
     ALARMS = _row("alarms", _S, "Contradictions of the member that are not settled.", "member", "code")
     # Keys, certificates, documents
-    CERTIFICATE = _row("certificate_remaining_seconds", _T, "Until this node's certificate ends.")
-    KEY = _row("key_remaining_seconds", _T, "Until the newest key of this use ends.", "use")
+    CERTIFICATE = _row("certificate_remaining_seconds", _T, "Time until this node's certificate expires.")
+    KEY = _row("key_remaining_seconds", _T, "Time until the newest key of this use expires.", "use")
     DIRECTORY = _row(
-        "directory_remaining_seconds", _T, "Until the member's directory ends; its own included.", "member"
+        "directory_remaining_seconds",
+        _T,
+        "Time until the member's directory expires; includes this member's.",
+        "member",
     )
     # The log
     ENTRIES = _row("log_entries", _S, "Entries of this incarnation's log.")
     LAGGING = _row("checkpoint_lag_entries", _S, "Entries after this node's last signed checkpoint.")
-    CHECKPOINT = _row("checkpoint_age_seconds", _S, "Since this node last signed where its log stands.")
+    CHECKPOINT = _row(
+        "checkpoint_age_seconds", _S, "Time since this node last signed a checkpoint of its log."
+    )
     THEIR_CHECKPOINT = _row(
-        "peer_checkpoint_age_seconds", _S, "Since the newest checkpoint held of the member.", "member"
+        "peer_checkpoint_age_seconds", _S, "Time since the newest checkpoint held of the member.", "member"
     )
     # The store
-    COMMITS = _row("store_commits_total", _P, "Transactions. Each has one fsync of the WAL, or more.")
-    STEPS = _row("store_steps_total", _P, "Steps that the transactions held.")
+    COMMITS = _row("store_commits_total", _P, "Transactions. Each needs at least one fsync of the WAL.")
+    STEPS = _row("store_steps_total", _P, "Steps in those transactions.")
     JOURNALLED = _row("store_journalled_bytes_total", _P, "Bytes of sealed groups of rows.")
     MOVED = _row("store_rows_moved_total", _P, "Rows moved from memory into their tables.")
     WAITING = _row("store_waiting_bytes", _P, "Bytes of rows in memory that are not in their tables yet.")
     FILE = _row("store_file_bytes", _D, "Size of a file of the store.", "file")
-    FREE = _row("disk_free_bytes", _D, "Room on the file system of the data folder.")
+    FREE = _row("disk_free_bytes", _D, "Free space on the file system of the data folder.")
     SIZE = _row("disk_size_bytes", _D, "Size of that file system.")
     # Attachments
     ATTACHMENTS = _row("attachment_bytes", _P, "Bytes of attachments that are here.")
     ATTACHMENTS_LIMIT = _row("attachment_limit_bytes", _P, "Bytes that all attachments may take.")
     THEIR_ATTACHMENTS = _row(
-        "peer_attachment_bytes", _P, "Of these, bytes that came from the member.", "member"
+        "peer_attachment_bytes", _P, "Of those, bytes that came from the member.", "member"
     )
-    SHARE = _row("peer_attachment_limit_bytes", _P, "Bytes that those of one member may take.")
+    SHARE = _row("peer_attachment_limit_bytes", _P, "Bytes that the attachments of one member may take.")
     WANTED = _row("peer_attachments_wanted", _S, "Attachments of the member that are not whole.", "member")
     # Itself
-    COST = _row("metrics_seconds", _P, "Time that the last computation of all of this took.")
+    COST = _row("metrics_seconds", _P, "Time that the last computation of all metrics took.")
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of its labels, in their order."""
+        """The names of its labels, in order."""
         return self.value.labels
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value. ValueError for labels that the table does not allow."""
+    """One value. Raises ValueError for labels that the table does not allow."""
 
     metric: Metric
     labels: tuple[str, ...]

@@ -13,7 +13,7 @@ from intelshare.metrics.table import Metric, Sample
 
 
 def render(samples: Iterable[Sample]) -> str:
-    """All samples, by metric in the order of the table; a metric without samples is left out."""
+    """Format all samples, by metric in the order of the table; a metric without samples is left out."""
     found: dict[Metric, list[Sample]] = defaultdict(list)
     for sample in samples:
         found[sample.metric].append(sample)
@@ -35,14 +35,14 @@ def _line(sample: Sample) -> str:
 
 
 def page() -> str:
-    """``docs/metrics.md``."""
+    """Return the text of ``docs/metrics.md``."""
     lines = [
         "# Metrics",
         "",
-        "Written by `make metrics` from `src/intelshare/metrics/table.py`; a test holds that they agree.",
-        "How to read them is in [operations.md](operations.md).",
+        "Written by `make metrics` from `src/intelshare/metrics/table.py`; a test compares them.",
+        "[operations.md](operations.md) explains how to read them.",
         "",
-        "| metric | type | labels | read from | what it is |",
+        "| metric | type | labels | read from | meaning |",
         "|---|---|---|---|---|",
     ]
     for metric in Metric:

@@ -53,7 +53,7 @@ def test_the_text_is_what_prometheus_reads() -> None:
         Sample(Metric.GAPS, ("KEN",), 0.25),
     ]
     assert render(samples) == (
-        "# HELP intelshare_serving 1: the node serves. 0: a code stands against it.\n"
+        "# HELP intelshare_serving 1: the node serves. 0: a code prevents it.\n"
         "# TYPE intelshare_serving gauge\n"
         "intelshare_serving 1\n"
         "# HELP intelshare_stream_gaps Numbers of the member's streams that have not come.\n"
