@@ -1,4 +1,4 @@
-"""What ships inside the package: the one place that reads its own data files."""
+"""Data files inside the package: the one place that reads them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from intelshare.labels import Registry, parse_registry
 
 @cache
 def builtin_registry() -> Registry:
-    """The registry of the real states, groups and ladders (``labels/data/*.toml``). Read once."""
+    """Return the registry of the real states, groups and ladders (``labels/data/*.toml``).
+
+    It is read once.
+    """
     return parse_registry(_texts("labels", "data"))
 
 
 OWN_FOLDERS = ("ladders", "groups", "words")
-"""Beside treaties/: files in the format of ``labels/data``; they add to what ships and change nothing."""
+"""Folders beside treaties/ with files as in ``labels/data``: they may add to what ships, not change it."""
 
 
 MAX_OWN = 2 << 20
-"""Characters of all own files together: a node tells its users all of them in one answer."""
+"""The most characters of all such files together: a node sends its users all of them in one answer."""
 
 
 def extended_registry(texts: Mapping[str, str]) -> Registry:
-    """What ships, with what these files add; the shipped one itself if there are none.
+    """Return the built-in registry with what these files add; the built-in one itself if there are none.
 
     Raises PolicyFileError: TOO_LARGE (over 2 Mi characters), LADDER_CONFLICT among others
     (``parse_registry``).
     """
     if sum(map(len, texts.values())) > MAX_OWN:
-        message = f"own ladders, groups and words have together more than {MAX_OWN} characters"
+        message = f"your ladders, groups and words together have more than {MAX_OWN} characters"
         raise PolicyFileError(
             "TOO_LARGE", message, place=Place(max(texts, key=lambda name: len(texts[name])))
         )
@@ -40,14 +43,15 @@ def extended_registry(texts: Mapping[str, str]) -> Registry:
 
 
 def demo_treaties() -> dict[str, str]:
-    """The demo's treaty files, name to text, for ``parse_treaty``."""
+    """Return the demo's treaty files, name to text, for ``parse_treaty``."""
     return _texts("demo", "scenario", "treaties")
 
 
 def treaty_packs() -> dict[str, Path]:
-    """The treaties that ship, id to file, by id; the test of ``nato.toml`` is ``nato_test.toml`` beside it.
+    """Return the treaties that ship, id to file, ordered by id.
 
-    A wheel holds the folder inside the package; a checkout has it at the top of the repository.
+    The test of ``nato.toml`` is ``nato_test.toml`` beside it. A wheel holds the folder inside the package; a
+    checkout has it at the top of the repository.
     """
     package = Path(__file__).parent
     folder = next(
@@ -59,7 +63,7 @@ def treaty_packs() -> dict[str, Path]:
 
 def _texts(*folder: str) -> dict[str, str]:
     entries = files("intelshare").joinpath(*folder).iterdir()
-    # Tests stand beside the treaties and are none.
+    # Tests lie beside the treaties, and are not treaties.
     return {
         entry.name: entry.read_text("utf-8")
         for entry in entries

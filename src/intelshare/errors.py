@@ -1,7 +1,7 @@
 """The one exception tree. Every error says what was wrong, where, and what to do next.
 
-A denial by policy is never an exception: it is a ``Decision`` with reasons. The codes are a closed,
-stable vocabulary (docs/codes in ``intelshare errors``); they are what tests and machines hold on to.
+A denial by policy is never an exception: it is a ``Decision`` with reasons. The codes are a closed, stable
+vocabulary (``intelshare errors`` lists them); tests and programs rely on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 PASSING: Final = frozenset(("DISK_FULL", "RESOURCES_SHORT"))
-"""Codes of what the machine lacks for now: nothing changed, and the same is tried again by itself."""
+"""The codes for what the machine lacks for now: nothing changed, and the same is retried by itself."""
 
 PEER_CODES: Final = frozenset((
     "TRANSPORT_FLOOR", "PEER_IDENTITY_INVALID", "PEER_IDENTITY_MISMATCH", "PEER_REVOKED", "NOT_AUTHORISED",
@@ -31,36 +31,36 @@ PEER_CODES: Final = frozenset((
     "OUT_OF_SCOPE", "PROVISION_SUNSET", "NO_EQUIVALENCE", "EXCEEDS_CEILING", "RESERVATION",
     "RECIPIENT_LAW_FORBIDS", "CLEARANCE_INSUFFICIENT", "NEED_TO_KNOW", "EYES_ONLY_NATIONALITY",
 ))  # fmt: skip
-"""What a peer may answer with, in acknowledgements, receipts and the end of a call."""
+"""The codes with which a peer may answer, in acknowledgements, receipts and the end of a call."""
 
 UNKNOWN: Final = "UNKNOWN"
-"""What is shown, logged and kept of any other answer."""
+"""The code that is shown, logged and kept in place of any other answer."""
 
 
 def code_of_peer(text: str) -> str:
-    """The code that a peer names, if there is such a one; UNKNOWN for whatever else it wrote."""
+    """Return the code that a peer names if it is one of these, and UNKNOWN for anything else."""
     return text if text in PEER_CODES else UNKNOWN
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an error is: a file, an argument or a record; line and column count from 1."""
+    """The place of an error: a file, an argument or a record; line and column count from 1."""
 
     source: str
     line: int | None = None
     column: int | None = None
     field: str | None = None
     excerpt: str | None = None
-    """The line of the source that is wrong, for a caret under ``column``."""
+    """The faulty line of the source, for a caret under ``column``."""
     width: int = 1
-    """How many characters the caret underlines."""
+    """The number of characters that the caret underlines."""
 
 
 class IntelshareError(Exception):
-    """Base of all errors that a user can meet.
+    """The base of all errors that a user can meet.
 
-    ``code`` is a stable word in CAPITALS; ``message`` says what was wrong; ``place`` where;
-    ``hint`` what to do next; ``retry_after`` after how many seconds the same is worth trying again.
+    ``code`` is a stable word in CAPITALS; ``message`` says what was wrong; ``place`` where; ``hint`` what to
+    do next; ``retry_after`` the seconds after which it is worth trying the same again.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class PolicyFileError(IntelshareError):
 
 
 class CryptoError(IntelshareError):
-    """A signature, key or ciphertext that does not hold."""
+    """A signature, key or ciphertext that is not valid."""
 
 
 class TrustError(IntelshareError):
-    """A root, directory, certificate or hello that does not hold."""
+    """A root, directory, certificate or hello that is not valid."""
 
 
 class EnvelopeError(IntelshareError):
-    """A statement, grant or body that does not hold."""
+    """A statement, grant or body that is not valid."""
 
 
 class DeliveryError(IntelshareError):

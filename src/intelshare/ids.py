@@ -20,19 +20,19 @@ Digest = NewType("Digest", bytes)
 """32 bytes of SHA-256 over a PAE (docs/format.md)."""
 
 LeafId = NewType("LeafId", bytes)
-"""Digest of one statement: kind, nonce and bytes. 32 bytes."""
+"""The digest of one statement: kind, nonce and bytes. 32 bytes."""
 
 ManifestDigest = NewType("ManifestDigest", bytes)
-"""``md``: digest of a manifest. 32 bytes."""
+"""``md``: the digest of a manifest. 32 bytes."""
 
 KeyId = NewType("KeyId", bytes)
-"""Digest of a key record, never truncated. 32 bytes."""
+"""The digest of a key record, never truncated. 32 bytes."""
 
 Incarnation = NewType("Incarnation", int)
 """One start of a node: a random u64, never 0."""
 
 ReleaseNumber = NewType("ReleaseNumber", int)
-"""Number of a release in its stream, from 1."""
+"""The number of a release in its stream, from 1."""
 
 FilePlace = NewType("FilePlace", bytes)
-"""Under what name a node keeps the pieces of a file: 16 random bytes that say nothing."""
+"""The name under which a node keeps the pieces of a file: 16 random bytes that reveal nothing."""

@@ -1,8 +1,8 @@
 """The one unit of time: whole microseconds since 1970-01-01T00:00Z, as on the wire.
 
-An ``Instant`` is an integer, so that it is exact, total ordered, cheap and free of the naive/aware
-trap of ``datetime``; instants before 1970 are negative (treaties have dates from 1949). It is always
-an argument: nothing in the core asks a clock. Why not ``datetime``: docs/decisions/0002-instants.md.
+An ``Instant`` is an integer, so that it is exact, total ordered, cheap and free of the naive/aware trap of
+``datetime``; instants before 1970 are negative (treaties have dates from 1949). It is always an argument:
+nothing in the core asks a clock. The reasons against ``datetime`` are in docs/decisions/0002-instants.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def of(value: datetime | date) -> Instant:
-    """The instant of an aware datetime, or the first instant (UTC) of a date.
+    """Return the instant of an aware datetime, or the first instant (UTC) of a date.
 
     Raises ValueError for a datetime without an offset: half the world would read it differently.
     """
@@ -43,32 +43,32 @@ def of(value: datetime | date) -> Instant:
 
 
 def parse(text: str) -> Instant:
-    """An ISO 8601 date (its first instant in UTC) or time with offset. Raises ValueError."""
+    """Parse an ISO 8601 date (its first instant in UTC) or time with offset. Raises ValueError."""
     if len(text) == 10:
         return of(date.fromisoformat(text))
     return of(datetime.fromisoformat(text))
 
 
 def is_end(instant: int) -> bool:
-    """Whether a number can be signed as the end of something: a time from 1970 to 9999, or NEVER."""
+    """Return True if a number can be signed as the end of something: a time from 1970 to 9999, or NEVER."""
     return 0 <= instant <= LATEST or instant == NEVER
 
 
 def after(instant: Instant, span: int) -> Instant:
-    """So many microseconds later; NEVER for what would be after 9999."""
+    """Return the instant that many microseconds later; NEVER if that is after 9999."""
     later = instant + span
     return Instant(later) if later <= LATEST else NEVER
 
 
 def to_datetime(instant: Instant) -> datetime:
-    """The aware UTC datetime. Raises OverflowError outside the years 1 to 9999."""
+    """Return the aware UTC datetime. Raises OverflowError outside the years 1 to 9999."""
     return _EPOCH + timedelta(microseconds=instant)
 
 
 def show(instant: Instant) -> str:
-    """ISO 8601 in UTC to the second, microseconds only where there are any; "never" for NEVER.
+    """Format as ISO 8601 in UTC to the second, with microseconds only if there are any; "never" for NEVER.
 
-    Of any number: one that is in no year from 1 to 9999 is shown as the number it is.
+    Works for any number: one that is in no year from 1 to 9999 is shown as the number it is.
     """
     if instant == NEVER:
         return "never"

@@ -15,7 +15,7 @@ MOST: Final = 100.0
 
 
 def patient(seconds: float, environment: Mapping[str, str] = os.environ) -> float:
-    """These seconds times the factor that is set, or 1.
+    """Return these seconds times the factor that is set, or 1.
 
     For the deadline of a call, a step of the demo and every wait of a test; never for a limit that is a
     promise or a rule of the protocol. Raises ConfigError FIELD_RANGE for a factor outside 0.1 to 100.

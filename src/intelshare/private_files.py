@@ -1,4 +1,4 @@
-"""Folders and files that only their owner may read: made so whatever the umask, refused when they are not.
+"""Folders and files that only their owner may read: created so whatever the umask, refused if they are not.
 
 Writing replaces a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder.
 """
@@ -21,28 +21,28 @@ _WRITE_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 SECRETS: Final = "INTELSHARE_SECRETS"
-"""Names the folder of mounted secrets (docs/operations.md)."""
+"""The variable that names the folder of mounted secrets (docs/operations.md)."""
 
 MAX_CONFIGURATION: Final = 1 << 20
-"""Bytes of a file of settings, of a profile or of certificates."""
+"""The most bytes of a file of settings, of a profile or of certificates."""
 
 SHORT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN))
-"""What the system answers when it has no descriptor or memory left, and may have some again later."""
+"""The system's errors when it has no descriptor or memory left for now."""
 
 
 def shortage(error: BaseException) -> StoreError | None:
-    """RESOURCES_SHORT if this says that the system has no descriptor, memory or thread left for now."""
+    """Return RESOURCES_SHORT if the system has no descriptor, memory or thread left for now."""
     no_thread = isinstance(error, RuntimeError) and "new thread" in str(error)
     if isinstance(error, MemoryError) or no_thread or (isinstance(error, OSError) and error.errno in SHORT):
-        return StoreError("RESOURCES_SHORT", f"the system has too little left: {error!r}", hint=_MORE)
+        return StoreError("RESOURCES_SHORT", f"the system is short of resources: {error!r}", hint=_MORE)
     return None
 
 
-_MORE: Final = "raise the limit on open files, or end what holds them"
+_MORE: Final = "raise the limit on open files, or stop the programs that use them"
 
 _DISK: Final = {
-    errno.ENOSPC: ("DISK_FULL", "make room"),
-    errno.EDQUOT: ("DISK_FULL", "make room, or ask for a larger quota"),
+    errno.ENOSPC: ("DISK_FULL", "free some space"),
+    errno.EDQUOT: ("DISK_FULL", "free some space, or ask for a larger quota"),
     errno.EROFS: ("DISK_ERROR", "the file system takes no more writes: check the disk"),
     **dict.fromkeys(SHORT, ("RESOURCES_SHORT", _MORE)),
     errno.EIO: ("DISK_ERROR", "check the disk"),
@@ -50,16 +50,16 @@ _DISK: Final = {
 
 
 def passing(error: OSError) -> str | None:
-    """The code of PASSING that says what the system lacks for now; None: it is something else."""
+    """Return the code of PASSING for what the system lacks for now; None: the error is something else."""
     code, _ = _DISK.get(error.errno or 0, ("", ""))
     return code if code in PASSING else None
 
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Inside, what the disk or the system refuses is StoreError DISK_FULL, DISK_ERROR or RESOURCES_SHORT.
+    """Turn refusals of the disk or the system into StoreError DISK_FULL, DISK_ERROR or RESOURCES_SHORT.
 
-    Other errors pass.
+    Other errors pass unchanged.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def check_private(path: Path, error: type[IntelshareError], code: str) -> None:
-    """Return if the folder or file belongs to this user and to nobody else.
+    """Return if the folder or file belongs to this user and nobody else has access.
 
     Raises ``error`` with ``code`` (KEYSTORE_PERMISSIONS, DATA_PERMISSIONS) and the chmod to run; also for a
     symbolic link, whose target somebody else may change.
@@ -87,7 +87,7 @@ def check_private(path: Path, error: type[IntelshareError], code: str) -> None:
 
 
 def read_private(path: Path, error: type[IntelshareError], code: str, limit: int) -> bytes:
-    """The bytes of a file that only its owner can read, at most ``limit`` and one more.
+    """Return the bytes of a file that only its owner can read, at most ``limit`` and one more.
 
     Raises ``error`` with ``code`` as ``check_private`` does; FileNotFoundError.
     """
@@ -99,17 +99,18 @@ def read_private(path: Path, error: type[IntelshareError], code: str, limit: int
         _check(path, path.lstat(), error, code)
         raise
     with os.fdopen(descriptor, "rb") as file:
-        # Of what was opened, not of what has the name by now.
+        # Check the file that was opened, not the one that has the name by now.
         _check(path, os.fstat(descriptor), error, code)
         return file.read(limit + 1)
 
 
 def read_trusted(path: Path, limit: int = MAX_CONFIGURATION, *, secret: bool = False) -> bytes:
-    """The bytes of a file that says what this program is to do: settings, profiles, certificates, policy.
+    """Read a file that controls this program: settings, profiles, certificates, policy.
 
-    Every such read is this one. The file and the folder that it is in belong to this user or to root, nobody
-    else can write them, the file has one name and is no link; ``secret``: nobody else can read it either.
-    Raises ConfigError UNSAFE_FILE, TOO_LARGE; FileNotFoundError, NotADirectoryError.
+    All such reads go through here. The file and its folder must belong to this user or to root, nobody else
+    may be able to write them, and the file must have one name and not be a link; with ``secret`` nobody else
+    may be able to read it either. Raises ConfigError UNSAFE_FILE, TOO_LARGE; FileNotFoundError,
+    NotADirectoryError.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -123,20 +124,20 @@ def read_trusted(path: Path, limit: int = MAX_CONFIGURATION, *, secret: bool = F
     finally:
         os.close(folder)
     with os.fdopen(descriptor, "rb") as file:
-        # Of what was opened, not of what has the name by now.
+        # Check the file that was opened, not the one that has the name by now.
         check_trusted(path, os.fstat(descriptor), secret=secret)
         data = file.read(limit + 1)
     return _whole(path, data, limit)
 
 
 def secrets_folder() -> Path | None:
-    """Where a platform has mounted secrets for this process, as INTELSHARE_SECRETS says."""
+    """Return the folder of secrets that a platform has mounted for this process, if any."""
     named = os.environ.get(SECRETS)
     return Path(named) if named else None
 
 
 def read_secret(folder: Path, name: str, limit: int = MAX_CONFIGURATION) -> bytes:
-    """The bytes of a secret in a folder that a platform has mounted: the one door for files of that kind.
+    """Read a secret from a folder that a platform has mounted: the only way to read files of that kind.
 
     The folder is this user's or root's, and nobody else can write it. The file may be a link to one inside
     the folder, may be root's, and a group may read it; others can neither read nor write it. Raises
@@ -151,7 +152,7 @@ def read_secret(folder: Path, name: str, limit: int = MAX_CONFIGURATION) -> byte
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise _unsafe(path, "this is no ordinary file", "mount a file there")
+            raise _unsafe(path, "this is not an ordinary file", "mount a file there")
         if found.st_uid not in (os.geteuid(), 0):
             raise _unsafe(path, "this belongs to another user", "mount it as root's, or as this user's")
         if found.st_mode & (_WRITE_OTHERS | stat.S_IROTH):
@@ -164,20 +165,20 @@ def read_secret(folder: Path, name: str, limit: int = MAX_CONFIGURATION) -> byte
 def _whole(path: Path, data: bytes, limit: int) -> bytes:
     if len(data) > limit:
         message = f"this file has at most {limit} bytes"
-        raise ConfigError("TOO_LARGE", message, place=Place(str(path)), hint="look what it is")
+        raise ConfigError("TOO_LARGE", message, place=Place(str(path)), hint="check what it is")
     return data
 
 
 def check_trusted(path: Path, found: os.stat_result, *, secret: bool = False) -> None:
-    """Return if what was found may say what this program is to do. Raises ConfigError UNSAFE_FILE."""
+    """Return if the file or folder may control this program. Raises ConfigError UNSAFE_FILE."""
     is_folder = stat.S_ISDIR(found.st_mode)
     if not (is_folder or stat.S_ISREG(found.st_mode)):
-        raise _unsafe(path, "this is no ordinary file", "put a file there")
+        raise _unsafe(path, "this is not an ordinary file", "put a file there")
     if found.st_uid not in (os.geteuid(), 0):
-        raise _unsafe(path, "this belongs to another user", f"look what it is; if it is yours: chown {path}")
+        raise _unsafe(path, "this belongs to another user", f"check what it is; if it is yours: chown {path}")
     if not is_folder and found.st_nlink > 1:
-        raise _unsafe(path, "this file has a second name (hard link)", "make a copy, and put it in its place")
-    # In a folder with the sticky bit others can add files, and touch none of ours.
+        raise _unsafe(path, "this file has a second name (hard link)", "replace it with a copy")
+    # In a folder with the sticky bit others can add files, but not touch this user's.
     sticky = is_folder and bool(found.st_mode & stat.S_ISVTX)
     if found.st_mode & _WRITE_OTHERS and not sticky:
         raise _unsafe(path, f"others can write this (mode {_mode(found)})", f"chmod go-w {path}")
@@ -194,7 +195,7 @@ def _unsafe(path: Path, what: str, hint: str) -> ConfigError:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write or replace the file, 0600, durable when this returns; a crash leaves the old or the new one.
+    """Write or replace the file, 0600, durably; a crash leaves the old or the new one.
 
     Raises StoreError DISK_FULL, RESOURCES_SHORT, DISK_ERROR; OSError.
     """
@@ -230,7 +231,7 @@ def _check(path: Path, found: os.stat_result, error: type[IntelshareError], code
     place = Place(str(path))
     is_folder = stat.S_ISDIR(found.st_mode)
     if not (is_folder or stat.S_ISREG(found.st_mode)):
-        raise error(code, "this is neither a file nor a folder of its own", place=place)
+        raise error(code, "this is neither an ordinary file nor a folder", place=place)
     if found.st_uid != os.geteuid():
         raise error(
             code, "this belongs to another user", place=place, hint=f"run as its owner, or: chown {path}"

@@ -20,11 +20,11 @@ _SUFFIX = "_test.toml"
 
 
 class DeniedWithoutReason(UserWarning):
-    """A case that expects a denial for any reason, so that it passes also for the wrong one."""
+    """A case that expects a denial for any reason, so that it also passes for the wrong one."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
-    """Policy tests are test files too."""
+    """Collect policy tests as test files."""
     if file_path.name.endswith(_SUFFIX):
         found: pytest.File = PolicyFile.from_parent(parent, path=file_path)
         return found
@@ -32,10 +32,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Fil
 
 
 class PolicyFile(pytest.File):
-    """One ``*_test.toml``."""
+    """One ``*_test.toml`` file."""
 
     def collect(self) -> Iterator[PolicyCase]:
-        """Its cases. Raises CollectError with everything that is wrong in the files."""
+        """Yield its cases. Raises CollectError with everything that is wrong in the files."""
         from intelshare.cli.policy.files import Shelf
         from intelshare.cli.shared.output import error_lines
         from intelshare.cli.shared.times import moment
@@ -54,7 +54,7 @@ class PolicyFile(pytest.File):
 
 
 class CaseFailedError(Exception):
-    """A case that came out otherwise than it expects."""
+    """A case whose outcome is not the expected one."""
 
 
 class PolicyCase(pytest.Item):
@@ -66,7 +66,7 @@ class PolicyCase(pytest.Item):
         self._case = case
 
     def runtest(self) -> None:
-        """Raises CaseFailedError; warns where a denial states no reason."""
+        """Run the case. Raises CaseFailedError; warns if an expected denial states no reason."""
         from intelshare.policy_tools import Severity, result_of, try_case
 
         result = result_of(try_case(self._world, self._case))
@@ -77,13 +77,13 @@ class PolicyCase(pytest.Item):
             warnings.warn(f"{result.name}: {result.message}{hint}", DeniedWithoutReason, stacklevel=1)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What was expected and got, without a traceback of ours."""
+        """Show the expected and the actual outcome, without this plugin's traceback."""
         if isinstance(excinfo.value, CaseFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """File, line and name."""
+        """Return file, line and name."""
         place = self._case.place
         line = None if place is None or place.line is None else place.line - 1
         return self.path, line, self.name

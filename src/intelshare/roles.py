@@ -1,4 +1,4 @@
-"""What a user of a member may be. The row of each call (``services``) says which roles may make it."""
+"""The roles of a member's users. The row of each call (``services``) names the roles that may make it."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class Role(StrEnum):
     OPERATOR = "operator"
     AUDITOR = "auditor"
     GATEWAY = "gateway"
-    """No person: a program that hands bulletins to tools of this member (docs/gateways.md)."""
+    """Not a person: a program that hands bulletins to tools of this member (docs/gateways.md)."""

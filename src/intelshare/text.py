@@ -1,7 +1,7 @@
-"""Foreign text made fit to be shown, and foreign names made fit to be file names.
+"""Makes foreign text safe to show, and foreign names safe as file names.
 
 Whatever somebody else wrote (titles, bodies, names, reasons) passes ``visible`` before a person sees it, so
-that no text can move the cursor, recolour, reorder or hide anything: what it holds is shown as an escape.
+that no text can move the cursor, recolour, reorder or hide anything: such characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import unicodedata
 from intelshare.errors import ConfigError, Place
 
 MAX_MARKS = 4
-"""Combining marks in a row on one letter that are shown as such; living scripts need three."""
+"""The most combining marks in a row on one letter that are shown as such; living scripts need three."""
 
 MAX_NAME_BYTES = 200
-"""Bytes of a file name: below every file system's limit, with room for a number before it."""
+"""The most bytes of a file name: below every file system's limit, with room for a number before it."""
 
 _TAB = 8
 _HIDDEN = frozenset(["Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"])
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and marks that show nothing; they are no controls to Unicode, but they hide things all the same."""
+"""Letters and marks that show nothing: not controls to Unicode, but they hide things all the same."""
 
 _DEVICES = frozenset(
     ("CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10)))
@@ -28,10 +28,11 @@ _FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|%')
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """The text with every control, format or invisible character as ``\\x1b`` or ``\\u202e``.
+    """Return the text with every control, format or invisible character as ``\\x1b`` or ``\\u202e``.
 
-    With ``lines``, line ends stay and tabs become spaces; else the result is one line. Floods of combining
-    marks are escaped after the fourth. The result holds no control character but, with ``lines``, ``\\n``.
+    With ``lines``, line ends stay and tabs become spaces; otherwise the result is one line. Floods of
+    combining marks are escaped after the fourth. The result holds no control character but, with ``lines``,
+    ``\\n``.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -52,7 +53,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that visible text takes on a terminal."""
+    """Return the columns that visible text takes on a terminal."""
     if text.isascii():
         return len(text)
     return sum(
@@ -62,7 +63,7 @@ def width(text: str) -> int:
 
 
 def safe_name(name: str, *, source: str) -> str:
-    """The name itself, if it is safe as a file name in any folder on any system.
+    """Return the name itself if it is safe as a file name in any folder on any system.
 
     Raises ConfigError UNSAFE_NAME: paths, devices, controls, percent escapes, a leading dot or dash, a
     trailing dot or space, another normal form than NFC, more than 200 bytes. ``source`` names it in errors.
@@ -84,7 +85,7 @@ def _problem(name: str) -> str | None:
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         return f"has more than {MAX_NAME_BYTES} bytes"
     if visible(name) != name:
-        return "holds characters that are not visible"
+        return "contains characters that are not visible"
     if found := sorted(_FORBIDDEN_IN_NAMES.intersection(name)):
         return f"holds {found[0]}"
     if name[0] in ".-~ " or name[-1] in ". ":
