@@ -75,7 +75,7 @@ def check_draft(draft: Draft) -> Draft:
                 hint="a label is one line, such as `//FRA SECRET//REL TO FRA, USA`",
             )
     if max(len(draft.supersedes), len(draft.in_reply_to), len(draft.from_bulletin)) > MAX_ID:
-        raise DeliveryError("INPUT_INVALID", "an id of a bulletin has at most 32 hexadecimal digits")
+        raise DeliveryError("INPUT_INVALID", "a bulletin's id has at most 32 hexadecimal digits")
     if draft.in_reply_to_from and not draft.in_reply_to:
         raise DeliveryError(
             "INPUT_INVALID",

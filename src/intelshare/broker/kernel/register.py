@@ -51,7 +51,9 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
     """Write a register row. Raises DeliveryError INPUT_INVALID (role, clearance, state), WORD_UNKNOWN."""
     row = event.user
     if row.role not in frozenset(Role):
-        raise DeliveryError("INPUT_INVALID", f"{row.role!r} is not a role", hint="one of " + ", ".join(Role))
+        raise DeliveryError(
+            "INPUT_INVALID", f"{row.role!r} is not a role", hint="use one of " + ", ".join(Role)
+        )
     # A revoked user may have a category whose time is over.
     check_rights(node, row.clearance, row.nationality, () if row.revoked else row.categories.split(), now)
     tx = Transaction(node, view, now, random)
@@ -237,7 +239,7 @@ def _check_subject(view: View, row: UserRow) -> None:
     if row.subject and not (kind in NAME_KINDS and name):
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{row.subject!r} is not a name as certificates have it",
+            f"{row.subject!r} is not a name in the form that certificates use",
             hint="start it with its kind: " + ", ".join(f"{kind}:" for kind in NAME_KINDS),
         )
     for other in users(view):
@@ -256,7 +258,7 @@ def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
         raise DeliveryError(
             "NOT_FOUND",
             "there is no such user" if row is None else f"{row.name} was revoked",
-            hint="`intelshare user list` shows the register; `user restore` restores a user",
+            hint="`intelshare user list` shows the register; `user restore` reinstates a user",
         )
     return row
 

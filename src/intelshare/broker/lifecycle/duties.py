@@ -106,7 +106,7 @@ def meet_duty(
         raise DeliveryError(
             "NOT_FOUND",
             f"there is no obligation {command.obligation} for a bulletin {command.bulletin}",
-            hint="`intelshare obligations list` shows them",
+            hint="`intelshare obligations list` shows the obligations",
         )
     line = only_one(found, command.bulletin, command.originator)
     row = line.row

@@ -103,5 +103,7 @@ def _check_other(node: Node, member: MemberCode) -> None:
         raise DeliveryError("INPUT_INVALID", "a member cannot be left out at its own node")
     if member not in node.trust.members:
         raise DeliveryError(
-            "NOT_FOUND", f"{member} is not known at this node", hint="`intelshare member list` shows who is"
+            "NOT_FOUND",
+            f"{member} is not known at this node",
+            hint="`intelshare member list` shows those that are",
         )

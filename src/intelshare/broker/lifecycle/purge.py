@@ -3,7 +3,7 @@
     a bulletin of this member is purged once                    because
     ---------------------------------------------------------   ------------------------------------------
     at least one recipient has accepted it                      undelivered bulletins are never purged
-    every other pair has its receipt, or was stopped for good   open, held or doubtful pairs may still go
+    every other pair has its receipt, or was stopped for good   open, held or in-doubt pairs may still go
     nothing of it waits to be sent again, and no consent is     the answer may make a pair ready
     awaited
     every recipient of an attachment has all of it              the pieces are nowhere else

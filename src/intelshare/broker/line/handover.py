@@ -239,7 +239,7 @@ def _clear(
     except DeliveryError as stopped:
         stop_pair(tx, row, Cause.WITHHELD, (stopped.code,))
         return None
-    # A release that rests on a consent ends with it: after that no receipt can come any more.
+    # A release that rests on a consent ends when that consent does: after that no receipt can come.
     due = min([due, *(given.consent.until for given, _ in consents)])
     row = row if due == row.due else changed(row, due=due)
     cleared = _cleared(row, written, granted, kem, consents)

@@ -221,8 +221,9 @@ _LASTING: Mapping[Kind, Lasting] = {
     Kind.CHECKPOINT: Lasting.CHECKPOINTS,
     Kind.STREAM_HEAD: Lasting.HEADS,
 }
-"""The allowance that a statement spends before it is verified. Receipts and releases are bounded by what this
-node sent or accepts; for recalls see ``on_recall``.
+"""The allowance that a statement spends before it is verified.
+
+Receipts and releases spend none; recalls spend theirs in ``on_recall``.
 """
 
 

@@ -23,7 +23,7 @@ def check(said: TreatyAct) -> None:
     if len(said.reservation) not in wanted:
         raise malformed("TreatyAct", "a reservation is missing, or there is one where none belongs")
     if not said.n > 0 or (said.n == 1) != (said.previous == FIRST):
-        raise malformed("TreatyAct", "only the first act, and it must, has no act before it")
+        raise malformed("TreatyAct", "the first act has none before it, and every other act has one")
 
 
 def value_of(row: ActRow) -> PartyAct:
