@@ -16,6 +16,8 @@ from typing import Final
 
 import pytest
 
+import reference_pages
+
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "src" / "intelshare"
 
@@ -65,13 +67,10 @@ def of_codes() -> Iterator[tuple[str, str, str]]:
 
 
 def of_pages() -> Iterator[tuple[str, str, str]]:
-    """The paragraphs of the pages that people read; code and tables aside."""
-    for path in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "SECURITY.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-    ]:
+    """The paragraphs of the pages that people write; code and tables aside."""
+    pages = (*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "days").glob("*.md"))
+    docs = sorted(path for path in pages if path.name not in reference_pages.PAGES)
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *docs]:
         prose = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S)
         for paragraph in re.split(r"\n\s*\n", prose):
             if not paragraph.lstrip().startswith(("|", "#")):
