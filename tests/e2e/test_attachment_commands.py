@@ -74,7 +74,7 @@ def test_a_file_travels_whole_under_its_name_and_never_over_another(tmp_path: Pa
         assert sent["states"]["USA"]["codes"] == ["WHOLE"]
         reader, name = usa / "users" / "ana", sent["bulletin"][:8]
         shown = ok("read", name, "--as", reader).out
-        assert f"application/pdf; name=annex.pdf, {3 * MIB} bytes: take it with --out DIR" in shown
+        assert f"application/pdf; name=annex.pdf, {3 * MIB} bytes: write it with --out DIR" in shown
         out = tmp_path / "out"
         ok("read", name, "--as", reader, "--out", out)
         assert sorted(path.name for path in out.iterdir()) == ["1-text.txt", "2-annex.pdf"]

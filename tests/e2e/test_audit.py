@@ -176,13 +176,13 @@ def test_reports_of_both_sides_are_laid_side_by_side(pair: tuple[Path, Path], tm
         files.append(tmp_path / f"{folder.name}.json")
         files[-1].write_text(text)
     agreed = ok("audit", "reconcile", *files)
-    assert "FRA says it sent 2 to USA, USA says it took 2" in agreed.out
+    assert "FRA says it sent 2 to USA, USA says it accepted 2" in agreed.out
     theirs = json.loads(files[1].read_text())
     theirs["releases"].pop()
     files[1].write_text(json.dumps(theirs))
     differs = intelshare("audit", "reconcile", *files)
     assert differs.code == 1
-    assert "FRA says it sent 2 to USA, USA says it took 1" in differs.out
+    assert "FRA says it sent 2 to USA, USA says it accepted 1" in differs.out
     assert "USA knows of none" in differs.out
     shown = ok("audit", "report", "--folder", fra, "--treaty", "gsa-fra-usa").out
     assert "art. 4" in shown

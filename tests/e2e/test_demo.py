@@ -222,7 +222,7 @@ def test_a_scene_that_differs_ends_with_1_and_says_how(home: Path) -> None:
     assert demo.err == (
         "scene 1/6 differs: portion 2 for KEN: withheld EXCEEDS_CEILING: SECRET > RESTRICTED "
         "(demo-climate.toml:11) instead of released demo-climate art. 2\n"
-        "hint: the nodes' logs say more (--keep DIR keeps the folders)\n"
+        "hint: see the nodes' logs (--keep DIR keeps the folders)\n"
     )
     assert "2/6" not in demo.out
     assert_nothing_is_left(home)
@@ -291,8 +291,8 @@ def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: t
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--console",), "there is no console yet"),
-        (("paris", "--keep", "play"), "paris starts no node: there is nothing to keep"),
+        (("--console",), "the console is not available yet"),
+        (("paris", "--keep", "play"), "paris starts no node, so there is nothing to keep"),
     ],
     ids=["console", "keep"],
 )

@@ -203,7 +203,7 @@ def test_a_request_for_information_from_question_to_answer(three: Three, tmp_pat
     name = str(asked)[:8]
     (seen,) = ok("rfi", "list", "--open", "--as", three.smith, "--json").json["entries"]
     assert (seen["bulletin"], seen["member"], seen["overdue"]) == (asked, "FRA", True)
-    assert "requests for information past their date: 1" in ok("inbox", "--as", three.smith).err
+    assert "overdue requests for information: 1" in ok("inbox", "--as", three.smith).err
     ok("rfi", "answer", name, reply, "--label", "UNCLASSIFIED", "--as", three.smith, "--wait", "accepted")
     ok("rfi", "decline", name, "--as", three.wanjiku)
     wait_until(lambda: states(three, asked) == {"USA": "answered", "KEN": "declined"}, "both words")

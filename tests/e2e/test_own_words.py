@@ -275,7 +275,7 @@ def test_a_plan_that_would_strand_a_member_is_refused_and_one_that_takes_words_a
         "TIDE holds others: FRA lose what labels give them by that name alone; KEN gain it",
         "levels of XAT: DEEP mean no more what they did; ABYSS (R3) can be written",
         "tide is no category any more: nobody can write it",
-        "tide stands in the register for tidal",
+        "the register gives tide to tidal",
     ):
         assert said in planned.out, planned.out
 

@@ -35,7 +35,7 @@ def test_a_plan_shows_the_effect_and_writes_nothing(fra: Path, law: Path) -> Non
     assert done.code == PENDING
     assert "new      overlays/fra.toml" in done.out
     assert "deu.toml: the law of DEU, not applied to a node of FRA" in done.out
-    assert "the node does not run here" in done.out
+    assert "the node is not running here" in done.out
     assert "NATIONAL_LAW_FORBIDS" in done.out
     assert not list((fra / "overlays").iterdir())
 

@@ -43,7 +43,7 @@ def test_own_first_bulletin_as_it_is_written(tmp_path: Path) -> None:
     assert "withheld  NOT_RELEASABLE_TO" in done.out
     assert "Phishing kit against grid operators." in done.out
     assert "BLUE HERON" not in done.out
-    assert "every entry is what its tree says" in done.out
+    assert "every entry matches its tree" in done.out
 
 
 def test_try_and_test_stand_alone_and_only_use_what_the_package_declares() -> None:

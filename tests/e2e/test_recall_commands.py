@@ -67,7 +67,7 @@ def test_a_recall_shows_its_effect_asks_and_is_signed_for(nodes: Pair) -> None:
     ok("read", bulletin[:8], "--as", nodes.smith)
     asked = intelshare("recall", bulletin[:8], "--reason", "wrong source", "--as", nodes.ana)
     assert asked.code == 2
-    assert "is asked to destroy it" in asked.err
+    assert "will be asked to destroy it" in asked.err
     assert "--yes" in asked.err
     assert nodes.pair(bulletin)["word"] in ("accepted", "read")
 

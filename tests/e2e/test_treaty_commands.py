@@ -117,7 +117,7 @@ def on_terminal(answer: bytes, *words: str) -> int:
 def test_a_suspension_and_its_end_are_followed_at_both_ends(parties: Parties) -> None:
     count = len(parties.acts("KEN"))
     done = parties.does("suspend", CLIMATE)
-    assert f"KEN suspends its part in demo-climate: act {count + 1}, holds from now" in done.out
+    assert f"KEN suspends its participation in demo-climate: act {count + 1}, holds from now" in done.out
     assert "told: FRA" in done.out
     parties.known(count + 1)
     assert [parties.state("KEN", at) for at in ("KEN", "FRA")] == ["SUSPENDED", "SUSPENDED"]

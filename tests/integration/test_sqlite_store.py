@@ -183,7 +183,7 @@ async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(pat
     damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)) WHERE id = 2")
     for key in (KEY, None):
         assert [error.message for error in scrub(left, TABLES, key)] == [
-            "group 2 of the journal: it is not as it was written"
+            "group 2 of the journal: it has changed since it was written"
         ]
     with pytest.raises(StoreError, match="group 2 of the journal") as raised:
         SqliteStore(left, TABLES, KEY)

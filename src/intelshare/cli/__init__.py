@@ -1,8 +1,8 @@
-"""The command line. Everything heavy is imported by the command that needs it, never by ``--help``."""
+"""The command line. Each command imports its heavy modules when it runs, so that ``--help`` stays fast."""
 
 import os
 
-# gRPC's C core writes to standard error past every log of ours, and reads this once, when it is imported.
+# gRPC's C core writes to standard error, bypassing our logging, and reads this variable once, on import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from intelshare.cli.app import main, run

@@ -1,4 +1,4 @@
-"""The root command: finds commands lazily, runs one, and turns its end into an exit code."""
+"""The root command: imports commands lazily, runs one, and turns its result into an exit code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from intelshare.errors import IntelshareError, Place
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when one of them runs; its help needs the table alone."""
+    """A group that imports a command only when it runs; the group's help needs the table alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names in the order of the table."""
+        """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command's module."""
+        """Import and return the command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -37,7 +37,7 @@ class LazyGroup(Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Commands by section."""
+        """List the commands by section."""
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
             with formatter.section(section):
                 formatter.write_dl(
@@ -56,7 +56,7 @@ def root() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; the exit code. Prints errors itself and raises nothing."""
+    """Run one command line and return the exit code. Prints errors itself and raises nothing."""
     session: dict[str, bool] = {"json": False, "stream": False}
     try:
         ended = root.main(list(arguments), prog_name="intelshare", standalone_mode=False, obj=session)
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         print_error(IntelshareError("INPUT_INVALID", error.format_message()), as_json=session["json"])
         return Exit.FAILED
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; nothing more can be written, not even at exit.
+        # The reader of the pipe has closed it; nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except Exception as error:
@@ -92,23 +92,23 @@ def run(arguments: Sequence[str]) -> int:
             print_error(found := _of_file(error), as_json=session["json"])
             return exit_of(found.code)
         message = f"{type(error).__name__}: {error}"
-        hint = "set INTELSHARE_DEBUG=1 and run it again to see where"
+        hint = "set INTELSHARE_DEBUG=1 and run it again to see where it failed"
         print_error(IntelshareError("INTERNAL", message, hint=hint), as_json=session["json"])
         return Exit.FAILED
     return ended if isinstance(ended, int) else Exit.DONE
 
 
 def _of_file(error: OSError) -> IntelshareError:
-    """A file that a command was given and cannot use; without a name, one that it was writing."""
+    """Return the error for a file that a command cannot use, or was writing if the file has no name."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     message = f"cannot be {'written' if full else 'used'}: {error.strerror}"
-    hint = "check the name, who may use it, and that there is room"
+    hint = "check the file's name and permissions, and that the disk has space"
     place = None if error.filename is None else Place(os.fsdecode(error.filename))
     return IntelshareError("DISK_FULL" if full else "INPUT_INVALID", message, place=place, hint=hint)
 
 
 def main() -> NoReturn:
-    """Entry point of the ``intelshare`` script. It prints UTF-8 in every locale: names of levels need it."""
+    """Run the ``intelshare`` script. It prints UTF-8 in every locale, because names of levels need it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -44,7 +44,7 @@ def test_the_reports_of_one_member_cannot_be_reconciled(
     file.write_bytes(msgspec.json.encode(REPORT))
     assert run(["audit", "reconcile", str(file), str(file)]) == 2
     told = capsys.readouterr()
-    assert "both reports are of FRA" in told.err
+    assert "both reports are from FRA" in told.err
     assert told.out == ""
 
 

@@ -218,7 +218,7 @@ def test_a_refused_line_that_is_corrected_is_sent_and_the_others_are_not_again(
     written(tmp_path, line_of("one"), line_of("two"), line_of("three"))
     assert run(["send", "--batch", path]) == 0
     assert len(node.stored) == 3
-    assert "2 of 3 were stored by an earlier run" in capsys.readouterr().err
+    assert "2 of 3 had been stored by an earlier run" in capsys.readouterr().err
     assert run(["send", "--batch", path, "--again"]) == 0
     assert len(node.stored) == 6
 
@@ -230,7 +230,7 @@ def test_lines_that_find_no_room_are_told_together_and_when_to_send_them_again(
     assert run(["send", "--batch", path]) == 5
     shown = capsys.readouterr()
     assert shown.out.count("refused QUEUE_FULL: 5 wait for GBR") == 3
-    assert shown.err.count("in 60 s send the same batch again") == 1
+    assert shown.err.count("send the same batch again in 60 s") == 1
     assert "3 of 4 found no room" in shown.err
     assert len(node.stored) == 1
 

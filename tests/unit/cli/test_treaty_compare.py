@@ -142,7 +142,7 @@ def test_list_names_what_ships(capsys):
 
 def test_a_folder_without_treaties_is_an_error(tmp_path, capsys):
     assert run(["treaty", "compare", str(tmp_path)]) == 8
-    assert "there is no treaty here" in capsys.readouterr().err
+    assert "no treaty was found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_the_text_is_what_prometheus_reads() -> None:
         "# HELP intelshare_serving 1: the node serves. 0: a code prevents it.\n"
         "# TYPE intelshare_serving gauge\n"
         "intelshare_serving 1\n"
-        "# HELP intelshare_stream_gaps Numbers of the member's streams that have not come.\n"
+        "# HELP intelshare_stream_gaps Missing numbers in the member's streams.\n"
         "# TYPE intelshare_stream_gaps gauge\n"
         'intelshare_stream_gaps{member="USA"} 3\n'
         'intelshare_stream_gaps{member="KEN"} 0.25\n'

@@ -203,7 +203,7 @@ def test_file_named_twice_is_read_once(tmp_path, capsys):
 
 def test_nothing_to_check_is_no_success(tmp_path, capsys):
     assert run(["policy", "check", str(tmp_path)]) == 8
-    assert "there is no policy file here" in capsys.readouterr().err
+    assert "no policy file was found" in capsys.readouterr().err
 
 
 def test_a_file_brings_the_test_beside_it(tmp_path, capsys):

@@ -57,7 +57,7 @@ def test_the_current_folder_is_asked_and_an_empty_one_proves_nothing(capsys, mon
     assert run(["policy", "prove", "no SECRET to KEN before 2027"]) == 0
     monkeypatch.chdir(tmp_path)
     assert run(["policy", "prove", "no SECRET to KEN before 2027"]) == 8
-    assert "there is no treaty here" in capsys.readouterr().err
+    assert "no treaty was found" in capsys.readouterr().err
 
 
 def test_without_z3_the_command_names_the_extra(capsys, monkeypatch):

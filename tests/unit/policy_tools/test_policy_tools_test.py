@@ -61,11 +61,11 @@ def test_coverage_command_reports_articles_parties_states_and_both_outcomes(repo
     assert lines[1].split() == ["demo-climate", "0/1", "2/3", "1/3", "1/2"]
     assert lines[2] == "coverage: 44 %  (articles 0/1, parties 2/3, states 1/3, rules 1/2)"
     assert [line.split("   (")[0].strip() for line in lines[3:]] == [
-        "not reached: article demo-climate art. 2",
-        "not reached: party demo-climate USA",
-        "not reached: rule demo-climate art. 2 lets through",
-        "not reached: state demo-climate NOT_RATIFIED",
-        "not reached: state demo-climate NOT_YET_IN_FORCE",
+        "not covered: article demo-climate art. 2",
+        "not covered: party demo-climate USA",
+        "not covered: rule demo-climate art. 2 lets through",
+        "not covered: state demo-climate NOT_RATIFIED",
+        "not covered: state demo-climate NOT_YET_IN_FORCE",
     ]
 
 
@@ -171,7 +171,7 @@ def test_overlay_of_the_world_is_asked_and_its_rules_are_covered(repository, tmp
     world = WORLD + 'overlays = ["overlays/fra.toml"]\n'
     denied = CASE + 'flags = ["personal-data"]\nexpect = "deny"\nreason = "NATIONAL_LAW_FORBIDS"\n'
     assert repository(world + denied, "--coverage") == 0
-    assert "not reached: rule FRA FRA-x does not match   (" in capsys.readouterr().out
+    assert "not covered: rule FRA FRA-x does not match   (" in capsys.readouterr().out
 
 
 def test_untested_rule_is_a_living_mutant(repository, capsys):

@@ -148,7 +148,7 @@ def test_one_member_can_be_asked_for_and_a_stranger_is_an_error(capsys):
     assert "2016-12-28  KEN    ratified" in out
     assert "USA" not in out
     assert run(["treaty", "timeline", "nato", "--member", "KEN"]) == 8
-    assert "KEN is no party of nato" in capsys.readouterr().err
+    assert "KEN is not a party to nato" in capsys.readouterr().err
 
 
 def test_json_tells_states_exactly_and_all_events(capsys):
@@ -171,7 +171,7 @@ def test_json_tells_states_exactly_and_all_events(capsys):
 def test_events_of_who_came_and_stayed_are_left_out_and_that_is_said(capsys):
     assert run(["treaty", "timeline", "paris", "--as-of", "2026-11-24"]) == 0
     output = capsys.readouterr()
-    assert "194 parties that came and stayed" in output.err
+    assert "194 parties that joined and stayed" in output.err
     assert "KEN" not in output.out.split("when", 1)[1]
 
 

@@ -1,1 +1,1 @@
-"""Commands of analysts and releasing officers: send, read, follow, take back, ask."""
+"""Commands of analysts and releasing officers: send, read, follow, recall, ask."""

@@ -1,4 +1,4 @@
-"""Attachments on the command line: what ``send --attach`` brings to the node before it submits."""
+"""Attachments on the command line: ``send --attach`` uploads files to the node before it submits."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 PATIENCE: Final = 60.0
-"""Seconds for which a call that broke is made anew, one apart: it goes on where it was."""
+"""The seconds for which a broken upload is retried, one second apart; each retry resumes where the last one
+stopped.
+"""
 
 BROKEN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"))
-"""What a node that ends in the middle looks like; at the beginning TLS was accepted."""
+"""The codes that a call ends with if the node stops in the middle of it; TLS had been accepted by then."""
 
 
 def split_attached(text: str) -> tuple[str, str | None]:
@@ -33,9 +35,9 @@ def split_attached(text: str) -> tuple[str, str | None]:
 
 
 def attached_piece(path: str) -> Piece:
-    """A file that goes beside the bulletin, with a stand-in for what the node makes of it.
+    """Describe a file that goes beside the bulletin, as a placeholder for what the node makes of it.
 
-    Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME, INPUT_INVALID (no regular file).
+    Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME, INPUT_INVALID (not a regular file).
     """
     from intelshare.crypto.codec import encode
     from intelshare.crypto.pieces import piece_count
@@ -51,9 +53,10 @@ def attached_piece(path: str) -> Piece:
 def upload_attached(
     client: Client, out: Out, request: pb.SubmitRequest, paths: Sequence[str], key: bytes
 ) -> None:
-    """Bring the files to the node and put what it makes of them into the request.
+    """Upload the files to the node and put the node's descriptions of them into the request.
 
-    Under the same ``key`` the node has the same files: what was cut goes on. Raises IntelshareError.
+    Under the same ``key`` the node keeps the same files: an interrupted upload resumes. Raises
+    IntelshareError.
     """
     if not paths:
         return
@@ -78,7 +81,7 @@ def _upload(client: Client, file: BinaryIO, size: int, upload_id: bytes, progres
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[tuple[BinaryIO, int]]:
-    """The file and its size."""
+    """Open the file; yield it with its size."""
     from intelshare.cli.shared.files import opened_regular
     from intelshare.crypto.pieces import MAX_FILE
 

@@ -1,7 +1,7 @@
-"""``send --batch``: one bulletin for each line of a file, stored together, and none of them twice.
+"""``send --batch``: one bulletin for each line of a file, stored together, and none of them stored twice.
 
 Every line is read and checked, and its idempotency key is on disk, before the first is sent. Whatever breaks,
-the same command again gives the answers that are missing, and stores only what is not stored.
+running the same command again returns the missing answers and stores only what is not stored yet.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 100_000
 MAX_BYTES = 256 * 1024 * 1024
-"""Of a batch, with the files that its lines name: it is held in memory while it is sent."""
+"""The bound on a batch with the files that its lines name: all of it is held in memory while it is sent."""
 
 _FIELDS = "`intelshare send --help` lists the fields of a line"
 
@@ -53,7 +53,7 @@ class _Portion(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, rename={"in_reply_to_from": "from"}):
-    """One line of a batch."""
+    """One line of a batch file."""
 
     to: tuple[str, ...]
     category: str
@@ -76,7 +76,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, rename={"in_reply_to_fro
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One bulletin of a batch: the line that it comes from, and its request, which has no key yet."""
+    """One bulletin of a batch: the line it comes from, and its request, which has no key yet."""
 
     line: int
     request: pb.SubmitRequest
@@ -85,7 +85,7 @@ class Item:
 
 @dataclass(slots=True)
 class _Report:
-    """What is known by now, line by line."""
+    """The outcomes so far, line by line."""
 
     items: Sequence[Item]
     entries: Sequence[Spooled]
@@ -93,16 +93,16 @@ class _Report:
     stored: int = 0
     refused: int = 0
     withheld: int = 0
-    """Stored, and withheld from everybody."""
+    """The number of bulletins stored but withheld from every recipient."""
     before: int = 0
-    """Stored by an earlier run."""
+    """The number of bulletins that an earlier run had stored."""
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
     later: list[int] = field(default_factory=list)
-    """Of lines that are worth sending again: after how many seconds each."""
+    """The seconds to wait before sending again, for each line that is worth sending again."""
 
     def add(self, outcome: Outcome) -> None:
-        """The outcome of the next line."""
+        """Record the outcome of the next line."""
         place = len(self.rows)
         line, entry = self.items[place].line, self.entries[place]
         if isinstance(outcome.result, IntelshareError):
@@ -114,7 +114,7 @@ class _Report:
         self.refused += 1
         self.rows.append((str(line), "", f"refused {error.code}: {error.message}"))
         if error.retry_after is not None:
-            # One line about all of them: a full queue refuses by the thousand.
+            # One note for all of them: a full queue refuses by the thousand.
             self.later.append(error.retry_after)
         elif error.hint:
             self.hints.append(f"line {line}: {error.hint}")
@@ -141,30 +141,32 @@ class _Report:
         )
 
     def print(self) -> None:
-        """For people: a line for each bulletin, then what to do about those that were refused."""
+        """Print a line for each bulletin, then what to do about those that were refused."""
         self.out.table(Table(("line", "bulletin", "result"), self.rows))
         for hint in self.hints:
             self.out.note(hint)
         if self.later:
             self.out.note(
-                f"{len(self.later)} of {len(self.items)} found no room; in {max(self.later)} s send the same "
-                "batch again: it stores those, and none twice"
+                f"{len(self.later)} of {len(self.items)} found no room; send the same batch again in "
+                f"{max(self.later)} s: "
+                "that stores those, and none twice"
             )
         if self.before:
             self.out.note(
-                f"{self.before} of {len(self.items)} were stored by an earlier run, and not stored again; "
-                "--again sends them once more"
+                f"{self.before} of {len(self.items)} had been stored by an earlier run and were not stored "
+                f"again; "
+                "--again sends a second copy"
             )
 
     def exit_code(self) -> int:
-        """Of the whole batch."""
+        """Return the exit code of the whole batch."""
         if self.refused:
             return Exit.PARTLY if self.stored else Exit.FAILED
         return Exit.DENIED if self.withheld == len(self.items) else Exit.DONE
 
 
 def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
-    """Send every line of the file (``-``: standard input). The exit code.
+    """Send every line of the file (``-`` is standard input) and return the exit code.
 
     Raises ConfigError for a line that cannot be sent: then nothing was sent; DeliveryError OUTCOME_UNKNOWN.
     """
@@ -196,13 +198,13 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
 
 
 def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, path: str) -> BaseException:
-    """The error with what to do next: the same command again."""
+    """Return the error with a hint to run the same command again."""
     from shlex import quote
 
     command = f"intelshare send --batch {quote(path)}"
     following = f"{command}  (with the same lines on standard input)" if path == "-" else command
     known = f"{report.stored} of {len(report.items)} bulletins are stored for certain"
-    hint = f"run again: {following}; it stores the others, and none twice"
+    hint = f"run again: {following}; this stores the others, and none twice"
     if isinstance(error, KeyboardInterrupt):
         report.out.note(f"{known}; {hint}")
         return error
@@ -214,7 +216,9 @@ def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, pa
 
 
 def read_items(path: str, now: Instant, words: NodeRegistry) -> list[Item]:
-    """Every line as a request. Raises ConfigError naming the line and the field: nothing was sent then."""
+    """Return every line as a request. Raises ConfigError naming the line and the field: nothing was sent
+    then.
+    """
     name = "standard input" if path == "-" else path
     items: list[Item] = []
     size = 0
@@ -226,16 +230,16 @@ def read_items(path: str, now: Instant, words: NodeRegistry) -> list[Item]:
                 "TOO_LARGE",
                 f"a batch has at most {MAX_LINES} lines and {MAX_BYTES >> 20} MiB with the files it names",
                 place=Place(name, number),
-                hint="divide it into several files; nothing was sent",
+                hint="split it into several files; nothing was sent",
             )
         items.append(item)
     if not items:
-        raise ConfigError("INPUT_INVALID", "there is no line", place=Place(name), hint=_FIELDS)
+        raise ConfigError("INPUT_INVALID", "the file has no lines", place=Place(name), hint=_FIELDS)
     return items
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; empty ones are left out. Raises ConfigError NOT_FOUND."""
+    """Yield the lines with their numbers, without empty ones. Raises ConfigError NOT_FOUND."""
     try:
         with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
             for number, line in enumerate(file, 1):
@@ -269,20 +273,20 @@ _COMPOSED = tuple(one for one in _Line.__struct_fields__ if one not in ("portion
 
 def _check_line(line: _Line) -> None:
     if line.text is not None and line.file is not None:
-        raise ConfigError("INPUT_INVALID", "a line has text or file, not both", place=Place("--text"))
+        raise ConfigError("INPUT_INVALID", "a line has either text or file, not both", place=Place("--text"))
     if line.file == "-" or any(portion.file == "-" for portion in line.portions):
-        raise ConfigError("INPUT_INVALID", "a line cannot name standard input", place=Place("--file"))
+        raise ConfigError("INPUT_INVALID", "a line cannot read standard input", place=Place("--file"))
     if line.valid_until is not None and line.valid_until[-1:] in ("m", "h", "d"):
         raise ConfigError(
             "INPUT_INVALID",
-            "a batch names times, so that it says the same when it is run again",
+            "give a date or time instead of a span, so that the batch means the same when it is run again",
             place=Place("--valid-until"),
             hint="2026-12-24 or 2026-12-24T18:00:00+01:00",
         )
 
 
 def _malformed(message: str, name: str, number: int) -> ConfigError:
-    """msgspec says "Object missing required field `to` - at `$.portions[0]`"."""
+    """Translate msgspec's message, such as "Object missing required field `to` - at `$.portions[0]`"."""
     said, _, where = message.partition(" - at `$")
     return ConfigError(
         "INPUT_INVALID",
@@ -293,7 +297,7 @@ def _malformed(message: str, name: str, number: int) -> ConfigError:
 
 
 def _placed(error: IntelshareError, name: str, number: int) -> ConfigError:
-    """The error of an option or a file as one of this line's field."""
+    """Return the error of an option or a file as an error of the corresponding field of this line."""
     place, message, at = error.place, error.message, Place(name, number)
     if place is not None and place.source.startswith("--"):
         words = place.source[2:].replace("-", "_")

@@ -1,4 +1,6 @@
-"""What a bulletin is made of, as options, a line of a batch or ``rfi`` say it; and the request made of it."""
+"""The composition of a bulletin, as the options of ``send``, a line of a batch or ``rfi`` state it, and its
+request.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,21 @@ _GRADES = "ABCDEF", "123456"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """The options of ``send`` that say what is sent, and to whom."""
+    """The options of ``send`` that state the content and the recipients."""
 
     to: tuple[str, ...]
     category: str
     file: str | None = None
-    """Its name; "-" is standard input."""
+    """The file's name; "-" is standard input."""
     text: str | None = None
-    """Instead of the content of a file."""
+    """Text to send instead of the content of a file."""
     label: str | None = None
     title: str | None = None
     title_label: str | None = None
     portions: tuple[tuple[str, str], ...] = ()
     """Further files with their labels."""
     attached: tuple[tuple[str, str | None], ...] = ()
-    """Files that go beside the bulletin; without a label they have that of the file."""
+    """Files that go beside the bulletin; one without a label takes the label of ``file``."""
     precedence: str = PRECEDENCES[0]
     grade: str = ""
     valid_until: str | None = None
@@ -45,12 +47,14 @@ class Composition:
     in_reply_to_from: str = ""
     from_bulletin: str = ""
     rfi: str | None = None
-    """``bulletin.request.Word``, for what belongs to a request for information."""
+    """The ``bulletin.request.Word`` of a bulletin that belongs to a request for information."""
     due: str | None = None
 
 
 def request_of(composition: Composition, now: Instant, words: NodeRegistry) -> pb.SubmitRequest:
-    """The request, without its key. Raises ConfigError, LabelError, whose place is an option or a file."""
+    """Return the request, without its key. Raises ConfigError or LabelError, whose place is an option or a
+    file.
+    """
     from intelshare.cli.analyst import draft
     from intelshare.cli.shared.deadlines import until
     from intelshare.wire.v1 import user_pb2 as pb
@@ -84,7 +88,7 @@ def request_of(composition: Composition, now: Instant, words: NodeRegistry) -> p
 
 
 def _pieces(given: Composition, now: Instant, words: NodeRegistry) -> list[tuple[Piece, str]]:
-    """Pieces with their labels, each read here first: a mistake is shown before anything is connected."""
+    """Read all pieces and their labels: a mistake is shown before anything is connected."""
     from intelshare.cli.analyst import draft
     from intelshare.cli.analyst.attach import attached_piece
 
@@ -97,9 +101,9 @@ def _pieces(given: Composition, now: Instant, words: NodeRegistry) -> list[tuple
     ):
         raise ConfigError(
             "INPUT_INVALID",
-            "there is nothing that this labels",
+            "this label has nothing to label",
             place=Place("--label"),
-            hint="name the file, or - to send what comes on standard input too",
+            hint="name the file, or - to send standard input too",
         )
 
     def checked(text: str | None, source: str, option: str) -> str:
@@ -140,7 +144,7 @@ def _checked(text: str | None, source: str, option: str, now: Instant, words: No
 
 
 def with_standard_input(given: Composition) -> Composition:
-    """Where nothing else is to be sent, standard input is, unless it is a terminal."""
+    """Add standard input where nothing else is to be sent, unless it is a terminal."""
     from dataclasses import replace
 
     nothing = given.file is None and given.text is None and not given.portions and not given.attached
@@ -150,7 +154,7 @@ def with_standard_input(given: Composition) -> Composition:
 
 
 def words_of(given: Composition, request: pb.SubmitRequest) -> list[str]:
-    """The options that say the same, with times that do not move."""
+    """Return the options that state the same composition, with absolute times."""
     from intelshare.instant import show
 
     words = [given.file] if given.file is not None else []

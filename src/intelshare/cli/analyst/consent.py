@@ -1,4 +1,4 @@
-"""``consent``: the third-party rule, asked by the sender, answered by the originator's releasing officer."""
+"""``consent``: the sender asks under the third-party rule, and the originator's releasing officer answers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ if TYPE_CHECKING:
 def consent() -> None:
     """Ask an originator to let another member have its portion; answer such requests.
 
-    A portion that carries another state's label goes on only with that state's consent, given by name. It is
-    withheld with CONSENT_REQUIRED until the consent is there, and then goes by itself.
+    A portion that carries another state's label goes on only with that state's consent, given by name. Until
+    the consent arrives, it is withheld with CONSENT_REQUIRED; then it goes by itself.
     """
 
 
-_until = click.option("--until", metavar="TIME", help="Date, time, 36h or 7d; else as long as can be.")
+_until = click.option("--until", metavar="TIME", help="Date, time, 36h or 7d. Default: as long as possible.")
 _id = click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 _for = click.option(
-    "--for", "recipient", metavar="MEMBER", shell_complete=members, required=True, help="Who is to have it."
+    "--for",
+    "recipient",
+    metavar="MEMBER",
+    shell_complete=members,
+    required=True,
+    help="The member that is to have the portions.",
 )
 
 
@@ -41,16 +46,19 @@ _for = click.option(
 @printing
 @talking
 def request(client: Client, out: Out, bulletin: str, recipient: str, until: str | None) -> None:
-    """Ask the originators of an own bulletin's portions to let MEMBER have them.
+    """Ask the originators of portions in a bulletin that your member sent to let MEMBER have them.
 
-    Each originator is handed its own portions of the bulletin, to see what it is asked about.
+    Each originator is sent its portions of the bulletin, to see what it is asked about.
     """
     found = client.ask_consent(bulletin, recipient.upper(), until=_instant(until))
     _show(found, out, "consent")
     if not found.entries:
-        out.note("a hold keeps it from its originator: ask again after `intelshare outbox approve`")
+        out.note(
+            "the bulletin is held and cannot go to its originator: ask again after `intelshare outbox "
+            "approve`"
+        )
     for entry in found.entries:
-        out.note(f"{entry.member} is asked; `intelshare consent list` shows the answer")
+        out.note(f"{entry.member} has been asked; `intelshare consent list` shows the answer")
 
 
 @consent.command(epilog=examples("intelshare consent grant 3f9a1c22 --for USA"))
@@ -63,7 +71,7 @@ def request(client: Client, out: Out, bulletin: str, recipient: str, until: str 
 def grant(
     client: Client, out: Out, bulletin: str, recipient: str, until: str | None, originator: str
 ) -> None:
-    """Grant what a peer has asked about its bulletin ID: MEMBER may have your portions of it."""
+    """Grant a peer's request about its bulletin ID: MEMBER may have your portions of it."""
     found = client.answer_consent(
         bulletin, recipient.upper(), grant=True, until=_instant(until), originator=originator
     )
@@ -77,17 +85,17 @@ def grant(
 @printing
 @talking
 def refuse(client: Client, out: Out, bulletin: str, recipient: str, originator: str) -> None:
-    """Refuse what a peer has asked, or take a consent back: what has not arrived yet does not go."""
+    """Refuse a peer's request, or withdraw a consent: portions not yet delivered do not go."""
     found = client.answer_consent(bulletin, recipient.upper(), grant=False, originator=originator)
     _show(found, out, "consent")
 
 
 @consent.command("list", epilog=examples("intelshare consent list --open"))
-@click.option("--open", "waiting", is_flag=True, help="Only what waits for an answer.")
+@click.option("--open", "waiting", is_flag=True, help="List only requests that wait for an answer.")
 @printing
 @talking
 def list_(client: Client, out: Out, waiting: bool) -> None:
-    """List what was asked of you and by you, newest first."""
+    """List requests for consent that your member has received or made, newest first."""
     found = client.consents()
     if waiting:
         kept = [entry for entry in found.entries if entry.state == "asked"]

@@ -1,4 +1,4 @@
-"""From files and options to the request that is sent: portions with labels, recipients, times."""
+"""Turns files and options into the request that is sent: portions with labels, recipients, times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT_SUFFIXES = frozenset(("", ".txt", ".md"))
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One portion before it has a label: what it is and what it holds."""
+    """One portion before it has a label: its kind and its content."""
 
     kind: int
     media: str
@@ -31,7 +31,7 @@ class Piece:
 
 
 def read_piece(path: str) -> Piece:
-    """A file, or ``-`` for standard input.
+    """Read a file, or standard input for ``-``.
 
     Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME (a name that recipients would have to refuse),
     INPUT_INVALID (a text that is not UTF-8).
@@ -46,7 +46,7 @@ def read_piece(path: str) -> Piece:
             "NOT_FOUND",
             f"cannot be read: {error.strerror}",
             place=Place(path),
-            hint="check the name and who may read it",
+            hint="check the file's name and permissions",
         ) from None
     name = Path(path).name
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
@@ -61,19 +61,19 @@ def read_piece(path: str) -> Piece:
 
 
 def title_piece(title: str) -> Piece:
-    """A title. Raises ConfigError INPUT_INVALID for one of several lines."""
+    """Return a title as a piece. Raises ConfigError INPUT_INVALID for a title of several lines."""
     if "\n" in title or not title.strip():
-        raise ConfigError("INPUT_INVALID", "a title is one line of text", place=Place("--title"))
+        raise ConfigError("INPUT_INVALID", "a title must be one line of text", place=Place("--title"))
     return Piece(TITLE, "text/plain", title.encode())
 
 
 def split_portion(text: str, option: str = "--portion") -> tuple[str, str]:
-    """``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
+    """Split ``FILE:LABEL``. Raises ConfigError INPUT_INVALID."""
     path, colon, label = text.partition(":")
     if not (path and colon and label):
         raise ConfigError(
             "INPUT_INVALID",
-            "a portion needs a file and its label",
+            "a portion needs a file and a label",
             place=Place(option, 1, 1, excerpt=text, width=max(len(text), 1)),
             hint=f'for example {option} annex.txt:"//FRA SECRET//REL TO FRA, USA"',
         )
@@ -81,7 +81,7 @@ def split_portion(text: str, option: str = "--portion") -> tuple[str, str]:
 
 
 def recipients(given: tuple[str, ...]) -> list[str]:
-    """``--to USA,KEN --to NATO``: each code once, in order. Raises ConfigError INPUT_INVALID."""
+    """Return each code of ``--to USA,KEN --to NATO`` once, in order. Raises ConfigError INPUT_INVALID."""
     codes = [code.strip().upper() for text in given for code in text.split(",") if code.strip()]
     if not codes:
         raise ConfigError("INPUT_INVALID", "a bulletin needs a recipient", place=Place("--to"))
@@ -89,7 +89,7 @@ def recipients(given: tuple[str, ...]) -> list[str]:
 
 
 def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], grade: str) -> pb.Portion:
-    """The wire's portion."""
+    """Return the portion as the wire's message."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     return pb.Portion(
@@ -104,7 +104,7 @@ def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], 
 
 
 def marked(pieces: list[tuple[Piece, str]], word: str, due: Instant) -> list[tuple[Piece, str]]:
-    """The pieces with the first text as a request for information, or as what belongs to one.
+    """Mark the first text as a request for information, or as an answer to one.
 
     Raises ConfigError INPUT_INVALID if there is no text.
     """
@@ -114,7 +114,7 @@ def marked(pieces: list[tuple[Piece, str]], word: str, due: Instant) -> list[tup
         if piece.kind == TEXT:
             text = Piece(TEXT, media_of(Marked(Word(word), due)), piece.content)
             return [*pieces[:place], (text, label), *pieces[place + 1 :]]
-    raise ConfigError("INPUT_INVALID", "a request, and what answers it, is a text", place=Place("FILE"))
+    raise ConfigError("INPUT_INVALID", "a request and its answer must be text", place=Place("FILE"))
 
 
 def check_size(pieces: list[Piece]) -> None:
@@ -128,18 +128,20 @@ def check_size(pieces: list[Piece]) -> None:
 
 
 def text_piece(content: bytes, source: str) -> Piece:
-    """A text; ``source`` names it in errors. Raises ConfigError INPUT_INVALID, TOO_LARGE."""
+    """Return a text as a piece; ``source`` names it in errors. Raises ConfigError INPUT_INVALID or
+    TOO_LARGE.
+    """
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(
             "INPUT_INVALID",
-            f"this text is not UTF-8 (byte {error.start})",
+            f"this text is not valid UTF-8 (at byte {error.start})",
             place=Place(source),
-            hint="give it another suffix than .txt to send it as a file",
+            hint="to send it as a file, give it a suffix other than .txt",
         ) from None
     if not content.strip():
-        raise ConfigError("INPUT_INVALID", "there is no text", place=Place(source))
+        raise ConfigError("INPUT_INVALID", "the text is empty", place=Place(source))
     return Piece(TEXT, "text/plain", _bounded(content, source))
 
 
@@ -149,6 +151,6 @@ def _bounded(content: bytes, source: str) -> bytes:
             "TOO_LARGE",
             f"a bulletin has at most {MAX_CONTENT} bytes of content",
             place=Place(source),
-            hint="send it beside the bulletin, up to 2 GiB: --attach FILE",
+            hint="send it beside the bulletin with --attach FILE (up to 2 GiB)",
         )
     return content

@@ -1,4 +1,4 @@
-"""``export``: who released what to whom, under which article, and what became of it, as a file for others."""
+"""``export``: writes a file for others: who released what to whom, under which article, and the outcome."""
 
 from __future__ import annotations
 
@@ -26,14 +26,24 @@ if TYPE_CHECKING:
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @originator()
-@click.option("--to", "recipient", default="", metavar="MEMBER", help="Whose release, if there are several.")
+@click.option(
+    "--to",
+    "recipient",
+    default="",
+    metavar="MEMBER",
+    help="The member whose release it is, if there are several.",
+)
 @click.option(
     "--content",
     is_flag=True,
-    help="Show the granted portions: their text is in the file. As recipient you read them by this.",
+    help="Include the text of the granted portions. For a recipient this counts as reading them.",
 )
 @click.option(
-    "--slot", "slots", type=click.IntRange(0, 255), multiple=True, help="Only this portion; repeat."
+    "--slot",
+    "slots",
+    type=click.IntRange(0, 255),
+    multiple=True,
+    help="Include only this portion; repeatable.",
 )
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
 @click.option(
@@ -41,9 +51,9 @@ if TYPE_CHECKING:
     "bindings",
     multiple=True,
     type=click.Choice(["xml", "json"]),
-    help="With --out: write a STANAG 4778 binding (banner and hash) beside the file, in this form; repeat.",
+    help="With --out: also write a STANAG 4778 binding (banner and hash) in this form; repeatable.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
 @talking
 def export(
     client: Client,
@@ -58,13 +68,13 @@ def export(
 ) -> int:
     """Write the release of the bulletin whose id begins with ID, with all that was signed about it.
 
-    For its sender and for its recipient, also after that has destroyed it. Anybody checks the file with
-    `intelshare verify`. It names no other recipient and nothing that was withheld; without --content it
-    shows no text. Analysts export what they may read or had read; auditors and operators any release of
-    their node, without content.
+    The sender and the recipient can export it, even after the recipient has destroyed it. Anybody can check
+    the file with `intelshare verify`. The file names no other recipient and nothing that was withheld;
+    without --content it shows no text. Analysts export what they may read or have read; auditors and
+    operators export any release of their node, without content.
     """
     if bindings and target is None:
-        raise click.UsageError("--binding stands beside the file: name it with --out")
+        raise click.UsageError("--binding writes beside a file: name the file with --out")
     text = client.export_release(
         bulletin, recipient.upper(), content=content or bool(slots), slots=slots, originator=originator
     )
@@ -81,7 +91,9 @@ def export(
 
 
 def _companions(client: Client, text: str, target: Path, bindings: tuple[str, ...]) -> dict[Path, bytes]:
-    """What binds the file to the banner of all that was granted, shown in it or not. Raises LabelError."""
+    """Return files that bind ``text`` to the banner of all that was granted, shown in it or not. Raises
+    LabelError.
+    """
     from base64 import b64decode
     from hashlib import sha384
 

@@ -1,4 +1,6 @@
-"""``misp`` and ``cap``: a bulletin as an event or an alert, and an event as a draft for ``send --batch``."""
+"""``misp`` and ``cap``: write a bulletin as an event or an alert, and make a draft for ``send --batch`` of an
+event.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def misp() -> None:
-    """Write bulletins as MISP events, and make drafts of MISP's events."""
+    """Write bulletins as MISP events, and make drafts from MISP events."""
 
 
 @click.group(cls=Group)
@@ -36,7 +38,7 @@ def _out_option(function: Any) -> Any:
         "--out",
         "target",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to this file, which must be new. Default: standard output.",
+        help="Write to this file, which must not exist yet. Default: standard output.",
     )(function)
 
 
@@ -49,7 +51,7 @@ def _out_option(function: Any) -> Any:
 def export_event(client: Client, out: Out, bulletin: str, originator: str, target: Path | None) -> None:
     """Write the bulletin whose id begins with ID as a MISP event, with its label and TLP as tags.
 
-    Your node logs that you read it. What may only be shown to you (DISPLAY ONLY) is left out.
+    Your node logs that you read it. Portions that may only be shown to you (DISPLAY ONLY) are left out.
     """
     from intelshare.interop import write_event
 
@@ -79,10 +81,10 @@ def import_event(
     target: Path,
     out: Out,
 ) -> None:
-    """Make a draft of the MISP event in FILE, for you to look at and to send with `send --batch`.
+    """Make a draft from the MISP event in FILE, for you to check and to send with `send --batch`.
 
-    Tags and distribution become labels: those that are labels or TLP by themselves, others by the table.
-    Nothing is lowered, sent or fetched; a marking that is not understood is refused by its name.
+    Tags and distribution become labels: labels and TLP are taken as they are, other markings by the table.
+    Nothing is lowered, sent or fetched; a marking that is not understood is refused by name.
     """
     from intelshare.interop import read_misp
 
@@ -99,9 +101,10 @@ def import_event(
 @printing
 @talking
 def export_alert(client: Client, out: Out, bulletin: str, originator: str, target: Path | None) -> None:
-    """Write the bulletin whose id begins with ID as a CAP 1.2 alert: Restricted, unless it is for everybody.
+    """Write the bulletin whose id begins with ID as a CAP 1.2 alert: Restricted, unless everybody may have
+    it.
 
-    Your node logs that you read it. What may only be shown to you (DISPLAY ONLY) is left out.
+    Your node logs that you read it. Portions that may only be shown to you (DISPLAY ONLY) are left out.
     """
     from intelshare.interop import write_cap
 

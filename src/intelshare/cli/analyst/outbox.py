@@ -1,4 +1,4 @@
-"""``outbox`` and ``why``: what became of what was sent, and why a recipient got what it got."""
+"""``outbox`` and ``why``: the state of each bulletin sent, and the reasons for what a recipient got."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_ASKED = 20
-"""Remembered bulletins that one ``outbox`` asks the node about when its list does not hold them."""
+"""The most remembered bulletins that one ``outbox`` asks the node about when its list does not contain them.
+"""
 
 
 class _Outbox(Group):
@@ -28,7 +29,7 @@ class _Outbox(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """What could be an id is one."""
+        """Treat an argument that could be an id as one."""
         if set(args[0].lower()) <= set("0123456789abcdef"):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
@@ -40,16 +41,18 @@ class _Outbox(Group):
     subcommand_metavar="[ID | approve ID --member M]",
     epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
 )
-@click.option("--held", is_flag=True, help="Only what waits for a releasing officer.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@click.option("--follow", is_flag=True, help="Go on with what happens to them, until Ctrl-C.")
+@click.option("--held", is_flag=True, help="List only bulletins held for a releasing officer.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Show at most N entries."
+)
+@click.option("--follow", is_flag=True, help="Keep showing what happens to them, until Ctrl-C.")
 @printing
 @click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder.")
 @click.pass_context
 def outbox(
     context: click.Context, out: Out, held: bool, limit: int, follow: bool, profile: str | None
 ) -> None:
-    """List what your member has sent, or show the bulletin whose id begins with ID."""
+    """List the bulletins that your member has sent, or show the one whose id begins with ID."""
     from intelshare.cli.analyst.watch import OWN
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
@@ -78,7 +81,7 @@ def outbox(
 
 @outbox.command(epilog=examples("intelshare outbox 3f9a1c22"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
-@click.option("--follow", is_flag=True, help="Go on with what happens to it, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Keep showing what happens to it, until Ctrl-C.")
 @printing
 @talking
 def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
@@ -115,7 +118,7 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
 @printing
 @talking
 def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
-    """Release to one recipient what is held for it: releasing officers, and never the author."""
+    """Release a held bulletin to one recipient. Releasing officers only, and never the author."""
     word = client.approve(bulletin, member.upper())
     out.document("approval", {"recipient": member.upper(), "word": word})
     out.line(f"{member.upper()} {word}")
@@ -142,20 +145,22 @@ def _only(entries: object) -> pb.OutboxEntry:
     found: list[pb.OutboxEntry] = list(entries)  # type: ignore[call-overload]
     if not found:
         raise DeliveryError(
-            "NOT_FOUND", "your member sent no bulletin with such an id", hint="intelshare outbox"
+            "NOT_FOUND", "your member has sent no bulletin with that id", hint="intelshare outbox"
         )
     return found[0]
 
 
 def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
-    """Name what the node once confirmed and no longer knows: the third memory of promises.md 1.1."""
+    """Name bulletins that the node once confirmed and no longer knows: the third memory of
+    promises.md 1.1.
+    """
     from intelshare.client import show_key, spooled
 
     listed = {entry.bulletin.hex() for entry in found.entries}
     asked = 0
     for entry in spooled(client.profile.spool, Instant(time.time_ns() // 1000)):
         if not entry.bulletin:
-            out.note(f"no answer is known for key {show_key(entry.key)}: send it again with --key")
+            out.note(f"the answer for key {show_key(entry.key)} is not known: send it again with --key")
         elif entry.bulletin not in listed and asked < MAX_ASKED:
             asked += 1
             if not _known(client, entry.bulletin):

@@ -1,4 +1,4 @@
-"""``poll``: what TAXII servers and MISP feeds have new, as drafts in a folder."""
+"""``poll``: fetches what is new from TAXII servers and MISP feeds, as drafts in a folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATE = ".polled.json"
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The file with the servers and feeds.",
+    help="The file that lists the servers and feeds.",
 )
 @click.option(
     "--out",
@@ -45,15 +45,15 @@ _STATE = ".polled.json"
 @click.option(
     "--table",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="What markings of others mean here. Default: markings.toml in FOLDER, then in your profile.",
+    help="The table of markings. Default: markings.toml in FOLDER, then in your profile.",
 )
 @own_option
 @printing
 def poll(path: Path, target: Path, table: Path | None, folder: Path | None, out: Out) -> int:
-    """Fetch what is new from the sources in a file, once, and write a draft for each page or event.
+    """Fetch new entries once from the sources in a file, and write a draft for each page or event.
 
-    Nothing is sent: look at each draft, name its recipients, and send it with `send --batch`. What is refused
-    is named, and is not fetched again. Exits with 5 if anything was refused.
+    Nothing is sent: check each draft, name its recipients, and send it with `send --batch`. Refused entries
+    are named and not fetched again. Exits with 5 if anything was refused.
     """
     from intelshare.gateway.poll import parse_sources
     from intelshare.gateway.poll import poll as fetch
@@ -70,7 +70,9 @@ def poll(path: Path, target: Path, table: Path | None, folder: Path | None, out:
 
 
 def _keep(source: PollSource, polled: Polled, place: Path, registry: Registry, out: Out) -> bool:
-    """Write a draft, or say why there is none; then remember that this is dealt with. Whether it was kept."""
+    """Write a draft, or say why there is none, then remember the entry as done. Return true if a draft was
+    written.
+    """
     from intelshare.cli.shared.files import write_new
     from intelshare.interop import draft_files
 
@@ -96,7 +98,7 @@ def _keep(source: PollSource, polled: Polled, place: Path, registry: Registry, o
 
 
 def _state(place: Path) -> Mapping[str, Any]:
-    """Where the last run ended. Raises ConfigError FILE_SYNTAX."""
+    """Return where the last run stopped. Raises ConfigError FILE_SYNTAX."""
     try:
         found = json.loads((place / _STATE).read_text("utf-8"))
     except FileNotFoundError:
@@ -106,9 +108,9 @@ def _state(place: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(
             "FILE_SYNTAX",
-            "this does not say where the last run ended",
+            "this file does not say where the last run stopped",
             place=Place(str(place / _STATE)),
-            hint="remove it to fetch everything again into an empty folder",
+            hint="remove it, and everything is fetched again; use an empty folder",
         )
     return found
 

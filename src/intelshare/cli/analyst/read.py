@@ -1,4 +1,4 @@
-"""``inbox`` and ``read``: what was received, with its banner first and last, or written safely to files."""
+"""``inbox`` and ``read``: received bulletins, shown between two banners or written safely to files."""
 
 from __future__ import annotations
 
@@ -38,14 +38,23 @@ _KEPT = "display-only"
         "intelshare inbox --follow",
     )
 )
-@click.option("--unread", is_flag=True, help="Only what you have not opened.")
+@click.option("--unread", is_flag=True, help="List only bulletins that you have not opened.")
 @click.option(
-    "--from", "sender", default="", metavar="CODE", shell_complete=members, help="Only of this originator."
+    "--from",
+    "sender",
+    default="",
+    metavar="CODE",
+    shell_complete=members,
+    help="List only bulletins from this originator.",
 )
-@click.option("--category", default="", shell_complete=categories, help="Only with this category.")
-@click.option("--since", metavar="TIME", help="Only received at or after this date or time.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option(
+    "--category", default="", shell_complete=categories, help="List only bulletins with this category."
+)
+@click.option("--since", metavar="TIME", help="List only bulletins received at or after this date or time.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Show at most N entries."
+)
+@click.option("--follow", is_flag=True, help="Keep showing what arrives, until Ctrl-C.")
 @printing
 @talking
 def inbox(
@@ -58,7 +67,7 @@ def inbox(
     limit: int,
     follow: bool,
 ) -> None:
-    """List received bulletins, newest first: those that your clearance and need to know allow."""
+    """List the received bulletins that your clearance and need to know allow, newest first."""
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
     from intelshare.cli.shared.output import note_damaged
@@ -81,9 +90,9 @@ def inbox(
     else:
         out.note("nothing here")
     if found.requests_overdue:
-        out.note(f"requests for information past their date: {found.requests_overdue}; intelshare rfi list")
+        out.note(f"overdue requests for information: {found.requests_overdue}; see `intelshare rfi list`")
     if found.obligations_overdue:
-        out.note(f"obligations past their date: {found.obligations_overdue}; intelshare obligations list")
+        out.note(f"overdue obligations: {found.obligations_overdue}; see `intelshare obligations list`")
     note_damaged(out, found.damaged)
     for hole in found.holes:
         numbers = str(hole.first) if hole.first == hole.last else f"{hole.first} to {hole.last}"
@@ -98,24 +107,25 @@ def inbox(
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @originator()
-@click.option("--portion", "number", type=click.IntRange(1), help="Only this portion, counted from 1.")
+@click.option("--portion", "number", type=click.IntRange(1), help="Show only this portion, counted from 1.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "raw", "stix"]),
     default="text",
     show_default=True,
-    help="raw: the bytes of one portion, to a pipe or file; stix: a STIX 2.1 bundle.",
+    help="raw: the bytes of one portion, for a pipe or file; stix: a STIX 2.1 bundle.",
 )
 @click.option(
-    "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never over a file."
+    "--out", "folder", metavar="DIR", help="Write each portion to a file in DIR; never overwrite a file."
 )
 @click.option(
     "--binding",
     "bindings",
     multiple=True,
     type=click.Choice(["xml", "json"]),
-    help="With --out: write a STANAG 4778 binding (label and hash) beside each file, in this form; repeat.",
+    help="With --out: also write a STANAG 4778 binding (label and hash) beside each file, in this form; "
+    "repeatable.",
 )
 @printing
 @talking
@@ -129,20 +139,22 @@ def read(
     folder: str | None,
     bindings: tuple[str, ...],
 ) -> None:
-    """Open the bulletin whose id begins with ID, received or your own. Your node logs that you read it."""
+    """Open the bulletin whose id begins with ID, received or sent. Your node logs that you read it."""
     from pathlib import Path
 
     from intelshare.cli.shared.plain import plain
 
     if bindings and folder is None:
-        raise click.UsageError("--binding stands beside files: name a folder with --out")
+        raise click.UsageError("--binding writes beside files: name a folder with --out")
     opened = client.read(bulletin, originator=originator)
     chosen = list(enumerate(opened.portions, 1))
     if number is not None:
         chosen = [pair for pair in chosen if pair[0] == number]
         if not chosen:
             message = f"the bulletin has {len(opened.portions)} portions that you may read"
-            raise ConfigError("NOT_FOUND", message, place=Place("--portion"), hint="they are counted from 1")
+            raise ConfigError(
+                "NOT_FOUND", message, place=Place("--portion"), hint="portions are counted from 1"
+            )
     if folder is not None:
         _write(client, opened, Path(folder), chosen, bindings, out)
     elif form == "raw":
@@ -195,10 +207,10 @@ def _show(
 
 def _where(shown: pb.ReadPortion, *, received: bool) -> str:
     if shown.portion.kind != _ATTACHMENT or shown.file_here:
-        return "take it with --out DIR"
+        return "write it with --out DIR"
     if not received:
         return "no longer here"
-    return "the disk has lost a part, which is on its way again" if shown.file_lost else "on its way"
+    return "the disk has lost a part, which is being fetched again" if shown.file_lost else "on its way"
 
 
 def _duties(obligations: Sequence[str], words: NodeRegistry) -> list[str]:
@@ -213,7 +225,7 @@ def _duties(obligations: Sequence[str], words: NodeRegistry) -> list[str]:
 
 
 def _wrapped(banner: str) -> str:
-    """Wrapped, never cut: a marking that is cut is a wrong marking."""
+    """Wrap a banner and never cut it: a truncated marking is a wrong marking."""
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else max(len(banner), 1)
     return "\n".join(textwrap.wrap(banner, max(columns, 20), break_long_words=False, break_on_hyphens=False))
 
@@ -228,11 +240,11 @@ def _json(number: int, shown: pb.ReadPortion) -> dict[str, object]:
 
 
 def may_keep(number: int, shown: pb.ReadPortion) -> None:
-    """Raises DeliveryError POLICY_DENIED for a portion that may be shown only."""
+    """Raise DeliveryError POLICY_DENIED for a portion that may only be shown."""
     if _KEPT in shown.obligations:
         raise DeliveryError(
             "POLICY_DENIED",
-            f"portion {number} may be shown, not kept (DISPLAY ONLY)",
+            f"portion {number} may only be shown, not kept (DISPLAY ONLY)",
             place=Place(shown.mark),
             hint="read it without --out and --format raw; nothing was written",
         )
@@ -241,7 +253,7 @@ def may_keep(number: int, shown: pb.ReadPortion) -> None:
 def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
     if len(chosen) != 1:
         raise ConfigError(
-            "INPUT_INVALID", "raw bytes are those of one portion", hint="choose it with --portion N"
+            "INPUT_INVALID", "raw output is the bytes of one portion", hint="choose it with --portion N"
         )
     if sys.stdout.isatty():
         raise ConfigError(
@@ -254,7 +266,7 @@ def _raw(chosen: list[tuple[int, pb.ReadPortion]]) -> None:
     if chosen[0][1].portion.kind == _ATTACHMENT:
         raise ConfigError(
             "INPUT_INVALID",
-            "an attachment is sure only at its end, and a pipe would have had the rest by then",
+            "an attachment is verified only at its end, when a pipe would already have passed on the rest",
             place=Place("--format raw"),
             hint="write it to a folder: --out DIR",
         )
@@ -269,7 +281,7 @@ def _write(
     bindings: tuple[str, ...],
     out: Out,
 ) -> None:
-    """All files or none.
+    """Write all files or none.
 
     Raises ConfigError UNSAFE_NAME, DeliveryError POLICY_DENIED, FILE_INCOMPLETE, LabelError.
     """
@@ -287,7 +299,7 @@ def _write(
         else:
             contents[name] = shown.portion.content
             hashed.update(shown.portion.content)
-        # Written after the file: then its hash is known.
+        # The binding is written after the file: its hash is known then.
         contents |= _companions(name, shown, bindings, opened.created_at, hashed.digest, words)
     paths = write_new(folder, contents)
     out.document("files", {"files": [str(path) for path in paths]})
@@ -303,7 +315,9 @@ def _filler(
     seen: Callable[[bytes], object],
     out: Out,
 ) -> Callable[[BinaryIO], object]:
-    """Writes an attachment as it comes from the node, and shows each piece to ``seen``."""
+    """Return a function that writes an attachment as it comes from the node, and passes each piece to
+    ``seen``.
+    """
 
     def fill(file: BinaryIO) -> None:
         def write(piece: bytes) -> None:
@@ -330,7 +344,9 @@ def _companions(
     digest: Callable[[], bytes],
     words: NodeRegistry,
 ) -> dict[str, Callable[[BinaryIO], object]]:
-    """The hash is of the content: it stays beside the file, and goes nowhere else (docs/decisions)."""
+    """Return the bindings of one file. Their hash is of the content: it stays beside the file
+    (docs/decisions).
+    """
     from intelshare.cli.shared.bindings import SUFFIXES, binding_of
     from intelshare.instant import Instant
     from intelshare.labels import parse_label

@@ -1,4 +1,4 @@
-"""``recall`` and ``receipts``: take a bulletin back, and see what every recipient has signed about it."""
+"""``recall`` and ``receipts``: recall a bulletin, and list the receipts that every recipient has signed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
-@click.option("--reason", required=True, help="Every recipient that has it reads this: nothing classified.")
-@click.option("--dry-run", is_flag=True, help="Show what it would do; recall nothing.")
+@click.option(
+    "--reason",
+    required=True,
+    help="The reason, shown to every recipient that has the bulletin: nothing classified.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what a recall would do; recall nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @talking
 def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, yes: bool) -> None:
-    """Take back the bulletin whose id begins with ID: authors, and releasing officers.
+    """Recall the bulletin whose id begins with ID. Authors and releasing officers only.
 
-    What was not handed over stops. Who has it is asked to destroy it, and signs that it did; until then
-    `intelshare outbox` shows "recall requested". Your member's own copy stays.
+    Deliveries that have not happened yet are stopped. Each recipient that has the bulletin is asked to
+    destroy it, and signs that it did; until then `intelshare outbox` shows "recall requested". Your member's
+    copy stays.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.output import draw
@@ -57,9 +62,9 @@ def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, 
 @printing
 @talking
 def receipts(client: Client, out: Out, bulletin: str) -> int:
-    """List every signed receipt for the bulletin whose id begins with ID, each verified anew.
+    """List every signed receipt for the bulletin whose id begins with ID, verifying each again.
 
-    Ends with 7 if one does not hold.
+    Exits with 7 if a receipt does not verify.
     """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import receipt_table

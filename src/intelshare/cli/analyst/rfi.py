@@ -1,4 +1,4 @@
-"""``rfi`` and ``obligations``: what members want to know, and what a bulletin obliges one to."""
+"""``rfi`` and ``obligations``: requests for information, and the duties that come with bulletins."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 _FEWEST_DIGITS = 4
-"""Of an id, as the node wants them too."""
+"""The fewest digits of an id that are accepted, here and by the node."""
 
 
 @click.group(cls=Group)
 def rfi() -> None:
-    """Requests for information: ask, answer, decline, close.
+    """Ask members for information; answer, decline and close requests.
 
-    Each is a bulletin in reply to the one before: decided, encrypted and proved like any other.
+    Each of these is a bulletin in reply to the one before: decided, encrypted and proved like any other.
     """
 
 
 def _sending(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of ``send`` that make sense here, without their texts."""
+    """Add the options of ``send`` that make sense here, without those for texts."""
     for option in reversed(_SEND_OPTIONS):
         function = option(function)
     return function
@@ -43,16 +43,18 @@ def _sending(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _SEND_OPTIONS = (
     click.option("--label", required=True, help="Label of FILE."),
-    click.option("--title", help="A title; it is a portion too."),
+    click.option("--title", help="Title of the bulletin; it is a portion too."),
     click.option(
         "--precedence",
         type=click.Choice(PRECEDENCES, case_sensitive=False),
         default=PRECEDENCES[0],
         show_default=True,
-        help="What goes first when not everything can.",
+        help="Priority when messages have to queue.",
     ),
-    click.option("--wait", type=click.Choice(["accepted", "read"]), help="Wait until it is there."),
-    click.option("--yes", is_flag=True, help="Do not ask when something is withheld."),
+    click.option(
+        "--wait", type=click.Choice(["accepted", "read"]), help="Wait until every recipient has it."
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask for confirmation when a portion is withheld."),
 )
 
 
@@ -64,7 +66,7 @@ _SEND_OPTIONS = (
     "--to", multiple=True, required=True, metavar="CODES", shell_complete=members, help="Who is asked."
 )
 @click.option(
-    "--category", required=True, shell_complete=categories, help="Subject category, as treaties name it."
+    "--category", required=True, shell_complete=categories, help="Subject category, as named in treaties."
 )
 @click.option("--due", metavar="TIME", help="When the answer is needed: date, time, 36h or 7d.")
 @_sending
@@ -87,20 +89,22 @@ def ask(client: Client, out: Out, wait: str | None, yes: bool, **composed: Any) 
 def answer(
     client: Client, out: Out, request: str, originator: str, wait: str | None, yes: bool, **composed: Any
 ) -> int:
-    """Answer the request ID with FILE; it goes to whoever has asked."""
+    """Answer the request ID with FILE; the answer goes to the member that asked."""
     asked = _received(client, request, originator)
     return _send(client, out, replace(_reply(asked, "answer"), **composed), wait=wait, yes=yes)
 
 
 @rfi.command(epilog=examples("intelshare rfi decline 3f9a1c22"))
 @click.argument("request", metavar="ID", shell_complete=bulletins)
-@click.option("--reason", default="", help="Why; it needs a label then.")
-@click.option("--label", help="Label of the reason; without a reason the lowest of your own.")
+@click.option("--reason", default="", help="The reason; it needs --label.")
+@click.option(
+    "--label", help="Label of the reason. Without a reason, the lowest level of your member's ladder is used."
+)
 @originator(of="the request")
 @printing
 @talking
 def decline(client: Client, out: Out, request: str, reason: str, label: str | None, originator: str) -> int:
-    """Say that the request ID will not be answered, so that nobody waits."""
+    """Tell the member that asked that the request ID will not be answered, so that it does not wait."""
     if reason and label is None:
         raise click.UsageError("a reason needs a --label")
     reply = _reply(_received(client, request, originator), "decline")
@@ -112,7 +116,7 @@ def decline(client: Client, out: Out, request: str, reason: str, label: str | No
 @printing
 @talking
 def close(client: Client, out: Out, request: str) -> int:
-    """Tell everybody you asked that the request ID needs no answer any more."""
+    """Tell everybody you asked that the request ID no longer needs an answer."""
     rows = [row for row in _starting(client, request) if row.own]
     if not rows:
         raise _no_request(request)
@@ -124,11 +128,11 @@ def close(client: Client, out: Out, request: str) -> int:
 
 
 @rfi.command("list", epilog=examples("intelshare rfi list --open"))
-@click.option("--open", "waiting", is_flag=True, help="Only what waits for an answer.")
+@click.option("--open", "waiting", is_flag=True, help="List only requests that wait for an answer.")
 @printing
 @talking
 def list_(client: Client, out: Out, waiting: bool) -> None:
-    """List requests, yours and others', newest first."""
+    """List requests for information that your member has made or received, newest first."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import request_table
 
@@ -142,18 +146,18 @@ def list_(client: Client, out: Out, waiting: bool) -> None:
 
 @click.group(cls=Group)
 def obligations() -> None:
-    """Obligations to report that came with bulletins: list them, say that one is met.
+    """List obligations to report that came with bulletins, and mark them as met.
 
-    Those that only forbid are shown with the bulletin, and retention ends by itself.
+    Obligations that only forbid something are shown with the bulletin; retention ends by itself.
     """
 
 
 @obligations.command("list", epilog=examples("intelshare obligations list --all"))
-@click.option("--all", "everything", is_flag=True, help="Also those that are met.")
+@click.option("--all", "everything", is_flag=True, help="Also list obligations that have been met.")
 @printing
 @talking
 def list_obligations(client: Client, out: Out, everything: bool) -> None:
-    """List obligations, those due first."""
+    """List obligations, the earliest due first."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import obligation_table
 
@@ -162,7 +166,7 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
     if found.entries:
         out.table(obligation_table(found.entries))
     else:
-        out.note("nothing to be done")
+        out.note("nothing to do")
 
 
 @obligations.command(epilog=examples("intelshare obligations met 3f9a1c22 report-use-30d"))
@@ -172,7 +176,7 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
 @printing
 @talking
 def met(client: Client, out: Out, bulletin: str, obligation: str, originator: str) -> None:
-    """Say that OBLIGATION of the bulletin ID is met; the log keeps that you said so."""
+    """Record that OBLIGATION of the bulletin ID is met; the log keeps that you said so."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
 
@@ -188,13 +192,13 @@ def _send(client: Client, out: Out, composition: Composition, *, wait: str | Non
 
 
 def _send_text(client: Client, out: Out, composition: Composition, text: str, label: str | None) -> int:
-    """A text of ours instead of a file; it is never written to the disk in the open."""
+    """Send a text of ours instead of a file; it is never written to the disk in the clear."""
     labelled = replace(composition, text=text, label=label or _lowest(client))
     return _send(client, out, labelled, wait=None, yes=True)
 
 
 def _lowest(client: Client) -> str:
-    """A label of the lowest level of the own member, that anybody may have."""
+    """Return a label of the lowest level of your member, which anybody may have."""
     from intelshare.cli.shared.beside import NodeRegistry
     from intelshare.instant import Instant
     from intelshare.labels import Label, format_banner
@@ -205,7 +209,7 @@ def _lowest(client: Client) -> str:
 
 
 def _reply(asked: pb.RequestEntry, word: str) -> Composition:
-    """What answers or ends a request of a peer: to whom, about what, in reply to which bulletin."""
+    """Compose the bulletin that answers or ends a peer's request: its recipient, category and reference."""
     return Composition(
         to=(asked.member,),
         category=asked.category,
@@ -216,26 +220,32 @@ def _reply(asked: pb.RequestEntry, word: str) -> Composition:
 
 
 def _received(client: Client, given: str, originator: str) -> pb.RequestEntry:
-    """The one request of a peer whose id starts so. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
+    """Return the one request of a peer whose id begins with ``given``. Raises DeliveryError NOT_FOUND,
+    INPUT_INVALID.
+    """
     rows = [row for row in _starting(client, given) if not row.own and originator in ("", row.member)]
     if not rows:
         raise _no_request(given)
     if len(rows) > 1:
         asking = ", ".join(sorted({row.member for row in rows}))
-        raise _several(given, f"give more digits of the id, or name who asks with --from: {asking}")
+        raise _several(
+            given, f"give more digits of the id, or name the member that asks with --from: {asking}"
+        )
     return rows[0]
 
 
 def _starting(client: Client, given: str) -> list[pb.RequestEntry]:
-    """The requests of both sides whose id starts with at least four digits."""
+    """Return the requests of either side whose id begins with at least four given digits."""
     if len(given) < _FEWEST_DIGITS:
         raise _no_request(given)
     return [row for row in client.requests().entries if row.bulletin.hex().startswith(given.lower())]
 
 
 def _no_request(given: str) -> DeliveryError:
-    return DeliveryError("NOT_FOUND", f"there is no request {given}", hint="`intelshare rfi list` shows them")
+    return DeliveryError(
+        "NOT_FOUND", f"no request has the id {given}", hint="`intelshare rfi list` shows them"
+    )
 
 
 def _several(given: str, hint: str) -> DeliveryError:
-    return DeliveryError("INPUT_INVALID", f"several requests start with {given}", hint=hint)
+    return DeliveryError("INPUT_INVALID", f"several requests have ids that begin with {given}", hint=hint)

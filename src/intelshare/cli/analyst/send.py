@@ -1,7 +1,7 @@
-"""``send``: from text and files to durable pairs, one row per recipient.
+"""``send``: submits text and files, and shows one row per recipient.
 
-The idempotency key is on disk before the call. When the answer is lost the command ends with 11 and prints
-the command that resolves it; that command carries the key and stores nothing twice.
+The idempotency key is on disk before the call. If the answer is lost, the command exits with 11 and prints
+the command that resolves it, which carries the same key and stores nothing twice.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _POLL = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """How it is sent, and what is shown of it."""
+    """The options that state how a bulletin is sent, and how much of it is shown."""
 
     dry_run: bool = False
     explain: bool = False
     strict: bool = False
     wait: str | None = None
     timeout: float = 30.0
-    """Seconds, of ``wait``."""
+    """The seconds that ``wait`` may take."""
     key: str | None = None
     yes: bool = False
 
@@ -73,16 +73,16 @@ class Sending:
     multiple=True,
     metavar="CODES",
     shell_complete=members,
-    help="Recipients; repeat, or separate by commas.",
+    help="Recipients; repeatable, or separated by commas.",
 )
-@click.option("--label", help="Label of FILE (and of the title, unless it has its own).")
+@click.option("--label", help="Label of FILE (and of the title, unless --title-label is given).")
 @click.option(
     "--category",
     shell_complete=categories,
-    help="Subject category, as treaties name it: cyber, terrorism ...",
+    help="Subject category, as named in treaties: cyber, terrorism ...",
 )
-@click.option("--title", help="A title; it is a portion too.")
-@click.option("--title-label", help="The title's own label.")
+@click.option("--title", help="Title of the bulletin; it is a portion too.")
+@click.option("--title-label", help="Label of the title.")
 @click.option(
     "--portion",
     "portions",
@@ -95,44 +95,51 @@ class Sending:
     "attached",
     multiple=True,
     metavar="FILE[:LABEL]",
-    help="A file of up to 2 GiB that goes beside the bulletin; repeatable. Without LABEL: that of FILE.",
+    help="A file of up to 2 GiB that goes beside the bulletin; repeatable. Default label: that of FILE.",
 )
 @click.option(
     "--precedence",
     type=click.Choice(PRECEDENCES, case_sensitive=False),
     default=PRECEDENCES[0],
     show_default=True,
-    help="What goes first when not everything can.",
+    help="Priority when messages have to queue.",
 )
 @click.option("--grade", default="", help="Admiralty grade of source and information, such as B2.")
 @click.option(
-    "--valid-until", metavar="TIME", help="After it nothing is released or read: date, time, 36h or 7d."
+    "--valid-until", metavar="TIME", help="Nothing is released or read after this: date, time, 36h or 7d."
 )
 @click.option(
     "--flag",
     "flags",
     multiple=True,
     shell_complete=flag_words,
-    help="Such as personal-data, where law asks; repeatable.",
+    help="Flag such as personal-data, where law requires it; repeatable.",
 )
-@click.option("--supersedes", default="", metavar="ID", help="An own earlier bulletin that this replaces.")
-@click.option("--in-reply-to", default="", metavar="ID", help="A received or own bulletin that this answers.")
+@click.option(
+    "--supersedes",
+    default="",
+    metavar="ID",
+    help="An earlier bulletin of your member that this one replaces.",
+)
+@click.option(
+    "--in-reply-to", default="", metavar="ID", help="A bulletin, received or sent, that this one answers."
+)
 @originator("in_reply_to_from", of="the bulletin of --in-reply-to")
 @click.option(
     "--from-bulletin",
     default="",
     metavar="ID",
-    help="The received bulletin that portions under another member's label come from.",
+    help="The received bulletin that contains the portions under another member's label.",
 )
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
 @click.option("--due", metavar="TIME", hidden=True)
 @click.option("--dry-run", is_flag=True, help="Show the decision; store nothing.")
 @click.option("--explain", is_flag=True, help="Show every portion's reasons, basis and obligations.")
-@click.option("--strict", is_flag=True, help="End with 5 if anything is withheld from anybody.")
+@click.option("--strict", is_flag=True, help="Exit with 5 if any portion is withheld from any recipient.")
 @click.option(
     "--wait",
     type=click.Choice(["accepted", "read", "whole"]),
-    help="Wait until all recipients have said so; whole: that all attachments have arrived.",
+    help="Wait until every recipient has accepted (or read) it; whole: until all attachments have arrived.",
 )
 @click.option(
     "--timeout", type=click.FloatRange(0, 86400), default=30.0, show_default=True, help="Seconds to wait."
@@ -142,9 +149,11 @@ class Sending:
     metavar="FILE",
     help="Send one bulletin for each line of FILE (- for standard input), as described above.",
 )
-@click.option("--again", is_flag=True, help="With --batch: send once more what an earlier run has stored.")
-@click.option("--key", help="Send again under this key, after an answer was lost.")
-@click.option("--yes", is_flag=True, help="Do not ask when something is withheld.")
+@click.option(
+    "--again", is_flag=True, help="With --batch: send a second copy of what an earlier run has stored."
+)
+@click.option("--key", help="Send again under this key, after the answer was lost.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation when a portion is withheld.")
 @printing
 @talking
 @click.pass_context
@@ -166,17 +175,17 @@ def send(
     attached: tuple[str, ...],
     **composed: Any,
 ) -> int:
-    """Send FILE and further portions to members; - is standard input, also where nothing else is named.
+    """Send FILE and further portions to members. FILE may be - for standard input, which is also the default.
 
-    Each portion is decided for each recipient; what may not go is withheld, and the table says why.
-    Whoever was not handed the bulletin of --supersedes or --in-reply-to is not told of it.
+    A decision is made for each portion and each recipient; portions that may not go are withheld, and the
+    table shows why. A recipient that did not get the bulletin of --supersedes or --in-reply-to is not told of
+    it.
 
-    With --batch each line of FILE is one bulletin: a JSON object with the fields to (list), category, and
+    With --batch, each line of FILE is one bulletin: a JSON object with the fields to (list), category, and
     label with text or file. Optional are title, title_label, portions (list of objects with file and label),
     precedence, grade, valid_until (a date or time), flags (list), supersedes, in_reply_to, from,
-    from_bulletin, and key (UUID).
-    All lines are checked before the first is sent. Run it again after an interruption, or after a line was
-    corrected: what is stored already is not stored twice.
+    from_bulletin, and key (UUID). All lines are checked before the first is sent. Run it again after an
+    interruption, or after correcting a line: nothing is stored twice.
     """
     if batch is not None:
         _need_nothing_else(context)
@@ -184,7 +193,7 @@ def send(
 
         return send_batch(client, out, batch, again=again)
     if again:
-        raise click.UsageError("--again goes with --batch")
+        raise click.UsageError("--again can only be used with --batch")
     for name in ("to", "category"):
         if not composed[name]:
             raise click.MissingParameter(ctx=context, param=_parameter(context, name))
@@ -206,7 +215,7 @@ _BESIDE_BATCH = frozenset(("batch", "again", "profile", "as_json", "quiet"))
 
 
 def _need_nothing_else(context: click.Context) -> None:
-    """The lines of a batch say what is sent. Raises click.UsageError."""
+    """Check that no other option is given: a batch's lines state what is sent. Raises click.UsageError."""
     for name in context.params:
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in _BESIDE_BATCH:
@@ -219,7 +228,7 @@ def _parameter(context: click.Context, name: str) -> click.Parameter:
 
 
 def deliver(client: Client, out: Out, composition: Composition, how: Sending) -> int:
-    """What ``send`` does, and ``rfi`` too. The exit code."""
+    """Send a composition, for ``send`` and ``rfi``. Return the exit code."""
     from intelshare.cli.shared import tables
 
     request = request_of(composition, _now(), NodeRegistry(client))
@@ -273,7 +282,7 @@ def _submit(
 
 
 def _resolving(given: Composition, key: str, request: pb.SubmitRequest) -> str:
-    """The command that asks for the lost answer: the same one with its key, and times that do not move."""
+    """Return the command that asks for the lost answer: the same one with its key and absolute times."""
     words = ["intelshare", "send", *words_of(given, request)]
     if given.text is not None:
         words.insert(2, "-")
@@ -293,20 +302,20 @@ def _confirm(planned: pb.SubmitResponse) -> None:
 
     if any(portion.outcome == "deny" for pair in planned.pairs for portion in pair.portions):
         draw(recipient_table(planned.pairs), sys.stderr)
-        click.confirm("Some of it is withheld. Send the rest?", abort=True, err=True)
+        click.confirm("Some portions are withheld. Send the rest?", abort=True, err=True)
 
 
 def _wait(
     client: Client, request: pb.SubmitRequest, answer: pb.SubmitResponse, how: Sending, out: Out
 ) -> Mapping[str, pb.OutboxPair]:
-    """The pairs once all that can still be accepted is. Raises DeliveryError TIMED_OUT."""
+    """Return the pairs once every recipient that still can has accepted. Raises DeliveryError TIMED_OUT."""
     files = _given_files(request, answer) if how.wait == "whole" else frozenset()
     with Progress(out, f"recipients have {'all of' if files else how.wait} it") as progress:
         return _waited(client, answer, how, files, progress)
 
 
 def _given_files(request: pb.SubmitRequest, answer: pb.SubmitResponse) -> frozenset[str]:
-    """The recipients to whom an attachment goes."""
+    """Return the recipients to which an attachment goes."""
     from intelshare.cli.analyst.draft import ATTACHMENT
 
     places = {place for place, portion in enumerate(request.portions) if portion.kind == ATTACHMENT}
@@ -348,7 +357,9 @@ def _waited(
 
 
 def _pairs(client: Client, answer: pb.SubmitResponse) -> Mapping[str, pb.OutboxPair] | None:
-    """The pairs of what was sent, by recipient; None while the node does not answer: it is stored there."""
+    """Return the pairs of the bulletin by recipient, or None while the node does not answer; it has stored
+    them.
+    """
     from intelshare.cli.analyst.attach import BROKEN
 
     try:
@@ -361,7 +372,7 @@ def _pairs(client: Client, answer: pb.SubmitResponse) -> Mapping[str, pb.OutboxP
 
 
 def _may_still(pair: pb.OutboxPair, what: str | None) -> bool:
-    """Whether what is waited for has not come of a pair, and can come."""
+    """Return true if the state waited for has not been reached for a pair but still can be."""
     if what == "whole":
         return "WHOLE" not in pair.codes and pair.word in (*_OPEN, "accepted", "read")
     return pair.word not in _WAITED[what or "accepted"] and pair.word in (*_OPEN, "accepted")
@@ -397,5 +408,5 @@ def _exit(answer: pb.SubmitResponse, *, strict: bool) -> int:
 
 
 def _now() -> Instant:
-    # Whole seconds: a span such as 36h can then be written down and read again as the same instant.
+    # Whole seconds, so that a span such as 36h can be written down and read back as the same instant.
     return Instant(time.time_ns() // 1000 // SECOND * SECOND)

@@ -1,4 +1,4 @@
-"""``stix``: a bulletin as a STIX 2.1 bundle, and a STIX file as a draft for ``send --batch``."""
+"""``stix``: write a bulletin as a STIX 2.1 bundle, and make a draft for ``send --batch`` of a STIX file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 def draft_options(function: Callable[..., None]) -> Callable[..., None]:
-    """What every command takes that makes a draft of a file of others: ``write_draft`` is called with it."""
+    """Add the options of every command that makes a draft from a foreign file; they are passed to
+    ``write_draft``.
+    """
     for option in reversed(
         (
             click.argument("file", type=click.Path(dir_okay=False, path_type=Path)),
@@ -40,14 +42,13 @@ def draft_options(function: Callable[..., None]) -> Callable[..., None]:
                 multiple=True,
                 metavar="CODES",
                 shell_complete=members,
-                help="Recipients of the draft; repeat, or separate by commas. "
-                "Default: none, and you name them in it.",
+                help="Recipients of the draft; repeatable, or separated by commas. Default: none; add them "
+                "to the draft.",
             ),
             click.option(
                 "--table",
                 type=click.Path(dir_okay=False, path_type=Path),
-                help="What markings of others mean here. "
-                "Default: markings.toml in FOLDER, then in your profile.",
+                help="The table of markings. Default: markings.toml in FOLDER, then in your profile.",
             ),
             own_option,
             click.option(
@@ -65,7 +66,7 @@ def draft_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(cls=Group)
 def stix() -> None:
-    """Write bulletins as STIX 2.1, and make drafts of what other systems write."""
+    """Write bulletins as STIX 2.1, and make drafts from the files of other systems."""
 
 
 @stix.command(epilog=examples("intelshare stix export 3f9a1c22 --out bulletin.stix.json"))
@@ -75,14 +76,14 @@ def stix() -> None:
     "--out",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file, which must be new. Default: standard output.",
+    help="Write to this file, which must not exist yet. Default: standard output.",
 )
 @printing
 @talking
 def export(client: Client, out: Out, bulletin: str, originator: str, target: Path | None) -> None:
     """Write the bulletin whose id begins with ID as a STIX 2.1 bundle with its markings.
 
-    Your node logs that you read it. What may only be shown to you (DISPLAY ONLY) is left out.
+    Your node logs that you read it. Portions that may only be shown to you (DISPLAY ONLY) are left out.
     """
     opened = client.read(bulletin, originator=originator)
     put_out(bundle_of(opened, opened.portions, NodeRegistry(client), out), target, out)
@@ -103,10 +104,10 @@ def import_(
     target: Path,
     out: Out,
 ) -> None:
-    """Make a draft of a STIX 2.1 FILE, for you to look at and to send with `send --batch`.
+    """Make a draft from a STIX 2.1 FILE, for you to check and to send with `send --batch`.
 
-    Its markings become labels: those that are labels or TLP by themselves, others by the table. Nothing is
-    lowered; a marking that is not understood is refused by its name. Nothing is sent, and nothing is fetched.
+    Its markings become labels: labels and TLP are taken as they are, other markings by the table. Nothing is
+    lowered; a marking that is not understood is refused by name. Nothing is sent, and nothing is fetched.
     """
     from intelshare.interop import read_stix
 
@@ -144,7 +145,7 @@ def write_draft(
 def bundle_of(
     opened: pb.ReadResponse, portions: Sequence[pb.ReadPortion], words: NodeRegistry, out: Out
 ) -> str:
-    """The bundle as JSON text in ASCII. Raises DeliveryError POLICY_DENIED if nothing of it may be kept."""
+    """Return the bundle as ASCII JSON text. Raises DeliveryError POLICY_DENIED if no portion may be kept."""
     from intelshare.interop import write_bundle_of, write_report
 
     def made(shared: Shared, registry: Registry) -> str:
@@ -160,9 +161,9 @@ def in_form(
     out: Out,
     write: Callable[[Shared, Registry], str],
 ) -> str:
-    """What of the bulletin may be kept, in the form that ``write`` gives; a note says what was left out.
+    """Return the portions that may be kept, in the form that ``write`` gives; a note says what was left out.
 
-    Raises DeliveryError POLICY_DENIED if nothing of it may be kept.
+    Raises DeliveryError POLICY_DENIED if no portion may be kept.
     """
     from intelshare.client import shared_of
 
@@ -171,7 +172,7 @@ def in_form(
         if shared is None:
             raise DeliveryError(
                 "POLICY_DENIED",
-                "it may be shown, not kept (DISPLAY ONLY)",
+                "it may only be shown, not kept (DISPLAY ONLY)",
                 place=Place(opened.bulletin.hex()),
                 hint="read it on the screen; nothing was written",
             )
@@ -185,7 +186,7 @@ def in_form(
 
 
 def put_out(text: str, target: Path | None, out: Out) -> None:
-    """To a new file, or to standard output. Raises ConfigError UNSAFE_NAME."""
+    """Write the text to a new file, or to standard output. Raises ConfigError UNSAFE_NAME."""
     if target is None:
         sys.stdout.write(text)
         return
@@ -197,7 +198,8 @@ def put_out(text: str, target: Path | None, out: Out) -> None:
 
 
 def marking_table(given: Path | None, folder: Path | None, registry: Registry) -> MarkingTable:
-    """The operator's table: the one named, else that of the folder, else that of the profile, else none.
+    """Return the operator's table of markings: of the file named, the folder or the profile, in this order;
+    or an empty one.
 
     Raises PolicyFileError.
     """
@@ -216,7 +218,9 @@ _ATTACHMENT, _DISPLAY_ONLY = 5, "display-only"
 
 
 def text_of(path: Path) -> str:
-    """A file of at most 1 MiB in UTF-8. Raises ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID."""
+    """Return the text of a file of at most 1 MiB in UTF-8. Raises ConfigError NOT_FOUND, TOO_LARGE,
+    INPUT_INVALID.
+    """
     from intelshare.cli.shared.files import opened_regular
     from intelshare.labels import MAX_STIX_BYTES
 
@@ -224,15 +228,17 @@ def text_of(path: Path) -> str:
         if size > MAX_STIX_BYTES:
             raise ConfigError(
                 "TOO_LARGE",
-                f"STIX has at most {MAX_STIX_BYTES} bytes here",
+                f"a STIX file may have at most {MAX_STIX_BYTES} bytes",
                 place=Place(str(path)),
-                hint="divide it into several files",
+                hint="split it into several files",
             )
         content = file.read(MAX_STIX_BYTES)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise ConfigError("INPUT_INVALID", "STIX is UTF-8, and this is not", place=Place(str(path))) from None
+        raise ConfigError(
+            "INPUT_INVALID", "a STIX file must be UTF-8, and this one is not", place=Place(str(path))
+        ) from None
 
 
 def _now() -> Instant:

@@ -1,4 +1,4 @@
-"""``watch`` and ``search``: what happens as it happens, and words in what one may see."""
+"""``watch`` and ``search``: show events as they happen, and find words in the bulletins that one may see."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 CURSOR_FILE = "watch-cursor"
-"""In the profile folder: where the last watch was."""
+"""The file in the profile folder that keeps where the last watch stopped."""
 
 
 OWN = frozenset(
@@ -25,41 +25,47 @@ OWN = frozenset(
         *("withheld", "expired", "recalled", "undeliverable"),
     )
 )
-"""What happens to own bulletins."""
+"""The events that concern bulletins which your member has sent."""
 
 
 @click.command(epilog=examples("intelshare watch", "intelshare watch --since last --once --json"))
 @click.option(
     "--since",
     metavar="CURSOR",
-    help="Go on from a cursor that was printed, or from `last`: where the last watch of this profile was.",
+    help="Continue from a printed cursor, or from `last`: where this profile's last watch stopped.",
 )
-@click.option("--once", is_flag=True, help="End when everything so far was shown.")
+@click.option("--once", is_flag=True, help="Exit when everything so far has been shown.")
 @printing
 @talking
 def watch(client: Client, out: Out, since: str | None, once: bool) -> None:
     """Show what happens to bulletins, as far as you may know of it, until Ctrl-C.
 
-    With --json one document a line, each with a cursor. A watch that goes on from a cursor misses nothing and
-    tells nothing twice, whatever was restarted in between.
+    With --json, each line is one document with a cursor. A watch that continues from a cursor misses nothing
+    and repeats nothing, even if programs were restarted in between.
     """
     store = client.profile.folder / CURSOR_FILE
     cursor = _last(store) if since == "last" else since or ""
     for event in following(client, cursor, out, once=once):
         if event.what:
             show_event(event, out)
-        # After it was shown: a crash in between shows it again, and loses nothing (c13).
+        # Saved after the event was shown: a crash in between shows it again, and loses nothing (c13).
         _keep(store, event.cursor)
 
 
 @click.command(epilog=examples("intelshare search phishing grid", "intelshare search --sent drought"))
 @click.argument("words", nargs=-1, required=True)
-@click.option("--sent", is_flag=True, help="In what your member has sent; else in what was received.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--sent",
+    is_flag=True,
+    help="Search the bulletins that your member has sent. Default: those it has received.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show at most N entries."
+)
 @printing
 @talking
 def search(client: Client, out: Out, words: tuple[str, ...], sent: bool, limit: int) -> None:
-    """Find bulletins that hold all WORDS, newest first, among what you may see."""
+    """Find the bulletins that contain all WORDS, among those that you may see, newest first."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_id, short_time
 
@@ -75,7 +81,7 @@ def search(client: Client, out: Out, words: tuple[str, ...], sent: bool, limit: 
     found = found[:limit]
     out.document("search", {"matches": [plain(match) for match in found], "looked": looked})
     if not found:
-        out.note(f"nothing in {looked} bulletins")
+        out.note(f"no match in {looked} bulletins")
         return
     rows = [
         (short_id(m.bulletin), m.originator, short_time(m.at), m.banner, m.title, m.excerpt) for m in found

@@ -1,1 +1,1 @@
-"""Commands of operators, and those for everyone: set up, run, look after, ask about the program."""
+"""Commands of operators, and those for everybody: set up, run and maintain a node; ask about the program."""

@@ -1,4 +1,4 @@
-"""Commands that explain: codes, exit codes, version, who one is, completion."""
+"""Commands that explain: error codes, exit codes, version, the caller's identity, completion."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def errors(code: str | None, out: Out) -> None:
         from difflib import get_close_matches
 
         close = get_close_matches(code.upper(), codes, n=1)
-        hint = f'did you mean "{close[0]}"?' if close else "`intelshare errors` lists all"
+        hint = f'did you mean "{close[0]}"?' if close else "`intelshare errors` lists all codes"
         raise ConfigError("NOT_FOUND", f'there is no code "{code}"', hint=hint)
     out.document(
         "code", {"code": code.upper(), "exit": int(known.exit), "means": known.means, "next": known.next}
@@ -51,7 +51,7 @@ def errors(code: str | None, out: Out) -> None:
 @click.argument("words", metavar="[exit-codes | COMMAND ...]", nargs=-1)
 @printing
 def help_(words: tuple[str, ...], out: Out) -> None:
-    """Explain the exit codes, or a command; without a word, list the commands."""
+    """Explain the exit codes or a command. Without an argument, list the commands."""
     if words == ("exit-codes",):
         exits = {str(int(e)): meaning for e, meaning in EXIT_MEANINGS.items()}
         out.document("exit-codes", {"exit_codes": exits})
@@ -61,7 +61,7 @@ def help_(words: tuple[str, ...], out: Out) -> None:
     for word in words:
         group = context.command
         if not isinstance(group, click.Group):
-            raise click.UsageError(f"`{context.command_path}` has no commands of its own")
+            raise click.UsageError(f"`{context.command_path}` has no subcommands")
         name, command, _ = group.resolve_command(context, [word])
         context = click.Context(command or group, info_name=name, parent=context)
     out.document("help", {"text": context.get_help()})
@@ -80,7 +80,7 @@ def version(out: Out) -> None:
 @printing
 @talking
 def whoami(client: Client, out: Out) -> None:
-    """Show who the node takes you for: user, role, clearance."""
+    """Show who you are to the node: user, role, clearance."""
     from intelshare.cli.shared.plain import plain
 
     me = client.whoami()
@@ -106,6 +106,6 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     if found is None:
-        raise ConfigError("NOT_FOUND", f"there is no completion for {shell}")
+        raise ConfigError("NOT_FOUND", f"completion for {shell} is not available")
     script = found(click.get_current_context().find_root().command, {}, "intelshare", "_INTELSHARE_COMPLETE")
     click.echo(script.source())

@@ -1,4 +1,4 @@
-"""``audit``: is the log what it was, what do others hold of it, and what can be proved to whom?"""
+"""``audit``: is the log unchanged, what do other members hold of it, and what can be proved to whom?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def audit() -> None:
-    """Verify the log; prove entries of it; show and check evidence; report who shared what."""
+    """Verify the log and prove its entries, show and check evidence, and report who shared what."""
 
 
 audit.add_command(report)
@@ -36,7 +36,7 @@ audit.add_command(cosign)
 @printing
 @on_folder
 def verify(node: NodeFolder, out: Out) -> int:
-    """Read the whole log again and recompute its trees; ends with 7 if anything differs."""
+    """Read the whole log again and recompute its trees. Exit with 7 if anything differs."""
     from intelshare.cli.shared.output import Table
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
@@ -53,7 +53,7 @@ def verify(node: NodeFolder, out: Out) -> int:
         out.line(f"finding: {finding}")
     if found.findings:
         return Exit.NOT_VERIFIED
-    out.line("every entry is what its tree says")
+    out.line("every entry matches its tree")
     return Exit.DONE
 
 
@@ -61,7 +61,9 @@ def verify(node: NodeFolder, out: Out) -> int:
 @printing
 @on_folder
 def head(node: NodeFolder, out: Out) -> int:
-    """Show the last signed checkpoint, who has seen the log up to where, and what is held of others' logs."""
+    """Show the last signed checkpoint, how much of the log others have seen, and what your node holds of
+    their logs.
+    """
     from intelshare.cli.shared.output import Table
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
@@ -99,8 +101,10 @@ def head(node: NodeFolder, out: Out) -> int:
     )
 )
 @click.argument("entry", type=click.IntRange(0, 2**63 - 1), required=False)
-@click.option("--log", metavar="HEX", help="Which log; else the present one (`audit verify` lists them).")
-@click.option("--bulletin", metavar="ID", default="", help="All entries about a bulletin.")
+@click.option(
+    "--log", metavar="HEX", help="The log to use. Default: the current one (`audit verify` lists them)."
+)
+@click.option("--bulletin", metavar="ID", default="", help="Prove all entries about this bulletin.")
 @originator(of="the bulletin of --bulletin")
 @click.option(
     "--receipt",
@@ -108,18 +112,20 @@ def head(node: NodeFolder, out: Out) -> int:
     "statement",
     metavar="HEX",
     default="",
-    help="All entries about a statement, as a release or its receipt.",
+    help="Prove all entries about this statement, such as a release or its receipt.",
 )
-@click.option("--to", "recipient", metavar="MEMBER", default="", help="Only what is about this recipient.")
-@click.option("--withheld", is_flag=True, help="Show what was decided about portions that were denied, too.")
+@click.option(
+    "--to", "recipient", metavar="MEMBER", default="", help="Prove only entries about this recipient."
+)
+@click.option("--withheld", is_flag=True, help="Also show the decisions about portions that were denied.")
 @click.option("--tlog", is_flag=True, help="Write one entry as a tlog-proof (c2sp.org) instead.")
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="For --tlog: prove it under this cosigned checkpoint.",
+    help="With --tlog: prove the entry under this cosigned checkpoint.",
 )
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
 @on_folder
 def prove(
     node: NodeFolder,
@@ -135,18 +141,19 @@ def prove(
     target: Path | None,
     quiet: bool,
 ) -> int:
-    """Write entries of the log, opened, with the proof that they are in it: a file that anybody can check.
+    """Write entries of the log, opened, with proofs that the log contains them, as a file that anybody can
+    check.
 
-    Of a decision it shows the portions that were granted, and nothing of the others without --withheld.
+    For a decision it shows the portions that were granted; it shows the others only with --withheld.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
     if (entry is None) == (not bulletin and not statement):
-        raise click.UsageError("give the number of an entry, or --bulletin, or --receipt")
+        raise click.UsageError("give either the number of an entry, or --bulletin, or --receipt")
     if recipient and not bulletin:
-        raise click.UsageError("--to says whose release of --bulletin is meant: give both")
+        raise click.UsageError("--to names the recipient of the release of --bulletin: give both")
     if originator and not bulletin:
-        raise click.UsageError("--from says whose bulletin --bulletin means: give both")
+        raise click.UsageError("--from names the originator of --bulletin: give both")
     if (tlog and entry is None) or (checkpoint and not tlog):
         raise click.UsageError("--tlog needs the number of an entry, and --checkpoint needs --tlog")
     if tlog:
@@ -168,7 +175,7 @@ def prove(
 @printing
 @on_folder
 def evidence(node: NodeFolder, out: Out) -> int:
-    """List what contradicts itself: forked and rewritten logs, two releases under one number, lost memory."""
+    """List contradictions found: forked and rewritten logs, two releases under one number, lost data."""
     from intelshare.cli.shared.output import Table
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
@@ -183,7 +190,7 @@ def evidence(node: NodeFolder, out: Out) -> int:
     if rows:
         out.table(Table(("id", "member", "code", "since", "what"), rows))
     else:
-        out.note("nothing has contradicted itself")
+        out.note("no contradiction was found")
     return Exit.DONE
 
 
@@ -200,7 +207,7 @@ def evidence(node: NodeFolder, out: Out) -> int:
     metavar="DIR",
     help="Write the log to DIR as c2sp.org/tlog-tiles instead: a signed checkpoint, and hashes only.",
 )
-@click.option("--log", metavar="HEX", help="For --tlog: which log; else the present one.")
+@click.option("--log", metavar="HEX", help="With --tlog: the log to write. Default: the current one.")
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
 @printing
 @on_folder
@@ -209,15 +216,17 @@ def export(
 ) -> int:
     """Write the evidence ID as a file that third parties can check: signed statements, proofs, keys.
 
-    With --tlog, write the log as other tools follow it. DIR can be served by any web server and exported into
-    again. An entry in it is its salted hash: what it says stays with your node.
+    With --tlog, write the log in a form that other tools can follow. Any web server can serve DIR, and you
+    can export into it again. It contains each entry only as a salted hash: the content stays with your node.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
     if tlog is not None and id_ is None and target is None:
         return export_tiles(node, out, _hexadecimal(log), tlog)
     if tlog is not None or log or id_ is None:
-        raise click.UsageError("give the ID of evidence, and --out if wanted; or --tlog, and --log if wanted")
+        raise click.UsageError(
+            "give either the ID of evidence, optionally with --out, or --tlog, optionally with --log"
+        )
     answer = node.operate("ExportEvidence", pb.ExportEvidenceRequest(id=id_))
     return _give(answer.text, target, out)
 
@@ -228,12 +237,14 @@ def export(
 @printing
 @on_folder
 def settle(node: NodeFolder, out: Out, id_: str, yes: bool) -> int:
-    """End an alarm after you have looked: the evidence stays, and that node's log is taken as it is now."""
+    """End an alarm after you have investigated it: the evidence stays, and that node's log is accepted as it
+    is now.
+    """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain
     from intelshare.wire.v1 import user_pb2 as pb
 
-    confirm(f"End alarm {id_}? What was seen of that log is then not held against it any more.", yes=yes)
+    confirm(f"End alarm {id_}? Your node will no longer hold what it saw of that log against it.", yes=yes)
     found = node.operate("SettleEvidence", pb.SettleEvidenceRequest(id=id_)).alarm
     out.document("evidence-settled", plain(found))
     out.line(f"settled {found.evidence.hex()[:8]}  {found.member}: {found.what}  [{found.code}]")
@@ -242,7 +253,9 @@ def settle(node: NodeFolder, out: Out, id_: str, yes: bool) -> int:
 
 def _hexadecimal(text: str | None) -> int:
     if text and not (len(text) <= 16 and set(text.lower()) <= set("0123456789abcdef")):
-        raise click.BadParameter("16 hexadecimal digits, as `audit verify` shows", param_hint="--log")
+        raise click.BadParameter(
+            "give 16 hexadecimal digits, as `audit verify` shows them", param_hint="--log"
+        )
     return int(text, 16) if text else 0
 
 

@@ -1,4 +1,6 @@
-"""``audit check-proof`` and ``check-evidence``: what a file proves, offline, and whose keys that rests on."""
+"""``audit check-proof`` and ``check-evidence``: show offline what a file proves, and whose keys that rests
+on.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ member_option = click.option(
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Your copy of a signer's member file: the only source for its keys. Give one for each signer.",
+    help="Your copy of a signer's member file, the only trusted source of its keys. Give one for each "
+    "signer.",
 )
 
 fingerprint_option = click.option(
@@ -30,7 +33,7 @@ fingerprint_option = click.option(
     "fingerprints",
     multiple=True,
     metavar="TEXT",
-    help="A signer's fingerprint that you have from elsewhere. Its keys are those of the file.",
+    help="A signer's fingerprint that you got from elsewhere; its keys are taken from FILE.",
 )
 
 
@@ -41,14 +44,14 @@ fingerprint_option = click.option(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @member_option
 @fingerprint_option
-@click.option("--root", metavar="HEX", help="The checkpoint must have this root: one that you hold.")
+@click.option("--root", metavar="HEX", help="The root that you hold; the checkpoint must have the same.")
 @printing
 def check_proof_(
     file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], root: str | None, out: Out
 ) -> int:
-    """Check FILE of `audit prove`, offline: entry, log, checkpoint, signature, witnesses.
+    """Check FILE of `audit prove` offline: entry, log, checkpoint, signature, witnesses.
 
-    Ends with 7 if it fails, with 5 if it holds but nothing that you gave confirms the keys of a signer.
+    Exits with 7 if it fails, with 5 if it holds but nothing that you gave confirms the keys of a signer.
     """
     from intelshare.errors import TrustError
     from intelshare.verifier import check_proof
@@ -60,7 +63,7 @@ def check_proof_(
 
 
 def show_proof(out: Out, found: Provenance) -> int:
-    """What a proof of log entries shows, and the exit code."""
+    """Show the results of a proof of log entries, and return the exit code."""
     from intelshare.cli.operator.proved import lines_of
     from intelshare.labels import when
 
@@ -71,7 +74,7 @@ def show_proof(out: Out, found: Provenance) -> int:
             out.line(f"  {line}")
     out.line(f"in the log of {found.node}, {found.checkpoint.size} entries, signed {when(found.signed_at)}")
     if found.revoked:
-        out.line("its key was revoked later: the entries count, for they were witnessed before")
+        out.line("its key was revoked later: the entries still count, because they were witnessed before")
     for witness in found.witnesses:
         seen = f"{witness.member} signed at {when(witness.signed_at)} that it saw the first {witness.entries}"
         out.line(f"{seen} of them{'' if witness.confirmed else '  (not confirmed)'}")
@@ -87,9 +90,9 @@ def show_proof(out: Out, found: Provenance) -> int:
 @fingerprint_option
 @printing
 def check_evidence_(file: Path, members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out) -> int:
-    """Check FILE of `audit export`, offline: that it proves a contradiction of a node.
+    """Check offline that FILE of `audit export` proves that a node contradicted itself.
 
-    Ends with 7 if it does not, with 5 if it does but nothing that you gave confirms the keys of a signer.
+    Exits with 7 if it does not, with 5 if it does but nothing that you gave confirms the keys of a signer.
     """
     from intelshare.verifier import check_evidence
 
@@ -99,7 +102,7 @@ def check_evidence_(file: Path, members: tuple[Path, ...], fingerprints: tuple[s
 
 
 def show_evidence(out: Out, found: Proven) -> int:
-    """What evidence proves, and the exit code."""
+    """Show what the evidence proves, and return the exit code."""
     from intelshare.labels import when
 
     out.document("evidence-checked", _evidence_document(found))
@@ -172,7 +175,7 @@ def _evidence_document(found: Proven) -> dict[str, Any]:
 
 
 def named_members(members: Sequence[Named]) -> list[dict[str, Any]]:
-    """Everybody on whose signature it rests, for ``--json``."""
+    """Return every member on whose signature the result rests, for ``--json``."""
     from intelshare.labels import when
 
     return [
@@ -188,14 +191,16 @@ def named_members(members: Sequence[Named]) -> list[dict[str, Any]]:
 
 
 def conclude(out: Out, members: Sequence[Named]) -> int:
-    """Whose keys it rests on, and the exit code that says whether the reader's files confirmed all."""
+    """Show whose keys the result rests on, and return the exit code: whether the reader's files confirmed
+    them all.
+    """
     from intelshare.labels import when
 
     for one in members:
         source = (
             "confirmed by what you gave"
             if one.confirmed
-            else "NOT CONFIRMED: the file brought these keys itself"
+            else "NOT CONFIRMED: these keys come from the file itself"
         )
         dated = f"directory {one.directory} of {when(one.issued)}" if one.directory else "no directory"
         out.line(f"{one.member}  {one.fingerprint}  {dated}  {source}")
@@ -209,7 +214,7 @@ def conclude(out: Out, members: Sequence[Named]) -> int:
 
 
 def given_members(paths: Sequence[Path]) -> list[GivenMember]:
-    """The reader's own member files."""
+    """Read the member files that the reader gave."""
     from intelshare.verifier import read_given
 
     return [read_given(path.read_bytes(), str(path)) for path in paths]

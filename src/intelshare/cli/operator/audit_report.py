@@ -29,22 +29,23 @@ FORMATS = ("text", "json", "markdown", "csv")
         "intelshare audit report --folder fra --treaty gsa-fra-usa --format json > fra.json",
     )
 )
-@click.option("--treaty", metavar="ID", default="", help="Only what this treaty allowed or stopped.")
-@click.option("--since", metavar="TIME", help="From this date or time on; else from the beginning.")
-@click.option("--until", metavar="TIME", help="Before this date or time; else until now.")
+@click.option("--treaty", metavar="ID", default="", help="Report only what this treaty allowed or stopped.")
+@click.option("--since", metavar="TIME", help="Start at this date or time. Default: the beginning.")
+@click.option("--until", metavar="TIME", help="End before this date or time. Default: now.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="How it is written; json is for `audit reconcile`.",
+    help="Output format; json is for `audit reconcile`.",
 )
 @on_folder
 def report(node: NodeFolder, treaty: str, since: str | None, until: str | None, form: str) -> int:
-    """Report who shared what kind with whom under which article, what was stopped and why, what is overdue.
+    """Report who shared which kind of information with whom under which article; what was stopped, and why;
+    what is overdue.
 
-    No title and no text is in it. The JSON is what `audit reconcile` compares.
+    It contains no titles and no texts. `audit reconcile` compares reports in JSON.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -70,16 +71,16 @@ def report(node: NodeFolder, treaty: str, since: str | None, until: str | None, 
 @click.argument("theirs", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @printing
 def reconcile(ours: Path, theirs: Path, out: Out) -> int:
-    """Compare the reports of two members over one period, release by release; ends with 1 if they differ."""
+    """Compare two members' reports over one period, release by release. Exit with 1 if they differ."""
     from intelshare.audit.report import counts, differences
 
     one, other = (_read(path.read_bytes(), str(path)) for path in (ours, theirs))
     if one.member == other.member:
         raise ConfigError(
             "INPUT_INVALID",
-            f"both reports are of {one.member}",
+            f"both reports are from {one.member}",
             place=Place(str(theirs)),
-            hint="give your own report and the one that the other member sent you",
+            hint="give your member's report and the one that the other member sent you",
         )
     found = list(differences(one, other))
     directions = []
@@ -100,14 +101,14 @@ def reconcile(ours: Path, theirs: Path, out: Out) -> int:
     for row in directions:
         out.line(
             f"{row['sender']} says it sent {row['sent']} to {row['recipient']}, "
-            f"{row['recipient']} says it took {row['taken']}"
+            f"{row['recipient']} says it accepted {row['taken']}"
         )
     rows = [(d.statement[:8], d.sender, d.recipient, d.what) for d in found]
     if rows:
         out.table(Table(("release", "from", "to", "difference"), rows))
     if (one.since, one.until, one.treaty) != (other.since, other.until, other.treaty):
-        out.note("the reports are not over the same period and treaty")
-    out.line(f"{len(found)} differences" if found else "both say the same")
+        out.note("the reports do not cover the same period and treaty")
+    out.line(f"{len(found)} differences" if found else "both reports agree")
     return Exit.FAILED if found else Exit.DONE
 
 
@@ -194,14 +195,14 @@ def _write_tables(found: Report, out: Out, *, markdown: bool) -> None:
 
 
 def write_csv(found: Report, stream: TextIO) -> None:
-    """One file: the table's name in the first column of each line."""
+    """Write all tables into one file, with the table's name in the first column of each line."""
     import csv
 
     writer = csv.writer(stream, lineterminator="\n")
     for name, table in _tables(found):
         writer.writerow([name, *table.columns])
         for row in table.rows:
-            # A spreadsheet must not take a cell for a formula.
+            # A spreadsheet must not interpret a cell as a formula.
             writer.writerow(
                 [name, *("'" + cell if cell.startswith(("=", "+", "-", "@")) else cell for cell in row)]
             )

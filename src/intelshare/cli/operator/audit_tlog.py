@@ -1,4 +1,6 @@
-"""``audit export --tlog``, ``prove --tlog`` and ``cosign``: the log for the tools of others (c2sp.org)."""
+"""``audit export --tlog``, ``prove --tlog`` and ``cosign``: the log in the formats of c2sp.org, for other
+tools.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,13 @@ CHECKPOINT = "checkpoint"
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
 @on_folder
 def cosign(node: NodeFolder, file: Path, target: Path | None, quiet: bool) -> int:
     """Sign another member's checkpoint as its witness, if its log has proved that state to your node.
 
-    FILE is the `checkpoint` that its `audit export --tlog` wrote. The result is the same file with one more
-    line, and says when your node had seen the log that far.
+    FILE is the `checkpoint` written by the other member's `audit export --tlog`. The result is the same file
+    with one more line, which states when your node had seen the log up to that point.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -48,7 +50,9 @@ def cosign(node: NodeFolder, file: Path, target: Path | None, quiet: bool) -> in
 
 
 def export_tiles(node: NodeFolder, out: Out, log: int, target: Path) -> int:
-    """Write a log into a folder that any web server can serve; what is there already is kept if it fits."""
+    """Write a log into a folder that any web server can serve; files that are already there are kept if they
+    match.
+    """
     from intelshare.audit.notes import read_head, read_note
     from intelshare.audit.tiles import files_of
     from intelshare.wire.v1 import user_pb2 as pb
@@ -66,8 +70,8 @@ def export_tiles(node: NodeFolder, out: Out, log: int, target: Path) -> int:
         if not path.exists():
             _write(path, content)
         elif path.read_bytes() != content:
-            raise _another("a tile of another content is there already", path)
-    # The last, so that whoever follows never sees a checkpoint whose tiles are not there.
+            raise _another("a tile with different content already exists", path)
+    # Written last, so that a follower never sees a checkpoint whose tiles are missing.
     _write(target / CHECKPOINT, note.encode())
     found = {"origin": head.origin, "size": head.size, "root": head.root.hex(), "vkey": first.vkey}
     out.document("tlog", found)
@@ -78,7 +82,7 @@ def export_tiles(node: NodeFolder, out: Out, log: int, target: Path) -> int:
 
 
 def prove_entry(node: NodeFolder, log: int, index: int, checkpoint: Path | None) -> str:
-    """A tlog-proof of one entry, opened, under the newest checkpoint or the cosigned one of a file.
+    """Return a tlog-proof of one entry, opened, under the newest checkpoint or the cosigned one in a file.
 
     Raises TrustError INPUT_INVALID, NOT_FOUND, LOG_INCONSISTENT.
     """
@@ -102,41 +106,42 @@ def prove_entry(node: NodeFolder, log: int, index: int, checkpoint: Path | None)
 
 
 def _following(path: Path, head: Head, note: str, entries: Sequence[bytes]) -> str:
-    """The note to write: with the cosignatures that are there, if the log has not grown.
+    """Return the note to write, which keeps the existing cosignatures if the log has not grown.
 
-    Raises TrustError LOG_INCONSISTENT if what is there is no beginning of this log, INPUT_INVALID, TOO_LARGE.
+    Raises TrustError LOG_INCONSISTENT if the existing note is not of a prefix of this log, INPUT_INVALID,
+    TOO_LARGE.
     """
     from intelshare.audit.notes import read_head, read_note
     from intelshare.audit.proofs import root_over
 
     if root_over(entries) != head.root:
-        raise _another("the entries of the node are not those of its checkpoint", path)
+        raise _another("the node's entries do not match its checkpoint", path)
     if not path.exists():
         return note
     before = _note_in(path)
     held = read_head(read_note(before).text)
     same = (held.origin, root_over(entries[: held.size])) == (head.origin, held.root)
     if not same or held.size > head.size:
-        raise _another("the checkpoint of another log, or of a longer one, is there already", path)
-    # Whoever changed the node's own line has left nothing that others could check.
+        raise _another("a checkpoint of another log, or of a longer one, already exists", path)
+    # If the node's line was changed, nothing is left that others could check.
     signed = set(read_note(note).lines) <= set(read_note(before).lines)
     return before if held.size == head.size and signed else note
 
 
 def _note_in(path: Path) -> str:
-    """A note as it lies there, byte for byte. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    """Return a stored note, byte for byte. Raises TrustError TOO_LARGE, INPUT_INVALID."""
     from intelshare.audit.notes import MAX_NOTE
 
     with path.open("rb") as file:
         raw = file.read(MAX_NOTE + 1)
     if len(raw) > MAX_NOTE:
-        raise TrustError("TOO_LARGE", f"a note has at most {MAX_NOTE} bytes", place=Place(str(path)))
+        raise TrustError("TOO_LARGE", f"a note may have at most {MAX_NOTE} bytes", place=Place(str(path)))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise TrustError(
             "INPUT_INVALID",
-            "this is no signed checkpoint: it is not UTF-8",
+            "this is not a signed checkpoint: it is not UTF-8",
             place=Place(str(path)),
             hint="`intelshare audit export --tlog DIR` writes one to DIR/checkpoint",
         ) from None
@@ -147,12 +152,12 @@ def _another(why: str, path: Path) -> TrustError:
         "LOG_INCONSISTENT",
         why,
         place=Place(str(path)),
-        hint="look at what the folder was written from; export into a new one",
+        hint="find out which node and log the folder was written from, and export into a new folder",
     )
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Write the whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as beside:
         beside.write(content)

@@ -1,4 +1,4 @@
-"""``node backup`` and ``node restore``."""
+"""``node backup`` and ``node restore``: copy a data folder, and make it again from the copy."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _PATH = click.Path(file_okay=False, path_type=Path)
 @passphrase
 @printing
 def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> None:
-    """Write a backup of a data folder to DEST, where nothing may be; the node may run.
+    """Write a backup of a data folder to DEST, which must not exist; the node may be running.
 
-    It is of one moment, under the vault's passphrase. Not in it: private sealing keys, the keys of received
-    bulletins (so that what is destroyed later stays destroyed), keys of users, root keys.
+    It shows the folder at one moment, protected by the vault's passphrase. It does not contain private
+    sealing keys, the keys of received bulletins (so that what is destroyed later stays destroyed), users'
+    keys, or root keys.
     """
     from intelshare.instant import Instant
     from intelshare.node.backup import make_backup
@@ -49,15 +50,15 @@ def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> None:
 @click.argument("backup_folder", metavar="BACKUP", type=_PATH)
 @click.argument("folder", type=_PATH)
 @click.option(
-    "--replace", is_flag=True, help="Put the node's folder that is there aside, under another name."
+    "--replace", is_flag=True, help="Move an existing data folder of the node aside, under another name."
 )
 @passphrase
 @printing
 def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphrase: Passphrase) -> None:
-    """Make the data folder FOLDER of a BACKUP, once every digest in it was verified.
+    """Make the data folder FOLDER from a BACKUP, after verifying every digest in it.
 
     The next start begins a new incarnation, tells the peers how much was forgotten, makes new sealing keys,
-    and asks for the received bulletins again. Never start it beside the node of which the backup is.
+    and asks for the received bulletins again. Never start it beside the node that the backup was made from.
     """
     from intelshare.instant import Instant
     from intelshare.node.backup import DATA, restore_backup
@@ -75,13 +76,16 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
     out.line(
         f"{folder} is {made.node} again: {len(made.files)} files, {_mib(made)}, {made.entries} log entries"
     )
-    out.note(f"{made.sealing_keys} sealing keys are in no backup: the next start makes new ones, and tells")
     out.note(
-        f"the keys of {made.secrets} received portions are in no backup: their bulletins are asked for again"
+        f"{made.sealing_keys} sealing keys are not in the backup: the next start makes new ones, and tells"
     )
-    out.note(f"users' keys are in no backup: intelshare user renew operator --here --folder {folder}")
+    out.note(
+        f"the keys of {made.secrets} received portions are not in the backup: the node will ask for their "
+        f"bulletins again"
+    )
+    out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {folder}")
     if aside is not None:
-        out.note(f"what was there is {aside} now: destroy it once this node serves")
+        out.note(f"the previous folder is now {aside}: destroy it once this node serves")
 
 
 def _mib(made: Manifest) -> str:

@@ -1,4 +1,4 @@
-"""``config show``: every setting that holds here, and what set it: flag, environment, file or default."""
+"""``config show``: every setting in effect, and its source: flag, environment, file or default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENVIRONMENT = (
 
 
 class Setting(NamedTuple):
-    """One value, and where it comes from."""
+    """One value and its source."""
 
     name: str
     value: str
@@ -32,21 +32,23 @@ class Setting(NamedTuple):
 
 @click.group(cls=Group)
 def config() -> None:
-    """What holds here."""
+    """Show the settings in effect."""
 
 
 @config.command(epilog=examples("intelshare config show --origin", "intelshare config show --folder fra"))
-@click.option("--as", "--profile", "profile", metavar="FOLDER", help="As the commands take it.")
+@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder, as for other commands.")
 @click.option(
     "--folder",
     envvar="INTELSHARE_FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Also the settings of the node of this data folder.",
+    help="Also show the node settings of this data folder.",
 )
-@click.option("--origin", is_flag=True, help="Say what set each value.")
+@click.option("--origin", is_flag=True, help="Show the source of each value.")
 @printing
 def show(out: Out, profile: str | None, folder: Path | None, origin: bool) -> None:
-    """Show every setting. A flag wins over the environment, over a profile, over the default."""
+    """Show every setting. A flag overrides the environment, which overrides a profile, which overrides the
+    default.
+    """
     settings = [*_folder(folder), *_environment(), *_profile(profile)]
     if folder is not None:
         settings += _node(folder)
@@ -63,7 +65,7 @@ def _folder(folder: Path | None) -> list[Setting]:
 
 
 def _environment() -> list[Setting]:
-    # The value of a secret never stands here: only files are named.
+    # No secret is ever shown here: only the names of files.
     return [
         Setting(meaning, os.environ[name], name) if name in os.environ else Setting(meaning, "", "default")
         for name, meaning in _ENVIRONMENT

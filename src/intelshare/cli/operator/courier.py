@@ -1,4 +1,4 @@
-"""``courier``: bundles that carry over an air gap what a link would."""
+"""``courier``: bundles that carry across an air gap what a link would carry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _MIB = 20
 
 @click.group(cls=Group)
 def courier() -> None:
-    """Write and take in bundles: files that carry to a member what a link would, sealed to it alone."""
+    """Export and import bundles: files that carry to a member, sealed to it alone, what a link would
+    carry.
+    """
 
 
 @courier.command(epilog=examples("intelshare courier export USA --out to-usa.bundle --folder fra"))
@@ -32,22 +34,22 @@ def courier() -> None:
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The new file, readable by you alone.",
+    help="Write to this new file, which only you can read.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1, 1024),
     default=64,
     show_default=True,
-    help="About so many MiB; the next bundle has the rest.",
+    help="Approximate limit in MiB; the next bundle contains the rest.",
 )
 @printing
 @on_folder
 def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) -> None:
-    """Write what waits for MEMBER into a bundle: the most urgent first, receipts and recalls too.
+    """Write what waits for MEMBER into a bundle: the most urgent first, including receipts and recalls.
 
-    What is in it counts as sent: it has its numbers, and is decided as of now. If the file is lost the next
-    bundle has the same again, under the same numbers. The node must run.
+    The content counts as sent: it has its numbers, and is decided as of now. If the file is lost, the next
+    bundle contains the same again, under the same numbers. The node must be running.
     """
     from intelshare.cli.shared.files import write_new
     from intelshare.cli.shared.plain import plain
@@ -82,10 +84,10 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
 @printing
 @on_folder
 def import_(node: NodeFolder, out: Out, file: Path) -> None:
-    """Take in the bundle FILE of a member. The same file twice is the same as once.
+    """Import the bundle FILE from a member. Importing a file twice has no further effect.
 
-    Each statement is judged as if it had come over a link. What it leads to, receipts too, goes with the next
-    `intelshare courier export` to that member. The node must run.
+    Each statement is checked as if it had come over a link. Answers, including receipts, go with the next
+    `intelshare courier export` to that member. The node must be running.
     """
     from intelshare.cli.shared.files import opened_regular
     from intelshare.cli.shared.plain import plain
@@ -107,12 +109,12 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
     if taken.code:
         raise DeliveryError(
             taken.code,
-            "the bundle ends early: what came before is taken in",
+            "the bundle is incomplete: everything before that point was imported",
             place=Place(str(file)),
-            hint="import a whole copy, or the next bundle",
+            hint="import a complete copy, or the next bundle",
         )
 
 
 def _note_files(out: Out, wanted: int) -> None:
     if wanted:
-        out.note(f"{wanted} attachments wait for a link: bundles carry none")
+        out.note(f"{wanted} attachments wait for a link: bundles do not carry them")

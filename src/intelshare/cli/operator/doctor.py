@@ -1,6 +1,7 @@
-"""``doctor``: everything that can be found out from here, one line each, and what to do about what is wrong.
+"""``doctor``: checks everything that can be checked from here, with one line for each result and a remedy for
+each fault.
 
-Reads only. Each check answers with findings; none may stop the others.
+It only reads. Each check returns findings; none may stop the others.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ if TYPE_CHECKING:
     from intelshare.node.settings import Settings
 
 _LOW: Final = 512 * 1024 * 1024
-"""Bytes of free disk below which a warning is due."""
+"""The bytes of free disk space below which a warning is given."""
 
 _DESCRIPTORS: Final = 1024
 
 _MAX_BAD: Final = 20
-"""Damaged records that are named; the others are counted."""
+"""The most damaged records to name; the rest are counted."""
 
 
 _MAX_KINDS: Final = 6
-"""Kinds of rows whose size is named."""
+"""The most kinds of rows whose size is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """What is to be examined."""
+    """The profile and the data folder to examine."""
 
     profile: str | None
     folder: Path | None
@@ -61,13 +62,13 @@ class _Where:
     type=click.Path(file_okay=False, path_type=Path),
     help="Data folder of a node on this machine to examine.",
 )
-@click.option("--deep", is_flag=True, help="Also read every record of the folder's database anew.")
+@click.option("--deep", is_flag=True, help="Also read every record of the folder's database again.")
 @passphrase
 @printing
 def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passphrase: Passphrase) -> int:
-    """Examine installation, profile, node and data folder; say what is wrong and what to do next.
+    """Check the installation, profile, node and data folder; report what is wrong and what to do next.
 
-    Changes nothing. Exits with 1 if anything is wrong; warnings alone are 0.
+    Changes nothing. Exits with 1 if anything is wrong; with warnings alone, it exits with 0.
     """
     where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000), passphrase)
     findings = [finding for check in _CHECKS for finding in _safely(check, where)]
@@ -106,7 +107,9 @@ def _safely(check: Callable[[_Where], Iterator[Finding]], where: _Where) -> Iter
         remedy = error.hint or (known.next if known is not None else "")
         yield Finding(WRONG, name, f"{error.message}{place}", remedy, error.code)
     except OSError as error:
-        yield Finding(WRONG, name, f"{error.filename}: {error.strerror}", "look who owns it", "INPUT_INVALID")
+        yield Finding(
+            WRONG, name, f"{error.filename}: {error.strerror}", "check who owns it", "INPUT_INVALID"
+        )
 
 
 def _installation(_: _Where) -> Iterator[Finding]:
@@ -143,7 +146,7 @@ def _machine(where: _Where) -> Iterator[Finding]:
             WARNING if free < _LOW else OK,
             "machine",
             f"{free // (1024 * 1024)} MiB free where the data folder is",
-            "free space before a commit finds none (DISK_FULL)" if free < _LOW else "",
+            "free some space before a commit fails (DISK_FULL)" if free < _LOW else "",
         )
 
 
@@ -153,8 +156,8 @@ def _profile(where: _Where) -> Iterator[Finding]:
     found = _found_profile(where)
     planted = None if where.profile else passed_over(os.environ, Path.cwd())
     if planted is not None:
-        remedy = f"if it is yours: chmod go-w {planted.parent}"
-        yield Finding(WARNING, "profile", f"{planted} is not used: others can write in its folder", remedy)
+        remedy = f"if it belongs to you: chmod go-w {planted.parent}"
+        yield Finding(WARNING, "profile", f"{planted} is ignored: others can write to its folder", remedy)
     if found is None:
         yield Finding(
             OK if where.folder is not None else WARNING,
@@ -162,7 +165,7 @@ def _profile(where: _Where) -> Iterator[Finding]:
             "none holds here",
             ""
             if where.folder is not None
-            else "--as FOLDER or INTELSHARE_PROFILE; `intelshare user add` makes one",
+            else "give --as FOLDER or set INTELSHARE_PROFILE; `intelshare user add` makes a profile",
         )
         return
     yield Finding(OK, "profile", f"{found.user} of {found.member}, {found.folder}")
@@ -172,7 +175,7 @@ def _profile(where: _Where) -> Iterator[Finding]:
 
 
 def _found_profile(where: _Where) -> Profile | None:
-    """The profile that holds here; else the operator's of the folder that is examined."""
+    """Return the profile in effect, or else the operator's profile in the folder under examination."""
     from intelshare.client import find_profile, read_profile
 
     try:
@@ -185,7 +188,7 @@ def _found_profile(where: _Where) -> Profile | None:
 
 
 def _users(where: _Where) -> Iterator[Finding]:
-    """The certificates of the other profiles in the folder."""
+    """Check the certificates of the folder's other profiles."""
     from intelshare.client import read_profile
 
     if where.folder is None:
@@ -218,17 +221,18 @@ def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> 
 
 
 def another(profile: Profile) -> str:
-    """The command that gives the user of a profile a certificate, whatever the one of before has become."""
+    """Return the command that gives a profile's user a certificate, whatever happened to the previous one."""
     folder = (profile.folder / profile.node_folder).resolve() if profile.node_folder else None
     if folder is None or not os.access(folder / "node.toml", os.R_OK):
         return (
-            f"an operator gives you an enrolment (`intelshare user renew {profile.user} --folder FOLDER`); "
-            f"then: intelshare enrol FILE --out {profile.folder}"
+            f"an operator gives you an enrolment file (`intelshare user renew {profile.user} --folder "
+            f"FOLDER`); "
+            f"then run: intelshare enrol FILE --out {profile.folder}"
         )
     from intelshare.node.settings import read_settings
 
     if read_settings(folder / "node.toml").user_authority:
-        return "renew it at the authority that issued it: the node takes it when it is first used"
+        return "renew it at the authority that issued it: the node accepts it on first use"
     usual = profile.folder.resolve() == folder / "users" / profile.user
     elsewhere = "" if usual else f" --here --out {profile.folder}"
     return f"intelshare user renew {profile.user} --folder {folder}{elsewhere}"
@@ -245,7 +249,7 @@ def _key(profile: Profile) -> Iterator[Finding]:
 
 
 def _node_certificate(where: _Where) -> Iterator[Finding]:
-    """As the node last wrote it; what is served comes from the vault."""
+    """Check the file as the node last wrote it; the certificate that the node serves comes from the vault."""
     if where.folder is None:
         return
     from intelshare.crypto.x509 import from_pem, validity
@@ -273,12 +277,12 @@ def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "spool",
-            f"a bulletin sent under the key {show_key(one.key)} had no answer",
+            f"no answer came for a bulletin sent under the key {show_key(one.key)}",
             f"send the same again with --key {show_key(one.key)}: it is stored once, whatever happened",
             "OUTCOME_UNKNOWN",
         )
     if not unanswered:
-        yield Finding(OK, "spool", "everything sent was answered")
+        yield Finding(OK, "spool", "every send was answered")
 
 
 def _node(where: _Where) -> Iterator[Finding]:
@@ -302,7 +306,9 @@ def _node(where: _Where) -> Iterator[Finding]:
 
 
 def _lying(folder: Path) -> bytes:
-    """The digest of the policy files of a data folder; empty if they do not load: another check says so."""
+    """Return the digest of a data folder's policy files, or empty bytes if they do not load, which another
+    check reports.
+    """
     from intelshare.broker.treaty.policy_files import digest_of
     from intelshare.errors import PolicyFileError
     from intelshare.node.folder import Folder
@@ -330,7 +336,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
     check_private(folder.root, StoreError, "DATA_PERMISSIONS")
     check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
     development = is_development(folder.vault)
-    what = "for development: its vault guards nothing" if development else "for production"
+    what = "for development: its vault does not protect the keys" if development else "for production"
     yield Finding(OK, "folder", f"{settings.member}, private to its owner, {what}")
     if not development:
         yield from _left_over(folder.root, settings)
@@ -339,29 +345,30 @@ def _folder(where: _Where) -> Iterator[Finding]:
             WARNING,
             "root keys",
             "are on this machine",
-            f"move {folder.root / 'root-keys'} to a medium that is kept apart, and a copy to another place",
+            f"move {folder.root / 'root-keys'} to a medium kept apart from this machine, and a copy to "
+            f"another place",
         )
     running = read_running(folder)
     if running is not None and running.fresh(where.now):
         yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
     else:
         remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
-        yield Finding(WARNING, "process", "no node runs here", remedy)
+        yield Finding(WARNING, "process", "no node is running here", remedy)
     yield from _database(folder.database, where)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
-    """What is for development only, in a folder for production."""
+    """Report development settings that are left over in a production folder."""
     from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
 
     if (folder / DEVELOPMENT_FILE).exists():
-        remedy = f"remove {folder / DEVELOPMENT_FILE}; name yours with --passphrase-file"
-        yield Finding(WARNING, "folder", "a passphrase lies in the folder", remedy)
+        remedy = f"remove {folder / DEVELOPMENT_FILE}; name your file with --passphrase-file"
+        yield Finding(WARNING, "folder", "the folder contains a passphrase", remedy)
     if settings.allow_loopback_peers:
         remedy = (
             f"allow_loopback_peers = false in {folder / 'node.toml'}, unless all members share this machine"
         )
-        yield Finding(WARNING, "folder", "peers may be on this machine", remedy)
+        yield Finding(WARNING, "folder", "peers on this machine are allowed", remedy)
 
 
 def _database(path: Path, where: _Where) -> Iterator[Finding]:
@@ -429,9 +436,9 @@ def _records(where: _Where) -> Iterator[Finding]:
     for error in bad[:_MAX_BAD]:
         yield Finding(WRONG, "records", error.message, error.hint or "", error.code)
     if bad:
-        yield Finding(WRONG, "records", f"{len(bad)} records are not as they were written")
+        yield Finding(WRONG, "records", f"{len(bad)} records have changed since they were written")
     else:
-        yield Finding(OK, "records", "every record is as it was written")
+        yield Finding(OK, "records", "no record has changed since it was written")
 
 
 _CHECKS: Final = (

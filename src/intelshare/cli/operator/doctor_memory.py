@@ -1,4 +1,6 @@
-"""``doctor``: whether the database holds what the sidecar beside it remembers, judged as a start does."""
+"""``doctor``: checks whether the database holds what the sidecar beside it remembers, as a start of the node
+does.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
-    """Sidecar against database, judged by the very functions that a start asks."""
+    """Compare the sidecar with the database, using the same functions as a start."""
     from intelshare.broker.kernel.tables import NODE, TABLES
     from intelshare.broker.kernel.transaction import SELF
     from intelshare.node.folder import Folder
@@ -24,16 +26,17 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
 
     where = Folder(folder)
     check_database(where.sidecar, where.database)
-    # Before the database: of a node that runs it may lag behind, and never leads.
+    # Read before the database: on a running node the sidecar may lag behind the database, and never leads.
     remembered = read_sidecar(where.sidecar)
     if not where.database.exists():
-        yield Finding(WARNING, "memory", "no database: this node has never run")
+        yield Finding(WARNING, "memory", "there is no database: this node has never run")
         return
     key = _storage_key(folder, passphrase)
     with snapshot(where.database) as connection:
         view = looking(connection, TABLES, key)
         if view is None:
-            what = "sidecar and database cannot be compared: the last commits are sealed under the vault"
+            what = "the sidecar and the database cannot be compared: the last commits are sealed with a key "
+            "in the vault"
             yield Finding(WARNING, "memory", what, "name the passphrase with --passphrase-file FILE")
             return
         if remembered is None and view.get(NODE, SELF) is None:
@@ -47,7 +50,9 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
 
 
 def _storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
-    """What opens the last commits, if the passphrase is at hand: nobody is asked for it."""
+    """Return the key that opens the last commits if the passphrase is available; nobody is prompted
+    for it.
+    """
     from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
     from intelshare.crypto.suites import SUITES
     from intelshare.node.folder import Folder

@@ -1,4 +1,4 @@
-"""``enrol`` and ``renew``: a user's certificate, of a key that the user makes and keeps."""
+"""``enrol`` and ``renew``: obtain a user's certificate for a key that the user makes and keeps."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ if TYPE_CHECKING:
     "--out",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The profile folder. Default: the one that commands take by themselves.",
+    help="The profile folder. Default: the folder that commands use by default.",
 )
 @click.option(
     "--certificate",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Certificate (PEM) that another authority issued to you; needs --key.",
+    help="Certificate (PEM) that another authority issued to you; requires --key.",
 )
-@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Its key (PEM, mode 0600).")
+@click.option(
+    "--key", type=click.Path(dir_okay=False, path_type=Path), help="The certificate's key (PEM, mode 0600)."
+)
 @printing
 def enrol(out: Out, file: Path, folder: Path | None, certificate: Path | None, key: Path | None) -> None:
-    """Make a key, and have your certificate of it, with the enrolment that an operator gave you.
+    """Make a key, and get your certificate for it with the enrolment file that an operator gave you.
 
-    The key stays in the profile folder. FILE serves once; of a profile that is yours already it replaces the
-    certificate, and everything else stays.
+    The key stays in the profile folder. FILE works once. For a profile that is already yours, only the
+    certificate is replaced.
     """
     import os
 
@@ -46,22 +48,22 @@ def enrol(out: Out, file: Path, folder: Path | None, certificate: Path | None, k
     from intelshare.private_files import read_trusted
 
     if (certificate is None) != (key is None):
-        raise click.UsageError("--certificate and --key belong together.", click.get_current_context())
+        raise click.UsageError("--certificate and --key must be given together.", click.get_current_context())
     enrolment, given = read_enrolment(file), None
     if certificate is not None and key is not None:
         given = Credentials(read_trusted(certificate), enrolment.authority, read_trusted(key, secret=True))
     profile = enrol_now(enrolment, folder or usual_profile(os.environ), given)
     _show(profile, out)
-    out.note(f"{file} has served: remove it")
+    out.note(f"{file} has been used and can be deleted")
 
 
 @click.command(epilog=examples("intelshare renew"))
-@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder, as commands take it.")
+@click.option("--as", "--profile", "profile", metavar="FOLDER", help="Profile folder, as for other commands.")
 @printing
 def renew(out: Out, profile: str | None) -> None:
-    """Renew your certificate now, with a new key. The one of before ends at once.
+    """Renew your certificate now, with a new key. The previous certificate becomes invalid at once.
 
-    Any command does it by itself in the last third of the certificate's life.
+    Every command does this automatically in the last third of the certificate's life.
     """
     import os
 

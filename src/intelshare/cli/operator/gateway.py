@@ -1,4 +1,4 @@
-"""``gateway``: the process that hands bulletins to tools, and tokens for these."""
+"""``gateway``: runs the process that hands bulletins to tools, and makes the tools' tokens."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def gateway() -> None:
-    """Hand received bulletins to tools such as OpenCTI, as a user of the role gateway."""
+    """Hand received bulletins to tools such as OpenCTI, as a user with the role gateway."""
 
 
 @gateway.command(epilog=examples("intelshare gateway token"))
 @printing
 def token(out: Out) -> None:
-    """Make a token for a consumer: it goes into the tool, its digest into the gateway's file."""
+    """Make a token for a consumer: the token goes into the tool, its digest into the gateway's file."""
     made = secrets.token_urlsafe(32)
     digest = sha256(made.encode()).hexdigest()
     out.document("token", {"token": made, "token_sha256": digest})
@@ -41,14 +41,14 @@ def token(out: Out) -> None:
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The gateway's file: where it listens, and its consumers.",
+    help="The gateway's file: its address and its consumers.",
 )
 @printing
 @talking
 def run(client: Client, out: Out, path: Path) -> None:
     """Serve TAXII 2.1 to the consumers in the gateway's file until Ctrl-C.
 
-    What a consumer may have is decided by the node, which logs it before it leaves. Needs the extra gateway.
+    The node decides what a consumer may have, and logs it before handing it over. Requires the extra gateway.
     """
     from intelshare.gateway.config import parse_settings
 

@@ -1,4 +1,4 @@
-"""``init``: a new member with its keys and authorities, and the data folder of its first node."""
+"""``init``: creates a new member with its keys and authorities, and the data folder of its first node."""
 
 from __future__ import annotations
 
@@ -47,28 +47,29 @@ ROOT_VAULT = "root-keys"
     type=click.Choice(["1", "2"]),
     default="1",
     show_default=True,
-    help="Keys: 1 is ML-KEM-768 and ML-DSA-65, 2 is ML-KEM-1024 and ML-DSA-87, each with a curve.",
+    help="Cipher suite of the keys: 1 is ML-KEM-768 and ML-DSA-65, 2 is ML-KEM-1024 and ML-DSA-87, each with "
+    "a curve.",
 )
 @click.option(
     "--floor",
     type=click.Choice(["1", "2"]),
     default="1",
     show_default=True,
-    help="Refuse other members whose keys are of a lower suite.",
+    help="Refuse other members whose keys use a lower suite.",
 )
 @click.option(
     "--root-keys",
     type=click.IntRange(1, 32),
     default=1,
     show_default=True,
-    help="Root keys to make, each in a vault of its own for its holder.",
+    help="Number of root keys to make, each in a separate vault for its holder.",
 )
 @click.option(
     "--threshold",
     type=click.IntRange(1, 32),
     default=1,
     show_default=True,
-    help="How many of them must sign a root.",
+    help="Number of root keys that must sign a root.",
 )
 @click.option(
     "--root-passphrase-file",
@@ -76,21 +77,22 @@ ROOT_VAULT = "root-keys"
     help="File (mode 0600) with the passphrase of the vaults of root keys. Default: the node's.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node listens.")
-@click.option("--advertise", default="", help="Name or address that peers dial, if it is another.")
-@click.option("--peer-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
-@click.option("--user-port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
+@click.option("--advertise", default="", help="Name or address that peers dial, if it differs from --host.")
+@click.option("--peer-port", type=click.IntRange(0, 65535), default=0, help="0 for any free port.")
+@click.option("--user-port", type=click.IntRange(0, 65535), default=0, help="0 for any free port.")
 @click.option(
     "--dev",
     is_flag=True,
-    help="For one machine: peers on loopback, a cheap vault, certificates of 30 days, the demo's treaties, "
-    "and a passphrase that is made and kept in FOLDER if none is given. `node run` takes it with --dev only.",
+    help="For tests on one machine: peers on loopback, a vault with cheap stretching, certificates for 30 "
+    "days, the demo's treaties, and, if none is given, a passphrase generated and kept in FOLDER. `node run` "
+    "accepts such a folder only with --dev.",
 )
 @click.option(
     "--own",
     "beside",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     metavar="DIR",
-    help="Copy the ladders/, groups/ and words/ of DIR into the node's law: MEMBER may be one of theirs.",
+    help="Copy ladders/, groups/ and words/ from DIR into the node's law; they may define MEMBER.",
 )
 @passphrase_options
 @printing
@@ -112,9 +114,9 @@ def init(
     beside: Path | None,
     passphrase: Passphrase,
 ) -> None:
-    """Found MEMBER (FRA, KEN, NATO ...) and its first node, in the new folder FOLDER.
+    """Create MEMBER (FRA, KEN, NATO ...) and its first node in the new folder FOLDER.
 
-    Makes the root (in a vault of its own, which then belongs off this machine), the directory, the
+    Makes the root (in a separate vault, which must then be moved off this machine), the directory, the
     authorities for nodes and users, the node's vault and database, and one user: an operator.
     """
     from intelshare.cli.shared.beside import own_files, read_policy, with_own
@@ -137,9 +139,9 @@ def init(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             "ID_CONFLICT",
-            "something is there already",
+            "it already exists",
             place=Place(str(folder)),
-            hint="name a new folder; a member is founded once",
+            hint="name a new folder; a member is created only once",
         )
     secret = _new_passphrase(passphrase, dev=dev)
     of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
@@ -162,7 +164,7 @@ def init(
     out.line(f"fingerprint {print_}")
     if not dev:
         out.note(
-            f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, each to its holder"
+            f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, one to each holder"
         )
     out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
 
@@ -176,7 +178,7 @@ def _make(
     *,
     dev: bool,
 ) -> Founded:
-    """The whole folder, or nothing: made beside and renamed into place."""
+    """Make the whole folder or nothing: it is built beside the target and renamed into place."""
     import asyncio
     import shutil
     import tempfile
@@ -241,7 +243,7 @@ def _make(
 def _vaults(
     target: Folder, settings: Settings, founded: Founded, passphrases: tuple[bytes, bytes], *, dev: bool
 ) -> None:
-    """The node's vault with node.toml, and the root's own."""
+    """Write the node's vault with node.toml, and the separate vaults of root keys."""
     from intelshare.crypto.suites import SUITES
     from intelshare.node.establish import make_folder
     from intelshare.vault import DEVELOPMENT, STANDARD, create_vault
@@ -251,7 +253,7 @@ def _vaults(
     make_folder(target, settings, founded, secret, suites=SUITES, random=os.urandom, cost=cost)
     several = len(founded.root_keys) > 1
     for place, key in enumerate(founded.root_keys, 1):
-        # One for each holder: each leaves this machine by itself.
+        # One vault for each holder: each leaves this machine separately.
         create_vault(
             target.root / ROOT_VAULT / (f"holder-{place}" if several else "") / "vault",
             of_roots,
@@ -265,17 +267,17 @@ def _vaults(
 
 
 def _name_of(code: str, registry: Registry) -> str:
-    """The member's English name. Raises ConfigError UNKNOWN_MEMBER."""
+    """Return the member's English name. Raises ConfigError UNKNOWN_MEMBER."""
     from difflib import get_close_matches
 
     if not registry.is_member(code):
         close = get_close_matches(code, registry.states, n=1, cutoff=0.5)
         raise ConfigError(
             "UNKNOWN_MEMBER",
-            f'"{code}" is no state and no organisation',
+            f'"{code}" is neither a state nor an organisation',
             place=Place("MEMBER", 1, 1, excerpt=code, width=max(len(code), 1)),
-            hint=(f'did you mean "{close[0]}"?' if close else "ISO 3166-1 alpha-3, such as FRA")
-            + "; --own names a folder whose groups/ has more",
+            hint=(f'did you mean "{close[0]}"?' if close else "use an ISO 3166-1 alpha-3 code, such as FRA")
+            + "; --own names a folder whose groups/ defines more",
         )
     return registry.states.get(code) or registry.groups[code].name or code
 

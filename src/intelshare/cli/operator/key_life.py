@@ -1,4 +1,6 @@
-"""``vault status``, ``rotate``, ``revoke`` and ``trust impact``: the life of keys, and what rests on one."""
+"""``vault status``, ``rotate``, ``revoke`` and ``trust impact``: the life of keys, and what depends
+on a key.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ USES = ("signing", "sealing", "note")
 @printing
 @on_folder
 def status(node: NodeFolder, out: Out) -> None:
-    """List your node's keys: what for, since when and until when they count, when each is succeeded.
+    """List your node's keys: their use, when they are valid, and when each is succeeded.
 
-    "overlaps": others may still use the older key. "opens only": nothing is sealed to it any more, and what
-    is on its way can still be opened. Then its secret is destroyed.
+    "overlaps": others may still use the older key. "opens only": nothing is sealed to the key any more, but
+    content already on its way can still be opened; after that, its secret is destroyed.
     """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import key_table
@@ -41,9 +43,9 @@ def status(node: NodeFolder, out: Out) -> None:
 @printing
 @on_folder
 def rotate(node: NodeFolder, out: Out, uses: tuple[str, ...]) -> None:
-    """Make new keys now, of USES or else for signing and sealing, and tell every member.
+    """Make new keys now and tell every member. Without USES, for signing and sealing.
 
-    What is on its way stays good: the older keys overlap, and their secrets are destroyed afterwards.
+    Content on its way stays valid: the older keys overlap, and their secrets are destroyed afterwards.
     """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import key_table
@@ -56,17 +58,19 @@ def rotate(node: NodeFolder, out: Out, uses: tuple[str, ...]) -> None:
 
 @click.command(epilog=examples("intelshare vault revoke 5a0c77e1 --folder fra"))
 @click.argument("key")
-@click.option("--compromised", is_flag=True, help="Somebody else may have it: nothing signed with it counts.")
-@click.option("--since", default="", metavar="TIME", help="Since when. Default: now.")
+@click.option(
+    "--compromised", is_flag=True, help="Somebody else may have the key: nothing signed with it counts."
+)
+@click.option("--since", default="", metavar="TIME", help="Time of the revocation. Default: now.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
 def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, yes: bool) -> None:
-    """Say that the key whose id begins with KEY counts no more, and make its successor.
+    """Revoke the key whose id begins with KEY, and make its successor.
 
-    Without --compromised it is rotated out: what it signed before stays good. With it, the secret is
-    destroyed at once, and releases without an answer go once more under the new key. A member that has no
-    link to you now needs your member file again.
+    Without --compromised the key is rotated out: what it signed before stays valid. With it, the secret is
+    destroyed at once, and releases without an answer are sent again under the new key. A member that has no
+    link to you now needs your new member file.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain
@@ -79,13 +83,13 @@ def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, 
     )
     found = node.operate("RevokeKey", request)
     how = "is compromised" if compromised else "is rotated out"
-    confirm(f"Say that the {found.key.use} key {found.key.id.hex()[:16]} {how}?", yes=yes)
+    confirm(f"Declare that the {found.key.use} key {found.key.id.hex()[:16]} {how}?", yes=yes)
     request.dry_run = False
     done = node.operate("RevokeKey", request)
     out.document("key-revoked", plain(done))
     out.table(key_table([done.key]))
     if done.anew:
-        out.line(f"{done.anew} releases go once more under the new key")
+        out.line(f"{done.anew} releases are sent again under the new key")
 
 
 @click.command(
@@ -95,13 +99,15 @@ def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, 
     )
 )
 @click.argument("key")
-@click.option("--since", default="", metavar="TIME", help="Only what was signed since. Default: all.")
+@click.option(
+    "--since", default="", metavar="TIME", help="Show only what was signed since then. Default: everything."
+)
 @printing
 @on_folder
 def impact(node: NodeFolder, out: Out, key: str, since: str) -> None:
-    """Show what a compromise of KEY, of whatever member, calls into question here.
+    """Show what a compromise of KEY, which may be any member's, calls into question at your node.
 
-    "alone": nobody else's word stands beside it: no receipt, and no member that has seen your log since.
+    "alone": nothing from anybody else supports it: no receipt, and no member that has seen your log since.
     """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import impact_table, short_time
@@ -112,11 +118,11 @@ def impact(node: NodeFolder, out: Out, key: str, since: str) -> None:
     found = node.operate("KeyImpact", request)
     out.document("key-impact", plain(found))
     out.line(
-        f"{found.use} key {found.key.hex()[:16]} of {found.member}; keys that rest on it: {len(found.keys)}"
+        f"{found.use} key {found.key.hex()[:16]} of {found.member}; keys that depend on it: {len(found.keys)}"
     )
-    for title, lines in (("signed with it", found.signed), ("its thief can read", found.readable)):
+    for title, lines in (("signed with it", found.signed), ("a thief of the key can read", found.readable)):
         out.line(f"{title}: {sum(line.count for line in lines)} statements")
         if lines:
             out.table(impact_table(lines))
     seen = short_time(found.witnessed_until) if found.witnessed_until else "never"
-    out.note(f"another member has seen your log until: {seen}")
+    out.note(f"another member has seen your log up to: {seen}")

@@ -22,17 +22,20 @@ MAX_FILE = 3 * 1024 * 1024
 
 @click.group(cls=Group)
 def member() -> None:
-    """Exchange roots and directories with other members; stop dealing with one, or go on."""
+    """Exchange roots and directories with other members; suspend, resume or remove a member."""
 
 
 @member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
 @click.option(
-    "--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else standard output."
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file. Default: standard output.",
 )
 @printing
 @on_folder
 def export(node: NodeFolder, out: Out, target: Path | None) -> None:
-    """Write the own member file, for another member to import. It holds no secret."""
+    """Write your member file for another member to import. It contains no secrets."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ExportMember", pb.ExportMemberRequest())
@@ -41,17 +44,17 @@ def export(node: NodeFolder, out: Out, target: Path | None) -> None:
     elif not out.json:
         sys.stdout.write(found.text)
     out.document("member-file", {"text": found.text, "fingerprint": found.fingerprint})
-    out.note(f"read this out to them, by another way than the file: {found.fingerprint}")
+    out.note(f"read this out to them, over a channel other than the file's: {found.fingerprint}")
 
 
 @member.command("import", epilog=examples("intelshare member import usa.member --folder fra"))
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--fingerprint", help="What the other side read out to you.")
-@click.option("--again", is_flag=True, help="Admit a member that was removed here once more.")
+@click.option("--fingerprint", help="The fingerprint that the other member's people read out to you.")
+@click.option("--again", is_flag=True, help="Admit again a member that was removed here.")
 @printing
 @on_folder
 def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, again: bool) -> None:
-    """Admit the member of FILE, after its people read out the fingerprint to you."""
+    """Admit the member of FILE, after its people have read out the fingerprint to you."""
     from intelshare.trust import read_member_file
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -63,7 +66,8 @@ def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, aga
                 "USAGE",
                 "a member is admitted only with the fingerprint that its people read out",
                 place=Place("--fingerprint"),
-                hint="ask them for `intelshare member fingerprint`; the file's own word proves nothing",
+                hint="ask them to run `intelshare member fingerprint`; a fingerprint taken from the file "
+                "proves nothing",
             )
         fingerprint = click.prompt(
             f"Fingerprint of {given.member}, as its people read it out to you", err=True
@@ -82,7 +86,7 @@ def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, aga
 @printing
 @on_folder
 def list_(node: NodeFolder, out: Out) -> None:
-    """List the members whose documents are held, the own one included."""
+    """List the members whose documents your node holds, including your member."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import member_table
     from intelshare.wire.v1 import user_pb2 as pb
@@ -97,9 +101,9 @@ def list_(node: NodeFolder, out: Out) -> None:
 @printing
 @on_folder
 def suspend(node: NodeFolder, out: Out, code: str) -> None:
-    """Stop dealing with MEMBER at once: no link, nothing handed over, nothing taken.
+    """Stop dealing with MEMBER at once: no link, nothing delivered to it, nothing accepted from it.
 
-    What is queued for it waits, and `intelshare outbox` says why. What it has sent stays readable.
+    Whatever is queued for it waits, and `intelshare outbox` shows why. What it has sent stays readable.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -112,7 +116,7 @@ def suspend(node: NodeFolder, out: Out, code: str) -> None:
 @printing
 @on_folder
 def resume(node: NodeFolder, out: Out, code: str) -> None:
-    """Go on with MEMBER, which was suspended: what waits on both sides goes."""
+    """Resume dealing with MEMBER, which was suspended: whatever waits on either side is sent."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     answer = node.operate("ResumeMember", pb.ResumeMemberRequest(member=code.upper()))
@@ -121,15 +125,15 @@ def resume(node: NodeFolder, out: Out, code: str) -> None:
 
 @member.command(epilog=examples("intelshare member remove USA --folder fra --dry-run"))
 @click.argument("code", metavar="MEMBER")
-@click.option("--dry-run", is_flag=True, help="Show what would end; remove nobody.")
+@click.option("--dry-run", is_flag=True, help="Show what would be stopped; remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
 def remove(node: NodeFolder, out: Out, code: str, dry_run: bool, yes: bool) -> None:
-    """Stop dealing with MEMBER for good: what is queued for it ends as undeliverable.
+    """Stop dealing with MEMBER for good: whatever is queued for it becomes undeliverable.
 
-    What it has sent stays readable and provable. `intelshare member import FILE --again` admits it once more;
-    what has ended does not come back.
+    What it has sent stays readable and provable. `intelshare member import FILE --again` admits it again;
+    whatever was stopped does not come back.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.wire.v1 import user_pb2 as pb
@@ -138,7 +142,7 @@ def remove(node: NodeFolder, out: Out, code: str, dry_run: bool, yes: bool) -> N
     answer = node.operate("RemoveMember", request)
     if not dry_run and answer.exclusion != "removed":
         confirm(
-            f"{answer.member} will be a stranger here: {answer.queued} queued bulletins end, "
+            f"{answer.member} will be unknown here: {answer.queued} queued bulletins become undeliverable, "
             f"{answer.unacknowledged} statements stay unacknowledged. Remove it?",
             yes=yes,
         )
@@ -162,7 +166,7 @@ def _show_exclusion(out: Out, answer: pb.ExclusionResponse, otherwise: str) -> N
 @printing
 @on_folder
 def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
-    """Print the own fingerprint, to be read out; or that of a member FILE, which needs no folder."""
+    """Print your member's fingerprint, to be read out; or that of a member FILE, which needs no folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     if file is not None:
@@ -190,5 +194,5 @@ def _read(file: Path) -> bytes:
             "NOT_FOUND",
             f"cannot be read: {error.strerror}",
             place=Place(str(file)),
-            hint="check the name and who may read it",
+            hint="check the file's name and permissions",
         ) from None

@@ -1,4 +1,4 @@
-"""``node metrics``: what the running node measures."""
+"""``node metrics``: prints the running node's metrics."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @printing
 @on_folder
 def metrics(node: NodeFolder, out: Out) -> None:
-    """Print what the running node measures, as text for Prometheus.
+    """Print the running node's metrics, as text for Prometheus.
 
-    The same as under http://ADDRESS/metrics, if node.toml names an address under [metrics]. What each metric
-    is stands in docs/metrics.md. Operators and auditors only.
+    The output is the same as at http://ADDRESS/metrics, if node.toml names an address under [metrics].
+    docs/metrics.md describes each metric. Operators and auditors only.
     """
     from intelshare.metrics import Metric, Sample, render
     from intelshare.wire.v1 import user_pb2 as pb
@@ -30,7 +30,7 @@ def metrics(node: NodeFolder, out: Out) -> None:
     found = [
         Sample(known[one.name], tuple(one.labels), one.value)
         for one in node.ask_running("Metrics", pb.MetricsRequest()).samples
-        if one.name in known  # a newer node may measure more
+        if one.name in known  # A newer node may have more metrics.
     ]
     shown = [
         {

@@ -26,16 +26,20 @@ _POLL = 0.1
 
 @click.group(cls=Group)
 def node() -> None:
-    """Run a node; show its state."""
+    """Run a node and show its state."""
 
 
 @node.command(epilog=examples("intelshare node run --folder fra --dev"))
 @folder_option
 @passphrase
 @click.option(
-    "--accept-loss", is_flag=True, help="Start although the database holds less than it held (STORE_FORGOT)."
+    "--accept-loss",
+    is_flag=True,
+    help="Start although the database holds less than it once did (STORE_FORGOT).",
 )
-@click.option("--dev", is_flag=True, help="Also a folder that `init --dev` made: its vault guards nothing.")
+@click.option(
+    "--dev", is_flag=True, help="Accept a folder made by `init --dev`, whose vault does not protect the keys."
+)
 @click.option(
     "--log-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -46,14 +50,14 @@ def node() -> None:
     type=click.Choice(["info", "warning", "error", "critical"]),
     default="info",
     show_default=True,
-    help="Leave out lines that matter less.",
+    help="Omit log lines below this level.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["json", "text"]),
     default="json",
     show_default=True,
-    help="JSON lines for collectors, or text for people.",
+    help="JSON lines for log collectors, or text for people.",
 )
 def run(
     folder: Path,
@@ -66,7 +70,7 @@ def run(
 ) -> int:
     """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C).
 
-    After SIGHUP the log goes on in a new file of the same name, for those who move logs away.
+    After SIGHUP the node opens a log file of the same name again, for log rotation.
     """
     import sys
 
@@ -78,11 +82,16 @@ def run(
 
 
 @node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to wait until it serves.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    help="Wait this many seconds until the node serves.",
+)
 @printing
 @on_folder
 def node_status(node: NodeFolder, out: Out, wait: float) -> int:
-    """Show health, links and queues of the node of a data folder."""
+    """Show the health, links and queues of the node of a data folder."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     end = time.monotonic() + wait
@@ -102,9 +111,9 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
 @folder_option
 @printing
 def health(folder: Path, out: Out) -> int:
-    """Say whether the node of a data folder serves: for service managers; needs no certificate.
+    """Show whether the node of a data folder serves, for service managers. Needs no certificate.
 
-    Exits with 0 if it serves, 1 if it runs and does not serve, 6 if it does not run.
+    Exits with 0 if it serves, with 1 if it runs but does not serve, with 6 if it does not run.
     """
     from intelshare.cli.shared.tables import clock_words
     from intelshare.instant import Instant
@@ -115,7 +124,7 @@ def health(folder: Path, out: Out) -> int:
     if found is None or not found.fresh(Instant(time.time_ns() // 1000)):
         raise ConfigError(
             "NODE_UNREACHABLE",
-            "no node has said lately that it runs in this folder",
+            "no node has reported recently that it runs in this folder",
             place=Place(str(folder / "run.json")),
             hint=f"intelshare node run --folder {folder}",
         )
@@ -142,16 +151,20 @@ def health(folder: Path, out: Out) -> int:
         'intelshare node clock --believe --reason "set by GPS; USA is wrong" --folder fra',
     )
 )
-@click.option("--believe", is_flag=True, help="Believe what the clock says now; releases go on.")
-@click.option("--reason", default="", help="Why you know better than linked peers. It is logged.")
+@click.option("--believe", is_flag=True, help="Believe the clock as it is now; releases resume.")
+@click.option(
+    "--reason",
+    default="",
+    help="Why your clock is right although linked peers disagree. The reason is logged.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
 def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> int:
-    """Show whether the node believes its clock; with --believe, make it.
+    """Show whether the node believes its clock; with --believe, make it believe the clock.
 
-    The clocks of all linked peers must agree within five minutes, unless you give a reason. Exits with 1
-    if the clock is not believed.
+    The clocks of all linked peers must agree within five minutes, unless you give a reason. Exits with 1 if
+    the clock is not believed.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain
@@ -159,7 +172,7 @@ def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> 
     from intelshare.wire.v1 import user_pb2 as pb
 
     if reason and not believe:
-        raise click.UsageError("--reason belongs to --believe")
+        raise click.UsageError("--reason can only be used with --believe")
     found = node.operate("Clock", pb.ClockRequest())
     if believe and not found.clock.believed:
         shown = clock_words(found.clock.now, found.clock.expected, found.clock.until)
@@ -169,7 +182,7 @@ def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> 
     state = found.clock
     if state.believed:
         agreed = f"; {', '.join(found.agreed)} agree" if found.agreed else ""
-        out.line(f"the clock says {short_time(state.now)} and is believed{agreed}")
+        out.line(f"the clock shows {short_time(state.now)} and is believed{agreed}")
     else:
         out.line(clock_words(state.now, state.expected, state.until))
     return Exit.DONE if state.believed else Exit.FAILED
@@ -179,7 +192,7 @@ def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> 
 @printing
 @talking
 def status(client: Client, out: Out) -> int:
-    """Show health, links and queues of your node."""
+    """Show your node's health, links and queues."""
     return _show(client.status(), out)
 
 
@@ -209,7 +222,7 @@ def _show(found: Any, out: Out) -> int:
         )
         for peer in found.peers:
             if peer.file_bytes or peer.files_wanted:
-                wanted = f", {peer.files_wanted} not whole yet" if peer.files_wanted else ""
+                wanted = f", {peer.files_wanted} not complete yet" if peer.files_wanted else ""
                 out.line(f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}")
     if not found.clock.believed:
         out.line(f"{clock_words(found.clock.now, found.clock.expected, found.clock.until)}  [CLOCK]")
@@ -226,9 +239,9 @@ def _show(found: Any, out: Out) -> int:
             f"{f'  turned away or ended: {ended}' if ended else ''}"
         )
     for member in found.shut_out:
-        out.line(f"{member}: a certificate authority of it does not load: its nodes cannot call")
+        out.line(f"{member}: one of its certificate authorities does not load: its nodes cannot connect")
     for spent in found.budgets:
-        again = f", takes something again in {duration(spent.again)}" if spent.again else ""
+        again = f", open again in {duration(spent.again)}" if spent.again else ""
         out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
     for mismatch in found.policy.mismatches:
         out.line(f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")

@@ -1,4 +1,4 @@
-"""``pki``: the node's own certificates."""
+"""``pki``: the node's certificates."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def pki() -> None:
-    """See to the certificates of your node."""
+    """Manage your node's certificates."""
 
 
 @pki.command(epilog=examples("intelshare pki renew --folder fra"))
 @printing
 @on_folder
 def renew(node: NodeFolder, out: Out) -> None:
-    """Renew the node's certificate now. The node does it by itself at half of its life.
+    """Renew the node's certificate now. The node renews it automatically at half of its life.
 
-    With --folder and the passphrase it works whatever has expired.
+    With --folder and the passphrase, this works even if the certificates have expired.
     """
     from intelshare.cli.shared.tables import short_time
     from intelshare.wire.v1 import user_pb2 as pb

@@ -1,4 +1,4 @@
-"""What a proved log entry says, as lines that an auditor reads; with --json it stands as the log has it."""
+"""Turns a proved log entry into lines that an auditor reads; ``--json`` shows the entry as the log has it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INCARNATIONS = frozenset(("incarnation", "previous"))
 
 
 def lines_of(says: Mapping[str, Any]) -> Iterator[str]:
-    """``name value`` pairs on one line; what there are several of, each on an indented line of its own."""
+    """Yield ``name value`` pairs on one line, and each element of a list on an indented line."""
     many = {name: value for name, value in says.items() if _is_rows(value)}
     if first := _pairs({name: value for name, value in says.items() if name not in many}):
         yield first
@@ -30,7 +30,7 @@ def _is_rows(value: object) -> bool:
 
 
 def _pairs(says: Mapping[str, Any]) -> str:
-    """Without what is empty: an empty list says nothing."""
+    """Omit empty values: an empty list says nothing."""
     shown = ((name, _worded(name, value)) for name, value in says.items())
     return ", ".join(f"{name} {text}".strip() for name, text in shown if text)
 

@@ -1,4 +1,4 @@
-"""``trust``: who may speak for a member, and what rests on a key."""
+"""``trust``: who may sign for a member, and what depends on a key."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def trust() -> None:
-    """Succeed your member's root; show what rests on a key."""
+    """Replace your member's root; show what depends on a key."""
 
 
 @trust.group(cls=Group)
 def root() -> None:
-    """Bring the next root from the node to the holders of root keys, and back."""
+    """Take the next root from the node to the holders of root keys, and back."""
 
 
 trust.add_command(impact)
@@ -41,9 +41,10 @@ trust.add_command(impact)
 @passphrase
 @printing
 def key(out: Out, member: str, folder: Path, suite: str, passphrase: Passphrase) -> None:
-    """Make a root key of MEMBER in the new folder FOLDER, and FOLDER.pub for whoever proposes a root with it.
+    """Make a root key of MEMBER in the new folder FOLDER, and FOLDER.pub for the operator who proposes the
+    next root.
 
-    For the machine of its holder: no node is needed. Only FOLDER.pub leaves it.
+    Run this on the holder's machine: no node is needed. Only FOLDER.pub leaves the machine.
     """
     import os
     import time
@@ -57,7 +58,7 @@ def key(out: Out, member: str, folder: Path, suite: str, passphrase: Passphrase)
 
     if folder.exists():
         raise ConfigError(
-            "ID_CONFLICT", "something is there already", place=Place(str(folder)), hint="name a new folder"
+            "ID_CONFLICT", "it already exists", place=Place(str(folder)), hint="name a new folder"
         )
     now = Instant(time.time_ns() // 1000)
     made = new_key(SUITES[int(suite)], KeyUse.ROOT, MemberCode(member.upper()), now, os.urandom)
@@ -73,23 +74,25 @@ def key(out: Out, member: str, folder: Path, suite: str, passphrase: Passphrase)
     public = folder.with_name(f"{folder.name}.pub")
     public.write_text(write_root_key(made.record), "utf-8")
     out.document("root-key", {"key": made.key_id.hex(), "folder": str(folder), "public": str(public)})
-    out.line(f"root key {made.key_id.hex()[:16]} of {member.upper()} in {folder}; give away only {public}")
+    out.line(f"root key {made.key_id.hex()[:16]} of {member.upper()} in {folder}; hand out only {public}")
 
 
 @root.command(
     epilog=examples("intelshare trust root new --new-directory-key --folder fra --out fra-root.json")
 )
+@click.option("--key", "add", multiple=True, type=_FILE, help="Public file of a root key to add; repeatable.")
 @click.option(
-    "--key", "add", multiple=True, type=_FILE, help="Public file of a root key to add; may be repeated."
-)
-@click.option("--drop", multiple=True, metavar="KEY", help="Beginning of the id of a root key that goes.")
-@click.option(
-    "--threshold", type=click.IntRange(1, 32), help="How many of the keys must sign. Default: as now."
+    "--drop", multiple=True, metavar="KEY", help="Beginning of the id of a root key to remove; repeatable."
 )
 @click.option(
-    "--new-directory-key", is_flag=True, help="Let a new key sign directories, and the old ones no more."
+    "--threshold", type=click.IntRange(1, 32), help="Number of keys that must sign. Default: unchanged."
 )
-@click.option("--out", "target", type=_FILE, required=True, help="File for the holders of root keys.")
+@click.option(
+    "--new-directory-key", is_flag=True, help="Replace the keys that sign directories with a new one."
+)
+@click.option(
+    "--out", "target", type=_FILE, required=True, help="Write the file for the holders of root keys here."
+)
 @printing
 @on_folder
 def new(
@@ -101,7 +104,7 @@ def new(
     new_directory_key: bool,
     target: Path,
 ) -> None:
-    """Write your member's next root, without a signature, for the holders of its root keys to sign."""
+    """Write your member's next root, unsigned, for the holders of its root keys to sign."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate(
@@ -120,12 +123,12 @@ def new(
 
 @root.command(epilog=examples("intelshare trust root sign fra-root.json --vault fra/root-keys/vault --yes"))
 @click.argument("file", type=_FILE)
-@click.option("--vault", type=_FILE, required=True, help="Vault file with a root key of yours.")
+@click.option("--vault", type=_FILE, required=True, help="Vault file that contains your root key.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @passphrase
 @printing
 def sign(out: Out, file: Path, vault: Path, yes: bool, passphrase: Passphrase) -> None:
-    """Sign the next root in FILE with the root keys of a vault: on the holder's machine, without a node.
+    """Sign the next root in FILE with the root keys of a vault, on the holder's machine, without a node.
 
     Compare the fingerprint with the other holders before you sign.
     """
@@ -155,7 +158,9 @@ def sign(out: Out, file: Path, vault: Path, yes: bool, passphrase: Passphrase) -
 @printing
 @on_folder
 def publish(node: NodeFolder, out: Out, file: Path) -> None:
-    """Let the root in FILE hold and tell every member, if enough of the old and of the new keys signed it."""
+    """Put the root in FILE into force and tell every member, if enough of the old and of the new keys signed
+    it.
+    """
     from intelshare.wire.v1 import user_pb2 as pb
 
     done = node.operate("PublishRoot", pb.PublishRootRequest(text=_read(file).decode("utf-8", "replace")))
@@ -170,7 +175,7 @@ def publish(node: NodeFolder, out: Out, file: Path) -> None:
 @printing
 @on_folder
 def show(node: NodeFolder, out: Out, file: Path | None) -> None:
-    """Show the root in force, or the next one in FILE beside the one that it is to succeed."""
+    """Show the root in force, or the next one in FILE beside the root that it succeeds."""
     if file is not None:
         proposal = _proposal(file)
         _show(out, proposal)
@@ -232,9 +237,9 @@ def _missing(out: Out, proposal: RootProposal) -> None:
 
     present, own = proposal.missing(SUITES)
     if present or own:
-        out.line(f"signatures missing: {present} of the present keys, {own} of the next ones")
+        out.line(f"signatures missing: {present} of the current keys, {own} of the next ones")
     else:
-        out.line("signed by enough: intelshare trust root publish FILE")
+        out.line("enough keys have signed: intelshare trust root publish FILE")
 
 
 def _plain(document: object) -> dict[str, object]:
@@ -259,7 +264,9 @@ def _proposal(file: Path) -> RootProposal:
 
 
 def _secret(vault: Path, passphrase: Passphrase) -> bytes:
-    """Of a vault that lies in a development folder its own passphrase, if none was named."""
+    """Return the passphrase; for a vault in a development folder, the folder's passphrase if none was
+    named.
+    """
     folder = vault.parent.parent
     return passphrase.of(folder)() if not passphrase.given else passphrase()
 
@@ -277,5 +284,5 @@ def _read(file: Path) -> bytes:
             "NOT_FOUND",
             f"cannot be read: {error.strerror}",
             place=Place(str(file)),
-            hint="check the name and who may read it",
+            hint="check the file's name and permissions",
         ) from None

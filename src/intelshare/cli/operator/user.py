@@ -1,4 +1,4 @@
-"""``user``: who may use the node, and the enrolment or profile by which each of them comes in."""
+"""``user``: who may use the node, and the enrolment or profile through which each user gets access."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group(cls=Group)
 def user() -> None:
-    """Add, change, renew, list, revoke and restore users of your node."""
+    """Add, change, renew, list, revoke and restore your node's users."""
 
 
 def _rights(*, new: bool) -> Callable[[F], F]:
-    """What the register says of a user; of one who is there, what is not given stays."""
+    """Add the options for a user's entry in the register; for an existing user, omitted options change
+    nothing.
+    """
 
     def options(function: F) -> F:
         usual: dict[str, Any] = {"default": Role.ANALYST.value, "show_default": True} if new else {}
@@ -37,22 +39,27 @@ def _rights(*, new: bool) -> Callable[[F], F]:
             click.option(
                 "--subject",
                 metavar="KIND:NAME",
-                help="What certificates of another authority call the user: email:, uri:, dns: or dn:.",
+                help="The user's name in certificates of another authority: email:, uri:, dns: or dn:.",
             ),
             click.option(
-                "--category", "categories", multiple=True, help="Need to know; repeatable; * for all."
+                "--category",
+                "categories",
+                multiple=True,
+                help="Category that the user needs to know; repeatable; * for all.",
             ),
             click.option(
                 "--nationality",
                 metavar="CODE",
                 shell_complete=members,
-                help="The user's own. Default: the member's." if new else "The user's own.",
+                help="The user's nationality. Default: the member's." if new else "The user's own.",
             ),
-            click.option("--clearance", help="A level of the member's ladder, or R0 to R4."),
+            click.option(
+                "--clearance", help="The highest level for the user, from the member's ladder or R0 to R4."
+            ),
             click.option(
                 "--role",
                 type=click.Choice([role.value for role in Role]),
-                help="What the user may do.",
+                help="The user's role, which states what they may do.",
                 **usual,
             ),
         ):
@@ -63,19 +70,19 @@ def _rights(*, new: bool) -> Callable[[F], F]:
 
 
 def _coming_in(function: F) -> F:
-    """How the user comes in: an enrolment for another machine, a profile on this one, or a request."""
+    """Add the options for access: an enrolment for another machine, a profile on this one, or a request."""
     for option in (
         click.option(
             "--address",
             default="",
             metavar="HOST:PORT",
-            help="Where the user will call, if not on this machine.",
+            help="Address at which the user will reach the node, if not from this machine.",
         ),
         click.option(
             "--out",
             "target",
             type=click.Path(path_type=Path),
-            help="The file or folder to write. Default: below FOLDER/users.",
+            help="Write to this file or folder. Default: below FOLDER/users.",
         ),
         click.option(
             "--request",
@@ -87,8 +94,8 @@ def _coming_in(function: F) -> F:
             "--here/--elsewhere",
             "here",
             default=None,
-            help="Make the key and a profile on this machine, or an enrolment for another. Default: here, "
-            "if the folder is for development or the profile is here already.",
+            help="Make the key and a profile on this machine, or an enrolment for another machine. Default: "
+            "--here for a development folder or if the profile is already on this machine.",
         ),
     ):
         function = option(function)
@@ -118,10 +125,10 @@ def add(
     subject: str | None,
     **coming: Any,
 ) -> None:
-    """Register NAME (small letters, as m.durand), and write an enrolment for them, or a profile.
+    """Register NAME (small letters, such as m.durand), and write an enrolment or a profile for this user.
 
-    The user makes the key: with `intelshare enrol FILE`, or here for them. A name stands for one person: it
-    cannot be added twice.
+    The user makes the key with `intelshare enrol FILE`, or you make it here for them. A name stands for one
+    person: it cannot be added twice.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -164,7 +171,9 @@ def change(
     subject: str | None,
     yes: bool,
 ) -> None:
-    """Change what the register says of NAME, at once. What is not given stays, also the certificate."""
+    """Change NAME's entry in the register at once. Whatever you do not give stays as it is, including the
+    certificate.
+    """
     from intelshare.cli.shared.plain import plain
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -179,7 +188,7 @@ def change(
     )
     changes = _differences(known, wanted)
     if changes:
-        confirm(f"{name}: {', '.join(changes)}. Go on?", yes=yes)
+        confirm(f"{name}: {', '.join(changes)}. Continue?", yes=yes)
         known = node.operate("ChangeUser", pb.ChangeUserRequest(user=wanted))
     out.document("user", plain(known))
     out.line(f"{name}: {', '.join(changes) or 'nothing changed'}")
@@ -195,9 +204,11 @@ def change(
 @printing
 @on_folder
 def renew(node: NodeFolder, out: Out, name: str, **coming: Any) -> None:
-    """Give NAME a new way in, and end the certificates of before at once. The register's row stays.
+    """Give NAME a new certificate or enrolment, and invalidate the previous certificates at once. The entry
+    stays.
 
-    Users renew theirs by themselves; this is for one that has ended, was lost or may be known to others.
+    Users renew their certificates automatically; use this for a certificate that has expired, was lost or may
+    be known to others.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -217,14 +228,14 @@ def renew(node: NodeFolder, out: Out, name: str, **coming: Any) -> None:
 @printing
 @on_folder
 def restore(node: NodeFolder, out: Out, name: str, yes: bool, **coming: Any) -> None:
-    """Let NAME, who was revoked, in again: the same person, with the same rights and a new certificate."""
+    """Readmit NAME, who was revoked: the same person, with the same rights and a new certificate."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     known = _known(node, name)
     rights = (
         f"{known.role}, clearance {known.clearance or 'none'}, {' '.join(known.categories) or 'no category'}"
     )
-    confirm(f"{name} comes in again as {rights}. Go on?", yes=yes)
+    confirm(f"Readmit {name} as {rights}?", yes=yes)
     _let_in(
         node,
         out,
@@ -245,7 +256,7 @@ def _let_in(
     target: Path | None,
     address: str,
 ) -> None:
-    """Have the node issue a certificate for a key that is made here or elsewhere, or a ticket."""
+    """Have the node issue a certificate for a key that is made here or elsewhere, or an enrolment ticket."""
     if request is not None:
         _sign_request(node, out, call, request, target)
         return
@@ -261,7 +272,7 @@ def _let_in(
 def _sign_request(
     node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], request: Path, target: Path | None
 ) -> None:
-    """The certificate of a key that the user holds elsewhere, a card for instance."""
+    """Write the certificate for a key that the user holds elsewhere, on a smart card for instance."""
     from intelshare.cli.shared.files import write_new
     from intelshare.crypto.x509 import request_from_pem
     from intelshare.errors import ConfigError
@@ -283,7 +294,7 @@ def _make_profile(
     folder: Path,
     address: str,
 ) -> None:
-    """Key and certificate in a profile on this machine, new or this user's already."""
+    """Put a key and a certificate into a profile on this machine, new or already this user's."""
     import os
 
     from intelshare.client import Profile, profile_at, read_profile, replace_credentials, write_profile
@@ -311,7 +322,7 @@ def _make_profile(
 def _make_enrolment(
     node: NodeFolder, out: Out, name: str, call: Callable[[bytes], tuple[str, Any]], file: Path, address: str
 ) -> None:
-    """A file for the user's machine, where the key will be made."""
+    """Write a file for the user's machine, where the key will be made."""
     from intelshare.cli.shared.tables import short_time
     from intelshare.client.enrolment import Enrolment, check_place, write_enrolment
 
@@ -335,17 +346,19 @@ def _make_enrolment(
         {"user": given.user.uri, "role": given.user.role, "enrolment": str(file), "expires": expires},
     )
     out.line(f"{given.user.uri}  {given.user.role}")
-    out.line(f"enrolment {file}, until {expires}")
+    out.line(f"enrolment {file}, valid until {expires}")
     if given.ticket_pem:
         out.note(f"on the user's machine: intelshare enrol {file.name}")
     else:
-        out.note("another authority issues the certificate: intelshare enrol FILE --certificate C --key K")
+        out.note(
+            "another authority issues the certificate, so run: intelshare enrol FILE --certificate C --key K"
+        )
     if not address:
         out.note("it names this machine's folder: for another machine give --address HOST:PORT")
 
 
 def _known(node: NodeFolder, name: str) -> pb.User:
-    """The user's row. Raises ConfigError NOT_FOUND."""
+    """Return the user's row. Raises ConfigError NOT_FOUND."""
     from intelshare.errors import ConfigError
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -355,8 +368,8 @@ def _known(node: NodeFolder, name: str) -> pb.User:
             return found
     raise ConfigError(
         "NOT_FOUND",
-        f"the register has no {name}",
-        hint="`intelshare user list` shows the register; `intelshare user add` admits",
+        f"the register has no user {name}",
+        hint="`intelshare user list` shows the register; `intelshare user add` adds a user",
     )
 
 
@@ -373,7 +386,7 @@ def _differences(known: pb.User, wanted: pb.NewUser) -> list[str]:
 @printing
 @on_folder
 def list_(node: NodeFolder, out: Out) -> None:
-    """List users with role, clearance and need to know."""
+    """List the users with role, clearance and need to know."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import user_table
     from intelshare.wire.v1 import user_pb2 as pb
@@ -389,10 +402,10 @@ def list_(node: NodeFolder, out: Out) -> None:
 @printing
 @on_folder
 def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
-    """Take NAME's access away, at once. The entry stays in the register."""
+    """Revoke NAME's access at once. The entry stays in the register."""
     from intelshare.wire.v1 import user_pb2 as pb
 
-    confirm(f"{name} will not be able to read or send anything from now on. Go on?", yes=yes)
+    confirm(f"Revoke {name}? They will no longer be able to read or send anything.", yes=yes)
     node.operate("RevokeUser", pb.RevokeUserRequest(name=name))
     out.document("revoked", {"name": name})
     out.line(f"{name} revoked")
@@ -405,7 +418,7 @@ def _settings(node: NodeFolder) -> Settings:
 
 
 def _state(member: str, folder: Path) -> str:
-    """The member if it is a state: an organisation's people have a nationality that must be given."""
+    """Return the member if it is a state; an organisation's staff have a nationality that must be given."""
     from intelshare.cli.shared.beside import registry_of
 
     return member if registry_of(folder).is_state(member) else ""

@@ -1,4 +1,4 @@
-"""``vault``: what guards the keys of a data folder."""
+"""``vault``: the protection of a data folder's keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def vault() -> None:
-    """See to the vault of a data folder."""
+    """Manage the vault of a data folder."""
 
 
 @vault.command(epilog=examples("intelshare vault passwd --folder fra --new-passphrase-file new.passphrase"))
@@ -32,9 +32,10 @@ def vault() -> None:
 )
 @printing
 def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> None:
-    """Give the vault another passphrase; of a vault for development, make one for production.
+    """Give the vault another passphrase; turn a development vault into one for production.
 
-    The node must not run. Vaults of root keys in the folder that have the same passphrase are changed too.
+    The node must not be running. Vaults of root keys in the folder that have the same passphrase are changed
+    too.
     """
     import os
 
@@ -59,19 +60,19 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
                     raise
                 others.append(path)
         chosen = Passphrase.of_file(new)(new=True)
-        # The node's own last: until it is changed, the same command may be given once more.
+        # The node's vault is last: until it is changed, the same command can be repeated.
         for path in reversed(vaults):
             vaults[path].change_passphrase(chosen)
-        # The passphrase that lay in the folder opens nothing any more.
+        # The passphrase in the folder no longer opens anything.
         (folder / DEVELOPMENT_FILE).unlink(missing_ok=True)
     finally:
         locked.release()
     out.document("vault", {"folder": str(folder), "vaults": [str(path) for path in vaults]})
     for path in vaults:
-        out.line(f"{path}: opened by the new passphrase alone")
+        out.line(f"{path}: only the new passphrase opens it")
     for path in others:
-        out.note(f"{path}: has a passphrase of its own, and keeps it")
-    out.note("copies of the folder that were made before still open with the old one: destroy them")
+        out.note(f"{path}: has a different passphrase, which stays")
+    out.note("older copies of the folder still open with the old passphrase: destroy them")
 
 
 for _command in (status, rotate, revoke):

@@ -1,4 +1,4 @@
-"""``verify``: what a file proves to somebody who has only this program and some member files."""
+"""``verify``: shows what a file proves to somebody who has only this program and some member files."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _BINARY = frozenset(("FILE", "ATTACHMENT"))
     "compared",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Is this file what FILE proves to have been released? For a portion or attachment that FILE shows; "
-    "repeat.",
+    help="Check that this file is a portion or attachment which FILE proves to have been released; "
+    "repeatable.",
 )
 @member_option
 @fingerprint_option
@@ -53,19 +53,21 @@ _BINARY = frozenset(("FILE", "ATTACHMENT"))
 def verify(
     file: Path, compared: tuple[Path, ...], members: tuple[Path, ...], fingerprints: tuple[str, ...], out: Out
 ) -> int:
-    """Check FILE of `export`, `audit prove` or `audit export`, without a node: step by step, then a verdict.
+    """Check FILE of `export`, `audit prove` or `audit export` without a node: step by step, then a verdict.
 
-    FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof. Of an `export --content` also
-    which portion a file on your disk is: --file.
+    FILE may also be the `checkpoint` of `audit export --tlog`, or a tlog-proof. For a file of `export
+    --content`, --file also tells which portion a file on your disk is.
 
-    Ends with 7 if it does not hold or a --file is none of its portions, with 5 if it holds but nothing that
-    you gave confirms a signer's keys.
+    Exits with 7 if it does not hold or a --file is not one of its portions, with 5 if it holds but nothing
+    that you gave confirms a signer's keys.
     """
     from intelshare.verifier import check_evidence, check_note, check_proof, check_release, is_note, schema_of
 
     text, given = file.read_bytes(), given_members(members)
     if compared and (is_note(text) or schema_of(text) != RELEASE):
-        raise click.UsageError("--file is compared with a release that `intelshare export --content` wrote")
+        raise click.UsageError(
+            "--file can only be compared with a release written by `intelshare export --content`"
+        )
     if is_note(text):
         return _show_note(out, check_note(text, str(file), given))
     match schema_of(text):
@@ -103,7 +105,7 @@ def _show_note(out: Out, found: Noted) -> int:
     for one in found.witnesses:
         out.line(f"{one.member} signed that it saw this state at {when(one.signed_at)}")
     if found.unknown:
-        out.line(f"{found.unknown} signatures of others were not checked: no member file of them was given")
+        out.line(f"{found.unknown} signatures of others were not checked: their member files were not given")
     return conclude(out, found.members)
 
 
@@ -125,7 +127,7 @@ def _show_release(out: Out, found: Released, compared: Sequence[Path]) -> int:
         if portion.kind.name in _BINARY:
             out.line(f"  | {portion.media}, {_size(portion)} bytes")
         else:
-            # Marked line by line, so that no text of the file passes for a word of the judge.
+            # Marked line by line, so that no text from the file can pass for words of the judge.
             for line in portion.content.decode("utf-8", "replace").splitlines():
                 out.line(f"  | {line}")
     for path, slots in files:
@@ -144,7 +146,9 @@ def _show_release(out: Out, found: Released, compared: Sequence[Path]) -> int:
 
 
 def _slots(path: Path, found: Released) -> tuple[int, ...]:
-    """The portions that the file is. Raises ConfigError NOT_FOUND, INPUT_INVALID (no regular file)."""
+    """Return the slots of the portions that the file equals. Raises ConfigError NOT_FOUND, INPUT_INVALID (not
+    a regular file).
+    """
     from intelshare.cli.shared.files import opened_regular
     from intelshare.verifier import matching_slots
 
@@ -154,12 +158,12 @@ def _slots(path: Path, found: Released) -> tuple[int, ...]:
 
 def _why_not(found: Released) -> str:
     if not found.portions:
-        return "the proof shows no content: it is asked for with `intelshare export --content`"
-    return "it is no portion that the proof shows, byte for byte"
+        return "the proof shows no content: ask for one made with `intelshare export --content`"
+    return "it is not byte for byte a portion that the proof shows"
 
 
 def _size(portion: ShownPortion) -> int:
-    """Bytes of the file that a portion holds or stands for."""
+    """Return the size in bytes of the file that a portion contains or stands for."""
     from intelshare.crypto.pieces import read_attachment
 
     is_beside = portion.kind.name == "ATTACHMENT"

@@ -1,4 +1,4 @@
-"""``node peers``, ``node queues``, ``node drain``: what waits for whom, and how it is brought to an end."""
+"""``node peers``, ``node queues``, ``node drain``: what waits for whom, and how to empty the queues."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 _POLL: Final = 0.2
 _GONE: Final = 60.0
-"""Seconds that a node has for its stop."""
+"""The seconds that a node is given to stop."""
 
 
 @click.command(epilog=examples("intelshare node peers --folder fra"))
 @printing
 @on_folder
 def peers(node: NodeFolder, out: Out) -> None:
-    """List the nodes of other members: link, when seen last, clock, what waits, which budgets are spent."""
+    """List other members' nodes: link, when last seen, clock, what waits for them, which budgets are
+    used up.
+    """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import duration, peers_table
     from intelshare.wire.v1 import user_pb2 as pb
@@ -50,7 +52,7 @@ def peers(node: NodeFolder, out: Out) -> None:
 def queues(node: NodeFolder, out: Out) -> None:
     """List what waits, by recipient and precedence: how much, since when, how many bytes.
 
-    "queued": bulletins that wait for hand-over. "unacknowledged": signed statements of any kind that the
+    "queued": bulletins that wait for delivery. "unacknowledged": signed statements of any kind that the
     member has not confirmed; they are sent again until it does.
     """
     from intelshare.cli.shared.plain import plain
@@ -77,24 +79,24 @@ def queues(node: NodeFolder, out: Out) -> None:
     "patience",
     type=click.FloatRange(0, 86_400),
     default=0.0,
-    help="Seconds to wait until nothing waits.",
+    help="Wait up to this many seconds until nothing is queued.",
 )
-@click.option("--stop", is_flag=True, help="Stop the node (on this machine) as soon as nothing waits.")
+@click.option("--stop", is_flag=True, help="Stop the node (on this machine) as soon as nothing is queued.")
 @printing
 @on_folder
 def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -> int:
-    """Take no more bulletins, and hand over what waits: before an upgrade or a move.
+    """Accept no new bulletins and deliver what is queued, before an upgrade or a move.
 
-    Everything else goes on: reception, receipts, recalls, reading. Health shows DRAINING. It ends with
-    --undo or with the next start. Exits with 10 if something still waits.
+    Everything else continues: reception, receipts, recalls, reading. Health shows DRAINING. Draining ends
+    with --undo or with the next start. Exits with 10 if something is still queued.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
     if undo and (stop or patience):
-        raise click.UsageError("--undo waits for nothing and stops nothing.")
+        raise click.UsageError("--undo cannot be combined with --wait or --stop.")
     found = node.ask("Drain", pb.DrainRequest(undo=undo))
     end = time.monotonic() + patience
-    with waiting("what is queued is handed over"):
+    with waiting("queued bulletins are being delivered"):
         while not undo and _left(found) and time.monotonic() < end:
             time.sleep(_POLL)
             found = node.ask("Drain", pb.DrainRequest())
@@ -112,13 +114,13 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
         },
     )
     if undo:
-        out.line("the node takes bulletins again")
+        out.line("the node accepts bulletins again")
         return Exit.DONE
     out.line("nothing waits" if empty else f"queued {found.queued}, unacknowledged {found.unacknowledged}")
     if stopped:
         out.line("the node has stopped")
     elif not empty:
-        out.note("the node goes on handing over: `intelshare node queues` shows for whom")
+        out.note("the node continues to deliver: `intelshare node queues` shows to whom")
     return Exit.DONE if empty else Exit.TIMED_OUT
 
 
@@ -127,7 +129,7 @@ def _left(found: Any) -> int:
 
 
 def _stop(folder: Path) -> None:
-    """SIGTERM, and wait. Raises ConfigError NODE_UNREACHABLE if it does not end."""
+    """Send SIGTERM and wait. Raises ConfigError NODE_UNREACHABLE if the node does not stop."""
     from intelshare.errors import ConfigError, Place
     from intelshare.node.folder import Folder
     from intelshare.node.running import read_running
@@ -141,8 +143,8 @@ def _stop(folder: Path) -> None:
         if time.monotonic() > end:
             raise ConfigError(
                 "NODE_UNREACHABLE",
-                f"process {running.pid} was told to stop and still runs",
+                f"process {running.pid} was told to stop but is still running",
                 place=Place(str(folder / "run.json")),
-                hint="look at its log",
+                hint="check its log",
             )
         time.sleep(_POLL)

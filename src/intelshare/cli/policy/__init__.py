@@ -1,1 +1,1 @@
-"""Commands of policy authors: labels, treaty and overlay files, test vectors. They need no node."""
+"""Commands for policy authors: labels, treaty and overlay files, test vectors. They need no node."""

@@ -1,4 +1,4 @@
-"""``policy plan`` and ``policy apply``: what new files would change, and making them the law of a node."""
+"""``policy plan`` and ``policy apply``: show what new files would change, and make them the law of a node."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 _PATIENCE: Final = 20.0
-"""Seconds in which a running node reads its new files; it looks every one or two."""
+"""The seconds that a running node is given to read its new files; it looks every second or two."""
 
 
 def _arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         paths_argument,
         folder_option,
-        click.option("--prune", is_flag=True, help="Remove files of the folder that are not among PATHS."),
+        click.option("--prune", is_flag=True, help="Remove files from the folder that are not among PATHS."),
         click.option("--no-test", is_flag=True, help="Do not run the policy tests among PATHS first."),
         click.option(
             "--as",
             "--profile",
             "profile",
             metavar="PROFILE",
-            help="Profile to ask the running node with. Default: the operator's in the data folder.",
+            help="Profile for asking the running node. Default: the operator's in the data folder.",
         ),
     )
     for option in reversed(options):
@@ -63,7 +63,7 @@ def plan(
 ) -> int:
     """Show what PATHS would change in the law of a node: files, and who could send what to whom.
 
-    Checks and tests the files first. Exit 0 if nothing would change, 12 if changes are pending.
+    Checks and tests the files first. Exits with 0 if nothing would change, with 12 if changes are pending.
     """
     found = _plan(paths, folder, prune, no_test, profile, out)
     if found is None:
@@ -73,7 +73,7 @@ def plan(
         out.line(line)
     _show_tables(found, out)
     if found.law.changes:
-        out.line("nothing was written: `intelshare policy apply` makes it the law")
+        out.line("nothing was written: `intelshare policy apply` puts it into force")
     return Exit.PENDING if found.law.changes else Exit.DONE
 
 
@@ -95,10 +95,11 @@ def apply(
     yes: bool,
     out: Out,
 ) -> int:
-    """Make PATHS the law of a node: show the effect, ask, write the files, and wait until they hold.
+    """Make PATHS the law of a node: show the effect, ask, write the files, and wait until they are in force.
 
-    A treaty replaces the file of the folder that holds its id; tests and other members' overlays stay
-    out. Exit 0 if the law holds or nothing changes, 12 if changes are pending because nobody said yes.
+    A treaty replaces the folder's file with the same id; tests and other members' overlays are left out.
+    Exits with 0 if the law is in force or nothing changes, with 12 if changes are pending because nobody
+    confirmed them.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.node.new_law import write_law
@@ -108,7 +109,7 @@ def apply(
         return Exit.FAILED
     if not found.law.changes:
         out.document("policy-apply", found.document(applied=True))
-        out.line("nothing to do: the folder holds these files already")
+        out.line("nothing to do: the folder already contains these files")
         return Exit.DONE
     if not yes:
         sys.stderr.write("".join(f"{line}\n" for line in _lines(found)))
@@ -118,7 +119,7 @@ def apply(
             confirm("Make this the law of the node?", yes=yes)
         except (ConfigError, click.Abort):
             out.document("policy-apply", found.document(applied=False))
-            out.note("nothing was written; --yes applies it without a question")
+            out.note("nothing was written; --yes applies it without confirmation")
             return Exit.PENDING
     write_law(found.law)
     since = _await_law(found, found.node.client) if found.node is not None else 0
@@ -133,14 +134,14 @@ def apply(
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """What a running node knows beside its files."""
+    """The knowledge of a running node that is not in its files."""
 
     client: Client
     acts: tuple[PartyAct, ...]
     texts: Mapping[str, Mapping[str, str]]
-    """Per known member the treaties that its directory names, with the text as far as it is known."""
+    """For each known member, the treaties that its directory names, with the text as far as it is known."""
     users: Mapping[str, frozenset[str]]
-    """Per user the categories that the register gives."""
+    """For each user, the categories in the register."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _Plan:
     notes: list[str]
 
     def document(self, *, applied: bool) -> dict[str, object]:
-        """For ``--json``."""
+        """Return the plan for ``--json``."""
         return {
             "files": [{"file": one.name, "change": one.became.value} for one in self.law.changes],
             "left": list(self.law.left),
@@ -166,7 +167,9 @@ class _Plan:
 def _plan(
     paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
 ) -> _Plan | None:
-    """None: the new files are wrong, which was printed. Raises what reading either side raises."""
+    """Return the plan, or None if the new files are wrong, which has been printed. Raises what reading either
+    side raises.
+    """
     from intelshare.cli.policy.files import find
     from intelshare.cli.policy.results import write_results
     from intelshare.cli.shared.beside import read_policy
@@ -198,13 +201,13 @@ def _plan(
     try:
         base = _world(law.held, settings, node)
     except PolicyFileError as error:
-        # What is applied may be what mends it.
+        # The files to be applied may be the ones that repair the folder.
         base = World(head.registry, head.members)
-        broken = f"the folder does not load now, so all that the new law allows is shown: {error}"
+        broken = f"the folder does not load now, so everything that the new law allows is shown: {error}"
     else:
         broken = ""
     if node is None:
-        # Whoever only one of the two lists is no stranger to the other.
+        # A member that only one of the two lists must count as known in the other.
         both = base.members | head.members
         base, head = (World(one.registry, both, one.treaties, one.overlays) for one in (base, head))
     found = [
@@ -233,7 +236,7 @@ def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]
 
 
 def _node(folder: Path, profile: str | None) -> _Node | None:
-    """What the running node knows; None if it does not run or does not answer."""
+    """Return what the running node knows, or None if it does not run or does not answer."""
     from intelshare.cli.shared.law import act_of
     from intelshare.cli.shared.options import client_of
     from intelshare.client import read_profile
@@ -261,7 +264,7 @@ def _node(folder: Path, profile: str | None) -> _Node | None:
 
 
 def _users(client: Client) -> dict[str, frozenset[str]]:
-    """The categories of each user, as far as the caller may know them."""
+    """Return each user's categories, as far as the caller may see them."""
     from intelshare.wire.v1 import user_pb2 as pb
 
     try:
@@ -274,7 +277,7 @@ def _users(client: Client) -> dict[str, frozenset[str]]:
 
 
 def _adopted(member: pb.MemberEntry, treaties: Sequence[pb.TreatyState]) -> dict[str, str]:
-    """What a member's directory names: this node's text, unless it told of another."""
+    """Return the texts that a member's directory names: this node's text, unless it announced another."""
     other = {
         each.id: one.adopted for each in treaties for one in each.mismatches if one.member == member.member
     }
@@ -283,7 +286,9 @@ def _adopted(member: pb.MemberEntry, treaties: Sequence[pb.TreatyState]) -> dict
 
 
 def _world(texts: Mapping[Path, bytes], settings: Settings, node: _Node | None) -> World:
-    """The world of these files as the node would see it: its members, acts, and the texts they adopted."""
+    """Return the world of these files as the node would see it: its members, acts, and the texts they
+    adopted.
+    """
     from intelshare.node.policies import world_of
     from intelshare.policy import World, with_acts
     from intelshare.policy_tools import as_adopted
@@ -301,15 +306,17 @@ def _world(texts: Mapping[Path, bytes], settings: Settings, node: _Node | None) 
 
 
 def _texts_of(treaty: Treaty, settings: Settings, node: _Node) -> dict[str, str]:
-    """This member adopts what lies in its folder; what a directory does not name is adopted in no text."""
+    """Return the adopted texts: this member's are those in its folder; a text that no directory names is
+    adopted by nobody.
+    """
     adopted = {member: texts.get(treaty.id, "") for member, texts in node.texts.items()}
     return {**adopted, settings.member: treaty.text}
 
 
 def _check_members(law: NewLaw, head: World, settings: Settings, node: _Node | None) -> None:
-    """Return if everybody whom the node knows is a state or organisation under the new law too.
+    """Check that every member known to the node is also a state or organisation under the new law.
 
-    Raises PolicyFileError PARTY_UNKNOWN: the node would go on by the old law and release nothing.
+    Raises PolicyFileError PARTY_UNKNOWN: the node would continue by the old law and release nothing.
     """
     known = [settings.member] if node is None else sorted(node.texts)
     for member in known:
@@ -317,23 +324,23 @@ def _check_members(law: NewLaw, head: World, settings: Settings, node: _Node | N
             files = [change.name for change in law.changes if change.path.parent.name in OWN_FOLDERS]
             raise PolicyFileError(
                 "PARTY_UNKNOWN",
-                f"{member} is a member here, and would be no state or organisation any more",
+                f"{member} is a member here, and would no longer be a state or organisation",
                 place=Place(files[0] if files else "groups/"),
-                hint="leave in groups/ what states it; nothing was written",
+                hint="keep the file in groups/ that defines it; nothing was written",
             )
 
 
 def _notes(
     law: NewLaw, both: tuple[World, World], settings: Settings, node: _Node | None, now: Instant
 ) -> list[str]:
-    """What the table of effects does not say by itself."""
+    """Return notes on effects that the table does not show."""
     from intelshare.node.policies import world_of
     from intelshare.policy_tools import registry_changes
 
     base, head = (world.registry for world in both)
     found = [change.text for change in registry_changes(base, head, now)]
     if node is None:
-        return [*found, "the node does not run here: compared without treaty acts and without adopted texts"]
+        return [*found, "the node is not running here: compared without treaty acts and adopted texts"]
     found += _holders(base, head, node)
     before = {one.id: one.text for one in world_of(law.held, settings).files}
     for treaty in world_of(law.wanted, settings).files:
@@ -346,13 +353,14 @@ def _notes(
         if others and before.get(treaty.id) != treaty.text:
             what = "is another text" if treaty.id in before else "is new here"
             found.append(
-                f"{treaty.id} {what}: nothing goes under it with {', '.join(others)} until they adopt it too"
+                f"{treaty.id} {what}: nothing can be shared under it with {', '.join(others)} until they "
+                f"adopt it too"
             )
     return found
 
 
 def _holders(before: Registry, after: Registry, node: _Node) -> list[str]:
-    """Users whose categories are words no longer."""
+    """Return notes on users who hold categories that are no longer defined."""
     from intelshare.labels import WordKind
 
     lost = before.words.of(WordKind.CATEGORY).keys() - after.words.of(WordKind.CATEGORY).keys()
@@ -360,7 +368,8 @@ def _holders(before: Registry, after: Registry, node: _Node) -> list[str]:
         word: sorted(user for user, words in node.users.items() if word in words) for word in sorted(lost)
     }
     return [
-        f"{word} stands in the register for {', '.join(users)}: they read what came under it, and nothing new"
+        f"the register gives {word} to {', '.join(users)}: they keep reading what came under it, and get "
+        f"nothing new"
         for word, users in held.items()
         if users
     ]
@@ -386,7 +395,7 @@ def _show_tables(found: _Plan, out: Out) -> None:
 
 
 def _await_law(found: _Plan, client: Client) -> int:
-    """When the running node began to decide by the new files; 0 if it has not within a while."""
+    """Return when the running node began to decide by the new files, or 0 if it has not done so in time."""
     from intelshare.broker.treaty.policy_files import digest_of
     from intelshare.node.policies import law_files, world_of
 
@@ -409,5 +418,5 @@ def _told(found: _Plan, since: int) -> str:
     if since:
         return f"{files} written; in force since {short_time(since)}"
     if found.node is None:
-        return f"{files} written; the node decides by them from its next start, or within seconds if it runs"
-    return f"{files} written; the node has not taken them yet: `intelshare status` says why"
+        return f"{files} written; the node uses them from its next start, or within seconds if it is running"
+    return f"{files} written; the node has not loaded them yet: `intelshare status` shows why"

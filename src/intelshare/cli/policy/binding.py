@@ -1,4 +1,4 @@
-"""``label bind`` and ``label check``: STANAG 4778 bindings beside files."""
+"""``label bind`` and ``label check``: write and check STANAG 4778 bindings beside files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BOUND, _CHANGED, _MISSING, _UNHASHED, _ELSEWHERE = "as bound", "changed", "miss
     "forms",
     multiple=True,
     type=click.Choice(FORMS),
-    help="Form of the binding; repeat for both. Default: xml.",
+    help="Form of the binding; repeatable for both. Default: xml.",
 )
 @click.option("--at", "at", metavar="TIME", help="When the label was given. Default: now.")
 @click.option("--media", default="", metavar="TYPE", help="Media type of the files.")
@@ -55,7 +55,8 @@ def bind(
 ) -> None:
     """Write a STANAG 4778 binding beside each of FILES: its label and a hash, in FILE.bdo or FILE.bdoj.
 
-    The hash is of the content: keep the binding where the file may be kept. Never over a file that is there.
+    The hash is of the content: keep the binding only where the file may be kept. Existing files are never
+    overwritten.
     """
     from intelshare.cli.policy.label import read_label
     from intelshare.cli.shared.files import write_new
@@ -77,14 +78,16 @@ def bind(
 
 @click.command(epilog=examples("intelshare label check report.txt.bdo"))
 @click.argument("bindings", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--at", "at", metavar="TIME", help="Read the labels as of this date or time. Default: now.")
+@click.option(
+    "--at", "at", metavar="TIME", help="Interpret the labels as of this date or time. Default: now."
+)
 @own_option
 @printing
 def check(bindings: tuple[Path, ...], at: str | None, folder: Path | None, out: Out) -> int:
     """Check that the files beside BINDINGS are those that were bound, and show their labels.
 
-    Whoever can change a file can change its binding too: this finds mix-ups, not forgers. A file that lies
-    elsewhere is not looked at. Exit 7 if a file has changed, is missing, or has no hash.
+    Anybody who can change a file can change its binding too: this detects mistakes, not forgery. A file that
+    is stored elsewhere is not checked. Exits with 7 if a file has changed, is missing, or has no hash.
     """
     from intelshare.labels import format_banner, read_binding, show_banner
 
@@ -114,7 +117,7 @@ def check(bindings: tuple[Path, ...], at: str | None, folder: Path | None, out: 
 
 
 def digest_of(file: Path) -> bytes:
-    """SHA-384 of a file's content. Raises ConfigError NOT_FOUND."""
+    """Return the SHA-384 of a file's content. Raises ConfigError NOT_FOUND."""
     from hashlib import sha384
 
     found = sha384()
@@ -130,7 +133,9 @@ def digest_of(file: Path) -> bytes:
 
 
 def _state(folder: Path, bound: Bound) -> str:
-    """What a data object is, as far as it lies beside its binding: a reference leads nowhere else."""
+    """Return the state of a data object if its file is beside the binding; references to other places are not
+    followed.
+    """
     name = unquote(bound.uri)
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name or ":" in name:
         return _ELSEWHERE
@@ -145,5 +150,5 @@ def _text(path: Path) -> str:
     from intelshare.cli.policy.label import file_text
 
     if path.suffix not in (".bdo", ".bdoj") and not path.exists():
-        raise LabelError("INPUT_INVALID", "this is no binding", place=Place(str(path)))
+        raise LabelError("INPUT_INVALID", "this is not a binding", place=Place(str(path)))
     return file_text(str(path))

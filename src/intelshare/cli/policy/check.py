@@ -1,4 +1,4 @@
-"""``intelshare policy``: treaties and overlays checked, tested and explained. Needs no node."""
+"""``intelshare policy``: check, test and explain treaties and overlays. Needs no node."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def policy() -> None:
-    """Check, test and explain treaties and overlays; make them the law of a node."""
+    """Check, test and explain treaties and overlays; put them into force at a node."""
 
 
 for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, words, groups):
@@ -46,10 +46,10 @@ for _command in (test, diff, plan, apply, explain, matrix, coverage, prove, word
 @format_option
 @printing
 def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
-    """Find everything that is wrong in the treaties, overlays and tests of PATHS, all at once.
+    """Report everything that is wrong in the treaties, overlays and tests of PATHS, all at once.
 
-    Beside the form of the files: dates out of order, articles that can never apply, treaties without a
-    test. Exit 1 if anything is an error; warnings alone are 0.
+    Besides the form of the files, it finds dates out of order, articles that can never apply, and treaties
+    without a test. Exits with 1 if there is an error; with warnings alone, it exits with 0.
     """
     from intelshare.cli.policy.files import find
     from intelshare.policy_tools import failed
@@ -65,15 +65,15 @@ def check(paths: tuple[Path, ...], form: str, out: Out) -> int:
 
 
 def findings(files: Files) -> list[Result]:
-    """What is wrong in the treaties, overlays and tests, each alone and all together.
+    """Return the faults in the treaties, overlays and tests, in each alone and in all together.
 
-    Raises ConfigError NOT_FOUND if there are none: nothing checked is nothing right.
+    Raises ConfigError NOT_FOUND if there are no files: an empty check proves nothing.
     """
     from intelshare.cli.policy.files import Shelf, stray_results
     from intelshare.policy_tools import check_treaties
 
     if not (files.treaties or files.overlays or files.tests or files.own or files.strays):
-        raise ConfigError("NOT_FOUND", "there is no policy file here", place=Place("PATHS"))
+        raise ConfigError("NOT_FOUND", "no policy file was found", place=Place("PATHS"))
     shelf = Shelf(moment(None))
     results = [*stray_results(files), *_own(files, shelf)]
     treaties = []
@@ -92,7 +92,9 @@ def findings(files: Files) -> list[Result]:
 
 
 def _own(files: Files, shelf: Shelf) -> list[Result]:
-    """What is wrong in ladders/, groups/ and words/; the first error of each folder that they stand in."""
+    """Return the faults in ladders/, groups/ and words/: the first error of each folder that contains
+    them.
+    """
     from intelshare.policy_tools import of_error
 
     results = []
@@ -108,7 +110,7 @@ def _own(files: Files, shelf: Shelf) -> list[Result]:
 @click.argument("kind", type=click.Choice(("treaty", "overlay", "test")))
 @own_option
 def schema(kind: str, folder: Path | None) -> None:
-    """Print the JSON Schema of a kind of policy file, for editors."""
+    """Print the JSON Schema of one kind of policy file, for editors."""
     import json
 
     from intelshare.policy_tools import schema_of

@@ -1,4 +1,4 @@
-"""``intelshare conformance``: vectors, by whoever wrote them, against this implementation."""
+"""``intelshare conformance``: checks test vectors, whoever wrote them, against this implementation."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ MAX_VECTOR_BYTES = 64 << 20
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @printing
 def conformance(files: tuple[Path, ...], out: Out) -> int:
-    """Check vector FILES against this implementation: labels, decisions, and every byte of the format.
+    """Check the test vectors in FILES against this implementation: labels, decisions, and every byte of the
+    format.
 
-    Prints each mismatch with what was expected and got; exit 1 on any. What has no known shape is an error.
+    Prints each mismatch with the expected and the actual value, and exits with 1 if there is any. A vector of
+    unknown shape is an error.
     """
     from intelshare.builtin import builtin_registry
     from intelshare.conformance import conform
@@ -57,9 +59,9 @@ def conformance(files: tuple[Path, ...], out: Out) -> int:
 def _read(path: Path) -> object:
     try:
         if path.stat().st_size > MAX_VECTOR_BYTES:
-            raise ConfigError("TOO_LARGE", f"a vector file has at most {MAX_VECTOR_BYTES} bytes")
+            raise ConfigError("TOO_LARGE", f"a vector file may have at most {MAX_VECTOR_BYTES} bytes")
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError("INPUT_INVALID", f"it cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError("INPUT_INVALID", f"it is no JSON in UTF-8: {error}") from None
+        raise ConfigError("INPUT_INVALID", f"it is not JSON in UTF-8: {error}") from None

@@ -22,30 +22,34 @@ if TYPE_CHECKING:
     from intelshare.policy_tools import Effect
 
 CHANGED = 2
-"""Exit code where something differs, as ``terraform plan -detailed-exitcode`` has it."""
+"""The exit code if something differs, as with ``terraform plan -detailed-exitcode``."""
 
 
 @click.command(
     epilog=examples("intelshare policy diff main..HEAD", "intelshare policy diff old/ new/ --only-widening")
 )
 @click.argument("sides", nargs=-1, required=True)
-@click.option("--path", default=".", show_default=True, help="With BASE..HEAD: the folder of the policy.")
-@click.option("--only-widening", is_flag=True, help="Show, and end with 2 for, only what becomes releasable.")
+@click.option(
+    "--path", default=".", show_default=True, help="With BASE..HEAD: the folder that contains the policy."
+)
+@click.option(
+    "--only-widening", is_flag=True, help="Show only what becomes releasable, and exit with 2 only for that."
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice(("text", "json", "markdown")),
     default="text",
     show_default=True,
-    help="How it is written; markdown is for a pull request.",
+    help="Output format; markdown is for a pull request.",
 )
 @printing
 def diff(sides: tuple[str, ...], path: str, only_widening: bool, form: str, out: Out) -> int:
     """Show the effect of a change: what becomes releasable and what no longer is.
 
-    SIDES is BASE..HEAD (git commits or branches; BASE...HEAD is from where the two parted) or two folders.
-    Asked with labels that name both members in REL TO; what changes in ladders/, groups/ and words/ is told
-    beside it. Exit 0 if nothing differs, 2 if something does.
+    SIDES is BASE..HEAD (git commits or branches; BASE...HEAD starts where the two diverged) or two folders.
+    The labels compared name both members in REL TO; changes in ladders/, groups/ and words/ are shown
+    separately. Exits with 0 if nothing differs, with 2 if something does.
     """
     from intelshare.policy_tools import effects, registry_changes
 
@@ -82,13 +86,15 @@ def _worlds(sides: tuple[str, ...], path: str) -> tuple[World, World]:
 
 
 def _commit(ref: str) -> str:
-    """The id of a commit, so that no name is ever taken for an option. Raises ConfigError NOT_FOUND."""
+    """Return the id of a commit, so that no name is ever mistaken for an option. Raises ConfigError
+    NOT_FOUND.
+    """
     found = _git(ref, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     return found.decode().strip()
 
 
 def _at_commit(commit: str, path: str) -> World:
-    """The world as a commit has it. Raises ConfigError NOT_FOUND, PolicyFileError."""
+    """Return the world as of a commit. Raises ConfigError NOT_FOUND, PolicyFileError."""
     from intelshare.cli.policy.files import Files, is_policy
 
     files = Files()
@@ -101,7 +107,7 @@ def _at_commit(commit: str, path: str) -> World:
         try:
             return _git(commit, "cat-file", "blob", f"{commit}:./{file.as_posix()}").decode("utf-8")
         except UnicodeDecodeError:
-            raise PolicyFileError("FILE_SYNTAX", "this is no UTF-8", place=Place(str(file))) from None
+            raise PolicyFileError("FILE_SYNTAX", "this is not UTF-8", place=Place(str(file))) from None
 
     return build_world(files, read)
 
@@ -113,23 +119,25 @@ def _git(ref: str, *arguments: str) -> bytes:
         raise ConfigError("NOT_FOUND", f"git cannot be run: {error.strerror}") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
-        message = f"git does not have {ref!r} here" + (f": {said}" if said else "")
+        message = f"git does not know {ref!r} here" + (f": {said}" if said else "")
         raise ConfigError("NOT_FOUND", message, place=Place("SIDES"))
     return done.stdout
 
 
 _COLUMNS = ("", "from", "to", "category", "levels", "since", "until", "before", "after")
 _SHOWN = 12
-"""Members that one cell lists."""
+"""The most members that one cell lists."""
 
 
 def effect_table(found: list[Effect]) -> Table:
-    """The effects, members who may all do the same in one row."""
+    """Return the effects as a table, with members who may all do the same in one row."""
     return Table(_COLUMNS, _rows(found))
 
 
 def _rows(found: list[Effect]) -> list[tuple[str, ...]]:
-    """One row for all recipients whose lines are otherwise the same, and one for members among each other."""
+    """Yield one row for all recipients whose lines are otherwise the same, and one for members among each
+    other.
+    """
     from intelshare.labels import when
 
     recipients: dict[tuple[str, tuple[str, ...]], set[str]] = {}
@@ -172,14 +180,14 @@ def _markdown(found: list[Effect], own: list[str]) -> str:
 
 
 def effects_counted(found: list[Effect]) -> str:
-    """Pairs of sender and recipient, each once."""
+    """Return a sentence that counts each pair of sender and recipient once."""
     wider = {(effect.sender, effect.recipient) for effect in found if effect.widens}
     less = {(effect.sender, effect.recipient) for effect in found if not effect.widens}
     return f"more becomes releasable between {len(wider)} pairs of members, less between {len(less)}"
 
 
 def effect_document(effect: Effect) -> dict[str, object]:
-    """One effect for ``--json``."""
+    """Return one effect for ``--json``."""
     from intelshare.labels import when
 
     return {

@@ -1,4 +1,6 @@
-"""``policy explain``: what treaties and overlays do for one question, and what would turn it."""
+"""``policy explain``: shows how treaties and overlays decide one question, and what would reverse the
+decision.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def world_of(paths: tuple[Path, ...]) -> World:
-    """The world of all treaties and overlays below the paths. Raises PolicyFileError at the first error."""
+    """Return the world of all treaties and overlays below the paths. Raises PolicyFileError at the first
+    error.
+    """
     from intelshare.cli.policy.files import find
     from intelshare.cli.shared.beside import read_policy
 
@@ -33,7 +37,7 @@ def world_of(paths: tuple[Path, ...]) -> World:
 
 
 def build_world(files: Files, read: Callable[[Path], str]) -> World:
-    """The world of these files, of all states and organisations. Raises PolicyFileError."""
+    """Return the world of these files, with all states and organisations. Raises PolicyFileError."""
     from intelshare.cli.shared.beside import with_own
     from intelshare.policy import compile_world, parse_overlay, parse_treaty
 
@@ -59,7 +63,7 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
 )
 @click.option("--label", "text", required=True, help="Label of the portion.")
 @click.option("--category", required=True, shell_complete=categories, help="Category of the portion.")
-@click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
+@click.option("--at", "at", metavar="TIME", help="Decide as of this date or time. Default: now.")
 @click.option(
     "--flag",
     "flags",
@@ -68,7 +72,10 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
     help="Flag of the portion, such as personal-data.",
 )
 @click.option(
-    "--originator", metavar="MEMBER", shell_complete=members, help="Who first sent it; else the sender."
+    "--originator",
+    metavar="MEMBER",
+    shell_complete=members,
+    help="The member that first sent the portion. Default: the sender.",
 )
 @click.option(
     "--consent",
@@ -76,7 +83,7 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
     multiple=True,
     metavar="MEMBER",
     shell_complete=members,
-    help="Member the originator consents to.",
+    help="Member to which the originator has consented; repeatable.",
 )
 @printing
 def explain(
@@ -93,9 +100,9 @@ def explain(
 ) -> int:
     """Explain one decision under the treaties and overlays of PATHS.
 
-    Shows the rule, the article, file and line, every treaty that was asked and how far it got, and the
-    smallest single change of label, category, recipient, consent, date or membership that gives the
-    opposite. Exit 3 if denied.
+    Shows the rule, the article, file and line, every treaty that was considered and how far it got, and the
+    smallest single change of label, category, recipient, consent, date or membership that gives the opposite
+    result. Exits with 3 if denied.
     """
     from intelshare.policy import Outcome, Request, decide
     from intelshare.policy_tools import turns
@@ -150,7 +157,7 @@ def explain(
         out.table(Table(("treaty", "got to", "article", "because", "where"), rows), indent=2)
     elif decision.basis is None:
         out.line(f"no treaty lists both {decision.originator} and {recipient}")
-    out.line("smallest change that would turn it" if found else "no single change would turn it")
+    out.line("smallest change that would reverse it" if found else "no single change would reverse it")
     if found:
         changed = [(turn.change.value, turn.what, in_short(turn.decision)) for turn in found]
         out.table(Table(("change", "to", "then"), changed), indent=2)
@@ -158,7 +165,7 @@ def explain(
 
 
 def check_words(world: World, category: str, flags: tuple[str, ...] = ()) -> None:
-    """Return if these words are known. Raises ConfigError WORD_UNKNOWN: a slip would only ever be denied."""
+    """Raise ConfigError WORD_UNKNOWN if a word is unknown: a mistyped word would only ever be denied."""
     from intelshare.labels import WordKind
     from intelshare.policy import word_hint
 
@@ -171,7 +178,7 @@ def check_words(world: World, category: str, flags: tuple[str, ...] = ()) -> Non
 
 
 def _hold(world: World, decision: Decision, sender: str, name: str) -> Place | None:
-    """Where a ``hold`` row stands: in the law of the originator or of the sender."""
+    """Return the place of a ``hold`` row in the law of the originator or of the sender."""
     laws = [world.overlays[member] for member in (decision.originator, sender) if member in world.overlays]
     return next((rule.place for law in laws for rule in law.hold if rule.id == name), None)
 
@@ -198,7 +205,7 @@ def _show(decision: Decision, world: World, sender: str, out: Out) -> None:
 
 
 def in_short(decision: Decision) -> str:
-    """The decision in one line."""
+    """Return the decision in one line."""
     if decision.reasons:
         return f"withheld: {', '.join(decision.codes)}"
     word = "held" if decision.holds else "released"
@@ -207,7 +214,7 @@ def in_short(decision: Decision) -> str:
 
 
 def decision_document(decision: Decision) -> dict[str, object]:
-    """The decision for ``--json``."""
+    """Return the decision for ``--json``."""
     from intelshare.policy_tools import rule_of
 
     return {

@@ -1,4 +1,4 @@
-"""What a node says of itself, examined: its health, its alarms, its certificates, its links."""
+"""Examines a node's report about itself: its health, its alarms, its certificates, its links."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_SKEW: Final = 5 * MINUTE
-"""Beyond it a peer rejects what is signed here, or we what is signed there (CLOCK_SKEW)."""
+"""The clock difference beyond which one side rejects what the other signs (CLOCK_SKEW)."""
 
 SKEW: Final = 30 * SECOND
 
 SOON: Final = 2 * DAY
-"""Directory and certificate are renewed at half of their days: so near the end something is in the way."""
+"""The time left that calls for a warning: renewal is due at half of the life, so something must be preventing
+it.
+"""
 
 
 def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
-    """Everything that this status tells."""
+    """Yield the findings in this status."""
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
         yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
@@ -32,7 +34,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     yield from _ends("node certificate", status.certificate_expires, now)
     yield from _law(status.policy)
     if not status.peers:
-        remedy = "`intelshare member export` and `import`, with the fingerprint by another way"
+        remedy = "`intelshare member export` and `import`, with the fingerprint over another channel"
         yield Finding(WARNING, "links", "no other member is known", remedy)
     for peer in status.peers:
         yield from _link(peer, now)
@@ -41,32 +43,33 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
 
 
 def _clock(status: pb.StatusResponse) -> Finding:
-    """A clock that is not believed: both times, and until when releases wait."""
+    """Return a finding about a clock that is not believed: both times, and until when releases wait."""
     from intelshare.cli.shared.tables import clock_words
 
     clock = status.clock
     remedy = (
-        "compare this machine's clock with another and set it; if it is right: "
+        "compare this machine's clock with another and set it; if it is right, run: "
         "intelshare node clock --believe --folder FOLDER"
     )
     return Finding(WRONG, "clock", clock_words(clock.now, clock.expected, clock.until), remedy, "CLOCK")
 
 
 def _budget(spent: pb.SpentBudget) -> Finding:
-    """A member that asks for more than it may."""
+    """Return a finding about a member that asks for more than its budget."""
     from intelshare.cli.shared.tables import duration
 
-    now = f", and is for {duration(spent.again)} more" if spent.again else ""
+    now = f", and stays so for another {duration(spent.again)}" if spent.again else ""
     remedy = (
-        "it recovers by itself; if it comes back, ask the member's operators what their node does, or raise "
+        "it recovers by itself; if it happens again, ask the member's operators what their node is doing, or "
+        "raise "
         f"`{spent.name}` in [budgets] of node.toml"
     )
-    what = f"{spent.name} was spent {spent.refused} times since the start{now}"
+    what = f"{spent.name} was exceeded {spent.refused} times since the start{now}"
     return Finding(WARNING, f"budget {spent.member}", what, remedy, "RATE")
 
 
 def _law(policy: pb.PolicyState) -> Iterator[Finding]:
-    """Which files hold since when, and with whom a text differs."""
+    """Yield findings about which files have been in force since when, and with whom a text differs."""
     from intelshare.cli.shared.law import mismatch_words
     from intelshare.cli.shared.tables import short_time
 
@@ -75,17 +78,18 @@ def _law(policy: pb.PolicyState) -> Iterator[Finding]:
         yield Finding(OK, f"law {one.about}", what)
     for mismatch in policy.mismatches:
         remedy = (
-            f"nothing goes between you and {mismatch.member} under it: compare the files with its operators "
+            f"nothing can be shared between you and {mismatch.member} under it: compare the files with its "
+            f"operators "
             f"(`intelshare treaty show {mismatch.treaty} --as FOLDER` prints the whole hash)"
         )
         yield Finding(WARNING, f"treaty {mismatch.treaty}", mismatch_words(mismatch), remedy, "TEXT_MISMATCH")
 
 
 def lies_otherwise(status: pb.StatusResponse, lying: bytes) -> Iterator[Finding]:
-    """Whether the files that lie in the folder are those that the node decides by."""
+    """Yield a finding if the files in the folder are not those by which the node decides."""
     if status.policy.digest and status.policy.digest != lying:
-        remedy = "it reads them within seconds; if this stays, its log says why (policy.failed)"
-        yield Finding(WARNING, "policy", "the node decides by other files than lie in its folder", remedy)
+        remedy = "it reads them within seconds; if this persists, its log says why (policy.failed)"
+        yield Finding(WARNING, "policy", "the node decides by files other than those in its folder", remedy)
 
 
 def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:
@@ -94,13 +98,13 @@ def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:
     left = (expires - now) / DAY
     if expires <= now:
         yield Finding(
-            WRONG, check, "has expired", "the node's log says why it was not renewed", "TRUST_EXPIRED"
+            WRONG, check, "has expired", "see the node's log for why it was not renewed", "TRUST_EXPIRED"
         )
     elif expires - now < SOON:
         remedy = "it should have been renewed by now: look for renewal_failed in the node's log"
-        yield Finding(WARNING, check, f"ends in {left:.1f} days", remedy)
+        yield Finding(WARNING, check, f"expires in {left:.1f} days", remedy)
     else:
-        yield Finding(OK, check, f"ends in {left:.1f} days")
+        yield Finding(OK, check, f"expires in {left:.1f} days")
 
 
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
@@ -108,22 +112,24 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     waits = peer.queued + peer.unacknowledged
     waiting = f", {waits} waiting" if waits else ""
     if peer.state == "removed":
-        yield Finding(OK, check, f"removed by operators of this node{waiting}", "", "MEMBER_REMOVED")
+        yield Finding(OK, check, f"removed by this node's operators{waiting}", "", "MEMBER_REMOVED")
         return
     if peer.state == "suspended":
         remedy = f"it waits until `intelshare member resume {peer.member}`"
         yield Finding(
-            WARNING, check, f"suspended by operators of this node{waiting}", remedy, "MEMBER_SUSPENDED"
+            WARNING, check, f"suspended by this node's operators{waiting}", remedy, "MEMBER_SUSPENDED"
         )
         return
     if peer.state == "expired" or peer.directory_expires < now:
-        remedy = "its node must run to renew it: call its operators"
+        remedy = "its node must be running to renew it: contact its operators"
         yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")
         return
     if peer.state != "linked":
         known = catalogue().get(peer.last_error)
         remedy = (
-            known.next if known is not None else "see whether its node runs and its address can be reached"
+            known.next
+            if known is not None
+            else "check whether its node is running and its address can be reached"
         )
         yield Finding(WARNING, check, f"{peer.state}{waiting}", remedy, peer.last_error)
         return
@@ -132,7 +138,7 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     if offset > SKEW:
         state = WRONG if offset > MAX_SKEW else WARNING
         ahead = "ahead of" if peer.clock_offset > 0 else "behind"
-        remedy = "set the clock that is wrong: compare both with a time server"
+        remedy = "compare both clocks with a time server, and set the one that is wrong"
         yield Finding(
             state, f"clock {peer.member}", f"{offset / SECOND:.0f} s {ahead} ours", remedy, "CLOCK_SKEW"
         )

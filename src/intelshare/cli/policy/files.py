@@ -1,4 +1,4 @@
-"""Policy files on disk: which are treaties, overlays and tests, and what a test's world is made of."""
+"""Finds policy files on disk: treaties, overlays and tests, and the files that make up a test's world."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ MAX_FILES = 10_000
 
 @dataclass(slots=True)
 class Files:
-    """Paths by what they are, in the order in which they were found."""
+    """Paths by kind, in the order in which they were found."""
 
     treaties: list[Path] = field(default_factory=list)
     overlays: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
     own: list[Path] = field(default_factory=list)
-    """Of ladders/, groups/ and words/."""
+    """The files of ladders/, groups/ and words/."""
     strays: list[Path] = field(default_factory=list)
-    """Tests by what they hold, whose names say otherwise: nothing runs them."""
+    """Files that contain tests but are not named as tests: nothing runs them."""
 
     def add(self, path: Path) -> None:
-        """Put a path where it belongs."""
+        """Add a path to the list of its kind."""
         if path.name.endswith(TEST_SUFFIX):
             self.tests.append(path)
         elif path.parent.name == "overlays":
@@ -52,10 +52,10 @@ class Files:
 def find(paths: Iterable[Path]) -> Files:
     """The policy files among the paths and in the folders below them.
 
-    ``*_test.toml`` is a test, anything in a folder ``overlays`` an overlay (``deu.toml`` is that of DEU), in
-    ``ladders``, ``groups`` or ``words`` what those are read with, any other ``.toml`` a treaty. A file brings
-    the test beside it. Where there is no file ``paris``, it is the treaty of that id that ships. Raises
-    ConfigError NOT_FOUND, TOO_LARGE.
+    ``*_test.toml`` is a test; a file in a folder ``overlays`` is an overlay (``deu.toml`` is that of DEU);
+    files in ``ladders``, ``groups`` and ``words`` define what the others use; any other ``.toml`` is a
+    treaty. A file brings the test beside it. If there is no file ``paris``, the name stands for the treaty of
+    that id that ships. Raises ConfigError NOT_FOUND, TOO_LARGE.
     """
     files = Files()
     seen: set[Path] = set()
@@ -76,7 +76,9 @@ _CASES = re.compile(rb"^\s*\[\[\s*(case|matrix)\s*\]\]", re.MULTILINE)
 
 
 def _holds_cases(path: Path) -> bool:
-    """Whether the file is a test, whatever it is called; a file that cannot be read is told of elsewhere."""
+    """Return true if the file contains tests, whatever its name; a file that cannot be read is reported
+    elsewhere.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
@@ -87,7 +89,7 @@ def _holds_cases(path: Path) -> bool:
 
 
 def stray_results(files: Files) -> list[Result]:
-    """A warning for each test that nothing runs."""
+    """Return a warning for each test that nothing runs."""
     from intelshare.policy_tools import Result, Severity
 
     return [
@@ -95,7 +97,7 @@ def stray_results(files: Files) -> list[Result]:
             Severity.WARNING,
             str(path),
             "TEST_NOT_RUN",
-            f"it holds test cases, and only files named *{TEST_SUFFIX} are run",
+            f"it contains test cases, but only files named *{TEST_SUFFIX} are run",
             Place(str(path)),
             f"rename it to {path.stem.removeprefix('test_')}{TEST_SUFFIX}",
         )
@@ -104,7 +106,7 @@ def stray_results(files: Files) -> list[Result]:
 
 
 def _real(path: Path) -> Path:
-    """Where a path leads; unlike ``resolve`` also for links in a circle."""
+    """Return the target of a path; unlike ``resolve``, this also works for circular links."""
     return Path(os.path.realpath(path))
 
 
@@ -121,7 +123,7 @@ def _shipped(name: Path) -> Path:
     packs = treaty_packs()
     if str(name) not in packs:
         hint = guess(str(name), packs) or "`intelshare treaty list` shows the treaties that ship"
-        message = "there is no such file or folder, and no treaty of this id ships"
+        message = "there is no such file or folder, and no treaty with this id ships"
         raise ConfigError("NOT_FOUND", message, place=Place(str(name)), hint=hint)
     return packs[str(name)]
 
@@ -140,13 +142,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def is_policy(path: Path) -> bool:
-    """Whether a file found in a folder, by its path inside it, is a policy file."""
+    """Return true if a path, relative to the folder where it was found, names a policy file."""
     hidden = any(part.startswith(".") for part in path.parts)
     return path.suffix == ".toml" and not hidden and path.name != "pyproject.toml"
 
 
 class Shelf:
-    """Reads every file once, and keeps what was found wrong in each."""
+    """Reads every file once, and keeps the faults found in each."""
 
     def __init__(self, as_of: Instant) -> None:
         self._as_of = as_of
@@ -155,14 +157,14 @@ class Shelf:
         self._registries: dict[tuple[Path, ...], Registry] = {}
 
     def registry(self, path: Path) -> Registry:
-        """What a file is read with. Raises PolicyFileError."""
+        """Return the registry for reading a file. Raises PolicyFileError."""
         own = tuple(own_files([path]))
         if own not in self._registries:
             self._registries[own] = with_own(own, read_policy)
         return self._registries[own]
 
     def treaty(self, path: Path) -> tuple[Treaty | None, list[Result]]:
-        """The treaty, or None, and what was found in the file."""
+        """Return the treaty or None, and the faults in its file."""
         from intelshare.policy_tools import check_treaty, of_error
 
         key = _real(path)
@@ -174,7 +176,7 @@ class Shelf:
         return self._treaties[key]
 
     def overlay(self, path: Path) -> tuple[Overlay | None, list[Result]]:
-        """The overlay, or None, and what was found in the file."""
+        """Return the overlay or None, and the faults in its file."""
         from intelshare.policy_tools import check_overlay, of_error
 
         key = _real(path)
@@ -186,7 +188,7 @@ class Shelf:
         return self._overlays[key]
 
     def suite(self, path: Path) -> tuple[Suite | None, list[Result]]:
-        """The suite of a test file, or None, and what is wrong with it."""
+        """Return the suite of a test file or None, and the faults in it."""
         from intelshare.policy_tools import gather, of_error, read_suite
 
         try:
@@ -197,7 +199,7 @@ class Shelf:
         return suite, [of_error(error) for error in errors]
 
     def bench(self, path: Path) -> tuple[Bench | None, list[Result]]:
-        """The suite with the files of its world; None if any of them is wrong."""
+        """Return the suite with the files of its world, or None if any of them is wrong, with the faults."""
         from intelshare.policy_tools import Bench, failed, of_error
 
         suite, found = self.suite(path)
@@ -226,12 +228,14 @@ class Shelf:
 
 
 def _beside(test: Path, name: str, suite: Suite) -> Path:
-    """A file that a test names: from the test's own folder, or the nearest folder above that has it."""
+    """Return the file that a test names, from the test's folder or the nearest folder above that
+    contains it.
+    """
     for folder in test.resolve().parents:
         candidate = folder / name
         if candidate.is_file():
             if candidate.resolve() == test.resolve():
-                message = f"{name!r} is this test itself, and no treaty or overlay"
+                message = f"{name!r} is this test itself, not a treaty or overlay"
                 raise PolicyFileError("REFERENCE_CYCLE", message, place=suite.place)
             return (
                 candidate if not candidate.is_relative_to(Path.cwd()) else candidate.relative_to(Path.cwd())
@@ -240,5 +244,5 @@ def _beside(test: Path, name: str, suite: Suite) -> Path:
         "NOT_FOUND",
         f"there is no file {name!r}",
         place=suite.place,
-        hint="names are taken from the folder of the test and the folders above it",
+        hint="names are looked up in the test's folder and the folders above it",
     )

@@ -1,4 +1,4 @@
-"""``policy groups``: whom the groups hold, each with a hash that two operators can compare."""
+"""``policy groups``: lists the members of groups, each with a hash that two operators can compare."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from intelshare.cli.shared.times import moment
     )
 )
 @click.argument("codes", metavar="[GROUP ...]", nargs=-1)
-@click.option("--at", metavar="WHEN", help="Whom they hold at another time than now.")
+@click.option("--at", metavar="WHEN", help="List the members as of this date or time. Default: now.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=Path(),
-    help="Where groups/ stands, such as a node's data folder; else here.",
+    help="The folder that contains groups/, such as a node's data folder. Default: the current folder.",
 )
 @printing
 def groups(codes: tuple[str, ...], at: str | None, folder: Path, out: Out) -> None:
-    """List groups and organisations with a hash of whom they hold, and when.
+    """List groups and organisations with their members over time and a hash of these.
 
-    Two members whose hashes are the same expand a label alike. Groups are no part of a treaty's text: compare
-    them by telephone or mail before labels name a group of one's own.
+    Two members with equal hashes expand a label in the same way. Groups are not part of a treaty's text:
+    compare the hashes by telephone or mail before labels name a group that you have defined.
     """
     from intelshare.cli.shared.beside import registry_for
     from intelshare.errors import ConfigError, Place
@@ -41,7 +41,7 @@ def groups(codes: tuple[str, ...], at: str | None, folder: Path, out: Out) -> No
     registry, when = registry_for(folder / "groups.toml"), moment(at)
     for code in codes:
         if code not in registry.groups:
-            message, hint = f"{code!r} is no group or organisation", guess(code, registry.groups)
+            message, hint = f"{code!r} is not a group or organisation", guess(code, registry.groups)
             raise ConfigError("INPUT_INVALID", message, place=Place("GROUP"), hint=hint or None)
     chosen = [group for code, group in sorted(registry.groups.items()) if not codes or code in codes]
     held = {group.code: sorted(registry.expand(group.code, when) - {group.code}) for group in chosen}

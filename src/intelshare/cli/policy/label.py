@@ -1,4 +1,4 @@
-"""Labels on the command line: any form in, any form out. Pure: needs no node."""
+"""Labels on the command line: reads any form and writes any form. Pure: needs no node."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ FORMS = ("shown", "banner", "portion", "prose", "stanag4774", "stix")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-at_option = click.option("--at", "at", metavar="TIME", help="Judge at this date or time; else now.")
+at_option = click.option(
+    "--at", "at", metavar="TIME", help="Interpret labels as of this date or time. Default: now."
+)
 form_option = click.option(
     "--form",
     type=click.Choice(FORMS),
-    help="Write the label in this form; shown and banner differ in accents only.",
+    help="Write the label in this form; shown and banner differ only in accents.",
 )
 
 
 def file_option(function: F) -> F:
-    """``--file``, also several times; the command gets ``files``."""
+    """Add ``--file``, repeatable; the command gets ``files``."""
     return click.option(
         "--file",
         "files",
@@ -50,7 +52,7 @@ def file_option(function: F) -> F:
 
 @click.group(cls=Group)
 def label() -> None:
-    """Read, convert and roll up labels, in any of their forms. Needs no node.
+    """Read, convert and roll up labels in any form. Needs no node.
 
     A label is a text (banner, portion, prose or TLP), a STANAG 4774 originatorConfidentialityLabel, or the
     markings of a STIX 2.1 object; what begins with < or { is read as XML or JSON.
@@ -68,19 +70,17 @@ label.add_command(check)
 @own_option
 @printing
 def parse(text: str | None, files: tuple[str, ...], at: str | None, folder: Path | None, out: Out) -> None:
-    """Show how TEXT is read: authority, level, releasability, controls."""
+    """Show how TEXT is interpreted: authority, level, releasability, controls."""
     registry, when = registry_of(folder), moment(at)
     found = read_labels(() if text is None else (text,), files, when, registry)
     contents = [_content(each.label, registry, when) for each in found]
     if at is None and any(_named_by_group(each.label) for each in found):
-        out.note("groups in REL TO hold their members of now; --at judges at another time")
+        out.note("groups in REL TO stand for their current members; --at chooses another time")
     for each in found:
         meant = registry.english_meaning(each.label.authority or "", each.label.level or "", when)
         if meant is not None:
             own = f"{each.label.authority} {each.label.level}"
-            out.note(
-                f"{own} has its own meaning; in the practice of the United States it would be {meant.name}"
-            )
+            out.note(f"{own} has its own meaning; in United States practice it would be {meant.name}")
     for line in dict.fromkeys(line for each in found for line in _unverified(each.label, registry)):
         out.note(line)
     if len(found) == 1 and not found[0].subject:
@@ -102,7 +102,7 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, folder: Path
 
 
 def _unverified(label: Label, registry: Registry) -> Iterator[str]:
-    """What is believed here from memory of the ladder and the groups that the label names."""
+    """Yield notes on unverified definitions in the ladder and the groups that the label names."""
     if label.authority and (what := registry.ladder(label.authority).unverified):
         yield f"unverified in the ladder of {label.authority}: {what}"
     for code in (*(label.releasable_to or ()), *(label.displayable_to or ())):
@@ -137,7 +137,7 @@ def convert(
 ) -> None:
     """Convert the level of TEXT into another ladder (--to), or the whole label into another form (--form).
 
-    Levels go by the general table: rounded up, never down.
+    Levels are converted by the general table: rounded up, never down.
     """
     registry, when = registry_of(folder), moment(at)
     if (to is None) == (form is None):
@@ -176,7 +176,7 @@ def rollup(
 ) -> None:
     """Show the banner of a bulletin whose portions have these labels.
 
-    Of a STIX file every label counts, that of an object and those of its properties.
+    Every label in a STIX file counts, those of objects and those of their properties.
     """
     from intelshare.labels import format_banner, show_banner
     from intelshare.labels import rollup as roll_up
@@ -194,7 +194,9 @@ def rollup(
 
 
 def _named_by_group(read: Label) -> bool:
-    """Whether REL TO covers whose information it is through a group alone, which depends on the time."""
+    """Return true if REL TO covers the owner of the information only through a group, which depends on the
+    time.
+    """
     named = read.releasable_to or ()
     owners = read.owners or ((read.authority,) if read.authority is not None else ())
     return bool(named) and any(owner not in named for owner in owners)
@@ -225,7 +227,7 @@ def _print_level(read: Label, to: str, registry: Registry, when: Instant, out: O
     from intelshare.labels import format_banner, level_reference
 
     if read.authority is None or read.level is None:
-        message = "a label of TLP alone has no level to convert"
+        message = "a label that is only TLP has no level to convert"
         raise ConfigError(
             "INPUT_INVALID", message, place=Place("TEXT"), hint="--form writes it in another form"
         )
@@ -281,20 +283,20 @@ def _written(read: Label, form: str, registry: Registry, when: Instant) -> str |
 def _single(found: Sequence[Found]) -> Label:
     if len(found) == 1:
         return found[0].label
-    message = f"{len(found)} labels are given, and one is converted"
+    message = f"{len(found)} labels were given, and only one can be converted"
     raise ConfigError("INPUT_INVALID", message, hint="`intelshare label parse` lists them")
 
 
 def _member(code: str, option: str, registry: Registry) -> None:
     if not registry.is_member(code):
-        message = f'"{code}" is no state or organisation'
+        message = f'"{code}" is not a state or organisation'
         raise ConfigError("UNKNOWN_MEMBER", message, place=Place(option), hint="FRA, USA, NATO ...")
 
 
 def read_labels(texts: Sequence[str], files: Sequence[str], at: Instant, registry: Registry) -> list[Found]:
-    """The labels of arguments and files, whatever their form.
+    """Return the labels in arguments and files, whatever their form.
 
-    Raises LabelError, ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID (no UTF-8), and click.UsageError if
+    Raises LabelError, ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID (not UTF-8), and click.UsageError if
     nothing is given.
     """
     if not texts and not files:
@@ -326,14 +328,14 @@ def _read_form(text: str, source: str, at: Instant, registry: Registry) -> Seque
     except LabelError as error:
         if error.place is None or error.place.source == source:
             raise
-        # The label itself is wrong, not the XML or JSON round it: it is shown as text.
+        # The label itself is wrong, not the XML or JSON around it: it is shown as text.
         place = replace(error.place, source=f"{source}, its label")
         raise LabelError(error.code, error.message, place=place, hint=error.hint) from None
     return [Found("", WHOLE, read_label(text, source, at, registry))]
 
 
 def file_text(path: str) -> str:
-    """The text of a file, or of standard input (``-``).
+    """Return the text of a file, or of standard input (``-``).
 
     Raises ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID.
     """
@@ -348,16 +350,16 @@ def file_text(path: str) -> str:
         message = f"it cannot be read: {error.strerror}"
         raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
     if len(content) > MAX_FILE_BYTES:
-        raise ConfigError("TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes", place=Place(source))
+        raise ConfigError("TOO_LARGE", f"a file may have at most {MAX_FILE_BYTES} bytes", place=Place(source))
     try:
-        # A text file ends with a line end, which no label may hold.
+        # A text file ends with a line end, which a label must not contain.
         return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise ConfigError("INPUT_INVALID", "this is no UTF-8", place=Place(source)) from None
+        raise ConfigError("INPUT_INVALID", "this is not UTF-8", place=Place(source)) from None
 
 
 def read_label(text: str, source: str, at: Instant, registry: Registry, *, writing: bool = False) -> Label:
-    """The label of an argument; errors name the argument."""
+    """Return the label in an argument; errors name the argument."""
     from intelshare.labels import parse_label
 
     try:

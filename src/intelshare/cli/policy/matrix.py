@@ -1,4 +1,4 @@
-"""``policy matrix``: who may send how much to whom."""
+"""``policy matrix``: shows up to which level each member may send to each other member."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from intelshare.policy import World
 
 WIDEST: Final = 12
-"""Columns of a grid; more recipients are listed, those alike together."""
+"""The most columns of a grid; more recipients are listed instead, with those treated alike on one line."""
 
 _SHOWN: Final = 12
-"""Members that one cell of the list names."""
+"""The most members that one cell of the list names."""
 
 
 @click.command(
@@ -36,17 +36,22 @@ _SHOWN: Final = 12
 )
 @paths_argument
 @click.option("--category", required=True, shell_complete=categories, help="Category of the information.")
-@click.option("--as-of", metavar="TIME", help="Judge at this date or time. Default: now.")
+@click.option("--as-of", metavar="TIME", help="Decide as of this date or time. Default: now.")
 @click.option(
     "--member",
     "only",
     multiple=True,
     metavar="MEMBER",
     shell_complete=members,
-    help="Only among these. Default: all parties.",
+    help="Show only these members. Default: all parties.",
 )
 @click.option(
-    "--from", "senders", multiple=True, metavar="MEMBER", shell_complete=members, help="Only what these send."
+    "--from",
+    "senders",
+    multiple=True,
+    metavar="MEMBER",
+    shell_complete=members,
+    help="Show only these senders.",
 )
 @click.option(
     "--to",
@@ -54,9 +59,14 @@ _SHOWN: Final = 12
     multiple=True,
     metavar="MEMBER",
     shell_complete=members,
-    help="Only what goes to these.",
+    help="Show only these recipients.",
 )
-@click.option("--list", "listed", is_flag=True, help="List who may send what to whom, those alike together.")
+@click.option(
+    "--list",
+    "listed",
+    is_flag=True,
+    help="List who may send what to whom, with members treated alike on one line.",
+)
 @printing
 def matrix(
     paths: tuple[Path, ...],
@@ -68,11 +78,11 @@ def matrix(
     listed: bool,
     out: Out,
 ) -> None:
-    """Show for every sender and recipient the highest level that goes through.
+    """Show the highest level that each sender may send to each recipient.
 
-    Asked with labels that name both in REL TO, under the treaties and overlays of PATHS. More than 12
-    recipients are listed instead: members who are treated alike stand in one line, and who gets nothing
-    is left out.
+    The labels used name both members in REL TO; the treaties and overlays of PATHS decide. More than 12
+    recipients are listed instead: members treated alike share a line, and recipients that get nothing are
+    left out.
     """
     from intelshare.instant import show
     from intelshare.policy_tools import matrix as build
@@ -129,14 +139,17 @@ def _list(cells: dict[tuple[str, str], Level | None], out: Out) -> None:
         out.table(Table(("from", "to", "up to"), rows))
     none = sum(level is None for level in cells.values())
     if none:
-        out.line(f"nothing goes between the other {none} of {len(cells)} pairs; --from and --to choose some")
+        out.line(
+            f"nothing may be sent between the other {none} of {len(cells)} pairs; --from and --to select "
+            f"pairs"
+        )
 
 
 def _chosen(codes: Sequence[str], option: str, world: World) -> list[str]:
     found = sorted({code.upper() for code in codes})
     unknown = [code for code in found if code not in world.members]
     if unknown:
-        raise ConfigError("UNKNOWN_MEMBER", f'"{unknown[0]}" is no member', place=Place(option))
+        raise ConfigError("UNKNOWN_MEMBER", f'"{unknown[0]}" is not a member', place=Place(option))
     return found
 
 

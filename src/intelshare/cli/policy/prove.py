@@ -1,4 +1,4 @@
-"""``policy prove``: a claim about all decisions at once, proved or refuted by a question."""
+"""``policy prove``: proves a claim about all decisions at once, or shows a question that refutes it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from intelshare.errors import ConfigError, Place
 def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     """Prove CLAIM for every question under the treaties and overlays of PATHS, or show one that refutes it.
 
-    Without PATHS: those of the current folder.
+    Without PATHS: the files of the current folder.
 
     \b
     no LEVEL to WHOM [of MEMBER] [from MEMBER] [about CATEGORY] [with FLAG] [TIME]
       LEVEL  R0 to R4, UNCLASSIFIED to TOP SECRET, or NATO SECRET, FRA SECRET: that or higher
       WHOM   MEMBER, anybody, or anybody outside GROUP
       of     whose information; from: who sends it
-      TIME   before DATE, after DATE, between DATE and DATE; else all of time, the past too
+      TIME   before DATE, after DATE, between DATE and DATE. Default: all times, including the past
 
-    What is held for an officer may still go, so it counts as going; information that returns to its
+    A bulletin held for an officer may still go, so it counts as going; information that returns to its
     originator does not. Exit 0: proved; 1: refuted. Needs z3, which is in the extra "prove".
     """
     from intelshare.labels import show_banner, when
@@ -46,8 +46,8 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     registry = world.registry
     asked = parse_claim(claim, registry)
     if not world.treaties:
-        # With nothing to let anything through every claim would hold, and say nothing.
-        raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place("PATHS"))
+        # With nothing that permits anything, every claim would hold and mean nothing.
+        raise ConfigError("NOT_FOUND", "no treaty was found", place=Place("PATHS"))
     with waiting("proving"):
         proof = find(world, asked)
     found = proof.counterexample

@@ -1,4 +1,4 @@
-"""What ``policy check`` and ``policy test`` found, in the format that was asked for."""
+"""Prints the results of ``policy check`` and ``policy test`` in the chosen format."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "github", "sarif", "junit", "tap")
 
 format_option = click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print it."
+    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Output format."
 )
 
 
 def write_results(
     results: list[Result], form: str, title: str, out: Out, figures: Mapping[str, object] | None = None
 ) -> None:
-    """The results in one of the formats, on stdout; ``figures`` only as JSON."""
+    """Write the results in one of the formats to stdout; ``figures`` only appear in JSON."""
     from intelshare import __version__
     from intelshare.errors import PolicyFileError
     from intelshare.policy_tools import Severity, as_json, github, junit, sarif, tap

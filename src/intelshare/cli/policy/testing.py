@@ -1,4 +1,4 @@
-"""``policy test`` and ``policy coverage``: the tests beside the treaties, and what they reach."""
+"""``policy test`` and ``policy coverage``: run the tests beside the treaties, and show what they cover."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from intelshare.policy import World
     from intelshare.policy_tools import Bench, Coverage, Result, Trial
 
-_as_of = click.option("--as-of", metavar="TIME", help="Judge cases that state no time at this one; else now.")
+_as_of = click.option("--as-of", metavar="TIME", help="The time for cases that state none. Default: now.")
 _threshold = click.option(
-    "--threshold", type=click.IntRange(0, 100), metavar="N", help="Fail below a coverage of N percent."
+    "--threshold", type=click.IntRange(0, 100), metavar="N", help="Fail if the coverage is below N percent."
 )
 
 
@@ -37,14 +37,16 @@ _threshold = click.option(
     )
 )
 @paths_argument
-@click.option("-k", "words", metavar="TEXT", help="Only cases whose name holds TEXT.")
+@click.option("-k", "words", metavar="TEXT", help="Run only cases whose name contains TEXT.")
 @_as_of
-@click.option("--fail-fast", is_flag=True, help="Stop at the first case that fails.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failing case.")
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write a JUnit report.")
 @format_option
-@click.option("--coverage", "with_coverage", is_flag=True, help="Show what the tests reach.")
+@click.option("--coverage", "with_coverage", is_flag=True, help="Show what the tests cover.")
 @_threshold
-@click.option("--mutate", is_flag=True, help="Change one rule at a time: some case must fail.")
+@click.option(
+    "--mutate", is_flag=True, help="Change one rule at a time, and check that some case then fails."
+)
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes, until Ctrl-C.")
 @printing
 def test(
@@ -62,8 +64,8 @@ def test(
 ) -> int:
     """Run the policy tests (*_test.toml) of PATHS.
 
-    A denial for another reason than the case states fails; one that states no reason is a warning. Exit 1
-    if a case fails, a mutant lives or the coverage is below the threshold.
+    A denial for a reason other than the stated one fails; a case that states no reason gives a warning. Exits
+    with 1 if a case fails, a mutant survives or the coverage is below the threshold.
     """
     asked = _Asked(words, as_of, fail_fast, junit_file, form, with_coverage, threshold, mutate)
     return watched(paths, lambda: _once(paths, asked, out), out) if watch else _once(paths, asked, out)
@@ -120,10 +122,11 @@ def _once(paths: tuple[Path, ...], asked: _Asked, out: Out) -> int:
 @_threshold
 @printing
 def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, out: Out) -> int:
-    """Show what the policy tests of PATHS reach of their treaties and overlays.
+    """Show which parts of their treaties and overlays the policy tests of PATHS cover.
 
-    Counted are articles that let something through, parties that were asked, states of the treaty's life,
-    and both outcomes of each article and overlay rule. Exit 1 if a case fails or below the threshold.
+    Counted are articles that permitted something, parties that were involved, states of the treaty's life,
+    and both outcomes of each article and overlay rule. Exits with 1 if a case fails or the coverage is below
+    the threshold.
     """
     from intelshare.policy_tools import KINDS, failed
 
@@ -144,7 +147,7 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """The cases below some paths, tried: what came of each, and the worlds they were tried in."""
+    """The cases below some paths after a run: their outcomes, and the worlds in which they ran."""
 
     files: Files
     shelf: Shelf
@@ -156,7 +159,7 @@ class TestRun:
 def run_tests(
     paths: tuple[Path, ...], as_of: str | None, words: str | None = None, fail_fast: bool = False
 ) -> TestRun:
-    """Try the cases below the paths."""
+    """Run the cases below the paths."""
     from intelshare.cli.policy.files import Shelf, find, stray_results
     from intelshare.policy_tools import Result, Severity, failed, result_of
 
@@ -173,14 +176,14 @@ def run_tests(
     if not tried and not failed(results):
         message, hint = (
             "no case was run: that proves nothing",
-            "cases are in files *_test.toml beside the treaty",
+            "test cases belong in files named *_test.toml beside the treaty",
         )
         results.append(Result(Severity.ERROR, "tests", "NO_CASES", message, hint=hint))
     return TestRun(files, shelf, benches, results, tried)
 
 
 def _covered(run: TestRun) -> Coverage:
-    """Of the treaties and overlays in the paths and of those that the tests name."""
+    """Return the coverage of the treaties and overlays in the paths and of those that the tests name."""
     from intelshare.policy_tools import cover
 
     treaties = [treaty for path in run.files.treaties if (treaty := run.shelf.treaty(path)[0]) is not None]
@@ -223,7 +226,7 @@ def _mutants(benches: list[Bench]) -> tuple[int, list[Result]]:
     from intelshare.policy_tools import Result, Severity, survivors
 
     count, living = survivors(benches)
-    hint = "add a case that this would change"
+    hint = "add a case whose result this changes"
     return count, [
         Result(Severity.ERROR, mutant.what, "MUTANT_LIVES", "no case notices this change", mutant.place, hint)
         for mutant in living
@@ -256,4 +259,4 @@ def _show(coverage: Coverage, out: Out) -> None:
     for point in coverage.missing:
         place = coverage.places.get(point)
         where = "" if place is None else f"   ({place.source}:{place.line})"
-        out.line(f"  not reached: {point.kind} {point.owner} {point.name}{where}")
+        out.line(f"  not covered: {point.kind} {point.owner} {point.name}{where}")

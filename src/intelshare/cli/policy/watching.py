@@ -1,4 +1,4 @@
-"""Run something again whenever a policy file changes."""
+"""Runs something again whenever a policy file changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intelshare.cli.shared.output import Out, print_error
 from intelshare.errors import ConfigError, IntelshareError
 
 _POLL: Final = 0.3
-"""Seconds between two looks at the files."""
+"""The seconds between two checks of the files."""
 
 
 def watched(paths: tuple[Path, ...], run: Callable[[], int], out: Out) -> int:
@@ -21,7 +21,7 @@ def watched(paths: tuple[Path, ...], run: Callable[[], int], out: Out) -> int:
         try:
             run()
         except IntelshareError as error:
-            # The next save may mend it.
+            # The next save may fix it.
             print_error(error, as_json=out.json)
         out.note("waiting for a change (Ctrl-C ends)")
         while _stamps(paths) == before:
@@ -30,7 +30,7 @@ def watched(paths: tuple[Path, ...], run: Callable[[], int], out: Out) -> int:
 
 
 def _stamps(paths: tuple[Path, ...]) -> dict[Path, tuple[int, int, int]]:
-    """What ``stat`` says of each file; a file that is just being replaced is a change too."""
+    """Return the ``stat`` values of each file; a file that is just being replaced counts as changed."""
     from intelshare.cli.policy.files import find
 
     found: dict[Path, tuple[int, int, int]] = {}

@@ -1,4 +1,4 @@
-"""``policy words``: the categories, flags and obligations that may be written, with what each means."""
+"""``policy words``: lists the categories, flags and obligations that may be used, with their meanings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KINDS = ("category", "flag", "obligation")
     "--folder",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=Path(),
-    help="Where words/ stands; else here.",
+    help="The folder that contains words/. Default: the current folder.",
 )
 @printing
 def words(kind: str | None, folder: Path, out: Out) -> None:
-    """List the words that policies, portions and users are written in, with their meaning.
+    """List the words that may be used in policies, portions and the register, with their meaning.
 
-    An obligation that the node sees to by itself says so; every other one is for people.
+    It marks obligations that the node fulfils itself; every other obligation is for people.
     """
     from intelshare.cli.shared.beside import registry_for
     from intelshare.labels import WordKind, when

@@ -1,1 +1,1 @@
-"""What commands share: options, output, tables, completion, codes."""
+"""Modules that commands share: options, output, tables, completion, codes."""

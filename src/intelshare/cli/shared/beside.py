@@ -1,4 +1,6 @@
-"""Ladders, groups and words that stand beside policy files, or that a node has: what is read with them."""
+"""Ladders, groups and words that stand beside policy files or belong to a node; other files are read with
+them.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,26 @@ T = TypeVar("T")
 
 
 def own_option(function: Any) -> Any:
-    """``--folder``: the command gets ``folder``, for ``registry_of``."""
+    """Add ``--folder``: the command gets ``folder``, for ``registry_of``."""
     return click.option(
         "--folder",
         type=click.Path(file_okay=False, exists=True, path_type=Path),
-        help="Where own ladders/, groups/ and words/ stand, as in a data folder; else only what ships.",
+        help="Folder with ladders/, groups/ and words/ of your own, such as a data folder. Default: only "
+        "those that ship.",
     )(function)
 
 
 def registry_of(folder: Path | None) -> Registry:
-    """What ships, with what stands in the folder, if one is named. Raises PolicyFileError."""
+    """Return the registry of what ships, plus the folder's definitions if one is named. Raises
+    PolicyFileError.
+    """
     from intelshare.builtin import builtin_registry
 
     return builtin_registry() if folder is None else registry_for(folder / "any.toml")
 
 
 def registry_for(path: Path) -> Registry:
-    """The registry that a policy file is read with: what ships, and what stands beside it.
+    """Return the registry for reading a policy file: what ships, and the definitions beside the file.
 
     Raises PolicyFileError.
     """
@@ -43,10 +48,10 @@ def registry_for(path: Path) -> Registry:
 
 
 class NodeRegistry:
-    """Labels and words as the node of a client reads them.
+    """Reads labels and words as the client's node does.
 
-    Nearly all are read by what ships, and nobody is asked; where that does not do the node's own ladders,
-    groups and words are asked for, once.
+    What ships is enough for nearly all, and then nobody is asked; otherwise the node is asked once for its
+    ladders, groups and words.
     """
 
     def __init__(self, client: Client) -> None:
@@ -54,7 +59,7 @@ class NodeRegistry:
         self._registry: Registry | None = None
 
     def whole(self) -> Registry:
-        """What ships, with what the node adds. Raises what ``Client`` raises."""
+        """Return the registry of what ships, plus the node's definitions. Raises what ``Client`` raises."""
         from intelshare.builtin import extended_registry
 
         if self._registry is None:
@@ -62,9 +67,10 @@ class NodeRegistry:
         return self._registry
 
     def reading(self, read: Callable[[Registry], T]) -> T:
-        """What ``read`` gives by what ships, or where that raises LabelError, by what the node adds too.
+        """Return what ``read`` gives with what ships or, if that raises LabelError, with the node's
+        definitions added.
 
-        Raises what ``read`` raises; a node that does not answer is named in the hint.
+        Raises what ``read`` raises; the hint says so if the node does not answer.
         """
         from intelshare.builtin import builtin_registry
 
@@ -74,7 +80,9 @@ class NodeRegistry:
             try:
                 whole = self.whole()
             except IntelshareError as silent:
-                asked = f"your node, which may have own ladders and groups, could not be asked: {silent.code}"
+                asked = (
+                    f"your node, which may define more ladders and groups, could not be asked: {silent.code}"
+                )
                 hint = f"{error.hint}; {asked}" if error.hint else asked
                 raise LabelError(error.code, error.message, place=error.place, hint=hint) from None
             if not whole.own:
@@ -83,7 +91,7 @@ class NodeRegistry:
 
 
 def own_files(paths: Iterable[Path]) -> list[Path]:
-    """The files of ladders/, groups/ and words/ beside these policy files, each once."""
+    """Return the files of ladders/, groups/ and words/ beside these policy files, each once."""
     from intelshare.builtin import OWN_FOLDERS
 
     roots = dict.fromkeys(_root(path) for path in paths)
@@ -91,17 +99,17 @@ def own_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def with_own(own: Iterable[Path], read: Callable[[Path], str]) -> Registry:
-    """What ships, with what these files add. Raises PolicyFileError."""
+    """Return the registry of what ships, plus the definitions in these files. Raises PolicyFileError."""
     from intelshare.builtin import extended_registry
 
     return extended_registry({str(path): read(path) for path in own})
 
 
 def read_policy(path: Path) -> str:
-    """The text of a policy file.
+    """Return the text of a policy file.
 
-    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (no UTF-8), REFERENCE_CYCLE (of links), NOT_FOUND (also for
-    what is no ordinary file: a pipe would never end).
+    Raises PolicyFileError TOO_LARGE, FILE_SYNTAX (not UTF-8), REFERENCE_CYCLE (circular links), NOT_FOUND
+    (also if it is not a regular file: a pipe would never end).
     """
     try:
         return decoded(read_file(path), str(path))
@@ -111,6 +119,6 @@ def read_policy(path: Path) -> str:
 
 
 def _root(path: Path) -> Path:
-    """The folder in which treaties/ and overlays/ stand, for a file of either or of neither."""
+    """Return the folder that contains treaties/ and overlays/, for a file in or beside them."""
     folder = path.parent
     return folder.parent if folder.name in ("treaties", "overlays") else folder

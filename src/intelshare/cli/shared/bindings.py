@@ -1,4 +1,4 @@
-"""STANAG 4778 companions of a file."""
+"""Writes the STANAG 4778 binding of a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from intelshare.labels import Label, Registry
 
 SUFFIXES: Final = {"xml": ".bdo", "json": ".bdoj"}
-"""Of the media types application/vnd.nato.bindingdataobject+xml and +json, by form."""
+"""The suffix by form, for application/vnd.nato.bindingdataobject+xml and +json."""
 
 
 def binding_of(
     name: str, label: Label, media: str, digest: bytes, form: str, registry: Registry, when: Instant
 ) -> bytes:
-    """The binding of a file of this name and SHA-384, to stand beside it. Raises LabelError."""
+    """Return the binding to write beside a file of this name and SHA-384. Raises LabelError."""
     from intelshare.labels import Bound, write_binding
 
     bound = Bound(quote(name), label, media.partition(";")[0], digest)

@@ -1,4 +1,4 @@
-"""The catalogue of codes and the table of exit codes: what a machine and a person can hold on to."""
+"""The catalogue of codes and the table of exit codes, on which programs and people can rely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 
 
 class Exit(IntEnum):
-    """How a command ends."""
+    """The exit codes of commands."""
 
     DONE = 0
     FAILED = 1
@@ -32,14 +32,14 @@ EXIT_MEANINGS = {
     Exit.FAILED: "failed",
     Exit.USAGE: "wrong usage, or input that cannot be used",
     Exit.DENIED: "denied by policy",
-    Exit.NOT_AUTHENTICATED: "not authenticated, or no role that may do this",
-    Exit.PARTLY: "partly released (--strict), part of a batch refused, or proved by keys nobody confirmed",
+    Exit.NOT_AUTHENTICATED: "not authenticated, or not authorised by the user's role",
+    Exit.PARTLY: "partly released (--strict), part of a batch refused, or proved by unconfirmed keys",
     Exit.UNREACHABLE: "node unreachable: nothing was stored",
     Exit.NOT_VERIFIED: "verification failed",
     Exit.NOT_FOUND: "not found",
-    Exit.CONFLICT: "conflict with what is there",
+    Exit.CONFLICT: "conflict with existing data",
     Exit.TIMED_OUT: "timed out waiting",
-    Exit.UNKNOWN: "outcome unknown: the command that resolves it was printed",
+    Exit.UNKNOWN: "outcome unknown: a command that resolves it was printed",
     Exit.PENDING: "changes pending: nothing was written (policy plan, policy apply)",
     Exit.INTERRUPTED: "interrupted",
 }
@@ -47,7 +47,7 @@ EXIT_MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code: how it ends a command, what it means, what to do next."""
+    """One code: the exit code, the meaning, and what to do next."""
 
     exit: Exit
     means: str
@@ -56,7 +56,7 @@ class Code:
 
 @cache
 def catalogue() -> dict[str, Code]:
-    """All codes (``codes.toml``)."""
+    """Return all codes of ``codes.toml``."""
     import tomllib
 
     text = files("intelshare.cli.shared").joinpath("codes.toml").read_text("utf-8")
@@ -66,6 +66,6 @@ def catalogue() -> dict[str, Code]:
 
 
 def exit_of(code: str) -> Exit:
-    """The exit code that an error's code ends a command with."""
+    """Return the exit code with which an error of this code ends a command."""
     known = catalogue().get(code)
     return Exit.FAILED if known is None else known.exit

@@ -1,7 +1,7 @@
-"""Fits a table into a terminal's width: widest columns first, broken where a reader would break.
+"""Fits a table into a terminal's width: the widest columns are wrapped first, where a reader expects it.
 
-A time breaks before its hour, an address after a slash, a fingerprint between its groups, words at spaces;
-only what has no such place is cut anywhere.
+A time is wrapped before its hour, an address after a slash, a fingerprint between its groups, words at
+spaces; a cell without such a place is cut anywhere.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from intelshare.text import width
 
 GAP = 2
-"""Spaces between two columns."""
+"""The number of spaces between two columns."""
 
 LONGEST_WORD = 24
-"""A longer piece without a place to break, such as a digest, is cut rather than pushing others aside."""
+"""The longest piece without a break, such as a digest, that is kept whole at the expense of other columns."""
 
 NARROWEST = 6
 
@@ -23,9 +23,9 @@ _BREAKS = re.compile(r"(?<= )(?! )|(?<=\d\dT)(?=\d\d:)|(?<=/)(?=[^/])|(?<=[A-Z0-
 
 
 def fit(rows: Sequence[Sequence[str]], room: int) -> list[list[str]]:
-    """The rows with line ends in their cells, so that they are not wider than ``room`` if that is possible.
+    """Return the rows with line breaks in their cells, so that they are at most ``room`` wide if possible.
 
-    Every row has as many cells; ``room`` in columns, gaps counted in.
+    All rows have the same number of cells; ``room`` is in columns and includes the gaps.
     """
     count = len(rows[0])
     widths = [max(width(row[n]) for row in rows) for n in range(count)]
@@ -49,7 +49,7 @@ def _pieces(cell: str) -> list[str]:
 
 
 def _wrapped(cell: str, room: int) -> list[str]:
-    """The cell's lines, none wider than ``room`` (but at least one letter)."""
+    """Return the lines of a cell, none wider than ``room``, or than one letter if that is more."""
     if width(cell) <= room:
         return [cell]
     lines = [""]

@@ -1,4 +1,4 @@
-"""Every command: its section, where it is, and its one line in ``--help``. Read without importing any."""
+"""The table of commands: section, module and one line of help. It is read without importing any command."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command of the root."""
+    """One command of the root group."""
 
     section: str
     target: str
-    """``module:attribute`` of a click command."""
+    """The click command, as ``module:attribute``."""
     help: str
 
 
@@ -18,24 +18,28 @@ _HERE = "intelshare.cli."
 
 COMMANDS: dict[str, Entry] = {
     "send": Entry("Analyst", _HERE + "analyst.send:send", "Send a bulletin to members."),
-    "inbox": Entry("Analyst", _HERE + "analyst.read:inbox", "List what was received."),
+    "inbox": Entry("Analyst", _HERE + "analyst.read:inbox", "List received bulletins."),
     "read": Entry("Analyst", _HERE + "analyst.read:read", "Open a bulletin."),
-    "outbox": Entry("Analyst", _HERE + "analyst.outbox:outbox", "List what was sent; release what is held."),
-    "recall": Entry("Analyst", _HERE + "analyst.recall:recall", "Take a bulletin back."),
-    "receipts": Entry("Analyst", _HERE + "analyst.recall:receipts", "What recipients have signed."),
-    "export": Entry("Analyst", _HERE + "analyst.export:export", "Write a proof of a release, for others."),
-    "stix": Entry("Analyst", _HERE + "analyst.stix:stix", "Hand bulletins to STIX tools; draft from theirs."),
-    "poll": Entry("Analyst", _HERE + "analyst.poll:poll", "Draft from TAXII servers and MISP feeds."),
-    "misp": Entry("Analyst", _HERE + "analyst.misp:misp", "Hand bulletins to MISP; draft from its events."),
-    "cap": Entry("Analyst", _HERE + "analyst.misp:cap", "Write warnings of disasters as CAP alerts."),
-    "watch": Entry("Analyst", _HERE + "analyst.watch:watch", "Show what happens, as it happens."),
-    "search": Entry("Analyst", _HERE + "analyst.watch:search", "Find words in what you may see."),
+    "outbox": Entry("Analyst", _HERE + "analyst.outbox:outbox", "List sent bulletins; release held ones."),
+    "recall": Entry("Analyst", _HERE + "analyst.recall:recall", "Recall a bulletin."),
+    "receipts": Entry(
+        "Analyst", _HERE + "analyst.recall:receipts", "List the receipts that recipients have signed."
+    ),
+    "export": Entry("Analyst", _HERE + "analyst.export:export", "Write a proof of a release for others."),
+    "stix": Entry("Analyst", _HERE + "analyst.stix:stix", "Write bulletins as STIX; make drafts from STIX."),
+    "poll": Entry("Analyst", _HERE + "analyst.poll:poll", "Make drafts from TAXII servers and MISP feeds."),
+    "misp": Entry(
+        "Analyst", _HERE + "analyst.misp:misp", "Write bulletins for MISP; make drafts from events."
+    ),
+    "cap": Entry("Analyst", _HERE + "analyst.misp:cap", "Write bulletins about disasters as CAP alerts."),
+    "watch": Entry("Analyst", _HERE + "analyst.watch:watch", "Show events as they happen."),
+    "search": Entry("Analyst", _HERE + "analyst.watch:search", "Search the bulletins that you may see."),
     "why": Entry("Analyst", _HERE + "analyst.outbox:why", "Explain the decision for one recipient."),
     "rfi": Entry("Analyst", _HERE + "analyst.rfi:rfi", "Ask for information; answer, decline, close."),
     "obligations": Entry(
-        "Analyst", _HERE + "analyst.rfi:obligations", "What received bulletins oblige you to."
+        "Analyst", _HERE + "analyst.rfi:obligations", "List obligations from received bulletins."
     ),
-    "consent": Entry("Analyst", _HERE + "analyst.consent:consent", "Ask for and give third-party consent."),
+    "consent": Entry("Analyst", _HERE + "analyst.consent:consent", "Request and grant third-party consent."),
     "label": Entry("Policy author", _HERE + "policy.label:label", "Read and convert labels."),
     "treaty": Entry(
         "Policy author",
@@ -48,37 +52,41 @@ COMMANDS: dict[str, Entry] = {
     "conformance": Entry(
         "Policy author", _HERE + "policy.conformance:conformance", "Check test vectors against this program."
     ),
-    "init": Entry("Operator", _HERE + "operator.init:init", "Found a member and its first node."),
-    "node": Entry("Operator", _HERE + "operator.node:node", "Run, watch, drain a node."),
+    "init": Entry("Operator", _HERE + "operator.init:init", "Create a member and its first node."),
+    "node": Entry("Operator", _HERE + "operator.node:node", "Run, monitor and drain a node."),
     "user": Entry("Operator", _HERE + "operator.user:user", "Add, change, list and revoke users."),
     "member": Entry("Operator", _HERE + "operator.member:member", "Exchange trust with other members."),
     "courier": Entry(
-        "Operator", _HERE + "operator.courier:courier", "Carry over an air gap what waits for a member."
+        "Operator", _HERE + "operator.courier:courier", "Carry bulletins for a member across an air gap."
     ),
-    "vault": Entry("Operator", _HERE + "operator.vault:vault", "See to what guards the node's keys."),
-    "pki": Entry("Operator", _HERE + "operator.pki:pki", "See to your node's certificates."),
-    "trust": Entry("Operator", _HERE + "operator.trust:trust", "Succeed the root; what rests on a key."),
-    "gateway": Entry("Operator", _HERE + "operator.gateway:gateway", "Hand bulletins to tools by TAXII 2.1."),
+    "vault": Entry("Operator", _HERE + "operator.vault:vault", "Manage the vault with the node's keys."),
+    "pki": Entry("Operator", _HERE + "operator.pki:pki", "Manage your node's certificates."),
+    "trust": Entry(
+        "Operator", _HERE + "operator.trust:trust", "Replace the root; show what depends on a key."
+    ),
+    "gateway": Entry(
+        "Operator", _HERE + "operator.gateway:gateway", "Hand bulletins to tools over TAXII 2.1."
+    ),
     "audit": Entry(
-        "Operator", _HERE + "operator.audit:audit", "Verify the log; prove from it; report who shared what."
+        "Operator", _HERE + "operator.audit:audit", "Verify the log, prove entries, report who shared what."
     ),
     "verify": Entry(
         "Everyone", _HERE + "operator.verify:verify", "Check a proof or evidence, without a node."
     ),
-    "doctor": Entry("Everyone", _HERE + "operator.doctor:doctor", "Say what is wrong, and what to do next."),
+    "doctor": Entry("Everyone", _HERE + "operator.doctor:doctor", "Show what is wrong, and what to do next."),
     "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Play a scenario with real nodes on this machine."),
     "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run nodes in simulated time, with faults."),
-    "status": Entry("Everyone", _HERE + "operator.node:status", "Health, links and queues of the own node."),
-    "whoami": Entry("Everyone", _HERE + "operator.about:whoami", "Who the node takes you for."),
+    "status": Entry("Everyone", _HERE + "operator.node:status", "Show your node's health, links and queues."),
+    "whoami": Entry("Everyone", _HERE + "operator.about:whoami", "Show who you are to the node."),
     "enrol": Entry(
         "Everyone", _HERE + "operator.enrol:enrol", "Make your key and profile from an enrolment."
     ),
     "renew": Entry("Everyone", _HERE + "operator.enrol:renew", "Renew your certificate now."),
-    "config": Entry("Everyone", _HERE + "operator.config:config", "Show the settings, and what set them."),
+    "config": Entry("Everyone", _HERE + "operator.config:config", "Show the settings and their sources."),
     "errors": Entry("Everyone", _HERE + "operator.about:errors", "Explain a code, without a node."),
     "help": Entry("Everyone", _HERE + "operator.about:help_", "Explain the exit codes, or a command."),
     "completion": Entry(
-        "Everyone", _HERE + "operator.about:completion", "Print the completion script of a runtime."
+        "Everyone", _HERE + "operator.about:completion", "Print the completion script of a shell."
     ),
     "version": Entry("Everyone", _HERE + "operator.about:version", "Print the version."),
 }

@@ -1,4 +1,6 @@
-"""Completion without network: members of the registry, treaties that ship, ids that were sent or listed."""
+"""Completion without the network: the registry's members, treaties that ship, ids that were sent or
+listed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from intelshare.labels import Registry
 
 SEEN_FILE = "seen"
-"""In the profile folder: the ids that lists have shown, newest last, and nothing else of them."""
+"""The file in the profile folder with the ids that lists have shown, newest last, and nothing else about
+them.
+"""
 
 MAX_SEEN = 500
 
@@ -25,7 +29,7 @@ _ID = 32
 
 
 def members(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """States and organisations by code; of a list separated by commas the last one."""
+    """Complete the code of a state or organisation; in a comma-separated list, the last one."""
     registry = _registry(context)
     before, comma, last = incomplete.rpartition(",")
     names = {**registry.states, **{code: group.name for code, group in registry.groups.items()}}
@@ -37,18 +41,19 @@ def members(context: click.Context, _: click.Parameter, incomplete: str) -> list
 
 
 def categories(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The categories, with what each means."""
+    """Complete a category, with its meaning."""
     return _words(context, "CATEGORY", incomplete)
 
 
 def flag_words(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The flags, with what each means."""
+    """Complete a flag, with its meaning."""
     return _words(context, "FLAG", incomplete)
 
 
 def _registry(context: click.Context) -> Registry:
-    """What ships, with what stands in the folder that the command line names or that the profile's node on
-    this machine has, if that can be read."""
+    """Return the registry of what ships, plus the definitions in the folder that the command line names or of
+    the profile's node on this machine, if they can be read.
+    """
     from intelshare.builtin import builtin_registry
     from intelshare.cli.shared.beside import registry_of
 
@@ -72,7 +77,7 @@ def _words(context: click.Context, kind: str, incomplete: str) -> list[Completio
 
 
 def treaties(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The treaties that ship, and files."""
+    """Complete a file, or a treaty that ships."""
     from intelshare.builtin import treaty_packs
 
     packs = [CompletionItem(name, help="ships with intelshare") for name in treaty_packs()]
@@ -81,7 +86,7 @@ def treaties(_: click.Context, __: click.Parameter, incomplete: str) -> list[Com
 
 
 def bulletins(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Ids of what was sent from here and of what lists have shown here."""
+    """Complete the id of a bulletin that was sent from here or shown in a list here."""
     profile = _profile(context)
     if profile is None:
         return []
@@ -95,7 +100,7 @@ def bulletins(context: click.Context, _: click.Parameter, incomplete: str) -> li
 
 
 def seen(profile: Profile) -> list[str]:
-    """Ids that lists have shown, oldest first; none if the file cannot be read."""
+    """Return the ids that lists have shown, oldest first, or none if the file cannot be read."""
     try:
         lines = (profile.folder / SEEN_FILE).read_text("ascii").split()
     except (OSError, UnicodeDecodeError):
@@ -104,7 +109,7 @@ def seen(profile: Profile) -> list[str]:
 
 
 def see(profile: Profile, ids: list[str]) -> None:
-    """Remember ids for completion, if they are new. That it cannot be written stops nobody."""
+    """Remember new ids for completion. A failure to write them is ignored."""
     from intelshare.private_files import write_private
 
     known = seen(profile)

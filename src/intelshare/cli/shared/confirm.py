@@ -1,4 +1,4 @@
-"""Ask before what cannot be undone."""
+"""Asks for confirmation before an act that cannot be undone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import click
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before what cannot be undone; never guess. Raises ConfigError USAGE where nobody can answer."""
+    """Ask for confirmation of an irreversible act, and never guess. Raises ConfigError USAGE if nobody can
+    answer.
+    """
     import sys
 
     from intelshare.errors import ConfigError
@@ -14,5 +16,9 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigError("USAGE", "this asks, and there is nobody to ask", hint="--yes if you are sure")
+        raise ConfigError(
+            "USAGE",
+            "confirmation is needed, but standard input is not a terminal",
+            hint="pass --yes if you are sure",
+        )
     click.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""When something ends, as a person writes it: a date, a time or a span."""
+"""Deadlines as a person writes them: a date, a time or a span."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ _SPANS = {"m": MINUTE, "h": HOUR, "d": DAY}
 
 
 def until(text: str | None, now: Instant, option: str = "--valid-until") -> Instant:
-    """A date, a time with offset, or a span such as 36h; NEVER for none. Raises ConfigError INPUT_INVALID."""
+    """Return a date, a time with offset, or now plus a span such as 36h; NEVER for none. Raises ConfigError
+    INPUT_INVALID.
+    """
     if text is None:
         return NEVER
     from intelshare.instant import parse

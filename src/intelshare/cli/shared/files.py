@@ -1,4 +1,6 @@
-"""Writing files: what others sent, as new ones and through nothing planted there; the user's own, whole."""
+"""Writes files: foreign content only as new files and through no planted link; the user's files as a
+whole.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,21 @@ from intelshare.errors import ConfigError, Place
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Filler = Callable[[BinaryIO], object]
-"""Writes what a file is to hold; raises if it cannot be had whole."""
+"""A function that writes a file's content and raises if the content cannot be had whole."""
 
 
 def write_new(folder: Path, contents: Mapping[str, bytes | Filler]) -> list[Path]:
-    """Write each content under its (safe) name, mode 0600, all or none; the paths.
+    """Write each content under its (safe) name, mode 0600, all or none; return the paths.
 
-    What a ``Filler`` writes has another name until it is whole and durable. Raises ConfigError UNSAFE_NAME if
-    anything has such a name already, be it a file, a link or a pipe, or if the folder itself is a link; and
-    whatever a filler raises.
+    A file written by a ``Filler`` has another name until it is complete and durable. Raises ConfigError
+    UNSAFE_NAME if one of the names already exists, be it a file, a link or a pipe, or if the folder itself is
+    a link; and whatever a filler raises.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         holder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        raise ConfigError(
-            "UNSAFE_NAME", "this is not a folder of its own", place=Place(str(folder))
-        ) from None
+        raise ConfigError("UNSAFE_NAME", "this is a link, not a folder", place=Place(str(folder))) from None
     written: list[str] = []
     try:
         for name, content in contents.items():
@@ -66,7 +66,9 @@ def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
 
 
 def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
-    """A file that appears whole or not at all; an end of the process leaves a ``.part`` file behind."""
+    """Write a file that appears whole or not at all; if the process is killed, a ``.part`` file is left
+    behind.
+    """
     with contextlib.suppress(FileNotFoundError):
         os.lstat(name, dir_fd=holder)
         raise _taken(folder / name)
@@ -76,7 +78,7 @@ def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        # Unlike a rename, a link never takes the place of anything.
+        # Unlike a rename, a link never replaces an existing file.
         os.link(part, name, src_dir_fd=holder, dst_dir_fd=holder, follow_symlinks=False)
     except FileExistsError:
         raise _taken(folder / name) from None
@@ -88,7 +90,7 @@ def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
 def _taken(path: Path) -> ConfigError:
     return ConfigError(
         "UNSAFE_NAME",
-        "something of this name is there already",
+        "something with this name already exists",
         place=Place(str(path)),
         hint="nothing was written; choose an empty folder",
     )
@@ -96,27 +98,29 @@ def _taken(path: Path) -> ConfigError:
 
 @contextlib.contextmanager
 def opened_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
-    """A file and its size. Raises ConfigError NOT_FOUND, INPUT_INVALID (a folder, a pipe, a device)."""
+    """Open a file; yield it with its size. Raises ConfigError NOT_FOUND, INPUT_INVALID (a folder, a pipe, a
+    device).
+    """
     try:
-        # A pipe without a writer would be waited for.
+        # Opening a pipe without a writer would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(
             "NOT_FOUND",
             f"cannot be read: {error.strerror}",
             place=Place(str(path)),
-            hint="check the name and who may read it",
+            hint="check the file's name and permissions",
         ) from None
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise ConfigError("INPUT_INVALID", "this is no regular file", place=Place(str(path)))
+        raise ConfigError("INPUT_INVALID", "this is not a regular file", place=Place(str(path)))
     with os.fdopen(descriptor, "rb") as file:
         yield file, found.st_size
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Put a file's new text in its place, whole or not at all; mode and links stay. Raises OSError."""
+    """Replace a file's text, whole or not at all; its mode and links stay. Raises OSError."""
     real = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     try:

@@ -1,4 +1,4 @@
-"""What ``doctor`` finds: one value for every check, wherever it looks."""
+"""The findings of ``doctor``: one type for every check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRONG: Final = "wrong"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; ``remedy`` is empty where nothing is to be done."""
+    """The finding of one check; ``remedy`` is empty if there is nothing to do."""
 
     state: str
     check: str
@@ -24,7 +24,7 @@ class Finding:
 
 
 def by_code(state: str, check: str, code: str, found: str = "") -> Finding:
-    """A finding whose meaning and remedy are those of its code."""
+    """Return a finding whose meaning and remedy come from the catalogue entry of its code."""
     known = catalogue().get(code)
     means, remedy = (known.means, known.next) if known is not None else ("", "")
     return Finding(state, check, found or means or code, remedy, code)

@@ -1,4 +1,4 @@
-"""Events of the node as they happen, over its restarts."""
+"""Follows the node's events as they happen, across restarts of the node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _PAUSES = (0.5, 1, 2, 5, 10)
-"""Seconds between attempts when the node does not answer; then every 10."""
+"""The seconds between attempts while the node does not answer; the last value repeats."""
 
 _ENDED = frozenset(("NOT_AUTHORISED", "TLS_REFUSED", "PEER_IDENTITY_MISMATCH", "NODE_UNREACHABLE"))
 
@@ -25,7 +25,9 @@ _GONE = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
 
 
 def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> Iterator[pb.WatchEvent]:
-    """Events for ever, over restarts of the node. Raises IntelshareError for what waiting does not heal."""
+    """Yield events for ever, across restarts of the node. Raises IntelshareError for errors that waiting
+    cannot cure.
+    """
     failures = 0
     while True:
         try:
@@ -37,19 +39,19 @@ def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> I
             if once:
                 return
         except IntelshareError as error:
-            # Another command may have renewed the certificate, which ended the one of this connection.
+            # Another command may have renewed the certificate, which invalidated the one of this connection.
             if error.code in _ENDED and not once and client.reconnect():
                 continue
             if error.code not in _GONE or once:
                 raise
             if failures == 0:
-                out.note(f"the node does not answer ({error.code}); waiting for it")
+                out.note(f"the node does not answer ({error.code}); waiting")
             time.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
 
 def show_event(event: pb.WatchEvent, out: Out) -> None:
-    """One event as a line, for people or as JSON."""
+    """Show one event as a line, for people or as JSON."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_id, short_time
 
@@ -70,13 +72,14 @@ def show_event(event: pb.WatchEvent, out: Out) -> None:
 
 
 def cursor_now(client: Client) -> str:
-    """Where a watch that begins now begins: to be taken before a list is asked for, so that nothing is missed
-    between the two."""
+    """Return the cursor at which a watch that starts now begins. Take it before asking for a list, so that
+    nothing between the two is missed.
+    """
     return next(event.cursor for event in client.watch(once=True))
 
 
 def follow(client: Client, out: Out, cursor: str, wanted: Callable[[pb.WatchEvent], bool]) -> None:
-    """After a list: what happens on, until Ctrl-C. ``wanted`` chooses."""
+    """Show the wanted events that happen after a list was shown, until Ctrl-C."""
     for event in following(client, cursor, out):
         if event.what and wanted(event):
             show_event(event, out)

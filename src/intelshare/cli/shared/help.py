@@ -1,6 +1,6 @@
-"""What help shows beside options: examples on lines of their own, and each command's whole first sentence.
+"""Help texts: examples on separate lines, and the whole first sentence of each command.
 
-And what is said to a word that is no command: which one it may have meant.
+Also suggests the command that a mistyped word may have meant.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import click
 
 
 def examples(*lines: str) -> str:
-    """An epilog of command lines, each on its own line and never wrapped, so that it can be copied.
+    """Return an epilog of command lines, each on a separate line and never wrapped, so that it can be copied.
 
     ``tests/e2e/test_examples.py`` runs every one of them.
     """
@@ -17,10 +17,10 @@ def examples(*lines: str) -> str:
 
 
 class Group(click.Group):
-    """A group whose help cuts no sentence, and that guesses a mistyped command."""
+    """A group whose help truncates no sentence, and that suggests a command for a mistyped one."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each command with its first sentence, wrapped."""
+        """Write each command with its first sentence, wrapped."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(
@@ -34,12 +34,14 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises UsageError with a near name for a command that does not exist."""
+        """Raise UsageError, with a similar name, for a command that does not exist."""
         names = self.list_commands(ctx)
         if args[0] not in names and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], names, n=1)
-            hint = f'did you mean "{close[0]}"?' if close else f"`{ctx.command_path} --help` lists all"
+            hint = (
+                f'did you mean "{close[0]}"?' if close else f"`{ctx.command_path} --help` lists all commands"
+            )
             ctx.fail(f'there is no command "{args[0]}"; {hint}')
         return super().resolve_command(ctx, args)

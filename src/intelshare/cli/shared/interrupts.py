@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment at which what was shown and what was noted agree."""
+"""Delays Ctrl-C until what was shown and what was recorded agree."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block has ended, and raise KeyboardInterrupt then.
+    """Delay a Ctrl-C until the block has ended, and raise KeyboardInterrupt then.
 
-    For the main thread. A signal mask would not do: a thread of gRPC could take the signal, and Python would
-    raise in the main thread all the same.
+    Use it in the main thread. A signal mask would not do: a gRPC thread could take the signal, and Python
+    would still raise in the main thread.
     """
     waiting: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))

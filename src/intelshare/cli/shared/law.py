@@ -1,4 +1,4 @@
-"""The law that a node decides by, in words: files, since when, and texts that differ."""
+"""The law by which a node decides, in words: its files, since when, and texts that differ."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 _HEX = 12
-"""Of a hash, where a person compares."""
+"""The digits of a hash that are shown for a person to compare."""
 
 
 def policy_line(policy: pb.PolicyState) -> str:
-    """What ``status`` says of the law in force."""
+    """Return the line about the law in force for ``status``."""
     from intelshare.cli.shared.tables import short_time
 
     if not policy.since:
@@ -23,26 +23,26 @@ def policy_line(policy: pb.PolicyState) -> str:
     own = len(policy.files) - laws - treaties
     counted = f"{_count(treaties, 'treaty', 'treaties')}, {_count(laws, 'overlay', 'overlays')}"
     if own:
-        counted += f", {_count(own, 'file', 'files')} of own ladders, groups and words"
+        counted += f", {_count(own, 'file', 'files')} of ladders, groups and words"
     return (
         f"policy  {counted}  in force since {short_time(policy.since)}  sha256:{policy.digest.hex()[:_HEX]}"
     )
 
 
 def mismatch_words(mismatch: pb.TextMismatch) -> str:
-    """Who adopted another text, and which."""
-    adopted = short_hash(mismatch.adopted) if mismatch.adopted else "no text of it"
-    return f"{mismatch.member} adopted {adopted}, held here is {short_hash(mismatch.text)}"
+    """Return which member adopted another text, and which text."""
+    adopted = short_hash(mismatch.adopted) if mismatch.adopted else "no text"
+    return f"{mismatch.member} adopted {adopted}; this node has {short_hash(mismatch.text)}"
 
 
 def short_hash(text: str) -> str:
-    """``sha256:`` and as much as a person compares."""
+    """Return ``sha256:`` and as many digits as a person compares."""
     kind, _, digits = text.partition(":")
     return f"{kind}:{digits[:_HEX]}"
 
 
 def act_of(given: pb.ActEntry) -> PartyAct:
-    """An act as the node tells it."""
+    """Return an act as the node reports it."""
     from intelshare.instant import NEVER, Instant
     from intelshare.labels import BEGINNING, Interval
     from intelshare.policy import ActKind, PartyAct, Reservation

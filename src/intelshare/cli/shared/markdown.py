@@ -1,4 +1,4 @@
-"""Tables as Markdown, for pull requests, reports and the guide: the one writer of all commands."""
+"""Writes tables as Markdown, for pull requests, reports and the guide; all commands use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from intelshare.text import visible
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A header, a rule and the rows, without a line end at the end; a cell cannot leave its place."""
+    """Return a header, a rule and the rows, without a final line end; a cell cannot break out of its
+    place.
+    """
     every = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in every)
 

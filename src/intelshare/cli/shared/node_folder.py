@@ -1,4 +1,6 @@
-"""A node's data folder as an operator meets it: a running node is asked, the folder of another is opened."""
+"""A node's data folder for an operator's command: a running node is asked, a stopped node's folder is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,19 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 DEVELOPMENT_FILE = "passphrase"
-"""Written by ``init --dev`` into the data folder; whoever can read it owns the node anyway."""
+"""The file that ``init --dev`` writes into the data folder; whoever can read it controls the node anyway."""
 
 _HERE = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "NOT_FOUND", "UNSAFE_FILE", "NOT_AUTHORISED"))
 _BY_THE_NODE = frozenset(("NOT_AUTHORISED", "PEER_IDENTITY_MISMATCH"))
-"""Who says so of an operator's certificate that is gone, has ended or counts no longer."""
+"""The codes by which a node refuses an operator's certificate that is missing, expired or no longer valid."""
 
-_ASKED = "the node works on it"
+_ASKED = "waiting for the node"
 
 
 class Passphrase:
-    """Where the passphrase comes from: descriptor, file, mounted secret, the folder (development), prompt."""
+    """The source of the passphrase: descriptor, file, mounted secret, the folder (development), or a
+    prompt.
+    """
 
     def __init__(
         self,
@@ -36,7 +40,7 @@ class Passphrase:
         *,
         mounted: bool = True,
     ) -> None:
-        """``mounted``: also where a platform has mounted it."""
+        """``mounted``: also look where a platform mounts secrets."""
         self._secrets = secrets_folder() if mounted else None
         self._file = file
         self._descriptor = descriptor
@@ -44,20 +48,22 @@ class Passphrase:
 
     @classmethod
     def of_file(cls, file: Path | None) -> Passphrase:
-        """What stands in a file, or what a person types; from nowhere else."""
+        """Return a passphrase that comes from a file or a prompt, and from nowhere else."""
         return cls(file, None, mounted=False)
 
     def of(self, folder: Path | None) -> Passphrase:
-        """The same for the vault of this folder."""
+        """Return the same for the vault in this folder."""
         return Passphrase(self._file, self._descriptor, folder)
 
     @property
     def given(self) -> bool:
-        """Whether the command line or the environment says where it is."""
+        """Return true if the command line or the environment names the source."""
         return self._file is not None or self._descriptor is not None or self._secrets is not None
 
     def __call__(self, *, new: bool = False) -> bytes:
-        """Read it, once. VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD, ConfigError UNSAFE_FILE."""
+        """Read the passphrase once. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD, ConfigError
+        UNSAFE_FILE.
+        """
         import sys
 
         from intelshare.vault import (
@@ -78,21 +84,23 @@ class Passphrase:
         if not sys.stdin.isatty():
             raise ConfigError(
                 "KEYSTORE_PASSWORD",
-                "there is nobody to ask for the passphrase",
-                hint="name it with --passphrase-file FILE or --passphrase-fd N",
+                "the passphrase is needed, but standard input is not a terminal",
+                hint="give it with --passphrase-file FILE or --passphrase-fd N",
             )
         return passphrase_from_prompt(new=new)
 
 
 def _not_let_in(error: IntelshareError, *, operator: bool) -> bool:
-    """Whether nobody answers, or the operator's own certificate (and no other that was named) is no good."""
+    """Return true if no node answers, or if the node refuses the operator's certificate and no other profile
+    was named.
+    """
     if not operator:
         return error.code == "NODE_UNREACHABLE"
     return error.code in (_HERE if isinstance(error, ConfigError) else _BY_THE_NODE)
 
 
 class NodeFolder:
-    """The node of a data folder, running or not; without a folder the running node of a profile."""
+    """The node of a data folder, running or not; without a folder, the running node of a profile."""
 
     def __init__(self, folder: Path | None, passphrase: Passphrase, profile: str | None = None) -> None:
         self._folder = folder
@@ -101,7 +109,7 @@ class NodeFolder:
 
     @property
     def folder(self) -> Path:
-        """The data folder. Raises click.UsageError if none was named."""
+        """Return the data folder. Raises click.UsageError if none was named."""
         import click
 
         if self._folder is None:
@@ -110,26 +118,29 @@ class NodeFolder:
 
     @property
     def is_development(self) -> bool:
-        """Whether the folder was made by ``init --dev``: its vault guards nothing. NOT_FOUND, VaultError."""
+        """Return true if ``init --dev`` made the folder: its vault does not protect the keys. Raises
+        NOT_FOUND, VaultError.
+        """
         from intelshare.node.folder import Folder
         from intelshare.vault import is_development
 
         return is_development(Folder(self.folder).vault)
 
     def operate(self, method: str, request: Message) -> Any:
-        """One call of the Operations service, by the running node or on the folder of one that does not run.
+        """Make one call of the Operations service: to the running node, or on the folder of a node that is
+        not running.
 
-        Whoever has the folder and the passphrase needs no certificate, running or not. Raises what either
+        A caller with the folder and the passphrase needs no certificate in either case. Raises what either
         raises.
         """
         if self._folder is None or (self._folder / "run.json").exists():
             try:
                 return self.ask(method, request)
             except IntelshareError as error:
-                # run.json may be left over by a node that was killed: the lock decides.
+                # A node that was killed may have left run.json behind: the lock decides.
                 if self._folder is None or not _not_let_in(error, operator=self._profile is None):
                     raise
-        # Only now: a running node is asked without loading one here.
+        # Imported only now: to ask a running node, none is loaded here.
         from intelshare.node.offline import operate_offline
 
         try:
@@ -140,7 +151,7 @@ class NodeFolder:
             return self._ask_as_owner(method, request)
 
     def ask_running(self, method: str, request: Message) -> Any:
-        """One call of the Operations service of the running node: as its operator, or as the folder's owner.
+        """Make one call of the running node's Operations service, as its operator or as the folder's owner.
 
         Raises what ``Client`` raises.
         """
@@ -162,9 +173,9 @@ class NodeFolder:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Client]:
-        """The running node, asked as its operator: by a profile, or as the owner of the folder.
+        """Yield a client of the running node as its operator, by a profile, or as the owner of the folder.
 
-        Raises what ``Client`` raises, NODE_UNREACHABLE if it does not run.
+        Raises what ``Client`` raises, and NODE_UNREACHABLE if the node is not running.
         """
         import os
 
@@ -185,7 +196,7 @@ class NodeFolder:
                 yield client
 
     def ask(self, method: str, request: Message) -> Any:
-        """One call of the Operations service of the running node, as its operator.
+        """Make one call of the running node's Operations service, as its operator.
 
         Raises what ``Client`` raises.
         """
@@ -202,9 +213,9 @@ class NodeFolder:
         if not folder.exists():
             raise ConfigError(
                 "NOT_AUTHORISED",
-                "the node is running, and no operator's profile was given to ask it with",
+                "the node is running, but no operator's profile was given for asking it",
                 place=Place(str(folder)),
-                hint="--as FOLDER of an operator; or stop the node",
+                hint="give --as FOLDER with an operator's profile, or stop the node",
             )
         with client_of(read_profile(folder)) as client, waiting(_ASKED):
             return client.operate(method, request)

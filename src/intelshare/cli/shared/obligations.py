@@ -1,4 +1,4 @@
-"""What becomes of an obligation: the node sees to it, or people do."""
+"""States who fulfils an obligation: the node, or people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def seen_to(obligations: Iterable[str], registry: Registry) -> list[str]:
-    """A line for each obligation: what the node does about it, or that it is for people."""
+    """Return a line for each obligation: what the node does about it, or that it is for people."""
     from intelshare.labels import WordKind
 
     lines = []

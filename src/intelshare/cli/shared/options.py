@@ -1,4 +1,4 @@
-"""Options that many commands share, each declared once."""
+"""The options that many commands share, each declared once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _folder = partial(
     click.option, "--folder", envvar="INTELSHARE_FOLDER", type=click.Path(file_okay=False, path_type=Path)
 )
-folder_option = _folder(required=True, help="Data folder of the node (else INTELSHARE_FOLDER).")
+folder_option = _folder(required=True, help="Data folder of the node. Default: INTELSHARE_FOLDER.")
 
 
 def originator(name: str = "originator", *, of: str = "the bulletin") -> Callable[[F], F]:
-    """``--from CODE``: whose bulletin an id means. A bulletin is known by (originator, id)."""
+    """Add ``--from CODE``, the originator. A bulletin is identified by (originator, id)."""
     from intelshare.cli.shared.completion import members
 
     return click.option(
@@ -35,7 +35,7 @@ def originator(name: str = "originator", *, of: str = "the bulletin") -> Callabl
         metavar="CODE",
         shell_complete=members,
         callback=_upper,
-        help=f"Originator of {of}, if two members have one of this id.",
+        help=f"Originator of {of}, if two members have one with this id.",
     )
 
 
@@ -44,17 +44,20 @@ def _upper(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 def printing(function: F) -> F:
-    """``--json`` and ``--quiet``; the command gets ``out``."""
+    """Add ``--json`` and ``--quiet``; the command gets ``out``."""
 
     @click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print one JSON document, and nothing else, on standard output.",
     )
-    @click.option("-q", "--quiet", is_flag=True, help="Print no notes on stderr.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
     @click.pass_context
     @wraps(function)
     def command(context: click.Context, /, *args: Any, as_json: bool, quiet: bool, **given: Any) -> Any:
         out = Out(json=as_json, quiet=quiet)
-        # So that an error is printed the same way (app.run).
+        # Set so that an error is printed the same way (app.run).
         context.find_root().obj.update(json=as_json, quiet=quiet)
         return function(*args, out=out, **given)
 
@@ -62,14 +65,15 @@ def printing(function: F) -> F:
 
 
 def talking(function: F) -> F:
-    """``--as FOLDER``; the command gets ``client``, connected on first use and closed at the end."""
+    """Add ``--as FOLDER``; the command gets ``client``, connected on first use and closed at the end."""
 
     @click.option(
         "--as",
         "--profile",
         "profile",
         metavar="FOLDER",
-        help="Profile folder: which node, as whom (else INTELSHARE_PROFILE, .intelshare.toml, XDG).",
+        help="Profile folder, which names the node and the user. Default: INTELSHARE_PROFILE, "
+        ".intelshare.toml, XDG.",
     )
     @wraps(function)
     def command(*args: Any, profile: str | None, **given: Any) -> Any:
@@ -80,28 +84,28 @@ def talking(function: F) -> F:
 
 
 def connect(profile: str | None) -> Client:
-    """The client of the profile that holds here. Raises ConfigError."""
+    """Return the client of the profile in effect. Raises ConfigError."""
     import os
     import sys
 
     from intelshare.client import find_profile, passed_over
 
     if not profile and (planted := passed_over(os.environ, Path.cwd())) is not None:
-        sys.stderr.write(f"note: {planted} is not used: others can write in its folder, or own it\n")
+        sys.stderr.write(f"note: {planted} is ignored: others own its folder or can write to it\n")
     return client_of(find_profile(profile, os.environ, Path.cwd()))
 
 
 def client_of(profile: Profile) -> Client:
-    """The client of a profile, whose certificate is renewed first if it is in the last third of its life."""
+    """Return the client of a profile; a certificate in the last third of its life is renewed first."""
     keep_fresh(profile)
-    # Only now: a wrong profile is said without waiting for grpc.
+    # Imported only now: a wrong profile is reported without waiting for grpc.
     from intelshare.client import Client
 
     return Client(profile)
 
 
 def keep_fresh(profile: Profile) -> bool:
-    """Renew a profile's certificate in the last third of its life; whether that was done."""
+    """Renew a profile's certificate if it is in the last third of its life. Return true if it was renewed."""
     import sys
     import time
 
@@ -113,15 +117,16 @@ def keep_fresh(profile: Profile) -> bool:
 
 
 def on_folder(function: F) -> F:
-    """``--folder``, ``--as`` and where the passphrase comes from; the command gets ``node`` (Standing)."""
+    """Add ``--folder``, ``--as`` and the passphrase's source; the command gets ``node`` (NodeFolder)."""
 
-    @_folder(help="Data folder of the node (else INTELSHARE_FOLDER); not needed with a profile.")
+    @_folder(help="Data folder of the node; not needed with a profile. Default: INTELSHARE_FOLDER.")
     @click.option(
         "--as",
         "--profile",
         "profile",
         metavar="FOLDER",
-        help="Operator's or auditor's profile, if the node runs; with --folder else the operator's there.",
+        help="Operator's or auditor's profile, if the node is running. Default with --folder: the operator's "
+        "there.",
     )
     @passphrase
     @wraps(function)
@@ -136,15 +141,17 @@ def on_folder(function: F) -> F:
 
 
 def passphrase(function: F) -> F:
-    """``--passphrase-file`` and ``--passphrase-fd``, else a prompt; the command gets ``passphrase()``."""
+    """Add ``--passphrase-file`` and ``--passphrase-fd``, by default a prompt; the command gets
+    ``passphrase()``.
+    """
 
     @click.option(
         "--passphrase-file",
         envvar="INTELSHARE_PASSPHRASE_FILE",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="File (mode 0600) whose first line opens the vault.",
+        help="File (mode 0600) whose first line is the vault's passphrase.",
     )
-    @click.option("--passphrase-fd", type=int, help="Open file descriptor to read it from.")
+    @click.option("--passphrase-fd", type=int, help="Open file descriptor from which to read the passphrase.")
     @wraps(function)
     def command(*args: Any, passphrase_file: Path | None, passphrase_fd: int | None, **given: Any) -> Any:
         from intelshare.cli.shared.node_folder import Passphrase

@@ -1,7 +1,7 @@
-"""What a command prints: documents and tables on stdout, everything else on stderr.
+"""Prints what a command produces: documents and tables on stdout, everything else on stderr.
 
-A table is drawn by rich on a terminal and aligned plainly where it is piped; with ``--json`` one document
-with a ``schema`` member is all that stands on stdout. Foreign text becomes visible here and nowhere else.
+On a terminal rich draws tables; in a pipe they are aligned as plain text; with ``--json``, stdout carries
+exactly one document with a ``schema`` member. Only this module makes foreign text visible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intelshare.text import visible, width
 MAX_EXCERPT = 160
 
 PROGRESS_AFTER = 1.0
-"""Seconds."""
+"""The seconds after which progress is shown."""
 
 WORD_STYLES = {
     "released": "green",
@@ -44,7 +44,7 @@ WORD_STYLES = {
     "destroyed": "red",
     "FLASH": "bold",
 }
-"""Colour only repeats what the word says."""
+"""Colours only repeat what the words say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +57,21 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """How one command was asked to print."""
+    """The output options of one command."""
 
     json: bool = False
     quiet: bool = False
 
     def document(self, schema: str, content: Mapping[str, Any]) -> None:
-        """With ``--json``: the one document of this command."""
+        """With ``--json``: print the one document of this command."""
         if self.json:
             document = {"schema": f"intelshare/{schema}/1", **content}
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
     def event(self, schema: str, content: Mapping[str, Any]) -> None:
-        """With ``--json``: one document of a stream, on one line (NDJSON), and at once.
+        """With ``--json``: print one document of a stream at once, on one line (NDJSON).
 
-        An error that comes later is a line of it too.
+        A later error is a line of the stream too.
         """
         if self.json:
             context = click.get_current_context(silent=True)
@@ -82,35 +82,36 @@ class Out:
             sys.stdout.flush()
 
     def table(self, table: Table, *, indent: int = 0) -> None:
-        """Without ``--json``: a table."""
+        """Without ``--json``: print a table."""
         if not self.json:
             draw(table, sys.stdout, indent=indent)
 
     def line(self, text: str = "") -> None:
-        """Without ``--json``: a line that is the answer itself."""
+        """Without ``--json``: print a line that is part of the answer."""
         if not self.json:
             sys.stdout.write(visible(text) + "\n")
 
     def block(self, text: str) -> None:
-        """Without ``--json``: foreign text of several lines."""
+        """Without ``--json``: print foreign text of several lines."""
         if not self.json:
             sys.stdout.write(visible(text, lines=True).rstrip("\n") + "\n")
 
     def note(self, text: str) -> None:
-        """Beside the answer, on stderr; nothing with ``--quiet``."""
+        """Print a note beside the answer on stderr, unless ``--quiet`` is given."""
         if not self.quiet:
             sys.stderr.write(visible(text) + "\n")
 
 
 def note_damaged(out: Out, damaged: Iterable[str]) -> None:
-    """Name the records for which a list lacks entries."""
+    """Name the damaged records because of which a list lacks entries."""
     for record in damaged:
-        out.note(f"an entry is left out: {record}; intelshare doctor --deep")
+        out.note(f"an entry is left out: {record}; see `intelshare doctor --deep`")
 
 
 class Progress:
-    """What a long command is at, on stderr, once it has taken a second; nothing before, and nothing with
-    ``--quiet`` or where stderr is no terminal."""
+    """Shows the progress of a command that takes longer than a second, on stderr; nothing with ``--quiet`` or
+    if stderr is not a terminal.
+    """
 
     def __init__(self, out: Out, what: str) -> None:
         self._shown = not out.quiet and sys.stderr.isatty()
@@ -119,7 +120,7 @@ class Progress:
         self._drawn = False
 
     def at(self, count: int, of: int | None = None) -> None:
-        """How far it is."""
+        """Show how far the command has got."""
         if self._shown and time.monotonic() - self._began >= PROGRESS_AFTER:
             total = f" of {of}" if of is not None else ""
             sys.stderr.write(f"\r{count}{total} {self._what} ")
@@ -131,16 +132,17 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._drawn:
-            # The line is taken away: what stays is the answer.
+            # The line is erased: only the answer stays.
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """What a command waits for that cannot be counted, on stderr with its seconds, once it has taken one.
+    """Show what a command waits for, with the seconds on stderr, once it has waited for one second.
 
-    Nothing with ``--quiet`` or where stderr is no terminal. Nothing else may be written to it meanwhile.
+    Shows nothing with ``--quiet`` or if stderr is not a terminal. Nothing else may be written to stderr
+    meanwhile.
     """
     context = click.get_current_context(silent=True)
     quiet = context is not None and (context.find_root().obj or {}).get("quiet", False)
@@ -168,7 +170,7 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def draw(table: Table, stream: TextIO, *, indent: int = 0) -> None:
-    """A table on a stream, by rich if it is a terminal."""
+    """Draw a table on a stream, with rich if it is a terminal."""
     if stream.isatty():
         _draw_rich(table, stream, indent)
         return
@@ -177,7 +179,7 @@ def draw(table: Table, stream: TextIO, *, indent: int = 0) -> None:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns, two spaces between, nothing trailing."""
+    """Return the rows as lines with aligned columns, two spaces between them and no trailing spaces."""
     shown = [[visible(cell) for cell in row] for row in rows]
     columns = max((len(row) for row in shown), default=0)
     widths = [max(width(row[n]) if n < len(row) else 0 for row in shown) for n in range(columns)]
@@ -193,7 +195,7 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    # Without colour there is no other style either: the words say all.
+    # Without colour, other styles are off too: the words say everything.
     plain = bool(os.environ.get("NO_COLOR"))
     console = Console(file=stream, color_system=None if plain else "auto", highlight=False)
     rows = [[visible(cell) for cell in row] for row in table.rows]
@@ -210,9 +212,10 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
 
 
 def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = False) -> None:
-    """What, where, what next, on stderr; with ``--json`` also the one document on stdout (or a line).
+    """Print an error on stderr: what, where, what next; with ``--json`` also as the one document on stdout
+    (or as a line).
 
-    Where the error does not say what next, its code does.
+    If the error has no hint, the catalogue's hint for its code is printed.
     """
     if not error.hint and (known := catalogue().get(error.code)) is not None:
         error.hint = known.next
@@ -230,7 +233,7 @@ def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = Fals
 
 
 def error_lines(error: IntelshareError) -> list[str]:
-    """The three parts, with the caret under the place."""
+    """Return the three parts as lines, with a caret under the place."""
     lines = [f"error[{error.code}]: {visible(error.message)}"]
     place = error.place
     if place is not None:
@@ -249,7 +252,7 @@ def error_lines(error: IntelshareError) -> list[str]:
 
 def _excerpt(place: Place, excerpt: str, number: str) -> list[str]:
     start = (place.column or 1) - 1
-    # A long line is shown from shortly before the place.
+    # A long line is shown starting shortly before the place.
     cut = max(0, start - MAX_EXCERPT // 2) if len(excerpt) > MAX_EXCERPT else 0
     head = visible(excerpt[cut:start])
     marked = visible(excerpt[start : start + min(place.width, MAX_EXCERPT)])

@@ -1,4 +1,4 @@
-"""The running node of a data folder, asked by whoever has the folder and the passphrase."""
+"""Asks the running node of a data folder on behalf of somebody who has the folder and the passphrase."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from intelshare.node.owner import OWNER_KEY, OWNER_SOCKET, owner_certificate
 
 @contextmanager
 def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client]:
-    """A client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
+    """Yield a client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
     certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
     sockets = Folder(root).sockets
     try:
-        # Through a descriptor: the name of a socket has at most 107 bytes.
+        # Reached through a descriptor, because the name of a socket may have at most 107 bytes.
         holder = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        raise ConfigError("NODE_UNREACHABLE", "no node runs in this folder", place=Place(str(root))) from None
+        raise ConfigError(
+            "NODE_UNREACHABLE", "no node is running in this folder", place=Place(str(root))
+        ) from None
     try:
         channel = grpc.insecure_channel(f"unix:/proc/self/fd/{holder}/{OWNER_SOCKET}")
         proved = grpc.intercept_channel(channel, _Proving(certificate))

@@ -1,4 +1,6 @@
-"""Wire messages as JSON: the wire's field names, ids in hexadecimal, contents in base64, times as numbers."""
+"""Writes wire messages as JSON: the wire's field names, ids in hexadecimal, contents in base64, times as
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _BASE64 = frozenset(("content", "log_entry"))
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Every field, also those that are empty: a reader of JSON should not have to know defaults."""
+    """Return every field, even if empty: a reader of the JSON should not have to know defaults."""
     return {
         field.name: _value(field.name, getattr(message, field.name), repeated=field.is_repeated)
         for field in message.DESCRIPTOR.fields

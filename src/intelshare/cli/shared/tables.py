@@ -1,4 +1,6 @@
-"""The tables that commands print, from the wire's messages; the demo prints its scenes with the same."""
+"""The tables that commands print, built from the wire's messages; the demo prints its scenes with the same
+ones.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +16,37 @@ if TYPE_CHECKING:
 
 PRECEDENCES = ("ROUTINE", "PRIORITY", "IMMEDIATE", "FLASH")
 SHORT_ID = 8
-"""Hexadecimal digits of an id that lists show."""
+"""The hexadecimal digits of an id that lists show."""
 
 _OUTCOMES = {"allow": "released", "hold": "held", "deny": "withheld"}
 _MAX_CELL = 60
 
 
 def precedence(number: int) -> str:
-    """The word of a precedence, 1 to 4."""
+    """Return the word for a precedence, 1 to 4."""
     return PRECEDENCES[number - 1] if 1 <= number <= len(PRECEDENCES) else str(number)
 
 
 def short_id(bulletin: bytes) -> str:
-    """The beginning of an id, enough to name it in commands."""
+    """Return the first digits of an id, enough to name it in commands."""
     return bulletin.hex()[:SHORT_ID]
 
 
 def clock_words(now: int, expected: int, until: int) -> str:
-    """What is to be said of a clock that is not believed. All are microseconds since 1970."""
+    """Describe a clock that is not believed. All arguments are microseconds since 1970."""
     return (
-        f"the clock says {short_time(now)}, and {short_time(expected)} was to be expected; "
+        f"the clock shows {short_time(now)}, but {short_time(expected)} was expected; "
         f"releases wait until {short_time(until)}"
     )
 
 
 def short_time(instant: int) -> str:
-    """To the second, UTC; empty for 0."""
+    """Return the time to the second, in UTC; empty for 0."""
     return show(Instant(instant - instant % 1_000_000)) if instant else ""
 
 
 def duration(microseconds: int) -> str:
-    """``41 ms``, ``3.2 s``, ``5 min``; empty for 0."""
+    """Return a text such as ``41 ms``, ``3.2 s`` or ``5 min``; empty for 0."""
     if not microseconds:
         return ""
     if microseconds < 1_000_000:
@@ -56,9 +58,9 @@ def duration(microseconds: int) -> str:
 def recipient_table(
     pairs: Iterable[pb.PairDecision], states: Mapping[str, pb.OutboxPair] | None = None
 ) -> Table:
-    """One row per recipient and outcome: how many portions, on what basis or why not, state and time.
+    """Return one row per recipient and outcome: how many portions, on what basis or why not, state and time.
 
-    ``states``: the pair of each recipient as the outbox has it by now; else the word of the answer alone.
+    ``states``: each recipient's pair as the outbox has it now; if absent, the answer's status is shown.
     """
     rows: list[Sequence[str]] = []
     for pair in pairs:
@@ -82,7 +84,7 @@ def recipient_table(
 
 
 def _groups(pair: pb.PairDecision) -> list[tuple[str, str, str]]:
-    """The different outcomes of a pair with what they rest on, allowed ones first."""
+    """Return the different outcomes of a pair with their bases, allowed ones first."""
     order = ("allow", "hold", "deny")
     portions = sorted(pair.portions, key=lambda p: order.index(p.outcome) if p.outcome in order else 3)
     return list(dict.fromkeys(_row(portion) for portion in portions))
@@ -102,7 +104,9 @@ def _row(portion: pb.PortionDecision) -> tuple[str, str, str]:
 
 
 def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[str]:
-    """Every portion of every recipient: outcome, basis, obligations, all reasons with file and line."""
+    """Describe every portion of every recipient: outcome, basis, obligations, all reasons with file
+    and line.
+    """
     lines: list[str] = []
     for pair in pairs:
         why = f"  ({', '.join(pair.codes)})" if pair.codes else ""
@@ -128,7 +132,7 @@ def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[
 
 
 def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
-    """Newest first; ``*`` marks what the reader has not opened."""
+    """Return the inbox, newest first; ``*`` marks what the reader has not opened."""
     rows = [
         (
             "" if entry.read else "*",
@@ -153,7 +157,7 @@ def _title(entry: pb.InboxEntry) -> str:
 
 
 def around(entry: pb.InboxEntry | pb.ReadResponse | pb.OutboxEntry) -> list[str]:
-    """What a reader must know of the bulletins around this one."""
+    """Return what a reader must know about the bulletins related to this one."""
     named = (
         ("superseded by", entry.superseded_by),
         ("supersedes", entry.supersedes),
@@ -163,7 +167,7 @@ def around(entry: pb.InboxEntry | pb.ReadResponse | pb.OutboxEntry) -> list[str]
 
 
 def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]], column: str = "note") -> Table:
-    """The table without this column, if it is empty in every row."""
+    """Return the table without this column if it is empty in every row."""
     place = columns.index(column)
     if any(row[place] for row in rows):
         return Table(columns, rows)
@@ -173,7 +177,7 @@ def _without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]], colu
 
 
 def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
-    """One row per bulletin, with the word of each recipient."""
+    """Return one row per bulletin, with the status for each recipient."""
     rows = [
         (
             short_id(entry.bulletin),
@@ -190,25 +194,25 @@ def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
 
 
 def pair_word(pair: pb.OutboxPair) -> str:
-    """The word of a pair, and whether a recall is still to be answered."""
+    """Return the status of a pair, and whether a recall is still unanswered."""
     return f"{pair.word} (recall requested)" if pair.recall_requested else pair.word
 
 
 _EFFECTS = {
-    "stopped": "stops here, was not handed over",
-    "asked": "is asked to destroy it",
+    "stopped": "stops here, was not delivered",
+    "asked": "will be asked to destroy it",
     "none": "nothing to do",
 }
 
 
 def recall_table(pairs: Iterable[pb.RecallPair]) -> Table:
-    """One row per recipient: how it stands, and what the recall does there."""
+    """Return one row per recipient: its state, and what the recall does there."""
     rows = [(pair.recipient, pair.word, _EFFECTS.get(pair.effect, pair.effect)) for pair in pairs]
     return Table(("recipient", "state", "recall"), rows)
 
 
 def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
-    """One row per signed receipt, oldest first."""
+    """Return one row per signed receipt, oldest first."""
     rows = [
         (
             receipt.recipient,
@@ -225,7 +229,7 @@ def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
 
 
 def pair_table(entry: pb.OutboxEntry) -> Table:
-    """One row per recipient of one bulletin."""
+    """Return one row per recipient of one bulletin."""
     rows = [
         (
             pair.recipient,
@@ -242,7 +246,7 @@ def pair_table(entry: pb.OutboxEntry) -> Table:
 
 
 def peer_table(peers: Iterable[pb.PeerStatus]) -> Table:
-    """One row per node of another member."""
+    """Return one row per node of another member."""
     rows = [
         (
             peer.member,
@@ -261,7 +265,7 @@ def peer_table(peers: Iterable[pb.PeerStatus]) -> Table:
 
 
 def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
-    """One row per node of another member, with what an operator of it asks next."""
+    """Return one row per node of another member, with the details that an operator asks for next."""
     rows = [
         (
             peer.member,
@@ -291,7 +295,7 @@ def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
 
 
 def queue_table(queues: Iterable[pb.Queue]) -> Table:
-    """One row per recipient and precedence."""
+    """Return one row per recipient and precedence."""
     rows = [
         (
             queue.member,
@@ -309,7 +313,7 @@ def queue_table(queues: Iterable[pb.Queue]) -> Table:
 
 
 def user_table(users: Iterable[pb.User]) -> Table:
-    """The register."""
+    """Return the register as a table."""
     rows = [
         (
             user.name,
@@ -325,7 +329,7 @@ def user_table(users: Iterable[pb.User]) -> Table:
 
 
 def _comes_in(user: pb.User) -> str:
-    """The beginning of the digest of the certificate that counts, or why there is none."""
+    """Return the first digits of the digest of the valid certificate, or why there is none."""
     if user.revoked:
         return "revoked"
     shown = [user.certificate.hex()[:16]] if user.certificate else []
@@ -334,7 +338,7 @@ def _comes_in(user: pb.User) -> str:
 
 
 def member_table(members: Iterable[pb.MemberEntry]) -> Table:
-    """The members whose documents are held."""
+    """Return the members whose documents the node holds."""
     rows = [
         (
             entry.member,
@@ -353,7 +357,7 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
 
 
 def root_table(before: RootDocument | None, after: RootDocument, signed: frozenset[bytes]) -> Table:
-    """The keys of a root, beside those of the one that it is to succeed."""
+    """Return the keys of a root beside those of the root that it succeeds."""
     from intelshare.crypto.pae import key_id
 
     old = () if before is None else (*before.keys, *before.directory)
@@ -372,7 +376,7 @@ def root_table(before: RootDocument | None, after: RootDocument, signed: frozens
 
 
 def key_table(keys: Iterable[pb.KeyEntry]) -> Table:
-    """One row per key."""
+    """Return one row per key."""
     rows = [
         (
             key.id.hex()[:16],
@@ -391,7 +395,7 @@ def key_table(keys: Iterable[pb.KeyEntry]) -> Table:
 
 
 def impact_table(lines: Iterable[pb.ImpactLine]) -> Table:
-    """Statements that rest on a key, by member, direction and kind."""
+    """Return the statements that depend on a key, by member, direction and kind."""
     rows = [
         (
             line.member or "all",
@@ -413,7 +417,7 @@ def _cut(text: str) -> str:
 
 
 def consent_table(entries: Iterable[pb.ConsentEntry]) -> Table:
-    """One row per request: of whom, for whom, and how it stands."""
+    """Return one row per request for consent: of whom, for whom, and its state."""
     rows = [
         (
             short_id(entry.bulletin),
@@ -430,7 +434,7 @@ def consent_table(entries: Iterable[pb.ConsentEntry]) -> Table:
 
 
 def request_table(entries: Iterable[pb.RequestEntry]) -> Table:
-    """One row per request and member: which way, how it stands, until when."""
+    """Return one row per request and member: direction, state, deadline."""
     rows = [
         (
             short_id(entry.bulletin),
@@ -446,7 +450,7 @@ def request_table(entries: Iterable[pb.RequestEntry]) -> Table:
 
 
 def obligation_table(entries: Iterable[pb.ObligationEntry]) -> Table:
-    """One row per obligation: of which bulletin, until when, whether it is met."""
+    """Return one row per obligation: its bulletin, its deadline, whether it is met."""
     rows = [
         (
             short_id(entry.bulletin),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def moment(text: str | None, option: str = "--at") -> Instant:
-    """The instant that a person wrote in an option, or now. Raises ConfigError INPUT_INVALID."""
+    """Return the instant that a person wrote in an option, or now. Raises ConfigError INPUT_INVALID."""
     import time
 
     from intelshare.instant import Instant

@@ -1,1 +1,3 @@
-"""The command treaty: files compared, drawn and checked; acts of a party on a running node."""
+"""The command ``treaty``: compares, draws and checks files, and sends a party's acts through a
+running node.
+"""

@@ -1,4 +1,4 @@
-"""``treaty ratify`` and the other acts: the effect is shown, then asked, then signed; and what follows."""
+"""``treaty ratify`` and the other acts: shows the effect, asks, signs, and shows what follows."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 _VERBS: Final = {
     "ratify": "ratifies",
     "reserve": "makes a reservation to",
-    "suspend": "suspends its part in",
+    "suspend": "suspends its participation in",
     "give-notice": "gives notice of withdrawal from",
     "withdraw": "withdraws from",
-    "reinstate": "reinstates its part in",
+    "reinstate": "reinstates its participation in",
 }
 
 _treaty = click.argument("treaty", shell_complete=treaties)
 _effective = click.option(
-    "--effective", metavar="TIME", help="From when it holds: a date, a time, 36h or 90d; else now."
+    "--effective", metavar="TIME", help="When it takes effect: a date, a time, 36h or 90d. Default: now."
 )
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The terms of a reservation."""
+    """Add the options for the terms of a reservation."""
     options = (
-        click.option("--category", "categories", multiple=True, help="Only this category; else all."),
-        click.option("--level-at-least", metavar="LEVEL", help="Only from this level on: R0 to R4, or NS."),
+        click.option("--category", "categories", multiple=True, help="Only this category. Default: all."),
+        click.option("--level-at-least", metavar="LEVEL", help="Only this level and above: R0 to R4, or NS."),
         click.option(
             "--counterparty",
             "parties",
@@ -66,9 +66,10 @@ def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
 @printing
 @talking
 def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
-    """Bind your member to TREATY: a party that its file lists without a period, or that left by act.
+    """Bind your member to TREATY: as a party that its file lists without a period, or that left by an act.
 
-    Shows who could then receive what, asks, signs, and tells every member. Releasing officers and operators.
+    Shows who could then receive what, asks, signs, and tells every member. Releasing officers and operators
+    only.
     """
     _act(client, out, "ratify", treaty, effective, yes=yes)
 
@@ -78,14 +79,19 @@ def ratify(client: Client, out: Out, treaty: str, effective: str | None, yes: bo
 )
 @_treaty
 @_terms
-@click.option("--from", "start", metavar="TIME", help="From when it excludes; else with the act.")
-@click.option("--until", metavar="TIME", help="Until when; else without end.")
+@click.option(
+    "--from", "start", metavar="TIME", help="Start of the reservation. Default: the time of the act."
+)
+@click.option("--until", metavar="TIME", help="End of the reservation. Default: no end.")
 @_effective
 @_yes
 @printing
 @talking
 def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: bool, **terms: Any) -> None:
-    """Exclude something of TREATY, in both directions: all that fits every term given; all if none is."""
+    """Exclude information from TREATY in both directions.
+
+    The reservation covers information that matches every option; with no option, everything.
+    """
     _act(client, out, "reserve", treaty, effective, yes=yes, terms=terms)
 
 
@@ -96,7 +102,7 @@ def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: b
 @printing
 @talking
 def suspend(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
-    """Suspend your member's part in TREATY until `treaty reinstate`."""
+    """Suspend your member's participation in TREATY until `treaty reinstate`."""
     _act(client, out, "suspend", treaty, effective, yes=yes)
 
 
@@ -111,7 +117,7 @@ def suspend(client: Client, out: Out, treaty: str, effective: str | None, yes: b
 @printing
 @talking
 def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: bool) -> None:
-    """Withdraw your member from TREATY: with --effective by notice that takes effect then, else at once."""
+    """Withdraw your member from TREATY: at once, or with --effective by a notice that takes effect then."""
     kind = "withdraw" if effective is None else "give-notice"
     _act(client, out, kind, treaty, effective, yes=yes)
 
@@ -129,22 +135,26 @@ def withdraw(client: Client, out: Out, treaty: str, effective: str | None, yes: 
 @printing
 @talking
 def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes: bool, **terms: Any) -> None:
-    """End your member's suspension of TREATY, and take back a withdrawal that is still to come.
+    """End your member's suspension of TREATY, and cancel a withdrawal that has not taken effect yet.
 
-    With the terms of a reservation that was made by act: end that reservation, and nothing else.
+    With the terms of a reservation that was made by an act: end that reservation, and nothing else.
     """
     _act(client, out, "reinstate", treaty, effective, yes=yes, terms=terms if any(terms.values()) else None)
 
 
 @click.command(epilog=examples("intelshare treaty acts", "intelshare treaty acts --member USA"))
 @click.option(
-    "--member", default="", metavar="MEMBER", shell_complete=members, help="Only the acts of this member."
+    "--member",
+    default="",
+    metavar="MEMBER",
+    shell_complete=members,
+    help="List only the acts of this member.",
 )
-@click.option("--treaty", default="", shell_complete=treaties, help="Only acts about this treaty.")
+@click.option("--treaty", default="", shell_complete=treaties, help="List only acts about this treaty.")
 @printing
 @talking
 def acts(client: Client, out: Out, member: str, treaty: str) -> None:
-    """List the acts that your node holds, also those that wait or contradict another."""
+    """List the acts that your node holds, including those that wait or contradict another."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
     from intelshare.wire.v1 import user_pb2 as pb
@@ -158,7 +168,7 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
             act.treaty,
             act.kind,
             short_time(act.since) or "-",
-            # Dated before it came (the way takes a moment): it counts from its receipt.
+            # An act dated before it arrived (transfer takes a moment) counts from its receipt.
             short_time(act.effective) if 0 < act.effective < act.since - MINUTE else "",
             act.state,
             _worded(act.reservation) if act.HasField("reservation") else "",
@@ -170,11 +180,12 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
     else:
         out.note("nothing here")
     for hole in found.missing:
-        out.note(f"act {hole.n} of {hole.member} is missing and asked for; later ones wait")
+        out.note(f"act {hole.n} of {hole.member} is missing and has been requested; later ones wait")
     for stuck in sorted({act.member for act in found.acts if act.state == "contradicts"}):
         out.note(
-            f"acts of {stuck} contradict each other, and later ones wait: ask it which it means, then "
-            f"let them count with `intelshare treaty resume {stuck}`"
+            f"acts of {stuck} contradict each other, and later ones wait: ask that member which one it "
+            f"means, then "
+            f"accept them with `intelshare treaty resume {stuck}`"
         )
 
 
@@ -183,10 +194,10 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
 @printing
 @talking
 def state(client: Client, out: Out, treaty: str) -> None:
-    """Show TREATY, or all treaties, as your node goes by them now: files and acts together.
+    """Show how your node applies TREATY, or all treaties, now: files and acts together.
 
-    Which text from which file since when, which parties adopted another text (nothing goes between you and
-    them under it), and how each party stands.
+    Shows which text from which file applies since when, which parties adopted another text (nothing can be
+    shared between you and them under it), and the state of each party.
     """
     from intelshare.cli.shared.law import mismatch_words, short_hash
     from intelshare.cli.shared.plain import plain
@@ -222,15 +233,17 @@ def state(client: Client, out: Out, treaty: str) -> None:
 @printing
 @talking
 def resume(client: Client, out: Out, member: str, yes: bool) -> None:
-    """Let the acts of MEMBER count that contradict each other, and those that wait behind them: operators."""
+    """Accept MEMBER's contradictory treaty acts and any acts queued behind them. Operators only."""
     from intelshare.cli.shared.confirm import confirm
     from intelshare.wire.v1 import user_pb2 as pb
 
     code = member.upper()
-    confirm(f"All acts of {code} that are held count from now on. Has {code} confirmed them?", yes=yes)
+    confirm(
+        f"All acts of {code} that your node holds will count from now on. Has {code} confirmed them?", yes=yes
+    )
     found = client.treat("ResumeActs", pb.ResumeActsRequest(member=code))
     out.document("treaty-resumed", {"member": code, "n": found.n})
-    out.line(f"{code}: acts up to {found.n} count")
+    out.line(f"{code}: acts up to number {found.n} count")
 
 
 def _act(
@@ -276,7 +289,7 @@ def _said(act: pb.ActResponse, effective: str | None, holds: str) -> list[str]:
     told = ", ".join(act.told) or "nobody: no other member is known here"
     lines.append(f"told: {told}")
     if not act.changes:
-        lines.append("no member that is known here can receive more or less by it")
+        lines.append("it changes what no known member can receive")
     return lines
 
 
@@ -319,21 +332,21 @@ def _worded(terms: pb.Reservation) -> str:
 
 
 def _day(text: str) -> str:
-    """A time without its midnight."""
+    """Return a time, without its hour if that is midnight."""
     return text.removesuffix("T00:00:00Z")
 
 
 def _time(text: str | None, option: str) -> int:
-    """0 for none. Raises ConfigError INPUT_INVALID."""
+    """Return the time in microseconds, or 0 for none. Raises ConfigError INPUT_INVALID."""
     from intelshare.cli.shared.deadlines import until
 
     if text is None:
         return 0
     found = until(text, Instant(time.time_ns() // 1000), option)
     if found <= 0:
-        raise ConfigError("INPUT_INVALID", "a time after 1970", place=Place(option))
+        raise ConfigError("INPUT_INVALID", "give a time after 1970", place=Place(option))
     return found
 
 
 COMMANDS: Final = (ratify, reserve, suspend, withdraw, reinstate, acts, state, resume)
-"""For the group ``treaty``."""
+"""The commands for the group ``treaty``."""

@@ -1,4 +1,4 @@
-"""``treaty backfill``: what accession allows, shown first, and sent if a releasing officer says so."""
+"""``treaty backfill``: shows what an accession allows, and sends it if a releasing officer confirms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 PART: Final = 64
-"""Bulletins that one call addresses."""
+"""The most bulletins that one call addresses."""
 
 
 @click.command(
@@ -36,18 +36,19 @@ PART: Final = 64
     shell_complete=members,
     help="The party that has acceded.",
 )
-@click.option("--since", metavar="TIME", help="Only what was written since this date or time.")
-@click.option("--dry-run", is_flag=True, help="Show what it would offer; send nothing.")
+@click.option("--since", metavar="TIME", help="Offer only bulletins written since this date or time.")
+@click.option("--dry-run", is_flag=True, help="Show what would be offered; send nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @talking
 def backfill(
     client: Client, out: Out, treaty: str, recipient: str, since: str | None, dry_run: bool, yes: bool
 ) -> None:
-    """Offer MEMBER your member's bulletins that TREATY now allows it and that were not addressed to it.
+    """Offer MEMBER those of your member's bulletins that TREATY now allows it and that were not addressed to
+    it.
 
-    Shows them first, then asks. Each is decided again when it goes. Releasing officers only, and only what
-    they may see.
+    Shows them first, then asks. Each is decided again before it goes. Releasing officers only, and only for
+    bulletins that they may see.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.output import draw

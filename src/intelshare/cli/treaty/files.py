@@ -1,4 +1,4 @@
-"""``treaty lint``, ``fmt`` and ``new``: treaty files checked, brought into shape and begun."""
+"""``treaty lint``, ``fmt`` and ``new``: check treaty files, format them, and start new ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = ("bilateral", "regional", "multilateral", "political-commitment")
 
 
 def read_treaties(paths: tuple[Path, ...]) -> tuple[list[Treaty], Registry]:
-    """The treaties of the paths in their order, and what they were read with.
+    """Return the treaties of the paths in order, and the registry with which they were read.
 
     Raises PolicyFileError at the first error, ConfigError.
     """
@@ -38,7 +38,7 @@ def read_treaties(paths: tuple[Path, ...]) -> tuple[list[Treaty], Registry]:
     registry = with_own(files.own, read_policy)
     found = [parse_treaty(read_policy(path), str(path), registry) for path in files.treaties]
     if not found:
-        raise ConfigError("NOT_FOUND", "there is no treaty here", place=Place(" ".join(map(str, paths))))
+        raise ConfigError("NOT_FOUND", "no treaty was found", place=Place(" ".join(map(str, paths))))
     return found, registry
 
 
@@ -49,9 +49,9 @@ def read_treaties(paths: tuple[Path, ...]) -> tuple[list[Treaty], Registry]:
 @format_option
 @printing
 def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
-    """Check treaty files as `policy check` does, and their form as `treaty fmt` writes it.
+    """Check treaty files as `policy check` does, and check that they have the form that `treaty fmt` writes.
 
-    Exit 1 if anything is an error; warnings alone are 0.
+    Exits with 1 if there is an error; with warnings alone, it exits with 0.
     """
     from intelshare.cli.policy.check import findings
     from intelshare.cli.policy.files import find
@@ -76,12 +76,12 @@ def lint(paths: tuple[Path, ...], form: str, out: Out) -> int:
 
 @click.command(epilog=examples("intelshare treaty fmt --check treaties/", "intelshare treaty fmt treaties/"))
 @paths_argument
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would change.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
 @printing
 def fmt(paths: tuple[Path, ...], check: bool, out: Out) -> int:
     """Write treaties and overlays in their canonical form: spaces, quotes, order of fields. Comments stay.
 
-    What a file says does not change, nor does its text hash. Tests are left as their authors align them.
+    The meaning of a file and its text hash do not change. Tests are left as their authors align them.
     """
     from intelshare.cli.policy.files import find
     from intelshare.cli.shared.files import replace_text
@@ -109,15 +109,15 @@ def fmt(paths: tuple[Path, ...], check: bool, out: Out) -> int:
 
 
 def _first_difference(text: str, canonical: str) -> int:
-    """The first line, from 1, that is not as it should be."""
+    """Return the number of the first line, from 1, that is not canonical."""
     pairs = zip(text.split("\n"), canonical.split("\n"), strict=False)
     return next((number for number, (own, other) in enumerate(pairs, 1) if own != other), 1)
 
 
 def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str, str]]:
-    """Files whose text is not canonical, with the text and the canonical one.
+    """Return the files whose text is not canonical, with that text and the canonical one.
 
-    A file that cannot be read is left out, or with ``strict`` raises its PolicyFileError.
+    A file that cannot be read is left out; with ``strict`` it raises its PolicyFileError.
     """
     from intelshare.cli.shared.beside import read_policy, registry_for
     from intelshare.policy_tools import formatted
@@ -143,17 +143,18 @@ def _unformatted(files: Files, *, strict: bool = False) -> list[tuple[Path, str,
 @click.argument("treaty_id", metavar="ID")
 @click.option("--party", "members", multiple=True, required=True, metavar="MEMBER", help="At least two.")
 @click.option(
-    "--kind", type=click.Choice(KINDS), default="bilateral", show_default=True, help="What it will be."
+    "--kind", type=click.Choice(KINDS), default="bilateral", show_default=True, help="Kind of the treaty."
 )
-@click.option("--in-force", metavar="DATE", help="From when it is in force; else today.")
+@click.option("--in-force", metavar="DATE", help="Date of entry into force. Default: today.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to.")
 @printing
 def new(
     treaty_id: str, members: tuple[str, ...], kind: str, in_force: str | None, folder: Path, out: Out
 ) -> None:
-    """Begin a treaty: a commented file and a test beside it, which check and pass as they are.
+    """Start a treaty: a commented file with a test beside it, both of which pass as they are.
 
-    Members of your own come from the groups/ and ladders/ beside it, or beside its folder treaties/.
+    Members that you have defined are read from groups/ and ladders/ beside it, or beside its folder
+    treaties/.
     """
     from intelshare.cli.shared.beside import registry_for
     from intelshare.cli.shared.files import write_new
@@ -169,12 +170,12 @@ def new(
             message = f"{member!r} is not a member code"
             raise ConfigError("UNKNOWN_MEMBER", message, place=Place("--party"), hint=hint)
     if len(set(members)) < max(len(members), 2):
-        message = "a treaty has two parties or more, each once"
+        message = "a treaty has two or more parties, each named once"
         raise ConfigError("INPUT_INVALID", message, place=Place("--party"))
     day: date = to_datetime(moment(in_force, "--in-force")).date()
     files = skeleton(treaty_id, Kind(kind), members, day, registry)
     try:
-        # Read back first: an id that no file may have is refused before anything is written.
+        # Read back first: an id that a file may not have is refused before anything is written.
         parse_treaty(files[f"{treaty_id}.toml"], "ID", registry)
     except PolicyFileError as error:
         raise ConfigError("INPUT_INVALID", error.message, place=Place("ID")) from None

@@ -1,4 +1,4 @@
-"""``treaty timeline``: a treaty's life drawn, and told event by event."""
+"""``treaty timeline``: draws the life of a treaty, and lists its events."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from intelshare.policy_tools import Drawing, Span
 
 _NAMES = 3
-"""Codes that a lane or an event of several members names."""
+"""The most codes that a lane or an event of several members names."""
 _ALL_EVENTS = 12
-"""Parties up to which the events of each are listed."""
+"""The most parties for which the events of each are listed."""
 _HEAD, _TAIL = 17, 22
-"""Characters before a lane (more for long articles) and around it: margins and the longest state."""
+"""The characters before a lane (more for long articles) and around it: margins and the longest state."""
 _HARD = "\u00a0"
-"""A space at which no line breaks."""
+"""A space at which no line is broken."""
 
 
 @click.command(
@@ -40,9 +40,11 @@ _HARD = "\u00a0"
     )
 )
 @paths_argument
-@click.option("--as-of", metavar="TIME", help="Where the mark stands and states are told; else now.")
 @click.option(
-    "--member", "members", multiple=True, metavar="MEMBER", help="Only these parties, each in full."
+    "--as-of", metavar="TIME", help="Date or time of the mark and of the states shown. Default: now."
+)
+@click.option(
+    "--member", "members", multiple=True, metavar="MEMBER", help="Show only these parties, each in full."
 )
 @live_option
 @printing
@@ -51,14 +53,14 @@ def timeline(
 ) -> None:
     """Draw the life of each treaty of PATHS: lanes of its parties and articles, then its events.
 
-    Parties whose life looks the same share a lane. Events of parties that came and stayed are left out where
-    there are many; --member shows them.
+    Parties with the same history share a lane. If there are many parties, the events of those that joined and
+    stayed are left out; --member shows them.
     """
     (found, _), now = treaties_of(paths, profile), moment(as_of, "--as-of")
     for each in found:
         missing = sorted(set(members) - {party.member for party in each.parties})
         if missing:
-            message = f"{missing[0]} is no party of {each.id}"
+            message = f"{missing[0]} is not a party to {each.id}"
             raise ConfigError(
                 "NOT_FOUND", message, place=Place("--member"), hint=f"see: treaty show {each.id}"
             )
@@ -98,7 +100,8 @@ def _draw(each: Treaty, now: Instant, members: tuple[str, ...], out: Out) -> Non
     if listed is None and len(each.parties) > _ALL_EVENTS:
         listed = [party.member for party in each.parties if not came_and_stayed(party)]
         out.note(
-            f"{each.id}: events of {len(each.parties) - len(listed)} parties that came and stayed: --member"
+            f"{each.id}: events of {len(each.parties) - len(listed)} parties that joined and stayed are left "
+            f"out; see --member"
         )
     codes = {party.member for party in each.parties}
     grouped: dict[tuple[str, str, str], list[str]] = {}
@@ -111,7 +114,7 @@ def _draw(each: Treaty, now: Instant, members: tuple[str, ...], out: Out) -> Non
 
 
 def _lines(drawing: Drawing, mark: str) -> list[str]:
-    """Years, the mark, and the lanes with who is in each and how they stand at the mark."""
+    """Return the years, the mark, and the lanes with their members and their state at the mark."""
     lanes = (*drawing.parties, *drawing.articles)
     if not lanes:
         return []
@@ -130,7 +133,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def _plain(state: str) -> str:
-    """A state's code in words."""
+    """Return a state's code in words."""
     return state.removeprefix("PROVISION_").lower().replace("_", " ")
 
 

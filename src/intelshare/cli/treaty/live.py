@@ -1,4 +1,4 @@
-"""Treaties as the own node holds them, files and acts together, for commands that else read files."""
+"""Treaties as your node holds them, files and acts together, for commands that otherwise read files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ live_option = click.option(
     "--profile",
     "profile",
     metavar="FOLDER",
-    help="Ask the node of this profile: files and acts together. PATHS are then ids.",
+    help="Ask the node of this profile, which combines files and acts. PATHS are then ids.",
 )
 
 
 def treaties_of(paths: tuple[Path, ...], profile: str | None) -> tuple[list[Treaty], Registry]:
-    """The treaties of the paths, or with a profile those of its node (all if no id is given), and what they
-    were read with.
+    """Return the treaties of the paths, or with a profile those of its node (all if no id is given), and the
+    registry with which they were read.
 
     Raises PolicyFileError, ConfigError NOT_FOUND, and what ``Client`` raises.
     """
@@ -57,8 +57,8 @@ def _live(ids: tuple[str, ...], profile: str) -> tuple[list[Treaty], Registry]:
         if not one.file:
             raise ConfigError(
                 "POLICY_UNAVAILABLE",
-                f"the node goes by another text of {one.id} than lies in its folder",
-                hint="it reads changed files by itself within seconds; `intelshare status` says if it cannot",
+                f"the node applies a text of {one.id} other than the one in its folder",
+                hint="it reads changed files within seconds; `intelshare status` shows if it cannot",
             )
     files = [parse_treaty(one.file, one.name, registry) for one in chosen]
     return list(with_acts(files, [act_of(act) for act in acts if act.state == "counts"])), registry

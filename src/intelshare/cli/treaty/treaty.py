@@ -1,4 +1,4 @@
-"""``intelshare treaty``: treaty files read, compared and drawn in time. Needs no node."""
+"""``intelshare treaty``: reads, compares and draws treaty files. Needs no node."""
 
 from __future__ import annotations
 
@@ -28,17 +28,21 @@ if TYPE_CHECKING:
     from intelshare.policy import Treaty
 
 MIN_COLUMN = 20
-"""Characters that a treaty needs beside others; with less room they stand below each other."""
+"""The characters that a treaty needs beside others; with less room, treaties are printed one below
+the other.
+"""
 
-as_of_option = click.option("--as-of", metavar="TIME", help="As things stand at this date or time; else now.")
+as_of_option = click.option(
+    "--as-of", metavar="TIME", help="Show the state as of this date or time. Default: now."
+)
 
 
 @click.group(cls=Group)
 def treaty() -> None:
     """List, show, compare and draw treaties; write and check their files; act as a party.
 
-    PATHS are files, folders, or ids of treaties that ship, and need no node; list, show and timeline ask one
-    with --as. Acts, their list, the state of parties and backfill are your node's.
+    PATHS are files, folders, or ids of treaties that ship, and need no node; list, show and timeline ask a
+    node with --as. Acts, their list, the state of parties and backfill always use your node.
     """
 
 
@@ -55,7 +59,7 @@ for command in (*COMMANDS, backfill):
 @live_option
 @printing
 def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
-    """List the treaties of PATHS, or those that ship; with --as those of your node."""
+    """List the treaties of PATHS, or those that ship; with --as, those of your node."""
     from intelshare.builtin import treaty_packs
     from intelshare.labels import when
 
@@ -82,7 +86,7 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
 @live_option
 @printing
 def show(paths: tuple[Path, ...], as_of: str | None, profile: str | None, out: Out) -> None:
-    """Show each treaty of PATHS: its terms, its articles, its parties by state, rows, text hash, source."""
+    """Show each treaty of PATHS: terms, articles, parties by state, rows, text hash, source."""
     (found, registry), now = treaties_of(paths, profile), moment(as_of, "--as-of")
     out.document("treaty-terms", _terms(found, now))
     for each in found:
@@ -148,11 +152,11 @@ def _show(each: Treaty, now: Instant, registry: Registry, out: Out) -> None:
     type=click.Choice(("text", "json", "markdown")),
     default="text",
     show_default=True,
-    help="How it is written.",
+    help="Output format.",
 )
 @printing
 def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> None:
-    """Put the terms of the treaties of PATHS side by side: parties, scope, ceilings, obligations, exits."""
+    """Show the terms of the treaties of PATHS side by side: parties, scope, ceilings, obligations, exits."""
     from intelshare.policy_tools import TERMS, summary
 
     (found, registry), now = read_treaties(paths), moment(as_of, "--as-of")
@@ -168,7 +172,9 @@ def compare(paths: tuple[Path, ...], as_of: str | None, form: str, out: Out) -> 
 
 
 def _side_by_side(columns: dict[str, dict[str, str]], names: Sequence[str]) -> list[str]:
-    """A column for each treaty where there is room, else each term with the treaties below each other."""
+    """Return lines with a column for each treaty if there is room, or else each term with the treaties one
+    below the other.
+    """
     width, head = get_terminal_size().columns, max(map(len, names))
     room = (width - head) // len(columns) - 2
     if room >= MIN_COLUMN:
@@ -189,14 +195,14 @@ def _side_by_side(columns: dict[str, dict[str, str]], names: Sequence[str]) -> l
 
 
 def _beside(cells: Sequence[str], width: int) -> list[Sequence[str]]:
-    """One row whose cells are wrapped to ``width``, as several."""
+    """Return one row as several, with its cells wrapped to ``width``."""
     wrapped = [_wrapped(cell, width) for cell in cells]
     height = max(map(len, wrapped))
     return [[lines[at] if at < len(lines) else "" for lines in wrapped] for at in range(height)]
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
-    # A date, a code and a hash stay whole, even where that is wider.
+    # A date, a code and a hash stay whole, even if that is wider.
     return textwrap.wrap(cell, max(width, 1), break_on_hyphens=False, break_long_words=False) or [""]
 
 
