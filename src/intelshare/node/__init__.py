@@ -1,1 +1,1 @@
-"""The node: one asyncio process that carries out the plans of ``broker`` and decides nothing itself."""
+"""The node: one asyncio process that carries out the plans of ``broker`` and makes no decisions itself."""

@@ -1,4 +1,4 @@
-"""Who is calling: a user of this member on the user port, a node of a member on the peer port."""
+"""Identifies callers: users of this member on the user port, nodes of members on the peer port."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from intelshare.trust import user_uri
 from intelshare.vault import USER_AUTHORITY
 
 Context = Any
-"""``grpc.aio.ServicerContext``: grpcio has no types."""
+"""A ``grpc.aio.ServicerContext``: grpcio has no types."""
 
 _FLOOR_VERSION: Final = b"TLSv1.3"
 _FLOOR_GROUP: Final = b"X25519MLKEM768"
@@ -32,40 +32,44 @@ _NEVER_ISSUED: Final = Instant(0)
 
 @dataclass(frozen=True, slots=True)
 class UserCaller:
-    """An own user, as the register has it now."""
+    """A user of this member, as the register has it now."""
 
     user: UserUri
     role: str
     certificate: Digest
-    """SHA-256 of the certificate that the call came with."""
+    """The SHA-256 of the certificate with which the call came."""
     pending: bool = False
-    """It was issued last and is used for the first time."""
+    """True if the certificate was issued last and is being used for the first time."""
     issued: Instant = _NEVER_ISSUED
-    """Of another authority: from when it is valid."""
+    """For a certificate of another authority: when its validity starts."""
     ticket: bool = False
-    """It is the ticket of an enrolment."""
+    """True if the certificate is the ticket of an enrolment."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerCaller:
-    """A node of a member, by its TLS leaf."""
+    """A node of a member, identified by its TLS leaf certificate."""
 
     member: MemberCode
     node: NodeUri
     certificate: bytes
-    """DER: asked about again at every message."""
+    """The certificate in DER; it is checked again at every message."""
     leaf: bytes
-    """SHA-256 of it: what Hello is bound to."""
+    """The SHA-256 of the certificate, to which the hello is bound."""
 
 
 Caller = UserCaller | PeerCaller
 Identify = Callable[[Context], Caller]
 Proved = Callable[[str, str], object]
-"""Told gRPC's name of a connection, and who has just called on it with a certificate that counts."""
+"""Called with gRPC's name of a connection and the identity of whoever has just called on it with a valid
+certificate.
+"""
 
 
 def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the peer port: TLS floor, exact look-up, the member's own authority, revocation."""
+    """Return a function that identifies callers on the peer port: TLS floor, exact look-up, the member's
+    authority, revocation.
+    """
 
     def identify(context: Context) -> Caller:
         certificate = x509.from_pem(_pem(context))
@@ -77,7 +81,9 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 
 def user_identity(runtime: Runtime, proved: Proved) -> Identify:
-    """Who calls on the user port: TLS floor, authority of users, a certificate that the register names."""
+    """Return a function that identifies callers on the user port: TLS floor, user authority, a registered
+    certificate.
+    """
     checked: dict[bytes, _Checked] = {}
 
     def identify(context: Context) -> Caller:
@@ -101,14 +107,14 @@ def user_identity(runtime: Runtime, proved: Proved) -> Identify:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A certificate that an authority of users has issued."""
+    """A certificate that a user authority has issued."""
 
     digest: Digest
     valid: x509.Validity
     authorities: tuple[bytes, ...]
     uri: str = ""
     names: frozenset[str] = frozenset()
-    """Where another authority issues: it knows nothing of our URIs."""
+    """The names in a certificate of another authority, which does not know our URIs."""
 
 
 def _check(runtime: Runtime, certificate: bytes, now: Instant) -> _Checked:
@@ -125,7 +131,9 @@ def _check(runtime: Runtime, certificate: bytes, now: Instant) -> _Checked:
 
 
 def _foreign(row: UserRow, known: _Checked) -> UserCaller:
-    """The caller, if no later certificate has counted for the row. Raises DeliveryError NOT_AUTHORISED."""
+    """Return the caller, if no later certificate has been used for the row. Raises DeliveryError
+    NOT_AUTHORISED.
+    """
     pending = known.digest != row.certificate
     if pending and known.valid.start <= row.issued:
         raise superseded()
@@ -133,8 +141,9 @@ def _foreign(row: UserRow, known: _Checked) -> UserCaller:
 
 
 def owner_identity(runtime: Runtime) -> Identify:
-    """Who calls on the socket in the data folder: whoever has just opened the vault, as a certificate proves
-    that its user authority has signed for these minutes."""
+    """Return a function that identifies callers on the socket in the data folder: they have just opened the
+    vault, as a certificate proves that the vault's user authority has signed for the next few minutes.
+    """
 
     def identify(context: Context) -> Caller:
         metadata = dict(context.invocation_metadata() or ())
@@ -146,14 +155,14 @@ def owner_identity(runtime: Runtime) -> Identify:
         valid = x509.validity(certificate)
         domain = runtime.node.trust.members[runtime.node.member].root.domain
         if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - valid.start > LONGEST_OWNER:
-            raise TrustError("NOT_AUTHORISED", "this is no certificate of the folder's owner for now")
+            raise TrustError("NOT_AUTHORISED", "this is not a current certificate of the folder's owner")
         return UserCaller(UserUri(leaf.uri), Role.OPERATOR, NO_DIGEST)
 
     return identify
 
 
 def _user(row: UserRow, certificate: Digest) -> UserCaller:
-    """The caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
+    """Return the caller, if the row names this certificate. Raises DeliveryError NOT_AUTHORISED."""
     proof = proofs(row).get(certificate)
     if proof is None:
         raise superseded()
@@ -162,7 +171,7 @@ def _user(row: UserRow, certificate: Digest) -> UserCaller:
 
 
 def _pem(context: Context) -> bytes:
-    """The caller's certificate, if the connection has the floor that both ports have."""
+    """Return the caller's certificate, if the connection meets the floor of both ports."""
     tls = context.auth_context()
     version = tls.get("ssl_tls_version", [b""])[0]
     group = tls.get("ssl_negotiated_key_exchange_group", [b""])[0]
@@ -170,10 +179,10 @@ def _pem(context: Context) -> bytes:
         raise TrustError(
             "TRANSPORT_FLOOR",
             "this port needs TLS 1.3 with X25519MLKEM768",
-            hint="call with the gRPC library that intelshare's lock file names, or a newer one",
+            hint="use the version of gRPC in intelshare's lock file, or a newer one",
         )
     pem = tls.get("x509_pem_cert")
     if not pem:
-        raise TrustError("PEER_IDENTITY_INVALID", "there is no client certificate")
+        raise TrustError("PEER_IDENTITY_INVALID", "the client sent no certificate")
     found: bytes = pem[0]
     return found

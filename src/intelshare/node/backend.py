@@ -1,4 +1,6 @@
-"""The running node as its services see it: the only place where a service reaches runtime and links."""
+"""The running node as its services see it: the only module through which a service reaches the runtime and
+the links.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +57,13 @@ from intelshare.vault import USER_AUTHORITY
 A = TypeVar("A")
 
 _SLOW: Final = 4
-"""Slow questions of users that are answered at once, in threads that the node's own chores do not use."""
+"""The most slow questions of users that run at once, in threads that the node's internal work does
+not use.
+"""
 
 
 class NodeBackend:
-    """``services.backend.Backend`` over a runtime and its links; one for each node."""
+    """``services.backend.Backend`` on a runtime and its links; one for each node."""
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class NodeBackend:
         ports: Callable[[], Sequence[PortFacts]] = tuple,
         follow: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``follow``: has the ports take the certificates of now."""
+        """``follow``: makes the ports use the current certificates."""
         self._runtime = runtime
         self._ports = ports
         self._follow = follow
@@ -82,32 +86,32 @@ class NodeBackend:
 
     @property
     def node(self) -> Node:
-        """Keys, trust and world as they are now."""
+        """Return the node's current keys, trust and world."""
         return self._runtime.node
 
     def now(self) -> Instant:
-        """Wall time."""
+        """Return the wall-clock time."""
         return self._runtime.now()
 
     def read_clock(self) -> ClockReading:
-        """What the clock says, and what of it is believed."""
+        """Return the reading of the clock, and whether it is believed."""
         read = self._runtime.clock.read()
         return ClockReading(read.now, read.believed, read.expected, read.until)
 
     def believe_clock(self) -> None:
-        """The present time is believed from now on."""
+        """Believe the current time from now on."""
         self._runtime.clock.believe()
         self._links.feed(NodeChanged())
 
     def clock_is_wrong(self) -> bool:
-        """Whether nothing may be signed now, because the clock was set back."""
+        """Return true if nothing may be signed now because the clock was set back."""
         return self._runtime.clock.wrong()
 
     async def perform(
         self, step: Callable[..., Plan[A]], *event: object, then: Callable[[A], None] | None = None
     ) -> A:
-        """Carry out a step and what it leads to; its durable answer."""
-        # gRPC cancels a call whose caller has gone; the step commits all the same.
+        """Carry out a step and its effects; return its durable answer."""
+        # gRPC cancels a call whose caller has gone; the step is committed all the same.
         return await asyncio.shield(self._carry_out(step, event, then))
 
     async def _carry_out(
@@ -122,36 +126,38 @@ class NodeBackend:
         return done.value
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
-        """Ask something of the committed rows; what is slow takes none of the store's readers."""
+        """Answer a question from the committed rows; a slow one uses none of the store's readers."""
         if slow:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._slow, self._runtime.store.ask_now, question)
         return await self._runtime.store.query(question)
 
     async def query_logs(self, question: Callable[[View], A]) -> A:
-        """Ask something that grows trees of this node's logs: one at a time."""
+        """Answer a question that extends the trees of this node's logs; only one such question runs at a
+        time.
+        """
         return await self._links.over_logs(question)
 
     async def sign_log(self) -> None:
-        """Sign where the log stands, and tell the peers."""
+        """Sign the current state of the log, and tell the peers."""
         await self._links.say_log()
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
-        """Something is ready to be handed over to these members."""
+        """Start handing over whatever is ready for these members."""
         if members := tuple(recipients):
             self._links.wake(*members)
 
     def committed(self) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set after every commit."""
+        """Return an event that is set after every commit."""
         return self._runtime.listening()
 
     @contextmanager
     def open_call(self, method: str, user: UserUri, most: int) -> Iterator[None]:
-        """Count one more open call of a user while it lasts."""
+        """Count one more open call of a user for as long as the call lasts."""
         key = method, user
         if self._open[key] >= most:
             raise DeliveryError(
-                "RATE", f"more than {most} open calls of {method} of one user", hint="end one of them"
+                "RATE", f"more than {most} open calls of {method} for one user", hint="end one of them"
             )
         self._open[key] += 1
         try:
@@ -160,47 +166,47 @@ class NodeBackend:
             self._open[key] -= 1
 
     def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
-        """Take in a file, or go on with it."""
+        """Receive a file, or resume receiving it."""
         return self._runtime.pieces.upload(begun)
 
     def write_bundle(
         self, member: MemberCode, limit: int, by: UserUri
     ) -> AsyncIterator[bytes | BundleWritten]:
-        """The bytes of a courier bundle, then what is in it."""
+        """Yield the bytes of a courier bundle, then a summary of its contents."""
         return self._courier.write(member, limit, by)
 
     async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
-        """Take in a courier bundle."""
+        """Import a courier bundle."""
         return await self._courier.take_in(data, by)
 
     def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
-        """What a file holds, part by part."""
+        """Yield the content of a file in parts."""
         return self._runtime.pieces.contents(place, record)
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
-        """Log and notice the refusal of a part of a call."""
+        """Log and count the refusal of a part of a call."""
         self._runtime.refusals["user", error.code] += 1
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
 
     @property
     def key_periods(self) -> Periods:
-        """How often keys are made by schedule."""
+        """Return how often keys are replaced by schedule."""
         return self._runtime.settings.key_periods
 
     def held_keys(self) -> tuple[HeldKey, ...]:
-        """Every key of the vault, without its secret."""
+        """Return every key of the vault, without its secret."""
         return tuple(HeldKey(one.key_id, one.record, one.retired) for one in self._runtime.vault.held_keys())
 
     async def renew_keys(
         self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
     ) -> None:
-        """Make new keys, say what counts no more, destroy what is over, and tell every peer."""
+        """Make new keys, revoke keys, destroy expired ones, and tell every peer."""
         await asyncio.shield(renew(self._runtime, order=KeyOrder(by, rotate, revoke)))
         await self.perform(announce, self._runtime.node.trust.partners)
 
     def make_directory_key(self) -> KeyRecord:
-        """A new directory key in the vault, for a root that is to name it."""
+        """Make a directory key in the vault, for a root that will name it."""
         runtime = self._runtime
         suite = runtime.node.suites[runtime.settings.suite]
         made = new_key(
@@ -215,32 +221,32 @@ class NodeBackend:
         return made.record
 
     async def adopt_root(self, root: Trust) -> None:
-        """Take in the own next root, sign the directory by it, and tell every member."""
+        """Adopt this member's next root, sign the directory under it, and tell every member."""
         await asyncio.shield(self._adopt_root(root))
 
     async def _adopt_root(self, root: Trust) -> None:
         runtime = self._runtime
-        # What does not hold says why, before anything that is missing here does.
+        # Check the root itself first: that error is reported before one about anything missing here.
         runtime.node.trust.with_document(root, self.now(), runtime.node.member)
         need_directory_key(runtime, decode(RootDocument, root.document))
         await self._carry_out(publish_root, (root,), None)
-        # The old directory counts as expired where the root names another key.
+        # The old directory counts as expired if the root names another key.
         await renew(runtime)
         await self._carry_out(announce, (runtime.node.trust.partners,), None)
 
     def note_key(self) -> NoteKey:
-        """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""
+        """Return the key that signs notes in the node's name. Raises VaultError NOT_FOUND."""
         node = self.node
         for identity, _ in node.trust.note_keys(node.uri, self.now()):
             return self._runtime.vault.note_key(identity)
         raise VaultError(
             "NOT_FOUND",
-            "the own directory names no note key of this node",
-            hint="the next start makes one and signs the directory that names it",
+            "this member's directory names no note key of this node",
+            hint="the next start makes one and signs a directory that names it",
         )
 
     def facts(self) -> NodeFacts:
-        """What the process knows of itself."""
+        """Return what the process knows about itself."""
         runtime = self._runtime
         return NodeFacts(
             runtime.health.word,
@@ -256,43 +262,43 @@ class NodeBackend:
         )
 
     async def counts(self) -> Counts:
-        """What the process has counted, and what the system says of it."""
+        """Return what the process has counted, and what the system reports about it."""
         runtime = self._runtime
         return await asyncio.to_thread(counts, runtime.folder, runtime.log.lines, runtime.refusals)
 
     async def samples(self) -> Sequence[Sample]:
-        """Everything that is measured, as of now or a little while ago."""
+        """Return all measurements, which may be a little old."""
         return await self._collector.samples()
 
     @property
     def queue_bounds(self) -> QueueBounds:
-        """How much may wait."""
+        """Return the bounds on what may wait."""
         return self._runtime.settings.queues
 
     def link(self, node: NodeUri) -> LinkFacts:
-        """The way to a peer node."""
+        """Return the state of the connection to a peer node."""
         state = self._links.state(node)
         return LinkFacts(state.state, state.error, state.since, state.offset, state.seen)
 
     def spent(self, member: MemberCode) -> list[SpentBudget]:
-        """The budgets that a peer has spent."""
+        """Return the budgets that a peer has exceeded."""
         return [SpentBudget(one.budget, one.refused, again) for one, again in self._links.budgets(member)]
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
-        """A certificate of the key that this request names."""
+        """Return a certificate for the key in this request."""
         runtime = self._runtime
         if runtime.certificates.users_elsewhere:
             raise DeliveryError(
                 "ISSUED_ELSEWHERE",
-                "certificates of users come from another authority",
-                hint="renew it there: the register takes it when it is first used",
+                "another authority issues the users' certificates",
+                hint="renew it there: the register accepts it on first use",
             )
         authority, lifetime = runtime.vault.certified(USER_AUTHORITY), runtime.settings.user_lifetime
         made = sign_user(authority, user, request, self.now(), self.random, lifetime=lifetime)
         return self._issued(made, Credential(certificate=digest_of(made)), to_pem((made,)))
 
     def make_ticket(self, user: UserUri) -> Issued:
-        """A ticket with which the user fetches a first certificate."""
+        """Return a ticket with which the user fetches a first certificate."""
         if self._runtime.certificates.users_elsewhere:
             return self._issued(b"", Credential(), b"")
         authority = self._runtime.vault.certified(USER_AUTHORITY)
@@ -312,26 +318,26 @@ class NodeBackend:
         )
 
     async def renew_node(self) -> None:
-        """A new certificate for the node, and at its ports at once."""
+        """Make a new certificate for the node, and use it at its ports at once."""
         renew_leaf(self._runtime, at_once=True)
         if self._follow is not None:
             await self._follow()
 
     @property
     def draining(self) -> bool:
-        """Whether no more bulletins are taken."""
+        """Return true if no new bulletins are accepted."""
         return DRAINING in self._runtime.health.codes
 
     def drain(self, *, on: bool) -> None:
-        """Take no more bulletins from now on, or take them again."""
+        """Stop accepting bulletins, or accept them again."""
         (self._runtime.health.set if on else self._runtime.health.clear)(DRAINING)
 
     def register_changed(self, row: UserRow) -> None:
-        """From now on the user is what the row says."""
+        """Take note that the register now has this row."""
         self._runtime.register_changed(row)
 
     async def treaty_texts(self) -> Mapping[str, str]:
-        """The treaty files of the node's folder that can be read, by name."""
+        """Return the treaty files in the node's folder that can be read, by name."""
         return await asyncio.to_thread(_texts, self._runtime.folder.treaties)
 
 

@@ -1,10 +1,10 @@
 """Backup and restore of a data folder (decision 47).
 
-A backup is a folder: ``manifest.json`` with the SHA-256 of every file, ``manifest.seal`` with which only the
-vault's storage key makes the manifest good, and the files themselves. It is made beside the node, running or
-not, by whoever has the folder and the passphrase. Not in it: private sealing keys, the secrets of received
-bulletins, keys of users, root keys. A restored folder says so in ``restored``, until its first start has
-drawn the consequences.
+A backup is a folder: ``manifest.json`` with the SHA-256 of every file, ``manifest.seal``, which authenticates
+the manifest under the vault's storage key, and the files themselves. Whoever has the folder and the
+passphrase can make one, whether the node runs or not. It does not contain private sealing keys, the secrets
+of received bulletins, users' keys or root keys. A restored folder is marked by the file ``restored`` until
+its first start has completed the restore.
 """
 
 from __future__ import annotations
@@ -49,53 +49,57 @@ FORMAT: Final = "intelshare/backup/1"
 MANIFEST: Final = "manifest.json"
 SEAL: Final = "manifest.seal"
 DATA: Final = "folder"
-"""In a backup: what becomes the data folder."""
+"""The folder in a backup that becomes the data folder."""
 
 RESTORED: Final = "restored"
-"""In a data folder that was restored, until its first start has drawn the consequences."""
+"""The file that marks a restored data folder until its first start has completed the restore."""
 
 _NOT_COPIED: Final = frozenset(
     ("lock", "run.json", "sockets", "sidecar", "root-keys", "vault", "files", "users", RESTORED)
 )
-"""Of a running process, made anew, or secrets that are to be in no backup. Databases have their own way."""
+"""Files that belong to a running process, are made again, or are secrets that must not be in a backup.
+Databases are copied separately.
+"""
 
 _MAX_MANIFEST: Final = 64 << 20
 _PART: Final = 1 << 20
 
 Progress = Callable[[str, int, int], None]
-"""``progress(what, done, all)``."""
+"""A function ``progress(what, done, all)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds, and of what moment."""
+    """The contents of a backup, and the moment that it shows."""
 
     format: str
     member: str
     node: str
     made: int
-    """Microseconds since 1970."""
+    """When the backup was made, in microseconds since 1970."""
     version: str
     incarnation: int
-    """That was running, or had run last."""
+    """The incarnation that was running, or had run last."""
     entries: int
-    """Of its log."""
+    """The size of its log."""
     sealing_keys: int
-    """Private sealing keys that were left out."""
+    """The number of private sealing keys that were left out."""
     secrets: int
-    """Of received bulletins, that were left out: their content is asked for again."""
+    """The number of secrets of received bulletins that were left out: their content will be asked for
+    again.
+    """
     folders: list[str]
-    """Also those that are empty: without the folder of its own law a node does not start."""
+    """All folders, even if empty: a node does not start without the folders of its law."""
     files: dict[str, tuple[int, str]]
-    """Path -> (bytes, SHA-256 in hexadecimal)."""
+    """The files by path, each as (bytes, SHA-256 in hexadecimal)."""
 
 
 def make_backup(
     root: Path, target: Path, passphrase: Callable[[], bytes], now: Instant, progress: Progress
 ) -> Manifest:
-    """Write a backup of a data folder, whose node may run; ``target`` appears whole or not at all.
+    """Write a backup of a data folder, whose node may be running; ``target`` appears whole or not at all.
 
-    Raises ConfigError ID_CONFLICT (there is something), NOT_FOUND; VaultError; StoreError.
+    Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError.
     """
     folder = Folder(root)
     settings = read_settings(folder.settings)
@@ -118,7 +122,7 @@ def make_backup(
             own = [row.place.hex() for row in _own_files(view)]
             me = view.get(NODE, SELF)
             head = view.get(LOG_HEAD, me.incarnation) if me is not None else None
-        # After the database: it names no key that the vault has not.
+        # Opened after the database was copied: the copy names no key that the vault does not have.
         vault = open_vault(
             folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
         )
@@ -155,15 +159,18 @@ def restore_backup(
     now: Instant,
     progress: Progress,
 ) -> tuple[Manifest, Path | None]:
-    """Make a data folder of a backup, after every digest was verified; what is there stays, under another
-    name, if ``replace`` says that it may be put aside. The manifest, and where that is.
+    """Make a data folder from a backup after verifying every digest.
+
+    An existing folder is kept under another name if ``replace`` allows it to be moved aside. Returns the
+    manifest, and the path of the folder that was moved aside.
 
     Raises ConfigError ID_CONFLICT, NOT_FOUND; VaultError; StoreError RECORD_CORRUPT, DATA_LOCKED.
     """
     manifest, text = _read_manifest(backup)
     data = backup / DATA
     _verify(data, manifest, progress)
-    # As it lies there: nothing is written before the passphrase has opened it and the seal holds.
+    # The vault is opened in the backup: nothing is written until the passphrase has opened it and the seal is
+    # verified.
     vault = open_vault(
         data / "vault" / "keys", passphrase(), suites=SUITES, random=os.urandom, allow_development=True
     )
@@ -187,7 +194,9 @@ def restore_backup(
 
 
 def restored_at(root: Path) -> Instant | None:
-    """Of which moment the backup is that this folder was restored from; None once a start has followed it."""
+    """Return when the backup was made from which this folder was restored, or None if a start has completed
+    the restore.
+    """
     try:
         return Instant(int(json.loads((root / RESTORED).read_text("utf-8"))["made"]))
     except FileNotFoundError:
@@ -197,12 +206,14 @@ def restored_at(root: Path) -> Instant | None:
 
 
 def settle_restore(root: Path) -> None:
-    """The first start has drawn its consequences: the folder is as any other."""
+    """Remove the mark of a restored folder: its first start has completed the restore."""
     (root / RESTORED).unlink(missing_ok=True)
 
 
 def _blanked(view: View, row: SecretRow) -> SecretRow:
-    """The secret of a received bulletin is in no backup: one that is destroyed later would live on there."""
+    """Return the row without the secret of a received bulletin: a bulletin that is destroyed later must not
+    survive in a backup.
+    """
     received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
     return changed(row, sealed=bytes(len(row.sealed))) if received else row
 
@@ -226,7 +237,7 @@ def _copy_rest(root: Path, data: Path) -> None:
             elif one.is_file() and not one.is_symlink():
                 to = data / one.relative_to(root)
                 _make_folders(to.parent, data)
-                with contextlib.suppress(FileNotFoundError):  # written anew just now
+                with contextlib.suppress(FileNotFoundError):  # replaced just now
                     _copy(one, to)
 
 
@@ -234,7 +245,7 @@ def _copy_own_files(folder: Folder, data: Path, names: list[str], progress: Prog
     if names:
         make_private_folder(data / "files")
     for place, name in enumerate(names):
-        with contextlib.suppress(FileNotFoundError):  # its bulletin has ended meanwhile
+        with contextlib.suppress(FileNotFoundError):  # its bulletin has ended in the meantime
             _copy(folder.files / name, data / "files" / name)
         progress("attachments", place + 1, len(names))
 
@@ -264,7 +275,9 @@ def _digest(path: Path) -> tuple[int, str]:
 
 
 def _verify(data: Path, manifest: Manifest, progress: Progress) -> None:
-    """Every file is as it was written, and there is no other. Raises StoreError RECORD_CORRUPT."""
+    """Check that every file is as it was written, and that there are no others. Raises StoreError
+    RECORD_CORRUPT.
+    """
     for name in manifest.folders:
         if not _is_below(name):
             raise _damaged(data / name)
@@ -279,7 +292,7 @@ def _verify(data: Path, manifest: Manifest, progress: Progress) -> None:
 
 
 def _is_below(name: str) -> bool:
-    """Whether a path of a manifest stays in its folder."""
+    """Return true if a path in a manifest stays inside its folder."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
@@ -287,9 +300,9 @@ def _is_below(name: str) -> bool:
 def _damaged(path: Path) -> StoreError:
     return StoreError(
         "RECORD_CORRUPT",
-        "this file of the backup is not as it was written",
+        "this file of the backup has changed since it was written",
         place=Place(str(path)),
-        hint="nothing was restored; take another backup",
+        hint="nothing was restored; use another backup",
     )
 
 
@@ -309,7 +322,9 @@ def _read_manifest(backup: Path) -> tuple[Manifest, bytes]:
             hint="`intelshare node backup` makes one",
         ) from None
     except (ValueError, TypeError) as error:
-        raise StoreError("RECORD_CORRUPT", f"this is no manifest: {error}", place=Place(str(path))) from None
+        raise StoreError(
+            "RECORD_CORRUPT", f"this is not a manifest: {error}", place=Place(str(path))
+        ) from None
     return manifest, text
 
 
@@ -329,7 +344,9 @@ def _check_seal(vault: FileVault, text: bytes, backup: Path) -> None:
 
 
 def _put_aside(root: Path, manifest: Manifest, now: Instant) -> Path | None:
-    """Rename the folder that is there; None if there is none. Raises StoreError DATA_LOCKED."""
+    """Rename the existing folder and return its new path, or None if there is none. Raises StoreError
+    DATA_LOCKED.
+    """
     if not root.exists() or not any(root.iterdir()):
         return None
     locked = lock(root)
@@ -338,7 +355,7 @@ def _put_aside(root: Path, manifest: Manifest, now: Instant) -> Path | None:
         if there.node != manifest.node:
             raise ConfigError(
                 "ID_CONFLICT",
-                f"the folder is that of {there.node}, the backup that of {manifest.node}",
+                f"the folder belongs to {there.node}, the backup to {manifest.node}",
                 place=Place(str(root)),
                 hint="restore it into another folder",
             )
@@ -353,15 +370,15 @@ def _need_nothing_at(path: Path) -> None:
     if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise ConfigError(
             "ID_CONFLICT",
-            "there is something here already",
+            "this path already exists",
             place=Place(str(path)),
-            hint="name a path where nothing is",
+            hint="name a path that does not exist yet",
         )
 
 
 @contextlib.contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """A private folder that gets its name when all of it is on the disk; gone if that does not come."""
+    """Yield a private folder that gets its name once all of it is on disk, and is removed if that fails."""
     made = target.with_name(f".{target.name}.{os.getpid()}.part")
     with disk_errors(target):
         make_private_folder(made)

@@ -1,7 +1,7 @@
-"""Which certificates this node has and believes: its vault's, or those of another authority (node.toml).
+"""The certificates that this node uses and trusts: its vault's, or those of another authority (node.toml).
 
-Files of another authority are read again every minute, so that its own tools can renew them. While something
-is wrong with them, what was there before goes on, and health shows it.
+Files of another authority are read again every minute, so that its tools can renew them. While something is
+wrong with them, the previous certificates stay in use, and health shows the fault.
 """
 
 from __future__ import annotations
@@ -28,39 +28,40 @@ _MOUNTED: Final = "secrets:"
 
 
 class Certificates:
-    """Of one node."""
+    """The certificates of one node."""
 
     def __init__(self, folder: Folder, settings: Settings, vault: FileVault, now: Instant) -> None:
-        """Raises what ``follow`` raises."""
+        """Read them for the first time. Raises what ``follow`` raises."""
         self._folder = folder
         self._settings = settings
         self._vault = vault
         self.leaf: CertifiedKey = self._leaf(now)
         """The node's certificate and key."""
         self.user_authorities: tuple[bytes, ...] = self._user_authorities()
-        """DER of those whose certificates may come in on the user port."""
+        """The authorities, in DER, whose certificates are accepted on the user port."""
 
     def follow(self, now: Instant) -> None:
-        """Have what vault and files hold now.
+        """Read the current certificates from the vault and the files.
 
-        Raises VaultError, ConfigError UNSAFE_FILE, NOT_FOUND, CERTIFICATE_UNUSABLE; then what was goes on.
+        Raises VaultError, ConfigError UNSAFE_FILE, NOT_FOUND, CERTIFICATE_UNUSABLE; then the previous ones
+        stay in use.
         """
         try:
             authorities = self._user_authorities()
             if authorities != self.user_authorities:
                 self.user_authorities = authorities
         finally:
-            # What is wrong with the one keeps nobody from having the other.
+            # A fault in one of the two does not prevent reading the other.
             self.leaf = self._leaf(now)
 
     @property
     def users_elsewhere(self) -> bool:
-        """Whether another authority issues to users."""
+        """Return true if another authority issues the users' certificates."""
         return bool(self._settings.user_authority)
 
     @property
     def node_elsewhere(self) -> bool:
-        """Whether another authority has issued this node's certificate."""
+        """Return true if another authority has issued this node's certificate."""
         return bool(self._settings.node_certificate)
 
     def _leaf(self, now: Instant) -> CertifiedKey:
@@ -80,7 +81,8 @@ class Certificates:
         return CertifiedKey(certificate, key)
 
     def node_authorities(self) -> tuple[bytes, ...]:
-        """DER of those that peers are told of: the vault's, until a certificate of another one is there.
+        """Return the authorities, in DER, that peers are told about: the vault's, until the node has a
+        certificate of another one.
 
         Raises what ``follow`` raises.
         """
@@ -99,7 +101,7 @@ class Certificates:
         name = self._settings.node_authority
         found = self._authorities(name)
         if not all(is_authority(one) for one in found):
-            raise _unusable(name, "peers take only authorities that signed themselves, with P-256 or P-384")
+            raise _unusable(name, "peers accept only self-signed authorities with P-256 or P-384")
         return found
 
     def _authorities(self, name: str) -> tuple[bytes, ...]:
@@ -130,5 +132,5 @@ def _unusable(name: str, why: str) -> IntelshareError:
         "CERTIFICATE_UNUSABLE",
         f"the certificate of another authority cannot be used: {why}",
         place=Place(name),
-        hint='docs/operations.md, "Another authority", says what it must be',
+        hint='docs/operations.md, "Another authority", describes the requirements',
     )

@@ -1,4 +1,4 @@
-"""Wall time, guarded (promise P10): the one place of a node that asks a clock.
+"""Wall time, guarded (promise P10): the only module of a node that reads a clock.
 
     what is seen                                       believed
     ------------------------------------------------   ---------------------------------------------------
@@ -8,8 +8,8 @@
     more than a minute behind the mark                  once it is there
     either, and an operator believes it                 yes, from then on
 
-The mark is the highest time that was believed and stored. Time that is not believed never raises it: a clock
-that was ahead for a while and is right again stops nothing.
+The mark is the highest time that was believed and stored. A time that is not believed never raises it: a
+clock that was ahead for a while and is right again stops nothing.
 """
 
 from __future__ import annotations
@@ -22,26 +22,32 @@ from typing import Final
 from intelshare.instant import MINUTE, SECOND, Instant
 
 MAX_JUMP: Final = 60 * SECOND
-"""How far wall time may lie from what the monotonic clock lets expect, or behind what was stored."""
+"""The most by which the wall clock may differ from the monotonic clock's estimate, or lag behind what was
+stored.
+"""
 
 STEADY: Final = 10 * MINUTE
-"""After so long without another jump the new time is believed: somebody has set the clock right."""
+"""The time that a new time must last without another jump before it is believed: somebody has set the clock
+right.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What the clock says, and what of it is believed."""
+    """The reading of the clock, and whether it is believed."""
 
     now: Instant
     believed: bool
     expected: Instant
-    """What it should say at least: by the monotonic clock after a jump; else the mark."""
+    """The earliest time that the clock should show: by the monotonic clock after a jump, otherwise
+    the mark.
+    """
     until: Instant
-    """When, by this clock, it is believed if it goes on as it does. ``now``, if it is."""
+    """The reading at which this clock will be believed if it continues to run; ``now`` if it is believed."""
 
 
 class Clock:
-    """Tells the time, and whether it can be believed enough to release anything."""
+    """Tells the time, and whether it can be trusted enough to release anything."""
 
     def __init__(
         self,
@@ -49,22 +55,22 @@ class Clock:
         wall: Callable[[], Instant] | None = None,
         monotonic: Callable[[], int] | None = None,
     ) -> None:
-        """``latest``: the highest believed instant that was stored. The simulator has clocks of its own."""
+        """``latest``: the highest believed instant that was stored. The simulator passes its clocks."""
         self._latest = latest
         self._wall, self._monotonic = wall or _wall, monotonic or _monotonic
         self._offset = self._wall() - self._monotonic()
         self._other = (self._offset, self._monotonic())
 
     def now(self) -> Instant:
-        """Wall time."""
+        """Return the wall-clock time."""
         return self._wall()
 
     def wrong(self) -> bool:
-        """Whether releases must wait; true until the clock is right again (code CLOCK)."""
+        """Return true if releases must wait, until the clock is right again (code CLOCK)."""
         return not self.read().believed
 
     def read(self) -> ClockReading:
-        """The time and what is to be thought of it, at one moment."""
+        """Return the time and whether it is believed, at one moment."""
         wall, monotonic = self._wall(), self._monotonic()
         offset = wall - monotonic
         if abs(offset - self._offset) <= MAX_JUMP:
@@ -83,7 +89,7 @@ class Clock:
         return ClockReading(wall, True, wall, wall)
 
     def believe(self) -> None:
-        """An operator believes the present time, whatever was seen or stored before."""
+        """Believe the current time, on an operator's word, whatever was seen or stored before."""
         self._latest = self._wall()
         self._offset = self._latest - self._monotonic()
 

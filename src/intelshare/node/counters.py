@@ -1,4 +1,4 @@
-"""What the process counts while it runs, and what the system says of it: for metrics."""
+"""Counts of the running process, and the system's figures about it, for metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 def counts(
     folder: Folder, lines: Mapping[tuple[str, str], int], refusals: Counter[tuple[str, str]]
 ) -> Counts:
-    """Of this process and its data folder, now. Raises OSError where the folder is gone."""
+    """Return the current counts of this process and its data folder. Raises OSError if the folder is gone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     room = os.statvfs(folder.root)
     return Counts(

@@ -1,4 +1,6 @@
-"""The asyncio driver of the courier scripts (``engine.courier``): messages into a bundle, and out of one."""
+"""The asyncio driver of the courier scripts (``engine.courier``): writes messages into a bundle, and reads
+them from one.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 
 
 class NodeCourier:
-    """Of one running node."""
+    """Writes and imports the bundles of one running node."""
 
     def __init__(self, runtime: Runtime, links: Links) -> None:
         self._runtime = runtime
@@ -35,7 +37,9 @@ class NodeCourier:
     async def write(
         self, member: MemberCode, limit: int, by: UserUri
     ) -> AsyncIterator[bytes | BundleWritten]:
-        """The bytes of a bundle, then what is in it. Raises TrustError, CryptoError, StoreError."""
+        """Yield the bytes of a bundle, then a summary of its contents. Raises TrustError, CryptoError,
+        StoreError.
+        """
         runtime = self._runtime
         node, at = runtime.node, runtime.now()
         writer = BundleWriter(member, bundle_key(node.trust, member, at), node.suites, runtime.random)
@@ -84,7 +88,9 @@ class NodeCourier:
         )
 
     async def take_in(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
-        """Take in a bundle. One that ends early says why once its head was taken in; else this raises."""
+        """Import a bundle. If it ends early after its head was read, the result says why; before that, this
+        raises.
+        """
         node = self._runtime.node
         reader = BundleReader(node.member, node.sealing, node.suites)
         hashed, size, code = hashlib.sha256(), 0, ""
@@ -102,7 +108,7 @@ class NodeCourier:
                 raise
             code = error.code
         if taken is None:
-            raise EnvelopeError("ENVELOPE_MALFORMED", "the bundle is empty: not even its writer is named")
+            raise EnvelopeError("ENVELOPE_MALFORMED", "the bundle is empty: it does not even name its writer")
         said = taken.said
         await self._do(taken.log(by, Digest(hashed.digest()), size, code), taken.member)
         left = await self._query(RunQuery(Query.LEFT, (taken.member,)))
@@ -144,7 +150,7 @@ class NodeCourier:
 
     async def _do(self, doing: Doing, member: MemberCode) -> Any:
         if isinstance(doing, RunStep):
-            # Whoever asked may be gone: the step commits, and what it leads to is carried out all the same.
+            # The caller may be gone: the step is committed, and its effects are carried out all the same.
             return await asyncio.shield(self._step(doing))
         if isinstance(doing, RunQuery):
             return await self._query(doing)
@@ -174,7 +180,7 @@ class NodeCourier:
         return self._links.engine.may_release(now)
 
     def _why(self, member: MemberCode, packed: Packed) -> str:
-        """Why pairs wait, if not for the limit."""
+        """Return the reason why pairs wait, if it is not the limit."""
         runtime = self._runtime
         if packed.releases_wait:
             return "CLOCK" if runtime.clock.wrong() else "POLICY_UNAVAILABLE"

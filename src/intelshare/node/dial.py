@@ -1,4 +1,6 @@
-"""One outgoing connection to a peer node: to an address of its signed directory, under its member's CAs."""
+"""Opens one outgoing connection to a peer node: to an address in its signed directory, under its member's
+CAs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from intelshare.wire import FLOW, MAX_MESSAGE
 METHOD: Final = "/intelshare.v1.Peer/Link"
 
 SLACK: Final = 64 * 1024
-"""What gRPC lets through above 1 MiB, so that the scan and not the transport says TOO_LARGE."""
+"""The bytes above 1 MiB that gRPC lets through, so that the scan, not the transport, answers TOO_LARGE."""
 
 KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -34,7 +36,8 @@ KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
 async def dial(
     runtime: Runtime, resolver: Resolver, member: MemberCode, node: DirectoryNode
 ) -> AsyncIterator[tuple[Call, Channel]]:
-    """A stream to this node, and what the hello binds it to. Closed at the end, also when cancelled.
+    """Open a stream to this node; yield it with the channel to which the hello is bound. Closed at the end,
+    even if cancelled.
 
     Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.
     """
@@ -49,7 +52,7 @@ async def dial(
         ("grpc.default_authority", node.dns),
         ("grpc.max_receive_message_length", MAX_MESSAGE + SLACK),
         ("grpc.max_send_message_length", -1),
-        # Each link its own connection: a renewed leaf must not find the old one in a pool.
+        # Each link has a separate connection: a renewed leaf certificate must not find the old one in a pool.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", 0),

@@ -1,6 +1,6 @@
-"""A data folder from nothing: what ``intelshare init`` writes, and what a node needs to start.
+"""Creates a data folder: what ``intelshare init`` writes, and what a node needs to start.
 
-Root keys are not in it: they belong into a vault of their own, which then leaves the machine.
+Root keys are not in it: they belong in a separate vault, which then leaves the machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def make_folder(
     random: Random,
     cost: Stretching = STANDARD,
 ) -> None:
-    """Folders, vault and node.toml. Raises VaultError ID_CONFLICT if there is a vault already."""
+    """Write the folders, the vault and node.toml. Raises VaultError ID_CONFLICT if there is already a
+    vault.
+    """
     make_private_folder(folder.root)
     for path in (folder.treaties, folder.overlays, folder.users):
         make_private_folder(path)
@@ -51,7 +53,9 @@ def make_folder(
 
 
 def first_rows(settings: Settings, founded: Founded, users: Iterable[UserRow]) -> Plan[None]:
-    """What the new store holds: the own documents, and the first users (an operator at least)."""
+    """Return the rows of a new store: this member's documents, and the first users (at least one
+    operator).
+    """
     documents = ((TrustType.ROOT, founded.root), (TrustType.DIRECTORY, founded.directory))
     return Plan(
         (

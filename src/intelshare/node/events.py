@@ -1,8 +1,8 @@
-"""What a node logs: events from a closed list, each with the fields that its row allows.
+"""Logs what a node does: events from a closed list, each with the fields that its row allows.
 
-Only ids, codes, counts and times are allowed: a field that is not listed is dropped, and so is a value that
+Only ids, codes, counts and times are allowed. A field that is not listed is dropped, and so is a value that
 is neither a number nor a short line, so that no text of a bulletin, label or key can get into a log by
-mistake (invariant I15). ``tests/unit/node/test_events.py`` holds every call in the source to the table.
+mistake (invariant I15). ``tests/unit/node/test_events.py`` compares every call in the source with the table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from intelshare.errors import ConfigError, Place
 
 
 class Event(StrEnum):
-    """Everything that is logged."""
+    """All events that are logged."""
 
     STARTED = "node.started"
     STOPPING = "node.stopping"
@@ -59,25 +59,25 @@ class Event(StrEnum):
 
 
 class Level(StrEnum):
-    """How much a line matters, the least first."""
+    """The importance of a line, the lowest first."""
 
     INFO = "info"
-    """What happens."""
+    """A normal event."""
     WARNING = "warning"
-    """What somebody should look at."""
+    """Something that an operator should check."""
     ERROR = "error"
-    """What is wrong here."""
+    """A fault in this node."""
     CRITICAL = "critical"
-    """Why the process ends."""
+    """The reason why the process ends."""
 
 
 class Form(StrEnum):
-    """How a line looks."""
+    """The format of a line."""
 
     JSON = "json"
-    """One object a line, for collectors."""
+    """One object per line, for log collectors."""
     TEXT = "text"
-    """Time, level, event, and the fields as name=value: for people."""
+    """Time, level, event, and the fields as name=value, for people."""
 
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -118,21 +118,23 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         }.items()
     }
 )
-"""What each event may say besides its name, its level and the time."""
+"""The fields that each event may have besides its name, its level and the time."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 LOST: Final = "log.lost"
 
 LONGEST: Final = 200
-"""Characters of a value; a longer one is cut."""
+"""The most characters of a value; a longer one is truncated."""
 
 _ORDER: Final = tuple(Level)
 
 
 class Logger:
-    """Writes to one stream or file, from any thread. (structlog would do; it costs 5 MiB, most of it for
-    colours.) What cannot be written is counted and lost: a full disk or a closed pipe ends no node."""
+    """Writes to one stream or file, from any thread. (structlog would do, but costs 5 MiB, most of it for
+    colours.) A line that cannot be written is counted and lost: a full disk or a closed pipe does not end the
+    node.
+    """
 
     def __init__(
         self,
@@ -142,35 +144,36 @@ class Logger:
         level: Level = Level.INFO,
         form: Form = Form.JSON,
     ) -> None:
-        """To ``file`` if there is one, else to ``out``. Raises ConfigError LOG_FILE."""
+        """Write to ``file`` if there is one, otherwise to ``out``. Raises ConfigError LOG_FILE."""
         self._file = file
         self._out = _opened(file) if file is not None else out if out is not None else io.StringIO()
         self._least = _ORDER.index(level)
         self._form = form
         self._writing = threading.Lock()
         self.lines: Counter[tuple[str, str]] = Counter()
-        """How many were said since the start, by event and level; under ``LOST`` those that could not be."""
+        """The lines since the start, by event and level; under ``LOST``, those that could not be written."""
 
     def info(self, event: Event, **fields: object) -> None:
-        """What happens."""
+        """Log a normal event."""
         self._write(Level.INFO, event, fields)
 
     def warning(self, event: Event, **fields: object) -> None:
-        """What somebody should look at."""
+        """Log something that an operator should check."""
         self._write(Level.WARNING, event, fields)
 
     def error(self, event: Event, **fields: object) -> None:
-        """What is wrong here."""
+        """Log a fault in this node."""
         self._write(Level.ERROR, event, fields)
 
     def critical(self, event: Event, **fields: object) -> None:
-        """Why the process ends."""
+        """Log the reason why the process ends."""
         self._write(Level.CRITICAL, event, fields)
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name: the other one was moved away. Without a file: nothing.
+        """Continue in a new file of the same name, after the old one was moved away. Does nothing without a
+        file.
 
-        If it cannot be opened, the old one is written on.
+        If the new file cannot be opened, the old one stays in use.
         """
         if self._file is None:
             return
@@ -204,12 +207,12 @@ class Logger:
 
 
 def make_logger(out: TextIO) -> Logger:
-    """A logger that writes to this stream."""
+    """Return a logger that writes to this stream."""
     return Logger(out)
 
 
 def _plain(value: object) -> str | int | float | None:
-    """A number, or one short line; of anything else only what it is."""
+    """Return a number, or one short line; for anything else, only the name of its type."""
     if value is None or isinstance(value, int | float) or type(value) is str:
         return "".join(ch for ch in value if ch.isprintable())[:LONGEST] if isinstance(value, str) else value
     return str(value) if isinstance(value, StrEnum) else type(value).__name__
@@ -228,7 +231,7 @@ _FORMS: Final = {Form.JSON: _json, Form.TEXT: _text}
 
 
 def _opened(path: Path) -> TextIO:
-    """For appending, and for nobody else to read. Raises ConfigError LOG_FILE."""
+    """Open a log file for appending, readable by nobody else. Raises ConfigError LOG_FILE."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")
@@ -237,5 +240,5 @@ def _opened(path: Path) -> TextIO:
             "LOG_FILE",
             f"the log cannot be written there: {error.strerror}",
             place=Place(str(path)),
-            hint="name a file in a folder that the node may write into, and no link",
+            hint="name a file in a folder that the node may write to; it must not be a link",
         ) from None

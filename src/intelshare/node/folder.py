@@ -1,7 +1,6 @@
-"""The data folder of one node: where everything lies, who may read it, and what is written there by hand.
+"""The data folder of one node: where each file is, who may read it, and which files people edit.
 
-node.toml   vault/   intelshare.db   files/   lock   sidecar   reserve   run.json   sockets/
-treaties/   overlays/   tls/   users/
+node.toml vault/ intelshare.db files/ lock sidecar reserve run.json sockets/ treaties/ overlays/ tls/ users/
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Folder:
 
     @property
     def vault(self) -> Path:
-        """The keys, under a passphrase; alone in a 0700 folder."""
+        """The keys, under a passphrase, alone in a folder with mode 0700."""
         return self.root / "vault" / "keys"
 
     @property
@@ -33,7 +32,7 @@ class Folder:
 
     @property
     def lock(self) -> Path:
-        """Held by the running node; a file that is left over blocks nobody."""
+        """Held by the running node; a left-over file blocks nobody."""
         return self.root / "lock"
 
     @property
@@ -43,17 +42,17 @@ class Folder:
 
     @property
     def running(self) -> Path:
-        """Ports and process of the running node; absent when none runs."""
+        """The ports and the process of the running node; absent when none runs."""
         return self.root / "run.json"
 
     @property
     def sockets(self) -> Path:
-        """Of the running node, behind its ports; made anew at every start."""
+        """The sockets behind the ports of the running node; made again at every start."""
         return self.root / "sockets"
 
     @property
     def files(self) -> Path:
-        """Pieces of attachments, one file each."""
+        """The pieces of attachments, one file each."""
         return self.root / "files"
 
     @property
@@ -63,20 +62,20 @@ class Folder:
 
     @property
     def overlays(self) -> Path:
-        """The own member's overlay files, ``*.toml``."""
+        """This member's overlay files, ``*.toml``."""
         return self.root / "overlays"
 
     @property
     def tls(self) -> Path:
-        """The node's certificate and the authorities', in clear; their keys are in the vault."""
+        """The certificates of the node and the authorities, in the clear; their keys are in the vault."""
         return self.root / "tls"
 
     @property
     def node_certificate(self) -> Path:
-        """That of the node, as it was last renewed."""
+        """The node's certificate, as it was last renewed."""
         return self.tls / "node-leaf.pem"
 
     @property
     def users(self) -> Path:
-        """Certificates and keys of users that were made on this machine."""
+        """The certificates and keys of users that were made on this machine."""
         return self.root / "users"

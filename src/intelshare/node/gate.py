@@ -1,10 +1,11 @@
-"""The listener in front of a port: strangers are counted, timed and turned away here, before TLS and gRPC.
+"""The listener in front of a port: unknown connections are counted, timed and refused here, before TLS and
+gRPC.
 
-gRPC listens behind it on a socket in the data folder that only this user can reach, and sees the same bytes,
-so that certificate and key exchange are checked where they always were. Which server stands behind may
-change while connections are open: old ones end with the old server, new ones come to the new one.
+gRPC listens behind it on a socket in the data folder that only this user can reach. It sees the same bytes,
+so certificates and key exchanges are still checked there. The server behind a gate may be replaced while
+connections are open: old connections stay with the old server, new ones go to the new one.
 
-Linux only: the way back from a call to its connection is the abstract name of the gate's own end.
+Linux only: a call is traced back to its connection through the abstract socket name of the gate's end.
 """
 
 from __future__ import annotations
@@ -24,34 +25,34 @@ from intelshare.instant import SECOND, Instant
 from intelshare.private_files import SHORT
 
 RESERVE: Final = 160
-"""Descriptors kept back for the store, files, links to peers and the libraries."""
+"""The descriptors kept back for the store, files, links to peers and the libraries."""
 
 LEAST: Final = 8
-"""Connections at each port without which a node does not start."""
+"""The connections at each port without which a node does not start."""
 
 _EACH: Final = 3
-"""Descriptors of a connection: the caller's, the gate's way to gRPC, and gRPC's end of it."""
+"""The descriptors of a connection: the caller's, the gate's connection to gRPC, and gRPC's end of that."""
 
 _AT_ONCE: Final = 32
-"""Connections that one wake-up of the loop takes."""
+"""The most connections accepted at one wake-up of the loop."""
 
 _PAUSE: Final = 0.5
-"""Seconds without accepting after the system was out of descriptors."""
+"""The seconds without accepting after the system ran out of descriptors."""
 
 _BUFFER: Final = 64 * 1024
-"""Bytes that wait for a slow reader before the other end is not read any more."""
+"""The bytes that may wait for a slow reader before the other end is no longer read."""
 
 _HANDSHAKE: Final = 0x16
 """The first byte of a TLS record that begins a handshake (RFC 8446, 5.1)."""
 
 _PREFIX: Final = "unix-abstract:"
-"""How gRPC writes the caller of a call that came in from an abstract name."""
+"""The prefix with which gRPC names a caller that connected from an abstract socket name."""
 
 
 def within_descriptors(wanted: ConnectionLimits) -> ConnectionLimits:
-    """The bounds of each of two ports, where the system lets this process have descriptors for them.
+    """Return the limits for each of two ports, as far as the system grants this process descriptors for them.
 
-    Raises ConfigError RESOURCES_SHORT if that is too few to serve anybody.
+    Raises ConfigError RESOURCES_SHORT if these are too few to serve anybody.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -62,7 +63,7 @@ def within_descriptors(wanted: ConnectionLimits) -> ConnectionLimits:
     if room < LEAST:
         raise ConfigError(
             "RESOURCES_SHORT",
-            f"this process may have {hard} open files, of which a node needs {RESERVE + 2 * _EACH * LEAST}",
+            f"this process may have {hard} open files, but a node needs {RESERVE + 2 * _EACH * LEAST}",
             hint="raise the limit: `ulimit -n 4096`, or LimitNOFILE= in the unit",
         )
     connections = min(wanted.connections, room)
@@ -70,15 +71,17 @@ def within_descriptors(wanted: ConnectionLimits) -> ConnectionLimits:
 
 
 class Gate:
-    """One listening port. Made and used in the loop."""
+    """One listening port. Created and used in the event loop."""
 
     def __init__(
         self, listener: socket.socket, limits: ConnectionLimits, lacks: Callable[[str], None] = lambda _: None
     ) -> None:
-        """``lacks`` is told RESOURCES_SHORT when a connection found no descriptor, "" when one does again."""
+        """``lacks`` is called with RESOURCES_SHORT when no descriptor is left for a connection, and with ""
+        when one is again.
+        """
         self.connections = Connections(limits)
         self.behind = ""
-        """Path of the socket that new connections go to."""
+        """The path of the socket to which new connections go."""
         self._lacks = lacks
         self._short = False
         self._listener = listener
@@ -90,7 +93,7 @@ class Gate:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the port on which the gate listens."""
         return int(self._listener.getsockname()[1])
 
     def start(self, behind: str) -> None:
@@ -100,20 +103,20 @@ class Gate:
         self._look()
 
     def proved(self, peer: str, who: str) -> None:
-        """A call that gRPC says is from ``peer`` had the certificate of ``who``."""
+        """Record that a call from the gRPC peer ``peer`` had the certificate of ``who``."""
         if peer.startswith(_PREFIX + self._name):
             for number in self.connections.proved(int(peer[len(_PREFIX + self._name) :]), who):
                 self._abort(number)
 
     def stop_accepting(self) -> None:
-        """Nobody new comes in; who is inside stays."""
+        """Accept no new connections; open ones stay."""
         if self._accepting:
             self._accepting = False
             self._loop.remove_reader(self._listener)
         self._listener.close()
 
     def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         self.stop_accepting()
         if self._timer is not None:
             self._timer.cancel()
@@ -121,16 +124,16 @@ class Gate:
             self._abort(number)
 
     def now(self) -> Instant:
-        """Monotonic."""
+        """Return the monotonic time."""
         return Instant(int(self._loop.time() * SECOND))
 
     def left(self, number: int) -> None:
-        """One end of a connection is gone."""
+        """Record that one end of a connection is gone."""
         self._open.pop(number, None)
         self.connections.end(number)
 
     async def lead_on(self, outer: _Outer) -> None:
-        """Connect to the server behind; what fails ends the connection."""
+        """Connect to the server behind the gate; a failure ends the connection."""
         inner = socket.socket(socket.AF_UNIX)
         try:
             inner.setblocking(False)
@@ -161,7 +164,7 @@ class Gate:
             self._admit(connection, str(address[0]))
 
     def _rest(self) -> None:
-        """The backlog waits in the system; who is inside is served."""
+        """Pause accepting: new connections wait in the system's backlog while open ones are served."""
         self.connections.turn_away(Reason.NO_DESCRIPTOR)
         self._short = True
         self._lacks("RESOURCES_SHORT")
@@ -195,10 +198,10 @@ class Gate:
             self.left(outer.number)
             return
         if outer.number not in self._open:
-            outer.abort()  # It was ended before it was taken.
+            outer.abort()  # It was ended before it was accepted.
 
     def _look(self) -> None:
-        """Once a second: end what is over."""
+        """End expired connections, once a second."""
         for number, _ in self.connections.due(self.now()):
             self._abort(number)
         self._timer = self._loop.call_later(1.0, self._look)
@@ -210,7 +213,7 @@ class Gate:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection: what comes in here goes out at the other, and no faster."""
+    """One end of a connection: forwards what it receives to the other end, no faster than that takes it."""
 
     other: _End | None = None
     transport: asyncio.Transport | None = None
@@ -233,18 +236,18 @@ class _End(asyncio.Protocol):
 
 
 class _Outer(_End):
-    """The end that came in from the network."""
+    """The end towards the network."""
 
     def __init__(self, gate: Gate, number: int) -> None:
         self.number = number
         self.task: asyncio.Task[None] | None = None
-        """What this end waits for: to be taken, then to be led on."""
+        """The task that accepts this end or connects it to gRPC."""
         self.first = b""
-        """What came before the way on was open."""
+        """The bytes that arrived before the connection to gRPC was open."""
         self._gate = gate
 
     def data_received(self, data: bytes) -> None:
-        """Nothing goes on before a handshake has begun: who says nothing costs one descriptor."""
+        """Forward nothing before a handshake has begun: a silent caller costs one descriptor."""
         self.heard()
         if self.other is not None and self.other.transport is not None:
             self.other.transport.write(data)
@@ -257,7 +260,7 @@ class _Outer(_End):
             self.abort()
 
     def heard(self) -> None:
-        """Bytes came, from either end."""
+        """Record that bytes came from either end."""
         self._gate.connections.heard(self.number, self._gate.now())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -265,7 +268,7 @@ class _Outer(_End):
         self._gate.left(self.number)
 
     def abort(self) -> None:
-        """End both sides at once, whatever waits to be written."""
+        """Close both ends at once, even if bytes wait to be written."""
         for end in (self, self.other):
             if end is not None and end.transport is not None:
                 end.transport.abort()

@@ -1,4 +1,6 @@
-"""Whether the node serves: SERVING while no code stands against it; the same word for health and status."""
+"""Tells whether the node serves: SERVING unless a code stands against it; health and status use the same
+word.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health:
-    """The codes that stand against serving (promise P17)."""
+    """The codes that prevent the node from serving (promise P17)."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
@@ -20,28 +22,30 @@ class Health:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Why it does not serve; empty: it does."""
+        """Return the codes that prevent serving, or none if the node serves."""
         return tuple(sorted(self._codes))
 
     @property
     def word(self) -> str:
-        """SERVING or NOT_SERVING."""
+        """Return SERVING or NOT_SERVING."""
         return "NOT_SERVING" if self._codes else "SERVING"
 
     def set(self, code: str) -> None:
-        """This code stands against serving."""
+        """Record that this code prevents serving."""
         if code not in self._codes:
             self._codes.add(code)
             self._log.warning(Event.NOT_SERVING, code=code)
 
     def clear(self, code: str) -> None:
-        """This code does not stand against serving any more."""
+        """Record that this code no longer prevents serving."""
         if code in self._codes:
             self._codes.remove(code)
             self._log.info(Event.SERVING, code=code)
 
     def check(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
-        """gRPC health, for the whole node only. Raises DeliveryError NOT_FOUND for any other service."""
+        """Answer gRPC's health check, for the whole node only. Raises DeliveryError NOT_FOUND for any other
+        service.
+        """
         if request.service:
-            raise DeliveryError("NOT_FOUND", f"{request.service!r} has no health of its own")
+            raise DeliveryError("NOT_FOUND", f"{request.service!r} has no separate health")
         return health_pb2.HealthCheckResponse(status=_NOT_SERVING if self._codes else _SERVING)

@@ -1,4 +1,4 @@
-"""What a running node does with its data folder and ports when its engine says so, and how it ends."""
+"""Handles a running node's data folder and ports at its engine's request, and stops the node."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from intelshare.store.sidecar import Sidecar, write_sidecar
 
 
 class NodeProcess(Files):
-    """A node that serves. Made by ``start_node``; must be stopped."""
+    """A node that serves. Created by ``start_node``; it must be stopped."""
 
     def __init__(
         self, runtime: Runtime, links: Links, ports: Ports, locked: Locked, policies: PolicyFiles
@@ -37,7 +37,7 @@ class NodeProcess(Files):
         self._remembered: Sidecar | None = None
         self._shown: tuple[tuple[str, ...], Instant] = ((), Instant(0))
         self._files = threading.Lock()
-        """Around ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
+        """The lock for ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
         self._ended = False
         self._following: set[asyncio.Task[None]] = set()
         links.files = self
@@ -47,20 +47,20 @@ class NodeProcess(Files):
 
     @property
     def user_port(self) -> int:
-        """Where this node's users call."""
+        """Return the port for this node's users."""
         return self.ports.user_port
 
     @property
     def peer_port(self) -> int:
-        """Where peers call."""
+        """Return the port for peers."""
         return self.ports.peer_port
 
     async def failed(self) -> IntelshareError:
-        """Wait until the node must end by itself; the reason."""
+        """Wait until the node must stop by itself, and return the reason."""
         return await asyncio.shield(self.runtime.failed)
 
     async def stop(self) -> None:
-        """End everything in order. The clean-stop mark is the last thing, and only after no failure."""
+        """Stop everything in order. The mark of a clean stop is written last, and only if nothing failed."""
         runtime = self.runtime
         runtime.log.info(Event.STOPPING)
         runtime.health.set("STOPPING")
@@ -74,10 +74,10 @@ class NodeProcess(Files):
         self._locked.release()
         runtime.log.info(Event.STOPPED)
 
-    # What the engine asks for
+    # Requests of the engine
 
     async def write_sidecar(self, *, clean: bool) -> None:
-        """See ``Files``. A failure leaves no clean mark."""
+        """See ``Files``. After a failure, no mark of a clean stop is written."""
         if not (clean and self.runtime.failed.done()):
             await self._unless_full("sidecar", lambda: self._remember(clean=clean))
 
@@ -108,7 +108,8 @@ class NodeProcess(Files):
     async def drain(self) -> None:
         """See ``Files``."""
         await self.ports.close()
-        # A step whose caller was cancelled still waits in the writer: the mark is of what it leaves behind.
+        # A step whose caller was cancelled still waits in the writer: the mark must cover what it leaves
+        # behind.
         await asyncio.to_thread(self.runtime.store.drain)
         with self._files:
             end_running(self.runtime.folder)
@@ -138,7 +139,7 @@ class NodeProcess(Files):
                 self._remembered = now
 
     def _show(self) -> None:
-        """Every few seconds, and at once when health has changed."""
+        """Write ``run.json`` every few seconds, and at once when health has changed."""
         now, codes = self.runtime.now(), self.runtime.health.codes
         with self._files:
             if not self._ended and (codes != self._shown[0] or abs(now - self._shown[1]) >= EVERY * SECOND):
@@ -146,13 +147,13 @@ class NodeProcess(Files):
                 self._shown = codes, now
 
     def _follow_trust(self) -> None:
-        """New members and authorities are let in at once."""
+        """Let new members and authorities in at once."""
         task = asyncio.get_running_loop().create_task(self.ports.follow())
         self._following.add(task)
         task.add_done_callback(self._following.discard)
 
     async def _renew(self) -> None:
-        # What is wrong with the directory keeps no certificate from being renewed and served.
+        # A fault in the directory must not prevent a certificate from being renewed and served.
         for renewing in (self._renew_leaf, self._renew_directory):
             try:
                 await renewing()

@@ -1,8 +1,7 @@
-"""The asyncio driver of a node's engine: carries out its actions, and hands it what comes of them.
+"""The asyncio driver of a node's engine: carries out its actions, and feeds the outcomes back to it.
 
-It decides nothing (``engine`` does). While the node runs nothing is ever cancelled but a dial: a step whose
-link has ended is carried out, and a thread that reads a log comes to its end before the next question is
-asked.
+It makes no decisions (``engine`` does). While the node runs, only a dial is ever cancelled: a step whose link
+has ended is carried out, and a thread that reads a log finishes before the next question is asked.
 """
 
 from __future__ import annotations
@@ -98,27 +97,27 @@ _LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
 
 
 class Files:
-    """What the engine asks of the data folder; ``house`` gives the real ones, offline there are none."""
+    """The engine's requests to the data folder; ``housekeeping`` carries them out, offline nothing does."""
 
     async def write_sidecar(self, *, clean: bool) -> None:
-        """Write where the log stands. Raises StoreError DISK_FULL, DISK_ERROR."""
+        """Write the state of the log. Raises StoreError DISK_FULL, DISK_ERROR."""
 
     async def chore(self, chore: Chore) -> bool:
-        """Do what is due; whether it brought something new."""
+        """Do a chore; return true if it brought something new."""
         del chore
         return False
 
     async def hold_reserve(self, *, on: bool) -> bool:
-        """Make the reserve, or give it up; whether there was room. Raises StoreError DISK_ERROR."""
+        """Make the reserve, or give it up; return true if there was room. Raises StoreError DISK_ERROR."""
         del on
         return True
 
     async def drain(self) -> None:
-        """Take no more calls and steps, and finish those that run."""
+        """Accept no more calls and steps, and finish those that run."""
 
 
 class Links:
-    """The engine of one node, and all that its services ask of it."""
+    """The engine of one node, and what the node's services ask of it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -131,7 +130,7 @@ class Links:
         )
         self.files = Files()
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when a stop has come to its end."""
+        """Done when a stop is complete."""
         self._loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
         self._feeding = False
@@ -149,26 +148,27 @@ class Links:
     # For services
 
     async def act(self, step: Callable[..., Plan[L]], *event: object) -> Durable[L]:
-        """Carry out a step and what it leads to. Raises what it raises, and StoreError."""
+        """Carry out a step and its effects. Raises what the step raises, and StoreError."""
         done = await self._runtime.step(step, *event)
         self.feed(Committed(done.part(effects_of)))
         return done
 
     def wake(self, *members: MemberCode) -> None:
-        """Pairs of these members may be ready to be handed over."""
+        """Note that pairs for these members may be ready for hand-over."""
         self.feed(Ready(members))
 
     async def say_log(self) -> None:
-        """Sign and send where the log stands. Raises StoreError."""
+        """Sign and send the current state of the log. Raises StoreError."""
         token = next(self._tokens)
         said = self._said[token] = self._loop.create_future()
         self.feed(SayLog(token))
         await said
 
     async def over_logs(self, question: Callable[[View], T]) -> T:
-        """Ask something of this node's logs: it may read a whole log, so one question is asked at a time.
+        """Answer a question about this node's logs. It may read a whole log, so one question is asked at a
+        time.
 
-        A caller that is cancelled gets no answer; its question, once begun, comes to its end all the same.
+        A caller that is cancelled gets no answer; its question, once begun, is still completed.
         """
         number = next(self._tokens)
         answered: asyncio.Future[T] = self._loop.create_future()
@@ -177,33 +177,33 @@ class Links:
         return await answered
 
     def state(self, node: NodeUri) -> LinkState:
-        """What can be said of the way to a peer node."""
+        """Return the state of the connection to a peer node."""
         return self.engine.state(node, self._now())
 
     def budgets(self, member: MemberCode) -> list[tuple[BudgetState, int]]:
-        """The budgets that a peer has spent, each with the microseconds until it takes something again."""
+        """Return the budgets that a peer has exceeded, each with the microseconds until it is open again."""
         steady = self.steady()
         states = self.engine.budgets(member, steady)
         return [(one, max(0, one.again - steady) if one.again else 0) for one in states]
 
     def _may_log(self, member: MemberCode) -> bool:
-        """Whether a line about a peer may be written; how many were left out before is written with it."""
+        """Return true if a line about a peer may be written; first log how many were left out before."""
         left_out = self.engine.line(member, self.steady())
         if left_out:
             self._runtime.log.warning(Logged.LINES_LEFT_OUT, member=member, count=left_out)
         return left_out is not None
 
     def steady(self) -> Instant:
-        """A clock that never jumps."""
+        """Return the time of a clock that never jumps."""
         return Instant(int(self._loop.time() * SECOND))
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
-        """Members that are served now."""
+        """Return the members that are linked now."""
         return self.engine.linked
 
     async def serve(self, caller: PeerCaller, context: Context) -> None:
-        """The peer port's Link call. Raises the error that ends it."""
+        """Serve a Link call on the peer port. Raises the error that ends it."""
         link = self.engine.new_link()
         stream = self._streams[link] = Stream(link, self.feed)
         channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
@@ -221,15 +221,15 @@ class Links:
     # The driver
 
     def start(self) -> None:
-        """Dial, and keep house."""
+        """Dial peers, and start the chores."""
         self.feed(Started())
 
     def stop(self) -> None:
-        """Begin a stop in order; ``stopped`` is done at its end."""
+        """Begin an orderly stop; ``stopped`` is done when it is complete."""
         self.feed(Stop())
 
     async def close(self) -> None:
-        """End all links, once the store is drained: what still waits then waits in vain."""
+        """Close all links after the store was drained: whatever still waits is abandoned."""
         if self._timer is not None:
             self._timer.cancel()
         for stream in list(self._streams.values()):
@@ -240,7 +240,7 @@ class Links:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the engine, and carry out what follows."""
+        """Hand an event to the engine, and carry out the actions that follow."""
         self._events.append(event)
         if self._feeding:
             return
@@ -260,7 +260,7 @@ class Links:
         return Now(read.now, self.steady(), read.believed)
 
     def _fail(self, error: BaseException) -> None:
-        """A defect, or an error of which nobody knows what it means, ends the node."""
+        """End the node because of a defect, or of an error that nobody handles."""
         self._runtime.log.error(Logged.DEFECT, exception=type(error).__name__)
         if not self._runtime.failed.done():
             known = isinstance(error, IntelshareError)
@@ -278,7 +278,7 @@ class Links:
             self._fail(error)
 
     def _tell_when_done(self, work: Awaitable[T], event: Callable[[T | IntelshareError], Event]) -> None:
-        """Hand over what came of some work, its error included."""
+        """Feed the outcome of some work, which may be an error, to the engine."""
 
         async def run() -> None:
             answer: T | IntelshareError
@@ -403,7 +403,7 @@ class Links:
         self._tell_when_done(read, lambda data: SliceRead(action, data if isinstance(data, bytes) else b""))
 
     async def _noticing_room(self, work: Awaitable[T]) -> T:
-        """Health shows whether there is room for files."""
+        """Do some work; health shows whether there is room for files."""
         try:
             done = await work
         except StoreError as error:

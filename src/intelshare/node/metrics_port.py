@@ -1,8 +1,8 @@
-"""Metrics over HTTP, for a collector on this machine: ``GET /metrics``, and nothing else.
+"""Serves metrics over HTTP to a collector on this machine: ``GET /metrics``, and nothing else.
 
-Off unless node.toml names an address of the loopback. A connection is for one request; there are ``MOST`` at
-once, each has ``PATIENCE`` seconds and ``LONGEST`` bytes. What is computed rests (``Collector``), so that a
-busy collector takes a twentieth of one processor at most.
+Off unless node.toml names a loopback address. A connection is for one request; there may be ``MOST`` at once,
+each with ``PATIENCE`` seconds and ``LONGEST`` bytes. Results are reused for a while (``Collector``), so that
+a busy collector takes at most a twentieth of one processor.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from intelshare.errors import ConfigError, IntelshareError
 from intelshare.metrics import Metric, Sample, render
 
 LEAST: Final = 1.0
-"""Seconds for which what was computed is given again."""
+"""The seconds for which a result is reused, at least."""
 
 REST: Final = 20
-"""And so many times what it took to compute."""
+"""The multiple of its computing time for which a result is reused, in addition."""
 
 MOST: Final = 8
-"""Connections at once; a further one is closed."""
+"""The most connections at once; further ones are closed."""
 
 PATIENCE: Final = 5.0
-"""Seconds for a request and its answer."""
+"""The seconds for a request and its answer."""
 
 LONGEST: Final = 8192
-"""Bytes of a request's head."""
+"""The most bytes of a request's head."""
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Collector:
-    """Computes when it is time to, for whoever asks. One for each node, used in its loop."""
+    """Computes the samples when they are due, whoever asks. One for each node, used in its event loop."""
 
     def __init__(self, compute: Callable[[], Awaitable[Sequence[Sample]]]) -> None:
         self._compute = compute
@@ -45,7 +45,7 @@ class Collector:
         self._until = 0.0
 
     async def samples(self) -> Sequence[Sample]:
-        """Those of now, or of a little while ago. Raises StoreError."""
+        """Return the current samples, or those of a little while ago. Raises StoreError."""
         async with self._computing:
             began = time.monotonic()
             if began >= self._until:
@@ -57,12 +57,12 @@ class Collector:
 
 
 class MetricsPort:
-    """A listening port. Made and used in the loop; ``close`` it."""
+    """A listening port. Created and used in the event loop; call ``close`` at the end."""
 
     def __init__(self, samples: Callable[[], Awaitable[Sequence[Sample]]]) -> None:
         self.port = 0
         self.samples = samples
-        """Everything that is measured."""
+        """Returns all measurements."""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -79,7 +79,7 @@ class MetricsPort:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """End everything. Idempotent."""
+        """Close everything. Idempotent."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -112,7 +112,7 @@ class MetricsPort:
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
         if path != b"/metrics":
-            return _response("404 Not Found", "/metrics is all that is here\n")
+            return _response("404 Not Found", "only /metrics is served here\n")
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", "GET\n")
         try:

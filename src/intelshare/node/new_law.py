@@ -1,4 +1,4 @@
-"""Policy files on their way into the data folder: what would change there, and the change itself."""
+"""New policy files for the data folder: computes what would change there, and makes the change."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from intelshare.node.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file of the folder that would be another."""
+    """A file of the folder that would be added, changed or removed."""
 
     path: Path
     became: Became
     data: bytes
-    """What it would hold; empty where it goes."""
+    """The file's new content; empty if it is removed."""
 
     @property
     def name(self) -> str:
-        """``treaties/paris.toml``."""
+        """Return a name such as ``treaties/paris.toml``."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class NewLaw:
-    """The law that lies in a folder, and the one that is wanted."""
+    """The law that is in a folder, and the law that is wanted."""
 
     folder: Folder
     held: Mapping[Path, bytes]
     changes: tuple[FileChange, ...]
     left: tuple[str, ...]
-    """Files of the folder that are not among the wanted ones and stay."""
+    """The files of the folder that are not among the wanted ones and stay."""
 
     @property
     def wanted(self) -> dict[Path, bytes]:
-        """The files of the folder as they would be."""
+        """Return the files of the folder as they would be."""
         after = dict(self.held)
         for change in self.changes:
             if change.became is Became.GONE:
                 del after[change.path]
             else:
                 after[change.path] = change.data
-        # In the order in which a node reads them.
+        # Sorted in the order in which a node reads them.
         order = (*OWN_FOLDERS, "treaties", "overlays")
         return {
             path: after[path]
@@ -72,9 +72,9 @@ def new_law(
     *,
     prune: bool,
 ) -> NewLaw:
-    """What these treaties, this overlay of the member and these own ladders, groups and words would change.
+    """Return what these treaties, this member's overlay, and these ladders, groups and words would change.
 
-    A treaty takes the place of the file that holds its id. ``prune``: whatever is not among them goes.
+    A treaty replaces the file that contains its id. ``prune``: files that are not among them are removed.
     Raises PolicyFileError for a folder that does not load, ConfigError ID_CONFLICT.
     """
     held = law_texts(folder)
@@ -98,7 +98,9 @@ def new_law(
 
 
 def write_law(law: NewLaw) -> None:
-    """Make it so, while no node reads: all of it or nothing. Raises ConfigError LAW_CHANGED, StoreError."""
+    """Make the change while no node reads: all of it or nothing. Raises ConfigError LAW_CHANGED,
+    StoreError.
+    """
     with while_it_lies_still(law.folder, change=True):
         finish_law(law.folder)
         if texts_as_they_lie(law.folder) != law.held:
@@ -106,7 +108,7 @@ def write_law(law: NewLaw) -> None:
                 "LAW_CHANGED",
                 "the files of the folder have changed since their effect was shown",
                 place=Place(str(law.folder.root)),
-                hint="look at the effect again",
+                hint="review the effect again",
             )
         gone = [change.path for change in law.changes if change.became is Became.GONE]
         written = {change.path: change.data for change in law.changes if change.path not in gone}
@@ -114,7 +116,9 @@ def write_law(law: NewLaw) -> None:
 
 
 def _id(data: bytes) -> str:
-    """Of a treaty's file; empty for what is none, which is told of where the folder is read."""
+    """Return the id in a treaty's file; empty for any other content, which is reported when the folder is
+    read.
+    """
     try:
         return str(tomllib.loads(data.decode()).get("id", ""))
     except (ValueError, RecursionError):
@@ -131,7 +135,7 @@ def _place(
             return folder.treaties / name
     raise ConfigError(
         "ID_CONFLICT",
-        f"{treaty}.toml in the folder holds another treaty",
+        f"{treaty}.toml in the folder contains another treaty",
         place=Place(str(path)),
-        hint="give one of the two another name",
+        hint="rename one of the two files",
     )

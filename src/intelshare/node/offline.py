@@ -1,7 +1,7 @@
-"""One operation on the data folder of a node that does not run: as if it ran, without ports.
+"""Carries out one operation on the data folder of a node that is not running: as if it ran, without ports.
 
-It is a start and a clean stop with one call of the Operations service between them: the same function, the
-same log entry, under an incarnation of its own.
+It is a start and a clean stop with one call of the Operations service between them: the same function and the
+same log entry, under a separate incarnation.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from intelshare.trust import user_uri
 
 
 def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
-    """The answer of one call.
+    """Return the answer of one call.
 
-    Raises StoreError DATA_LOCKED if the node runs, else what ``start_node`` raises.
+    Raises StoreError DATA_LOCKED if the node is running, and what ``start_node`` raises.
     """
     return asyncio.run(_operate(root, passphrase, method, request))
 
@@ -38,7 +38,7 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
         try:
             await runtime.step(start_incarnation)
             links = Links(runtime)
-            # Nothing is dialled: a new member is met when the node starts.
+            # Nothing is dialled: a new member is contacted when the node starts.
             runtime.on_trust.clear()
             domain = runtime.node.trust.members[runtime.node.member].root.domain
             row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]

@@ -1,7 +1,8 @@
-"""How the owner of a data folder speaks to the node that runs in it, when no certificate helps any more.
+"""Lets the owner of a data folder talk to the node that runs in it when no other certificate is valid.
 
-A socket in the data folder, which nobody else can reach, and a certificate that whoever has the passphrase
-issues for minutes, with the user authority's key in the vault. Nothing of it can have ended before.
+They use a socket in the data folder, which nobody else can reach, and a certificate that is valid for
+minutes, issued by whoever has the passphrase with the user authority's key in the vault. Neither can have
+expired.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from intelshare.trust import domain_of, user_uri
 from intelshare.vault import USER_AUTHORITY, open_vault
 
 OWNER_SOCKET: Final = "owner"
-"""In the folder of the sockets."""
+"""The socket's name in the folder of the sockets."""
 
 OWNER_KEY: Final = "intelshare-owner-bin"
-"""Metadata of each call: the certificate, DER."""
+"""The metadata key of each call for the certificate in DER."""
 
 _LIFETIME: Final = 5 * MINUTE
 
 LONGEST_OWNER: Final = _LIFETIME + BACKDATE
-"""Microseconds between the two ends of such a certificate."""
+"""The longest validity of such a certificate, in microseconds."""
 
 
 def owner_certificate(root: Path, passphrase: Callable[[], bytes], now: Instant, random: Random) -> bytes:
-    """DER of a certificate for this moment. Raises ConfigError, VaultError as a start does."""
+    """Return a certificate in DER for this moment. Raises ConfigError, VaultError as a start does."""
     folder = Folder(root)
     settings = read_settings(folder.settings)
     vault = open_vault(folder.vault, passphrase(), suites=SUITES, random=random, allow_development=True)

@@ -1,8 +1,8 @@
-"""Files in pieces on the disk: one file of the folder ``files`` each, under a name that says nothing.
+"""Files in pieces on the disk: each is one file in the folder ``files``, under a meaningless name.
 
-A piece has its place by its number, so that what is here can be seen after any end of the process: whatever
-does not have its hash is missing. One thread does all of it, in order: nothing is written into a file that
-was removed, and the event loop waits for no disk.
+A piece has a fixed offset by its number, so that after any end of the process it is clear which pieces are
+here: those that do not match their hash are missing. One thread does all the work, in order: nothing is
+written into a file that was removed, and the event loop never waits for the disk.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ _OLD: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PieceFiles:
-    """All files of one node. ``close`` it."""
+    """All files of one node. Call ``close`` at the end."""
 
     def __init__(
         self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int, share: int, keep_free: int = 0
     ) -> None:
-        """``kept``: files that the store knows; whatever else lies here is removed. Bounds in bytes.
+        """``kept``: files that the store knows; any other file here is removed. Bounds are in bytes.
 
-        ``share``: of the files of one peer together. ``keep_free``: of the disk, for what is not a file.
+        ``share``: the bound on the files of one peer together. ``keep_free``: the disk space left for
+        everything else.
         """
         self.folder = folder
         self._largest = largest
@@ -57,9 +58,9 @@ class PieceFiles:
         self._share = share
         self._keep_free = keep_free
         self._from: dict[FilePlace, MemberCode] = {}
-        """Whom received files come from."""
+        """The members from which received files come."""
         self._held: dict[FilePlace, int] = {}
-        """Bytes of each file that are here: what is only promised takes no room."""
+        """The bytes of each file that are here: a file that is only announced takes no room."""
         self._uploading: set[FilePlace] = set()
         self._thread = ThreadPoolExecutor(1, "pieces")
         make_private_folder(folder)
@@ -74,13 +75,13 @@ class PieceFiles:
                 self._from[one.place] = one.member
 
     def close(self) -> None:
-        """Let what was begun come to its end."""
+        """Finish the work that has begun."""
         self._thread.shutdown(cancel_futures=True)
 
     async def open(
         self, place: FilePlace, member: MemberCode, size: int, pieces: Sequence[bytes]
     ) -> list[int]:
-        """Make room for a file of a member; the numbers of the pieces that are missing.
+        """Make room for a file from a member; return the numbers of the missing pieces.
 
         Raises DeliveryError TOO_LARGE, SHARE_FULL, StoreError DISK_FULL, DISK_ERROR.
         """
@@ -101,7 +102,7 @@ class PieceFiles:
         await self.run(work)
 
     async def read(self, place: FilePlace, start: int, length: int) -> bytes:
-        """Bytes of the pieces; fewer, or none, if they are not here."""
+        """Return bytes of the pieces; fewer, or none, if they are not here."""
         return await self.run(lambda: self.get(place, start, length))
 
     async def remove(self, places: Sequence[FilePlace]) -> None:
@@ -109,7 +110,7 @@ class PieceFiles:
         await self.run(lambda: self._remove(places))
 
     async def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
-        """What a file holds, part by part; all of it, or an error.
+        """Yield the content of a file in parts: all of it, or an error.
 
         Raises CryptoError COMMITMENT_MISMATCH, OPEN_FAILED.
         """
@@ -126,12 +127,12 @@ class PieceFiles:
 
     @asynccontextmanager
     async def upload(self, begun: Upload) -> AsyncIterator[Uploading]:
-        """Take in a file of an own user, or go on with it.
+        """Receive a file from a user of this node, or resume receiving it.
 
-        Raises DeliveryError RATE (it is being uploaded already), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        Raises DeliveryError RATE (it is already being uploaded), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
         """
         if begun.place in self._uploading:
-            raise DeliveryError("RATE", "this file is being sent already", hint="wait until that call ends")
+            raise DeliveryError("RATE", "this file is already being sent", hint="wait until that call ends")
         self._uploading.add(begun.place)
         try:
             uploading = Uploading(self, begun)
@@ -141,7 +142,7 @@ class PieceFiles:
             self._uploading.discard(begun.place)
 
     def facts(self) -> FileFacts:
-        """How much room there is, and who has how much of it."""
+        """Return how much room there is, and how much of it each peer uses."""
         held, whose = dict(self._held), dict(self._from)
         by = Counter[MemberCode]()
         for place, size in held.items():
@@ -149,7 +150,7 @@ class PieceFiles:
         return FileFacts(sum(held.values()), self._total, self._share, by)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do something with the disk, after what was asked for before."""
+        """Do some work with the disk, after everything that was asked for before."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _open(self, place: FilePlace, member: MemberCode, size: int, pieces: Sequence[bytes]) -> list[int]:
@@ -167,15 +168,15 @@ class PieceFiles:
         return len(piece) == end - start and sha256(piece) == expected
 
     def make(self, place: FilePlace, size: int) -> None:
-        """Make a file, if it is not there, within the bounds.
+        """Create a file if it does not exist, within the bounds.
 
         Raises DeliveryError TOO_LARGE, SHARE_FULL, StoreError DISK_FULL, DISK_ERROR.
         """
         if size > self._largest:
             raise DeliveryError(
                 "TOO_LARGE",
-                f"a file of {size} bytes; this node takes at most {self._largest}",
-                hint="the operator sets [files] largest_mib in node.toml",
+                f"the file has {size} bytes, but this node accepts at most {self._largest}",
+                hint="an operator sets [files] largest_mib in node.toml",
             )
         self._need_room(place, sealed_size(size))
         path = self._path(place)
@@ -188,9 +189,9 @@ class PieceFiles:
         if free < self._keep_free:
             raise StoreError(
                 "DISK_FULL",
-                f"the disk of {self.folder.parent} has {free >> 20} MiB free; files leave "
-                f"{self._keep_free >> 20} MiB of it to bulletins",
-                hint="make room; what waits goes on by itself",
+                f"the disk of {self.folder.parent} has {free >> 20} MiB free; files must leave "
+                f"{self._keep_free >> 20} MiB of it for bulletins",
+                hint="free some space; what waits then continues by itself",
             )
         member, others, of_member = self._from.get(place), 0, 0
         for other, length in self._held.items():
@@ -200,13 +201,13 @@ class PieceFiles:
         if member and of_member + size > self._share:
             raise DeliveryError(
                 "SHARE_FULL",
-                f"all files of {member} together have at most {self._share} bytes here",
+                f"all files of {member} together may have at most {self._share} bytes here",
                 hint="wait until one of them ends, or set [files] peer_mib in node.toml",
             )
         if others + size > self._total:
             raise StoreError(
                 "DISK_FULL",
-                f"all files together have at most {self._total} bytes here",
+                f"all files together may have at most {self._total} bytes here",
                 hint="recall what is no longer needed, or set [files] total_mib in node.toml",
             )
 
@@ -231,7 +232,9 @@ class PieceFiles:
         self._held[place] = end
 
     def get(self, place: FilePlace, start: int, length: int) -> bytes:
-        """Bytes of the pieces; fewer, or none, if they are not here. Raises StoreError RESOURCES_SHORT."""
+        """Return bytes of the pieces; fewer, or none, if they are not here. Raises StoreError
+        RESOURCES_SHORT.
+        """
         path = self._path(place)
         try:
             with disk_errors(path):
@@ -243,7 +246,7 @@ class PieceFiles:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            # What the disk cannot read is not here: it is asked for again, and written in its place.
+            # What the disk cannot read counts as missing: it is requested again, and overwritten.
             return b""
         finally:
             os.close(descriptor)
@@ -261,7 +264,7 @@ class PieceFiles:
 
 
 class Uploading:
-    """One file that a user sends: encrypted part by part, each durable before the next is taken."""
+    """One file that a user sends: encrypted part by part, each durable before the next is accepted."""
 
     def __init__(self, files: PieceFiles, begun: Upload) -> None:
         self._files = files
@@ -273,28 +276,32 @@ class Uploading:
 
     @property
     def held(self) -> int:
-        """Bytes of the file that are durable."""
+        """Return how many bytes of the file are durable."""
         return min(len(self._digests) * PLAIN, self._begun.size)
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
-        """The hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file was shorter than said."""
+        """Return the hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file is shorter than
+        announced.
+        """
         if len(self._digests) <= self._last:
             raise DeliveryError(
                 "INPUT_INVALID",
                 f"the file ends before its {self._begun.size} bytes",
-                hint="attach it again, once nothing writes to it any more",
+                hint="attach it again when nothing writes to it any more",
             )
         return tuple(self._digests)
 
     async def add(self, data: bytes) -> None:
-        """More of the file. Raises DeliveryError INPUT_INVALID for more than was said, StoreError."""
+        """Add data to the file. Raises DeliveryError INPUT_INVALID if it becomes longer than announced,
+        StoreError.
+        """
         self._waiting += data
         if self.held + len(self._waiting) > self._begun.size:
             raise DeliveryError(
                 "INPUT_INVALID",
                 f"the file has more than its {self._begun.size} bytes",
-                hint="attach it again, once nothing writes to it any more",
+                hint="attach it again when nothing writes to it any more",
             )
         while len(self._waiting) >= PLAIN or self._is_last():
             part = bytes(self._waiting[:PLAIN])
@@ -302,9 +309,9 @@ class Uploading:
             await self._files.run(lambda part=part: self._seal(part))  # type: ignore[misc]
 
     def resume(self) -> None:
-        """Open what there is, so that the cipher stands where it stood; what does not open is sent anew.
+        """Open the existing pieces to restore the cipher's state; pieces that do not open are sent again.
 
-        An opening that fails leaves the cipher where it was.
+        A failed opening leaves the cipher's state unchanged.
         """
         begun, files = self._begun, self._files
         files.make(begun.place, begun.size)

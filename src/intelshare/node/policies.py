@@ -1,7 +1,7 @@
-"""Policy files of the data folder: read at start, and again when they have changed (promise P17).
+"""Reads the policy files of the data folder at the start, and again when they have changed (promise P17).
 
-A file that does not load never replaces the last good world: that one goes on for reading and reception,
-nothing is released (POLICY_UNAVAILABLE), and releases go on by themselves when the file is mended.
+A file that does not load never replaces the last good world. That world stays in use for reading and
+reception, but nothing is released (POLICY_UNAVAILABLE) until the file is repaired.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _KINDS = (*OWN_FOLDERS, "treaties", "overlays")
 _BEGUN, _DONE, _GONE = ".law.begun", ".law.done", "gone"
 
 _Stamps = dict[Path, tuple[int, int, int]]
-"""Time of change, size and inode of each file."""
+"""The modification time, size and inode of each file."""
 
 
 class PolicyFiles:
-    """Which files were looked at last, so that unchanged ones are not read again."""
+    """The policy files as they were last read, so that unchanged ones are not read again."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._seen: _Stamps | None = _stamps(runtime.folder)
         self._told: tuple[str, str] | None = None
-        """Code and file of the last failure, which is logged once for as long as it lasts."""
+        """The code and file of the last failure, which is logged only once while it lasts."""
 
     async def begin(self) -> None:
-        """Note in the log under which files this start decides."""
+        """Record in the log under which files this start decides."""
         runtime, world = self._runtime, self._runtime.node.world
         await self._take(world, law_files(runtime.law, world, runtime.settings))
         if await asyncio.to_thread(law_texts, runtime.folder) != runtime.law:
@@ -55,7 +55,7 @@ class PolicyFiles:
         runtime.law = {}
 
     async def follow(self) -> bool:
-        """Look again; whether there is a new world."""
+        """Look again; return true if there is a new world."""
         runtime = self._runtime
         seen, self._seen = self._seen, None
         try:
@@ -70,7 +70,7 @@ class PolicyFiles:
             self._failed(error)
             return False
         except OSError as error:
-            # A system without descriptors or room says nothing of the files: the world stays as it is.
+            # A system without descriptors or room says nothing about the files: the world stays as it is.
             lacks = passing(error)
             if lacks is not None:
                 runtime.lacks("policy", lacks)
@@ -84,7 +84,8 @@ class PolicyFiles:
         try:
             await self._take(world, law_files(texts, world, runtime.settings))
         except PolicyFileError as error:
-            # Not what the files say: a member may stand in one that is gone. So it is tried again by itself.
+            # The fault is not in the files that exist: a member may be defined in one that is gone. So it is
+            # retried.
             self._seen = None
             self._failed(error, taken_away(runtime.store.ask_now(files_in_force), texts))
             return False
@@ -92,14 +93,14 @@ class PolicyFiles:
             self._seen = None
             if error.code not in PASSING:
                 raise
-            return False  # Nothing can be released meanwhile; it is tried again.
+            return False  # Nothing can be released in the meantime; it is tried again.
         self._told = None
         runtime.health.clear(UNAVAILABLE)
         runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
 
     def _failed(self, error: PolicyFileError, file: str = "") -> None:
-        """The last good world goes on, and nothing is released."""
+        """Keep the last good world, and release nothing."""
         runtime = self._runtime
         runtime.health.set(UNAVAILABLE)
         place = error.place.source if error.place is not None else file
@@ -109,22 +110,23 @@ class PolicyFiles:
             runtime.log.error(Event.POLICY_FAILED, code=error.code, path=told[1])
 
     async def _take(self, world: World, files: tuple[LawFile, ...]) -> None:
-        """Decide by these from now on; each file that is not as it was is logged. Raises StoreError."""
+        """Decide by these files from now on, and log each file that has changed. Raises StoreError."""
         done = await self._runtime.step(take_files, world, files)
         for file, became in done.value.changes:
             self._runtime.log.info(Event.POLICY_CHANGED, path=file, status=became.value)
 
 
 def taken_away(held: Iterable[LawRow], texts: Mapping[Path, bytes]) -> str:
-    """The first own ladder, group or word of the law in force that these files have not, or not so: who is
-    a member by it is one no longer. Empty: there is none."""
+    """Return the first ladder, group or word of the law in force that is missing or changed in these files,
+    so that its members are no longer known; empty if there is none.
+    """
     now = {f"{path.parent.name}/{path.name}": Digest(sha256(data)) for path, data in texts.items()}
     lost = (row.file for row in held if row.about in OWN_FOLDERS and now.get(row.file) != row.digest)
     return next(lost, "")
 
 
 def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
-    """The world of these files. Raises PolicyFileError with file and line."""
+    """Return the world of these files. Raises PolicyFileError with file and line."""
     own = {path: data for path, data in texts.items() if path.parent.name in OWN_FOLDERS}
     registry = extended_registry(
         {
@@ -145,7 +147,7 @@ def world_of(texts: Mapping[Path, bytes], settings: Settings) -> World:
 
 
 def law_files(texts: Mapping[Path, bytes], world: World, settings: Settings) -> tuple[LawFile, ...]:
-    """What was read, file by file; ``world`` was made of it."""
+    """Return what was read, file by file; ``world`` was made from it."""
     treaties = {one.place.source: one.id for one in world.files if one.place is not None}
     return tuple(
         LawFile(
@@ -158,7 +160,7 @@ def law_files(texts: Mapping[Path, bytes], world: World, settings: Settings) -> 
 
 
 def _about(path: Path, treaties: Mapping[str, str], settings: Settings) -> str:
-    """The treaty's id, the member whose overlay it is, or the kind of what either is read with."""
+    """Return the treaty's id, the member of an overlay, or the kind of any other file."""
     kind = path.parent.name
     return (
         treaties.get(path.name, "") if kind == "treaties" else settings.member if kind == "overlays" else kind
@@ -166,7 +168,7 @@ def _about(path: Path, treaties: Mapping[str, str], settings: Settings) -> str:
 
 
 def read_law(folder: Folder, settings: Settings) -> tuple[World, tuple[LawFile, ...]]:
-    """The world of the folder, and its files. Raises PolicyFileError with file and line."""
+    """Return the folder's world and files. Raises PolicyFileError with file and line."""
     texts = law_texts(folder)
     world = world_of(texts, settings)
     return world, law_files(texts, world, settings)
@@ -174,7 +176,9 @@ def read_law(folder: Folder, settings: Settings) -> tuple[World, tuple[LawFile, 
 
 @contextmanager
 def while_it_lies_still(folder: Folder, *, change: bool = False) -> Iterator[None]:
-    """Nobody else reads the folder's law while this changes it, and nobody changes it while this reads."""
+    """Hold a lock: nobody else reads the folder's law while this changes it, and nobody changes it while this
+    reads.
+    """
     descriptor = os.open(folder.root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if change else fcntl.LOCK_SH)
@@ -184,14 +188,16 @@ def while_it_lies_still(folder: Folder, *, change: bool = False) -> Iterator[Non
 
 
 def _files(folder: Folder) -> list[Path]:
-    """Raises PolicyFileError NOT_FOUND for a missing folder: all its rules would be gone at once."""
+    """Return the policy files. Raises PolicyFileError NOT_FOUND for a missing folder: all its rules would be
+    gone at once.
+    """
     for kind in (folder.treaties, folder.overlays):
         if not kind.is_dir():
             raise PolicyFileError(
                 "NOT_FOUND",
                 f"the folder {kind.name}/ is missing",
                 place=Place(kind.name),
-                hint="put it back, empty if there are none: without the own law more would be released",
+                hint="put it back, empty if there are none: without your member's law more would be released",
             )
     treaties = [path for path in folder.treaties.glob("*.toml") if not path.name.endswith("_test.toml")]
     own = [path for name in OWN_FOLDERS for path in sorted((folder.root / name).glob("*.toml"))]
@@ -199,7 +205,7 @@ def _files(folder: Folder) -> list[Path]:
 
 
 def law_texts(folder: Folder) -> dict[Path, bytes]:
-    """The policy files of the folder, after finishing what an interrupted ``policy apply`` had begun.
+    """Return the policy files of the folder, after completing an interrupted ``policy apply``.
 
     Raises PolicyFileError NOT_FOUND for a missing folder, UNSAFE_FILE, TOO_LARGE; OSError.
     """
@@ -212,7 +218,7 @@ def law_texts(folder: Folder) -> dict[Path, bytes]:
 
 
 def texts_as_they_lie(folder: Folder) -> dict[Path, bytes]:
-    """The same, for a caller that has seen to it that nobody changes them and no change is unfinished."""
+    """Return the same, for a caller that holds the lock and knows that no change is unfinished."""
     return {path: _read(path) for path in _files(folder)}
 
 
@@ -224,10 +230,11 @@ def _read(path: Path) -> bytes:
 
 
 def write_files(folder: Folder, written: Mapping[Path, bytes], gone: Iterable[Path]) -> None:
-    """Write and remove files of the law, while nobody reads them: all of it, whatever ends this, or nothing.
+    """Write and remove files of the law while nobody reads them: all of it, whatever interrupts this, or
+    nothing.
 
-    The files are made in a folder beside; its name says whether they are all there. From then on whoever
-    reads the law finishes it.
+    The files are written into a separate folder; its name tells whether it is complete. From then on, whoever
+    reads the law completes the change.
     """
     beside = folder.root / _BEGUN
     shutil.rmtree(beside, ignore_errors=True)
@@ -242,7 +249,7 @@ def write_files(folder: Folder, written: Mapping[Path, bytes], gone: Iterable[Pa
 
 
 def finish_law(folder: Folder) -> None:
-    """Put into place what ``write_files`` has made, if anything is left of it, while nobody reads."""
+    """Put the files of an unfinished ``write_files`` in place, while nobody reads."""
     pending = _next(folder)
     if not pending.is_dir():
         return

@@ -1,7 +1,8 @@
-"""Errors to gRPC and back: the code in the trailing metadata, the status from one closed table.
+"""Turns errors into gRPC statuses: the code goes into the trailing metadata, the status comes from one closed
+table.
 
-A peer gets the code and nothing else; an own user also the message, place and hint, because it is their own
-input that is talked about. Nobody ever gets a stack trace.
+A peer gets only the code. A user of this node also gets the message, place and hint, because these concern
+the user's input. Nobody ever gets a stack trace.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from intelshare.errors import IntelshareError, Place
 
 CODE_KEY: Final = "intelshare-code"
 RETRY_KEY: Final = "intelshare-retry-after"
-"""Seconds after which the same is worth trying again, where that is known."""
+"""The metadata key for the seconds after which it is worth trying again, if known."""
 
 DETAIL_KEY: Final = "intelshare-detail-bin"
-"""JSON of ``Detail``, to own users only."""
+"""The metadata key for the JSON of ``Detail``, sent only to this node's users."""
 
 _S = grpc.StatusCode
 _CODES: Final[Mapping[grpc.StatusCode, str]] = {
@@ -38,29 +39,29 @@ _CODES: Final[Mapping[grpc.StatusCode, str]] = {
 STATUS: Final[Mapping[str, grpc.StatusCode]] = {
     code: status for status, codes in _CODES.items() for code in codes.split()
 }
-"""Every code that is not here is wrong input: INVALID_ARGUMENT."""
+"""The status of each code; a code that is not here means wrong input: INVALID_ARGUMENT."""
 
 INTERNAL: Final = "INTERNAL"
-"""What a caller hears of a defect of ours; the log has the rest."""
+"""The code for a defect of ours; only the log has the details."""
 
 
 class Detail(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an own user is told besides the code."""
+    """The details that a user of this node gets besides the code."""
 
     message: str
     hint: str | None = None
     place: Place | None = None
     retry_after: int | None = None
-    """Seconds after which the same is worth trying again."""
+    """The seconds after which it is worth trying again."""
 
 
 def status_of(code: str) -> grpc.StatusCode:
-    """The gRPC status under which a code travels."""
+    """Return the gRPC status for a code."""
     return _S.INTERNAL if code == INTERNAL else STATUS.get(code, _S.INVALID_ARGUMENT)
 
 
 async def refuse(context: Any, error: IntelshareError, *, detailed: bool) -> NoReturn:
-    """End the call with this error. ``detailed``: the caller is an own user."""
+    """End the call with this error. ``detailed``: the caller is a user of this node."""
     metadata: list[tuple[str, str | bytes]] = [(CODE_KEY, error.code)]
     if error.retry_after is not None:
         metadata.append((RETRY_KEY, str(error.retry_after)))

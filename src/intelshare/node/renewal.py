@@ -1,6 +1,8 @@
-"""What a node renews by itself: its directory at half life, its TLS leaf, its sealing and signing keys.
+"""Renews what a node renews by itself: its directory at half of its life, its TLS leaf, its sealing and
+signing keys.
 
-Order of a rotation: new key durable in the vault, directory that names it signed and durable, then sent.
+The order of a rotation: the new key is durable in the vault; the directory that names it is signed and
+durable; then it is sent.
 """
 
 from __future__ import annotations
@@ -42,18 +44,18 @@ from intelshare.trust import (
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
 
 _DUE: Final = UserUri("")
-"""Who asked for what nobody asked for."""
+"""The author of changes that nobody ordered."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOrder:
-    """What an operator wants of the keys, due or not."""
+    """An operator's order for the keys, due or not."""
 
     by: UserUri = _DUE
     rotate: frozenset[KeyUse] = frozenset()
-    """Uses of which a new key is made."""
+    """The uses for which a new key is made."""
     revoke: tuple[Revocation, ...] = ()
-    """Said in the new directory."""
+    """The revocations to state in the new directory."""
 
 
 _NOTHING: Final = KeyOrder()
@@ -65,22 +67,24 @@ async def renew(
     order: KeyOrder = _NOTHING,
     skip: int = 0,
 ) -> bool:
-    """Renew what is due or ordered; whether there is a new directory.
+    """Renew what is due or ordered; return true if there is a new directory.
 
-    ``endpoints``: where this node listens now. ``skip``: versions that this node may have signed and
-    forgotten: a second content under one of them would be evidence against it (TRUST_FORK).
+    ``endpoints``: where this node listens now. ``skip``: the number of versions that this node may have
+    signed and forgotten: signing a second content under one of them would be evidence against it
+    (TRUST_FORK).
     """
     renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
     directory = held.directory
     if directory is None:
-        raise VaultError("NOT_FOUND", "the own directory is not in the store", hint="restore a backup")
+        raise VaultError("NOT_FOUND", "this member's directory is not in the store", hint="restore a backup")
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
     what = due(directory, node.uri, runtime.settings.suite, now, runtime.settings.key_periods)
-    # Of a restored folder: backups hold no sealing keys. Nothing is to be sealed to what nobody can open.
+    # In a restored folder: backups contain no sealing keys, and nothing should be sealed to keys that nobody
+    # can use.
     without = tuple(
         key_id(key)
         for key in directory.keys
@@ -94,7 +98,8 @@ async def renew(
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
     if not (keys or gone or skip or order.revoke or not held.supported or what.directory or told != before):
-        # A node that was killed between a directory and the destruction that follows it finds this to do.
+        # A node that was killed between signing a directory and the destruction that follows finds it still
+        # to be done.
         await _go_on(runtime, [])
         return False
     if keys:
@@ -143,7 +148,7 @@ def _new_keys(
 def _dropped(
     directory: DirectoryDocument, retired: Iterable[KeyId], revoke: Sequence[Revocation]
 ) -> frozenset[KeyId]:
-    """The keys that are listed no more: others seal to a stolen one never again."""
+    """Return the keys to remove from the directory: nobody must seal to a stolen key again."""
     stolen = {row.subject for row in revoke if row.compromised}
     return frozenset(retired) | {
         key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) in stolen
@@ -151,7 +156,7 @@ def _dropped(
 
 
 async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
-    """Destroy the secrets whose time is over, and go on with the keys that are left."""
+    """Destroy the secrets of expired keys, and continue with the remaining keys."""
     vault, node, now = runtime.vault, runtime.node, runtime.now()
     directory = node.trust.members[node.member].directory
     assert directory is not None  # noqa: S101 - asked for before
@@ -159,7 +164,8 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     named = node.trust.members[node.member].root.directory
     over = (
         *spent(directory, held.values(), now),
-        # A directory key that is in no root any more; one that is in none yet is newer than all that are.
+        # A directory key that is no longer in a root; one that is not in a root yet is newer than all that
+        # are.
         *(
             key
             for key, record in held.items()
@@ -198,13 +204,15 @@ def _said(directory: DirectoryDocument, revoked: Iterable[Revocation], order: Ke
 
 
 async def renew_and_tell(runtime: Runtime, links: Links, order: KeyOrder = _NOTHING) -> None:
-    """Renew what is due or ordered, and hand a new directory to every peer."""
+    """Renew what is due or ordered, and send a new directory to every peer."""
     if await renew(runtime, order=order):
         await links.act(announce, runtime.node.trust.partners)
 
 
 def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
-    """Renew the node's certificate in the second half of its life, or now. Raises VaultError, StoreError."""
+    """Renew the node's certificate in the second half of its life, or at once. Raises VaultError,
+    StoreError.
+    """
     if runtime.certificates.node_elsewhere:
         return
     now = runtime.now()
@@ -230,7 +238,9 @@ def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
 
 
 def show_certificates(runtime: Runtime) -> None:
-    """Write certificates in clear, for people and tools; of ours only ``doctor`` reads them. StoreError."""
+    """Write certificates in the clear, for people and tools; of our programs only ``doctor`` reads them.
+    Raises StoreError.
+    """
     folder = runtime.folder.tls
     make_private_folder(folder)
     certificates = runtime.certificates
@@ -249,7 +259,7 @@ def _listed(row: DirectoryNode, runtime: Runtime, endpoints: tuple[Endpoint, ...
 
 
 def _ratified(node: Node) -> tuple[Ratified, ...]:
-    """The texts by which the member is bound: those of the treaty files that name it as a party."""
+    """Return the texts that bind the member: those of the treaty files that name it as a party."""
     return tuple(
         Ratified(treaty.id, Digest(bytes.fromhex(treaty.text.removeprefix("sha256:"))))
         for treaty in node.world.treaties
@@ -258,19 +268,19 @@ def _ratified(node: Node) -> tuple[Ratified, ...]:
 
 
 def need_directory_key(runtime: Runtime, root: RootDocument) -> KeyId:
-    """The directory key of this vault that a root names. Raises VaultError NOT_FOUND."""
+    """Return the id of the vault's directory key that a root names. Raises VaultError NOT_FOUND."""
     held = {key.record: key.key_id for key in runtime.vault.held_keys() if not key.retired}
     for record in root.directory:
         if record in held:
             return held[record]
     raise VaultError(
         "NOT_FOUND",
-        "the vault has no directory key that the own root names",
+        "the vault has no directory key that this member's root names",
         hint="the directory cannot be renewed here; restore the vault",
     )
 
 
 def directory_signer(runtime: Runtime) -> Signer:
-    """The signer of a directory key that the own root names. Raises VaultError NOT_FOUND."""
+    """Return the signer with a directory key that this member's root names. Raises VaultError NOT_FOUND."""
     root = runtime.node.trust.members[runtime.node.member].root
     return runtime.vault.signer(need_directory_key(runtime, root))

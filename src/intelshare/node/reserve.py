@@ -1,7 +1,7 @@
-"""Room that a node keeps for itself: a file that is given up when the disk is full.
+"""The reserve: a file whose room the node gives up when the disk is full.
 
-Its bytes are allocated, not only promised, wherever the file system can do that. One that
-compresses, or copies on each write, may give back less: there the bound on what is free has to be enough.
+Its bytes are really allocated wherever the file system can do that. One that compresses, or copies on each
+write, may give back less: there the bound on free space has to be enough.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from intelshare.errors import Place, StoreError
 from intelshare.private_files import disk_errors
 
 NAME: Final = "reserve"
-"""In the data folder."""
+"""The file's name in the data folder."""
 
 TO_START: Final = 4 << 20
-"""Bytes without which no start is tried: its log entry, certificates, sidecar and ``run.json``."""
+"""The bytes without which no start is attempted: for its log entry, certificates, sidecar and
+``run.json``.
+"""
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def free_bytes(folder: Path) -> int:
-    """What the file system of this folder has for this process, as far as it says; quotas it does not."""
+    """Return what this folder's file system says it has free for this process; it does not count quotas."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
 
 def held_bytes(folder: Path) -> int:
-    """Of the reserve; 0: it is given up."""
+    """Return the size of the reserve, or 0 if it has been given up."""
     try:
         return (folder / NAME).stat().st_size
     except FileNotFoundError:
@@ -39,12 +41,12 @@ def held_bytes(folder: Path) -> int:
 
 
 def look(folder: Path) -> Space:
-    """What is free, and what is held. Raises OSError."""
+    """Return what is free, and what is held in reserve. Raises OSError."""
     return Space(free_bytes(folder), held_bytes(folder))
 
 
 def hold(folder: Path, size: int) -> bool:
-    """Allocate the reserve anew; whether there was room for it. Nothing of it is left if there was not.
+    """Allocate the reserve again; return true if there was room for it. Otherwise nothing of it is left.
 
     Raises StoreError DISK_ERROR; OSError.
     """
@@ -68,15 +70,15 @@ def hold(folder: Path, size: int) -> bool:
 
 
 def give_up(folder: Path) -> None:
-    """Remove it: its room is for what must go on."""
+    """Remove the reserve: its room is for what must continue."""
     with contextlib.suppress(FileNotFoundError):
         (folder / NAME).unlink()
 
 
 def need_room_to_start(folder: Path) -> None:
-    """Return if a start has a chance; the reserve is given up for it. Raises StoreError DISK_FULL.
+    """Check that there is room for a start, giving up the reserve if needed. Raises StoreError DISK_FULL.
 
-    A folder that is not there needs no room: whoever opens it says so.
+    A folder that does not exist needs no room: opening it will report that.
     """
     if not folder.is_dir():
         return
@@ -88,5 +90,5 @@ def need_room_to_start(folder: Path) -> None:
             "DISK_FULL",
             f"the disk of {folder} has {free >> 10} KiB free; a start needs {TO_START >> 20} MiB",
             place=Place(str(folder)),
-            hint="make room on that disk, then start again",
+            hint="free some space on that disk, then start again",
         )

@@ -1,7 +1,7 @@
-"""The addresses of a peer's host names, and which of them may be dialled.
+"""Looks up the addresses of peers' host names, and checks which of them may be dialled.
 
-A directory's names are answered by whoever runs its name server: look-ups are few for each member, have a
-deadline, and run in threads of their own that nothing else waits for.
+Whoever runs the name server of a directory's names controls the answers: look-ups are limited per member,
+have a deadline, and run in separate threads that nothing else waits for.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from intelshare.ids import MemberCode
 from intelshare.trust import Endpoint
 
 DEADLINE: Final = 5.0
-"""Seconds for one name."""
+"""The seconds for one name."""
 
 _AT_ONCE: Final = 4
-"""Look-ups of one member at once; one that hangs counts until the system gives it up."""
+"""The most look-ups of one member at once; one that hangs counts until the system gives up on it."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _METADATA: Final = frozenset(ipaddress.ip_address(text) for text in ("100.100.100.200", "fd00:ec2::254"))
-"""Where clouds tell a machine its secrets, besides the link-local 169.254.169.254."""
+"""The addresses at which clouds give a machine its secrets, besides the link-local 169.254.169.254."""
 
 
 class Resolver:
-    """Look-ups of one node. Used in the loop."""
+    """The look-ups of one node. Used in the event loop."""
 
     def __init__(self, *, allow_loopback: bool) -> None:
         self._allow_loopback = allow_loopback
         self._busy: dict[MemberCode, list[threading.Thread]] = {}
 
     async def target(self, member: MemberCode, endpoint: Endpoint) -> str:
-        """An address that gRPC does not look up again: what was checked is what is dialled.
+        """Return an address that gRPC does not look up again: the checked address is the one that is dialled.
 
         Raises OSError if there is none in time; DeliveryError ADDRESS_FORBIDDEN.
         """
@@ -50,8 +50,8 @@ class Resolver:
         if forbidden(address, allow_loopback=self._allow_loopback):
             raise DeliveryError(
                 "ADDRESS_FORBIDDEN",
-                f"{endpoint.host} is {address}, where no peer can be",
-                hint="allow_loopback_peers = true in node.toml allows peers on this machine",
+                f"{endpoint.host} is {address}, which a peer may not have",
+                hint="to allow peers on this machine, set allow_loopback_peers = true in node.toml",
             )
         return f"ipv{address.version}:{f'[{address}]' if address.version == 6 else address}:{endpoint.port}"
 
@@ -81,10 +81,10 @@ class Resolver:
                 found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
             except OSError as error:
                 found = error
-            with contextlib.suppress(RuntimeError):  # The loop is gone, and nobody wants to know any more.
+            with contextlib.suppress(RuntimeError):  # The loop is gone, and nobody needs the answer any more.
                 loop.call_soon_threadsafe(tell, found)
 
-        # Nobody waits for it at the end: a name server that hangs must not keep the process.
+        # Nobody waits for the thread at the end: a hanging name server must not keep the process alive.
         thread = threading.Thread(target=look_up, name=f"resolve {member}", daemon=True)
         try:
             thread.start()
@@ -98,7 +98,9 @@ class Resolver:
 
 
 def forbidden(address: Address, *, allow_loopback: bool) -> bool:
-    """Whether no peer can be there: this machine, its link, nowhere, a cloud's metadata; in any wrapping."""
+    """Return true if no peer may be there: this machine, its link, nowhere, a cloud's metadata; in any
+    encoding.
+    """
     address = _unwrapped(address)
     if address.is_loopback:
         return not allow_loopback
@@ -112,7 +114,9 @@ def forbidden(address: Address, *, allow_loopback: bool) -> bool:
 
 
 def _unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for (RFC 4291, 3056, 4380, 6052); else the address."""
+    """Return the IPv4 address that an IPv6 address stands for (RFC 4291, 3056, 4380, 6052), or else the
+    address.
+    """
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour

@@ -1,7 +1,8 @@
-"""The gateway of both ports: every call is authenticated, authorised, answered, and its error has a code.
+"""The gateway of both ports: every call is authenticated, authorised and answered, and every error has a
+code.
 
-Nothing of a request is parsed before its caller was identified (check 1 of attacks.md) and the row of the
-method lets it through. A method without a row is not served at all.
+Nothing in a request is parsed before its caller is identified (check 1 of attacks.md) and the method's row
+lets it through. A method without a row is not served at all.
 """
 
 from __future__ import annotations
@@ -28,25 +29,27 @@ from intelshare.node.runtime import Runtime
 from intelshare.services import Backend, Rpc, dispatch
 
 _PERIOD: Final = 0.025
-"""Seconds. Longer than it takes to open the largest bulletin."""
+"""The period of answers in seconds, longer than it takes to open the largest bulletin."""
 
 Serve = Callable[[Any, Context], Awaitable[Any]]
-"""A behaviour of ``grpc.aio``: takes the raw request, unless the client streams; gives or writes messages."""
+"""A handler for ``grpc.aio``: takes the raw request, unless the client streams; returns or writes
+messages.
+"""
 
 
 class UserGateway:
-    """What the user port serves: the methods that have a row."""
+    """The methods that the user port serves: those that have a row."""
 
     def __init__(self, runtime: Runtime, backend: Backend, identify: Identify) -> None:
         self._runtime = runtime
         self._backend = backend
         self._identify = identify
         self._streams: dict[UserUri, set[_Stream]] = {}
-        """Open calls that stream, by their caller."""
+        """The open calls that stream, by caller."""
         runtime.on_register.append(self._register_changed)
 
     def handler(self, service: ServiceDescriptor, rows: Mapping[str, Rpc]) -> grpc.GenericRpcHandler:
-        """Of one service. Methods without a row are not served."""
+        """Return the handler of one service. Methods without a row are not served."""
         handlers = {
             method.name: self._method(method, rows[method.name])
             for method in service.methods
@@ -62,11 +65,13 @@ class UserGateway:
         return make(serve, request_deserializer=None, response_serializer=_serialise)
 
     def authorise(self, row: Rpc, context: Context) -> Actor:
-        """Who calls, if the row lets it. Raises TrustError, DeliveryError NOT_AUTHORISED."""
+        """Return the caller, if the row allows it. Raises TrustError, DeliveryError NOT_AUTHORISED."""
         return self._authorised(row, self._identify(context))
 
     async def _admit(self, row: Rpc, context: Context) -> Actor:
-        """The same, at the beginning of a call: a certificate that is new ends those before it, durably."""
+        """Authorise at the beginning of a call: a certificate used for the first time durably replaces the
+        earlier ones.
+        """
         caller = self._identify(context)
         actor = self._authorised(row, caller)
         if isinstance(caller, UserCaller) and caller.pending:
@@ -83,7 +88,7 @@ class UserGateway:
         return dispatch.authorise(row, caller.user, caller.role, caller.certificate)
 
     def unary(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
-        """One request, one answer."""
+        """Return a handler for one request and one answer."""
 
         async def serve(raw: bytes, context: Context) -> Message:
             async with _refusing(self._runtime, name, context, self._identify):
@@ -94,7 +99,7 @@ class UserGateway:
         return serve
 
     def streamed(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
-        """One request, many answers."""
+        """Return a handler for one request and many answers."""
 
         async def serve(raw: bytes, context: Context) -> None:
             async with _refusing(self._runtime, name, context, self._identify):
@@ -104,7 +109,7 @@ class UserGateway:
         return serve
 
     def both_ways(self, name: str, row: Rpc, request_type: type[Message]) -> Serve:
-        """Many requests, many answers."""
+        """Return a handler for many requests and many answers."""
 
         async def requests(context: Context) -> AsyncIterator[Message]:
             while (raw := await context.read()) is not grpc.aio.EOF:
@@ -119,13 +124,13 @@ class UserGateway:
     async def _answer(self, row: Rpc, actor: Actor, request: Any, context: Context) -> None:
         with self._ending(row, actor, context):
             async for message in dispatch.stream(self._backend, row, actor, request):
-                # A role that was taken away, or a certificate that ended, ends the stream.
+                # A revoked role, or a certificate that has ended, ends the stream.
                 self.authorise(row, context)
                 await context.write(message)
 
     @contextmanager
     def _ending(self, row: Rpc, actor: Actor, context: Context) -> Iterator[None]:
-        """End the call inside, also one that waits, as soon as its caller may not make it any more."""
+        """End the call inside, even while it waits, as soon as its caller may no longer make it."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call runs in a task")
@@ -151,14 +156,14 @@ class UserGateway:
 
 @dataclass(eq=False, slots=True)
 class _Stream:
-    """A call that streams, while it is open."""
+    """A streaming call while it is open."""
 
     task: asyncio.Task[Any]
     authorise: Callable[[], object]
     refused: IntelshareError | None = None
 
     def check(self) -> None:
-        """End the call if its caller may not make it any more."""
+        """End the call if its caller may no longer make it."""
         try:
             self.authorise()
         except IntelshareError as error:
@@ -172,7 +177,7 @@ _SHAPES: Final = {
     (False, True): (grpc.unary_stream_rpc_method_handler, UserGateway.streamed),
     (True, True): (grpc.stream_stream_rpc_method_handler, UserGateway.both_ways),
 }
-"""By (the client streams, the node streams): gRPC's handler, and ours."""
+"""gRPC's handler and ours, by (the client streams, the node streams)."""
 
 
 def peer_handler(
@@ -181,7 +186,7 @@ def peer_handler(
     serve_stream: Callable[[PeerCaller, Context], Awaitable[None]],
     identify: Identify,
 ) -> grpc.GenericRpcHandler:
-    """Handler for the peer link: raw bytes both ways, for whoever is identified as a peer."""
+    """Return the handler for the peer link: raw bytes in both directions, for callers identified as peers."""
 
     async def serve(_: object, context: Context) -> None:
         async with _refusing(runtime, method, context, identify) as caller:
@@ -195,7 +200,7 @@ def peer_handler(
 
 
 def health_handler(runtime: Runtime, identify: Identify) -> grpc.GenericRpcHandler:
-    """gRPC's own health service, for whoever is identified on the port."""
+    """Return the handler of gRPC's health service, for everybody who is identified on the port."""
     from grpc_health.v1 import health_pb2
 
     service = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -215,7 +220,7 @@ def _no_ticket(caller: Caller) -> None:
     if isinstance(caller, UserCaller) and caller.ticket:
         raise TrustError(
             "NOT_AUTHORISED",
-            "the ticket of an enrolment fetches a certificate, and nothing else",
+            "the ticket of an enrolment can only be used to fetch a certificate",
             hint="`intelshare enrol FILE` makes a profile with it",
         )
 
@@ -224,7 +229,7 @@ def _no_ticket(caller: Caller) -> None:
 async def _refusing(
     runtime: Runtime, method: str, context: Context, identify: Identify
 ) -> AsyncIterator[Caller]:
-    """Who calls. What goes wrong inside ends the call with its code."""
+    """Yield the caller. Errors inside end the call with their code."""
     caller: Caller | None = None
     came = asyncio.get_running_loop().time()
     try:
@@ -242,10 +247,11 @@ async def _refusing(
 
 
 async def _even_out(came: float) -> None:
-    """Wait until a whole number of periods since the call came.
+    """Wait until a whole number of periods has passed since the call came.
 
-    What is not there is found out sooner than what its reader may not see, for that has to be opened first.
-    So the time of the answer does not say whether anything was looked at (attacks.md row 52).
+    Finding that something does not exist takes less time than finding that the reader may not see it, because
+    that must be opened first. With this wait, the time of the answer does not tell whether anything was
+    opened (attacks.md row 52).
     """
     passed = asyncio.get_running_loop().time() - came
     await asyncio.sleep(_PERIOD - passed % _PERIOD)
@@ -260,7 +266,7 @@ async def turn_away(
     *,
     cause: BaseException | None = None,
 ) -> NoReturn:
-    """Log the refusal and end the call with its code; details go to users of this member only."""
+    """Log the refusal and end the call with its code; only users of this member get details."""
     peer = caller if isinstance(caller, PeerCaller) else None
     runtime.refusals[_word(caller), error.code] += 1
     if peer is None or runtime.may_log(peer.member):
@@ -287,11 +293,11 @@ def _serialise(message: Message) -> bytes:
 
 def _unreadable() -> IntelshareError:
     return DeliveryError(
-        "INPUT_INVALID", "the request cannot be read", hint="client and node differ in version"
+        "INPUT_INVALID", "the request cannot be read", hint="client and node may have different versions"
     )
 
 
 def _defect() -> IntelshareError:
     return TrustError(
-        INTERNAL, "the node failed at this request", hint="its log says where; please report it"
+        INTERNAL, "the node failed on this request", hint="its log shows where; please report it"
     )

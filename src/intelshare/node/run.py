@@ -1,7 +1,8 @@
-"""A node's start: what is opened in which order; and the process that it is.
+"""Starts a node: opens everything in order, and runs the process.
 
-Lock and store, vault, what the disk remembers (sidecar), trust, world, a new incarnation (c6), ports, the
-directory that names them, links. A disk error ends the process at once, with a code other than 0.
+The order: lock and store, vault, what the disk remembers (sidecar), trust, world, a new incarnation (c6),
+ports, the directory that names them, links. A disk error ends the process at once, with an exit code other
+than 0.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ async def start_node(
 ) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
-    ``passphrase`` is called after what needs none was checked. ``development``: also a folder whose vault
-    guards nothing. ``wall``: another clock than the machine's.
+    ``passphrase`` is called after everything that does not need it was checked. ``development``: also accept
+    a folder whose vault does not protect the keys. ``wall``: a clock other than the machine's.
     """
     runtime, locked = open_folder(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall
@@ -91,7 +92,9 @@ def open_folder(
     development: bool = False,
     wall: Callable[[], Instant] | None = None,
 ) -> tuple[Runtime, Locked]:
-    """All of a data folder that needs no port, locked. To be called in the loop; raises as ``start_node``."""
+    """Open and lock everything in a data folder that needs no port. Call it in the event loop; raises as
+    ``start_node``.
+    """
     folder = Folder(root)
     need_room_to_start(root)
     locked = lock(root)
@@ -141,7 +144,7 @@ def _runtime(
         lost = taken_away(store.ask_now(files_in_force), texts)
         if error.place is not None or not lost:
             raise
-        hint = f"put {lost} back as it was: a member of this node stands in it"
+        hint = f"put {lost} back as it was: it defines a member that this node knows"
         raise PolicyFileError(error.code, error.message, place=Place(lost), hint=hint) from None
     runtime = Runtime(
         folder, settings, store, vault, node, clock, log, Certificates(folder, settings, vault, clock.now())
@@ -151,7 +154,7 @@ def _runtime(
 
 
 def _unmark(runtime: Runtime) -> None:
-    """The mark of a clean stop goes before anything can be signed under a new incarnation (c6)."""
+    """Remove the mark of a clean stop before anything can be signed under a new incarnation (c6)."""
     me = runtime.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
     write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
@@ -160,7 +163,7 @@ def _unmark(runtime: Runtime) -> None:
 async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     forgot = runtime.forgot
     if forgot is not None:
-        # Until this is durable the sidecar tells the next start too that the disk forgot.
+        # Until this is durable, the sidecar also tells the next start that the disk forgot.
         await runtime.step(ask_again)
         await forget_lost(runtime)
         _unmark(runtime)
@@ -176,7 +179,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         last_peer_port=_last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )
-    # As many as it can have signed since: it looks once a minute, and people type slower than that.
+    # As many versions as it can have signed since: it checks once a minute, and people type slower than that.
     skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
     await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),), skip=skip)
     settle_restore(folder.root)
@@ -197,7 +200,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
 
 
 async def forget_lost(runtime: Runtime) -> None:
-    """Received bulletins of which a restored folder has no keys are forgotten, to be asked for again."""
+    """Forget received bulletins for which a restored folder has no keys, so that they are asked for again."""
     after: ManifestDigest | None = ManifestDigest(b"")
     count = 0
     while after is not None:
@@ -211,7 +214,7 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
     if not stored:
         raise ConfigError(
             "NOT_FOUND",
-            "the store holds no documents of the own member",
+            "the store has no documents of this member",
             hint="`intelshare init` makes them; or restore a backup",
         )
     trust = TrustView.load(settings.member, stored, SUITES, store.ask_now(exclusions))
@@ -241,19 +244,21 @@ def _node(settings: Settings, store: Store, vault: FileVault, world: World, now:
 
 
 def _last_peer_port(runtime: Runtime) -> int:
-    """The peer port that the directory names: peers that were away can still dial it."""
+    """Return the peer port in the directory: peers that were away can still dial it."""
     listed = runtime.node.trust.node(runtime.node.uri)
     return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
 
 
 _SWITCH: Final = 0.001
-"""Seconds after which a waiting thread gets the interpreter. The store's writer gives it up at every call of
-SQLite; at Python's 5 ms each of these would wait that long for a busy loop (docs/performance.md)."""
+"""The seconds after which a waiting thread gets the interpreter. The store's writer releases it at every call
+of SQLite; at Python's 5 ms, each of these would wait that long for a busy loop (docs/performance.md).
+"""
 
 
 _COLLECTED: Final = (10_000, 10, 20)
-"""``gc.set_threshold`` of a node. Rows wait in memory for a flush by the hundred thousand and are no garbage:
-Python's 700 had the collector go through them for a tenth of all processor time (docs/performance.md)."""
+"""The ``gc.set_threshold`` of a node. Hundreds of thousands of rows wait in memory for a flush and are not
+garbage: with Python's 700, the collector spent a tenth of all processor time on them (docs/performance.md).
+"""
 
 
 def run_node(
@@ -264,15 +269,16 @@ def run_node(
     development: bool = False,
     log: Logger | None = None,
 ) -> int:
-    """Run a node in this process until SIGTERM or SIGINT; the exit code. Logs to standard error, or ``log``.
+    """Run a node in this process until SIGTERM or SIGINT; return the exit code. Logs to standard error, or
+    ``log``.
 
-    SIGHUP: the log goes on in a new file of its name. Raises what ``start_node`` raises.
+    On SIGHUP, the log continues in a new file of the same name. Raises what ``start_node`` raises.
     """
     log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
     _keep_out_of_core_dumps()
     sys.setswitchinterval(_SWITCH)
-    gc.disable()  # until it has started
+    gc.disable()  # until the node has started
     return asyncio.run(_run(root, passphrase, log, accept_loss=accept_loss, development=development))
 
 
@@ -302,7 +308,7 @@ async def _run(
 
 
 def _collect_from_here_on() -> None:
-    """What is there now, modules and all, stays for good: the collector need not go through it any more."""
+    """Exempt everything loaded so far from garbage collection: it stays for good."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED)

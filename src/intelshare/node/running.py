@@ -1,7 +1,7 @@
-"""``run.json``: where the running node is found, and whether it serves. Needs no certificate to be read.
+"""``run.json``: where the running node can be reached, and whether it serves. Readable without a certificate.
 
-Written at the start, when health changes, and every few seconds: a file that is not fresh is of a node that
-hangs or was killed.
+Written at the start, when health changes, and every few seconds: an old file belongs to a node that hangs or
+was killed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from intelshare.node.servers import Ports
 
 FRESH: Final = 15
-"""Seconds after which what the file says is no longer true."""
+"""The seconds after which the file is no longer current."""
 
 EVERY: Final = 5
-"""Seconds between two writings."""
+"""The seconds between two writes."""
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What the file says."""
+    """The content of the file."""
 
     pid: int
     host: str
@@ -38,21 +38,21 @@ class Running(msgspec.Struct, frozen=True):
     health: str = ""
     """SERVING or NOT_SERVING."""
     codes: tuple[str, ...] = ()
-    """Why it does not serve."""
+    """The reasons for NOT_SERVING, as codes."""
     at: int = 0
     """Microseconds since 1970."""
     clock_expected: int = 0
-    """What the clock should say at least, if it is not believed; else 0."""
+    """The earliest time that the clock should show if it is not believed; otherwise 0."""
     clock_until: int = 0
-    """When, by this clock, it is believed if it goes on as it does; 0: it is."""
+    """The reading at which this clock will be believed if it continues to run; 0 if it is believed."""
 
     def fresh(self, now: Instant) -> bool:
-        """Whether the node was alive just now."""
+        """Return true if the node was alive just now."""
         return abs(now - self.at) < FRESH * SECOND
 
 
 def show_running(runtime: Runtime, ports: Ports) -> Running:
-    """Write the file; what it says. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
+    """Write the file; return its content. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
     clock = runtime.clock.read()
     running = Running(
         os.getpid(),
@@ -72,14 +72,14 @@ def show_running(runtime: Runtime, ports: Ports) -> Running:
 
 
 def end_running(folder: Folder) -> None:
-    """Remove the file of this process; that of another one, which has taken the folder over, stays."""
+    """Remove this process's file; that of another process, which has taken over the folder, stays."""
     running = read_running(folder)
     if running is None or running.pid == os.getpid():
         folder.running.unlink(missing_ok=True)
 
 
 def read_running(folder: Folder) -> Running | None:
-    """What the file says; None if there is none that can be read."""
+    """Return the content of the file, or None if there is no readable file."""
     try:
         return msgspec.json.decode(folder.running.read_bytes(), type=Running)
     except (OSError, msgspec.MsgspecError):

@@ -1,7 +1,7 @@
-"""What every part of a running node shares: the value of the node, its store, its clock, its health.
+"""The state that all parts of a running node share: the value of the node, its store, its clock, its health.
 
-Steps of the broker are carried out here and nowhere else: in the store's writer, on the node as it is at
-that moment, and with what they change swapped in right after the commit.
+Only this module carries out the broker's steps: in the store's writer, on the node as it is at that moment,
+with the changed node swapped in right after the commit.
 """
 
 from __future__ import annotations
@@ -61,26 +61,26 @@ class Runtime:
         self.clock = clock
         self.log = log
         self.certificates = certificates
-        """The node's own, and whose it believes."""
+        """The node's certificates, and the authorities that it trusts."""
         self.random: Random = os.urandom
         self.started = clock.now()
         self.health = Health(log)
         self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
-        """Done when the process must stop answering and exit non-zero."""
+        """Done when the process must stop answering and exit with a code other than 0."""
         self.law: Mapping[Path, bytes] = {}
-        """The policy files as the start has read them, until the log names them."""
+        """The policy files as the start read them, until the log names them."""
         self.forgot: Instant | None = None
-        """After a restore, or on the operator's word: up to when the disk remembers."""
+        """After a restore, or by an operator's decision: the time up to which the disk remembers."""
         self.shut_out: tuple[MemberCode, ...] = ()
-        """Members of whose authorities the TLS library does not load one."""
+        """The members of which the TLS library cannot load an authority."""
         self.refusals: Counter[tuple[str, str]] = Counter()
-        """Calls that were refused, by who called (user, peer, unknown) and code."""
+        """Refused calls by caller (user, peer, unknown) and code."""
         self.may_log: Callable[[MemberCode], bool] = lambda _: True
-        """Whether one more line about this member may be written."""
+        """Returns true if one more line about this member may be written."""
         self.on_trust: list[Callable[[], None]] = []
         """Called in the loop after the trust documents held have changed."""
         self.on_register: list[Callable[[UserUri], None]] = []
-        """Called in the loop after the row of a user has changed."""
+        """Called in the loop after a user's row has changed."""
         self.pieces = PieceFiles(
             folder.files,
             store.ask_now(kept),
@@ -89,7 +89,7 @@ class Runtime:
             share=settings.peer_files,
             keep_free=settings.space.low,
         )
-        """Attachments; ``close`` them."""
+        """The attachments; closed by ``close``."""
         self.on_full: list[Callable[[], None]] = []
         """Called in the loop when a write has found no room on the disk."""
         self._shortage: Shortage | None = None
@@ -101,23 +101,23 @@ class Runtime:
 
     @property
     def incarnation(self) -> Incarnation:
-        """Of this start."""
+        """Return the incarnation of this start."""
         return self.node.incarnation
 
     def close(self) -> None:
-        """Release store and files. Idempotent."""
+        """Close the store and the files. Idempotent."""
         self.store.close()
         self.pieces.close()
 
     async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
-        """Carry out ``step(node, view, *event, now, random)``. Raises what it raises, and StoreError.
+        """Carry out ``step(node, view, *event, now, random)``. Raises what the step raises, and StoreError.
 
-        A node that the answer's effects name is swapped in before any later step.
+        A node in the answer's effects is swapped in before any later step.
         """
 
         def run(view: View) -> Plan[A]:
             if self.node.lacks is not self._shortage:
-                # Only the writer's thread puts another node in this place.
+                # Only the writer's thread replaces the node.
                 self.node = replace(self.node, lacks=self._shortage)
             reading = self.clock.read()
             plan = step(self.node, view, *event, reading.now, self.random)
@@ -130,22 +130,22 @@ class Runtime:
         return await self._perform(run, self._follow)
 
     def user_row(self, user: UserUri) -> UserRow:
-        """The row that the register has of a user now. Raises DeliveryError NOT_AUTHORISED.
+        """Return a user's current row in the register. Raises DeliveryError NOT_AUTHORISED.
 
         Every call asks, in the event loop: the register is in memory.
         """
         return known_user(self._register.get(user))
 
     def user_named(self, names: Iterable[str]) -> UserRow:
-        """The row of the one user whom certificates of another authority call so.
+        """Return the row of the one user whom certificates of another authority name in this way.
 
-        Raises DeliveryError NOT_AUTHORISED if it is none, or two.
+        Raises DeliveryError NOT_AUTHORISED if there is none, or more than one.
         """
         found = {user for name in names if (user := self._subjects.get(name)) is not None}
         return self.user_row(found.pop()) if len(found) == 1 else known_user(None)
 
     def register_changed(self, row: UserRow) -> None:
-        """Called in the loop after the commit of a change and before it is answered."""
+        """Take note of a changed row, in the loop, after the commit and before the change is answered."""
         before = self._register.get(row.user)
         if before is not None:
             self._subjects.pop(subject_of(before), None)
@@ -156,7 +156,7 @@ class Runtime:
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:
-        """An event that is set after every commit of a step; whoever waits for it clears it first."""
+        """Yield an event that is set after every commit of a step; a waiter clears it first."""
         written = asyncio.Event()
         self._listening.add(written)
         try:
@@ -168,7 +168,7 @@ class Runtime:
         self.log.error(Event.RECORD_DAMAGED, code="RECORD_CORRUPT", record=record)
 
     def _follow(self, answer: object) -> None:
-        """From now on the node is the answer's. Called by the writer, between a commit and the next step."""
+        """Swap in the answer's node. Called by the writer, between a commit and the next step."""
         effects = getattr(answer, "effects", None)
         if not isinstance(effects, Effects) or effects.node is None:
             return
@@ -178,11 +178,11 @@ class Runtime:
             self._loop.call_soon_threadsafe(self._trust_changed)
 
     def now(self) -> Instant:
-        """Wall time."""
+        """Return the wall-clock time."""
         return self.clock.now()
 
     def noticed(self, error: BaseException) -> None:
-        """Draw the consequences of an error for the whole node (promise P17)."""
+        """Handle the consequences of an error for the whole node (promise P17)."""
         if not isinstance(error, StoreError):
             return
         if error.code in PASSING:
@@ -193,17 +193,19 @@ class Runtime:
             self.failed.set_result(error)
 
     def found_full(self, error: IntelshareError) -> None:
-        """A write has found no room: the engine gives up what is kept in reserve."""
+        """Note that a write has found no room: the engine gives up the reserve."""
         for call in self.on_full if error.code == "DISK_FULL" else ():
             call()
 
     def set_room(self, free: int, need: int) -> None:
-        """From the next step on only what is urgent is taken, as long as there is a need (bytes)."""
+        """While room is needed (bytes), accept only what is urgent, from the next step on."""
         self._shortage = Shortage(str(self.folder.root), free, need) if need else None
         self.lacks("space", "DISK_FULL" if need else "")
 
     def lacks(self, what: str, code: str = "") -> None:
-        """What the machine lacks for this part of the node (a code of PASSING); no code: nothing any more."""
+        """Record what the machine lacks for a part of the node (a code of PASSING); no code: it lacks nothing
+        any more.
+        """
         if not code and not any(self._lacking.values()):
             return
         for known in PASSING:
@@ -231,5 +233,5 @@ class Runtime:
 
 
 def effects_of(led: HasEffects) -> Effects:
-    """For ``Durable.part``."""
+    """Return the effects, for ``Durable.part``."""
     return led.effects

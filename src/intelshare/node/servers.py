@@ -1,7 +1,7 @@
-"""The two ports: one for peers, one for own users, each with its own roots.
+"""The two ports: one for peers, one for this node's users, each with separate roots.
 
-In front of each stands a gate (``gate``), behind it a gRPC server with the certificates of the day. Where
-these change, a new server takes the new connections and the old one keeps what it has: credentials that
+In front of each stands a gate (``gate``), behind it a gRPC server with the current certificates. When these
+change, a new server takes the new connections, and the old server keeps its connections: credentials that
 gRPC asks for at each handshake end the process when many handshakes are cut short (grpcio 1.85.1).
 """
 
@@ -38,21 +38,23 @@ from intelshare.wire import FLOW, MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
 
 GRACE: Final = 2.0
-"""Seconds that calls have to end at a stop."""
+"""The seconds that calls have to end at a stop."""
 
 DRAIN: Final = 3600.0
-"""Seconds that the links of a server with former certificates may go on; each is asked who it is anyway."""
+"""The seconds that the links of a server with former certificates may continue; each is authenticated again
+anyway.
+"""
 
 _FORMER: Final = 4
-"""Servers that may drain at once; beyond, the oldest is closed within the grace."""
+"""The most servers that may drain at once; beyond that, the oldest is closed within the grace."""
 
 _LINK: Final = "/intelshare.v1.Peer/Link"
 
 _CALLS: Final = 1024
-"""Calls that one connection of a user may have open at once."""
+"""The most calls that one connection of a user may have open at once."""
 
 _BACKLOG: Final = 128
-"""Connections that wait in the system to be taken."""
+"""The connections that wait in the system to be accepted."""
 
 _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
     *KEEPALIVE,
@@ -67,11 +69,13 @@ _BOUNDS: Final[tuple[tuple[str, int], ...]] = (
 
 
 Roots = Mapping[MemberCode, tuple[bytes, ...]]
-"""By member: DER of the authorities whose leaves may call."""
+"""The authorities, in DER, whose leaf certificates may call, by member."""
 
 
 class Sockets:
-    """The folder of the sockets behind the gates, short enough for any data folder (``sun_path``: 107)."""
+    """The folder of the sockets behind the gates, reached by a path short enough for any data folder
+    (``sun_path``: 107).
+    """
 
     def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -81,7 +85,7 @@ class Sockets:
         self._last = 0
 
     def path(self, name: str = "") -> str:
-        """A new one, through the descriptor of the folder."""
+        """Return a new path, through the folder's descriptor."""
         self._last += 1
         return f"/proc/self/fd/{self._descriptor}/{name or self._last}"
 
@@ -94,7 +98,8 @@ class Sockets:
 
 
 class Authorities:
-    """Which certificates gRPC's own library takes as roots: it would drop all that follow one it cannot read.
+    """Finds the certificates that gRPC's library accepts as roots: it would drop all that follow one it
+    cannot read.
 
     Each is tried alone, once: a member whose authority does not load shuts out itself and nobody else.
     """
@@ -104,7 +109,7 @@ class Authorities:
         self._loads: dict[bytes, bool] = {}
 
     def sound(self, leaf: CertifiedKey, roots: Roots) -> Roots:
-        """Those that load, in their order."""
+        """Return the authorities that load, in their order."""
         self._loads = {root: self._known(leaf, root) for of_one in roots.values() for root in of_one}
         return {of: tuple(root for root in ders if self._loads[root]) for of, ders in roots.items()}
 
@@ -136,7 +141,7 @@ class Port:
         """``calls``: how many one connection may have open at once."""
         self.gate = gate
         self.shut_out: tuple[MemberCode, ...] = ()
-        """Members of whose authorities one does not load."""
+        """The members of which an authority does not load."""
         self._name = name
         self._runtime = runtime
         self._sockets = sockets
@@ -150,7 +155,7 @@ class Port:
         self._draining: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
-        """Have the certificates of now. Raises what the vault raises; then those of before go on."""
+        """Use the current certificates. Raises what the vault raises; then the previous ones stay in use."""
         leaf = self._runtime.certificates.leaf
         roots = self._roots()
         if (leaf.certificate, roots) == self._present:
@@ -174,7 +179,7 @@ class Port:
                 self._let_end(self._former.popleft(), GRACE)
 
     def facts(self) -> PortFacts:
-        """Its connections."""
+        """Return the facts about its connections."""
         connections = self.gate.connections
         return PortFacts(
             self._name,
@@ -186,7 +191,7 @@ class Port:
         )
 
     async def close(self) -> None:
-        """Take no new calls, let the running ones end within the grace."""
+        """Accept no new calls, and let the running ones end within the grace."""
         self.gate.stop_accepting()
         servers = [*self._former, self._server]
         await asyncio.gather(*(server.stop(GRACE) for server in servers if server is not None))
@@ -200,7 +205,7 @@ class Port:
 
 
 class Ports:
-    """Both ports and where they listen; and the owner's door, which is a socket in the data folder."""
+    """Both ports, and the owner's entry, which is a socket in the data folder."""
 
     def __init__(
         self,
@@ -214,7 +219,7 @@ class Ports:
         self.peers = peers
         self.users = users
         self.metrics = metrics
-        """Closed where node.toml names no address for it."""
+        """Closed if node.toml names no address for it."""
         self._owner = owner
         self.peer_port = peers.gate.port
         self.user_port = users.gate.port
@@ -222,10 +227,10 @@ class Ports:
         self._sockets = sockets
         self._following = asyncio.Lock()
         self._failed = ""
-        """The code that health shows because the last certificates could not be taken."""
+        """The code that health shows because the last certificates could not be used."""
 
     async def follow(self) -> None:
-        """Have the certificates of now at both ports; health shows it if they cannot be had."""
+        """Use the current certificates at both ports; health shows if that fails."""
         async with self._following:
             failed = ""
             for following in (self._certificates, self.peers.follow, self.users.follow):
@@ -243,7 +248,7 @@ class Ports:
         self._runtime.certificates.follow(self._runtime.now())
 
     async def open_owner_door(self) -> None:
-        """From now on the folder's owner can ask."""
+        """Let the folder's owner call from now on."""
         await self._owner.start()
 
     def _show_shut_out(self) -> None:
@@ -253,7 +258,7 @@ class Ports:
         runtime.shut_out = self.peers.shut_out
 
     async def close(self) -> None:
-        """Take no new calls, let the running ones end within the grace."""
+        """Accept no new calls, and let the running ones end within the grace."""
         await asyncio.gather(self._owner.stop(GRACE), self.users.close(), self.metrics.close())
         await self.peers.close()
         self._sockets.close()
@@ -266,7 +271,9 @@ async def open_ports(
     last_peer_port: int,
     last_user_port: int,
 ) -> Ports:
-    """Bind and start both. Raises ConfigError PORT_IN_USE, LISTEN_FAILED, naming the port; VaultError."""
+    """Bind and start both ports. Raises ConfigError PORT_IN_USE, LISTEN_FAILED, naming the port;
+    VaultError.
+    """
     settings = runtime.settings
     limits = within_descriptors(settings.connections)
     peers = _gate(runtime, limits, "peer_port", settings.peer_port, last_peer_port)
@@ -276,7 +283,7 @@ async def open_ports(
         runtime,
         links,
         lambda: (ports.peers.facts(), ports.users.facts()),
-        lambda: ports.follow(),  # noqa: PLW0108 - they are made below
+        lambda: ports.follow(),  # noqa: PLW0108 - the ports are made below
     )
     gateway = UserGateway(runtime, backend, identify_user)
     services = user_pb2.DESCRIPTOR.services_by_name
@@ -288,7 +295,7 @@ async def open_ports(
             "peer_port",
             peers,
             sockets,
-            lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is then
+            lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is at that time
             Limits().streams,
             peer_handler(runtime, _LINK, links.serve, identify_peer),
             health_handler(runtime, identify_peer),
@@ -316,8 +323,9 @@ async def open_ports(
 
 
 def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grpc.aio.Server:
-    """A server without TLS on a socket that only the folder's owner can reach: no certificate that could
-    have ended, the node's included, stands between an owner and the repair."""
+    """Return a server without TLS on a socket that only the folder's owner can reach: no expired certificate,
+    not even the node's, stands between an owner and the repair.
+    """
     server = grpc.aio.server(options=_BOUNDS)
     gateway = UserGateway(runtime, backend, owner_identity(runtime))
     services = user_pb2.DESCRIPTOR.services_by_name
@@ -334,7 +342,7 @@ def _gate(runtime: Runtime, limits: ConnectionLimits, name: str, port: int, last
     failed = OSError()
     for wanted in (port,) if port else (last, 0) if last else (0,):
         try:
-            # Two nodes must never share a port without noticing.
+            # Two nodes must never share a port unnoticed.
             listener = socket.create_server(
                 (settings.host, wanted), family=family, backlog=_BACKLOG, reuse_port=False
             )
@@ -348,7 +356,8 @@ def _gate(runtime: Runtime, limits: ConnectionLimits, name: str, port: int, last
         f"the node cannot listen on {settings.host}:{port}: {failed.strerror}",
         hint=f"choose another {name} in {runtime.folder.settings}, or 0 for any free one"
         if failed.errno == errno.EADDRINUSE
-        else f"host in {runtime.folder.settings} must be an address of this machine, and the port be allowed",
+        else f"host in {runtime.folder.settings} must be an address of this machine, and the port must be "
+        f"allowed",
     )
 
 

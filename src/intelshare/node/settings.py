@@ -1,4 +1,6 @@
-"""``node.toml``: who this node is, where it listens, whom it dials. Read strictly, errors have their line."""
+"""Reads and writes ``node.toml``: who this node is, where it listens, whom it dials. Reading is strict;
+errors name the line.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _QUEUES: Final = {
     "all_rows": ("all_bulletins", 1),
     "all_size": ("all_mib", 1 << 20),
 }
-"""The bounds of queues: name and unit in node.toml."""
+"""The bounds of queues, with name and unit in node.toml."""
 
 RETENTION: Final = 72 * HOUR
 
@@ -52,110 +54,117 @@ _FILES: Final = ("user_authority", "node_authority", "node_certificate", "node_k
 _ALL: Final = 3
 
 _MOST_DAYS: Final = 398
-"""Of a certificate: longer ones are refused by common TLS libraries too."""
+"""The most days of a certificate: common TLS libraries refuse longer ones too."""
 
 
 DEVELOPMENT_SPACE: Final = SpaceLimits(16 * MIB, MIB, 4 * MIB)
-"""Of a node that somebody tries out beside others: little of the disk."""
+"""The space limits of a node on trial beside others: little of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator decides. Everything else is in signed documents or the store."""
+    """The operator's decisions. Everything else is in signed documents or the store."""
 
     member: MemberCode
     node: NodeUri
     suite: int = 1
-    """Of the signing and sealing keys that this node makes."""
+    """The suite of the signing and sealing keys that this node makes."""
     floor: int = 1
-    """The lowest suite that the member accepts from others. In the signed directory."""
+    """The lowest suite that the member accepts from others. It is in the signed directory."""
     host: str = "127.0.0.1"
-    """Address on which both ports listen."""
+    """The address on which both ports listen."""
     peer_port: int = 0
-    """0: the one of the last start if it is free, else any free port."""
+    """0: the port of the last start if it is free, otherwise any free port."""
     user_port: int = 0
     metrics_host: str = ""
-    """Address of the loopback at which metrics are served; empty: at none."""
+    """The loopback address at which metrics are served; empty: not served."""
     metrics_port: int = 0
     advertise: str = ""
-    """Name or address that peers dial; empty: ``host``. In the signed directory."""
+    """The name or address that peers dial; empty: ``host``. It is in the signed directory."""
     allow_loopback_peers: bool = False
     """For one machine only: the demo and ``init --dev``."""
     dial: bool = True
-    """Whether this node dials peers at all."""
+    """True if this node dials peers at all."""
     largest_file: int = MAX_FILE
-    """Bytes of the largest attachment that is sent or fetched; 0: none is."""
+    """The bytes of the largest attachment that is sent or fetched; 0: none."""
     all_files: int = ALL_FILES
-    """Bytes of all attachments together."""
+    """The most bytes of all attachments together."""
     peer_files: int = ALL_FILES // 4
-    """Bytes of the attachments of one peer together."""
+    """The most bytes of the attachments of one peer together."""
     user_lifetime: int = USER_LIFETIME
-    """Microseconds that a user's certificate is valid."""
+    """The validity of a user's certificate, in microseconds."""
     node_lifetime: int = NODE_LIFETIME
-    """Of this node's certificate; renewed at half of it."""
+    """The validity of this node's certificate; it is renewed at half of it."""
     user_authority: str = ""
-    """File of the authorities that issue to users instead of the vault's: below the folder, or ``secrets:``
-    and a name."""
+    """The file of the authorities that issue to users instead of the vault's: below the folder, or
+    ``secrets:`` and a name.
+    """
     node_authority: str = ""
-    """File of the authority that issues, or will issue, this node's certificate; peers are told."""
+    """The file of the authority that issues, or will issue, this node's certificate; peers are told
+    about it.
+    """
     node_certificate: str = ""
-    """File of this node's certificate by that authority, and the one of its key: both or neither."""
+    """The files of this node's certificate from that authority, and of its key: both or neither."""
     node_key: str = ""
     signing_period: int = USUAL.signing
-    """Microseconds after which a new signing key is made."""
+    """The microseconds after which a new signing key is made."""
     sealing_period: int = USUAL.sealing
     dial_member: Mapping[MemberCode, bool] = field(default_factory=dict)
-    """Exceptions, by member."""
+    """Exceptions by member."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
-    """Of connections at each port."""
+    """The limits of connections at each port."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)
-    """What each peer may ask of this node, where it is not the usual."""
+    """The budgets of each peer at this node, where they differ from the default."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
-    """How much of the disk is left free, and held in reserve."""
+    """The disk space that is left free, and held in reserve."""
     retention: int = RETENTION
-    """Microseconds for which content is kept after its delivery; 0: for ever."""
+    """The microseconds for which content is kept after its delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
-    """How much may wait for one recipient, and for all."""
+    """The bounds on what may wait for one recipient, and in total."""
 
     @property
     def key_periods(self) -> Periods:
-        """How often keys are made by schedule."""
+        """Return how often keys are replaced by schedule."""
         return Periods(self.signing_period, self.sealing_period)
 
     def dials(self, member: MemberCode) -> bool:
-        """Whether this node dials that member's nodes."""
+        """Return true if this node dials that member's nodes."""
         return self.dial_member.get(member, self.dial)
 
 
 def write_settings(settings: Settings) -> str:
-    """The text of a ``node.toml`` that says exactly this."""
+    """Return the text of a ``node.toml`` that states exactly these settings."""
     lines = [
-        "# Who this node is. Keys are in vault/, treaties in treaties/, own rules in overlays/.",
+        "# Who this node is. Keys are in vault/, treaties in treaties/, national rules in overlays/.",
         f"member = {quoted(settings.member)}",
         f"node = {quoted(settings.node)}",
-        "# Suite of new keys, and the lowest that is accepted from other members (docs/operations.md).",
+        "# Suite of new keys, and the lowest suite accepted from other members (docs/operations.md).",
         f"suite = {settings.suite}",
         f"floor = {settings.floor}",
         "",
         "[listen]",
         f"host = {quoted(settings.host)}",
-        "# 0: the port of the last start if it is free, else any free one; run.json has the real ones.",
+        "# 0: the port of the last start if it is free, otherwise any free port; run.json has the real ones.",
         f"peer_port = {settings.peer_port}",
         f"user_port = {settings.user_port}",
-        "# What peers dial, if it is not the host above:",
+        "# What peers dial, if it differs from the host above:",
         f"advertise = {quoted(settings.advertise)}" if settings.advertise else '# advertise = "node.example"',
         "",
         "[peers]",
         "# true only where several members share one machine.",
         f"allow_loopback_peers = {str(settings.allow_loopback_peers).lower()}",
-        "# false: this node is behind a firewall that lets peers call in, or it is never to dial.",
+        "# false: this node never dials; peers have to connect to it.",
         f"dial = {str(settings.dial).lower()}",
     ]
-    lines += ["", "[connections]", "# Bounds of each port; what stands behind # holds."]
+    lines += ["", "[connections]", "# Limits of each port; values after # are the defaults in effect."]
     for name, unit in _CONNECTIONS.items():
         value, usual = getattr(settings.connections, name) // unit, getattr(ConnectionLimits(), name) // unit
         lines.append(f"{'# ' if value == usual else ''}{_in_file(name, unit)} = {value}")
-    lines += ["", "[budgets]", "# What one member may ask of this node; what stands behind # holds."]
+    lines += [
+        "",
+        "[budgets]",
+        "# What one member may ask of this node; values after # are the defaults in effect.",
+    ]
     for budget, rate in BUDGETS.items():
         most = settings.budgets.get(budget, rate).most
         every = f"# full again after {rate.fill // SECOND} s"
@@ -163,7 +172,7 @@ def write_settings(settings: Settings) -> str:
     lines += [
         "",
         "[queues]",
-        "# How much may wait: for one recipient, and for all. ROUTINE may fill 70 % of it, FLASH all.",
+        "# How much may wait: for one recipient, and in total. ROUTINE may fill 70 % of it, FLASH all of it.",
     ]
     for name, (key, unit) in _QUEUES.items():
         value, most = getattr(settings.queues, name) // unit, getattr(QueueBounds(), name) // unit
@@ -171,7 +180,8 @@ def write_settings(settings: Settings) -> str:
     lines += [
         "",
         "[disk]",
-        "# Below so much free space only FLASH, receipts and recalls are taken. The reserve is a file that",
+        "# With less free space than this, only FLASH, receipts and recalls are accepted. The reserve is a "
+        "file that",
         "# is given up for them when the disk is full (decision 45).",
     ]
     for name in ("low", "reserve"):
@@ -180,8 +190,8 @@ def write_settings(settings: Settings) -> str:
     lines += [
         "",
         "[retention]",
-        "# Hours for which content is kept here after its delivery; 0: for ever. Longer than your partners'",
-        "# backups are old: what they lose after that, nobody can give them again (decision 45).",
+        "# Hours for which content is kept here after its delivery; 0: for ever. Choose more than the age of",
+        "# your partners' backups: what they lose after that, nobody can send them again (decision 45).",
         f"{'# ' if settings.retention == RETENTION else ''}delivered_hours = {settings.retention // HOUR}",
     ]
     usual = usual_share(settings.largest_file, settings.all_files)
@@ -191,16 +201,17 @@ def write_settings(settings: Settings) -> str:
         "# Attachments: the largest that is sent or fetched, and all together.",
         f"largest_mib = {settings.largest_file // MIB}",
         f"total_mib = {settings.all_files // MIB}",
-        "# Those of one peer together, so that none takes all the room; a quarter where nothing is said.",
+        "# Those of one peer together, so that none takes all the room. Default: a quarter of the total.",
         f"{'# ' if settings.peer_files == usual else ''}peer_mib = {settings.peer_files // MIB}",
     ]
     lines += [
         "",
         "[certificates]",
-        "# Days that they are valid. Users renew theirs in the last third, the node its own at half time.",
+        "# Validity in days. Users renew in the last third of it, the node at half of it.",
         f"user_days = {settings.user_lifetime // DAY}",
         f"node_days = {settings.node_lifetime // DAY}",
-        "# Files of another authority, if it issues instead of the vault's (docs/operations.md).",
+        "# Files of another authority, if it issues certificates instead of the vault's "
+        "(docs/operations.md).",
     ]
     for name in _FILES:
         value = getattr(settings, name)
@@ -208,7 +219,7 @@ def write_settings(settings: Settings) -> str:
     lines += [
         "",
         "[keys]",
-        "# Days after which a new key is made. The old ones overlap, then their secrets are destroyed.",
+        "# Days after which a new key is made. The old keys overlap, then their secrets are destroyed.",
         f"signing_days = {settings.signing_period // DAY}",
         f"sealing_days = {settings.sealing_period // DAY}",
     ]
@@ -216,7 +227,7 @@ def write_settings(settings: Settings) -> str:
     lines += [
         "",
         "[metrics]",
-        "# Where Prometheus on this machine finds them (docs/metrics.md): an address of the loopback.",
+        "# Where Prometheus on this machine finds the metrics (docs/metrics.md): a loopback address.",
         f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
     ]
     for member, dial in sorted(settings.dial_member.items()):
@@ -225,11 +236,13 @@ def write_settings(settings: Settings) -> str:
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings of a file. ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_* with the line."""
+    """Return the settings in a file. Raises ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_* with the
+    line.
+    """
     try:
         text = read_trusted(path).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError("NOT_FOUND", f"there is no {path}", hint="`intelshare init` writes it") from None
+        raise ConfigError("NOT_FOUND", f"{path} does not exist", hint="`intelshare init` writes it") from None
     except UnicodeDecodeError:
         raise ConfigError("FILE_SYNTAX", f"{path} is not UTF-8") from None
     try:
@@ -290,7 +303,9 @@ def _read(top: Table) -> Settings:
 
 
 def usual_share(largest: int, total: int) -> int:
-    """Bytes for one peer where node.toml does not say: a quarter of all, and room for one file at least."""
+    """Return the bytes for one peer if node.toml does not state them: a quarter of the total, but room for
+    one file at least.
+    """
     return min(max(total // 4, largest + MIB), total)
 
 
@@ -329,7 +344,7 @@ def _queues(queues: Table) -> QueueBounds:
 def _hours(retention: Table) -> int:
     hours = retention.integer_or("delivered_hours", RETENTION // HOUR)
     if not 0 <= hours <= _MOST_HOURS:
-        retention.fail("FIELD_RANGE", f"this is 0 to {_MOST_HOURS} hours", "delivered_hours", value=hours)
+        retention.fail("FIELD_RANGE", f"must be 0 to {_MOST_HOURS} hours", "delivered_hours", value=hours)
     return hours * HOUR
 
 
@@ -354,26 +369,26 @@ def _suite(top: Table, name: str) -> int:
 def _mib(files: Table, name: str, usual: int, *, most: int) -> int:
     number = files.integer_or(name, usual // MIB)
     if not 0 <= number <= most // MIB:
-        files.fail("FIELD_RANGE", f"this is 0 to {most // MIB}", name, value=number)
+        files.fail("FIELD_RANGE", f"must be 0 to {most // MIB}", name, value=number)
     return number * MIB
 
 
 def _days(certificates: Table, name: str, usual: int) -> int:
     number = certificates.integer_or(name, usual // DAY)
     if not 1 <= number <= _MOST_DAYS:
-        certificates.fail("FIELD_RANGE", f"this is 1 to {_MOST_DAYS} days", name, value=number)
+        certificates.fail("FIELD_RANGE", f"must be 1 to {_MOST_DAYS} days", name, value=number)
     return number * DAY
 
 
 def _period(keys: Table, name: str, usual: int, *, most: int) -> int:
     days = keys.integer_or(name, usual // DAY)
     if not 1 <= days <= most // DAY:
-        keys.fail("FIELD_RANGE", f"this is 1 to {most // DAY}", name, value=days)
+        keys.fail("FIELD_RANGE", f"must be 1 to {most // DAY}", name, value=days)
     return days * DAY
 
 
 def _loopback(metrics: Table) -> tuple[str, int]:
-    """Address and port of ``listen``; empty and 0 where there is none."""
+    """Return address and port of ``listen``, or "" and 0 if there is none."""
     text = metrics.text_or("listen", "")
     if not text:
         return "", 0
@@ -383,7 +398,7 @@ def _loopback(metrics: Table) -> tuple[str, int]:
         if address.is_loopback and port.isascii() and port.isdigit() and int(port) < _MOST:
             return str(address), int(port)
     return metrics.fail(
-        "FIELD_RANGE", "an address of this machine's loopback and a port: 127.0.0.1:9464", "listen"
+        "FIELD_RANGE", "must be a loopback address of this machine and a port: 127.0.0.1:9464", "listen"
     )
 
 
@@ -394,5 +409,5 @@ def _bracketed(host: str) -> str:
 def _port(listen: Table, name: str) -> int:
     port = listen.integer_or(name, 0)
     if not 0 <= port <= 65535:
-        listen.fail("FIELD_RANGE", "a port is 0 to 65535", name, value=port)
+        listen.fail("FIELD_RANGE", "a port must be 0 to 65535", name, value=port)
     return port

@@ -1,4 +1,4 @@
-"""Where the log stands, as the sidecar outside the database remembers it (promises.md 1.1, store/sidecar)."""
+"""The state of the log, as the sidecar outside the database remembers it (promises.md 1.1, store/sidecar)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar
 
 
 def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
-    """Size and root of this incarnation's log in the database; of nothing if there is none."""
+    """Return the size and root of this incarnation's log in the database, or those of an empty log."""
     row = view.get(LOG_HEAD, incarnation)
     if row is None:
         return Sidecar(0, 0, "", clean)
@@ -24,34 +24,36 @@ def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -
 
 
 def check_database(path: Path, database: Path) -> None:
-    """Before one is made where one was. Raises StoreError STORE_FORGOT if the sidecar knows of it."""
+    """Check before a database is created in place of a lost one. Raises StoreError STORE_FORGOT if the
+    sidecar knows of one.
+    """
     if not database.exists() and read_sidecar(path) is not None:
         raise StoreError(
             "STORE_FORGOT",
             f"{database.name} is gone",
-            hint="put it back, or restore the folder from its backup; peers hand over what it lacks",
+            hint="put it back, or restore the folder from its backup; peers send what it lacks",
         )
 
 
 def check_memory(path: Path, view: View) -> None:
-    """Compare the sidecar with the database. Raises StoreError STORE_FORGOT with what is missing."""
+    """Compare the sidecar with the database. Raises StoreError STORE_FORGOT, saying what is missing."""
     check_remembered(read_sidecar(path), view, path.name)
     check_place(path)
 
 
 def check_remembered(remembered: Sidecar | None, view: View, name: str = "sidecar") -> None:
-    """The same for what was read from it. None: there is no such file."""
+    """Make the same comparison with the sidecar's content, or with None if there is no such file."""
     if remembered is None:
-        # It is written before the first incarnation begins: where there was one, somebody took it away.
+        # It is written before the first incarnation begins: if there was one, somebody removed the file.
         if view.get(NODE, SELF) is not None:
             raise StoreError(
                 "STORE_FORGOT",
-                f"{name} is gone: nothing can say whether the database has lost something",
+                f"{name} is gone: it is impossible to tell whether the database has lost something",
                 hint="put it back, or start once with --accept-loss: a new incarnation begins",
             )
         return
     if not remembered.incarnation:
         return
-    # The log that it speaks of, not the newest: a crash may have come right after a new one began.
+    # Look at the log that it names, not the newest: a crash may have come right after a new one began.
     found = log_position(view, Incarnation(remembered.incarnation))
     compare(remembered, found.incarnation, found.size, bytes.fromhex(found.root))

@@ -1,5 +1,6 @@
-"""One gRPC stream to a peer node: bytes in, bytes out. What they mean and when they go is the engine's
-business."""
+"""One gRPC stream to a peer node: bytes in, bytes out. The engine decides what they mean and when they are
+sent.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +18,26 @@ from intelshare.instant import Instant
 from intelshare.wire import link_message, read_message
 
 _OVER: Final = (asyncio.InvalidStateError, grpc.aio.BaseError)
-"""What gRPC raises, besides its own RpcError, to who reads or writes a call that is over."""
+"""The exceptions, besides RpcError, that gRPC raises on reading or writing a call that is over."""
 
 
 class Call(Protocol):
     """Either end of a gRPC stream of bytes."""
 
     async def read(self) -> Any:
-        """The next message, or ``grpc.aio.EOF``."""
+        """Return the next message, or ``grpc.aio.EOF``."""
 
     async def write(self, message: bytes) -> None:
-        """Send one; returns when gRPC has taken it."""
+        """Send one message; return when gRPC has taken it."""
 
 
 class Stream:
-    """Of one link of the engine, from the dial or the peer's call on."""
+    """The stream of one link of the engine, from the dial or the peer's call on."""
 
     def __init__(self, link: LinkId, feed: Callable[[Event], None]) -> None:
         self.link = link
         self.dial: asyncio.Task[None] | None = None
-        """What opens it, as long as it is not open."""
+        """The task that opens the stream, until it is open."""
         self._feed = feed
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._may_read = asyncio.Event()
@@ -45,26 +46,28 @@ class Stream:
 
     @property
     def ended(self) -> bool:
-        """Whether this side has ended it."""
+        """Return true if this side has ended it."""
         return self._ended.done()
 
     def send(self, message: Sendable, now: Instant) -> None:
-        """Write one message; ``Written`` follows."""
+        """Write one message; the event ``Written`` follows."""
         self._outgoing.put_nowait(link_message(message, now))
 
     def set_reading(self, on: bool) -> None:
-        """Read on, or not after the message that is being read."""
+        """Continue reading, or stop after the message that is being read."""
         (self._may_read.set if on else self._may_read.clear)()
 
     def end(self, error: IntelshareError | None = None) -> None:
-        """End it, with the reason that the peer is told."""
+        """End the stream, with the reason that the peer is told."""
         if not self._ended.done():
             self._ended.set_result(error)
         if self.dial is not None:
             self.dial.cancel()
 
     async def run(self, call: Call) -> None:
-        """Until either side ends it. Raises the error with which this side did, AioRpcError, OSError."""
+        """Run until either side ends it. Raises the error with which this side ended it, AioRpcError,
+        OSError.
+        """
         self.dial = None
         tasks = [asyncio.create_task(self._read(call)), asyncio.create_task(self._write(call))]
         try:

@@ -1,4 +1,4 @@
-"""What the node offers its own users: messages of user.proto to values, and back.
+"""The services that the node offers its users: they turn messages of user.proto into values, and back.
 
     table        every method's row: roles, and how it is carried out
     rpc          what a row may say

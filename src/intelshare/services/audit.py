@@ -1,4 +1,6 @@
-"""The Audit service: where the log stands, what others hold of it, proofs and evidence for third parties."""
+"""The Audit service: the state of the log, what others hold of it, and proofs and evidence for third
+parties.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +45,17 @@ _STATES: Final = {
     CheckpointState.PROVED: "proved",
     CheckpointState.CLAIMED: "claimed",
 }
-"""What is shown of each log held: the newest of each state."""
+"""The words for the states of logs held; of each log, the newest checkpoint in each state is shown."""
 
 
 def log_head(context: CallContext, _: pb.HeadRequest) -> pb.HeadResponse:
-    """Where the log stands, and what is held of the logs of others."""
+    """Return the state of this node's log, and the checkpoints held of others' logs."""
     return _head(context.node, context.view)
 
 
 async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.FileResponse:
-    """Entries of the log with their proofs."""
-    # So that the entries of this second are under a signed checkpoint too.
+    """Return entries of the log with their proofs."""
+    # Signed first, so that this second's entries are under a signed checkpoint too.
     await backend.sign_log()
     wanted = ProofQuery(
         Incarnation(request.incarnation or backend.node.incarnation),
@@ -70,7 +72,7 @@ async def prove(backend: Backend, _: Actor, request: pb.ProveRequest) -> pb.File
 
 
 async def show_log(backend: Backend, _: Actor, request: pb.ShowLogRequest) -> pb.ShowLogResponse:
-    """Checkpoint and hashes of a log."""
+    """Return a log's checkpoint and hashes."""
     if not request.low:
         await backend.sign_log()
     node, key = backend.node, backend.note_key()
@@ -85,7 +87,7 @@ async def show_log(backend: Backend, _: Actor, request: pb.ShowLogRequest) -> pb
 
 
 async def prove_with_note(backend: Backend, _: Actor, request: pb.ProveNoteRequest) -> pb.ProveNoteResponse:
-    """An entry of the log with its place."""
+    """Return an entry of the log with a proof of its position."""
     await backend.sign_log()
     node, key = backend.node, backend.note_key()
     incarnation = Incarnation(request.incarnation or node.incarnation)
@@ -98,18 +100,18 @@ async def prove_with_note(backend: Backend, _: Actor, request: pb.ProveNoteReque
 
 
 async def cosign_note(backend: Backend, _: Actor, request: pb.CosignRequest) -> pb.FileResponse:
-    """What this node has seen of another's log."""
+    """Return a cosignature of another log, as far as this node has seen it."""
     node, key, now = backend.node, backend.note_key(), backend.now()
     return pb.FileResponse(text=await backend.query(lambda view: cosign(node, view, request.note, key, now)))
 
 
 def list_evidence(context: CallContext, _: pb.ListEvidenceRequest) -> pb.ListEvidenceResponse:
-    """What contradicts itself, until an operator has looked."""
+    """Return the contradictions that no operator has settled yet."""
     return pb.ListEvidenceResponse(alarms=alarm_messages(context.view))
 
 
 async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidenceRequest) -> pb.FileResponse:
-    """One contradiction, with when this node saw it, as a file that anybody can check."""
+    """Return one contradiction, with when this node saw it, as a file that anybody can check."""
     node, row = backend.node, await backend.query(lambda view: find_evidence(view, request.id))
     exhibit = decode(Exhibit, row.exhibit)
     await backend.sign_log()
@@ -129,10 +131,11 @@ async def export_evidence(backend: Backend, _: Actor, request: pb.ExportEvidence
 
 
 async def release_file(backend: Backend, actor: Actor, request: pb.ExportReleaseRequest) -> pb.FileResponse:
-    """A release with all that was signed and logged about it, for others.
+    """Return a release with everything that was signed and logged about it, as a file for others.
 
-    Whoever takes the content of a received bulletin out has read it: that is logged, and told as obliged. Who
-    oversees the log takes no content, and any release. Raises DeliveryError NOT_AUTHORISED.
+    Exporting the content of a received bulletin is reading it: it is logged, and the originator is told if an
+    obligation requires it. An overseer of the log can export any release, but no content. Raises
+    DeliveryError NOT_AUTHORISED.
     """
     wanted = ExportQuery(
         request.bulletin,
@@ -146,7 +149,7 @@ async def release_file(backend: Backend, actor: Actor, request: pb.ExportRelease
         raise DeliveryError(
             "NOT_AUTHORISED",
             f"the role {actor.role} exports proofs without content",
-            hint="leave out --content and --slot; an analyst exports what it may read",
+            hint="omit --content and --slot; analysts can export the content that they may read",
         )
     node, now = backend.node, backend.now()
     if wanted.content:
@@ -168,7 +171,7 @@ async def settle_evidence(
 
 
 def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:
-    """Who shared what kind with whom under which article."""
+    """Return the report of who shared which kind of information with whom under which article."""
     since, until = asked_time(request.since), asked_time(request.until, without=context.now)
     made = report(context.node, context.view, request.treaty, since, until, context.now)
     return pb.FileResponse(text=write(made))
@@ -189,7 +192,7 @@ AUDIT: Final = (
 
 
 def alarm_messages(view: View) -> list[pb.Alarm]:
-    """What contradicts itself, the oldest first."""
+    """Return the contradictions found, the oldest first."""
     return [_alarm(row) for row in alarms(view)]
 
 
@@ -203,7 +206,7 @@ def _what(row: EvidenceRow) -> str:
     try:
         return describe(row.code, decode(Exhibit, row.exhibit))
     except IntelshareError:
-        return "statements that do not go together"
+        return "statements that contradict each other"
 
 
 def _head(node: Node, view: View) -> pb.HeadResponse:
@@ -248,7 +251,7 @@ def _head(node: Node, view: View) -> pb.HeadResponse:
 
 
 def _signers(node: Node, member: MemberCode, exhibit: Exhibit) -> Sequence[MemberCode]:
-    """Whose documents are needed to check the statements."""
+    """Return the members whose documents are needed to check the statements."""
     found = {member}
     for signed in exhibit.statements:
         record = node.trust.key_record(decode(Batch, signed.batch).key)

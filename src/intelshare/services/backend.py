@@ -1,4 +1,4 @@
-"""What the services need of the running node, and nothing else of it; ``node.backend`` gives it."""
+"""The part of the running node that the services need; ``node.backend`` implements it."""
 
 from __future__ import annotations
 
@@ -30,119 +30,122 @@ class PortFacts:
     """The connections of one port."""
 
     name: str
-    """As in node.toml."""
+    """The name of the port in node.toml."""
     port: int
     connections: int
     most: int
     unknown: int
-    """Of the connections, those that have not proved who they are."""
+    """The connections that have not proved their identity yet."""
     ended: Mapping[str, int]
-    """Turned away or ended since the start, by reason."""
+    """The connections refused or closed since the start, by reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """The room that attachments take beside the store, in bytes."""
+    """The space that attachments take beside the store, in bytes."""
 
     held: int
     total: int
-    """All of them may take so much together."""
+    """The limit for all of them together."""
     share: int
-    """And those of one peer so much."""
+    """The limit for those of one peer."""
     of: Mapping[MemberCode, int]
-    """What those of each peer take; empty code: what own users have sent."""
+    """The space taken by each peer's attachments; the empty code stands for those sent by this node's
+    users.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What the process knows of itself."""
+    """The facts that the process knows about itself."""
 
     health: str
     """SERVING or NOT_SERVING."""
     codes: tuple[str, ...]
-    """Why not."""
+    """The reasons for NOT_SERVING, as codes."""
     started: Instant
     steps: int
-    """Carried out by the store since the start."""
+    """The steps that the store has carried out since the start."""
     commits: int
     certificate_expires: Instant
     store: Figures
     files: FileFacts
     ports: tuple[PortFacts, ...] = ()
     shut_out: tuple[MemberCode, ...] = ()
-    """Members of whose authorities the TLS library does not load one."""
+    """The members of which the TLS library cannot load an authority."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the process has counted since its start, and what the system says of it. Sizes in bytes."""
+    """The counts of the process since its start, and the system's figures about it. Sizes are in bytes."""
 
     lines: Mapping[tuple[str, str], int]
-    """Lines of the log, by event and level."""
+    """Log lines by event and level."""
     refusals: Mapping[tuple[str, str], int]
-    """Calls that were refused, by who called (user, peer, unknown) and code."""
+    """Refused calls by caller (user, peer, unknown) and code."""
     memory: int
     processor: float
-    """Seconds."""
+    """The processor time in seconds."""
     descriptors: int
     most_descriptors: int
     files: Mapping[str, int]
-    """Of the store, by word: ``database``, ``wal``."""
+    """The sizes of the store's files by name: ``database``, ``wal``."""
     free: int
-    """On the file system of the data folder."""
+    """The free space on the file system of the data folder."""
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What the clock says, and what of it is believed."""
+    """The reading of the clock, and whether it is believed."""
 
     now: Instant
     believed: bool
     expected: Instant
-    """What it should say at least; ``now`` if it is believed."""
+    """The earliest time that it should show; ``now`` if it is believed."""
     until: Instant
-    """When, by this clock, it is believed if it goes on as it does."""
+    """The reading at which this clock will be believed if it continues to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """The way to a peer node."""
+    """The state of the connection to a peer node."""
 
     state: str
     """linked, dialling or waiting."""
     error: str
-    """The last code."""
+    """The code of the last error."""
     since: Instant
     offset: int
     """Its clock minus this one, in microseconds."""
     seen: Instant = EPOCH
-    """When a link to it ended last; 0: none has since the start."""
+    """When the last link to it ended; 0 if there has been none since the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpentBudget:
-    """A budget of a peer that was spent since the start."""
+    """A peer's budget that has been exceeded since the start."""
 
     name: str
-    """As in node.toml."""
+    """The name of the budget in node.toml."""
     refused: int
-    """How often something came while it was spent."""
+    """The requests that came while the budget was spent."""
     again: int
-    """Microseconds until it takes something again; 0: it does."""
+    """The microseconds until the budget is open again; 0 if it is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What a user comes in with: the certificate asked for, or a ticket to ask for one; nothing where another
-    authority issues."""
+    """The credentials issued to a user: the certificate asked for, or a ticket for fetching one; nothing if
+    another authority issues certificates.
+    """
 
     credential: Credential
-    """As the register names it."""
+    """The credential as it is recorded in the register."""
     pem: bytes
-    """The certificate; of a ticket also its key."""
+    """The certificate; for a ticket, also its key."""
     node_authority: bytes
-    """PEM: by what the user knows the node."""
+    """The PEM certificate of the authority by which the user verifies the node."""
     server_name: str
     """The DNS name in the node's certificate."""
     expires: Instant
@@ -155,12 +158,12 @@ class HeldKey:
     key: KeyId
     record: KeyRecord
     destroyed: bool
-    """Its secret is gone; the id is kept."""
+    """True if the secret has been destroyed; the id is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundleWritten:
-    """What is in a courier bundle."""
+    """The contents of a courier bundle that was written."""
 
     member: MemberCode
     releases: int
@@ -170,16 +173,16 @@ class BundleWritten:
     digest: bytes
     size: int
     queued: int
-    """Pairs that still wait for hand-over."""
+    """The pairs that still wait for hand-over."""
     code: str
-    """Why, if not for the limit."""
+    """The reason why they wait, if it is not the limit."""
     more: bool
     files_wanted: int
 
 
 @dataclass(frozen=True, slots=True)
 class BundleTaken:
-    """What came of a courier bundle."""
+    """The result of importing a courier bundle."""
 
     member: MemberCode
     node: NodeUri
@@ -188,28 +191,32 @@ class BundleTaken:
     statements: int
     acknowledgements: int
     rejected: Mapping[str, int]
-    """By code."""
+    """The rejected statements by code."""
     rejected_there: Mapping[str, int]
     digest: bytes
     size: int
     code: str
-    """Why it ended early; empty: it did not."""
+    """The reason why it ended early; empty if it did not."""
     files_wanted: int
 
 
 class Uploading(Protocol):
-    """A file that a user sends."""
+    """A file that a user is uploading."""
 
     @property
     def held(self) -> int:
-        """Bytes of the file that are durable."""
+        """Return how many bytes of the file are durable."""
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
-        """The hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file was shorter than said."""
+        """Return the hashes of all pieces. Raises DeliveryError INPUT_INVALID if the file is shorter than
+        announced.
+        """
 
     async def add(self, data: bytes) -> None:
-        """More of the file. Raises DeliveryError INPUT_INVALID for more than was said, StoreError."""
+        """Add data to the file. Raises DeliveryError INPUT_INVALID if it becomes longer than announced,
+        StoreError.
+        """
 
 
 class Backend(Protocol):
@@ -217,144 +224,154 @@ class Backend(Protocol):
 
     random: Random
     large_steps: asyncio.Lock
-    """Held by whoever runs a step of many drafts: hand-over takes its turn between two of them."""
+    """Held while a step with many drafts runs: hand-over gets its turn between two such steps."""
 
     @property
     def node(self) -> Node:
-        """Keys, trust and world as they are now."""
+        """Return the node's current keys, trust and world."""
 
     @property
     def key_periods(self) -> Periods:
-        """How often keys are made by schedule."""
+        """Return how often keys are replaced by schedule."""
 
     def now(self) -> Instant:
-        """Wall time."""
+        """Return the wall-clock time."""
 
     def read_clock(self) -> ClockReading:
-        """What the clock says, and what of it is believed."""
+        """Return the reading of the clock, and whether it is believed."""
 
     def believe_clock(self) -> None:
-        """The present time is believed from now on: called after that is durable."""
+        """Believe the current time from now on. Called once that decision is durable."""
 
     def clock_is_wrong(self) -> bool:
-        """Whether nothing may be signed now, because the clock was set back."""
+        """Return true if nothing may be signed now because the clock was set back."""
 
     async def perform(
         self, step: Callable[..., Plan[A]], *event: object, then: Callable[[A], None] | None = None
     ) -> A:
-        """Carry out ``step(node, view, *event, now, random)`` and what it leads to; its durable answer.
+        """Carry out ``step(node, view, *event, now, random)`` and its effects; return its durable answer.
 
-        ``then`` is called with the answer once it is durable. What was begun comes to its end, ``then``
-        included, also if the caller has gone meanwhile. Raises what the step raises, and StoreError.
+        ``then`` is called with the answer once that is durable. A step that has begun is completed, including
+        ``then``, even if the caller has gone. Raises what the step raises, and StoreError.
         """
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
-        """Ask something of the committed rows. Raises what the question raises, and StoreError.
+        """Answer a question from the committed rows. Raises what the question raises, and StoreError.
 
-        ``slow``: it may read very much, and nothing else waits for it.
+        ``slow``: the question may read a great deal, and nothing else waits for it.
         """
 
     async def query_logs(self, question: Callable[[View], A]) -> A:
-        """Ask something that grows trees of this node's logs: one at a time."""
+        """Answer a question that extends the trees of this node's logs; only one such question runs at a
+        time.
+        """
 
     async def sign_log(self) -> None:
-        """Sign where the log stands, and tell the peers. Raises StoreError."""
+        """Sign the current state of the log, and tell the peers. Raises StoreError."""
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
-        """Something is ready to be handed over to these members."""
+        """Start handing over whatever is ready for these members."""
 
     def committed(self) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set after every commit; whoever waits for it clears it first."""
+        """Return an event that is set after every commit; a waiter clears it before it looks."""
 
     def open_call(self, method: str, user: UserUri, most: int) -> AbstractContextManager[None]:
-        """Count one more open call of a user while it lasts. Raises DeliveryError RATE beyond ``most``."""
+        """Count one more open call of a user for as long as the call lasts. Raises DeliveryError RATE beyond
+        ``most``.
+        """
 
     def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
-        """Take in a file, or go on with it.
+        """Receive a file, or resume receiving it.
 
-        Raises DeliveryError RATE (it is being sent already), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
+        Raises DeliveryError RATE (it is already being sent), TOO_LARGE, StoreError DISK_FULL, DISK_ERROR.
         """
 
     def write_bundle(
         self, member: MemberCode, limit: int, by: UserUri
     ) -> AsyncIterator[bytes | BundleWritten]:
-        """The bytes of a courier bundle, then what is in it.
+        """Yield the bytes of a courier bundle, then a summary of its contents.
 
         Raises TrustError TRUST_FINGERPRINT, PEER_REVOKED, CryptoError KEM_KEY_UNKNOWN, StoreError.
         """
 
     async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
-        """Take in a courier bundle. Raises as ``envelope.bundle`` and ``trust.courier`` do, StoreError."""
+        """Import a courier bundle. Raises as ``envelope.bundle`` and ``trust.courier`` do, StoreError."""
 
     def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
-        """What a file holds, part by part; all of it, or CryptoError COMMITMENT_MISMATCH, OPEN_FAILED."""
+        """Yield the content of a file in parts: all of it, or CryptoError COMMITMENT_MISMATCH,
+        OPEN_FAILED.
+        """
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
-        """A part of a call was refused: logged, and noticed, as the refusal of a whole call is."""
+        """Log and count the refusal of a part of a call in the same way as that of a whole call."""
 
     def held_keys(self) -> tuple[HeldKey, ...]:
-        """Every key of the vault, without its secret."""
+        """Return every key of the vault, without its secret."""
 
     async def renew_keys(
         self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
     ) -> None:
-        """Make new keys, say what counts no more, destroy what is over, and tell every peer.
+        """Make new keys, revoke keys, destroy expired ones, and tell every peer.
 
         Raises VaultError, StoreError.
         """
 
     def make_directory_key(self) -> KeyRecord:
-        """A new directory key in the vault, for a root that is to name it. Raises VaultError, StoreError."""
+        """Make a directory key in the vault, for a root that will name it. Raises VaultError, StoreError."""
 
     async def adopt_root(self, root: Trust) -> None:
-        """Take in the own next root, sign the directory by it, and tell every member.
+        """Adopt this member's next root, sign the directory under it, and tell every member.
 
-        Raises TrustError (trust/rules.py), VaultError NOT_FOUND: no directory key that it names is here.
+        Raises TrustError (trust/rules.py), VaultError NOT_FOUND if no directory key that it names is here.
         """
 
     def note_key(self) -> NoteKey:
-        """Signs notes in the name of the node. Raises VaultError NOT_FOUND."""
+        """Return the key that signs notes in the node's name. Raises VaultError NOT_FOUND."""
 
     def facts(self) -> NodeFacts:
-        """What the process knows of itself."""
+        """Return what the process knows about itself."""
 
     async def counts(self) -> Counts:
-        """What the process has counted. Asks the system, in a thread."""
+        """Return what the process has counted. Asks the system, in a thread."""
 
     async def samples(self) -> Sequence[Sample]:
-        """Everything that is measured, as of now or a little while ago. Raises StoreError."""
+        """Return all measurements, which may be a little old. Raises StoreError."""
 
     @property
     def queue_bounds(self) -> QueueBounds:
-        """How much may wait."""
+        """Return the bounds on what may wait."""
 
     def link(self, node: NodeUri) -> LinkFacts:
-        """The way to a peer node."""
+        """Return the state of the connection to a peer node."""
 
     def spent(self, member: MemberCode) -> Sequence[SpentBudget]:
-        """The budgets that a peer has spent."""
+        """Return the budgets that a peer has exceeded."""
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
-        """A certificate of the key that this PKCS #10 request (DER) names.
+        """Return a certificate for the key in this PKCS #10 request (DER).
 
         Raises TrustError INPUT_INVALID, DeliveryError ISSUED_ELSEWHERE.
         """
 
     def make_ticket(self, user: UserUri) -> Issued:
-        """A ticket with which the user fetches a first certificate; none where another authority issues."""
+        """Return a ticket with which the user fetches a first certificate, or none if another authority
+        issues them.
+        """
 
     async def renew_node(self) -> None:
-        """A new certificate for the node, and at its ports at once. Raises VaultError, StoreError."""
+        """Make a new certificate for the node, and use it at its ports at once. Raises VaultError,
+        StoreError.
+        """
 
     @property
     def draining(self) -> bool:
-        """Whether no more bulletins are taken."""
+        """Return true if no new bulletins are accepted."""
 
     def drain(self, *, on: bool) -> None:
-        """Take no more bulletins from now on, or take them again. Not kept over a start."""
+        """Stop accepting bulletins, or accept them again. Not remembered across a start."""
 
     def register_changed(self, row: UserRow) -> None:
-        """The register has this row now: the next call of this user is judged by it."""
+        """Take note that the register now has this row: the user's next call is authorised by it."""
 
     async def treaty_texts(self) -> Mapping[str, str]:
-        """The treaty files of the node's folder, by name, as they are now."""
+        """Return the treaty files in the node's folder as they are now, by name."""

@@ -1,4 +1,4 @@
-"""The Bulletins service: what analysts ask of their node."""
+"""The Bulletins service: the requests of analysts to their node."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _wakes_submitted(_: SubmitCommand, result: SubmitResult) -> Iterable[MemberC
 
 
 def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxResponse:
-    """Received bulletins, what is missing of streams, and how much is past its date."""
+    """Return received bulletins, the gaps in streams, and how many tasks are overdue."""
     node, view, actor, now = context.node, context.view, context.actor, context.now
     wanted = lists.InboxQuery(
         unread=request.unread,
@@ -70,7 +70,7 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
 
 
 async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest) -> pb.ReadResponse:
-    """The bulletin opened, which is logged first; then what is around it."""
+    """Open a bulletin, which is logged first, and return it with its context."""
     opened = await backend.perform(read, ReadCommand(actor, request.id, request.originator))
     shown = opened.shown
     originator = shown.row.originator if isinstance(shown, Shown) else backend.node.member
@@ -84,7 +84,7 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
 
 
 def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxResponse:
-    """The own member's bulletins, or one of them."""
+    """Return bulletins that this member has sent, or one of them."""
     lines, damaged = lists.outbox(
         context.node,
         context.view,
@@ -110,7 +110,7 @@ def approve_response(result: str, *_: object) -> pb.ApproveResponse:
 
 
 def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
-    """The decision of one pair, and where it is logged."""
+    """Return the decision of one pair, and its position in the log."""
     recipient = MemberCode(request.recipient)
     found = lists.why(context.node, context.view, context.actor, request.id, recipient, context.now)
     return pb.WhyResponse(
@@ -143,19 +143,19 @@ def recall_response(result: RecallResult, *_: object) -> pb.RecallResponse:
 
 
 def recall_preview(context: CallContext, request: pb.RecallRequest) -> pb.RecallResponse:
-    """What a recall would do."""
+    """Return what a recall would do."""
     command = recall_command(context.actor, request)
     return recall_response(effect_of_recall(context.node, context.view, command, context.now))
 
 
 def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-    """Every signed receipt for an own bulletin."""
+    """Return every signed receipt for a bulletin of this member."""
     row, found = receipts(context.node, context.view, context.actor, request.id, context.now)
     return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
 
 
 def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
-    """Who the node takes the caller for."""
+    """Return the user as which the node knows the caller."""
     row = row_of(context.view, context.actor)
     return pb.WhoAmIResponse(
         user=row.user,

@@ -1,4 +1,4 @@
-"""The Consents service: the third-party rule, asked and answered."""
+"""The Consents service: requests and answers under the third-party rule."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def answer_command(actor: Actor, request: pb.ConsentAnswer) -> AnswerConsentComm
 
 
 def result_response(result: ConsentResult, _: Node, now: Instant) -> pb.ConsentResponse:
-    """What stands after a question or an answer."""
+    """Return the state after a question or an answer."""
     return _response(result.lines, now)
 
 
 def list_response(context: CallContext, _: pb.ConsentListRequest) -> pb.ConsentResponse:
-    """What was asked, both ways, newest first."""
+    """Return the questions in both directions, newest first."""
     return _response(consents(context.node, context.view, context.actor, context.now), context.now)
 
 

@@ -1,4 +1,4 @@
-"""The Courier service: bundles over an air gap, as their bytes come and go."""
+"""The Courier service: streams the bytes of bundles that cross an air gap, in both directions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from intelshare.services.rpc import OPERATORS, Rpc, StreamCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 LIMIT: Final = 64 << 20
-"""Bytes of statements in a bundle, about, if nothing else is asked for."""
+"""The approximate bytes of statements in a bundle, by default."""
 
 MOST: Final = 1 << 30
-"""What may be asked for."""
+"""The highest limit that may be requested."""
 
 MAX_CALLS: Final = 2
-"""Open calls of one user, of each method."""
+"""The most open calls of one user, for each method."""
 
 MAX_DATA: Final = 1 << 18
-"""Bytes of a bundle in one answer."""
+"""The most bytes of a bundle in one answer."""
 
 
 async def export(
@@ -30,7 +30,7 @@ async def export(
 ) -> AsyncIterator[pb.CourierExportResponse]:
     """Write what waits for a member into a bundle."""
     if request.limit > MOST:
-        raise DeliveryError("INPUT_INVALID", f"a bundle holds at most {MOST} bytes", hint="export twice")
+        raise DeliveryError("INPUT_INVALID", f"a bundle may have at most {MOST} bytes", hint="export twice")
     with backend.open_call("Courier/Export", actor.user, MAX_CALLS):
         async for part in backend.write_bundle(
             MemberCode(request.member), request.limit or LIMIT, actor.user
@@ -59,7 +59,7 @@ async def export(
 async def import_(
     backend: Backend, actor: Actor, messages: AsyncIterator[pb.CourierImportRequest]
 ) -> AsyncIterator[pb.CourierImportResponse]:
-    """Take in a bundle of a member."""
+    """Import a member's bundle."""
 
     async def data() -> AsyncIterator[bytes]:
         async for message in messages:

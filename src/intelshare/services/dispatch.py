@@ -1,4 +1,4 @@
-"""From a row and a request to the answer: authorisation first, then the step or query that the row names."""
+"""Turns a request into its answer by the method's row: authorises the caller, then runs the step or query."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from intelshare.services.backend import Backend
 from intelshare.services.rpc import AsyncCall, CallContext, Query, QueryCall, Rpc, StepCall, StreamCall
 
 DRAINING: Final = "DRAINING"
-"""Against serving: no more bulletins are taken."""
+"""The code for refusing new bulletins while the node drains."""
 
 
 def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGEST) -> Actor:
     """The actor, if the row lets this role call. Raises TrustError NOT_AUTHORISED.
 
-    ``certificate``: with which the call came; none for the holder of the folder.
+    ``certificate``: the certificate of the call; none for the holder of the folder.
     """
     if role not in row.roles:
         raise TrustError(
@@ -33,7 +33,7 @@ def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGES
 
 
 async def answer(backend: Backend, row: Rpc, actor: Actor, request: Any) -> Message:
-    """The answer of a call that does not stream. Raises what it raises."""
+    """Return the answer of a call that does not stream. Raises what the call raises."""
     run = row.run
     _check_adds(backend, row)
     if row.preview is not None and request.dry_run:
@@ -48,7 +48,7 @@ async def answer(backend: Backend, row: Rpc, actor: Actor, request: Any) -> Mess
 
 
 def stream(backend: Backend, row: Rpc, actor: Actor, request: Any) -> AsyncIterator[Message]:
-    """The answers of a call that streams."""
+    """Return the answers of a call that streams."""
     if not isinstance(row.run, StreamCall):
         raise TypeError(f"{row.method} does not stream")
     _check_adds(backend, row)
@@ -59,8 +59,9 @@ def _check_adds(backend: Backend, row: Rpc) -> None:
     if row.adds and backend.draining:
         raise DeliveryError(
             DRAINING,
-            "the node is being drained: it takes no more bulletins, and nothing was stored",
-            hint="send it again later, under the same key; operators end it: `intelshare node drain --undo`",
+            "the node is being drained: it accepts no new bulletins, and nothing was stored",
+            hint="send it again later, under the same key; an operator can run `intelshare node drain "
+            "--undo`",
         )
 
 

@@ -1,4 +1,4 @@
-"""Drafts and decisions as messages: what Submit, SubmitMany, DryRun and Why have in common."""
+"""Drafts and decisions as messages, for Submit, SubmitMany, DryRun and Why."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _OUTCOMES: Final = {1: "allow", 2: "hold", 3: "deny"}
 
 
 def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
-    """The draft as the step takes it. Raises DeliveryError TOO_LARGE, INPUT_INVALID."""
-    # Before anything is made of them: 10^5 empty portions fit into the bytes of one request.
+    """Return the draft as the step's command. Raises DeliveryError TOO_LARGE, INPUT_INVALID."""
+    # Checked before anything is built from them: one request can carry 10^5 empty portions.
     if len(request.portions) > MAX_PORTIONS or len(request.to) > MAX_RECIPIENTS:
         raise DeliveryError(
             "TOO_LARGE",
@@ -58,7 +58,7 @@ def submit_command(actor: Actor, request: pb.SubmitRequest) -> SubmitCommand:
 
 
 def submit_response(result: SubmitResult, *_: object) -> pb.SubmitResponse:
-    """What was stored."""
+    """Return what was stored."""
     return pb.SubmitResponse(
         bulletin=result.bulletin,
         banner=result.banner,
@@ -73,7 +73,7 @@ def submit_response(result: SubmitResult, *_: object) -> pb.SubmitResponse:
 
 
 def dry_run_response(context: CallContext, request: pb.SubmitRequest) -> pb.SubmitResponse:
-    """What would be stored; it has no id."""
+    """Return what would be stored; it has no id."""
     command = submit_command(context.actor, request)
     response = submit_response(dry_run(context.node, context.view, command, context.now))
     response.bulletin = b""
@@ -81,7 +81,7 @@ def dry_run_response(context: CallContext, request: pb.SubmitRequest) -> pb.Subm
 
 
 def portion_decisions(portions: Iterable[LoggedPortion]) -> list[pb.PortionDecision]:
-    """The decision of each portion for one recipient."""
+    """Return the decision of each portion for one recipient."""
     return [
         pb.PortionDecision(
             position=portion.position,

@@ -1,4 +1,4 @@
-"""The Files service: attachments on their way between a user and the own node."""
+"""The Files service: attachments on their way between a user and this node."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from intelshare.services.rpc import WRITERS, Rpc, StreamCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_CALLS: Final = 4
-"""Open calls of one user, of each method: so many parts of files may be in memory."""
+"""The most open calls of one user, for each method; it bounds the parts of files in memory."""
 
 MAX_DATA: Final = 1 << 18
-"""Bytes of a file in one answer."""
+"""The most bytes of a file in one answer."""
 
 
 async def upload_file(
     backend: Backend, actor: Actor, messages: AsyncIterator[pb.UploadRequest]
 ) -> AsyncIterator[pb.UploadResponse]:
-    """Encrypt a file as it comes. Each part is durable before the next is read."""
+    """Encrypt a file as it arrives. Each part is durable before the next is read."""
     with backend.open_call("Files/Upload", actor.user, MAX_CALLS):
         first = await anext(messages, pb.UploadRequest())
         begun = await backend.perform(begin_upload, BeginUpload(actor, FilePlace(first.id), first.size))
@@ -52,7 +52,7 @@ async def upload_file(
 async def download_file(
     backend: Backend, actor: Actor, request: pb.DownloadRequest
 ) -> AsyncIterator[pb.DownloadResponse]:
-    """The content of an attachment, if all of it is here; that it was read is logged first.
+    """Return the content of an attachment that is here completely; the reading is logged first.
 
     Raises what ``read`` raises, and DeliveryError NOT_FOUND, INPUT_INVALID, FILE_INCOMPLETE.
     """
@@ -64,7 +64,7 @@ async def download_file(
             raise DeliveryError("NOT_FOUND", f"there are {len(portions)} portions that you may read")
         shown = portions[number - 1]
         if shown.portion.kind is not PortionKind.ATTACHMENT:
-            raise DeliveryError("INPUT_INVALID", f"portion {number} is no attachment")
+            raise DeliveryError("INPUT_INVALID", f"portion {number} is not an attachment")
         record = read_attachment(shown.portion.content)
         md = opened.shown.row.md
         row = await backend.query(lambda view: file_of(view, md, shown.slot))
@@ -72,7 +72,7 @@ async def download_file(
             raise DeliveryError(
                 "NOT_FOUND",
                 f"the file of portion {number} is no longer kept here",
-                hint="it ended with a recall, or at the end of its time",
+                hint="it was removed by a recall, or when its time was over",
             )
         if row.state not in HERE:
             raise DeliveryError(
@@ -93,14 +93,16 @@ async def download_file(
 
 
 async def _lost(backend: Backend, place: FilePlace, number: int) -> CryptoError:
-    """What to tell the reader of a file of which the disk has lost a piece; it is asked for again."""
+    """Return the error for the reader of a file of which the disk has lost a piece; the piece is requested
+    again.
+    """
     asked = (await backend.perform(lost, place)).member
     return CryptoError(
         "COMMITMENT_MISMATCH",
-        f"a piece of the file of portion {number} is not what it was: the disk has lost it",
+        f"a piece of the file of portion {number} has changed: the disk has lost it",
         hint=f"it is being fetched again from {asked}; try again later"
         if asked
-        else "the operator must look at the disk; then attach it, or ask for it, anew",
+        else "an operator must check the disk; then attach the file again, or ask for it again",
     )
 
 

@@ -1,4 +1,4 @@
-"""The Gateways service: what programs ask that hand received bulletins to tools of this member."""
+"""The Gateways service: the requests of programs that hand received bulletins to this member's tools."""
 
 from __future__ import annotations
 
@@ -35,19 +35,21 @@ from intelshare.wire.v1 import user_pb2 as pb
 METHOD: Final = "Gateways/Follow"
 
 MAX_FOLLOWING: Final = 4
-"""Open streams of one gateway."""
+"""The most open streams of one gateway."""
 
 BEAT: Final = 20.0
-"""Seconds after which a stream says where it is although nothing happened."""
+"""The seconds after which a stream sends its cursor although nothing happened."""
 
 
 async def follow_received(
     backend: Backend, actor: Actor, request: pb.FollowRequest
 ) -> AsyncIterator[pb.FollowEvent]:
-    """What may be handed on from a place in the log on, for ever or until everything was told."""
+    """Yield what may be handed on from a position in the log onwards, for ever or until everything has been
+    sent.
+    """
     consumers = tuple([_consumer(one) for one in request.consumers])
     if len(consumers) > MAX_CONSUMERS:
-        raise DeliveryError("TOO_LARGE", f"a gateway has at most {MAX_CONSUMERS} consumers")
+        raise DeliveryError("TOO_LARGE", f"a gateway may have at most {MAX_CONSUMERS} consumers")
     with backend.open_call(METHOD, actor.user, MAX_FOLLOWING):
         if request.cursor:
             cursor = parse_cursor(backend.node, actor, request.cursor)
@@ -71,7 +73,7 @@ async def _follow(
             for one in page.found:
                 yield await _event(backend, actor, one)
             cursor = page.after
-            # Whatever the page held: the follower knows where to go on.
+            # Sent whatever the page contained, so that the follower knows where to continue.
             yield _place(backend, actor, cursor)
             if page.more:
                 await asyncio.sleep(0)
@@ -129,13 +131,13 @@ def _consumer(one: pb.Consumer) -> Consumer:
 
 
 def export_command(actor: Actor, request: pb.ExportRequest) -> ExportCommand:
-    """A consumer and the bulletins that it is about to have."""
+    """Return a consumer and the bulletins that it is about to receive, as a command."""
     items = tuple([NamedBulletin(MemberCode(one.originator), one.bulletin) for one in request.bulletins])
     return ExportCommand(actor, _consumer(request.consumer), items)
 
 
 def export_response(result: ExportResult, node: Node, now: Instant) -> pb.ExportResponse:
-    """What the consumer may have."""
+    """Return what the consumer may receive."""
     del node, now
     return pb.ExportResponse(slots=[pb.Slots(slots=slots) for slots in result.slots])
 

@@ -1,4 +1,4 @@
-"""Drafts of one SubmitMany call, gathered as they arrive: while one group is stored, the next fills up."""
+"""Gathers the drafts of one SubmitMany call as they arrive: while one group is stored, the next fills up."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from intelshare.errors import DeliveryError
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_DRAFTS: Final = 64
-"""Drafts of one message, and of one transaction."""
+"""The most drafts of one message, and of one transaction."""
 
 MAX_BYTES: Final = 1 << 20
-"""Their bytes on the wire: the same bound."""
+"""The most bytes of these drafts on the wire."""
 
 
 class _Arrived:
-    """Messages that have arrived and were not taken yet: at most one group. Then the client has to wait."""
+    """Messages that have arrived but have not been taken yet: at most one group. After that the client has to
+    wait.
+    """
 
     def __init__(self) -> None:
         self._messages: deque[tuple[int, pb.SubmitManyRequest]] = deque()
@@ -26,14 +28,14 @@ class _Arrived:
         self._ended = False
 
     async def fill(self, messages: AsyncIterator[pb.SubmitManyRequest]) -> None:
-        """Read until the client ends. Raises what the reading raises, DeliveryError TOO_LARGE."""
+        """Read until the client ends the stream. Raises what the reading raises, DeliveryError TOO_LARGE."""
         try:
             async for message in messages:
                 size = _checked(message)
                 async with self._changed:
                     self._messages.append((size, message))
                     self._changed.notify_all()
-                    # What is not read stays in gRPC's window, and then with the client.
+                    # Messages that are not read stay in gRPC's window, and then with the client.
                     await self._changed.wait_for(self._has_room)
         finally:
             async with self._changed:
@@ -41,7 +43,9 @@ class _Arrived:
                 self._changed.notify_all()
 
     async def take(self) -> list[pb.SubmitRequest]:
-        """What has arrived, up to one group; waits for a first message. Empty: nothing more will come."""
+        """Return what has arrived, up to one group; wait for a first message. Empty if nothing more will
+        come.
+        """
         async with self._changed:
             await self._changed.wait_for(lambda: self._messages or self._ended)
             drafts: list[pb.SubmitRequest] = []
@@ -62,10 +66,10 @@ class _Arrived:
 
 
 async def gathered(messages: AsyncIterator[pb.SubmitManyRequest]) -> AsyncIterator[list[pb.SubmitRequest]]:
-    """Groups of at most 64 drafts and 1 MiB, in the order in which they came; no message is divided.
+    """Yield groups of at most 64 drafts and 1 MiB, in the order of arrival; no message is divided.
 
     Raises DeliveryError TOO_LARGE for a message beyond these bounds, INPUT_INVALID for an empty one, and what
-    the reading raises: after all that came before it was given.
+    the reading raises, after everything that arrived before has been yielded.
     """
     arrived = _Arrived()
     reading = asyncio.create_task(arrived.fill(messages))
@@ -81,12 +85,12 @@ async def gathered(messages: AsyncIterator[pb.SubmitManyRequest]) -> AsyncIterat
 def _checked(message: pb.SubmitManyRequest) -> int:
     size = message.ByteSize()
     if not message.drafts:
-        raise DeliveryError("INPUT_INVALID", "a message without a draft")
-    # One draft alone is as large as it may be: its own bounds are checked with it.
+        raise DeliveryError("INPUT_INVALID", "a message contains no draft")
+    # A single draft may be as large as its own limits allow; these are checked with it.
     if len(message.drafts) > MAX_DRAFTS or (len(message.drafts) > 1 and size > MAX_BYTES):
         raise DeliveryError(
             "TOO_LARGE",
-            f"a message has at most {MAX_DRAFTS} drafts and {MAX_BYTES} bytes",
+            f"a message may have at most {MAX_DRAFTS} drafts and {MAX_BYTES} bytes",
             hint="send the others in further messages of the same call",
         )
     return size

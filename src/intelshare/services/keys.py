@@ -1,4 +1,4 @@
-"""The Operations service, continued: the life of this node's keys, and what rests on a key."""
+"""The Operations service, continued: the life of this node's keys, and what depends on a key."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from intelshare.trust import (
 from intelshare.wire.v1 import user_pb2 as pb
 
 _ROTATED: Final = frozenset((KeyUse.SIGNING, KeyUse.SEALING, KeyUse.NOTE))
-"""Uses of the keys that a node makes itself."""
+"""The uses of the keys that a node makes itself."""
 
 
 async def list_keys(backend: Backend, _: Actor, __: pb.ListKeysRequest) -> pb.ListKeysResponse:
-    """The keys of the vault, and what the directory says of them."""
+    """Return the keys of the vault, with their state in the directory."""
     return pb.ListKeysResponse(keys=_entries(backend))
 
 
 async def rotate_keys(backend: Backend, actor: Actor, request: pb.RotateKeysRequest) -> pb.ListKeysResponse:
-    """New keys of these uses, now."""
+    """Make new keys for these uses now."""
     uses = frozenset(_use(word) for word in request.uses) or _ROTATED - {KeyUse.NOTE}
     await backend.renew_keys(actor.user, uses, ())
     return pb.ListKeysResponse(keys=_entries(backend))
 
 
 async def revoke_key(backend: Backend, actor: Actor, request: pb.RevokeKeyRequest) -> pb.RevokeKeyResponse:
-    """A key of this node counts no more; what only it had signed goes once more, if it was stolen."""
+    """Revoke a key of this node; if it was stolen, send again what only this key had signed."""
     key, record = _own_key(backend, request.key)
     now = backend.now()
     since = Instant(request.since or now)
@@ -66,7 +66,7 @@ async def revoke_key(backend: Backend, actor: Actor, request: pb.RevokeKeyReques
 
 
 def key_impact(context: CallContext, request: pb.KeyImpactRequest) -> pb.KeyImpactResponse:
-    """What rests on a key, by number and time."""
+    """Return what depends on a key, with counts and times."""
     found = impact_of(context.node, context.view, request.key, Instant(request.since))
     return pb.KeyImpactResponse(
         key=found.key,
@@ -80,11 +80,11 @@ def key_impact(context: CallContext, request: pb.KeyImpactRequest) -> pb.KeyImpa
 
 
 async def propose(backend: Backend, _: Actor, request: pb.ProposeRootRequest) -> pb.RootFileResponse:
-    """The next root of this member, without a signature."""
+    """Return this member's next root, unsigned."""
     held = backend.node.trust.members[backend.node.member]
     add = [read_root_key(text.encode(), "--key") for text in request.add]
     if any(record.member != backend.node.member for record in add):
-        raise DeliveryError("INPUT_INVALID", "a root key that is to be added is another member's")
+        raise DeliveryError("INPUT_INVALID", "a root key to be added belongs to another member")
     drop = frozenset(find_key(backend.node, given)[0] for given in request.drop)
     plain = propose_root(
         held.roots[-1], backend.node.suites, add=add, drop=drop, threshold=request.threshold or None
@@ -102,7 +102,7 @@ async def propose(backend: Backend, _: Actor, request: pb.ProposeRootRequest) ->
 
 
 async def publish(backend: Backend, _: Actor, request: pb.PublishRootRequest) -> pb.RootFileResponse:
-    """The next root holds from now on, if enough have signed it."""
+    """Put the next root into force, if enough keys have signed it."""
     proposal = read_proposal(request.text.encode(), "the file", backend.node.suites)
     await backend.adopt_root(proposal.signed)
     return _root_file(proposal)
@@ -131,7 +131,7 @@ def _use(word: str) -> KeyUse:
     if found is None:
         raise DeliveryError(
             "INPUT_INVALID",
-            f"{word[:40]!r} is no use of a key that a node makes",
+            f"{word[:40]!r} is not a use of a key that a node makes",
             hint="signing, sealing, note",
         )
     return found
@@ -140,12 +140,12 @@ def _use(word: str) -> KeyUse:
 def _own_key(backend: Backend, given: str) -> tuple[KeyId, KeyRecord]:
     key, record = find_key(backend.node, given)
     if record.member != backend.node.member or (record.node and record.node != backend.node.uri):
-        raise DeliveryError("NOT_AUTHORISED", "only its own node says that a key counts no more")
+        raise DeliveryError("NOT_AUTHORISED", "only the node that a key belongs to can revoke it")
     if record.use not in _ROTATED:
         raise DeliveryError(
             "INPUT_INVALID",
             f"a {record.use.name.lower()} key is replaced by a new root, not revoked",
-            hint="`intelshare trust root new`, signed off this machine",
+            hint="use `intelshare trust root new`, and sign it on another machine",
         )
     return key, record
 
@@ -162,7 +162,7 @@ async def _anew(backend: Backend, key: KeyId) -> int:
 
 
 def _entries(backend: Backend) -> list[pb.KeyEntry]:
-    """Newest first within a use."""
+    """Return the entries, newest first within each use."""
     order = sorted(backend.held_keys(), key=lambda one: (one.record.use, -one.record.not_before))
     return [_entry(backend, one.key, one.record, destroyed=one.destroyed) for one in order]
 

@@ -1,4 +1,4 @@
-"""The law that the node decides by, as messages: which files since when, and whose text differs."""
+"""The law by which the node decides, as messages: which files since when, and whose text differs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 
 def policy_state(node: Node, held: tuple[LawRow | None, Sequence[LawRow]], now: Instant) -> pb.PolicyState:
-    """``held``: the row for all files together, and one for each."""
+    """Return the law in force as a message. ``held``: the row for all files together, and one for each."""
     whole, files = held
     return pb.PolicyState(
         since=whole.since if whole is not None else 0,
@@ -26,7 +26,7 @@ def policy_state(node: Node, held: tuple[LawRow | None, Sequence[LawRow]], now: 
 
 
 def mismatch_messages(node: Node, treaty: Treaty, now: Instant) -> list[pb.TextMismatch]:
-    """The parties known here that adopted another text of the treaty, this member included."""
+    """Return the parties known here that adopted another text of the treaty, including this member."""
     return [
         pb.TextMismatch(treaty=one.treaty, member=one.member, text=one.text, adopted=one.adopted)
         for one in mismatches(node.world, treaty, now)

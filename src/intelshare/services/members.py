@@ -18,7 +18,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 
 def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
-    """The own member file, and its fingerprint."""
+    """Return this member's member file and its fingerprint."""
     held = context.node.trust.members[context.node.member]
     return pb.ExportMemberResponse(text=write_member_file(held), fingerprint=held.fingerprint)
 
@@ -26,7 +26,7 @@ def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportM
 async def import_member(
     backend: Backend, actor: Actor, request: pb.ImportMemberRequest
 ) -> pb.ImportMemberResponse:
-    """First contact, by a fingerprint that two people compared; or once more, if a removal is taken back."""
+    """Admit a member by a fingerprint that two people compared; with ``again``, also one that was removed."""
     given = read_member_file(request.text.encode(), "member file")
     again = request.again
     removed = backend.node.trust.excluded.get(given.member) is Exclusion.REMOVED
@@ -34,7 +34,7 @@ async def import_member(
         raise left_out(given.member, Exclusion.REMOVED)
     await backend.perform(admit, given.roots, given.directory, request.fingerprint)
     if removed:
-        # Only now: a file that does not hold brings nobody back.
+        # Done only now: an invalid file readmits nobody.
         await backend.perform(exclude, ExcludeCommand(actor, given.member, None, again=True))
     return pb.ImportMemberResponse(
         member=given.member,
@@ -44,7 +44,7 @@ async def import_member(
 
 
 def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
-    """The members that this node knows."""
+    """Return the members that this node knows."""
     rows = {row.member: row for row in context.view.find(EXCLUSION, "key", limit=100_000)}
     members = sorted(context.node.trust.members.items())
     return pb.ListMembersResponse(
@@ -55,32 +55,32 @@ def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembe
 async def suspend_member(
     backend: Backend, actor: Actor, request: pb.SuspendMemberRequest
 ) -> pb.ExclusionResponse:
-    """Stop dealing with a member; what waits for it waits on."""
+    """Stop dealing with a member; what waits for it keeps waiting."""
     return await _exclude(backend, actor, request.member, Exclusion.SUSPENDED)
 
 
 async def resume_member(
     backend: Backend, actor: Actor, request: pb.ResumeMemberRequest
 ) -> pb.ExclusionResponse:
-    """Go on with a member that was suspended."""
+    """Resume dealing with a member that was suspended."""
     return await _exclude(backend, actor, request.member, None)
 
 
 async def remove_member(
     backend: Backend, actor: Actor, request: pb.RemoveMemberRequest
 ) -> pb.ExclusionResponse:
-    """Stop dealing with a member for good, and end what waits for it."""
+    """Stop dealing with a member for good, and end whatever waits for it."""
     answer = await _exclude(backend, actor, request.member, Exclusion.REMOVED)
     after: tuple[Scalar, ...] = ()
     while True:
-        # A node that is killed here goes on with it after its next start: reviews begin there.
+        # If the node is killed here, it continues after its next start: reviews begin there.
         after = (await backend.perform(review, after)).after
         if not after:
             return answer
 
 
 def effect_of_removal(context: CallContext, request: pb.RemoveMemberRequest) -> pb.ExclusionResponse:
-    """What would end."""
+    """Return what would end."""
     member = MemberCode(request.member)
     effect = exclusion_effect(context.node, context.view, member)
     return _response(context.node.trust, member, effect, changed=False)
@@ -97,7 +97,7 @@ MEMBERS: Final = (
 
 
 def exclusion_word(trust: TrustView, member: MemberCode) -> str:
-    """suspended, removed, or nothing."""
+    """Return ``suspended``, ``removed``, or an empty string."""
     how = trust.excluded.get(member)
     return how.name.lower() if how is not None else ""
 

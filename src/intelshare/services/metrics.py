@@ -1,4 +1,4 @@
-"""The metrics of a running node: facts of the process and one look at the store, as samples."""
+"""The metrics of a running node, as samples: facts about the process, and one look at the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What one look at the store says. Everything can be recomputed from rows (I10)."""
+    """The result of one look at the store. Everything can be recomputed from rows (I10)."""
 
     queues: tuple[Queue, ...]
     waits: Mapping[MemberCode, Count]
@@ -42,14 +42,14 @@ class Stored:
     wanted: Mapping[MemberCode, int]
     entries: int
     signed: int
-    """Entries under this node's last checkpoint."""
+    """The entries under this node's last checkpoint."""
     signed_at: Instant
     theirs: Mapping[MemberCode, Instant]
-    """When the newest checkpoint held of a member was made."""
+    """When the newest checkpoint held of each member was made."""
 
 
 def stored(node: Node, view: View) -> Stored:
-    """Look once."""
+    """Look at the store once."""
     others = sorted(set(node.trust.members) - {node.member})
     head, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
     mine = last if last is not None and last.incarnation == node.incarnation else None
@@ -71,7 +71,7 @@ def stored(node: Node, view: View) -> Stored:
 
 
 async def collect(backend: Backend) -> list[Sample]:
-    """All samples of this moment."""
+    """Return all samples of this moment."""
     node = backend.node
     facts, counts = backend.facts(), await backend.counts()
     found = await backend.query(lambda view: stored(node, view), slow=True)
@@ -88,7 +88,7 @@ async def collect(backend: Backend) -> list[Sample]:
 
 
 async def metrics(backend: Backend, _: Actor, __: pb.MetricsRequest) -> pb.MetricsResponse:
-    """Everything that the node measures."""
+    """Return all of the node's measurements."""
     return pb.MetricsResponse(
         samples=[
             pb.MetricSample(
@@ -219,7 +219,7 @@ def _by_member(metric: Metric, values: Mapping[MemberCode, int]) -> Iterator[Sam
 
 
 def _age(at: Instant, now: Instant) -> float:
-    """Seconds since then; 0 where there was nothing, or the clock went back."""
+    """Return the seconds since then, or 0 if there was nothing or the clock went back."""
     return max(0, now - at) / SECOND if at else 0.0
 
 

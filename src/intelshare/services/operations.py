@@ -1,4 +1,4 @@
-"""The Operations service: what operators and auditors ask of their node."""
+"""The Operations service: the requests of operators and auditors to their node."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ from intelshare.trust import user_uri
 from intelshare.wire.v1 import user_pb2 as pb
 
 FOLDER_OWNER: Final = "folder-owner"
-"""Whom the log names: who has the folder and the passphrase needs no certificate. No user is called so."""
+"""The name in the log for whoever has the folder and the passphrase and so needs no certificate. No user may
+have it.
+"""
 
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 MAX_NAME: Final = 64
 
 
 async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -> pb.StatusResponse:
-    """Health, links and alarms; how much there is, for those who oversee."""
+    """Return health, links and alarms, and to overseers also the amounts."""
     node, facts = backend.node, backend.facts()
     counts = actor.role in OVERSEERS
     own = node.trust.members[node.member].directory
@@ -110,12 +112,12 @@ def _port_status(port: PortFacts) -> pb.PortStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Of one peer."""
+    """The amounts that wait for one peer."""
 
     queued: int
     unacknowledged: int
     files: int | None
-    """That have not arrived whole; None: the caller oversees nothing."""
+    """The files that have not arrived completely; None if the caller is not an overseer."""
 
 
 _NOTHING: Final = _Waiting(0, 0, None)
@@ -124,7 +126,7 @@ _NOTHING: Final = _Waiting(0, 0, None)
 def _stored(
     node: Node, view: View, *, counts: bool
 ) -> tuple[list[pb.Alarm], int, dict[MemberCode, _Waiting]]:
-    """Alarms; the size of the log; what waits, for each peer."""
+    """Return the alarms, the size of the log, and what waits for each peer."""
     head = view.get(LOG_HEAD, node.incarnation) if counts else None
     waiting = (
         {member: _Waiting(*queued(view, member), wanted_of(view, member)) for member in node.trust.members}
@@ -157,7 +159,7 @@ def _peer_status(
 
 
 def queues_response(context: CallContext, _: pb.QueuesRequest) -> pb.QueuesResponse:
-    """What waits, by recipient and precedence."""
+    """Return what waits, by recipient and precedence."""
     found = queues(context.view, sorted(context.node.trust.members))
     return pb.QueuesResponse(queues=[_queue(one) for one in found])
 
@@ -175,7 +177,7 @@ def _queue(one: Queue) -> pb.Queue:
 
 
 async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.DrainResponse:
-    """Take no more bulletins, or take them again; how much waits now."""
+    """Stop accepting bulletins, or accept them again; return how much waits now."""
     backend.drain(on=not request.undo)
     members = backend.node.trust.members
     waiting = await backend.query(lambda view: [queued(view, member) for member in members])
@@ -185,7 +187,7 @@ async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.Drai
 
 
 async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.UserCredential:
-    """Write a new user into the register, with the certificate that was asked for, or a ticket."""
+    """Add a new user to the register, with the certificate that was asked for, or a ticket."""
     row = _row(backend.node, request.user)
     issued = _issue(backend, row.user, request.request)
     row = changed(row, certificate=issued.credential.certificate, ticket=issued.credential.ticket)
@@ -195,14 +197,14 @@ async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -
 
 
 async def change_user(backend: Backend, actor: Actor, request: pb.ChangeUserRequest) -> pb.User:
-    """Write other rights into the row of a user."""
+    """Change a user's rights in the register."""
     command = SetUserCommand(actor.user, _row(backend.node, request.user))
     stored = await backend.perform(register.change_user, command, then=backend.register_changed)
     return _user_message(stored)
 
 
 async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserRequest) -> pb.UserCredential:
-    """Let a user come in by something new, and by nothing that was before."""
+    """Give a user a new credential, and invalidate all earlier ones."""
     user = _user(backend.node, request.name)
     issued = _issue(backend, user, request.request)
     command = RenewUserCommand(actor.user, user, issued.credential, request.restore)
@@ -211,7 +213,7 @@ async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserReques
 
 
 async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.UserCredential:
-    """A certificate for the caller, who came with the one of before or with a ticket."""
+    """Return a certificate for the caller, who used the previous one or a ticket."""
     issued = backend.sign_user(actor.user, request.request)
     command = RenewOwnCommand(actor.user, actor.certificate, issued.credential.certificate)
     stored = await backend.perform(register.renew_own, command, then=backend.register_changed)
@@ -219,25 +221,25 @@ async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.
 
 
 def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
-    """All users of the register."""
+    """Return all users in the register."""
     return pb.ListUsersResponse(users=[_user_message(row) for row in users(context.view)])
 
 
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
-    """Take a user's access away, at once."""
+    """Revoke a user's access at once."""
     user = _user(backend.node, request.name)
     await backend.perform(register.revoke_user, actor.user, user, then=backend.register_changed)
     return pb.RevokeUserResponse()
 
 
 async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
-    """A new certificate for the node, at once."""
+    """Make a new certificate for the node at once."""
     await backend.renew_node()
     return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
 
 
 def verify_audit(context: CallContext, _: pb.VerifyAuditRequest) -> pb.VerifyAuditResponse:
-    """Every log read again, and its tree recomputed."""
+    """Read every log again, and recompute its tree."""
     found = verify_logs(context.node, context.view)
     return pb.VerifyAuditResponse(
         logs=[
@@ -266,7 +268,7 @@ OPERATIONS: Final = (
 
 
 def _row(node: Node, asked: pb.NewUser) -> UserRow:
-    """The row that is asked for, without what its user comes in with."""
+    """Return the requested row, without the user's credential."""
     categories = " ".join(asked.categories)
     uri = _user(node, asked.name)
     return UserRow(
@@ -303,7 +305,7 @@ def _user(node: Node, name: str) -> UserUri:
         raise DeliveryError(
             "UNSAFE_NAME",
             f"{name[:80]!r} is not a valid user name",
-            hint="small letters, digits, dots and hyphens, as in m.durand",
+            hint="use small letters, digits, dots and hyphens, as in m.durand",
         )
     return user_uri(node.trust.members[node.member].root.domain, name)
 

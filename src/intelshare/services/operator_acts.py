@@ -1,4 +1,4 @@
-"""Operations that an operator's word decides: the clock, and what was damaged, frozen or given up."""
+"""Operations that an operator decides: the clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 
 def clock_state(backend: Backend) -> pb.ClockState:
-    """What the clock says, and what is believed of it."""
+    """Return the reading of the clock, and whether it is believed."""
     read = backend.read_clock()
     return pb.ClockState(now=read.now, believed=read.believed, expected=read.expected, until=read.until)
 
 
 async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.ClockResponse:
-    """Show the clock; or believe it, as linked peers agree or a reason is given."""
+    """Show the clock; or believe it, if linked peers agree or a reason is given."""
     before, reason = clock_state(backend), request.reason
     if not request.believe or before.believed:
         return pb.ClockResponse(clock=before)

@@ -1,6 +1,6 @@
-"""One row for every method of user.proto: who may call it, and how it is carried out.
+"""Defines the row of each method of user.proto: who may call it, and how it is carried out.
 
-Authorisation, dispatch and their tests follow from the rows. A method without one is not served.
+Authorisation, dispatch and their tests follow from the rows. A method without a row is not served.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ WRITERS: Final = frozenset((Role.ANALYST, Role.RELEASING_OFFICER))
 OFFICERS: Final = frozenset((Role.RELEASING_OFFICER,))
 OPERATORS: Final = frozenset((Role.OPERATOR,))
 ACTORS: Final = OFFICERS | OPERATORS
-"""Who may make treaty acts."""
+"""The roles that may make treaty acts."""
 OVERSEERS: Final = frozenset((Role.OPERATOR, Role.AUDITOR))
-"""Who sees how much there is; whoever reads bulletins sees only what it may read (attacks.md row 51)."""
+"""The roles that may see amounts; a reader of bulletins sees only what it may read (attacks.md row 51)."""
 EVERYBODY: Final = frozenset(Role)
 PROGRAMS: Final = frozenset((Role.GATEWAY,))
-"""What hands bulletins to tools of this member."""
+"""The roles of programs that hand bulletins to this member's tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Who asks, and what the answer is made from."""
+    """The caller of a method, and the data from which its answer is made."""
 
     node: Node
     view: View
@@ -43,7 +43,7 @@ class CallContext:
 
 
 Query = Callable[[CallContext, Any], Message]
-"""``query(context, request)``: reads only."""
+"""A function ``query(context, request)`` that only reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,15 @@ class StepCall:
     """A method that is one step of the broker: message to command, command to result, result to message."""
 
     request: Callable[[Actor, Any], Any]
-    """``request(actor, message)``: the step's command. Raises what is wrong with the message."""
+    """``request(actor, message)`` returns the step's command. It raises if something is wrong with the
+    message.
+    """
     step: Callable[..., Plan[Any]]
     answer: Callable[[Any, Node, Instant], Message]
     wakes: Callable[[Any, Any], Iterable[MemberCode]] = lambda _, __: ()
-    """``wakes(command, result)``: for whom something is ready now, besides what the result's effects say."""
+    """``wakes(command, result)`` returns the members for which something is ready now, besides those in the
+    result's effects.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class QueryCall:
 
     query: Query
     slow: bool = False
-    """It may read very much: nothing else waits for it."""
+    """True if it may read a great deal: nothing else waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class AsyncCall:
 
 @dataclass(frozen=True, slots=True)
 class StreamCall:
-    """A method that answers with a stream; where the client streams too, the request is an iterator."""
+    """A method that answers with a stream; if the client streams too, the request is an iterator."""
 
     run: Callable[[Backend, Actor, Any], AsyncIterator[Message]]
 
@@ -86,19 +90,21 @@ class Rpc:
     """The row of one method."""
 
     method: str
-    """Its name in user.proto."""
+    """The method's name in user.proto."""
     roles: frozenset[Role]
     run: StepCall | QueryCall | AsyncCall | StreamCall
     by_ticket: bool = False
-    """Whether the ticket of an enrolment lets its user make the call."""
+    """True if an enrolment ticket is enough for its user to make the call."""
     adds: bool = False
-    """It brings in bulletins or files: refused while the node drains."""
+    """True if it brings in bulletins or files: it is refused while the node drains."""
     preview: Query | None = None
-    """What is answered instead where the request says ``dry_run``: nothing is changed."""
+    """The query that answers instead if the request says ``dry_run``: nothing is changed."""
 
 
 def asked_time(value: int, *, without: Instant = EPOCH) -> Instant:
-    """A time in a request; ``without``: what 0 stands for. Raises DeliveryError INPUT_INVALID after 9999."""
+    """Return a time in a request, or ``without`` for 0. Raises DeliveryError INPUT_INVALID after the year
+    9999.
+    """
     if value > LATEST and value != NEVER:
-        raise DeliveryError("INPUT_INVALID", "a time after the year 9999", hint="leave it out for no end")
+        raise DeliveryError("INPUT_INVALID", "the time is after the year 9999", hint="omit it for no end")
     return Instant(value) if value else without

@@ -1,4 +1,4 @@
-"""An opened bulletin as a message."""
+"""Turns an opened bulletin into a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 def read_response(
     shown: Shown | ShownOwn, originator: MemberCode, context: Context, files: Mapping[int, FileRow | None]
 ) -> pb.ReadResponse:
-    """The bulletin as its reader sees it, with what is around it and which files are here, by slot."""
+    """Return the bulletin as its reader sees it, with its context and, by slot, which files are here."""
     row, here = shown.row, {slot for slot, file in files.items() if file is not None and file.state in HERE}
     got = row if isinstance(row, InboxRow) else None
     return pb.ReadResponse(

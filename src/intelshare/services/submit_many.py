@@ -16,23 +16,23 @@ from intelshare.services.gather import gathered
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_CALLS: Final = 8
-"""Open calls of one user."""
+"""The most open calls of one user."""
 
 MAX_ANSWER: Final = 1 << 20
-"""Bytes after which the outcomes of a group go on in a further message."""
+"""The bytes after which the outcomes of a group continue in a further message."""
 
 METHOD: Final = "Bulletins/SubmitMany"
 
 Outcome = SubmitResult | IntelshareError
-"""What became of a draft."""
+"""The outcome of a draft."""
 
 
 async def submit_drafts(
     backend: Backend, actor: Actor, messages: AsyncIterator[pb.SubmitManyRequest]
 ) -> AsyncIterator[pb.SubmitManyResponse]:
-    """The outcome of every draft, in the order in which they come: each group is one step and one commit.
+    """Yield the outcome of every draft, in order of arrival: each group is one step and one commit.
 
-    What is wrong with a draft refuses this draft alone.
+    A faulty draft refuses only itself.
     """
     with backend.open_call(METHOD, actor.user, MAX_CALLS):
         async for drafts in gathered(messages):
@@ -44,7 +44,7 @@ async def submit_drafts(
 
 
 async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareError]) -> list[Outcome]:
-    """What is refused already stays so; all others in one step."""
+    """Store in one step all drafts that have not been refused yet."""
     commands = [one for one in given if isinstance(one, SubmitCommand)]
 
     def wake(stored: Sequence[Outcome]) -> None:
@@ -52,7 +52,8 @@ async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareEr
 
     stored: Sequence[Outcome] = ()
     if commands:
-        # All calls at once in one commit would go round in step: nobody else works while one part does.
+        # If the parts of all calls went into one commit, the calls would run in lockstep, and nobody else
+        # would work during a part.
         async with backend.large_steps:
             stored = await backend.perform(submit_many, commands, then=wake)
     results = iter(stored)
@@ -60,7 +61,7 @@ async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareEr
 
 
 def to_wake(results: Sequence[SubmitResult]) -> frozenset[MemberCode]:
-    """Recipients for which something is ready now."""
+    """Return the recipients for which something is ready now."""
     return frozenset(pair.recipient for one in results for pair in one.pairs if pair.word == "queued")
 
 
@@ -72,12 +73,12 @@ def _read(actor: Actor, draft: pb.SubmitRequest) -> SubmitCommand | IntelshareEr
 
 
 def _in_messages(keys: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[pb.SubmitManyResponse]:
-    """The outcomes in messages that a client takes, in their order."""
+    """Yield the outcomes, in order, in messages of a size that a client accepts."""
     message, total = pb.SubmitManyResponse(), 0
     known: dict[int, tuple[pb.SubmitOutcome, int]] = {}
     for key, outcome in zip(keys, outcomes, strict=True):
-        # What drafts that are alike have in common is made once. Objects are told apart by id: all of them
-        # live as long as ``outcomes``.
+        # The common part of similar drafts is built once. Objects are distinguished by id: all of them live
+        # as long as ``outcomes``.
         alike = id(outcome.pairs if isinstance(outcome, SubmitResult) else outcome)
         shown, size = known.get(alike) or known.setdefault(alike, _shown(outcome))
         if message.outcomes and total + size > MAX_ANSWER:
@@ -94,7 +95,7 @@ def _in_messages(keys: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator
 
 
 def _shown(outcome: Outcome) -> tuple[pb.SubmitOutcome, int]:
-    """What became of a draft, and about how many bytes that takes."""
+    """Return the outcome of a draft as a message, with its approximate size in bytes."""
     if isinstance(outcome, SubmitResult):
         shown = pb.SubmitOutcome(stored=submit_response(outcome))
     else:
@@ -103,7 +104,7 @@ def _shown(outcome: Outcome) -> tuple[pb.SubmitOutcome, int]:
 
 
 def refusal_message(error: IntelshareError) -> pb.Refusal:
-    """What the caller is told of a refused draft."""
+    """Return what the caller is told about a refused draft."""
     refusal = pb.Refusal(code=error.code, message=error.message[:2000], hint=error.hint or "")
     refusal.retry_after_seconds = error.retry_after or 0
     place = error.place

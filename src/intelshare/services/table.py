@@ -1,4 +1,6 @@
-"""Every method that users may call: its row, by service. No row, no call; a test walks the descriptors."""
+"""Every method that users may call, with its row, by service. No row, no call; a test walks the
+descriptors.
+"""
 
 from __future__ import annotations
 
@@ -32,4 +34,4 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
         ("Audit", AUDIT),
     )
 }
-"""Service of user.proto -> method -> row."""
+"""The rows by service and method of user.proto."""

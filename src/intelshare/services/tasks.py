@@ -1,4 +1,4 @@
-"""The Tasks service: requests for information and obligations, as they stand."""
+"""The Tasks service: the current state of requests for information and of obligations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 
 def requests_response(context: CallContext, _: pb.RequestsRequest) -> pb.RequestsResponse:
-    """Requests for information, both ways, newest first."""
+    """Return requests for information in both directions, newest first."""
     lines = requests(context.node, context.view, context.actor, context.now)
     return pb.RequestsResponse(entries=[_request(line, context.now) for line in lines])
 
 
 def obligations_response(context: CallContext, request: pb.ObligationsRequest) -> pb.ObligationsResponse:
-    """Obligations to report, those due first."""
+    """Return obligations to report, the earliest due first."""
     lines = duties(context.node, context.view, context.actor, request.all, context.now)
     return pb.ObligationsResponse(entries=[_duty(line, context.now) for line in lines])
 

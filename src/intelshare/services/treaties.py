@@ -1,4 +1,6 @@
-"""The Treaties service: how treaties stand, own acts and their effect, and what accession allows."""
+"""The Treaties service: the state of treaties, this member's acts and their effect, and what an accession
+allows.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +53,10 @@ from intelshare.services.rpc import (
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_SHOWN: Final = 10_000
-"""Acts and changes of one answer."""
+"""The most acts and changes in one answer."""
 
 MAX_LISTED: Final = 64
-"""Categories or counterparties of one reservation."""
+"""The most categories or counterparties of one reservation."""
 
 _KINDS: Final = {kind.name.lower().replace("_", "-"): kind for kind in ActKind}
 _STATES: Final = {ActState.COUNTS: "counts", ActState.WAITS: "waits", ActState.CONTRADICTS: "contradicts"}
@@ -63,7 +65,7 @@ _STATES: Final = {ActState.COUNTS: "counts", ActState.WAITS: "waits", ActState.C
 async def list_treaties(
     backend: Backend, _: Actor, request: pb.ListTreatiesRequest
 ) -> pb.ListTreatiesResponse:
-    """The treaties that the node goes by, with the states of their parties, and their files if asked for."""
+    """Return the treaties that the node applies, with their parties' states, and their files if asked for."""
     now, world = backend.now(), backend.node.world
     found = [one for one in world.treaties if request.treaty in ("", one.id)]
     if request.treaty and not found:
@@ -81,13 +83,13 @@ async def list_treaties(
 
 
 def list_own_files(context: CallContext, _: pb.ListOwnFilesRequest) -> pb.ListOwnFilesResponse:
-    """What labels and files are read with beside what ships."""
+    """Return the files, besides those that ship, with which labels and files are read."""
     own = context.node.world.registry.own
     return pb.ListOwnFilesResponse(files=[pb.OwnFile(name=name, text=own[name]) for name in sorted(own)])
 
 
 def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsResponse:
-    """Every act held, and the numbers of those that are missing."""
+    """Return every act held, and the numbers of missing acts."""
     rows = act.acts(context.view, *((MemberCode(request.member),) if request.member else ()))
     missing = [
         pb.MissingAct(member=of, n=n)
@@ -100,7 +102,7 @@ def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsR
 
 
 async def preview_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:
-    """What an act would change. Nothing is signed."""
+    """Return what an act would change. Nothing is signed."""
     node, now = backend.node, backend.now()
     command = _act_command(node, actor, request, now)
     acted, after = await backend.query(lambda view: act.effect_of_act(node, view, command, now))
@@ -108,14 +110,14 @@ async def preview_act(backend: Backend, actor: Actor, request: pb.ActRequest) ->
 
 
 async def make_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:
-    """Sign an act and hand it to every member."""
+    """Sign an act and send it to every member."""
     _need_clock(backend)
     command = _act_command(backend.node, actor, request, backend.now())
     return _act_response(backend.node, (await backend.perform(act.act, command)).act, None)
 
 
 async def resume_acts(backend: Backend, actor: Actor, request: pb.ResumeActsRequest) -> pb.ResumeActsResponse:
-    """Let acts of a member count that contradict each other."""
+    """Accept a member's acts that contradict each other."""
     _need_clock(backend)
     resumed = await backend.perform(act.resume, actor, MemberCode(request.member))
     return pb.ResumeActsResponse(n=resumed.act.n)
@@ -124,7 +126,7 @@ async def resume_acts(backend: Backend, actor: Actor, request: pb.ResumeActsRequ
 async def find_backfill(
     backend: Backend, actor: Actor, request: pb.FindBackfillRequest
 ) -> pb.BackfillResponse:
-    """A page of bulletins that a treaty now allows a party."""
+    """Return a page of bulletins that a treaty now allows a party to have."""
     node, now = backend.node, backend.now()
     wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), asked_time(request.since))
     after = _place(node, actor, request.after)
@@ -158,14 +160,14 @@ TREATIES: Final = (
 
 def _need_clock(backend: Backend) -> None:
     if backend.clock_is_wrong():
-        raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed at a time that is not")
+        raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed with a wrong time")
 
 
 def _act_command(node: Node, actor: Actor, request: pb.ActRequest, now: Instant) -> ActCommand:
     kind = _KINDS.get(request.kind)
     if kind is None:
         raise DeliveryError(
-            "INPUT_INVALID", f"{request.kind!r} is no act", hint="one of " + ", ".join(_KINDS)
+            "INPUT_INVALID", f"{request.kind!r} is not an act", hint="one of " + ", ".join(_KINDS)
         )
     given = request.reservation if request.HasField("reservation") else None
     reservation = None if given is None else _reservation(node, given, now)
@@ -173,10 +175,10 @@ def _act_command(node: Node, actor: Actor, request: pb.ActRequest, now: Instant)
 
 
 def _reservation(node: Node, given: pb.Reservation, now: Instant) -> Reservation:
-    """Checked as in a file: a word that nobody knows is a slip of the one who writes it."""
+    """Return a reservation, checked as in a file: an unknown word is its author's mistake."""
     registry = node.world.registry
     if len(given.categories) > MAX_LISTED or len(given.counterparties) > MAX_LISTED:
-        raise DeliveryError("TOO_LARGE", f"a reservation names at most {MAX_LISTED} categories or parties")
+        raise DeliveryError("TOO_LARGE", f"a reservation may name at most {MAX_LISTED} categories or parties")
     level = given.level_at_least
     if level and reference_of(level, registry, now) is None:
         raise DeliveryError("INPUT_INVALID", f"{level!r} is neither R0 to R4 nor a level of an organisation")
@@ -211,7 +213,9 @@ def _act_response(node: Node, said: PartyAct, after: World | None) -> pb.ActResp
 
 
 def _changes(before: World, after: World, said: PartyAct, at: Instant) -> Iterator[pb.Changed]:
-    """What the act changes at ``at``, for every category and every party that this node can reach or hear."""
+    """Yield what the act changes at ``at``, for every category and every party with which this node exchanges
+    bulletins.
+    """
     treaty = next(one for one in after.treaties if one.id == said.treaty)
     others = sorted({p.member for p in treaty.parties} & before.members - {said.member})
     for category in _categories(before.treaties, treaty):
@@ -230,7 +234,7 @@ def _changes(before: World, after: World, said: PartyAct, at: Instant) -> Iterat
 
 
 def _categories(all_of_them: Iterable[Treaty], treaty: Treaty) -> list[str]:
-    """Those of the treaty; where one article covers any, all that any treaty names."""
+    """Return the treaty's categories; if one article covers any category, all that any treaty names."""
 
     def named(one: Treaty) -> set[str]:
         return {word for provision in one.provisions for word in provision.categories}
@@ -242,7 +246,7 @@ def _categories(all_of_them: Iterable[Treaty], treaty: Treaty) -> list[str]:
 
 
 def _files(world: World, texts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Name and text of every treaty's file, by id, as far as it is what the node has read."""
+    """Return name and text of every treaty's file, by id, if it is what the node has read."""
     found = {}
     for name, text in sorted(texts.items()):
         try:
@@ -334,8 +338,9 @@ _PLACE: Final = 8
 
 
 def _packed(backend: Backend, actor: Actor, after: tuple[int | str | bytes, ...]) -> bytes:
-    """A place in the order of bulletins (minus the instant, and the digest), sealed: the officer may not see
-    the bulletin that it names."""
+    """Return a position in the order of bulletins (the negated instant, and the digest), sealed, because the
+    officer may not be allowed to see the bulletin that it names.
+    """
     if not after:
         return b""
     newest, md = after

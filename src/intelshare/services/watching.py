@@ -1,4 +1,4 @@
-"""What analysts watch and search."""
+"""Watch and search for analysts."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from intelshare.wire.v1 import user_pb2 as pb
 METHOD: Final = "Bulletins/Watch"
 
 MAX_WATCHES: Final = 8
-"""Open watches of one user."""
+"""The most open watches of one user."""
 
 BEAT: Final = 20.0
-"""Seconds after which a watch says where it is although nothing happened."""
+"""The seconds after which a watch sends its cursor although nothing happened."""
 
 
 async def watch_log(backend: Backend, actor: Actor, request: pb.WatchRequest) -> AsyncIterator[pb.WatchEvent]:
-    """What happens from a place in the log on, for ever or until everything was told."""
+    """Yield what happens from a position in the log onwards, for ever or until everything has been sent."""
     with backend.open_call(METHOD, actor.user, MAX_WATCHES):
         if request.cursor:
             cursor = parse_cursor(backend.node, actor, request.cursor)
@@ -55,7 +55,7 @@ async def _follow(
 ) -> AsyncIterator[pb.WatchEvent]:
     loop = asyncio.get_running_loop()
     with backend.committed() as written:
-        # The watcher knows from the start where it would have to go on.
+        # Sent first, so that the watcher knows where to continue from the start.
         yield _place(backend, actor, cursor)
         beat = loop.time() + BEAT
         while True:
@@ -75,7 +75,7 @@ async def _follow(
                 async with asyncio.timeout_at(beat):
                     await written.wait()
             except TimeoutError:
-                # By the clock alone: what this user may not see does not show in when it is told.
+                # By the clock alone, so that the timing reveals nothing that this user may not see.
                 yield _place(backend, actor, cursor)
                 beat = loop.time() + BEAT
 
@@ -103,7 +103,9 @@ def _event(backend: Backend, actor: Actor, happened: Happened) -> pb.WatchEvent:
 
 
 async def search_bulletins(backend: Backend, actor: Actor, request: pb.SearchRequest) -> pb.SearchResponse:
-    """One page; where it ended is sealed, because the caller may not see the bulletin that it names."""
+    """Return one page; its end is sealed, because the caller may not be allowed to see the bulletin that it
+    names.
+    """
     try:
         where = Where(request.where)
     except ValueError as error:
