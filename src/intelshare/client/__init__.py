@@ -1,7 +1,7 @@
-"""The Python client library: profiles, the connection to the own node, and the spool of what was sent.
+"""The Python client library: profiles, the connection to a user's node, and the spool of what was sent.
 
-``Client`` and ``AsyncClient`` are imported on first use: grpc takes 70 ms that a command which does not talk
-need not wait for.
+``Client`` and ``AsyncClient`` are imported on first use: importing grpc takes 70 ms, which a command that
+does not talk to a node can save.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _LAZY = {
     "content_digest": "connection",
     "shared_of": "shared",
 }
-"""Name -> the module that has it."""
+"""The module of each name."""
 
 
 def __getattr__(name: str) -> Any:

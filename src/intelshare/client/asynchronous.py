@@ -1,4 +1,4 @@
-"""The asynchronous connection of one person to their node, for programs that send much.
+"""The asynchronous connection of one person to their node, for programs that send a lot.
 
 async with AsyncClient(find_profile(None, os.environ, Path.cwd())) as client:
     async for outcome in client.submit_many(requests): ...
@@ -27,7 +27,7 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 
 
 class AsyncClient:
-    """Made, used and closed in one event loop. Raises what ``Client`` raises."""
+    """Create, use and close it in one event loop. Raises what ``Client`` raises."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -46,22 +46,23 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         await self._channel.close()
 
     async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[Outcome]:
-        """Store and release bulletins over one call: what became of each, in their order, once it is durable.
+        """Store and release bulletins over one call; yield each outcome, in order, once it is durable.
 
-        ``requests``, each with a ``key`` of its own, may wait for earlier outcomes: what is there is sent as
-        soon as the next one has to be waited for. A draft that the node refuses is an outcome, and the others
-        go on. Raises what ends the whole call: everything that was yielded before is durable, and the same
-        requests again store nothing twice. DeliveryError OUTCOME_UNKNOWN: it broke after it began. What
-        ``requests`` raises is raised after the outcomes of all that came before.
+        Each of ``requests`` needs a ``key`` of its own. They may wait for earlier outcomes: those at hand are
+        sent as soon as the next one has to be waited for. A draft that the node refuses is an outcome, and
+        the others continue. Raises what ends the whole call: everything that was yielded before is durable,
+        and sending the same requests again stores nothing twice. Raises DeliveryError OUTCOME_UNKNOWN if the
+        call broke after it began. What ``requests`` raises is raised after the outcomes of everything before
+        it.
         """
         reading = AsyncReading(in_groups_as_they_come(requests))
         call = None
         try:
-            # A node that cannot be reached is found out before the call whose loss would leave a doubt.
+            # A node that cannot be reached is detected before the call whose loss would leave a doubt.
             await self._bulletins.WhoAmI(pb.WhoAmIRequest(), timeout=patient(DEADLINE))
             call = self._bulletins.SubmitMany(aiter(reading))
             async for message in call:

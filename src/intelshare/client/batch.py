@@ -1,4 +1,4 @@
-"""Many drafts over one call: how they are packed into messages, and what became of each."""
+"""Many drafts over one call: packs them into messages, and reads their outcomes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from intelshare.errors import DeliveryError, IntelshareError, Place
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_DRAFTS = 64
-"""Drafts of one message: the node stores those of one message in one transaction."""
+"""The most drafts of one message: the node stores those of one message in one transaction."""
 
 MAX_BYTES = 1 << 20
-"""Their bytes, if there is more than one."""
+"""The most bytes of these drafts, if there is more than one."""
 
 _LOST = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "TIMED_OUT"))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one draft: it is stored, or it was refused and nothing of it is."""
+    """The outcome of one draft: it is stored, or it was refused and nothing of it is stored."""
 
     key: bytes
     """The draft's idempotency key."""
     result: pb.SubmitResponse | IntelshareError
 
     def stored(self) -> pb.SubmitResponse:
-        """The node's answer. Raises the error with which it refused the draft."""
+        """Return the node's answer. Raises the error with which it refused the draft."""
         if isinstance(self.result, IntelshareError):
             raise self.result
         return self.result
 
 
 class _Group:
-    """One message in the making."""
+    """One message under construction."""
 
     def __init__(self) -> None:
         self._message = pb.SubmitManyRequest()
         self._size = 0
 
     def is_full(self, following: pb.SubmitRequest) -> bool:
-        """Whether one more draft is too much."""
+        """Return true if one more draft would be too much."""
         count = len(self._message.drafts)
         return count >= MAX_DRAFTS or (count > 0 and self._size + _size(following) > MAX_BYTES)
 
@@ -51,14 +51,16 @@ class _Group:
         self._size += _size(request)
 
     def take(self) -> Iterator[pb.SubmitManyRequest]:
-        """The message, unless it is empty; afterwards another one begins."""
+        """Yield the message unless it is empty, and begin another one."""
         message, self._message, self._size = self._message, pb.SubmitManyRequest(), 0
         if message.drafts:
             yield message
 
 
 def in_groups(requests: Iterable[pb.SubmitRequest]) -> Iterator[pb.SubmitManyRequest]:
-    """The requests in messages as full as they may be; what ``requests`` raises comes after the last."""
+    """Yield the requests in messages as full as possible; raise what ``requests`` raises after the last
+    message.
+    """
     group = _Group()
     try:
         for request in requests:
@@ -72,7 +74,9 @@ def in_groups(requests: Iterable[pb.SubmitRequest]) -> Iterator[pb.SubmitManyReq
 
 
 class Reading:
-    """Messages for gRPC, which reads them where nobody hears an error: that ends them, and is kept."""
+    """Messages for gRPC, which loses errors of the iterator it reads: an error ends the messages, and is
+    kept.
+    """
 
     def __init__(self, messages: Iterator[pb.SubmitManyRequest]) -> None:
         self._messages = messages
@@ -91,7 +95,7 @@ class Reading:
             raise StopIteration from None
 
     def check(self) -> None:
-        """Raise what ended the messages."""
+        """Raise the error that ended the messages."""
         if self._error is not None:
             raise self._error
 
@@ -111,7 +115,7 @@ class AsyncReading:
             self._error = error
 
     def check(self) -> None:
-        """Raise what ended the messages."""
+        """Raise the error that ended the messages."""
         if self._error is not None:
             raise self._error
 
@@ -119,9 +123,9 @@ class AsyncReading:
 async def in_groups_as_they_come(
     requests: AsyncIterable[pb.SubmitRequest],
 ) -> AsyncIterator[pb.SubmitManyRequest]:
-    """The requests in messages; what is there goes as soon as the next request has to be waited for.
+    """Yield the requests in messages; those at hand go as soon as the next request has to be waited for.
 
-    What ``requests`` raises comes after the last.
+    Raises what ``requests`` raises after the last message.
     """
     group, source = _Group(), aiter(requests)
 
@@ -136,7 +140,7 @@ async def in_groups_as_they_come(
                 for message in group.take():
                     yield message
             group.add(request)
-            # One turn of the loop: enough for a request that need not be waited for.
+            # One turn of the loop is enough for a request that is already at hand.
             await asyncio.sleep(0)
             if not reading.done():
                 for message in group.take():
@@ -152,21 +156,21 @@ async def in_groups_as_they_come(
 
 
 def outcomes_in(message: pb.SubmitManyResponse) -> Iterator[Outcome]:
-    """What a message of the node says."""
+    """Yield the outcomes in a message from the node."""
     for outcome in message.outcomes:
         refused = outcome.HasField("refused")
         yield Outcome(outcome.key, _error_of(outcome.refused) if refused else outcome.stored)
 
 
 def unknown_outcome(error: IntelshareError, address: str) -> DeliveryError | None:
-    """For an error that ended a submission: OUTCOME_UNKNOWN, if the node itself has not answered."""
+    """Return OUTCOME_UNKNOWN for an error that ended a submission, if it is not the node's answer."""
     if error.code not in _LOST:
         return None
     return DeliveryError(
         "OUTCOME_UNKNOWN",
-        "the connection broke before the node answered: the bulletin may be stored, or not",
+        "the connection broke before the node answered: the bulletin may or may not be stored",
         place=Place(address),
-        hint="send the same again under the same key: nothing is stored twice",
+        hint="send the same again with the same key: nothing is stored twice",
     )
 
 
@@ -184,5 +188,5 @@ def _error_of(refusal: pb.Refusal) -> IntelshareError:
 
 
 def _size(request: pb.SubmitRequest) -> int:
-    # With the tag and the length that a draft has inside its message.
+    # Includes the tag and the length of a draft inside its message.
     return request.ByteSize() + 6

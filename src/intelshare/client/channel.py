@@ -1,4 +1,4 @@
-"""The channel from a profile to its node, and gRPC's errors as ours: what both clients share."""
+"""Opens the channel from a profile to its node, and turns gRPC's errors into ours, for both clients."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
 from intelshare.wire import FLOW
 
 DEADLINE = 10.0
-"""Seconds for one call; INTELSHARE_PATIENCE scales it."""
+"""The seconds for one call; INTELSHARE_PATIENCE scales them."""
 
 MAX_ANSWER = 4 * 1024 * 1024
-"""Bytes of one message of the node."""
+"""The most bytes of one message from the node."""
 
 _KEEPALIVE = 20_000
-"""Milliseconds after which a call that hears nothing asks whether the node's host is still there."""
+"""The milliseconds after which a silent call checks whether the node's host is still there."""
 
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
 
 
 def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
-    """Mutual TLS with these."""
+    """Return channel credentials for mutual TLS."""
     return grpc.ssl_channel_credentials(
         root_certificates=credentials.authority,
         private_key=credentials.key,
@@ -34,7 +34,7 @@ def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
 
 
 def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
-    """The channel's options."""
+    """Return the channel's options."""
     return (
         *FLOW,
         ("grpc.default_authority", profile.server_name),
@@ -47,7 +47,7 @@ def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
 
 
 def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
-    """What a ``grpc.RpcError`` says, as the node raised it; or why no node answered."""
+    """Return the error that the node raised, from a ``grpc.RpcError``; or the reason why no node answered."""
     told = dict(error.trailing_metadata() or ())
     code = told.get(_CODE)
     if isinstance(code, str) and code:
@@ -62,20 +62,21 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             "TLS_REFUSED",
             "one side does not accept the other's certificate",
             place=place,
-            hint=f"{profile.certificate} may have expired, or be of another node: `intelshare doctor --as "
-            f"{profile.folder}` looks, and says what to do",
+            hint=f"{profile.certificate} may have expired, or belong to another node: `intelshare doctor "
+            f"--as "
+            f"{profile.folder}` checks, and says what to do",
         )
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return ConfigError(
             "NODE_UNREACHABLE",
-            "nobody answers",
+            "no node answers",
             place=place,
-            hint="start the node with `intelshare node run`, or look at the address in the profile",
+            hint="start the node with `intelshare node run`, or check the address in the profile",
         )
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return ConfigError(
             "TOO_LARGE",
-            "what is asked for goes into no message: it is larger than a node takes or gives",
+            "the request or answer is too large for one message",
             place=place,
             hint="ask for less at once; a file goes beside its bulletin: --attach",
         )
@@ -99,5 +100,7 @@ def _told(code: str, detail: object) -> IntelshareError:
 
 
 def _refused(details: str) -> bool:
-    """Whether the TLS handshake failed. A server that dislikes our certificate closes after it (TLS 1.3)."""
+    """Return true if the TLS handshake failed. A server that rejects our certificate closes after it (TLS
+    1.3).
+    """
     return any(word in details.lower() for word in ("handshake", "certificate", "ssl", "socket closed"))

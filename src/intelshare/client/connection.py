@@ -1,4 +1,5 @@
-"""The connection of one person to their node: every call of the user port, errors as they were raised there.
+"""The connection of one person to their node: every call of the user port, with errors as the node raised
+them.
 
     with Client(find_profile(None, os.environ, Path.cwd())) as client:
         for entry in client.inbox(unread=True).entries: ...
@@ -25,10 +26,10 @@ from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 _READS_LOGS = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report"))
-"""Calls that read whole logs, which takes as long as it takes."""
+"""The calls that read whole logs, and may take long."""
 
 _LONG = 600.0
-"""Seconds for one of those; INTELSHARE_PATIENCE scales it."""
+"""The seconds for one of these calls; INTELSHARE_PATIENCE scales them."""
 
 
 def _nobody(at: int) -> None:
@@ -38,8 +39,9 @@ def _nobody(at: int) -> None:
 class Client:
     """Every method makes one call and raises ``IntelshareError`` with the code that the node gave.
 
-    Besides: NODE_UNREACHABLE (nobody answers, nothing happened), TLS_REFUSED (the node or this side does not
-    accept the other's certificate), TIMED_OUT, OUTCOME_UNKNOWN (``submit`` only: the answer was lost).
+    It also raises NODE_UNREACHABLE (no node answers, nothing happened), TLS_REFUSED (the node or this side
+    does not accept the other's certificate), TIMED_OUT, and OUTCOME_UNKNOWN (``submit`` only: the answer was
+    lost).
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Client:
         channel: grpc.Channel | None = None,
         deadline: float | None = None,
     ) -> None:
-        """``credentials``: others than the profile's, as those of a ticket. ``channel``: another way in."""
+        """``credentials``: used instead of the profile's, such as those of a ticket. ``channel``: used
+        instead of a new one.
+        """
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
         self._address = address_of(profile) if channel is None else str(profile.folder)
@@ -61,7 +65,8 @@ class Client:
         self._open(channel)
 
     def reconnect(self) -> bool:
-        """Come in with what the profile holds now; False, and nothing happens, if that is what was before.
+        """Reconnect with the profile's current credentials; return false, and do nothing, if they have not
+        changed.
 
         Raises ConfigError.
         """
@@ -100,15 +105,16 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._channel.close()
 
     def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
-        """Store and release; returns only what is durable. The same ``key`` may be sent again for ever.
+        """Store and release a bulletin; return once it is durable. The same ``key`` may be sent again at any
+        time.
 
-        Raises DeliveryError OUTCOME_UNKNOWN when the call was made and no answer came.
+        Raises DeliveryError OUTCOME_UNKNOWN if the call was made but no answer came.
         """
-        # A node that cannot be reached is found out before the call whose loss would leave a doubt.
+        # A node that cannot be reached is detected before the call whose loss would leave a doubt.
         self.whoami()
         try:
             answer: pb.SubmitResponse = self._call(self._bulletins.Submit, request)
@@ -117,13 +123,14 @@ class Client:
             raise unknown_outcome(error, self._address) or error from None
 
     def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[Outcome]:
-        """Store and release many bulletins over one call: what became of each, in their order.
+        """Store and release many bulletins over one call; yield each outcome, in order.
 
-        ``requests``, each with a ``key`` of its own, are read ahead in groups of up to 64, so they must not
-        wait for answers (``AsyncClient`` has no such bound). A draft that the node refuses is an outcome, and
-        the others go on. Raises what ends the whole call: everything that was yielded before is durable, and
-        the same requests again store nothing twice. DeliveryError OUTCOME_UNKNOWN: it broke after it began.
-        What ``requests`` raises is raised after the outcomes of all that came before.
+        Each of ``requests`` needs a ``key`` of its own. They are read ahead in groups of up to 64, so they
+        must not wait for answers (``AsyncClient`` has no such restriction). A draft that the node refuses is
+        an outcome, and the others continue. Raises what ends the whole call: everything that was yielded
+        before is durable, and sending the same requests again stores nothing twice. Raises DeliveryError
+        OUTCOME_UNKNOWN if the call broke after it began. What ``requests`` raises is raised after the
+        outcomes of everything before it.
         """
         self.whoami()
         reading = Reading(in_groups(requests))
@@ -139,10 +146,10 @@ class Client:
         reading.check()
 
     def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
-        """The decision that ``submit`` would make now. Nothing is stored."""
+        """Return the decision that ``submit`` would make now. Nothing is stored."""
         asked = pb.SubmitRequest()
         asked.CopyFrom(request)
-        # The form is that of a submission; nothing is stored under this key.
+        # The request has the form of a submission, but nothing is stored under this key.
         asked.key = request.key or bytes(16)
         answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, asked)
         return answer
@@ -150,16 +157,18 @@ class Client:
     def inbox(
         self, *, unread: bool = False, sender: str = "", category: str = "", since: int = 0, limit: int = 0
     ) -> pb.InboxResponse:
-        """Newest first. ``since``: microseconds since 1970; 0 in ``limit``: as many as the node gives."""
+        """Return the inbox, newest first. ``since``: microseconds since 1970. ``limit``: 0 for the node's
+        default.
+        """
         request = pb.InboxRequest(unread=unread, category=category, since=since, limit=limit)
         setattr(request, "from", sender)
         answer: pb.InboxResponse = self._call(self._bulletins.Inbox, request)
         return answer
 
     def read(self, bulletin: str, *, originator: str = "") -> pb.ReadResponse:
-        """Open a bulletin by the beginning of its id; the node logs that it was read.
+        """Open a bulletin by the first digits of its id; the node logs that it was read.
 
-        ``originator``: which one, where two members have a bulletin of that id.
+        ``originator``: which bulletin, if two members have one with this id.
         """
         answer: pb.ReadResponse = self._call(
             self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
@@ -169,10 +178,10 @@ class Client:
     def upload(
         self, file: BinaryIO, size: int, upload_id: bytes, *, told: Callable[[int], object] = _nobody
     ) -> bytes:
-        """Bring an attachment to the node; the content of the portion (kind 5) that stands for it.
+        """Upload an attachment to the node; return the content of the portion (kind 5) that stands for it.
 
-        ``upload_id``: 16 random bytes; the same again goes on where it was cut. ``told`` hears how many bytes
-        are through. Raises OSError of ``file`` too.
+        ``upload_id``: 16 random bytes; the same id resumes an interrupted upload. ``told`` is called with the
+        number of bytes sent so far. Raises OSError of ``file`` too.
         """
         try:
             return files.upload(self._files.Upload, file, size, upload_id, told)
@@ -188,9 +197,11 @@ class Client:
         originator: str = "",
         told: Callable[[int], object] = _nobody,
     ) -> int:
-        """Give the content of an attachment to ``write``, part by part; its size once all of it was right.
+        """Pass the content of an attachment to ``write``, part by part; return its size once all of it was
+        verified.
 
-        ``portion``: its place among those that ``read`` shows, from 1. Until it returns nothing is sure.
+        ``portion``: its position among those that ``read`` shows, from 1. Until this returns, nothing is
+        verified.
         """
         request = pb.DownloadRequest(id=bulletin, originator=originator, portion=portion)
         try:
@@ -206,9 +217,11 @@ class Client:
         limit: int = 0,
         told: Callable[[int], object] = _nobody,
     ) -> pb.CourierBundle:
-        """Give a courier bundle for a member to ``write``, part by part; what is in it, once it is whole.
+        """Pass a courier bundle for a member to ``write``, part by part; return its summary once it is
+        complete.
 
-        ``limit``: bytes of statements, about; 0: the node's own. Until it returns the bundle is none.
+        ``limit``: the approximate bytes of statements; 0 for the node's default. Until this returns, the
+        bundle is not valid.
         """
         request = pb.CourierExportRequest(member=member, limit=limit)
         try:
@@ -219,7 +232,7 @@ class Client:
     def import_bundle(
         self, file: BinaryIO, *, told: Callable[[int], object] = _nobody
     ) -> pb.CourierImportResponse:
-        """Have the node take in a courier bundle; its ``code`` says why where it ended early.
+        """Have the node import a courier bundle; the answer's ``code`` gives the reason if it ended early.
 
         Raises OSError of ``file`` too.
         """
@@ -229,28 +242,28 @@ class Client:
             raise self._error(error) from None
 
     def outbox(self, bulletin: str = "", *, held: bool = False, limit: int = 0) -> pb.OutboxResponse:
-        """Own member's bulletins, or the one whose id begins so."""
+        """Return this member's bulletins, or the one whose id begins with ``bulletin``."""
         answer: pb.OutboxResponse = self._call(
             self._bulletins.Outbox, pb.OutboxRequest(id=bulletin, held=held, limit=limit)
         )
         return answer
 
     def approve(self, bulletin: str, recipient: str) -> str:
-        """Release a held pair; the word that the pair then has."""
+        """Release a held pair; return its new status."""
         answer: pb.ApproveResponse = self._call(
             self._bulletins.Approve, pb.ApproveRequest(id=bulletin, recipient=recipient)
         )
         return answer.word
 
     def why(self, bulletin: str, recipient: str) -> pb.WhyResponse:
-        """The decision of one pair, rule by rule."""
+        """Return the decision of one pair, rule by rule."""
         answer: pb.WhyResponse = self._call(
             self._bulletins.Why, pb.WhyRequest(id=bulletin, recipient=recipient)
         )
         return answer
 
     def ask_consent(self, bulletin: str, recipient: str, *, until: int = 0) -> pb.ConsentResponse:
-        """Ask the originators of an own bulletin's portions to let this recipient have them."""
+        """Ask the originators of portions in a bulletin of this member to let this recipient have them."""
         request = pb.ConsentRequest(id=bulletin, recipient=recipient, until=until)
         response: pb.ConsentResponse = self._call(self._consents.Request, request)
         return response
@@ -258,7 +271,7 @@ class Client:
     def answer_consent(
         self, bulletin: str, recipient: str, *, grant: bool, until: int = 0, originator: str = ""
     ) -> pb.ConsentResponse:
-        """Grant or refuse what a peer has asked about its bulletin; refusing takes a grant back."""
+        """Grant or refuse a peer's request about its bulletin; refusing withdraws a grant."""
         said = pb.ConsentAnswer(
             id=bulletin, recipient=recipient, grant=grant, until=until, originator=originator
         )
@@ -266,18 +279,20 @@ class Client:
         return response
 
     def consents(self) -> pb.ConsentResponse:
-        """What was asked, both ways, newest first."""
+        """Return the requests for consent in both directions, newest first."""
         response: pb.ConsentResponse = self._call(self._consents.List, pb.ConsentListRequest())
         return response
 
     def recall(self, bulletin: str, reason: str, *, dry_run: bool = False) -> pb.RecallResponse:
-        """Take an own bulletin back, or say what that would do; the words of its pairs after it."""
+        """Recall a bulletin of this member, or tell what that would do; return the status of its pairs after
+        it.
+        """
         request = pb.RecallRequest(id=bulletin, reason=reason, dry_run=dry_run)
         answer: pb.RecallResponse = self._call(self._bulletins.Recall, request)
         return answer
 
     def receipts(self, bulletin: str) -> pb.ReceiptsResponse:
-        """Every signed receipt for an own bulletin, oldest first."""
+        """Return every signed receipt for a bulletin of this member, oldest first."""
         answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
         return answer
 
@@ -290,7 +305,9 @@ class Client:
         slots: Sequence[int] = (),
         originator: str = "",
     ) -> str:
-        """A release with all that was signed and logged about it: the text of a file for others."""
+        """Return a release with everything that was signed and logged about it, as the text of a file for
+        others.
+        """
         request = pb.ExportReleaseRequest(
             bulletin=bulletin, recipient=recipient, content=content, slots=slots, originator=originator
         )
@@ -298,9 +315,10 @@ class Client:
         return answer.text
 
     def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[pb.WatchEvent]:
-        """What happens from ``cursor`` on (empty: from now on), for ever; ``once``: until all was told.
+        """Yield events from ``cursor`` on (empty: from now on), for ever; with ``once``, until all have been
+        sent.
 
-        The first event, and some later ones, say only where the watch is. Closing the iterator ends it.
+        The first event, and some later ones, only carry a cursor. Closing the iterator ends the watch.
         """
         call = self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
         try:
@@ -313,9 +331,9 @@ class Client:
     def follow(
         self, consumers: Sequence[pb.Consumer], cursor: str = "", *, once: bool = False
     ) -> Iterator[pb.FollowEvent]:
-        """What a gateway may hand on, from ``cursor`` on (empty: from the beginning), for ever.
+        """Yield what a gateway may hand on, from ``cursor`` on (empty: from the beginning), for ever.
 
-        ``once``: until all was told. Role gateway. Closing the iterator ends it.
+        ``once``: until everything has been sent. Role gateway. Closing the iterator ends the stream.
         """
         call = self._gateways.Follow(pb.FollowRequest(cursor=cursor, once=once, consumers=consumers))
         try:
@@ -328,16 +346,19 @@ class Client:
     def export_to(
         self, consumer: pb.Consumer, bulletins: Sequence[pb.NamedBulletin]
     ) -> Sequence[Sequence[int]]:
-        """Before anything leaves: of each bulletin (at most 128) the slots that the consumer may have now.
+        """Return, before anything leaves, the slots that the consumer may have now of each bulletin (at most
+        128).
 
-        The node's log then says that it had them. Role gateway.
+        The node then logs that the consumer had them. Role gateway.
         """
         request = pb.ExportRequest(consumer=consumer, bulletins=bulletins)
         answer: pb.ExportResponse = self._call(self._gateways.Export, request)
         return [tuple(one.slots) for one in answer.slots]
 
     def search(self, query: str, *, outbox: bool = False) -> Iterator[pb.SearchResponse]:
-        """Pages of what holds all the words, newest first; a page is a call, made when it is asked for."""
+        """Yield pages of the bulletins that contain all the words, newest first; each page is one call, made
+        on demand.
+        """
         request = pb.SearchRequest(query=query, where=2 if outbox else 1)
         while True:
             page: pb.SearchResponse = self._call(self._bulletins.Search, request)
@@ -347,43 +368,45 @@ class Client:
             request.before.CopyFrom(page.before)
 
     def requests(self) -> pb.RequestsResponse:
-        """Requests for information, both ways, newest first."""
+        """Return requests for information in both directions, newest first."""
         response: pb.RequestsResponse = self._call(self._tasks.Requests, pb.RequestsRequest())
         return response
 
     def obligations(self, *, everything: bool = False) -> pb.ObligationsResponse:
-        """Obligations to report, those due first; ``everything``: also those that are met."""
+        """Return obligations to report, the earliest due first; ``everything``: including those that
+        are met.
+        """
         request = pb.ObligationsRequest(all=everything)
         response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
         return response
 
     def meet(self, bulletin: str, obligation: str, *, originator: str = "") -> pb.ObligationEntry:
-        """Say that an obligation is met."""
+        """Record that an obligation is met."""
         said = pb.MeetRequest(id=bulletin, obligation=obligation, originator=originator)
         response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
         return response
 
     def whoami(self) -> pb.WhoAmIResponse:
-        """Who the node takes this client for."""
+        """Return the user as which the node knows this client."""
         answer: pb.WhoAmIResponse = self._call(self._bulletins.WhoAmI, pb.WhoAmIRequest())
         return answer
 
     def status(self) -> pb.StatusResponse:
-        """Health, links and queues."""
+        """Return health, links and queues."""
         answer: pb.StatusResponse = self._call(self._operations.Status, pb.StatusRequest())
         return answer
 
     def own_files(self) -> dict[str, str]:
-        """Name and text of the ladders, groups and words that the node's member adds to what ships."""
+        """Return the ladders, groups and words that the node's member adds to what ships: text by name."""
         answer: pb.ListOwnFilesResponse = self._call(self._treaties.ListOwnFiles, pb.ListOwnFilesRequest())
         return {file.name: file.text for file in answer.files}
 
     def treat(self, method: str, request: Message) -> Any:
-        """A call of the Treaties service by its name (``"PreviewAct"``)."""
+        """Call the Treaties service by method name (``"PreviewAct"``)."""
         return self._call(getattr(self._treaties, method), request)
 
     def operate(self, method: str, request: Message) -> Any:
-        """A call of the Operations or Audit service by its name (``"AddUser"``), for their users."""
+        """Call the Operations or Audit service by method name (``"AddUser"``), for their users."""
         call = getattr(self._operations, method, None) or getattr(self._audit, method)
         return self._call(call, request, deadline=patient(_LONG) if method in _READS_LOGS else None)
 
@@ -398,7 +421,9 @@ class Client:
 
 
 def content_digest(key: bytes, request: pb.SubmitRequest) -> str:
-    """What makes two requests the same but for their idempotency key; ``key`` is that of ``digest_key``."""
+    """Return a digest that is equal for requests that differ only in their idempotency key; ``key`` is
+    ``digest_key``'s.
+    """
     import hmac
 
     bare = pb.SubmitRequest()

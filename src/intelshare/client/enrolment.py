@@ -1,4 +1,4 @@
-"""An enrolment: the file by which a new user comes to a first certificate, with a key that the user makes."""
+"""An enrolment: the file with which a new user gets a first certificate, for a key that the user makes."""
 
 from __future__ import annotations
 
@@ -24,24 +24,28 @@ _FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """A file that lets one user have a first certificate, once."""
+    """A file that lets one user get a first certificate, once."""
 
     member: str
     user: str
     address: str
-    """``host:port`` of the user port; empty: as ``run.json`` of ``node_folder`` says."""
+    """The ``host:port`` of the user port; empty: as in ``run.json`` of ``node_folder``."""
     node_folder: str
     server_name: str
     expires: str
-    """For people; the ticket itself says it to the node."""
+    """The expiry, for people; the node reads it from the ticket."""
     authority: bytes
-    """PEM: by what the node is known."""
+    """The PEM certificate of the authority by which the user verifies the node."""
     ticket: bytes = field(repr=False)
-    """PEM of a certificate and its key, good for nothing but this; empty where another authority issues."""
+    """A certificate and its key in PEM, valid only for fetching a certificate; empty if another authority
+    issues them.
+    """
 
 
 def check_place(path: Path, user: str) -> None:
-    """Return if nothing is there but an earlier enrolment of this user. Raises ConfigError ID_CONFLICT."""
+    """Check that the path is free or has an earlier enrolment of this user. Raises ConfigError
+    ID_CONFLICT.
+    """
     if not (path.exists() or path.is_symlink()):
         return
     try:
@@ -53,7 +57,9 @@ def check_place(path: Path, user: str) -> None:
 
 
 def write_enrolment(path: Path, enrolment: Enrolment) -> None:
-    """Write the file, 0600, in the place of an earlier one of this user. ConfigError ID_CONFLICT; OSError."""
+    """Write the file, mode 0600, replacing an earlier one of this user. Raises ConfigError ID_CONFLICT;
+    OSError.
+    """
     check_place(path, enrolment.user)
     path.unlink(missing_ok=True)
     where = (
@@ -61,8 +67,8 @@ def write_enrolment(path: Path, enrolment: Enrolment) -> None:
         if enrolment.address
         else f'node_folder = "{enrolment.node_folder}"'
     )
-    text = f"""# `intelshare enrol FILE` makes a profile of it, once, before it expires.
-# Until then it is as good as a key: give it to its user by a way that nobody else sees.
+    text = f"""# `intelshare enrol FILE` makes a profile from this file, once, before it expires.
+# Until then it is as sensitive as a key: give it to its user over a private channel.
 member = "{enrolment.member}"
 user = "{enrolment.user}"
 {where}
@@ -82,7 +88,7 @@ ticket = \"\"\"
 
 
 def read_enrolment(path: Path) -> Enrolment:
-    """The enrolment in a file. Raises ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_*."""
+    """Return the enrolment in a file. Raises ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_*."""
     try:
         table = read_table(path, _FIELDS, secret=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -108,10 +114,11 @@ def read_enrolment(path: Path) -> Enrolment:
 
 
 def enrol(enrolment: Enrolment, folder: Path, given: Credentials | None = None) -> Profile:
-    """Make a key, have a certificate of it, and put both into the profile of this folder, new or the user's.
+    """Make a key, get a certificate for it, and put both into the profile in this folder, new or already the
+    user's.
 
-    ``given``: a certificate of another authority, and its key. Raises ConfigError ID_CONFLICT if something
-    else is there, ISSUED_ELSEWHERE, and what a call of ``Client`` raises.
+    ``given``: a certificate of another authority, and its key. Raises ConfigError ID_CONFLICT if the folder
+    contains something else, ISSUED_ELSEWHERE, and what a call of ``Client`` raises.
     """
     profile = Profile(
         folder,
@@ -134,8 +141,8 @@ def _fetched(profile: Profile, enrolment: Enrolment) -> Credentials:
     if not enrolment.ticket:
         raise ConfigError(
             "ISSUED_ELSEWHERE",
-            "the certificate comes from another authority",
-            hint="--certificate FILE and --key FILE, as it issued them",
+            "another authority issues the certificate",
+            hint="give --certificate FILE and --key FILE from that authority",
         )
     ticket = Credentials(enrolment.ticket, enrolment.authority, enrolment.ticket)
     with Client(profile, credentials=ticket) as client:
@@ -145,7 +152,7 @@ def _fetched(profile: Profile, enrolment: Enrolment) -> Credentials:
 def _taken(path: Path) -> ConfigError:
     return ConfigError(
         "ID_CONFLICT",
-        "there is a file already",
+        "the file already exists",
         place=Place(str(path)),
-        hint="name another with --out",
+        hint="name another file with --out",
     )

@@ -1,4 +1,4 @@
-"""How a file goes to the own node and comes from it: in parts, of which few are in memory."""
+"""Moves files between a user and the user's node: in parts, few of which are in memory at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from intelshare.errors import DeliveryError
 from intelshare.wire.v1 import user_pb2 as pb
 
 PART: Final = 1 << 18
-"""Bytes of a file in one message."""
+"""The bytes of a file in one message."""
 
 Told = Callable[[int], object]
-"""Is told how many bytes of the file are through."""
+"""Called with the number of bytes transferred so far."""
 
 
 def upload(method: Any, file: BinaryIO, size: int, upload_id: bytes, told: Told) -> bytes:
-    """Send a file, from where the node wants it; the content of the portion that stands for it.
+    """Send a file, from where the node wants it; return the content of the portion that stands for it.
 
     Raises grpc.RpcError; OSError of the file.
     """
@@ -37,7 +37,7 @@ def upload(method: Any, file: BinaryIO, size: int, upload_id: bytes, told: Told)
 
 
 class _Parts:
-    """The requests of an upload. They are taken by a thread of gRPC, as fast as the node reads."""
+    """The requests of an upload. A gRPC thread takes them, as fast as the node reads."""
 
     def __init__(self, file: BinaryIO, size: int, upload_id: bytes, told: Told) -> None:
         self._file = file
@@ -47,7 +47,7 @@ class _Parts:
         self.error: OSError | None = None
 
     def begin(self, held: int | None) -> None:
-        """The node has so much; None: it wants nothing."""
+        """Begin after the bytes that the node already has; None if it wants nothing."""
         self._begin.put(held)
 
     def __iter__(self) -> Iterator[pb.UploadRequest]:
@@ -66,7 +66,7 @@ class _Parts:
 
 
 def download(call: Any, write: Callable[[bytes], object], told: Told) -> int:
-    """Write a file part by part; its size, once the node has said that all of it was right.
+    """Write a file part by part; return its size once the node has confirmed that all of it was verified.
 
     Raises grpc.RpcError; DeliveryError FILE_INCOMPLETE (it ends early); whatever ``write`` raises.
     """
@@ -82,12 +82,15 @@ def download(call: Any, write: Callable[[bytes], object], told: Told) -> int:
     finally:
         call.cancel()
     if not whole or at != size:
-        raise DeliveryError("FILE_INCOMPLETE", "the node ended before the file did", hint="try again")
+        raise DeliveryError(
+            "FILE_INCOMPLETE", "the node stopped before the end of the file", hint="try again"
+        )
     return size
 
 
 def export_bundle(call: Any, write: Callable[[bytes], object], told: Told) -> pb.CourierBundle:
-    """Write a courier bundle part by part; what is in it, once the node has said that it is whole.
+    """Write a courier bundle part by part; return its summary once the node has confirmed that it is
+    complete.
 
     Raises grpc.RpcError; DeliveryError BUNDLE_INCOMPLETE (it ends early); whatever ``write`` raises.
     """
@@ -105,12 +108,14 @@ def export_bundle(call: Any, write: Callable[[bytes], object], told: Told) -> pb
     finally:
         call.cancel()
     if bundle is None or (bundle.size, bundle.sha256) != (size, hashed.digest()):
-        raise DeliveryError("BUNDLE_INCOMPLETE", "the node ended before the bundle did", hint="try again")
+        raise DeliveryError(
+            "BUNDLE_INCOMPLETE", "the node stopped before the end of the bundle", hint="try again"
+        )
     return bundle
 
 
 def import_bundle(method: Any, file: BinaryIO, told: Told) -> pb.CourierImportResponse:
-    """Send a courier bundle to the node; what came of it. Raises grpc.RpcError; OSError of the file."""
+    """Send a courier bundle to the node; return the result. Raises grpc.RpcError; OSError of the file."""
     failed: list[OSError] = []
 
     def parts() -> Iterator[pb.CourierImportRequest]:

@@ -1,10 +1,10 @@
-"""Which node a person talks to, as whom: a profile folder, and how it is found.
+"""A profile folder, which names a node and a user, and how it is found.
 
-    profile.toml  cert.pem  key.pem  ca.pem  spool/
+profile.toml cert.pem key.pem ca.pem spool/
 
-``intelshare enrol`` makes one. It is found by ``--as FOLDER``, else INTELSHARE_PROFILE, else ``profile`` in
-``.intelshare.toml`` here or above, as far as the folders are the user's own, else
-``$XDG_CONFIG_HOME/intelshare/profile.toml``. Nothing is read that others could have put there.
+``intelshare enrol`` makes one. It is found by the first of these that is given: ``--as FOLDER``;
+INTELSHARE_PROFILE; ``profile`` in ``.intelshare.toml`` here or above, as far as the folders belong to the
+user; ``$XDG_CONFIG_HOME/intelshare/profile.toml``. No file is read that others could have put there.
 """
 
 from __future__ import annotations
@@ -27,53 +27,53 @@ _FIELDS = frozenset(("member", "user", "address", "node_folder", "server_name"))
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One person at one node. Certificate and key are files in ``folder``."""
+    """One person at one node. The certificate and the key are files in ``folder``."""
 
     folder: Path
     member: str
     user: str
     address: str
-    """``host:port`` of the user port; empty: as ``run.json`` of ``node_folder`` says now."""
+    """The ``host:port`` of the user port; empty: as the current ``run.json`` of ``node_folder`` says."""
     node_folder: str
-    """Data folder of a node on this machine whose port may change; empty otherwise. May be relative."""
+    """The data folder of a node on this machine whose port may change; empty otherwise. May be relative."""
     server_name: str
     """The DNS name in the node's certificate."""
 
     @property
     def certificate(self) -> Path:
-        """PEM."""
+        """The path of the certificate in PEM."""
         return self.folder / "cert.pem"
 
     @property
     def key(self) -> Path:
-        """PEM, mode 0600."""
+        """The path of the key in PEM, mode 0600."""
         return self.folder / "key.pem"
 
     @property
     def authority(self) -> Path:
-        """PEM of the authority of the own member's nodes."""
+        """The path of the PEM certificate of the authority for this member's nodes."""
         return self.folder / "ca.pem"
 
     @property
     def spool(self) -> Path:
-        """Idempotency keys of what was sent (promises.md P2)."""
+        """The folder of the idempotency keys of what was sent (promises.md P2)."""
         return self.folder / "spool"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """With what a client comes in, and by what it knows the node."""
+    """The credentials of a client, and the authority by which it verifies the node."""
 
     certificate: bytes
-    """PEM."""
+    """The certificate in PEM."""
     authority: bytes
-    """PEM."""
+    """The authority's certificate in PEM."""
     key: bytes = field(repr=False)
-    """PEM."""
+    """The key in PEM."""
 
 
 def read_credentials(profile: Profile) -> Credentials:
-    """The profile's certificate, its key and the node's authority, which fit together at any moment.
+    """Return the profile's certificate, its key and the node's authority, which always belong together.
 
     Raises ConfigError NOT_FOUND, UNSAFE_FILE.
     """
@@ -87,14 +87,14 @@ def read_credentials(profile: Profile) -> Credentials:
 
 
 def replace_credentials(profile: Profile, credentials: Credentials) -> None:
-    """Put other ones in their place, all or none; what was sent from there, and listed, stays known.
+    """Replace the profile's credentials, all or none; the rest of the profile stays.
 
     Raises StoreError DISK_FULL, DISK_ERROR, OSError.
     """
     from intelshare.private_files import write_private
 
     _finish(profile)
-    # The certificate is last: whoever finds its new file finds all of them, and ends what was begun.
+    # The certificate is written last: whoever finds its new file finds all of them, and completes the change.
     write_private(_next(profile.key), credentials.key)
     write_private(_next(profile.authority), credentials.authority)
     write_private(_next(profile.certificate), credentials.certificate)
@@ -102,7 +102,7 @@ def replace_credentials(profile: Profile, credentials: Credentials) -> None:
 
 
 def _finish(profile: Profile) -> None:
-    """Let new files take the places of the old ones, if they are complete."""
+    """Move new files into place, if they are complete."""
     if not _next(profile.certificate).exists():
         return
     with _folder_lock(profile, fcntl.LOCK_EX):
@@ -117,7 +117,7 @@ def _next(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _folder_lock(profile: Profile, kind: int) -> Iterator[None]:
-    """Nobody reads the files while they change."""
+    """Hold a lock, so that nobody reads the files while they change."""
     try:
         descriptor = os.open(profile.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -146,7 +146,7 @@ def write_profile(profile: Profile, credentials: Credentials) -> None:
         profile.folder.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         raise ConfigError(
-            "ID_CONFLICT", "there is a profile folder already", place=Place(str(profile.folder))
+            "ID_CONFLICT", "the profile folder already exists", place=Place(str(profile.folder))
         ) from None
     profile.folder.chmod(0o700)
     lines = [
@@ -168,16 +168,16 @@ def write_profile(profile: Profile, credentials: Credentials) -> None:
 
 
 def profile_at(wanted: Profile) -> bool:
-    """Whether the folder has a profile of this very user already.
+    """Return true if the folder already has a profile of this user.
 
-    Raises ConfigError ID_CONFLICT if something else is there, and what ``read_profile`` raises.
+    Raises ConfigError ID_CONFLICT if it contains something else, and what ``read_profile`` raises.
     """
     folder = wanted.folder
     there = read_profile(folder) if (folder / FILE).exists() else None
     if folder.exists() and (there is None or (there.member, there.user) != (wanted.member, wanted.user)):
         raise ConfigError(
             "ID_CONFLICT",
-            "something else is there already, not this user's profile",
+            "the folder already exists and is not this user's profile",
             place=Place(str(folder)),
             hint="name another folder",
         )
@@ -185,7 +185,7 @@ def profile_at(wanted: Profile) -> bool:
 
 
 def find_profile(given: str | None, environment: Mapping[str, str], here: Path) -> Profile:
-    """The profile that holds here. ``given``: the flag's value, a folder.
+    """Return the profile in effect. ``given``: the flag's value, a folder.
 
     Raises ConfigError NOT_FOUND, or what ``read_profile`` raises.
     """
@@ -194,14 +194,17 @@ def find_profile(given: str | None, environment: Mapping[str, str], here: Path) 
         return read_profile(chosen[0])
     raise ConfigError(
         "NOT_FOUND",
-        "no profile says which node to talk to, and as whom",
-        hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare enrol` makes one from what "
-        "an operator gives",
+        "no profile names the node and the user",
+        hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare enrol` makes one from the "
+        "file that "
+        "an operator gives you",
     )
 
 
 def choose_profile(given: str | None, environment: Mapping[str, str], here: Path) -> tuple[Path, str] | None:
-    """The folder of the profile that holds here, and what says so. ConfigError FILE_SYNTAX, FIELD_*."""
+    """Return the folder of the profile in effect, and the setting that names it. Raises ConfigError
+    FILE_SYNTAX, FIELD_*.
+    """
     if given:
         return Path(given), "--as"
     if named := environment.get("INTELSHARE_PROFILE"):
@@ -213,8 +216,9 @@ def choose_profile(given: str | None, environment: Mapping[str, str], here: Path
 
 
 def passed_over(environment: Mapping[str, str], here: Path) -> Path | None:
-    """A ``.intelshare.toml`` here or above that would have been read, were its folder not one that others can
-    write in or own."""
+    """Return a ``.intelshare.toml`` here or above that was ignored because others own its folder or can write
+    to it.
+    """
     if environment.get("INTELSHARE_PROFILE"):
         return None
     home = Path(environment.get("HOME", "/"))
@@ -226,16 +230,16 @@ def passed_over(environment: Mapping[str, str], here: Path) -> Path | None:
 
 
 def usual_profile(environment: Mapping[str, str]) -> Path:
-    """The folder of the profile that holds where nothing names another."""
+    """Return the folder of the default profile."""
     base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "/"), ".config")
     return Path(base) / "intelshare"
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile in a folder.
+    """Return the profile in a folder.
 
-    Raises ConfigError NOT_FOUND, UNSAFE_FILE (of another, a link, a key that others can read), FILE_SYNTAX,
-    FIELD_*.
+    Raises ConfigError NOT_FOUND, UNSAFE_FILE (owned by another user, a link, a key that others can read),
+    FILE_SYNTAX, FIELD_*.
     """
     path = folder / FILE
     try:
@@ -245,7 +249,8 @@ def read_profile(folder: Path) -> Profile:
             "NOT_FOUND",
             "there is no profile here",
             place=Place(str(path)),
-            hint="`intelshare enrol` makes one from what an operator gives (`intelshare user add`)",
+            hint="`intelshare enrol` makes one from the file that an operator gives you (`intelshare user "
+            "add`)",
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -269,14 +274,16 @@ def read_profile(folder: Path) -> Profile:
 
 
 def address_of(profile: Profile) -> str:
-    """``host:port`` of the user port. Raises ConfigError NODE_UNREACHABLE if the node is not running."""
+    """Return ``host:port`` of the user port. Raises ConfigError NODE_UNREACHABLE if the node is not
+    running.
+    """
     if profile.address:
         return profile.address
     return running_address((profile.folder / profile.node_folder).resolve())
 
 
 def running_address(node_folder: Path) -> str:
-    """The same for the node of a data folder on this machine."""
+    """Return the same for the node of a data folder on this machine."""
     import json
 
     path = node_folder / "run.json"
@@ -308,7 +315,9 @@ def _local(here: Path, home: Path) -> tuple[Path, str] | None:
 
 
 def _own_folders(here: Path, home: Path) -> Iterator[Path]:
-    """This folder and those above it, up to the home folder, and to the first in which others can write."""
+    """Yield this folder and those above it, up to the home folder or the first folder in which others can
+    write.
+    """
     for folder in (here, *here.parents):
         found = folder.stat()
         shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -320,7 +329,7 @@ def _own_folders(here: Path, home: Path) -> Iterator[Path]:
 
 
 def read_table(path: Path, known: frozenset[str], *, secret: bool = False) -> dict[str, str]:
-    """A file of texts by their names. Raises ConfigError UNSAFE_FILE, FILE_SYNTAX, FIELD_*; OSError."""
+    """Return a file of texts by name. Raises ConfigError UNSAFE_FILE, FILE_SYNTAX, FIELD_*; OSError."""
     import tomllib
 
     try:
@@ -330,7 +339,7 @@ def read_table(path: Path, known: frozenset[str], *, secret: bool = False) -> di
     for name, value in table.items():
         if name not in known:
             raise ConfigError(
-                "FIELD_UNKNOWN", f'there is no setting "{name}"', place=Place(str(path), field=name)
+                "FIELD_UNKNOWN", f'"{name}" is not a known setting', place=Place(str(path), field=name)
             )
         if not isinstance(value, str):
             raise ConfigError("FIELD_TYPE", f"{name} must be a text", place=Place(str(path), field=name))

@@ -1,7 +1,7 @@
-"""A user's certificate is renewed by its user: by hand, and by any command in the last third of its life.
+"""Renews a user's certificate: on demand, and by any command in the last third of its life.
 
-The key is made here and stays here; what is sent is a request for a certificate of it. The node ends the
-certificate of before when the new one is first used, so that a lost answer costs nothing: it is asked again.
+The key is made here and stays here; a certificate request is sent. The node invalidates the previous
+certificate when the new one is first used, so a lost answer costs nothing: the request is repeated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 AGAIN: Final = HOUR
-"""After a failure it is not tried again for so long, and not said again until another one succeeds."""
+"""The time after a failure without a new attempt; it is reported only once until an attempt succeeds.
+"""
 
 _LOCK: Final = "renewing"
 _FAILED: Final = "not-renewed"
@@ -31,18 +32,18 @@ _VALIDITY: Final = "validity"
 
 
 class Validity(NamedTuple):
-    """Half-open interval in which a certificate is valid."""
+    """The half-open interval in which a certificate is valid."""
 
     start: Instant
     end: Instant
 
     def is_due(self, now: Instant) -> bool:
-        """Whether this is the last third of its life, and not after it."""
+        """Return true in the last third of its life, but not after its end."""
         return self.end - (self.end - self.start) // 3 <= now < self.end
 
 
 def validity_of(profile: Profile) -> Validity:
-    """From when and until when the profile's certificate is valid.
+    """Return the interval in which the profile's certificate is valid.
 
     Raises ConfigError NOT_FOUND, UNSAFE_FILE, TrustError PEER_IDENTITY_INVALID.
     """
@@ -53,8 +54,9 @@ def validity_of(profile: Profile) -> Validity:
 
 
 def _known_validity(profile: Profile) -> Validity:
-    """The same, as it was noted when this certificate was last read: every command asks, and reading it takes
-    a tenth of a second."""
+    """Return the same, as noted when this certificate was last read: every command asks, and reading it takes
+    a tenth of a second.
+    """
     found, note = profile.certificate.stat(), profile.folder / _VALIDITY
     stamp = [found.st_mtime_ns, found.st_ino]
     with contextlib.suppress(OSError, ValueError, UnicodeDecodeError):
@@ -67,9 +69,9 @@ def _known_validity(profile: Profile) -> Validity:
 
 
 def renew(profile: Profile) -> None:
-    """Make a new key, and have a certificate of it, with the certificate that is still good.
+    """Make a new key, and get a certificate for it, using the certificate that is still valid.
 
-    Raises what a call of ``Client`` raises; then the profile is as it was.
+    Raises what a call of ``Client`` raises; then the profile is unchanged.
     """
     from intelshare.client.connection import Client
 
@@ -80,20 +82,23 @@ def renew(profile: Profile) -> None:
 
 
 def renew_if_due(profile: Profile, now: Instant, say: Callable[[str], object]) -> bool:
-    """Renew a certificate in the last third of its life; whether it did. A failure is said once, and stops
-    nobody."""
+    """Renew a certificate in the last third of its life; return true if it was renewed. A failure is reported
+    once, and stops nobody.
+    """
     try:
         if not _known_validity(profile).is_due(now):
             return False
         with _alone(profile) as alone:
-            # Another command may have renewed it meanwhile; where it failed it is not asked again at once.
+            # Another command may have renewed it in the meantime; after a failure the node is not asked again
+            # at once.
             if not alone or not _known_validity(profile).is_due(now) or _failed_lately(profile, now):
                 return False
             try:
                 renew(profile)
             except IntelshareError as error:
                 if not _known_validity(profile).is_due(now):
-                    # It is there, and only its first use failed: that is the command's own.
+                    # The certificate was replaced, and only its first use failed: the command itself will
+                    # report that.
                     return True
                 _failed(
                     profile,
@@ -105,12 +110,12 @@ def renew_if_due(profile: Profile, now: Instant, say: Callable[[str], object]) -
             (profile.folder / _FAILED).unlink(missing_ok=True)
             return True
     except (IntelshareError, OSError):
-        # Whatever is wrong with the profile, the command itself meets it and says it.
+        # Whatever is wrong with the profile, the command itself will meet and report it.
         return False
 
 
 def ask_for_certificate(client: Client) -> Credentials:
-    """Make a key, and have a certificate of it for whoever the client comes in as."""
+    """Make a key, and get a certificate for it for the client's user."""
     from intelshare.crypto.x509 import request_key
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -119,12 +124,12 @@ def ask_for_certificate(client: Client) -> Credentials:
 
 
 def credentials_from(given: pb.UserCredential, key: bytes) -> Credentials:
-    """The certificate that a node has given, with the key that it is of."""
+    """Return the certificate that a node has issued, with its key."""
     return Credentials(given.certificate_pem, given.node_authority_pem, key)
 
 
 def first_use(profile: Profile) -> None:
-    """Come in with a new certificate: what was before it ends now."""
+    """Connect with a new certificate, which invalidates the previous one."""
     from intelshare.client.connection import Client
 
     with Client(profile) as client:
@@ -133,7 +138,7 @@ def first_use(profile: Profile) -> None:
 
 @contextlib.contextmanager
 def _alone(profile: Profile) -> Iterator[bool]:
-    """Whether no other command renews this profile now."""
+    """Yield true if no other command is renewing this profile."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(profile.folder / _LOCK, flags, 0o600)
     try:
@@ -157,4 +162,4 @@ def _failed(profile: Profile, now: Instant, what: str, say: Callable[[str], obje
     told = (profile.folder / _FAILED).exists()
     write_private(profile.folder / _FAILED, str(now).encode())
     if not told:
-        say(f"{what}; it is good until its end, and is tried again")
+        say(f"{what}; it stays valid until it expires, and renewal is tried again")

@@ -1,4 +1,6 @@
-"""What the node shows of a bulletin, as a value for other systems: without what may only be looked at."""
+"""Turns a bulletin that the node shows into a value for other systems, without portions that may only be
+viewed.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ from intelshare.labels import Registry, parse_label, rollup
 from intelshare.wire.v1 import user_pb2 as pb
 
 DISPLAY_ONLY: Final = "display-only"
-"""The obligation of a portion that may be shown and not kept."""
+"""The obligation of a portion that may be shown but not kept."""
 
 
 def may_be_kept(shown: pb.ReadPortion) -> bool:
-    """Whether a reader may have a copy of the portion."""
+    """Return true if a reader may keep a copy of the portion."""
     return DISPLAY_ONLY not in shown.obligations
 
 
 def shared_of(
     opened: pb.ReadResponse, registry: Registry, portions: Sequence[pb.ReadPortion] | None = None
 ) -> Shared | None:
-    """The bulletin with these portions (None: all) as far as they may be kept; None if none may.
+    """Return the bulletin with these portions (None: all) as far as they may be kept, or None if none may.
 
     Raises LabelError for a label that the registry does not know.
     """
@@ -42,7 +44,7 @@ def shared_of(
 
 def _portion(portion: pb.Portion, registry: Registry, at: Instant) -> SharedPortion:
     if portion.kind not in set(PortionKind):
-        raise LabelError("INPUT_INVALID", f"a portion of kind {portion.kind}, which is unknown here")
+        raise LabelError("INPUT_INVALID", f"a portion has the kind {portion.kind}, which is unknown here")
     return SharedPortion(
         kind=PortionKind(portion.kind),
         label=parse_label(portion.label, registry, at),

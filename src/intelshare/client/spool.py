@@ -1,8 +1,8 @@
-"""What the client remembers of each thing it sent, so that an answer that was lost can be asked for again.
+"""The client's memory of everything it sent, so that a lost answer can be asked for again.
 
-One file per idempotency key, or per batch. First the keys and the keyed digests of what is about to be sent,
-fsynced before the call (crash point c1); then the answers, appended. No content and no label is ever written
-here.
+There is one file per idempotency key, or per batch. The keys and keyed digests of what is about to be sent
+are fsynced before the call (crash point c1); the answers are appended afterwards. No content and no label is
+ever written here.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from intelshare.errors import ConfigError, Place
 from intelshare.instant import DAY, Instant
 
 KEPT = 30 * DAY
-"""How long an answered key is remembered; one without an answer stays."""
+"""The time for which an answered key is remembered; one without an answer stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """One thing sent."""
+    """One bulletin that was sent."""
 
     key: bytes
     digest: str
     made: Instant
     bulletin: str = ""
-    """Its id, hexadecimal; empty while no answer is known."""
+    """The bulletin's id in hexadecimal; empty while no answer is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One thing to be sent in a batch."""
+    """One bulletin to be sent in a batch."""
 
     digest: str
-    """SHA-256 of its content, hexadecimal."""
+    """The SHA-256 of its content, in hexadecimal."""
     key: bytes | None = None
-    """Where whoever made the batch chose one."""
+    """The key, if the author of the batch chose one."""
 
 
 def new_key(now: Instant, random: Callable[[int], bytes]) -> bytes:
-    """A UUIDv7: 16 bytes that sort by time (RFC 9562)."""
+    """Return a UUIDv7: 16 bytes that sort by time (RFC 9562)."""
     tail = bytearray(random(10))
     tail[0] = 0x70 | tail[0] & 0x0F
     tail[2] = 0x80 | tail[2] & 0x3F
@@ -54,7 +54,7 @@ def new_key(now: Instant, random: Callable[[int], bytes]) -> bytes:
 
 
 def parse_key(text: str) -> bytes:
-    """A key as people write it, with or without dashes. Raises ConfigError INPUT_INVALID."""
+    """Return a key that was written with or without dashes. Raises ConfigError INPUT_INVALID."""
     try:
         key = bytes.fromhex(text.replace("-", ""))
     except ValueError:
@@ -64,21 +64,21 @@ def parse_key(text: str) -> bytes:
             "INPUT_INVALID",
             "a key is a UUID of 32 hexadecimal digits",
             place=Place("--key"),
-            hint="leave --key away to send something new",
+            hint="omit --key to send something new",
         )
     return key
 
 
 def show_key(key: bytes) -> str:
-    """A key with dashes."""
+    """Return a key with dashes."""
     text = key.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def digest_key(folder: Path) -> bytes:
-    """The 32 random bytes that key all digests of what is sent, made when they are first asked for.
+    """Return the 32 random bytes that key all digests of what is sent; they are made on first use.
 
-    ``folder`` is where the user's private key is: whoever copies a spool alone can try no guesses.
+    ``folder`` contains the user's private key: whoever copies only a spool cannot test guesses.
     """
     path = folder / "digest.key"
     if not path.exists():
@@ -88,7 +88,7 @@ def digest_key(folder: Path) -> bytes:
             file.write(os.urandom(32))
             file.flush()
             os.fsync(descriptor)
-        # Of two that make it at once the first stays.
+        # If two processes make it at once, the first one stays.
         with suppress(FileExistsError):
             os.link(new, path)
         new.unlink()
@@ -97,7 +97,9 @@ def digest_key(folder: Path) -> bytes:
 
 
 def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:
-    """Durable when it returns: only then may the call be made. The same key may be remembered again."""
+    """Remember a key durably: the call may be made only after this returns. The same key may be remembered
+    again.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _appending(_path(folder, key)) as append:
         append(_entry(Spooled(key, digest, now)))
@@ -105,13 +107,13 @@ def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:
 
 
 def answered(folder: Path, key: bytes, bulletin: bytes) -> None:
-    """Note the answer."""
+    """Record the answer."""
     with _appending(_path(folder, key)) as append:
         append(_answer(key, bulletin))
 
 
 def forget(folder: Path, key: bytes) -> None:
-    """Drop a key of which it is known that nothing was stored under it."""
+    """Forget a key under which nothing was stored for certain."""
     _path(folder, key).unlink(missing_ok=True)
 
 
@@ -124,11 +126,12 @@ def remember_batch(
     *,
     again: bool = False,
 ) -> list[Spooled]:
-    """For each draft of a batch its key, durable when this returns: only then may the first be sent.
+    """Return the key of each draft in a batch, durable when this returns: only then may the first be sent.
 
-    ``source`` says where the batch comes from (a path). What an earlier run from there has sent has its key
-    again, known by its content: of drafts with one content the first has the first key, and so on. So the
-    same batch stores nothing twice, also when other lines of it were changed. ``again``: all keys are new.
+    ``source`` names where the batch comes from (a path). A draft that an earlier run from there has sent gets
+    the same key, recognised by its content: of drafts with equal content the first has the first key, and so
+    on. So the same batch stores nothing twice, even if other lines of it were changed. ``again``: all keys
+    are new.
     """
     known = defaultdict[str, list[Spooled]](list)
     for entry in () if again else _read(_batch_path(folder, source)):
@@ -146,16 +149,16 @@ def remember_batch(
 
 @contextmanager
 def answering_batch(folder: Path, source: str) -> Iterator[Callable[[bytes, bytes], None]]:
-    """Gives ``note(key, bulletin)`` for the answers of a batch; durable at the end.
+    """Yield ``note(key, bulletin)`` for the answers of a batch; they are durable at the end.
 
-    One that is lost in a crash is only asked for again.
+    An answer that is lost in a crash is only asked for again.
     """
     with _appending(_batch_path(folder, source)) as append:
         yield lambda key, bulletin: append(_answer(key, bulletin))
 
 
 def spooled(folder: Path, now: Instant) -> Iterator[Spooled]:
-    """Everything remembered, oldest first; what was answered more than 30 days ago is removed."""
+    """Yield everything remembered, oldest first; entries answered more than 30 days ago are removed."""
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
         entries = _read(path)
         if entries and all(entry.bulletin and entry.made < now - KEPT for entry in entries):
@@ -165,7 +168,7 @@ def spooled(folder: Path, now: Instant) -> Iterator[Spooled]:
 
 
 def _read(path: Path) -> list[Spooled]:
-    """The entries of a file, in the order in which their keys came."""
+    """Return the entries of a file, in the order in which their keys were recorded."""
     entries: dict[str, Spooled] = {}
     try:
         lines = path.read_text("utf-8", "replace").split("\n")
@@ -175,7 +178,7 @@ def _read(path: Path) -> list[Spooled]:
         try:
             facts = json.loads(line or "{}")
         except ValueError:
-            # The last line of a crash; what stands before it is whole.
+            # The last line was cut by a crash; everything before it is complete.
             break
         key, digest, made = facts.get("key"), facts.get("digest"), facts.get("made")
         if isinstance(key, str) and isinstance(digest, str) and isinstance(made, int):
@@ -188,7 +191,7 @@ def _read(path: Path) -> list[Spooled]:
 
 
 def _write_batch(folder: Path, source: str, entries: Sequence[Spooled]) -> None:
-    """In one piece: a crash leaves the file before it, or this one."""
+    """Write a batch in one piece: a crash leaves the old file or the new one."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _batch_path(folder, source)
     new = path.with_suffix(f".{os.getpid()}.new")
@@ -219,7 +222,7 @@ def _batch_path(folder: Path, source: str) -> Path:
 
 @contextmanager
 def _appending(path: Path) -> Iterator[Callable[[dict[str, object]], None]]:
-    """Gives ``append(facts)``, each a line; durable at the end, whatever happened."""
+    """Yield ``append(facts)``, which writes a line; the lines are durable at the end, whatever happened."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
         try:

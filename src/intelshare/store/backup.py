@@ -1,8 +1,8 @@
-"""A copy of a database as it is at one moment, page by page, beside a node that writes on.
+"""Copies a database as it is at one moment, page by page, while a node continues to write.
 
-The copy is of a snapshot (``store.beside``): what is committed meanwhile is in none of it, and nobody waits.
-Secrets that are not to be in it are overwritten in their places, as a destruction does (decision 8), before
-the copy gets its name.
+The copy is of a snapshot (``store.beside``): it contains nothing that is committed in the meantime, and
+nobody waits. Secrets that must not be in it are overwritten in place, as a destruction does (decision 8),
+before the copy gets its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from intelshare.store.migrate import opening
 from intelshare.store.row_tables import RowTable
 
 _PAGES: Final = 1024
-"""Pages copied between two looks at the clock: 4 MiB."""
+"""The pages copied between two reports of progress: 4 MiB."""
 
 _ROWS: Final = 1000
 
@@ -33,9 +33,9 @@ def copy_database(
     blanked: Callable[[Any], Any],
     progress: Callable[[int, int], None],
 ) -> int:
-    """Copy a snapshot into a new file; how many erasable rows were overwritten in it.
+    """Copy a snapshot into a new file; return how many erasable rows were overwritten in it.
 
-    ``blanked(row)``: what takes the place of an erasable row; the row itself, if it may be in the copy.
+    ``blanked(row)`` returns the replacement for an erasable row, or the row itself if it may be in the copy.
     ``progress(done, all)``: in pages. Raises StoreError RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     with disk_errors(target):
@@ -47,7 +47,7 @@ def copy_database(
                 while not running.done:
                     running.step(_PAGES)
                     progress(running.page_count - running.remaining, running.page_count)
-            # One file, and no copy of what is overwritten in another.
+            # Use one file, with no second copy of what is overwritten.
             copy.pragma("locking_mode", "EXCLUSIVE")
             copy.pragma("journal_mode", "DELETE")
             copy.pragma("journal_mode", "OFF")

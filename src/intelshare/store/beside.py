@@ -1,7 +1,7 @@
-"""Look at a database beside the process that writes it, or where none does: nothing is changed.
+"""Reads a database beside the process that writes it, or without one: nothing is changed.
 
-What its writer has committed and not yet moved into tables stands in the journal, sealed: it is put into
-memory here as a start does, with the storage key.
+Rows that the writer has committed but not yet moved into tables are in the journal, sealed: they are loaded
+into memory here as at a start, with the storage key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intelshare.store.views import Reading
 
 @contextmanager
 def snapshot(path: Path) -> Iterator[apsw.Connection]:
-    """A connection that sees the database as it is now, unchanged until the end.
+    """Yield a connection that sees the database as it is now, unchanged until the end.
 
     Raises StoreError RECORD_CORRUPT, DISK_ERROR.
     """
@@ -43,7 +43,8 @@ def snapshot(path: Path) -> Iterator[apsw.Connection]:
 
 
 def looking(connection: apsw.Connection, tables: Sequence[Table[Any]], key: bytes | None) -> View | None:
-    """What is committed in a snapshot. Without the storage ``key`` None if the journal holds anything.
+    """Return a view of what is committed in a snapshot, or None without the storage ``key`` if the journal is
+    not empty.
 
     Raises StoreError RECORD_CORRUPT for a journal that is damaged.
     """

@@ -1,4 +1,4 @@
-"""Where rows stay that are written once: many in one sealed record, never moved and never changed.
+"""Keeps rows that are written once: many in one sealed record, never moved and never changed.
 
     chunk       id      1, 2, 3 ...
                 digest  of what is sealed, so that damage shows without the key
@@ -41,15 +41,19 @@ CREATE TABLE "chunk_left" (
 
 MAX_ROWS: Final = 256
 MAX_BYTES: Final = 32 << 10
-"""Bounds of a chunk, but for a single row that is larger: what one look-up has to open."""
+"""The bound on a chunk's bytes, which is what one look-up has to open; only a single larger row
+exceeds it.
+"""
 
 REMEMBERED: Final = 4 << 20
-"""Bytes of chunks that are kept open in memory: rows that are asked for together were written together."""
+"""The bytes of chunks that are kept open in memory: rows that are asked for together were written
+together.
+"""
 
 _WHAT: Final = b"chunk"
 
 Row = tuple[str, bytes]
-"""Name of the table, and the record without digest."""
+"""The name of the table, and the record without its digest."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Row]).decode
@@ -59,7 +63,7 @@ class Chunks:
     """The chunks of one database."""
 
     def __init__(self, key: bytes, last: int) -> None:
-        """``last``: the highest id that is there."""
+        """``last``: the highest id that exists."""
         self._key = key
         self._next = last + 1
         self._opened: OrderedDict[int, list[Row]] = OrderedDict()
@@ -67,7 +71,7 @@ class Chunks:
         self._lock = threading.Lock()
 
     def write(self, connection: apsw.Connection, rows: Sequence[Row], *, bulk: bool = False) -> list[int]:
-        """Write rows inside a running transaction; the place of each."""
+        """Write rows inside a running transaction; return the place of each."""
         places: list[int] = []
         made, left = [], []
         for cut in _cut(rows):
@@ -83,7 +87,7 @@ class Chunks:
 
     @staticmethod
     def drop(connection: apsw.Connection, places: Sequence[int]) -> None:
-        """Bulk rows are deleted, inside a running transaction."""
+        """Delete bulk rows, inside a running transaction."""
         for number, count in Counter(place // MAX_ROWS for place in places).items():
             connection.execute("UPDATE chunk_left SET rows = rows - ? WHERE id = ?", (count, number))
             connection.execute(
@@ -93,7 +97,7 @@ class Chunks:
             connection.execute("DELETE FROM chunk_left WHERE id = ? AND rows = 0", (number,))
 
     def read(self, connection: apsw.Connection, place: int) -> Row | None:
-        """The row in a place; None if it is not there as it was written. Raises apsw.Error."""
+        """Return the row in a place, or None if it is missing or damaged. Raises apsw.Error."""
         number, at = divmod(place, MAX_ROWS)
         with self._lock:
             rows = self._opened.get(number)
@@ -115,7 +119,7 @@ class Chunks:
 
 
 def examine(connection: apsw.Connection) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each chunk that is not as it was written; needs no key."""
+    """Yield a RECORD_CORRUPT for each damaged chunk; needs no key."""
     number, last = 0, 0
     try:
         for number, kept, sealed in connection.execute("SELECT id, digest, sealed FROM chunk ORDER BY id"):
@@ -129,13 +133,14 @@ def examine(connection: apsw.Connection) -> Iterator[StoreError]:
 def _corrupt(number: int) -> StoreError:
     return StoreError(
         "RECORD_CORRUPT",
-        f"chunk {number} does not match its digest: up to {MAX_ROWS} rows are not as they were written",
-        hint="none of them is served; start the node, which says which they are",
+        f"chunk {number} does not match its digest: up to {MAX_ROWS} rows have changed since they were "
+        f"written",
+        hint="none of them is served; start the node, which reports which rows they are",
     )
 
 
 def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
-    """The rows of a chunk; None if it is not as it was written."""
+    """Return the rows of a chunk, or None if it is damaged."""
     try:
         return _decode(open_group(key, bytes(sealed), what=_WHAT, place=number))  # type: ignore[call-overload]
     except (CryptoError, msgspec.MsgspecError, TypeError):
@@ -143,7 +148,7 @@ def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
 
 
 def is_there(connection: apsw.Connection, place: int) -> bool:
-    """Whether the chunk of a place has not been given back."""
+    """Return true if the chunk of a place has not been given back."""
     return bool(connection.execute("SELECT 1 FROM chunk WHERE id = ?", (place // MAX_ROWS,)).fetchall())
 
 

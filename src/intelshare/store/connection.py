@@ -1,4 +1,4 @@
-"""Connections to SQLite: durable or not opened at all, and checkpoints whose errors are not lost."""
+"""Opens connections to SQLite, durable or not at all, and runs checkpoints whose errors are not lost."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import apsw
 from intelshare.errors import StoreError
 
 BUSY: Final = 10_000
-"""Milliseconds for which a connection waits for another."""
+"""The milliseconds for which a connection waits for another."""
 
 WRITER_CACHE: Final = 16 << 10
 READER_CACHE: Final = 4 << 10
-"""KiB of pages that a connection keeps in memory."""
+"""The KiB of pages that a connection keeps in memory."""
 
 CHECKPOINT_PAGES: Final = 8192
-"""Pages of the WAL (32 MiB) after which they are copied into the database."""
+"""The pages of the WAL (32 MiB) after which they are copied into the database."""
 
 _DURABLE: Final = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 2, "wal_autocheckpoint": 0}
-"""Without these an answer would not survive loss of power, or an erased secret would stay in its page.
+"""The settings without which an answer would not survive loss of power, or an erased secret would stay in its
+page.
 
 secure_delete 2 is FAST: content is overwritten wherever a page is written anyway, but not in a page that is
-given back whole. Groups of the journal are given back so, and hold no secret that has to be erased.
+given back whole. Groups of the journal are given back in this way, and contain no secret that has to be
+erased.
 """
 
 
@@ -50,14 +52,14 @@ def connect(path: Path, *, writes: bool, vfs: str | None = None) -> apsw.Connect
 
 
 def check_durable(connection: apsw.Connection, path: Path) -> None:
-    """Read back what an answer's durability rests on. Raises StoreError DISK_ERROR."""
+    """Check the settings on which an answer's durability depends. Raises StoreError DISK_ERROR."""
     for name, needed in _DURABLE.items():
         found = connection.pragma(name)
         if found != needed:
             raise StoreError(
                 "DISK_ERROR",
                 f"{path.name} cannot be written durably: SQLite has {name} = {found}, not {needed}",
-                hint="use a local file system, and an unchanged SQLite",
+                hint="use a local file system, and an unmodified SQLite",
             )
 
 
@@ -71,7 +73,7 @@ class Checkpoints:
         connection.set_wal_hook(self._committed)
 
     def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
-        if pages < self._pages:  # the WAL began again
+        if pages < self._pages:  # the WAL started again
             self._at = CHECKPOINT_PAGES
         self._pages = pages
         return apsw.SQLITE_OK
@@ -88,7 +90,8 @@ class Checkpoints:
                 raise
 
     def truncate(self, patience: int) -> bool:
-        """Copy everything and empty the WAL; False if a reader still needs it after so many ms.
+        """Copy everything and empty the WAL; return false if a reader still needs it after ``patience``
+        milliseconds.
 
         Raises apsw.Error.
         """
@@ -104,21 +107,25 @@ class Checkpoints:
 
 
 def is_full(error: BaseException) -> bool:
-    """No room: also what SQLite says when the WAL's index cannot grow, which touches no written data."""
+    """Return true if there is no room: this includes SQLite's error when the WAL's index cannot grow, which
+    affects no written data.
+    """
     return isinstance(error, apsw.FullError) or (
         isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     )
 
 
 def no_room(path: Path) -> StoreError:
-    """DISK_FULL, while a node runs."""
+    """Return DISK_FULL for a running node."""
     return StoreError(
-        "DISK_FULL", f"the disk of {path.parent} is full", hint="make room; it goes on by itself"
+        "DISK_FULL",
+        f"the disk of {path.parent} is full",
+        hint="free some space; the node then continues by itself",
     )
 
 
 def broken(path: Path, error: BaseException) -> StoreError:
-    """DISK_ERROR, after which going on would not be safe."""
+    """Return DISK_ERROR, after which it would not be safe to continue."""
     return StoreError(
         "DISK_ERROR",
         f"{path.name} could not be written or read: {error!r}",

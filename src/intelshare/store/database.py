@@ -1,12 +1,14 @@
-"""The rows of one database file: memory over tables, a journal for what only memory has, one writer.
+"""The rows of one database file: memory over tables, a journal for rows that only memory has, one writer.
 
-A commit writes one sealed group of the journal and the rows that have places of their own, then shows them.
-A flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
-``waiting`` belong to one thread. Errors of SQLite come out as they are; the transaction is rolled back then.
+A commit writes one sealed group of the journal and the rows that have separate places, then shows them. A
+flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
+``waiting`` belong to one thread. SQLite's errors are raised as they are, after the transaction was rolled
+back.
 
-A question sees the layers that were there when it began, and a snapshot of SQLite of the same moment. A layer
-that a question sees is never changed: what is committed meanwhile goes into a new layer on top, and the two
-become one when nobody looks at them any more. So a long question holds up nobody and sees no half of a group.
+A question sees the layers that existed when it began, and a snapshot of SQLite from the same moment. A layer
+that a question sees is never changed: rows committed in the meantime go into a new layer on top, and the two
+are merged when nobody looks at them any more. So a long question delays nobody, and never sees half of a
+group.
 """
 
 from __future__ import annotations
@@ -34,24 +36,26 @@ A = TypeVar("A")
 
 
 LOOSE_BYTES: Final = 4 << 20
-"""Bytes of rows that stay in memory although they have places: a step reads what the one before wrote."""
+"""The bytes of rows that stay in memory although they have places: a step reads what the previous one
+wrote.
+"""
 
 
 SPARE_PAGES: Final = 1024
-"""Free pages (4 MiB) that stay, or a tenth of all if that is more."""
+"""The free pages (4 MiB) that are kept, or a tenth of all pages if that is more."""
 
 SHRINK_PAGES: Final = 256
-"""Pages (1 MiB) that one slice gives back."""
+"""The pages (1 MiB) that one slice gives back."""
 
 SHRINK_PATIENCE: Final = 100
-"""Milliseconds for which the end of it waits for readers."""
+"""The milliseconds for which the end of a slice waits for readers."""
 
 
 class Database:
-    """An open database. ``close`` it."""
+    """An open database. Call ``close`` at the end."""
 
     def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
-        """Take it over and put back into memory what the journal holds.
+        """Take the database over, and load the journal into memory.
 
         Raises StoreError RECORD_CORRUPT, DISK_ERROR; apsw.Error.
         """
@@ -66,10 +70,10 @@ class Database:
             raise
         self.checkpoints = Checkpoints(self._writer)
         self._showing = threading.Lock()
-        """MemoryRow while a group is shown, and while a question begins."""
+        """Held while a group is shown, and while a question begins."""
         self._readers: list[apsw.Connection] = []
         self._seen: dict[int, tuple[Layer, ...]] = {}
-        """The layers that each running question looks at, by a number of its own."""
+        """The layers that each running question looks at, by the question's number."""
         self._flush: Flush | None = None
         self.commits = self.journalled = self.flushed = 0
         """See ports.Figures."""
@@ -90,7 +94,7 @@ class Database:
         self._last = journal.replay(self._writer, self._key, self._tables, layer)
         self._fresh = [layer]
         self._layers: tuple[Layer, ...] = (layer,)
-        """All layers, the newest first: those of ``_fresh``, then the one that a flush moves."""
+        """All layers, newest first: those of ``_fresh``, then the one that a flush moves."""
 
     def _one(self, sql: str) -> int:
         (found,) = self._writer.execute(sql).fetchall()[0]
@@ -108,14 +112,14 @@ class Database:
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[Reading]:
-        """What is committed now, unchanged until the end."""
+        """Yield what is committed now, unchanged until the end."""
         with self._showing:
             connection = self._readers.pop() if self._readers else self._connect()
             try:
                 connection.execute("BEGIN")
                 connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
             except BaseException:
-                connection.close()  # and its transaction: what state it is in is not known
+                connection.close()  # and its transaction, whose state is not known
                 raise
             self._seen[id(connection)] = self._layers
             view = self._view(connection)
@@ -127,8 +131,10 @@ class Database:
             self._readers.append(connection)
 
     def learn(self) -> None:
-        """Read which keys the tables have, so that few questions for others go down their trees. In any
-        thread, once; until then each does. What is damaged stays unread: it is for those who ask."""
+        """Read which keys the tables have, so that few questions about other keys search their trees. In any
+        thread, once; until then every question does. What is damaged stays unread: it is reported to those
+        who ask for it.
+        """
         for name, filled in self._at_start.items():
             with self.looking() as view, contextlib.suppress(*DAMAGE):
                 filled.learn(view.all_columns(self._tables[name]))
@@ -138,13 +144,15 @@ class Database:
 
     @property
     def waiting(self) -> int:
-        """Bytes of records in memory that are not in their tables yet."""
+        """Return the bytes of records in memory that are not in their tables yet."""
         return sum(layer.size for layer in self._layers)
 
     # --- commits ------------------------------------------------------------------------------------------
 
     def commit(self, fill: Callable[[Writing], None]) -> None:
-        """What ``fill`` takes into the view, in one durable transaction. Raises StoreError DATA_LOCKED."""
+        """Commit what ``fill`` takes into the view, in one durable transaction. Raises StoreError
+        DATA_LOCKED.
+        """
         group = self._layer()
         with self._transaction():
             fill(Writing(self._writer, self._tables, self._chunks, self._layers, self._filled, group))
@@ -179,7 +187,7 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Begin; whoever uses it commits. Rolled back if an error comes out."""
+        """Begin a transaction, which the caller commits. It is rolled back on an error."""
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             journal.check_epoch(self._writer, self._epoch)
@@ -191,7 +199,7 @@ class Database:
             raise
 
     def _place(self, group: Layer) -> bool:
-        """Write the rows that have places of their own; whether any that was committed changed or went."""
+        """Write the rows that have separate places; return true if a committed one was changed or removed."""
         changed = False
         for bulk in (False, True):
             chunked = [
@@ -216,7 +224,7 @@ class Database:
         return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
 
     def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
-        """Give back what bulk rows took that are written again or deleted; whether there were any."""
+        """Give back the space of bulk rows that are rewritten or deleted; return true if there were any."""
         below = self._view(self._writer)
         places = [place for sql, key in keys if (place := below.place_of(sql, key))]
         self._chunks.drop(self._writer, places)
@@ -234,7 +242,7 @@ class Database:
                 self._writer.execute(sql.delete_at, (place,))
                 continue
             record = sql.layout.digested(one.record)
-            if place:  # in its place: else a copy of what was could stay behind
+            if place:  # Overwritten in place: otherwise a copy of the old content could stay behind.
                 self._writer.execute(sql.replace_at, (record, place))
             else:
                 place = self._next[name]
@@ -248,7 +256,7 @@ class Database:
         return Reading(connection, self._tables, self._chunks, self._layers, self._filled)
 
     def _may_be_below(self, name: str, key: Key) -> bool:
-        """Whether anything under the newest layer can hold this row."""
+        """Return true if anything under the newest layer can contain this row."""
         filled = self._filled.get(name)
         if filled is not None and filled.may_hold("key", key):
             return True
@@ -260,25 +268,27 @@ class Database:
 
     @property
     def flushing(self) -> bool:
-        """Rows are being moved."""
+        """Return true if rows are being moved."""
         return self._flush is not None
 
     @property
     def holds_rows(self) -> bool:
-        """Something is in memory that a flush would move."""
+        """Return true if there is something in memory that a flush would move."""
         return any(layer.tables for layer in self._layers)
 
     @property
     def fresh(self) -> int:
-        """Bytes of records that no flush has begun to move."""
+        """Return the bytes of records that no flush has begun to move."""
         return sum(layer.size for layer in self._fresh)
 
     def begin_flush(self) -> None:
-        """Begin to move all that is in memory now. Nothing if that is nothing, or a flush runs."""
+        """Begin to move everything that is in memory now. Does nothing if that is empty, or a flush is
+        running.
+        """
         if self._flush is not None or not self.holds_rows:
             return
         layer = self._fresh[0]
-        if len(self._fresh) > 1:  # somebody looks at the older ones
+        if len(self._fresh) > 1:  # somebody is looking at the older ones
             layer = self._layer()
             for older in reversed(self._fresh):
                 layer.absorb(older, lambda _, __: True)
@@ -311,10 +321,11 @@ class Database:
         self._flush = None
 
     def shrink(self) -> bool:
-        """Give free pages at the end of the file back, a slice of them; whether more are worth it.
+        """Give back a slice of the free pages at the end of the file; return true if giving back more is
+        worthwhile.
 
-        Some stay: what comes next needs no new ones. Under a reader the file gets smaller later. Raises what
-        ``commit`` raises.
+        Some are kept, so that the next writes need no new ones. While there is a reader, the file shrinks
+        later. Raises what ``commit`` raises.
         """
         free, pages = self._one("PRAGMA freelist_count"), self._one("PRAGMA page_count")
         spare = max(SPARE_PAGES, pages // 10)
@@ -333,15 +344,15 @@ class Database:
         """Release everything. Idempotent."""
         while self._readers:
             self._readers.pop().close()
-        with contextlib.suppress(apsw.Error):  # what was answered is in the WAL
+        with contextlib.suppress(apsw.Error):  # everything that was answered is in the WAL
             if failed:
-                # A checkpoint now could seem to succeed, and remove the WAL that holds what was promised.
+                # A checkpoint now could seem to succeed, and remove the WAL that contains what was promised.
                 self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._writer.close()
 
 
 def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
-    """The row stands in this place now; it stays in memory for a while."""
+    """Record that the row is in this place now; it stays in memory for a while."""
     columns = key if memory.sql.key_alone else memory.sql.values(one.row)
     memory.rows[key] = memory_row((one.row, b"", place, columns))
     memory.loose.append(key)

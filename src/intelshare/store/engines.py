@@ -1,4 +1,4 @@
-"""The engines that hold a node's rows: nothing outside this package names one."""
+"""The engines that store a node's rows: nothing outside this package names one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ENGINES: Final[Mapping[str, Open]] = {
     "sqlite": open_store,
     "memory": lambda _, __, ___: MemoryStore(),
 }
-"""By name. A further engine is one row here and one module; it passes the suite of the port."""
+"""The engines by name. A further engine is one row here and one module, and passes the port's test suite."""
 
 DEFAULT: Final = "sqlite"
 
 
 def open_default(path: Path, tables: Sequence[Table[Any]], key: bytes) -> Store:
-    """Open the store of a node, made or migrated first. Raises StoreError as its engine says."""
+    """Open the store of a node, which is created or migrated first. Raises StoreError as its engine does."""
     return ENGINES[DEFAULT](path, tables, key)

@@ -1,8 +1,8 @@
 """Moves rows from memory into their tables, in slices, each one transaction.
 
 Rows go in the order of their keys, so that a page is written once for all rows that belong to it. Until the
-last slice, which also deletes the groups of the journal that held them, the rows stand in memory as well: it
-does not matter when the process ends, nor who reads in between.
+last slice, which also deletes the groups of the journal that held them, the rows stay in memory as well, so
+it does not matter when the process ends, or who reads in between.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.traces import Filled
 
 SLICE: Final = 1024
-"""Rows of one slice: some 10 ms, for which an urgent step may have to wait."""
+"""The rows of one slice: some 10 ms, for which an urgent step may have to wait."""
 
 
 class _Batch(NamedTuple):
     sql: str
     rows: list[tuple[Any, ...]]
     filled: Filled | None
-    """Of the table that takes them; None: they are deleted."""
+    """The ``Filled`` of the table that gets the rows; None if rows are deleted."""
 
 
 class Flush:
-    """One layer on its way to the disk. Each slice can be tried again: it says the same."""
+    """One layer on its way to the disk. Each slice can be tried again, with the same result."""
 
     def __init__(
         self, layer: Layer, tables: Mapping[str, RowTable], filled: Mapping[str, Filled], upto: int
     ) -> None:
-        """``filled``: of each table of the layer. ``upto``: the last group of the journal that it holds."""
+        """``filled``: by table of the layer. ``upto``: the last group of the journal that the layer
+        contains.
+        """
         self.layer = layer
         self.filled = filled
         self.upto = upto
@@ -44,7 +46,9 @@ class Flush:
         self._next: _Batch | None = next(self._batches, None)
 
     def write(self, connection: apsw.Connection) -> bool:
-        """Write one slice inside a running transaction; whether it was the last. Then call ``written``."""
+        """Write one slice inside a running transaction; return true if it was the last. Then call
+        ``written``.
+        """
         if self._next is not None:
             if self._next.filled is not None:
                 self._next.filled.add(self._next.rows)
@@ -54,7 +58,7 @@ class Flush:
         return True
 
     def written(self) -> int:
-        """The slice is committed; how many rows it had."""
+        """Record that the slice is committed; return how many rows it had."""
         count = len(self._next.rows) if self._next is not None else 0
         self._next = next(self._batches, None)
         return count

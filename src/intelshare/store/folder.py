@@ -1,4 +1,4 @@
-"""The data folder: private to its owner, and one node at a time."""
+"""Locks the data folder: private to its owner, and used by one node at a time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Locked:
     _descriptor: int
 
     def release(self) -> None:
-        """Let it go. Idempotent."""
+        """Release the folder. Idempotent."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def lock(folder: Path) -> Locked:
-    """Take the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL."""
+    """Lock the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL."""
     if not folder.is_dir():
         raise StoreError(
-            "NOT_FOUND", f"{folder} is no data folder", hint="`intelshare init MEMBER FOLDER` makes one"
+            "NOT_FOUND", f"{folder} is not a data folder", hint="`intelshare init MEMBER FOLDER` makes one"
         )
     check_private(folder, StoreError, "DATA_PERMISSIONS")
     path = folder / "lock"

@@ -1,4 +1,4 @@
-"""Steps that wait for the writer, and how their callers are woken: one call into each event loop a group."""
+"""Steps that wait for the writer; their callers are woken with one call into each event loop per group."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any, Final
 from intelshare.ports import Durable, Plan, View, durable_after_commit
 
 MAX_GROUP: Final = 256
-"""Steps that share one commit."""
+"""The most steps that share one commit."""
 
 MAX_WRITES: Final = 4096
-"""Writes after which a group ends, so that a commit stays short and its memory bounded."""
+"""The writes after which a group ends, so that a commit stays short and its memory bounded."""
 
 
 @dataclass(slots=True)
 class Job:
-    """One step and who waits for it."""
+    """One step and its waiting caller."""
 
     step: Callable[[View], Plan[Any]]
     then: Callable[[Any], None] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Durable[Any]]
     shred: bool = False
-    """Clear the WAL after the commit; answered with whether it could be cleared."""
+    """True to clear the WAL after the commit; the answer tells whether it could be cleared."""
     last: bool = False
-    """Its plan ends the group (ports.Plan)."""
+    """True if the step's plan ends the group (ports.Plan)."""
     answer: Any = None
     error: BaseException | None = None
 

@@ -38,9 +38,9 @@ CREATE TABLE "store_state" (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 """
-"""Besides the tables that are declared."""
+"""The SQL of the tables besides the declared ones."""
 
-RESTORE: Final = "restore the data folder from its backup; peers hand over again what it lacks"
+RESTORE: Final = "restore the data folder from its backup; peers send again what it lacks"
 
 _Group = list[tuple[str, list[Any], list[tuple[Any, ...]]]]
 
@@ -53,7 +53,7 @@ _decode = msgspec.msgpack.Decoder(_Group).decode
 
 
 def raise_epoch(connection: apsw.Connection) -> int:
-    """Take the database over from whoever had it: the number of this opening, durable."""
+    """Take the database over from any earlier opening; return the number of this opening, durably."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'epoch'")
     epoch = _state(connection, "epoch")
@@ -62,17 +62,17 @@ def raise_epoch(connection: apsw.Connection) -> int:
 
 
 def check_epoch(connection: apsw.Connection, epoch: int) -> None:
-    """Raises StoreError DATA_LOCKED if another opening has taken the database over."""
+    """Raise StoreError DATA_LOCKED if another opening has taken the database over."""
     if _state(connection, "epoch") != epoch:
         raise StoreError(
             "DATA_LOCKED",
-            "another process has opened this database and writes to it now",
-            hint="stop one of the two; only the one that opened it last may go on",
+            "another process has opened this database and now writes to it",
+            hint="stop one of the two; only the one that opened it last may continue",
         )
 
 
 def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
-    """Write a group into a running transaction; its size in bytes."""
+    """Write a group in a running transaction; return its size in bytes."""
     content: _Group = []
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
@@ -84,10 +84,10 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
 
 
 def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
-    """Put all groups into a layer; the number of the last one.
+    """Load all groups into a layer; return the number of the last one.
 
-    Raises StoreError RECORD_CORRUPT naming the group that is missing or not as it was written: what comes
-    after it may build on it, so nothing is served.
+    Raises StoreError RECORD_CORRUPT naming the group that is missing or damaged: later groups may depend on
+    it, so nothing is served.
     """
     last = flushed_upto(connection)
     for place, content in groups(connection, key, last):
@@ -107,7 +107,7 @@ def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTabl
 
 
 def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
-    """All groups after ``flushed``, in order. Raises StoreError RECORD_CORRUPT as ``replay``."""
+    """Yield all groups after ``flushed``, in order. Raises StoreError RECORD_CORRUPT as ``replay`` does."""
     expected = flushed
     try:
         for place, epoch, sealed in connection.execute(_ALL):
@@ -122,7 +122,7 @@ def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tu
 
 
 def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each group that is missing or not as it was written; the key is not needed."""
+    """Yield a RECORD_CORRUPT for each missing or damaged group; the key is not needed."""
     expected = None
     try:
         for place, epoch, sealed in connection.execute(_ALL):
@@ -140,14 +140,15 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
             yield corrupt(_state(connection, "last"), "it is missing")
         for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
             if key is None and digest(sealed) != kept:
-                yield corrupt(place, "it is not as it was written")
+                yield corrupt(place, "it has changed since it was written")
     except apsw.CorruptError as error:
         yield corrupt(expected or 0, str(error))
 
 
 def may_move(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
-    """Whether a group deletes this row, or puts it elsewhere; without the storage key: whether there is any
-    group. Of a table whose rows have places of their own."""
+    """Return true if a group deletes or moves this row; without the storage key, if there is any group. Only
+    for tables whose rows have separate places.
+    """
     for place, epoch, sealed in connection.execute(_ALL):
         if key is None:
             return True
@@ -165,34 +166,34 @@ def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
     try:
         return _decode(open_group(key, sealed, what=_WHAT, place=place, epoch=epoch))
     except (CryptoError, msgspec.MsgspecError):
-        raise corrupt(place, "it is not as it was written") from None
+        raise corrupt(place, "it has changed since it was written") from None
 
 
 def forget(connection: apsw.Connection, upto: int) -> None:
-    """Delete the groups whose rows all stand in their tables, inside a running transaction."""
+    """Delete the groups whose rows are all in their tables, inside a running transaction."""
     connection.execute("DELETE FROM journal WHERE id <= ?", (upto,))
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
 
 
 def is_empty(connection: apsw.Connection) -> bool:
-    """Whether all rows stand in their tables."""
+    """Return true if all rows are in their tables."""
     return not connection.execute("SELECT 1 FROM journal LIMIT 1").fetchall()
 
 
 def corrupt(place: int, why: str) -> StoreError:
-    """RECORD_CORRUPT, naming the group."""
+    """Return RECORD_CORRUPT, naming the group."""
     return StoreError("RECORD_CORRUPT", f"group {place} of the journal: {why}", hint=RESTORE)
 
 
 def flushed_upto(connection: apsw.Connection) -> int:
-    """The last group all of whose rows stand in their tables."""
+    """Return the last group whose rows are all in their tables."""
     return _state(connection, "flushed")
 
 
 def _state(connection: apsw.Connection, name: str) -> int:
     for (value,) in connection.execute("SELECT value FROM store_state WHERE name = ?", (name,)):
         return int(value)
-    raise StoreError("RECORD_CORRUPT", f"the database does not know its {name}", hint=RESTORE)
+    raise StoreError("RECORD_CORRUPT", f"the database does not contain its {name}", hint=RESTORE)
 
 
 def _put(held: MemoryRow) -> Any:

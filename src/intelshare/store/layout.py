@@ -1,7 +1,7 @@
-"""How a row becomes one record and back, the same for every store: types, 64-bit integers, order, digest.
+"""Turns rows into records and back, in the same way for every store: types, 64-bit integers, order, digest.
 
-A record is the MessagePack array of a row's fields in its order. At rest it stands behind a
-digest over the table's name and itself: against rot, not against people, hence 16 bytes.
+A record is the MessagePack array of a row's fields in its order. At rest it is preceded by a digest of the
+table's name and itself, which protects against decay, not against people, and so has only 16 bytes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from intelshare.ports import Scalar, Table
 DIGEST_LENGTH: Final = TAG_LENGTH
 
 Key = tuple[Scalar, ...]
-"""Values of the fields of a key or an index, as they are stored."""
+"""The values of the fields of a key or an index, as they are stored."""
 
 _U64: Final = (Incarnation, Instant, ReleaseNumber)
-"""Types whose values reach 2^64 - 1 and are kept in two's complement where they sort."""
+"""The types whose values reach 2^64 - 1 and are stored in two's complement where they sort."""
 
 _SIGN: Final = 1 << 63
 
@@ -37,17 +37,17 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def stored(value: Scalar) -> Scalar:
-    """A value as a store sorts it: integers of 2^63 and more in two's complement."""
+    """Return a value as a store sorts it: integers of 2^63 and more in two's complement."""
     return value - (1 << 64) if isinstance(value, int) and value >= _SIGN else value
 
 
 def digest(data: bytes) -> bytes:
-    """What a record at rest is compared with."""
+    """Return the digest with which a record at rest is compared."""
     return checksum(data)
 
 
 class Layout:
-    """One table, compiled. A store does it once per table."""
+    """One table, compiled. A store does this once per table."""
 
     __slots__ = (
         "_decode",
@@ -63,7 +63,7 @@ class Layout:
     )
 
     def __init__(self, table: Table[Any]) -> None:
-        """Raises TypeError for a field that is not an integer, text or bytes."""
+        """Compile the table. Raises TypeError for a field that is not an integer, text or bytes."""
         hints = get_type_hints(table.row)
         names = table.columns()
         self.table = table
@@ -77,15 +77,15 @@ class Layout:
         self._make = table.row
         self._prefix = table.name.encode() + b"\0"
         self.stored_key = self.stored_fields(table.key)
-        """The key fields of a row, as they are stored."""
+        """Returns the key fields of a row, as they are stored."""
 
     def order(self, index: str) -> tuple[str, ...]:
-        """The fields by which an index sorts: its fields, then the key's. Raises KeyError."""
+        """Return the fields by which an index sorts: its fields, then the key's. Raises KeyError."""
         fields = self.table.key if index == "key" else self.table.indexes[index]
         return (*fields, *(name for name in self.table.key if name not in fields))
 
     def stored_fields(self, names: Sequence[str]) -> Callable[[Any], Key]:
-        """A function that gives these fields of a row, as they are stored."""
+        """Return a function that returns these fields of a row, as they are stored."""
         get = getter(names)
         wide = [place for place, name in enumerate(names) if name in self._wide]
         if not wide:
@@ -103,8 +103,8 @@ class Layout:
     def record(self, row: Any) -> tuple[Key, bytes]:
         """The key of a row, as it is stored, and the row as a record without its digest.
 
-        Raises TypeError for a row that cannot be stored: a field of another type than the table's, an integer
-        out of range (an instant before 1970 is: it would come back as another).
+        Raises TypeError for a row that cannot be stored: a field of a type other than the table's, or an
+        integer out of range (such as an instant before 1970, which would be read back as another value).
         """
         try:
             record = _encode(row)
@@ -117,22 +117,23 @@ class Layout:
         return (key if self._narrow else tuple(map(stored, key))), record
 
     def row(self, record: bytes) -> Any:
-        """The row of a record without digest, which something else has authenticated."""
+        """Return the row of a record without digest, which has been authenticated by other means."""
         made: Any = tuple.__new__(self._make, self._decode(record))
         return made
 
     def key_of_record(self, record: bytes) -> Key:
-        """The key, as it is stored, of a record without digest."""
+        """Return the stored form of the key of a record without digest."""
         return tuple(map(stored, self._key(self._decode(record))))
 
     def digested(self, record: bytes) -> bytes:
-        """The record as it stands at rest: behind its digest."""
+        """Return the record as it is at rest, preceded by its digest."""
         return self._digest(record) + record
 
     def checked(self, found: Any, key: Sequence[Any]) -> Any:
-        """The row of a record at rest. Raises StoreError RECORD_CORRUPT if it is not as it was written.
+        """Return the row of a record at rest. Raises StoreError RECORD_CORRUPT if it has changed since it was
+        written.
 
-        ``key``: where it was found, for the message; a record of another key is corrupt as well.
+        ``key``: where it was found, for the message; a record with another key is corrupt as well.
         """
         if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
             raise self.corrupt(key)
@@ -148,40 +149,42 @@ class Layout:
         return row
 
     def named(self, found: tuple[str, bytes] | None, key: Sequence[Any]) -> Any:
-        """The row of a record that stands beside its table's name; as ``checked``."""
+        """Return the row of a record that is stored with its table's name; otherwise like ``checked``."""
         if found is None or found[0] != self.table.name:
             raise self.corrupt(key)
         return self._at(found[1], key)
 
     def check_key(self, key: Sequence[Scalar]) -> Key:
-        """A whole key as it is stored. Raises TypeError if it is none of this table."""
+        """Return a whole key as it is stored. Raises TypeError if it is not a key of this table."""
         expected = self._key_kinds
         if tuple(map(type, key)) == expected and int not in expected:
             return tuple(key)  # nearly always: digests and codes
         found = tuple(map(stored, key))
         if len(found) != len(expected) or not all(map(isinstance, found, expected)):
-            raise TypeError(f"this is no key of {self.table.name}")
+            raise TypeError(f"this is not a key of {self.table.name}")
         if any(isinstance(part, int) and not -(1 << 63) <= part < 1 << 63 for part in found):
             raise TypeError(f"a number in a key of {self.table.name} does not fit in 64 bits")
         return found
 
     def check_delete(self, key: Sequence[Scalar]) -> Key:
-        """The key of a row to delete, as it is stored. Raises TypeError also for an erasable table."""
+        """Return the stored form of the key of a row to delete. Raises TypeError also for an erasable
+        table.
+        """
         if self.table.erasable:
             raise TypeError(f"a row of {self.table.name} is overwritten, never deleted")
         return self.check_key(key)
 
     def corrupt(self, key: Sequence[Any]) -> StoreError:
-        """RECORD_CORRUPT, naming table and key."""
+        """Return RECORD_CORRUPT, naming table and key."""
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in key)
         return StoreError(
             "RECORD_CORRUPT",
             f"a record of {self.table.name} does not match its digest: {shown}",
-            hint="it is not served; `intelshare doctor` tells how it is fetched again",
+            hint="it is not served; `intelshare doctor` shows how to fetch it again",
         )
 
     def _misfit(self, row: Any) -> str:
-        """The first field of a row that its type does not allow."""
+        """Return the first field of a row whose type does not allow its value."""
         for name in self.table.columns():
             try:
                 msgspec.msgpack.decode(_encode(getattr(row, name)), type=self._typed(name))
@@ -200,13 +203,13 @@ class Layout:
 
 
 def getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """``attrgetter`` that gives a tuple also for one name."""
+    """Return an ``attrgetter`` that returns a tuple even for one name."""
     get = attrgetter(*names)
     return get if len(names) > 1 else lambda row: (get(row),)
 
 
 def picker(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """``itemgetter`` that gives a tuple also for one place."""
+    """Return an ``itemgetter`` that returns a tuple even for one index."""
     get = itemgetter(*places)
     return get if len(places) > 1 else lambda row: (get(row),)
 
@@ -215,6 +218,6 @@ def _kind(hint: Any) -> type:
     while hasattr(hint, "__supertype__"):
         hint = hint.__supertype__
     if hint not in (int, str, bytes):
-        raise TypeError(f"a row holds integers, texts and bytes, not {hint}")
+        raise TypeError(f"a row contains integers, texts and bytes, not {hint}")
     kind: type = hint
     return kind

@@ -1,4 +1,4 @@
-"""How large a database file is, and what takes the room. Reads alone, also beside a node that runs."""
+"""Measures a database file and what takes the room in it. It only reads, even beside a running node."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from intelshare.store.migrate import opening
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Bytes, but for ``groups``."""
+    """Sizes in bytes, except for ``groups``."""
 
     database: int
     wal: int
     groups: int
-    """Of the journal: commits whose rows are not in their tables yet."""
+    """The groups of the journal: commits whose rows are not in their tables yet."""
     journal: int
     kinds: Mapping[str, int]
-    """By table, its indexes included; empty if not asked for."""
+    """The bytes by table, including its indexes; empty if not asked for."""
 
 
 def measure(path: Path, *, kinds: bool) -> Measured:
-    """``kinds`` reads every page. Raises StoreError RECORD_CORRUPT, DISK_ERROR."""
+    """Measure the file; ``kinds`` reads every page. Raises StoreError RECORD_CORRUPT, DISK_ERROR."""
     wal = path.with_name(f"{path.name}-wal")
     with opening(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)

@@ -35,7 +35,7 @@ def _layout(table: _Same) -> Layout:
 
 
 class _Same:
-    """A table by its identity: one layout serves all stores that hold it."""
+    """A table compared by identity, so that all stores with this table share one layout."""
 
     __slots__ = ("table",)
 
@@ -93,7 +93,7 @@ class _Rows:
 
 
 def _entry(layout: Layout, index: str) -> Callable[[Any], _Key | None]:
-    """A function that gives a row's entry in an index; None where its flag is not set."""
+    """Return a function that returns a row's entry in an index, or None if its flag is not set."""
     entry = layout.stored_fields(layout.order(index))
     flag = layout.table.only.get(index)
     if flag is None:
@@ -103,7 +103,7 @@ def _entry(layout: Layout, index: str) -> Callable[[Any], _Key | None]:
 
 
 class MemoryStore:
-    """Rows in dictionaries. Each plan that was applied is a commit."""
+    """Rows in dictionaries. Each applied plan is a commit."""
 
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
         self._tables: dict[str, _Rows] = {}
@@ -151,7 +151,7 @@ class MemoryStore:
     def apply(self, plan: Plan[Any]) -> None:
         """Carry out all of a plan's writes, or raise TypeError and carry out none.
 
-        Also what no step may do: the simulator takes back an erasable row whose commit was lost.
+        It also allows what no step may do: the simulator removes an erasable row whose commit was lost.
         """
         writes: list[tuple[_Rows, _Key, Any]] = []
         for write in plan.writes:
@@ -171,7 +171,7 @@ class MemoryStore:
     def perform_now(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """``perform`` without an event loop."""
+        """Do what ``perform`` does, without an event loop."""
         plan = step(self)
         for write in plan.writes:
             if isinstance(write, Delete):
@@ -188,7 +188,7 @@ class MemoryStore:
         return self.perform_now(step, then)
 
     async def shred(self) -> None:
-        """See ports.Store. There is no file."""
+        """See ports.Store. No file has to be cleared."""
 
     async def query(self, question: Callable[[View], A]) -> A:
         """See ports.Store."""

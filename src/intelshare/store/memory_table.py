@@ -1,8 +1,9 @@
-"""Rows in memory that shadow those of a table below: the newest of each key, and orders made on demand.
+"""Rows in memory that shadow those of a table below: the newest row of each key, and sorted orders made on
+demand.
 
-A key maps to what is held for it, or to None where the row is deleted. An order is a sorted list of (index
-fields, key fields). It is made when somebody first asks for it and then brought up to date at each question,
-so that a row which comes and goes between two questions costs no comparison.
+A key maps to its row, or to None if the row is deleted. An order is a sorted list of (index fields, key
+fields). It is made on first use and updated at each question, so that a row which is added and removed
+between two questions costs no comparison.
 """
 
 from __future__ import annotations
@@ -18,24 +19,26 @@ from intelshare.store.layout import Key, getter
 from intelshare.store.row_tables import RowTable
 
 FEW: Final = 32
-"""Below one new entry in so many, each is put into its place; above, the whole list is sorted again."""
+"""The ratio of new entries up to which each is inserted in its place; above it, the whole list is sorted
+again.
+"""
 
 
 COST: Final = 200
-"""Bytes that a row costs in memory besides its record, roughly."""
+"""The approximate bytes that a row costs in memory besides its record."""
 
 
 class MemoryRow(NamedTuple):
-    """What memory holds of a row."""
+    """The in-memory form of a row."""
 
     row: Any
-    """None if it was read back from the journal, or has a place of its own and was not asked for lately."""
+    """None if it was read back from the journal, or has a separate place and was not asked for lately."""
     record: bytes
-    """Without digest; empty once the row has a place of its own on the disk."""
+    """The record without its digest; empty once the row has a separate place on the disk."""
     place: int
-    """Where the row stands on the disk, if it has a place of its own; else 0."""
+    """The row's separate place on the disk, or 0 if it has none."""
     columns: Key
-    """What its table has besides the place, if it has one (RowTable.columns); else empty."""
+    """The columns of its table besides the place (RowTable.columns), or empty if it has no separate place."""
 
 
 memory_row = partial(tuple.__new__, MemoryRow)
@@ -43,7 +46,7 @@ memory_row = partial(tuple.__new__, MemoryRow)
 
 
 class Top:
-    """Sorts after every value."""
+    """A value that sorts after every other."""
 
     def __lt__(self, other: object) -> bool:
         return False
@@ -56,7 +59,7 @@ TOP: Final[Any] = Top()
 
 
 class _Order:
-    """One index of one table: its sorted entries, and the keys that were written since it was sorted."""
+    """One index of one table: its sorted entries, and the keys written since it was sorted."""
 
     __slots__ = ("_at", "_flag", "_index", "_sql", "entries", "key", "waiting")
 
@@ -64,7 +67,7 @@ class _Order:
         self.entries: list[Key] = []
         self.waiting = list(keys)
         self.key = sql.key_in(index)
-        """The key of an entry."""
+        """Returns the key of an entry."""
         self._at: dict[Key, Key] = {}
         self._sql, self._index = sql, index
         flag = sql.layout.table.only.get(index)
@@ -104,7 +107,7 @@ class _Order:
 
 
 class MemoryTable:
-    """One table. ``rows`` may be read by anyone."""
+    """One table. Anybody may read ``rows``."""
 
     __slots__ = ("_lock", "_orders", "loose", "rows", "sql")
 
@@ -112,7 +115,7 @@ class MemoryTable:
         self.sql = sql
         self.rows: dict[Key, MemoryRow | None] = {}
         self.loose: list[Key] = []
-        """Rows that are here although they have a place of their own."""
+        """The rows that are here although they have separate places."""
         self._orders: dict[str, _Order] = {}
         self._lock = threading.Lock()
 
@@ -123,18 +126,18 @@ class MemoryTable:
             order.waiting.append(key)
 
     def update(self, newer: MemoryTable) -> None:
-        """Put all that another one holds."""
+        """Apply everything in another table."""
         self.rows.update(newer.rows)
         self.loose += newer.loose
         for order in self._orders.values():
             order.waiting.extend(newer.rows)
 
     def gone(self) -> list[Key]:
-        """The keys of all that is deleted."""
+        """Return the keys of all deleted rows."""
         return [key for key, held in self.rows.items() if held is None]
 
     def let_go(self) -> None:
-        """Keep of rows that have a place of their own no more than the way to it."""
+        """Keep only the place of rows that have a separate one."""
         for key in self.loose:
             one = self.rows.get(key)
             if one is not None:
@@ -142,16 +145,16 @@ class MemoryTable:
         self.loose.clear()
 
     def forget(self, key: Key) -> None:
-        """Take out what is held for a key, so that what is below shows."""
+        """Remove the entry of a key, so that the row below shows again."""
         self.put(key, None)
         del self.rows[key]
 
     def find(
         self, index: str, prefix: Key, after: Key, limit: int
     ) -> tuple[list[tuple[Key, MemoryRow]], Key | None]:
-        """Entries with these first fields and what is held for them, in order: see ports.View.find.
+        """Return the entries with these first fields and their rows, in order: see ports.View.find.
 
-        Looks at no more than ``limit``; if there may be more, also what to ask for ``after``.
+        Looks at no more than ``limit`` entries; if there may be more, also returns the next ``after``.
         """
         if index == "key" and len(prefix) == len(self.sql.layout.table.key):
             one = self.rows.get(prefix)
@@ -170,35 +173,35 @@ class MemoryTable:
 
 
 class Layer:
-    """Rows of many tables in memory, in front of what stands below."""
+    """Rows of many tables in memory, in front of what is below."""
 
     __slots__ = ("_make", "loose", "size", "tables")
 
     def __init__(self, make: Callable[[Table[Any]], MemoryTable]) -> None:
-        """``make`` gives an empty memory table."""
+        """``make`` returns an empty memory table."""
         self.tables: dict[str, MemoryTable] = {}
         self.size = 0
-        """Bytes that what it has taken costs in memory, roughly; what was replaced counts too."""
+        """The approximate bytes that everything taken costs in memory, including rows that were replaced."""
         self.loose = 0
-        """Of these, records of rows that have a place of their own."""
+        """Of these, the bytes of records of rows that have separate places."""
         self._make = make
 
     def table(self, table: Table[Any]) -> MemoryTable:
-        """The rows of a table; empty when it is new."""
+        """Return the rows of a table, which is empty if it is new."""
         found = self.tables.get(table.name)
         if found is None:
             found = self.tables[table.name] = self._make(table)
         return found
 
     def let_go(self) -> None:
-        """Forget rows that can be read from their places."""
+        """Drop rows that can be read from their places."""
         for memory in self.tables.values():
             memory.let_go()
         self.size -= self.loose
         self.loose = 0
 
     def absorb(self, newer: Layer, below: Callable[[str, Key], bool]) -> None:
-        """Take all that another layer holds. A deletion is kept only of what may stand ``below``."""
+        """Take everything in another layer. A deletion is kept only if the row may be ``below``."""
         for name, memory in newer.tables.items():
             mine = self.table(memory.sql.layout.table)
             mine.update(memory)

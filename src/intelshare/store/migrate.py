@@ -1,4 +1,4 @@
-"""The schema of a database file: made, or brought up to date by numbered steps, or refused."""
+"""Creates the schema of a database file, brings it up to date by numbered steps, or refuses it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from intelshare.store.journal import RESTORE
 from intelshare.store.row_tables import schema
 
 PAGE: Final = 4096
-"""Bytes of a page: larger ones would cost more for each key that is put between others."""
+"""The bytes of a page: larger pages would make each insertion between other keys more expensive."""
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def migrations() -> list[str]:
-    """The SQL of every version, in order: ``migrations/0001.sql`` makes version 1."""
+    """Return the SQL of every version, in order: ``migrations/0001.sql`` makes version 1."""
     folder = files("intelshare.store").joinpath("migrations")
     return [
         entry.read_text("utf-8")
@@ -36,10 +36,10 @@ def migrations() -> list[str]:
 
 
 def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
-    """Bring the file to the newest schema; an existing one is copied beside it first (``.before-N``).
+    """Bring the file to the newest schema; an existing file is first copied beside it (``.before-N``).
 
     All steps are one transaction: after a crash the file has the old schema or the new one, and the copy is
-    whole or absent. Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
+    complete or absent. Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     steps = migrations() if steps is None else steps
     with opening(path):
@@ -54,19 +54,21 @@ def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def opening(path: Path) -> Iterator[None]:
-    """Inside, what SQLite and the disk refuse is StoreError RECORD_CORRUPT, DISK_FULL or DISK_ERROR."""
+    """Turn errors of SQLite and the disk inside the block into StoreError RECORD_CORRUPT, DISK_FULL or
+    DISK_ERROR.
+    """
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StoreError(
-            "RECORD_CORRUPT", f"{path.name} is damaged, or no database: {error}", hint=RESTORE
+            "RECORD_CORRUPT", f"{path.name} is damaged or not a database: {error}", hint=RESTORE
         ) from None
     except (apsw.Error, OSError) as error:
-        # Without room for its WAL or its index SQLite only says that it cannot, not why.
+        # Without room for its WAL or its index, SQLite reports only that it failed, not why.
         no_room = getattr(error, "errno", 0) in _NO_ROOM or not os.statvfs(path.parent).f_bavail
         if no_room or is_full(error):
             raise StoreError(
-                "DISK_FULL", f"the disk of {path.parent} is full", hint="make room, then start again"
+                "DISK_FULL", f"the disk of {path.parent} is full", hint="free some space, then start again"
             ) from None
         raise StoreError(
             "DISK_ERROR", f"{path} cannot be opened: {error}", hint="check the disk, then start again"
@@ -79,14 +81,14 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
     if version > len(steps):
         raise StoreError(
             "SCHEMA_NEWER",
-            f"{path.name} has schema {version}, this version knows {len(steps)}",
+            f"{path.name} has schema {version}, but this version knows only {len(steps)}",
             hint="run the version that wrote it, or restore the copy made before its upgrade",
         )
     if version == len(steps):
         return
     if not version:
         connection.pragma("page_size", PAGE)
-        # Pages that come free can be given back slice by slice (Database.shrink), never all at once.
+        # Free pages can be given back slice by slice (Database.shrink), never all at once.
         connection.pragma("auto_vacuum", "INCREMENTAL")
     if version and not journal.is_empty(connection):
         raise StoreError(
@@ -98,7 +100,7 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         _copy(connection, path.with_suffix(f".before-{len(steps)}"))
     sql = "\n".join(steps[version:])
     script = f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {len(steps)};\nCOMMIT;"
-    connection.execute(script).fetchall()  # a statement that gives rows would stop it half way
+    connection.execute(script).fetchall()  # a statement that returns rows would stop it half-way
 
 
 def _copy(connection: apsw.Connection, target: Path) -> None:
@@ -112,7 +114,9 @@ def _copy(connection: apsw.Connection, target: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """An empty file that only its owner can use, whatever the umask; SQLite gives its WAL the same mode."""
+    """Create an empty file that only its owner can use, whatever the umask; SQLite gives its WAL the same
+    mode.
+    """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
@@ -129,12 +133,12 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def first_schema(tables: Sequence[Table[Any]]) -> str:
-    """The SQL that makes these tables and what every store has besides: a whole version 1."""
+    """Return the SQL that makes these tables and what every store has besides them: a complete version 1."""
     return journal.SCHEMA + chunks.SCHEMA + schema(tables)
 
 
 def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:
-    """What in the schema of this file is not as the tables declare it; empty if all is."""
+    """Return where the schema of this file differs from the declared tables; empty if it does not."""
     wanted = apsw.Connection(":memory:")
     wanted.execute(first_schema(tables)).fetchall()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -153,7 +157,7 @@ def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:
 
 
 def _shape(connection: apsw.Connection) -> dict[str, str]:
-    """Every table and index by name, with its columns."""
+    """Return every table and index by name, with its columns."""
     shape = {}
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     for table in tables:

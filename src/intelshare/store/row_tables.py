@@ -1,8 +1,8 @@
 """The tables of one kind of row in SQLite, and their SQL: written once per shape of question.
 
 Each kind has one table led by the key, with the fields by which rows are found and either the record itself
-or the place where it stands. A place is a number that only grows, so that what stands there is written once
-and in sequence, and its neighbours never move. ``_record`` and ``_place`` are names of no field.
+or its place. A place is a number that only grows, so that records are written once and in sequence, and their
+neighbours never move. No field may be called ``_record`` or ``_place``.
 
     kept      tables
     IN_TABLE  NAME     key and index fields, record behind its digest    rows that change
@@ -24,7 +24,7 @@ _TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
 
 
 class Kept(Enum):
-    """Where the records of a table stand."""
+    """Where a table's records are stored."""
 
     IN_TABLE = 0
     CHUNK = 1
@@ -32,7 +32,7 @@ class Kept(Enum):
 
 
 class RowTable:
-    """What a table is asked; names come from the program, values are always bound."""
+    """The questions to a table, as SQL; names come from the program, values are always bound."""
 
     def __init__(self, table: Table[Any]) -> None:
         self.layout = Layout(table)
@@ -43,7 +43,7 @@ class RowTable:
         """The fields of a row that have columns."""
         self.values = self.layout.stored_fields(self.columns)
         self.key_alone = self.columns == table.key
-        """The columns are the key."""
+        """True if the columns are exactly the key."""
         self._name = f"{table.name}_at" if apart else table.name
         self._what = "_record" if self.kept is Kept.IN_TABLE else "_place"
         self._from = f'FROM "{self._name}"'
@@ -72,9 +72,9 @@ class RowTable:
         }
         found = {index: self._first_bytes(order) for index, order in orders.items()}
         self.traces = {index: trace for index, trace in found.items() if trace is not None}
-        """Of an index its first field that is bytes, by place and name: of these ``traces`` are kept."""
+        """The first field of each index that is bytes, by position and name: ``traces`` are kept of these."""
         self.traced = {name: self.columns.index(name) for _, name in self.traces.values()}
-        """These fields, with their places among the columns."""
+        """These fields, with their positions among the columns."""
         self.all_columns = f"SELECT {_listed(self.columns)} {self._from}"
         self._finds: dict[tuple[str, int, int], str] = {}
         self._counts: dict[tuple[str, int], str] = {}
@@ -86,21 +86,21 @@ class RowTable:
         return None
 
     def key_in(self, index: str) -> Callable[[Sequence[Any]], Key]:
-        """A function that gives the key of an entry of this index."""
+        """Return a function that returns the key of an entry of this index."""
         return self._key_in[index]
 
     def entry_in(self, index: str) -> Callable[[Any], Key]:
-        """A function that gives the entry of a row in this index."""
+        """Return a function that returns a row's entry in this index."""
         return self._entry[index]
 
     def entry_of_columns(self, index: str) -> Callable[[Sequence[Any]], Key]:
-        """A function that gives the entry in this index of a row's columns."""
+        """Return a function that returns the entry in this index of a row's columns."""
         return self._entry_of[index]
 
     def find(self, index: str, prefix: int, after: int) -> str:
-        """Entries (fields of the index, then key) and record or id; then a limit.
+        """Return the SQL for entries (fields of the index, then key) and their record or id, with a limit.
 
-        By ``prefix`` equal fields of an index, after ``after`` values of the next.
+        It selects by ``prefix`` equal fields of an index, after ``after`` values of the next fields.
         """
         sql = self._finds.get((index, prefix, after))
         if sql is None:
@@ -112,7 +112,7 @@ class RowTable:
         return sql
 
     def count(self, index: str, prefix: int) -> str:
-        """How many rows have these first fields of an index."""
+        """Return the SQL for how many rows have these first fields of an index."""
         sql = self._counts.get((index, prefix))
         if sql is None:
             where = self._where(index, self.layout.order(index)[:prefix], ())
@@ -120,7 +120,9 @@ class RowTable:
         return sql
 
     def scrub(self, after: int) -> str:
-        """All columns of rows and their record or place, in the order of their keys, after a whole key."""
+        """Return the SQL for all columns of rows and their record or place, in key order, after a
+        whole key.
+        """
         key = self.layout.table.key
         where = _where((), key[:after], "")
         columns = _listed((*self.columns, self._what))
@@ -130,7 +132,7 @@ class RowTable:
         return _where(equal, beyond, self.layout.table.only.get(index, ""))
 
     def schema(self) -> list[str]:
-        """The statements that make its tables and indexes."""
+        """Return the statements that create its tables and indexes."""
         table = self.layout.table
         typed = [f'"{name}" {_TYPES[self.layout.kinds[name]]} NOT NULL' for name in self.columns]
         what = "_record BLOB NOT NULL" if self.kept is Kept.IN_TABLE else "_place INTEGER NOT NULL"
@@ -148,7 +150,7 @@ class RowTable:
 
 
 def schema(tables: Sequence[Table[Any]]) -> str:
-    """The SQL of all tables, as a migration."""
+    """Return the SQL of all tables, as a migration."""
     return "".join(f"{one};\n" for table in tables for one in RowTable(table).schema())
 
 

@@ -1,6 +1,7 @@
-"""Scrub: read every record of a database again, and say which is not as it was written (promise P13).
+"""Scrub: reads every record of a database again, and reports which have changed since they were written
+(promise P13).
 
-Reads alone, on a connection of its own: also beside a node that runs, and where no node runs.
+It only reads, on a separate connection, even beside a running node or without one.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.views import DAMAGE, Reading
 
 ROWS: Final = 500
-"""Rows read at a time, so that the WAL is never held for long."""
+"""The rows read at a time, so that the WAL is never held for long."""
 
 
 def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
-    """A RECORD_CORRUPT for each row or group that is not as it was written, then for each damaged page.
+    """Yield a RECORD_CORRUPT for each damaged row or group, then for each damaged page.
 
-    Without the storage ``key`` a damaged chunk is named as a whole, not by the rows that it holds.
-    Raises StoreError RECORD_CORRUPT for what is no database.
+    Without the storage ``key``, a damaged chunk is named as a whole, not by its rows. Raises StoreError
+    RECORD_CORRUPT if the file is not a database.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -73,7 +74,7 @@ def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Ite
 def _is_there(
     connection: apsw.Connection, sql: RowTable, columns: list[Any], found: Any, key: bytes | None
 ) -> bool:
-    """Whether a row that seems damaged still leads there, and nothing in the journal moves it."""
+    """Return true if a row that seems damaged is still in that place, and nothing in the journal moves it."""
     where = tuple(columns[: len(sql.layout.table.key)])
     connection.execute("BEGIN")  # one state of tables and journal
     try:

@@ -1,11 +1,11 @@
 """The small memory outside the database that notices when the database forgot (promises.md 1.1).
 
-It holds the last own checkpoint and whether the node stopped cleanly. It may lag behind the database,
+It contains the node's last checkpoint and whether the node stopped cleanly. It may lag behind the database,
 never lead it; after a clean stop the two are equal.
 
-It also says when it was written. Whoever copies a folder can give its files any content and most times, but
-not the instant of their last change (``st_ctime``): a whole folder that was put back, or copied, is noticed
-by it where both memories are of one age (fault F30, decision 48).
+It also contains when it was written. Whoever copies a folder can give its files any content and most
+timestamps, but not the time of their last change (``st_ctime``). So a whole folder that was put back or
+copied is noticed even if both memories are equally old (fault F30, decision 48).
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ from intelshare.errors import StoreError
 from intelshare.private_files import write_private
 
 SLACK: Final = 1_000_000_000
-"""Nanoseconds between the time in the file and that of its last change, at most."""
+"""The most nanoseconds between the time in the file and that of its last change."""
 
 _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """The last own checkpoint, and the mark of a clean stop."""
+    """The node's last checkpoint, and the mark of a clean stop."""
 
     incarnation: int
     size: int
     root: str
-    """Hexadecimal."""
+    """The root in hexadecimal."""
     clean: bool
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
-    """What the file says; None if there is none. Raises StoreError STORE_FORGOT if it cannot be read."""
+    """Return the file's content, or None if there is no file. Raises StoreError STORE_FORGOT if it cannot be
+    read.
+    """
     if not path.exists():
         return None
     found = _read(path)
@@ -54,24 +56,27 @@ def _read(path: Path) -> dict[str, Any]:
         raise StoreError(
             "STORE_FORGOT",
             f"{path.name} cannot be read: {error}",
-            hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+            hint="start once with --accept-loss: a new incarnation begins, and peers send again what is "
+            "missing",
         ) from None
 
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
-    """Replace the file, durably: old or new after a crash, never half."""
+    """Replace the file durably: after a crash it is the old one or the new one, never half."""
     for _ in range(_TRIES):
         written = time.time_ns()
         write_private(path, json.dumps({**asdict(sidecar), "written": written}).encode())
         if abs(path.stat().st_ctime_ns - written) <= SLACK:
             return
-    # A slow disk, or one with another clock: nothing can be told from its times.
+    # On a slow disk, or one with another clock, the times prove nothing.
     write_private(path, json.dumps({**asdict(sidecar), "written": 0}).encode())
 
 
 def check_place(path: Path) -> None:
-    """Return if the file was changed last when it was written. Raises StoreError STORE_FORGOT if somebody has
-    put it here since: the folder is a copy, or was put back, and may show what was destroyed meanwhile."""
+    """Check that the file was last changed when it was written. Raises StoreError STORE_FORGOT if somebody
+    has put it here since: the folder is a copy, or was put back, and may contain what has been destroyed in
+    the meantime.
+    """
     if not path.exists():
         return
     written, changed = _read(path)["written"], path.stat().st_ctime_ns
@@ -79,17 +84,20 @@ def check_place(path: Path) -> None:
         return
     raise StoreError(
         "STORE_FORGOT",
-        f"the folder was copied or put back {(changed - written) / 1e9:.0f} s after its node wrote last; "
-        "what was destroyed since could be read again",
+        f"the folder was copied or put back {(changed - written) / 1e9:.0f} s after its node last wrote to "
+        f"it; "
+        "content destroyed since then could be read again",
         hint="if it is meant to run, and its original never again: start once with --accept-loss. "
-        "`intelshare node restore` makes a folder that needs no word",
+        "A folder made by `intelshare node restore` does not need this",
     )
 
 
 def compare(sidecar: Sidecar | None, incarnation: int, size: int, root: bytes) -> None:
-    """Return if the database holds all of the log that the sidecar remembers: one that is ahead lost nothing.
+    """Check that the database contains all of the log that the sidecar remembers: one that is ahead has lost
+    nothing.
 
-    Raises StoreError STORE_FORGOT with what is missing; the node starts only on the operator's word.
+    Raises StoreError STORE_FORGOT with what is missing; the node then starts only if an operator accepts the
+    loss.
     """
     if sidecar is None:
         return
@@ -98,11 +106,11 @@ def compare(sidecar: Sidecar | None, incarnation: int, size: int, root: bytes) -
     elif size < sidecar.size:
         wrong = f"has lost {sidecar.size - size} log entries"
     elif size == sidecar.size and root.hex() != sidecar.root:
-        wrong = "holds other entries than were logged"
+        wrong = "contains entries other than those that were logged"
     else:
         return
     raise StoreError(
         "STORE_FORGOT",
         f"the database {wrong}: restored from a backup, or damaged",
-        hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+        hint="start once with --accept-loss: a new incarnation begins, and peers send again what is missing",
     )

@@ -1,12 +1,13 @@
-"""The store of a node: SQLite through apsw, durable at every commit, one writer, many steps a commit.
+"""The store of a node: SQLite through apsw, durable at every commit, one writer, many steps per commit.
 
 Steps wait in a queue; the writer thread runs all that wait, one after the other, and commits what they wrote
 as one sealed group, with fsync (WAL, synchronous=FULL), and only then answers any of them. So public-key work
-in one step overlaps with the callers of the next, and an fsync is shared by all that came meanwhile. Between
-groups it moves rows from memory into their tables, a slice at a time, so that no step waits for long.
+in one step overlaps with the callers of the next, and all steps that arrived in the meantime share an fsync.
+Between groups it moves rows from memory into their tables, a slice at a time, so that no step waits for long.
 
-SQLite checkpoints by itself inside COMMIT, and ignores the errors of that. After a failed fsync a second one
-"succeeds" (facts.md), so this store checkpoints by itself, after the answers are out, and stops at an error.
+By default, SQLite checkpoints inside COMMIT and ignores errors there. After a failed fsync a second one
+"succeeds" (facts.md), so this store runs checkpoints itself, after the answers are out, and stops at an
+error.
 """
 
 from __future__ import annotations
@@ -34,29 +35,31 @@ from intelshare.store.views import Writing
 A = TypeVar("A")
 
 FLUSH_BYTES: Final = 24 << 20
-"""Bytes of rows in memory after which they are moved into their tables: the more, the fewer pages each."""
+"""The bytes of rows in memory after which they are moved into their tables: the more rows, the fewer pages
+for each.
+"""
 
 MAX_BYTES: Final = 2 * FLUSH_BYTES
-"""Bytes of rows in memory at which nothing more is taken while the disk has no room to move them."""
+"""The bytes of rows in memory at which nothing more is accepted while the disk has no room to move them."""
 
 FLUSH_IDLE: Final = 10.0
-"""Seconds without a step after which what is in memory is moved as well."""
+"""The seconds without a step after which the rows in memory are moved as well."""
 
 FLUSH_RETRY: Final = 1.0
-"""Seconds until another attempt to move rows, while the disk is full."""
+"""The seconds until the next attempt to move rows, while the disk is full."""
 
 READERS: Final = 4
-"""Questions that are answered at once."""
+"""The questions that are answered at once."""
 
 SHRINK_PAUSE: Final = 0.05
-"""Seconds without a step before a slice of free pages is given back, and between two slices."""
+"""The seconds without a step before a slice of free pages is given back, and between two slices."""
 
 SHRED_PATIENCE: Final = 100
-"""Milliseconds for which the writer waits for readers before it lets other steps go first."""
+"""The milliseconds for which the writer waits for readers before it lets other steps go first."""
 
 
 class SqliteStore:
-    """One database file. Made by ``open_store``; close it."""
+    """One database file. Created by ``open_store``; close it at the end."""
 
     def __init__(
         self,
@@ -68,10 +71,10 @@ class SqliteStore:
         flush_bytes: int = FLUSH_BYTES,
         vfs: str | None = None,
     ) -> None:
-        """``key``: 32 bytes, under which the journal is sealed. ``vfs``: a VFS of SQLite, for tests.
+        """``key``: 32 bytes, with which the journal is sealed. ``vfs``: a VFS of SQLite, for tests.
 
-        ``on_failure`` is called, in any thread, once an I/O error makes going on unsafe (P17). Raises as
-        ``open_store``.
+        ``on_failure`` is called, in any thread, once an I/O error makes it unsafe to continue (P17). Raises
+        as ``open_store``.
         """
         self._path, self._tables, self._key = path, tables, key
         self._flush_bytes = flush_bytes
@@ -79,7 +82,7 @@ class SqliteStore:
             self._database = Database(path, tables, key, vfs)
         self._no_room_until = 0.0
         self._may_shrink = True
-        """Free pages are to be looked for when nothing else is to do."""
+        """True if free pages should be looked for when there is nothing else to do."""
         self._questions = ThreadPoolExecutor(READERS, "store-reader")
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._failed: StoreError | None = None
@@ -99,7 +102,9 @@ class SqliteStore:
         return await self._put(step, then)
 
     async def shred(self) -> None:
-        """See ports.Store: it was overwritten in its page; this writes the page back and clears the WAL."""
+        """See ports.Store: the row was overwritten in its page; this writes the page back and clears
+        the WAL.
+        """
         while not (await self._put(_nothing, shred=True)).value:
             await asyncio.sleep(SHRED_PATIENCE / 1000)
 
@@ -117,7 +122,7 @@ class SqliteStore:
             raise self._fail(error) from error
 
     def scrub(self) -> Iterator[StoreError]:
-        """Read all rows again: ``store.scrub``."""
+        """Read all rows again: see ``store.scrub``."""
         return scrub(self._path, self._tables, self._key)
 
     def figures(self) -> Figures:
@@ -149,7 +154,7 @@ class SqliteStore:
     ) -> asyncio.Future[Durable[A]]:
         self._check_open()
         if self._drained:
-            raise RuntimeError("the store takes no more steps")
+            raise RuntimeError("the store accepts no more steps")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(Job(step, then, loop, future, shred))
@@ -179,7 +184,7 @@ class SqliteStore:
                 return
 
     def _next(self, patience: float | None) -> Job | None:
-        """A job that waits already or comes within so many seconds (None: for ever)."""
+        """Return a job that is waiting or arrives within so many seconds (None: for ever)."""
         try:
             job = self._jobs.get(timeout=patience) if patience != 0 else self._jobs.get_nowait()
         except queue.Empty:
@@ -188,7 +193,7 @@ class SqliteStore:
         return job
 
     def _patience(self) -> float | None:
-        """Seconds until there is something to do even if no job comes."""
+        """Return the seconds until there is something to do even if no job arrives."""
         if self._failed is not None:
             return None
         if self._database.flushing:
@@ -200,7 +205,7 @@ class SqliteStore:
         return FLUSH_IDLE if self._database.holds_rows else None
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
-        """Run the job in ``group``, and those that ``more`` gives, in one transaction."""
+        """Run the job in ``group``, and those that ``more`` returns, in one transaction."""
         if self._failed is not None:
             group[0].error = self._failed
             return
@@ -228,12 +233,14 @@ class SqliteStore:
             self.steps += len(group)
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
-        """Nothing of the group happened. A full disk recovers by itself; after all else the process stops."""
+        """Handle a group of which nothing was committed. A full disk recovers by itself; any other error
+        stops the process.
+        """
         if not is_full(error):
             failure = self._fail(error)
             for job in group:
                 job.error = failure
-        elif len(group) > 1:  # what is small, such as a receipt, may still fit
+        elif len(group) > 1:  # a small group, such as a receipt, may still fit
             for job in group:
                 job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
@@ -247,7 +254,9 @@ class SqliteStore:
             job.error = no_room(self._path) if is_full(error) else self._fail(error)
 
     def _tidy(self, *, idle: bool) -> None:
-        """Move rows into their tables, the more the more there are, and copy the WAL when it has grown."""
+        """Move rows into their tables, more at a time the more there are, and copy the WAL when it
+        has grown.
+        """
         database = self._database
         if self._failed is not None:
             return
@@ -265,7 +274,7 @@ class SqliteStore:
             self._fail(error)
 
     def _shrink(self) -> None:
-        """Give a slice of free pages back. Without room for that it waits for the next flush."""
+        """Give a slice of free pages back. Without room for that, it waits for the next flush."""
         try:
             self._may_shrink = self._database.shrink()
         except BaseException as error:
@@ -274,7 +283,7 @@ class SqliteStore:
                 self._fail(error)
 
     def _move(self) -> bool:
-        """Move one slice; whether there was room for it."""
+        """Move one slice; return true if there was room for it."""
         try:
             self._database.flush_slice()
             self._may_shrink |= not self._database.flushing
@@ -303,10 +312,10 @@ def open_store(
     key: bytes,
     on_failure: Callable[[StoreError], None] = lambda _: None,
 ) -> SqliteStore:
-    """Open the database, made or migrated first; ``key``: the vault's storage key.
+    """Open the database, which is created or migrated first; ``key``: the vault's storage key.
 
-    Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT (no database of ours, or a damaged journal),
-    DISK_FULL, DISK_ERROR.
+    Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT (not a database of ours, or a damaged
+    journal), DISK_FULL, DISK_ERROR.
     """
     migrate(path)
     return SqliteStore(path, tables, key, on_failure)
@@ -319,7 +328,7 @@ def _run_step(job: Job, view: Writing) -> None:
     except apsw.Error:
         raise
     except Exception as error:
-        job.error = error  # the caller's own: nothing of its plan was taken
+        job.error = error  # the caller's error: nothing of its plan was taken
     else:
         job.answer, job.last = plan.answer, plan.last
 

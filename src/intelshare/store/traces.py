@@ -1,10 +1,10 @@
-"""What a table in SQLite certainly does not hold, told without a look into its trees.
+"""Tells which values a table in SQLite certainly does not contain, without searching its trees.
 
-Most keys that a step asks for are new: that of a draft, of a statement that has just come, of a secret. Each
-such question went down a tree that no longer fits the cache (docs/performance.md). Here one bit stands for
-each value of a column, chosen by its first four bytes: the columns are digests and random ids. No bit: no
-such value. A bit says "perhaps", and SQLite is asked. Who chooses values whose bits are taken makes their own
-look-ups as slow as all were before, and nothing else.
+Most keys that a step asks for are new: that of a draft, of a statement that has just arrived, of a secret.
+Each such question searched a tree that no longer fits the cache (docs/performance.md). Here one bit stands
+for each value of a column, chosen by its first four bytes: the columns are digests and random ids. If the bit
+is not set, there is no such value; if it is, there may be one, and SQLite is asked. Whoever chooses values
+whose bits are taken only makes their look-ups as slow as all look-ups were before.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from intelshare.store.layout import Key
 from intelshare.store.row_tables import RowTable
 
 SPREAD: Final = 32
-"""Bits for each value: one new value in so many, at most, meets a bit that is taken."""
+"""The bits for each value: at most one new value in this many meets a bit that is taken."""
 
 SMALLEST: Final = 16 << 10
 LARGEST: Final = 1 << 20
-"""Bytes of the first part, and of the last one, which takes all further values."""
+"""The bytes of the first part, and of the last one, which takes all further values."""
 
 
 class Traces:
-    """Of the values of one column. One thread adds, any may ask."""
+    """The traces of the values of one column. One thread adds, any thread may ask."""
 
     __slots__ = ("_parts", "_room")
 
@@ -34,7 +34,7 @@ class Traces:
         self._room = 0
 
     def add(self, values: Iterable[bytes]) -> None:
-        """They may be there from now on."""
+        """Add values that may be in the table from now on."""
         for value in values:
             if not self._room:
                 self._grow()
@@ -44,7 +44,7 @@ class Traces:
             part[at >> 3] |= 1 << (at & 7)
 
     def may_hold(self, value: bytes) -> bool:
-        """False: no such value was added."""
+        """Return false if no such value was added."""
         number = int.from_bytes(value[:4], "big")
         for part in self._parts:
             at = number & (len(part) * 8 - 1)
@@ -60,29 +60,29 @@ class Traces:
 
 
 class Filled:
-    """A table that has rows in SQLite: traces of its columns. The writer adds, any thread may ask."""
+    """A table that has rows in SQLite: the traces of its columns. The writer adds, any thread may ask."""
 
     __slots__ = ("_new", "_old", "_sql")
 
     def __init__(self, sql: RowTable, *, read: bool) -> None:
-        """``read``: it has rows already. Until ``learn`` has read them it may hold everything."""
+        """``read``: the table already has rows. Until ``learn`` has read them, it may contain anything."""
         self._sql = sql
         self._new = _empty(sql)
         self._old: dict[str, Traces] | None = None if read else {}
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """These are written, their columns first: to be called before the commit."""
+        """Add rows that are about to be written, columns first. Call this before the commit."""
         _take(self._sql, self._new, rows)
 
     def learn(self, rows: Iterable[Sequence[tuple[Any, ...]]]) -> None:
-        """The columns of all rows that were there when this was made, piece by piece."""
+        """Add the columns of all rows that existed when this was created, piece by piece."""
         old = _empty(self._sql)
         for piece in rows:
             _take(self._sql, old, piece)
         self._old = old
 
     def may_hold(self, index: str, known: Key) -> bool:
-        """Whether an entry of this index may begin with these values."""
+        """Return true if an entry of this index may begin with these values."""
         trace = self._sql.traces.get(index)
         if trace is None or trace[0] >= len(known) or self._old is None:
             return True

@@ -21,17 +21,17 @@ from intelshare.store.traces import Filled
 R = TypeVar("R", bound=Row)
 
 DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
-"""What reading a damaged page or text raises, before any digest can be looked at."""
+"""The exceptions that reading a damaged page or text raises, before any digest can be checked."""
 
 _ENTRY: Final = itemgetter(0)
 
 
 _PIECE: Final = 1000
-"""Entries that are looked at in one go where all of them are wanted."""
+"""The entries that are looked at in one go if all of them are wanted."""
 
 
 class Reading:
-    """Rows as they are: of each key what the first layer that knows it holds, else what SQLite has.
+    """The current rows: for each key, the row of the first layer that knows the key, or else SQLite's.
 
     Every row that comes from SQLite is checked against its digest.
     """
@@ -53,7 +53,7 @@ class Reading:
         self._filled = filled
 
     def place_of(self, sql: RowTable, key: Key) -> int:
-        """The place that leads to a row which has one of its own; 0 if there is none."""
+        """Return the place of a row that has a separate one, or 0 if there is none."""
         for layer in self._layers:
             memory = layer.tables.get(sql.layout.table.name)
             if memory is not None and key in memory.rows:
@@ -128,8 +128,9 @@ class Reading:
     def _sources(
         self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int
     ) -> Iterator[Iterable[tuple[Key, Any]]]:
-        """Of each layer, and of SQLite, the entries that nothing newer knows, in order; looked at in pieces
-        of ``limit``."""
+        """Yield, for each layer and for SQLite, the entries that nothing newer knows, in order; they are read
+        in pieces of ``limit``.
+        """
         newer: list[MemoryTable] = []
         name = sql.layout.table.name
         for memory in self._memories(name):
@@ -152,7 +153,7 @@ class Reading:
     def _unshadowed(
         sql: RowTable, index: str, found: Iterable[tuple[Key, Any]], newer: Sequence[MemoryTable]
     ) -> Iterable[tuple[Key, Any]]:
-        """Those whose key no newer layer knows."""
+        """Return those whose key no newer layer knows."""
         if not newer:
             return found
         key, known = sql.key_in(index), [memory.rows for memory in newer]
@@ -161,7 +162,9 @@ class Reading:
     def _stored(
         self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int, newer: Sequence[MemoryTable]
     ) -> Iterator[tuple[Key, Any]]:
-        """Entries of SQLite that no layer knows, with their records or ids; read as many as are asked for."""
+        """Yield entries of SQLite that no layer knows, with their records or ids; reads only as many as are
+        asked for.
+        """
         while limit > 0:
             try:
                 rows = self._execute(
@@ -183,24 +186,26 @@ class Reading:
         return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
 
     def all_columns(self, sql: RowTable) -> Iterator[list[Any]]:
-        """The columns of all rows that SQLite has, piece by piece."""
+        """Yield the columns of all rows that SQLite has, piece by piece."""
         cursor = self._execute(sql.all_columns)
         while piece := list(islice(cursor, _PIECE)):
             yield piece
 
     def check(self, sql: RowTable, columns: Sequence[Any], found: Any) -> None:
-        """Raises StoreError RECORD_CORRUPT for a row of ``RowTable.scrub`` that is not as it was written."""
+        """Raise StoreError RECORD_CORRUPT for a row of ``RowTable.scrub`` that has changed since it was
+        written.
+        """
         key = tuple(columns[: len(sql.layout.table.key)])
         if sql.values(self._checked(sql, key, found)) != tuple(columns):
             raise sql.layout.corrupt(key)
 
     def _may_be_below(self, sql: RowTable, index: str, known: Key) -> bool:
-        """Whether SQLite may have entries that begin so."""
+        """Return true if SQLite may have entries that begin with these values."""
         filled = self._filled.get(sql.layout.table.name)
         return filled is not None and filled.may_hold(index, known)
 
     def _below(self, sql: RowTable, place: Key) -> Any:
-        """The record or id that SQLite has for a key; None if it has none."""
+        """Return SQLite's record or id for a key, or None if it has none."""
         if not self._may_be_below(sql, "key", place):
             return None
         try:
@@ -210,7 +215,9 @@ class Reading:
         return found[0][0] if found else None
 
     def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
-        """The row of a record at rest, or of the place that leads to it. Raises StoreError RECORD_CORRUPT."""
+        """Return the row of a record at rest, or of the place that leads to it. Raises StoreError
+        RECORD_CORRUPT.
+        """
         try:
             if sql.kept is Kept.CHUNK:
                 return sql.layout.named(self._chunks.read(self._connection, found), key)
@@ -232,7 +239,7 @@ def _pieces(
 
 
 class Writing(Reading):
-    """Rows as they are inside a running group of steps: its own layer over what is committed."""
+    """The rows inside a running group of steps: a separate layer over what is committed."""
 
     def __init__(
         self,
@@ -243,11 +250,11 @@ class Writing(Reading):
         filled: Mapping[str, Filled],
         group: Layer,
     ) -> None:
-        """``group``: an empty layer, which takes all that the steps write."""
+        """``group``: an empty layer, which takes everything that the steps write."""
         super().__init__(connection, tables, chunks, (group, *layers), filled)
         self._group = group
         self.writes = 0
-        """How many were taken."""
+        """The number of writes that were taken."""
 
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
