@@ -9,11 +9,11 @@ import click
 from intelshare.cli.shared.help import examples
 
 PAUSE = 1.5
-"""Seconds after each scene in which it can be read."""
+"""The seconds after each scene in which it can be read."""
 
 SCENARIOS = ("climate", "five", "paris", "jcpoa")
 RECORDS = SCENARIOS[2:]
-"""Replays: no node is started."""
+"""The replays, for which no node is started."""
 
 
 @click.command(
@@ -25,7 +25,7 @@ RECORDS = SCENARIOS[2:]
     "--keep",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the members' data folders in the new folder DIR, to be played on with.",
+    help="Keep the members' data folders in the new folder DIR, to continue with.",
 )
 @click.option("--console", is_flag=True, hidden=True)
 def demo(scenario: str, no_pause: bool, keep: Path | None, console: bool) -> int:
@@ -41,9 +41,9 @@ def demo(scenario: str, no_pause: bool, keep: Path | None, console: bool) -> int
     the end. Ends with 1 if a scene differs from what it expects.
     """
     if console:
-        raise click.UsageError("there is no console yet")
+        raise click.UsageError("the console is not available yet")
     if keep is not None and scenario in RECORDS:
-        raise click.UsageError(f"{scenario} starts no node: there is nothing to keep")
+        raise click.UsageError(f"{scenario} starts no node, so there is nothing to keep")
     from intelshare.demo import climate, five, play, record
 
     made = {"climate": climate, "five": five}

@@ -35,16 +35,16 @@ _RESTRICTED: Final = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What the six scenes tell."""
+    """The contents of the six scenes."""
 
     kit: Sending
     reader: Analyst
-    """Reads it in scene 2, and must see ``granted`` alone."""
+    """Reads it in scene 2, and must see only ``granted``."""
     granted: tuple[int, ...]
     leaving: Withdrawal
     cut: Cut
     reason: str
-    """Why the bulletin of scene 1 is recalled."""
+    """The reason for recalling the bulletin of scene 1."""
     rewriting: Rewriting
 
 
@@ -85,7 +85,7 @@ STORY: Final = Story(
     leaving=Withdrawal(
         member="USA",
         treaty="demo-climate",
-        # Kenya's: France and the United States also share gsa-fra-usa, which would name a reason of its own.
+        # Kenya's: France and the United States also share gsa-fra-usa, which would give a different reason.
         warning=Sending(
             author=_KAMAU,
             title="Drought warning",
@@ -122,7 +122,7 @@ STORY: Final = Story(
 
 
 def climate(story: Story = STORY) -> Scenario:
-    """The scenario that tells a story."""
+    """Return the scenario that tells a story."""
     kit, leaving, granted = story.kit, story.leaving, len(story.granted)
     author, warning = kit.author, leaving.warning
     scenes = (

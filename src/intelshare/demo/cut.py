@@ -26,38 +26,38 @@ if TYPE_CHECKING:
 _ROUTINE: Final = 1
 _FLASH: Final = 4
 _SENDERS: Final = 4
-"""Calls at once while the burst goes out."""
+"""The calls at once while the burst goes out."""
 _SHOWN: Final = 4
-"""Rows of an inbox that the demo shows."""
+"""The rows of an inbox that the demo shows."""
 _LOOK: Final = 0.1
-"""Seconds between looks at an outbox that is long."""
+"""The seconds between looks at an outbox that is long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How many bulletins are on their way when a node dies, and how many follow while it is dead."""
+    """The bulletins that are on their way when a node dies, and those that follow while it is dead."""
 
     author: Analyst
     member: str
-    """Whose node is killed, and who is sent everything."""
+    """The member whose node is killed, and to which everything is sent."""
     witness: Analyst
-    """Of that member: sees what arrived."""
+    """An analyst of that member, who sees what arrived."""
     label: str
     category: str
     before: int
     kill_after: int
-    """The node is killed when so many of them have been answered."""
+    """The node is killed once this many of them have been answered."""
     while_dead: int
     flash_while_dead: int
 
     @property
     def since(self) -> int:
-        """How many are sent while it is dead."""
+        """Return how many are sent while the node is dead."""
         return self.while_dead + self.flash_while_dead
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the total."""
         return self.before + self.since
 
 
@@ -107,7 +107,7 @@ def cut(stage: Stage, story: Cut) -> list[str]:
 
 
 def _arrivals(stage: Stage, story: Cut, sent: dict[bytes, int], waiting: set[bytes], lived: int) -> list[str]:
-    """Show the order in which the member took in what had waited, and compare."""
+    """Show the order in which the member received what had waited, and compare."""
     with stage.client(story.witness) as client:
         found = client.inbox(limit=1000)
     with stage.sites[story.member].client("operator") as operator:
@@ -132,7 +132,7 @@ def _arrivals(stage: Stage, story: Cut, sent: dict[bytes, int], waiting: set[byt
 
 
 def _submit(client: Client, story: Cut, one: tuple[int, int]) -> bytes:
-    """Send bulletin ``number`` with a precedence; its id."""
+    """Send bulletin ``number`` with a precedence; return its id."""
     number, precedence = one
     text = f"Scan of grid control systems, report {number + 1}"
     request = pb.SubmitRequest(
@@ -155,13 +155,15 @@ def _submit(client: Client, story: Cut, one: tuple[int, int]) -> bytes:
 
 
 def _while_dead(story: Cut) -> Iterator[tuple[int, int]]:
-    """(number, precedence): FLASH is written last, so that only precedence can bring it to the front."""
+    """Yield (number, precedence): FLASH is written last, so that only precedence can bring it to the
+    front.
+    """
     for number in range(story.before, story.total):
         yield number, _ROUTINE if number < story.before + story.while_dead else _FLASH
 
 
 def _words(client: Client, recipient: str) -> dict[bytes, str]:
-    """The word of each bulletin's pair with this recipient."""
+    """Return the status of each bulletin's pair with this recipient."""
     entries = client.outbox(limit=1000).entries
     return {
         entry.bulletin: pair.word for entry in entries for pair in entry.pairs if pair.recipient == recipient
@@ -173,6 +175,6 @@ def _count(words: dict[bytes, str], word: str, sent: dict[bytes, int]) -> int:
 
 
 def _link(stage: Stage, story: Cut) -> str:
-    """How the author's node sees its link to the member."""
+    """Return how the author's node sees its link to the member."""
     with stage.sites[story.author.member].client("operator") as operator:
         return next(peer.state for peer in operator.status().peers if peer.member == story.member)

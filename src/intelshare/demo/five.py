@@ -94,7 +94,7 @@ _RED: Final = Sending(
 
 
 def five() -> Scenario:
-    """FRA, USA, KEN, NOR, and NATO as a member of its own."""
+    """Return the scenario with FRA, USA, KEN, NOR, and NATO as a separate member."""
     analysts = (_DURAND, _LEROY, _MILLER, _OTIENO, _HANSEN, _JANSEN)
     return Scenario(
         name="five",
@@ -129,7 +129,9 @@ def five() -> Scenario:
 
 
 def to_the_node(stage: Stage) -> list[str]:
-    """Release to an organisation's node is no release to its members, though the label names them."""
+    """Release to an organisation's node: that is not a release to its members, though the label names
+    them.
+    """
     differences = send(stage, _JAMMING)
     for reader in (_HANSEN, _MILLER):
         if not empty(stage, reader):
@@ -138,7 +140,9 @@ def to_the_node(stage: Stage) -> list[str]:
 
 
 def consent(stage: Stage) -> list[str]:
-    """The originator is asked by name of one recipient, and grants; what was withheld is then released."""
+    """Ask the originator for consent by the name of one recipient; it grants, and what was withheld is
+    released.
+    """
     bulletin, officer = stage.sent[_PASSED_ON.title], stage.profile(_LEROY)
     words = ("--for", "NOR", "--as")
     command("consent", "request", bulletin, *words, stage.profile(_JANSEN), out=indented(sys.stdout))

@@ -1,7 +1,8 @@
-"""A forger who has all that a member has: the disk and the passphrase. What peers hold is out of reach.
+"""Acts as a forger who has everything that a member has: the disk and the passphrase, but not what peers
+hold.
 
-One entry of the log gets another time; the tree over all entries is computed anew, the own checkpoint is
-taken away, and the memory beside the database is written anew.
+One entry of the log gets another time; the tree over all entries is recomputed, the node's checkpoint is
+removed, and the memory beside the database is rewritten.
 """
 
 from __future__ import annotations

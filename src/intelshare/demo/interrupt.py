@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and a closed terminal end the demo in one way, never between a process and its record."""
+"""Makes Ctrl-C, SIGTERM and a closed terminal end the demo in one way, never between a process and its
+record.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ _Handler = Callable[[int, FrameType | None], object]
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block each of the three signals raises KeyboardInterrupt."""
+    """Raise KeyboardInterrupt for each of the three signals within the block."""
     with _handled(signal.default_int_handler):
         yield
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Signals that come within the block take effect after it: what was started is also remembered."""
+    """Delay signals until the block has ended, so that what was started is also remembered."""
     came: list[int] = []
     try:
         with _handled(lambda number, _: came.append(number)):

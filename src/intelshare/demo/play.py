@@ -21,22 +21,22 @@ from intelshare.errors import ConfigError, IntelshareError, Place
 from intelshare.patience import VARIABLE
 
 _WIDTH = 68
-"""Column at which times stand."""
+"""The column of the times."""
 _LAST = 8
-"""Lines of each node's log that are shown with a scene that failed."""
+"""The lines of each node's log that are shown with a failed scene."""
 _NAMED = 3
-"""Links that are named one by one."""
+"""The links that are named individually."""
 
 
 def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
-    """Play a scenario; 0, or 1 if anything differs from what it expects.
+    """Play a scenario; return 0, or 1 if anything differs from what it expects.
 
-    ``keep``: the folder that holds everything and stays; else a temporary one. ``pause``: seconds after each
-    scene. Raises ConfigError ID_CONFLICT for a folder in use, and what the commands raise.
+    ``keep``: the folder that contains everything and stays; by default a temporary one is used. ``pause``:
+    seconds after each scene. Raises ConfigError ID_CONFLICT for a folder in use, and what the commands raise.
     """
     began = time.monotonic()
     _print(f"intelshare demo: {scenario.opening}")
-    # What somebody has set for a node of their own is not for these; how slow the machine is, is.
+    # Settings made for another node do not apply to these; the setting for a slow machine does.
     foreign = (name for name in os.environ if name.startswith("INTELSHARE_") and name != VARIABLE)
     own = environment(dict.fromkeys(foreign))
     with interruptible(), own, _folder(keep) as folder, _stage(folder, scenario) as stage:
@@ -56,7 +56,7 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
 
 
 def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
-    """Play one; False if it differs from what it expects, which is said on standard error."""
+    """Play one scene; return false if it differs from what it expects, and say so on standard error."""
     began = time.monotonic()
     _print(f"\n{number} {scene.title}")
     try:
@@ -70,12 +70,12 @@ def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:
         sys.stderr.write(f"scene {number} differs: {difference}\n")
     if stage.sites:
         logs = keep or "--keep DIR keeps the folders"
-        sys.stderr.write(f"hint: the nodes' logs say more ({logs})\n")
+        sys.stderr.write(f"hint: see the nodes' logs ({logs})\n")
     return False
 
 
 def _log_ends(stage: Stage) -> list[str]:
-    """What the nodes said last: their folders may be gone when somebody asks why."""
+    """Return the last log lines of the nodes: their folders may be gone when somebody asks why."""
     return [
         f"{site.code}'s node: {line}" for site in stage.sites.values() for line in last_lines(site.log, _LAST)
     ]
@@ -110,7 +110,7 @@ def _stage(folder: Path, scenario: Scenario) -> Iterator[Stage]:
 
 
 def _found(stage: Stage, scenario: Scenario) -> None:
-    """``init`` for every member, all nodes at once, ``user add`` for every analyst."""
+    """Run ``init`` for every member, all nodes at once, and ``user add`` for every analyst."""
     began, packs = time.monotonic(), treaty_packs()
     for site in stage.sites.values():
         command("init", site.code, str(site.folder), "--dev")
@@ -128,7 +128,7 @@ def _found(stage: Stage, scenario: Scenario) -> None:
 
 
 def _introduce(stage: Stage, scenario: Scenario) -> None:
-    """Each member imports the file of each other, with the fingerprint that was read out."""
+    """Have each member import each other's file, with the fingerprint that was read out."""
     began = time.monotonic()
     for giver in stage.sites.values():
         file = stage.folder / f"{giver.code}.member"
@@ -155,13 +155,13 @@ def _link(stage: Stage) -> None:
         site.linked()
     pairs = ["-".join(pair) for pair in combinations(stage.sites, 2)]
     named = f"links {', '.join(pairs)}" if len(pairs) <= _NAMED else f"{len(pairs)} links, each with each"
-    # A node refuses any link below this (TRANSPORT_FLOOR), so "linked" says it.
+    # A node refuses any link below this (TRANSPORT_FLOOR), so "linked" implies it.
     _ok(f"{named}: TLS 1.3, X25519MLKEM768", began)
 
 
 def _goodbye(scenario: Scenario, keep: Path | None) -> None:
     if keep is None and scenario.analysts:
-        _print(f"play on:  {' '.join(('intelshare demo', scenario.name)).rstrip()} --keep ./play")
+        _print(f"continue:   {' '.join(('intelshare demo', scenario.name)).rstrip()} --keep ./play")
         return
     folder = quote(str(keep))
     if keep is not None:

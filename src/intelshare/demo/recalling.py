@@ -1,4 +1,4 @@
-"""A bulletin is taken back: whoever has it destroys the keys and signs for it."""
+"""A bulletin is recalled: each recipient that has it destroys the keys and signs for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intelshare.errors import IntelshareError
 
 
 def recall(stage: Stage, sending: Sending, reader: Analyst, reason: str) -> list[str]:
-    """The author recalls; all recipients sign that they destroyed it; who has read it can read it no more."""
+    """Recall a bulletin; all recipients sign that they destroyed it, and a reader can no longer read it."""
     bulletin, profile = stage.sent[sending.title], stage.profile(sending.author)
     words = ("recall", bulletin, "--reason", reason, "--yes", "--as", profile)
     command(*words, out=indented(sys.stdout))
@@ -30,7 +30,7 @@ def recall(stage: Stage, sending: Sending, reader: Analyst, reason: str) -> list
         {
             f"only {', '.join(signed) or 'nobody'} signed for the destruction": sorted(signed)
             == sorted(sending.recipients),
-            "a receipt does not hold": not any(one.flaw for one in receipts),
+            "a receipt does not verify": not any(one.flaw for one in receipts),
             "a key is still on a disk": zeros,
             f"{reader.name} can still read it": _gone(stage, reader, bulletin),
         }
@@ -38,11 +38,13 @@ def recall(stage: Stage, sending: Sending, reader: Analyst, reason: str) -> list
 
 
 _SEALED = 72
-"""Bytes of a key as it rests, sealed: so many zeros stand in its place once it is destroyed."""
+"""The bytes of a key at rest, sealed: as many zeros replace it once it is destroyed."""
 
 
 def _zeros(stage: Stage, sending: Sending) -> bool:
-    """Whether as many keys are zeros on the disk of every recipient as it was given; said as it was found."""
+    """Return true if on every recipient's disk as many keys are zeros as it was given; show what was
+    found.
+    """
     found = {}
     for code in sending.recipients:
         with closing(
@@ -59,7 +61,7 @@ def _zeros(stage: Stage, sending: Sending) -> bool:
 
 
 def _gone(stage: Stage, reader: Analyst, bulletin: str) -> bool:
-    """Whether ``read`` is refused because the bulletin was destroyed; what it says is shown."""
+    """Return true if ``read`` is refused because the bulletin was destroyed; show its message."""
     say(f"and {reader.name} ({reader.member}), who has read it, reads it again:")
     try:
         command("read", bulletin, "--as", stage.profile(reader))

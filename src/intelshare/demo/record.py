@@ -1,7 +1,7 @@
-"""Replays of the public record: what the treaties that ship let through, day by day, and why not.
+"""Replays the public record: what the treaties that ship permit, day by day, and why they do not.
 
 A replay is a file ``scenario/*.toml``: one question, and the days on which it is asked. No node runs; the
-answer is that of the ``decide`` which every node asks, shown in the table of ``send``.
+answer comes from the ``decide`` that every node uses, shown in the table of ``send``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 
 def record(name: str) -> Scenario:
-    """The replay of this name: the treaties drawn, then its days."""
+    """Return the replay of this name: the treaties drawn, then its days."""
     told = loads(files("intelshare.demo").joinpath("scenario", f"{name}.toml").read_text("utf-8"))
     return Scenario(
         name=name,
@@ -44,7 +44,7 @@ def _title(one: Mapping[str, Any]) -> str:
 
 
 def drawn(stage: Stage, told: Mapping[str, Any]) -> list[str]:
-    """The lives of the treaties, as ``treaty timeline`` draws them, and what is asked on every day."""
+    """Draw the lives of the treaties, as ``treaty timeline`` does, and show what is asked on every day."""
     del stage
     chosen = [word for member in told["members"] for word in ("--member", member)]
     command("treaty", "timeline", *told["draw"], *chosen, out=indented(sys.stdout))

@@ -1,4 +1,4 @@
-"""A member's log is rewritten by somebody who has its disk and its keys; a peer's checkpoint tells."""
+"""Somebody who has a member's disk and keys rewrites its log; a peer's checkpoint reveals it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from intelshare.demo.stage import Site, Stage, command, indented, report, say, u
 from intelshare.instant import HOUR
 
 _LOOK: Final = 0.2
-"""Seconds between looks at what a witness holds: a checkpoint comes every 5 s at most."""
+"""The seconds between looks at what a witness holds: a checkpoint comes every 5 s at most."""
 
 _SHOWN: Final = re.compile(r"history rewritten at entry (\d+)(?: or after it, before entry (\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """Whose log, which kind of entry, and who notices."""
+    """Whose log is rewritten, which kind of entry, and who notices."""
 
     member: str
     entry: EntryType
     what: str
-    """What such an entry tells, in words."""
+    """The content of such an entry, in words."""
     witness: str
 
 
 def rewriting(stage: Stage, story: Rewriting) -> list[str]:
-    """All logs hold; one is rewritten; the witness notices, and can prove it to anybody."""
+    """Verify all logs; rewrite one; the witness notices, and can prove it to anybody."""
     forged, witness = stage.sites[story.member], stage.sites[story.witness]
     folder, witnessing = ("--folder", str(forged.folder)), ("--folder", str(witness.folder))
     say(f"{len(stage.sites)} logs verified, {_verified(stage)} entries; {story.witness} holds of the others:")
-    # What can be proved to a third party is what the witness has proved to itself.
+    # What the witness can prove to a third party is what it has proved to itself.
     until(
         lambda: _holds_all(witness, forged),
         f"{story.witness} to hold all of {story.member}'s log",
@@ -52,8 +52,8 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
         f"{story.member}'s node is stopped. Entry {edited.place} of its log ({story.what}) is dated back, "
         f"from {short_time(edited.before)}"
     )
-    say(f"to {short_time(edited.after)}, and the hash tree computed anew. Its own `audit verify` then says:")
-    # Whether the member itself can find out is up to the forger; that others do is not.
+    say(f"to {short_time(edited.after)}, and the hash tree recomputed. Its `audit verify` then says:")
+    # Whether the member itself can find out depends on the forger; that others do, does not.
     command("audit", "verify", *folder, out=indented(sys.stdout), ends=(Exit.DONE, Exit.NOT_VERIFIED))
     forged.start()
     forged.serving()
@@ -63,7 +63,7 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     file = stage.folder / f"evidence-against-{story.member}.json"
     command("audit", "export", found["evidence"], *witnessing, "--out", str(file), "--quiet")
     say("the same as a file, checked by a third party without a node:")
-    # Whoever has cosigned is in the file too, and that is whoever was quick enough.
+    # Whoever has cosigned is in the file too, and that depends on who was quick enough.
     sources = [("--member", str(stage.folder / f"{code}.member")) for code in sorted(stage.sites)]
     checking = ("audit", "check-evidence", str(file), *chain.from_iterable(sources))
     command(*checking, out=indented(sys.stdout))
@@ -73,7 +73,7 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
             f"it is shown as {found['code']}": found["code"] == "LOG_INCONSISTENT",
             f"it accuses {proved['member']}": proved["member"] == story.member,
             f"it proves: {proved['what']}": proved["what"] == found["what"],
-            "somebody honest is accused": not any(
+            "an honest member is accused": not any(
                 _evidence(site, code)
                 for site in stage.sites.values()
                 for code in stage.sites
@@ -84,28 +84,31 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
 
 
 def _verified(stage: Stage) -> int:
-    """Every node reads its whole log again; how many entries. Raises ConfigError if one does not hold."""
+    """Have every node read its whole log again; return how many entries. Raises ConfigError if one does not
+    verify.
+    """
     logs = [report("audit", "verify", "--folder", str(site.folder))["logs"] for site in stage.sites.values()]
     return sum(log["size"] for found in logs for log in found)
 
 
 def _holds_all(witness: Site, of: Site) -> bool:
-    """Whether the witness has a proved checkpoint of everything that a node's log has now."""
+    """Return true if the witness has a proved checkpoint of everything that a node's log has now."""
     log = report("audit", "head", "--folder", str(of.folder))
     held = report("audit", "head", "--folder", str(witness.folder))["held"]
     return (of.code, "proved", log["entries"]) in {(one["member"], one["state"], one["size"]) for one in held}
 
 
 def _evidence(site: Site, against: str) -> dict[str, Any] | None:
-    """What a node holds against a member's log, if it does."""
+    """Return a node's evidence against a member's log, if it has any."""
     alarms = report("audit", "evidence", "--folder", str(site.folder))["alarms"]
     logs = (one for one in alarms if one["member"] == against and one["code"].startswith("LOG_"))
     return next(logs, None)
 
 
 def _narrowed(site: Site, against: str, place: int) -> dict[str, Any] | None:
-    """The evidence once it names this entry, and no longer all before it: older checkpoints tell how far back
-    the log still holds."""
+    """Return the evidence once it names this entry, and no longer everything before it: older checkpoints
+    show how far back the log is still valid.
+    """
     found = _evidence(site, against)
     said = _SHOWN.fullmatch(found["what"]) if found is not None else None
     if said is None:

@@ -1,4 +1,4 @@
-"""What a scenario is made of: who takes part, what is sent, and what each scene must show."""
+"""The parts of a scenario: who takes part, what is sent, and what each scene must show."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Analyst:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """One portion: the file it is kept in, its label and its text."""
+    """One portion: the file that contains it, its label and its text."""
 
     file: str
     label: str
@@ -34,7 +34,7 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a recipient must get of the bulletin: one line per portion, as ``verdicts`` writes it."""
+    """The expected result for a recipient: one line per portion, as ``verdicts`` writes it."""
 
     recipient: str
     portions: tuple[str, ...]
@@ -43,21 +43,21 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One bulletin: who sends what to whom, and what must come of it."""
+    """One bulletin: who sends what to whom, and the expected result."""
 
     author: Analyst
     title: str
-    """What the demo calls it; no portion of the bulletin."""
+    """The demo's name for it; it is not a portion of the bulletin."""
     category: str
     precedence: str
     portions: tuple[Portion, ...]
     expected: tuple[Expected, ...]
     source: str = ""
-    """Title of the bulletin that its portions come from, where their label is another member's."""
+    """The title of the bulletin that its portions come from, if they carry another member's label."""
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Codes."""
+        """Return the codes of the recipients."""
         return tuple(row.recipient for row in self.expected)
 
 
@@ -74,25 +74,25 @@ class Scenario:
     """Members, each with a node and its people, and what happens between them."""
 
     name: str
-    """As it is asked for; empty: the default."""
+    """The name on the command line; empty for the default."""
     opening: str
     """The first line."""
     scenes: tuple[Scene, ...]
     then: tuple[str, ...]
-    """Commands to try afterwards; ``{folder}`` is the one that ``--keep`` leaves."""
+    """The commands to try afterwards; ``{folder}`` is the folder that ``--keep`` leaves."""
     analysts: tuple[Analyst, ...] = ()
-    """Nobody: no node is started, and there is nothing to keep."""
+    """Empty: no node is started, and there is nothing to keep."""
     packs: tuple[str, ...] = ()
-    """Treaties that ship, and that every member holds beside those of ``init --dev``."""
+    """Treaties that ship, and that every member has besides those of ``init --dev``."""
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Codes, each once."""
+        """Return the codes of the members, each once."""
         return tuple(dict.fromkeys(analyst.member for analyst in self.analysts))
 
 
 def nodes_of(analysts: tuple[Analyst, ...]) -> str:
-    """The first line of a scenario with nodes."""
+    """Return the first line of a scenario with nodes."""
     members = tuple(dict.fromkeys(analyst.member for analyst in analysts))
     return (
         f"{spelled(len(members))} sovereign nodes on this machine ({', '.join(members)}), keys and "
@@ -101,10 +101,10 @@ def nodes_of(analysts: tuple[Analyst, ...]) -> str:
 
 
 def spelled(count: int) -> str:
-    """A small number as a word."""
+    """Return a small number as a word."""
     return ("no", "one", "two", "three", "four", "five")[count] if count < 6 else str(count)
 
 
 def unmet(facts: dict[str, bool]) -> list[str]:
-    """What is said where the fact does not hold."""
+    """Return the texts of facts that are not true."""
     return [difference for difference, holds in facts.items() if not holds]

@@ -1,4 +1,4 @@
-"""A bulletin goes out and is read: the tables of ``send`` and ``read``, compared with what is expected."""
+"""Sends and reads a bulletin: the tables of ``send`` and ``read``, compared with what is expected."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _VERDICTS: Final = {"allow": "released", "hold": "held", "deny": "withheld"}
 
 
 def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
-    """The author sends; every recipient gets the portions that its treaty permits, and no other.
+    """Send a bulletin; every recipient gets the portions that its treaty permits, and no others.
 
-    ``wait``: until all who get something have accepted it, and then compare; else the caller does both.
+    ``wait``: wait until all who get something have accepted it, and then compare; otherwise the caller does
+    both.
     """
     folder = stage.folder / "bulletins"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -38,7 +39,7 @@ def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
 
 
 def empty(stage: Stage, reader: Analyst) -> bool:
-    """Whether nothing is in the inbox of this reader; said if so."""
+    """Return true if this reader's inbox is empty; if so, say it."""
     with stage.client(reader) as client:
         nothing = not client.inbox().entries
     if nothing:
@@ -47,7 +48,7 @@ def empty(stage: Stage, reader: Analyst) -> bool:
 
 
 def compare(client: Client, bulletin: str, expected: Sequence[Expected]) -> list[str]:
-    """How the pairs of a bulletin, and the decisions now in force, differ from these."""
+    """Return how the pairs of a bulletin, and the decisions now in force, differ from these."""
     entry = client.outbox(bulletin).entries[0]
     states = {pair.recipient: pair.word for pair in entry.pairs}
     return [
@@ -58,7 +59,9 @@ def compare(client: Client, bulletin: str, expected: Sequence[Expected]) -> list
 
 
 def read(stage: Stage, sending: Sending, reader: Analyst, granted: Sequence[int]) -> list[str]:
-    """The reader opens it: the granted portions, whole; of the others not even that they exist."""
+    """Open the bulletin as the reader: the granted portions, complete; of the others not even their
+    existence.
+    """
     texts = [portion.text for portion in sending.portions]
     withheld = [text for n, text in enumerate(texts) if n not in granted]
     with stage.client(reader) as client:
@@ -75,7 +78,7 @@ def read(stage: Stage, sending: Sending, reader: Analyst, granted: Sequence[int]
         differences.append(f"{reader.member} reads {len(got)} portions, and not exactly those granted")
     said = opened.SerializeToString() + entries[0].SerializeToString()
     if any(line.encode() in said for text in withheld for line in text.splitlines()):
-        differences.append(f"{reader.member} was told something of a portion that was withheld")
+        differences.append(f"{reader.member} was told something about a portion that was withheld")
     return differences
 
 
@@ -91,14 +94,16 @@ def _compare(row: Expected, states: dict[str, str], decision: pb.PairDecision) -
 
 
 def fits(got: str, wanted: str) -> bool:
-    """Whether a verdict is the expected one; one that is expected without its place may have any."""
+    """Return true if a verdict is the expected one; if the expected one has no place, any place fits."""
     return got == wanted or (
         got.startswith(f"{wanted} (") and got.endswith(")") and wanted.startswith("withheld")
     )
 
 
 def verdicts(portions: Sequence[pb.PortionDecision]) -> list[str]:
-    """``released TREATY ARTICLES`` or ``withheld CODE: DETAIL (PLACE)`` of each portion, in reading order."""
+    """Return ``released TREATY ARTICLES`` or ``withheld CODE: DETAIL (PLACE)`` for each portion, in reading
+    order.
+    """
     said = []
     for portion in sorted(portions, key=lambda p: p.position):
         if portion.outcome == "deny" and portion.reasons:

@@ -25,13 +25,15 @@ from intelshare.tethered import tethered
 T = TypeVar("T")
 
 PATIENCE: Final = 30.0
-"""Seconds after which something that should have happened counts as failed; INTELSHARE_PATIENCE scales it."""
+"""The seconds after which something that should have happened counts as failed; INTELSHARE_PATIENCE scales
+them.
+"""
 
 MARGIN: Final = "   "
 
 _LOOK: Final = 0.02
 _GRACE: Final = 5.0
-"""Seconds that a node has to stop by itself; INTELSHARE_PATIENCE scales it."""
+"""The seconds that a node has to stop by itself; INTELSHARE_PATIENCE scales them."""
 
 
 @dataclass(slots=True)
@@ -44,40 +46,40 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What the node says on standard error, beside the data folder."""
+        """Return the path of the node's log, beside the data folder."""
         return self.folder.with_name(f"{self.code}.log")
 
     def profile(self, name: str) -> Path:
-        """The profile folder of one of its users."""
+        """Return the profile folder of one of its users."""
         return self.folder / "users" / name
 
     @contextlib.contextmanager
     def client(self, name: str) -> Iterator[Client]:
-        """The connection of one of its users."""
+        """Yield the connection of one of its users."""
         with Client(read_profile(self.profile(name))) as client:
             yield client
 
     def start(self) -> None:
-        """Start the node; returns before it serves."""
+        """Start the node; return before it serves."""
         words = [sys.executable, "-m", "intelshare", "node", "run", "--dev", "--folder", str(self.folder)]
         with self.log.open("ab") as log, undisturbed():
-            # In this process group and tethered: a closed terminal and a kill take the nodes with them.
+            # In this process group and tethered: a closed terminal and a kill end the nodes as well.
             self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
                 tethered(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder.parent
             )
 
     def serving(self) -> None:
-        """Wait until the node that was started serves. Raises ConfigError NODE_UNREACHABLE, TIMED_OUT."""
+        """Wait until the started node serves. Raises ConfigError NODE_UNREACHABLE, TIMED_OUT."""
         until(self._serves, f"{self.code}'s node to serve")
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye, no clean-up."""
+        """Send SIGKILL: no orderly stop, no clean-up."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def stop(self) -> None:
-        """SIGTERM: the node says goodbye and ends."""
+        """Send SIGTERM: the node stops in order."""
         if self.process is not None:
             self.process.terminate()
         self.ended()
@@ -95,7 +97,7 @@ class Site:
             )
 
     def ended(self) -> None:
-        """Wait until the node that was told to stop has, and end it if it does not."""
+        """Wait until the node that was told to stop has stopped, and kill it if it does not."""
         if self.process is None:
             return
         try:
@@ -118,32 +120,32 @@ class Site:
             running = json.loads((self.folder / "run.json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        # The file of a node that was killed is still there.
+        # The file of a killed node is still there.
         return bool(running.get("pid") == process.pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All of them, and what was sent so far."""
+    """All members, and what was sent so far."""
 
     folder: Path
     sites: Mapping[str, Site]
     sent: dict[str, str] = field(default_factory=dict)
-    """Ids of bulletins, by what the demo calls them."""
+    """The ids of bulletins, by the demo's names for them."""
 
     @contextlib.contextmanager
     def client(self, analyst: Analyst) -> Iterator[Client]:
-        """The connection of an analyst."""
+        """Yield the connection of an analyst."""
         with self.sites[analyst.member].client(analyst.name) as client:
             yield client
 
     def profile(self, analyst: Analyst) -> str:
-        """The profile folder of an analyst, for ``--as``."""
+        """Return the profile folder of an analyst, for ``--as``."""
         return str(self.sites[analyst.member].profile(analyst.name))
 
 
 def stop_all(sites: Iterable[Site]) -> None:
-    """End every node, all at once."""
+    """Stop every node, all at once."""
     running = [site for site in sites if site.process is not None]
     for site in running:
         if site.process is not None:
@@ -153,7 +155,7 @@ def stop_all(sites: Iterable[Site]) -> None:
 
 
 def until(condition: Callable[[], T | None], what: str, *, look: float = _LOOK) -> T:
-    """Wait until something is true, looked at every ``look`` seconds; its value.
+    """Wait until a condition is true, checked every ``look`` seconds; return its value.
 
     Raises ConfigError TIMED_OUT.
     """
@@ -169,14 +171,14 @@ def until(condition: Callable[[], T | None], what: str, *, look: float = _LOOK) 
 
 
 def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)) -> str:
-    """Run a command of ``intelshare`` as if it were typed; what it printed, unless ``out`` was to get it.
+    """Run a command of ``intelshare`` as if it were typed; return what it printed, unless ``out`` gets it.
 
     Raises IntelshareError as the command does, and ConfigError USAGE if it ends with a code not in ``ends``.
     """
     from intelshare.cli.app import root
 
     kept = io.StringIO()
-    # Terminals are narrower by the margin.
+    # The margin makes terminals narrower.
     narrower = environment({"COLUMNS": str(shutil.get_terminal_size().columns - len(MARGIN))})
     with narrower, contextlib.redirect_stdout(out or kept), contextlib.redirect_stderr(io.StringIO()):
         ended = root.main(list(words), prog_name="intelshare", standalone_mode=False, obj={"json": False})
@@ -186,32 +188,32 @@ def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)
 
 
 def report(*words: str) -> dict[str, Any]:
-    """The one document that a command prints with ``--json``. Raises as ``command`` does."""
+    """Return the one document that a command prints with ``--json``. Raises as ``command`` does."""
     document: dict[str, Any] = json.loads(command(*words, "--json"))
     return document
 
 
 def indented(stream: TextIO, margin: str = MARGIN) -> TextIO:
-    """The same stream, with a margin before every line."""
+    """Return the same stream, with a margin before every line."""
     return cast(TextIO, _Indented(stream, margin))
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The end of a node's log; nothing where there is none."""
+    """Return the end of a node's log, or nothing if there is none."""
     if not path.exists():
         return []
     return path.read_text("utf-8", "replace").strip().splitlines()[-count:]
 
 
 def say(text: str) -> None:
-    """A line of the demo's own, between what commands print."""
+    """Print a line of the demo between the output of commands."""
     sys.stdout.write(f"{MARGIN}{text}\n")
     sys.stdout.flush()
 
 
 @contextlib.contextmanager
 def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Within the block these variables have these values; None: they are not set."""
+    """Set these environment variables within the block; None: unset."""
     before = {name: os.environ.get(name) for name in changes}
     _set(changes)
     try:

@@ -1,8 +1,8 @@
 """A party gives notice of withdrawal: what waits for it when the notice ends is withheld after queueing.
 
-The clock of a running node cannot be moved, and nothing in the product is there to let a demo do so. So the
-notice of 90 days is given and its effect shown as of that day; then the same party names a moment that is
-seconds away, and everybody waits for it.
+The clock of a running node cannot be moved, and the product has nothing to let a demo do so. So the notice of
+90 days is given and its effect shown as of that day; then the same party names a moment that is seconds away,
+and everybody waits for it.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 _NOTICE: Final = 6
-"""Seconds until the second notice ends, and as many again for each second that the first notice took: enough
-to stop a node and to write a bulletin, on a busy machine too."""
+"""The seconds until the second notice ends, and as many again for each second that the first notice took:
+enough to stop a node and to write a bulletin, even on a busy machine.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """Who leaves what, and the bulletin that it then does not get."""
+    """A member, the treaty that it leaves, and the bulletin that it then does not get."""
 
     member: str
     treaty: str
     warning: Sending
-    """As it is decided before the withdrawal; the leaving member is one of the recipients."""
+    """The warning as it is decided before the withdrawal; the leaving member is one of the recipients."""
     missed: Analyst
-    """Of the leaving member: who would have read it."""
+    """The analyst of the leaving member who would have read it."""
 
 
 def withdrawal(stage: Stage, story: Withdrawal) -> list[str]:
-    """Notice, a warning that waits for the leaving member, the end of the notice, and what became of it."""
+    """Give notice; send a warning that waits for the leaving member; let the notice end; compare the
+    outcome.
+    """
     leaving, warning = stage.sites[story.member], story.warning
     words = ("treaty", "withdraw", story.treaty, "--yes", "--as", str(leaving.profile("operator")))
     begun = time.monotonic()
@@ -78,12 +81,14 @@ def withdrawal(stage: Stage, story: Withdrawal) -> list[str]:
 
 
 def _with(story: Withdrawal, change: Callable[[Expected], Expected]) -> list[Expected]:
-    """What the warning's recipients get, changed for the one that leaves."""
+    """Return what the warning's recipients get, changed for the one that leaves."""
     return [change(row) if row.recipient == story.member else row for row in story.warning.expected]
 
 
 def _ends(stage: Stage, story: Withdrawal, code: str) -> int:
-    """When the leaving member's part ends, as the node of ``code`` has it by its last act; 0: no act yet."""
+    """Return when the leaving member's participation ends, as the node of ``code`` has it by its last act; 0:
+    no act yet.
+    """
     profile = str(stage.sites[code].profile("operator"))
     acts: list[dict[str, Any]] = report("treaty", "acts", "--member", story.member, "--as", profile)["acts"]
     return int(acts[-1]["since"]) if acts else 0
@@ -95,5 +100,5 @@ def _settled(client: Client, bulletin: str, recipient: str) -> bool:
 
 
 def _whole(seconds: float) -> Instant:
-    """A whole second, as it can be written down."""
+    """Return a whole second, as it can be written down."""
     return Instant(int(seconds) * SECOND)

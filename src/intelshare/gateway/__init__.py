@@ -1,4 +1,5 @@
-"""The gateway process: bulletins for tools of this member by TAXII 2.1, beside the node (docs/gateways.md).
+"""The gateway process: hands bulletins to this member's tools over TAXII 2.1, beside the node
+(docs/gateways.md).
 
-It stands on the client library, as a user of the role gateway; starlette and uvicorn are an extra.
+It uses the client library, as a user with the role gateway; starlette and uvicorn are an extra.
 """

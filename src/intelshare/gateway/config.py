@@ -15,7 +15,7 @@ _DIGEST_LETTERS: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM files."""
+    """The PEM files for TLS."""
 
     certificate: Path
     key: Path
@@ -23,24 +23,28 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one consumer, and all together, may ask for."""
+    """The limits on requests of one consumer, and of all together."""
 
     page: int = 500
-    """Objects in one answer."""
+    """The objects in one answer."""
     page_bytes: int = 8 << 20
-    """Bytes of objects in one answer; one object goes whatever it takes."""
+    """The bytes of objects in one answer; a single object is sent whatever its size."""
     requests: int = 300
-    """Of one consumer in a minute; refused logins of all together are counted alike."""
+    """The requests of one consumer per minute; refused logins of all consumers together have the same
+    limit.
+    """
     connections: int = 128
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
-    """A tool that comes in with a token, and what it may have."""
+    """A tool that logs in with a token, and what it may have."""
 
     name: str
     token_sha256: str
-    """64 hexadecimal digits: of a token with at least 128 random bits, as `gateway token` makes them."""
+    """64 hexadecimal digits: the digest of a token with at least 128 random bits, such as `gateway token`
+    makes.
+    """
     clearance: str
     nationality: str
     categories: tuple[str, ...]
@@ -48,22 +52,22 @@ class ConsumerSettings:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """All of it."""
+    """All settings of a gateway."""
 
     host: str
     port: int
-    """0: any that is free."""
+    """0: any free port."""
     url: str
-    """What tools call it: scheme, host and port; empty: as it listens."""
+    """The address that tools use: scheme, host and port; empty: the address on which the gateway listens."""
     tls: Tls | None
     state: Path
-    """A folder for the dates under which bulletins were given out, and nothing else of them."""
+    """A folder for the dates under which bulletins were given out, and nothing else about them."""
     consumers: tuple[ConsumerSettings, ...]
     limits: Limits
 
 
 def parse_settings(text: str, name: str, here: Path) -> GatewaySettings:
-    """The settings of a file; paths in it are relative to ``here``.
+    """Return the settings in a file; its paths are relative to ``here``.
 
     Raises PolicyFileError with the place of what is wrong.
     """
@@ -77,7 +81,7 @@ def parse_settings(text: str, name: str, here: Path) -> GatewaySettings:
     if tls is None and not is_loopback(host):
         top.fail(
             "FIELD_RANGE",
-            "tokens would cross the network in clear: give [tls] or listen on 127.0.0.1",
+            "tokens would cross the network in the clear: give [tls] or listen on 127.0.0.1",
             "host",
         )
     settings = GatewaySettings(
@@ -94,7 +98,7 @@ def parse_settings(text: str, name: str, here: Path) -> GatewaySettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host or address is this machine."""
+    """Return true if a host or address is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -106,7 +110,7 @@ def _consumers(top: Table) -> tuple[ConsumerSettings, ...]:
     for row in top.tables("consumer"):
         digest = row.text("token_sha256")
         if len(digest) != 64 or not _DIGEST_LETTERS.issuperset(digest):
-            row.fail("FIELD_RANGE", "64 small hexadecimal digits are expected", "token_sha256")
+            row.fail("FIELD_RANGE", "must be 64 lower-case hexadecimal digits", "token_sha256")
         one = ConsumerSettings(
             row.text("name"),
             digest,
@@ -115,11 +119,11 @@ def _consumers(top: Table) -> tuple[ConsumerSettings, ...]:
             row.texts("categories"),
         )
         if one.name in [other.name for other in found] or digest in [other.token_sha256 for other in found]:
-            row.fail("FIELD_RANGE", "two consumers have this name or this token", "name")
+            row.fail("FIELD_RANGE", "another consumer has this name or this token", "name")
         row.close()
         found.append(one)
     if not 1 <= len(found) <= MAX_CONSUMERS:
-        top.fail("FIELD_RANGE", f"there are 1 to {MAX_CONSUMERS} consumers: [[consumer]]")
+        top.fail("FIELD_RANGE", f"there must be 1 to {MAX_CONSUMERS} consumers: [[consumer]]")
     return tuple(found)
 
 
@@ -140,5 +144,5 @@ def _limits(top: Table) -> Limits:
 def _within(table: Table, name: str, usual: int, least: int, most: int) -> int:
     value = table.integer_or(name, usual)
     if not least <= value <= most:
-        table.fail("FIELD_RANGE", f"{least} to {most} is expected", name)
+        table.fail("FIELD_RANGE", f"must be {least} to {most}", name)
     return value

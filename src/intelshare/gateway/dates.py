@@ -1,7 +1,7 @@
-"""Under which dates bulletins were given out: strictly increasing, the same after a restart.
+"""The dates under which bulletins were given out: strictly increasing, and the same after a restart.
 
-A consumer asks for what was added after the last date that it saw. Were a date given again, or a smaller
-one to something new, it would lose objects. The file holds originators, ids, dates and counts.
+A consumer asks for what was added after the last date that it saw. If a date were used again, or something
+new got an earlier one, the consumer would lose objects. The file holds originators, ids, dates and counts.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ FILE: Final = "dates"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The first date of a bulletin, or of the note that it is no more, and how many there are for it."""
+    """The first date of a bulletin, or of the note that it has been destroyed, and how many dates it has."""
 
     first: Instant
     count: int
 
 
 class Dates:
-    """Dates by what has them. Whoever opens it is the only one."""
+    """The dates by name. Only one process may open it."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError, ValueError for a file that is not one of dates."""
+        """Load the dates. Raises OSError, or ValueError if the file is not one of dates."""
         make_private_folder(folder)
         self._path = folder / FILE
         self._given: dict[str, Given] = {}
@@ -43,7 +43,7 @@ class Dates:
         whole = self._path.read_text("ascii")
         kept, _, torn = whole.rpartition("\n")
         if torn:
-            # A last line that an end of the process cut: what it said was given to nobody yet.
+            # The last line was cut when a process ended; nobody has been given what it recorded.
             os.truncate(self._path, len(kept) + 1 if kept else 0)
         for line in kept.splitlines():
             name, first, count = line.split(" ")
@@ -54,7 +54,9 @@ class Dates:
         self._last = max(self._last, given.first + given.count - 1)
 
     def give(self, name: str, at: Instant, count: int) -> Given:
-        """The dates of this name: those of before if they are enough, else new ones behind all others."""
+        """Return the dates of this name: the earlier ones if they are enough, otherwise new ones after all
+        others.
+        """
         known = self._given.get(name)
         if known is not None and count <= known.count:
             return known
@@ -64,14 +66,14 @@ class Dates:
         return given
 
     def known(self, name: str) -> bool:
-        """Whether it has dates."""
+        """Return true if the name has dates."""
         return name in self._given
 
     def settle(self) -> None:
-        """Everything that was given is on the disk: only then it is shown to anybody. Raises OSError."""
+        """Make everything that was given durable: only then may anybody see it. Raises OSError."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()

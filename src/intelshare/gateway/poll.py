@@ -1,7 +1,7 @@
-"""Poll: what a TAXII server or a MISP feed has new, as drafts for an analyst. Nothing is sent by it.
+"""Poll: turns what is new at a TAXII server or a MISP feed into drafts for an analyst. It sends nothing.
 
-It speaks to the hosts of its file and to nobody else: no redirect is followed, and no address from an answer
-is fetched. What is refused is named, and what follows it is still looked at.
+It contacts only the hosts in its file: no redirect is followed, and no address from an answer is fetched.
+Refused entries are named, and the entries after them are still read.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from intelshare.toml import Table, read_table
 
 MAX_SOURCES: Final = 32
 MAX_ANSWER: Final = 16 << 20
-"""Bytes of one answer."""
+"""The most bytes of one answer."""
 MAX_DEFINITIONS: Final = 200
-"""Marking definitions of one source that are remembered."""
+"""The marking definitions of one source that are remembered."""
 MAX_PAGES: Final = 1000
-"""Pages, or events, of one source in one run; the next run goes on."""
+"""The most pages, or events, of one source in one run; the next run continues."""
 PAGE: Final = 50
-"""Objects asked for at once: one draft."""
+"""The objects asked for at once: one draft."""
 TIMEOUT: Final = 30.0
 TAXII: Final = "application/taxii+json;version=2.1"
 _KINDS: Final = ("taxii", "misp")
@@ -47,7 +47,9 @@ class PollSource:
     name: str
     kind: str
     url: str
-    """Of the collection (taxii), or of the folder of the feed (misp); without a slash at its end."""
+    """The address of the collection (taxii), or of the folder of the feed (misp), without a slash at
+    its end.
+    """
     user: str
     token: Path | None
     category: str
@@ -55,18 +57,18 @@ class PollSource:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What one page or event became: parts of a draft, or why there is none."""
+    """The result of one page or event: parts of a draft, or why there is none."""
 
     name: str
-    """Of the draft's folder; unique in its source."""
+    """The name of the draft's folder, unique in its source."""
     draft: Imported | None
     error: IntelshareError | None
     state: Mapping[str, Any]
-    """Where the next run begins once this is dealt with."""
+    """Where the next run begins once this is done."""
 
 
 def parse_sources(text: str, name: str, here: Path) -> tuple[PollSource, ...]:
-    """The sources of a file. Raises PolicyFileError with the place of what is wrong."""
+    """Return the sources in a file. Raises PolicyFileError with the place of what is wrong."""
     top = read_table(text, name)
     found: list[PollSource] = []
     for row in top.tables("source"):
@@ -82,7 +84,7 @@ def parse_sources(text: str, name: str, here: Path) -> tuple[PollSource, ...]:
         )
         row.close()
     if not 1 <= len(found) <= MAX_SOURCES:
-        top.fail("FIELD_RANGE", f"there are 1 to {MAX_SOURCES} sources: [[source]]")
+        top.fail("FIELD_RANGE", f"there must be 1 to {MAX_SOURCES} sources: [[source]]")
     top.close()
     return tuple(found)
 
@@ -90,7 +92,7 @@ def parse_sources(text: str, name: str, here: Path) -> tuple[PollSource, ...]:
 def _name(row: Table, known: list[str]) -> str:
     name = row.text("name")
     if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 64 or name in known:
-        row.fail("FIELD_RANGE", "a name of its own, of letters, digits and hyphens, is expected", "name")
+        row.fail("FIELD_RANGE", "the name must be unique, and have only letters, digits and hyphens", "name")
     return name
 
 
@@ -99,14 +101,14 @@ def _url(row: Table) -> str:
     parts = urlsplit(text)
     clear = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or (parts.scheme != "https" and not clear) or parts.query or parts.username:
-        row.fail("FIELD_RANGE", "https://HOST/PATH is expected; http only of this machine", "url")
+        row.fail("FIELD_RANGE", "must be https://HOST/PATH; http is allowed only on this machine", "url")
     return text.rstrip("/")
 
 
 def poll(
     source: PollSource, state: Mapping[str, Any], table: MarkingTable, registry: Registry, at: Instant
 ) -> Iterator[Polled]:
-    """What is new since ``state``. Raises DeliveryError for a source that does not answer as it should."""
+    """Yield what is new since ``state``. Raises DeliveryError for a source that does not answer properly."""
     if source.kind == "taxii":
         yield from _taxii(source, state, table, registry, at)
     else:
@@ -117,7 +119,7 @@ def _taxii(
     source: PollSource, state: Mapping[str, Any], table: MarkingTable, registry: Registry, at: Instant
 ) -> Iterator[Polled]:
     after = str(state.get("after", ""))
-    # A definition comes once, before what it marks, and perhaps pages before.
+    # A definition comes once, before what it marks, and possibly on an earlier page.
     definitions: dict[str, Any] = dict(state.get("definitions", {}))
     for _ in range(MAX_PAGES):
         query = f"?limit={PAGE}" + (f"&added_after={quote(after)}" if after else "")
@@ -183,14 +185,14 @@ def _uuid(text: str) -> str | None:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Wherever an answer points to is not asked."""
+    """Follows no redirect."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def _get(source: PollSource, url: str, accept: str) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """A JSON object and the headers. Raises DeliveryError POLL_FAILED."""
+    """Return a JSON object and the headers. Raises DeliveryError POLL_FAILED."""
     headers = {"Accept": accept, "User-Agent": "intelshare"}
     if source.token is not None:
         token = read_trusted(source.token, secret=True).decode("utf-8").strip()
@@ -219,10 +221,10 @@ def _get(source: PollSource, url: str, accept: str) -> tuple[dict[str, Any], Map
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise _odd(source, "the answer is no JSON object")
+        raise _odd(source, "the answer is not a JSON object")
     return body, {name.title(): value for name, value in found.items()} | found
 
 
 def _odd(source: PollSource, message: str) -> DeliveryError:
-    hint = "check the address and the token; what was taken before it stays"
+    hint = "check the address and the token; earlier drafts are kept"
     return DeliveryError("POLL_FAILED", message, place=Place(source.name), hint=hint)

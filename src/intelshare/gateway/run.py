@@ -1,4 +1,4 @@
-"""One gateway process: follows its node and serves its consumers until it is told to stop."""
+"""Runs one gateway process: follows its node and serves its consumers until it is told to stop."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from intelshare.gateway.web import Web
 from intelshare.labels import Registry
 
 MAX_HEAD = 16 * 1024
-"""Bytes of the head of a request."""
+"""The most bytes of a request's head."""
 
 
 class _Server(uvicorn.Server):
-    """Ended by ``should_exit`` alone: uvicorn would raise the signal again after it."""
+    """A server that only ``should_exit`` stops: uvicorn would raise the signal again afterwards."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,9 +40,9 @@ def run(
     refresh: Callable[[], object],
     listening: Callable[[str], object],
 ) -> None:
-    """Serve until SIGINT or SIGTERM. ``listening`` hears the address.
+    """Serve until SIGINT or SIGTERM. ``listening`` is called with the address.
 
-    Raises ConfigError PORT_IN_USE for a port that cannot be had.
+    Raises ConfigError PORT_IN_USE for a port that is not available.
     """
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
     listener = _listener(settings)

@@ -1,7 +1,9 @@
-"""What a gateway has to give: the objects of bulletins as each consumer may have them, in the order of dates.
+"""The shelf of a gateway: the objects of bulletins as each consumer may have them, in the order of their
+dates.
 
-One object stands in a list once, however many bulletins hold it: at its newest date and with the strictest of
-its markings; what never changes (a marking definition, an identity) at its oldest. Only memory.
+An object appears in a list once, however many bulletins contain it: at its newest date and with the strictest
+of its markings; an object that never changes (a marking definition, an identity) at its oldest. It is kept
+only in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _TLP: Final = {marking: TLP_WORDS.index(word) for word, marking in TLP_IDS.items
 
 
 class BulletinKey(NamedTuple):
-    """A bulletin by its whole name."""
+    """A bulletin, identified by originator and id."""
 
     originator: str
     bulletin: bytes
@@ -28,12 +30,12 @@ class BulletinKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A bulletin as those see it who may have the same portions."""
+    """A bulletin as those consumers see it who may have the same portions."""
 
     categories: frozenset[str]
     objects: tuple[Json, ...]
     event: Json | None = None
-    """The bulletin as a MISP event; none of one that was destroyed."""
+    """The bulletin as a MISP event; None if it was destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +43,38 @@ class Shelved:
     """One bulletin."""
 
     first: Instant
-    """The date of its first object; the others follow by the microsecond."""
+    """The date of its first object; the others follow by one microsecond each."""
     variants: Mapping[frozenset[int], Variant]
-    """By slots."""
+    """The variants by slots."""
     seen: Mapping[str, frozenset[int]]
-    """Of each consumer: the slots that it may have."""
+    """The slots that each consumer may have."""
 
 
 class Listed(NamedTuple):
-    """An object as it stands in a consumer's list."""
+    """An object as it appears in a consumer's list."""
 
     added: Instant
     body: Json
     version: str
     keys: tuple[BulletinKey, ...]
-    """The bulletins that hold it."""
+    """The bulletins that contain it."""
     collections: frozenset[str]
 
     @property
     def id(self) -> str:
-        """Of the object; its versions share it."""
+        """Return the object's id; its versions share it."""
         return str(self.body["id"])
 
 
 class Collection(NamedTuple):
-    """What a consumer can choose among."""
+    """A collection that a consumer can choose."""
 
     id: str
     title: str
 
 
 def collection_of(kind: str, word: str) -> Collection:
-    """``kind``: category, originator or all."""
+    """Return the collection of this kind: category, originator or all."""
     title = "Everything" if kind == "all" else f"{kind.capitalize()} {word}"
     return Collection(str(uuid5(_COLLECTIONS, f"{kind}/{word}")), title)
 
@@ -81,31 +83,32 @@ EVERYTHING: Final = collection_of("all", "")
 
 
 class Shelf:
-    """All bulletins of one gateway. Belongs to one thread."""
+    """All bulletins of one gateway. It belongs to one thread."""
 
     def __init__(self) -> None:
         self._shelved: dict[BulletinKey, Shelved] = {}
         self._lists: dict[str, list[Listed]] = {}
 
     def put(self, key: BulletinKey, one: Shelved) -> None:
-        """Add a bulletin, or what it is now."""
+        """Add a bulletin, or replace it."""
         self._shelved[key] = one
         self._lists.clear()
 
     def remove(self, key: BulletinKey) -> Shelved | None:
-        """Forget it; what it was."""
+        """Remove a bulletin, and return it."""
         self._lists.clear()
         return self._shelved.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self._shelved.clear()
         self._lists.clear()
 
     def narrow(self, consumer: str, key: BulletinKey, slots: frozenset[int]) -> bool:
-        """The node says now what a consumer may have; whether that is something else than what is here.
+        """Record what the node now lets a consumer have; return true if that differs from what is recorded
+        here.
 
-        What there is no variant for is nothing: it comes with the next start.
+        A set of slots without a variant counts as nothing: it comes with the next start.
         """
         one = self._shelved.get(key)
         if one is None or one.seen.get(consumer, frozenset()) == slots:
@@ -115,13 +118,15 @@ class Shelf:
         return True
 
     def listed(self, consumer: str) -> list[Listed]:
-        """Everything that a consumer may have, by date."""
+        """Return everything that a consumer may have, by date."""
         if consumer not in self._lists:
             self._lists[consumer] = _merged(self._instances(consumer))
         return self._lists[consumer]
 
     def collections(self, consumer: str, categories: Iterable[str]) -> list[Collection]:
-        """Everything, by category (those it holds and those that there are), and by originator."""
+        """Return the collections: everything, by category (those that exist and those that the consumer has),
+        and by originator.
+        """
         words = {word for word in categories if word != "*"}
         originators: set[str] = set()
         for key, one in self._shelved.items():
@@ -136,7 +141,7 @@ class Shelf:
         ]
 
     def events(self, consumer: str) -> list[tuple[BulletinKey, Json]]:
-        """What a consumer may have as events of MISP, by date."""
+        """Return what a consumer may have as MISP events, by date."""
         found = [
             (one.first, key, variant.event)
             for key, one, variant in self._instances(consumer)
@@ -152,7 +157,7 @@ class Shelf:
 
 
 def version_of(body: Json) -> str:
-    """The version of an object: when it was modified, else created; of one without either: empty."""
+    """Return the version of an object: when it was modified, otherwise created; empty if it has neither."""
     return str(body.get("modified") or body.get("created") or "")
 
 
@@ -193,12 +198,12 @@ def _both(one: Listed, other: Listed) -> Listed:
 
 
 def _strictest(body: Json, *others: Json) -> Json:
-    """The object with the markings of all: each statement, and the strictest TLP word."""
+    """Return the object with the markings of all: each statement, and the strictest TLP word."""
     refs = list(dict.fromkeys(ref for one in others for ref in one.get("object_marking_refs", ())))
     words = sorted((ref for ref in refs if ref in _TLP), key=_TLP.__getitem__)
     kept: list[Any] = [ref for ref in refs if ref not in words[:-1]]
     if kept == body.get("object_marking_refs", []):
         return body
-    # Parts of it may have less than the others' whole: the whole holds for them.
+    # Its parts may be marked below the others' whole: the whole's marking applies to them.
     bare = {name: value for name, value in body.items() if name != "granular_markings"}
     return {**bare, "object_marking_refs": kept}

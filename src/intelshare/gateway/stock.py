@@ -1,4 +1,4 @@
-"""From what the node tells to what is on the shelf; and the node's word before anything leaves."""
+"""Puts what the node sends on the shelf, and asks the node before anything leaves."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from intelshare.labels import Registry
 from intelshare.wire.v1 import user_pb2 as pb
 
 CONFIRMED: Final = 60.0
-"""Seconds for which the node's word holds that a consumer may have a bulletin; a recall ends it at once."""
+"""The seconds for which the node's permission for a consumer is reused; a recall ends it at once."""
 
 _TOGETHER: Final = 128
 _WAITS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds between attempts to reach the node."""
+"""The seconds between attempts to reach the node."""
 
 _log = logging.getLogger("intelshare.gateway")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A bulletin made ready: what a consumer may have of it by the slots that it may see."""
+    """A bulletin made ready: what a consumer may have of it, by the slots that it may see."""
 
     key: BulletinKey
     at: Instant
@@ -40,14 +40,16 @@ class Told:
 
 
 def consumer_message(one: ConsumerSettings) -> pb.Consumer:
-    """As the node is told of it."""
+    """Return the consumer as the node is told of it."""
     return pb.Consumer(
         name=one.name, clearance=one.clearance, nationality=one.nationality, categories=one.categories
     )
 
 
 def read_event(event: pb.FollowEvent, consumers: Sequence[ConsumerSettings], registry: Registry) -> Told:
-    """What an event with an opened bulletin says. Raises LabelError for one that cannot be said in STIX."""
+    """Return the content of an event with an opened bulletin. Raises LabelError if it cannot be expressed in
+    STIX.
+    """
     opened = event.opened
     key = BulletinKey(opened.originator, opened.bulletin)
     seen = {one.name: frozenset(may.slots) for one, may in zip(consumers, event.visible, strict=True)}
@@ -63,7 +65,7 @@ def read_event(event: pb.FollowEvent, consumers: Sequence[ConsumerSettings], reg
 
 
 def recalled_report(known: Shelved, slots: frozenset[int], at: Instant) -> Json | None:
-    """What a consumer that had a bulletin is told once it is no more: its report, revoked and empty."""
+    """Return what a consumer that had a bulletin gets once it is destroyed: its report, revoked and empty."""
     variant = known.variants.get(slots)
     if variant is None:
         return None
@@ -80,7 +82,7 @@ def recalled_report(known: Shelved, slots: frozenset[int], at: Instant) -> Json 
 
 
 class Stock:
-    """The shelf with its dates and the node's word. Methods are called from several threads."""
+    """The shelf with its dates and the node's permissions. Its methods are called from several threads."""
 
     def __init__(self, client: Client, consumers: Sequence[ConsumerSettings], dates: Dates) -> None:
         self._client = client
@@ -90,10 +92,10 @@ class Stock:
         self._confirmed: dict[tuple[str, BulletinKey], float] = {}
         self._lock = threading.Lock()
         self.ready = False
-        """Whether everything that was there at the start has been told."""
+        """True once everything that existed at the start has been received."""
 
     def add(self, told: Iterable[Told], gone: Iterable[tuple[BulletinKey, Instant]] = ()) -> None:
-        """Put bulletins on the shelf, and take destroyed ones from it. Raises OSError of the dates."""
+        """Put bulletins on the shelf, and take destroyed ones off it. Raises OSError of the dates."""
         with self._lock:
             for one in told:
                 count = max((len(each.objects) for each in one.variants.values()), default=0)
@@ -123,32 +125,32 @@ class Stock:
         self._shelf.put(key, Shelved(given.first, variants, known.seen))
 
     def forget(self) -> None:
-        """The node no longer lets this gateway in, or begins again: nothing is given."""
+        """Forget everything: the node no longer admits this gateway, or starts again."""
         with self._lock:
             self._shelf.clear()
             self._confirmed.clear()
             self.ready = False
 
     def listed(self, consumer: str) -> list[Listed]:
-        """Everything that a consumer may have, as the node said when it told of it."""
+        """Return everything that a consumer may have, as the node said when it sent it."""
         with self._lock:
             return self._shelf.listed(consumer)
 
     def collections(self, consumer: str) -> list[Any]:
-        """What a consumer can choose among."""
+        """Return the collections that a consumer can choose."""
         with self._lock:
             return self._shelf.collections(consumer, self._consumers[consumer].categories)
 
     def events(self, consumer: str) -> list[tuple[BulletinKey, Json]]:
-        """What a consumer may have as events of MISP."""
+        """Return what a consumer may have as MISP events."""
         with self._lock:
             return self._shelf.events(consumer)
 
     def confirm(self, consumer: str, keys: Iterable[BulletinKey]) -> bool:
-        """Ask the node whether the consumer may have these now, which its log then says.
+        """Ask the node whether the consumer may have these now; the node logs it.
 
-        False: it may have less than its list says; the list is what it is now. Raises IntelshareError if the
-        node does not answer: then nothing leaves.
+        Return false if the consumer may have less than its list contains; the list is then corrected. Raises
+        IntelshareError if the node does not answer: then nothing leaves.
         """
         now = time.monotonic()
         with self._lock:
@@ -171,7 +173,9 @@ class Stock:
         return same
 
     def _is_gone(self, key: BulletinKey) -> bool:
-        """Only the note that it was destroyed is left, which the node has no more word on."""
+        """Return true if only the note is left that the bulletin was destroyed, about which the node need not
+        be asked.
+        """
         return self._dates.known(f"{_name(key)}!")
 
 
@@ -180,7 +184,7 @@ def _name(key: BulletinKey) -> str:
 
 
 class Follower(threading.Thread):
-    """Follows the node for as long as the gateway runs, over breaks and restarts of the node."""
+    """Follows the node for as long as the gateway runs, across interruptions and restarts of the node."""
 
     def __init__(
         self,
@@ -197,12 +201,12 @@ class Follower(threading.Thread):
         self._ending = threading.Event()
 
     def end(self) -> None:
-        """Stop after what is being done."""
+        """Stop after the current work."""
         self._ending.set()
         self._client.close()
 
     def run(self) -> None:
-        """Until ``end``."""
+        """Run until ``end`` is called."""
         failures = 0
         while not self._ending.is_set():
             try:
@@ -235,14 +239,15 @@ class Follower(threading.Thread):
                 try:
                     told.append(read_event(event, self._consumers, registry))
                 except IntelshareError as error:
-                    # It stays readable at the node; others are not held up by it.
+                    # It stays readable at the node; the other bulletins must not be held up by it.
                     _log.warning("left out %s %s", event.opened.bulletin.hex(), error.code)
             elif event.HasField("destroyed"):
                 key = BulletinKey(event.destroyed.originator, event.destroyed.bulletin)
                 told = [one for one in told if one.key != key]
                 gone.append((key, Instant(event.at)))
             else:
-                # The end of a page: what was given dates is on the disk, and only now on the shelf.
+                # The end of a page: the dates given are on the disk now, and only then the bulletins go on
+                # the shelf.
                 self._stock.add(told, gone)
                 told, gone = [], []
                 self._cursor = event.cursor

@@ -1,6 +1,7 @@
-"""TAXII 2.1 as answers: what is asked for, of a consumer's list, and how it is said (OASIS, TAXII 2.1).
+"""Builds the answers of TAXII 2.1: selects from a consumer's list what is asked for, and writes it (OASIS,
+TAXII 2.1).
 
-Pure. What real clients do that the text does not say is in docs/gateways.md.
+Pure. docs/gateways.md describes what real clients do beyond the standard.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ TAXII: Final = "application/taxii+json;version=2.1"
 STIX: Final = "application/stix+json;version=2.1"
 _ACCEPTED: Final = frozenset(("*/*", "application/*", "application/taxii+json"))
 MAX_QUERY: Final = 4096
-"""Characters of a query."""
+"""The most characters of a query."""
 MAX_VALUES: Final = 256
-"""Values of one filter."""
+"""The most values of one filter."""
 
 
 class TaxiiError(IntelshareError):
-    """What ends a request; ``status`` is that of HTTP."""
+    """The error that ends a request; ``status`` is the HTTP status."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(code, message)
@@ -38,7 +39,9 @@ class Wanted:
 
     limit: int
     after: Instant = EPOCH
-    """Only what was added later: of ``added_after`` and ``next`` the later one; some clients give both."""
+    """Only objects added later are wanted: the later of ``added_after`` and ``next``; some clients
+    give both.
+    """
     ids: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     spec_versions: frozenset[str] = frozenset()
@@ -55,41 +58,43 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body and headers beside the media type."""
+    """A status, a body, and headers besides the media type."""
 
     status: int
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     media: str = TAXII
     text: str | None = None
-    """Instead of a body."""
+    """A text to send instead of a body."""
 
     @property
     def data(self) -> bytes:
-        """The body, in ASCII."""
+        """Return the body, in ASCII."""
         if self.text is not None:
             return self.text.encode("ascii")
         return json.dumps(self.body, separators=(",", ":")).encode("ascii")
 
 
 def check_accept(text: str) -> None:
-    """Raises TaxiiError 406 for a client that takes no TAXII 2.1. Absent: it takes anything."""
+    """Raise TaxiiError 406 for a client that does not accept TAXII 2.1. Without the header, it accepts
+    anything.
+    """
     for part in text.split(","):
         media, *parameters = [one.strip().lower() for one in part.split(";")]
         version = next((one for one in parameters if one.startswith("version=")), "version=2.1")
         if (media in _ACCEPTED or not text) and version.replace('"', "") == "version=2.1":
             return
-    raise TaxiiError(406, "NOT_ACCEPTABLE", f"this server says {TAXII}")
+    raise TaxiiError(406, "NOT_ACCEPTABLE", f"this server sends {TAXII}")
 
 
 def check_range(text: str) -> None:
-    """Raises TaxiiError 416 for the ranges of TAXII 2.0; any other unit is ignored, as HTTP has it."""
+    """Raise TaxiiError 416 for the ranges of TAXII 2.0; any other unit is ignored, as HTTP requires."""
     if text.strip().lower().startswith("items"):
         raise TaxiiError(416, "RANGE_NOT_SATISFIABLE", "TAXII 2.1 pages by limit and next")
 
 
 def read_query(query: Sequence[tuple[str, str]], most: int) -> Wanted:
-    """What a query asks for. Raises TaxiiError 400."""
+    """Return what a query asks for. Raises TaxiiError 400."""
     known: dict[str, str] = {}
     for name, value in query:
         if name in known:
@@ -106,7 +111,7 @@ def read_query(query: Sequence[tuple[str, str]], most: int) -> Wanted:
 
 
 def choose(listed: Iterable[Listed], collection: str, wanted: Wanted, most_bytes: int) -> Page:
-    """The page of a consumer's list."""
+    """Return the page of a consumer's list."""
     within = [
         one
         for one in listed
@@ -127,13 +132,13 @@ def choose(listed: Iterable[Listed], collection: str, wanted: Wanted, most_bytes
 
 
 def objects_answer(page: Page) -> Answer:
-    """An envelope; of nothing an empty one."""
+    """Return an envelope, which is empty if there are no objects."""
     body: dict[str, Any] = {"objects": [one.body for one in page.listed]} if page.listed else {}
     return _paged(page, body)
 
 
 def manifest_answer(page: Page) -> Answer:
-    """What there is, without what it says."""
+    """Return the manifest: which objects there are, without their content."""
     records = [
         {
             "id": one.id,
@@ -147,7 +152,7 @@ def manifest_answer(page: Page) -> Answer:
 
 
 def versions_answer(page: Page) -> Answer:
-    """The versions of one object."""
+    """Return the versions of one object."""
     versions = [one.version or taxii_time(one.added) for one in page.listed]
     return _paged(page, {"versions": versions} if versions else {})
 
@@ -165,12 +170,14 @@ def _paged(page: Page, body: dict[str, Any]) -> Answer:
 
 
 def collection_body(one: Collection) -> dict[str, Any]:
-    """A collection as a resource: to be read and never written."""
+    """Return a collection as a resource, which can be read and never written."""
     return {"id": one.id, "title": one.title, "can_read": True, "can_write": False, "media_types": [STIX]}
 
 
 def error_answer(error: TaxiiError, headers: Mapping[str, str] | None = None) -> Answer:
-    """An error message; its media type is that of every answer, or discovery breaks in some clients."""
+    """Return an error message; it has the media type of every answer, or discovery would break in some
+    clients.
+    """
     body = {
         "title": error.message,
         "error_code": error.code,
@@ -180,12 +187,14 @@ def error_answer(error: TaxiiError, headers: Mapping[str, str] | None = None) ->
 
 
 def taxii_time(at: Instant) -> str:
-    """A time with exactly six digits behind the point."""
+    """Return a time with exactly six digits after the point."""
     return f"{to_datetime(at):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def spec_version(one: Listed) -> str:
-    """An observable without a version is one of 2.1; of 2.0 there are none without being within others."""
+    """Return the version of STIX: an observable without one is of 2.1; in 2.0 observables only exist inside
+    others.
+    """
     said = one.body.get("spec_version")
     return said if isinstance(said, str) else "2.0" if one.version else "2.1"
 
@@ -224,7 +233,7 @@ def _limit(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
-        raise TaxiiError(400, "INPUT_INVALID", "limit is a number from 1")
+        raise TaxiiError(400, "INPUT_INVALID", "limit must be a number from 1")
     return int(text)
 
 
@@ -233,7 +242,7 @@ def _time(text: str | None) -> Instant:
         return Instant(0)
     found = _time_or_none(text)
     if found is None:
-        raise TaxiiError(400, "INPUT_INVALID", "a time is expected, as 2026-03-01T12:00:00.000000Z")
+        raise TaxiiError(400, "INPUT_INVALID", "must be a time such as 2026-03-01T12:00:00.000000Z")
     return found
 
 
@@ -249,14 +258,14 @@ def _place(text: str | None) -> Instant:
     except ValueError:
         data = b""
     if len(data) != 8:
-        raise TaxiiError(400, "INPUT_INVALID", "next is what the page before gave")
+        raise TaxiiError(400, "INPUT_INVALID", "next must be the value from the previous page")
     return Instant(int.from_bytes(data, "big"))
 
 
 def _values(text: str | None) -> frozenset[str]:
     values = frozenset(text.split(",")) - {""} if text is not None else frozenset()
     if len(values) > MAX_VALUES:
-        raise TaxiiError(400, "TOO_LARGE", f"a filter has at most {MAX_VALUES} values")
+        raise TaxiiError(400, "TOO_LARGE", f"a filter may have at most {MAX_VALUES} values")
     return values
 
 
@@ -265,4 +274,4 @@ PAGES: Final[Mapping[str, Callable[[Page], Answer]]] = {
     "manifest": manifest_answer,
     "versions": versions_answer,
 }
-"""By the last word of the address."""
+"""The functions by the last word of the address."""

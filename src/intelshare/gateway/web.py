@@ -1,4 +1,6 @@
-"""The gateway's HTTP: who asks, how often, and for what. Everything else is in ``taxii`` and ``stock``."""
+"""The gateway's HTTP: checks who asks, how often, and for what. Everything else is in ``taxii`` and
+``stock``.
+"""
 
 from __future__ import annotations
 
@@ -39,24 +41,26 @@ from intelshare.gateway.taxii import (
 from intelshare.interop import Json, write_hashes, write_manifest
 
 ROOT: Final = "intelshare"
-"""The one API root."""
+"""The only API root."""
 
 _TRIES: Final = 4
-"""Times that a page is made anew because the node said meanwhile that the consumer may have less."""
+"""The most times that a page is built again because the node has since said that the consumer may
+have less.
+"""
 
 _log = logging.getLogger("intelshare.gateway")
 
 
 @dataclass(slots=True)
 class Bucket:
-    """So many requests in a minute, and no more at once than that."""
+    """Limits the requests per minute, and as many at once."""
 
     most: int
     left: float = 0.0
     at: float = field(default=-1e9)
 
     def take(self, now: float) -> bool:
-        """Whether there is one left."""
+        """Take one request; return true if there was one left."""
         self.left = min(self.most, self.left + (now - self.at) * self.most / 60)
         self.at = now
         if self.left < 1:
@@ -74,7 +78,7 @@ class Web:
         self._strangers = Bucket(settings.limits.requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; nothing of its body is read."""
+        """Answer one request; its body is never read."""
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
         request = Request(scope)
@@ -99,12 +103,12 @@ class Web:
             return error_answer(TaxiiError(503, "NODE_UNREACHABLE", "the node does not answer"), _LATER)
         except Exception:
             _log.exception("defect")
-            return error_answer(
-                TaxiiError(500, "INTERNAL", "a defect: the gateway's operator sees it in its log")
-            )
+            return error_answer(TaxiiError(500, "INTERNAL", "a defect: the gateway's log has the details"))
 
     def _consumer(self, request: Request) -> ConsumerSettings:
-        """Who asks: Bearer TOKEN, or Basic with the token as the password. Raises TaxiiError 401, 429."""
+        """Return the caller: Bearer TOKEN, or Basic with the token as the password. Raises TaxiiError 401,
+        429.
+        """
         name, token = _credentials(request.headers.get("authorization", ""))
         given = sha256(token).hexdigest()
         found = None
@@ -115,19 +119,21 @@ class Web:
             return found
         if not self._strangers.take(time.monotonic()):
             raise TaxiiError(429, "RATE", "too many refused logins")
-        raise TaxiiError(401, "NOT_AUTHORISED", "a token of this gateway is needed")
+        raise TaxiiError(401, "NOT_AUTHORISED", "a token for this gateway is required")
 
     async def _resource(self, consumer: ConsumerSettings, request: Request) -> Answer:
         path = [part for part in request.url.path.split("/") if part]
         if len(str(request.url.query)) > MAX_QUERY:
-            raise TaxiiError(400, "TOO_LARGE", f"a query has at most {MAX_QUERY} characters")
+            raise TaxiiError(400, "TOO_LARGE", f"a query may have at most {MAX_QUERY} characters")
         if request.method not in ("GET", "HEAD"):
             raise _not_to_be_written(path, request)
         if path == ["taxii2"]:
             root = f"{self._url}/{ROOT}/"
             return Answer(200, {"title": "intelshare gateway", "default": root, "api_roots": [root]})
         if not self._stock.ready:
-            raise TaxiiError(503, "NODE_UNREACHABLE", "the gateway has not heard everything of its node yet")
+            raise TaxiiError(
+                503, "NODE_UNREACHABLE", "the gateway has not received everything from its node yet"
+            )
         match path:
             case ["intelshare"]:
                 return Answer(200, {"title": "intelshare", "versions": [TAXII], "max_content_length": 1})
@@ -150,7 +156,7 @@ class Web:
         raise _absent()
 
     def _misp(self, consumer: str, name: str) -> Answer:
-        """A file of the feed. Raises TaxiiError 404, 503; IntelshareError."""
+        """Return a file of the feed. Raises TaxiiError 404, 503; IntelshareError."""
         for _ in range(_TRIES):
             found = self._stock.events(consumer)
             if name not in _FEED:
@@ -188,7 +194,7 @@ class Web:
         return PAGES[what](page)
 
     def _confirmed(self, consumer: str, collection: str, wanted: Wanted) -> Page:
-        """A page that the node lets the consumer have. Raises TaxiiError 404, 503; IntelshareError."""
+        """Return a page that the node lets the consumer have. Raises TaxiiError 404, 503; IntelshareError."""
         if collection not in [one.id for one in self._stock.collections(consumer)]:
             raise _absent()
         for _ in range(_TRIES):
@@ -204,7 +210,7 @@ _FEED: Final[Mapping[str, Callable[[Sequence[Json]], Answer]]] = {
     "manifest.json": lambda events: Answer(200, write_manifest(events), media=_JSON),
     "hashes.csv": lambda events: Answer(200, {}, media="text/csv", text=write_hashes(events)),
 }
-"""What MISP fetches of a feed before its events."""
+"""The files of a feed that MISP fetches before its events."""
 _LATER: Final[Mapping[str, str]] = {"Retry-After": "10"}
 _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
     401: {"WWW-Authenticate": 'Basic realm="intelshare", charset="UTF-8"'},
@@ -214,7 +220,7 @@ _HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 
 
 def _credentials(text: str) -> tuple[str | None, bytes]:
-    """The name, if one is said, and the token; nothing that fits for anything else."""
+    """Return the name, if one is given, and the token; if nothing fits, a token that matches none."""
     scheme, _, rest = text.strip().partition(" ")
     if scheme.lower() == "bearer":
         return None, rest.strip().encode("utf-8", "replace")
@@ -229,13 +235,11 @@ def _credentials(text: str) -> tuple[str | None, bytes]:
 
 def _not_to_be_written(path: list[str], request: Request) -> TaxiiError:
     if path[:2] != ["intelshare", "collections"]:
-        return TaxiiError(405, "INPUT_INVALID", "only GET is answered here")
+        return TaxiiError(405, "INPUT_INVALID", "only GET is supported")
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and media != "application/taxii+json":
-        return TaxiiError(415, "INPUT_INVALID", f"the content of a request is {TAXII}")
-    return TaxiiError(
-        403, "NOT_AUTHORISED", "collections are read here; an analyst sends with intelshare send"
-    )
+        return TaxiiError(415, "INPUT_INVALID", f"the content type of a request must be {TAXII}")
+    return TaxiiError(403, "NOT_AUTHORISED", "collections are read-only; analysts send with intelshare send")
 
 
 def _changing() -> TaxiiError:
@@ -243,4 +247,4 @@ def _changing() -> TaxiiError:
 
 
 def _absent() -> TaxiiError:
-    return TaxiiError(404, "NOT_FOUND", "there is nothing of this name, or not for this consumer")
+    return TaxiiError(404, "NOT_FOUND", "this does not exist, or not for this consumer")

@@ -1,4 +1,6 @@
-"""Bulletins in the formats of other systems, and their formats as drafts. Pure: values in, values out."""
+"""Writes bulletins in the formats of other systems, and turns such files into drafts. Pure: values in, values
+out.
+"""
 
 from intelshare.interop.cap import CATEGORIES, write_cap
 from intelshare.interop.combine import combine

@@ -1,6 +1,6 @@
-"""A bulletin about a disaster as an alert (OASIS, Common Alerting Protocol 1.2). Nothing is read.
+"""Writes a bulletin about a disaster as an alert (OASIS, Common Alerting Protocol 1.2). Alerts are not read.
 
-What is not free for everybody is Restricted, with the banner as its restriction.
+An alert that not everybody may have is Restricted, with the banner as its restriction.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from intelshare.interop.values import Shared
 from intelshare.labels import CLEAR, Label, Reference, Registry, format_banner, level_reference
 
 CATEGORIES: Final = {"climate-disaster": ("Met", "Geo", "Rescue"), "health": ("Health",)}
-"""Subject categories of which there are alerts -> those of CAP."""
+"""The subject categories for which there are alerts, with the categories of CAP."""
 
 _CERTAINTY: Final = {"1": "Observed", "2": "Likely", "3": "Possible", "4": "Unlikely", "5": "Unlikely"}
-"""Of the credibility in an Admiralty grade."""
+"""The certainty by the credibility in an Admiralty grade."""
 
 _CONTROL: Final = dict.fromkeys(range(32)) | {9: " ", 10: "\n", 13: None, 0xFFFE: None, 0xFFFF: None}
-"""What no XML document can hold."""
+"""The characters that an XML document must not contain."""
 
 
 def write_cap(shared: Shared, registry: Registry, expires: Instant = NEVER) -> bytes:
-    """The alert, in UTF-8. Raises DeliveryError INPUT_INVALID for a bulletin of another category."""
+    """Return the alert in UTF-8. Raises DeliveryError INPUT_INVALID for a bulletin of another category."""
     words = sorted({one.category for one in shared.portions} & CATEGORIES.keys())
     if not words:
         raise DeliveryError(
@@ -45,14 +45,14 @@ def write_cap(shared: Shared, registry: Registry, expires: Instant = NEVER) -> b
 
 
 def is_public(label: Label, registry: Registry, at: Instant) -> bool:
-    """Whether anybody may have it: unclassified, and without any list, control or stricter TLP word."""
+    """Return true if anybody may have it: unclassified, without any list, control or stricter TLP word."""
     free = not (label.controls or label.releasable_to or label.displayable_to or label.fgi)
     low = label.level is None or level_reference(label, registry, at) == Reference.R0
     return free and low and label.tlp in (None, CLEAR) and (label.level is not None or label.tlp == CLEAR)
 
 
 def cap_time(at: Instant) -> str:
-    """As CAP writes it: to the second, and with an offset; a Z is not allowed."""
+    """Return a time as CAP writes it: to the second, and with an offset; a Z is not allowed."""
     return f"{to_datetime(at).astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00"
 
 

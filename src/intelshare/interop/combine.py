@@ -1,4 +1,6 @@
-"""One label for what several labels hold for: never wider and never lower than any of them."""
+"""Combines the labels that apply to one thing into one label: never wider and never lower than any of
+them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from intelshare.labels import JOINT, TLP_WORDS, Label, Registry, first_owner, ro
 
 
 def combine(labels: Iterable[Label], registry: Registry, at: Instant, *, source: str) -> Label:
-    """The label that holds all of these; at least one is given.
+    """Return the label that covers all of these; at least one is given.
 
-    Raises LabelError MARKING_CONFLICT if no label can: they are of several authorities, or what one of them
-    says cannot be said by their authority.
+    Raises LabelError MARKING_CONFLICT if no label can: they are of several authorities, or their authority
+    has no label that expresses all of them.
     """
     given = list(dict.fromkeys(labels))
     if len(given) == 1:
@@ -31,7 +33,7 @@ def combine(labels: Iterable[Label], registry: Registry, at: Instant, *, source:
     try:
         whole = rollup(authorities.pop(), at, levelled, registry)
     except LabelError as error:
-        raise _impossible(f"no one label says all of it: {error.message}", source) from None
+        raise _impossible(f"no single label expresses all of them: {error.message}", source) from None
     return replace(whole, tlp=strictest)
 
 
@@ -40,5 +42,5 @@ def _authority(label: Label) -> str:
 
 
 def _impossible(message: str, source: str) -> LabelError:
-    hint = "divide it into parts of one authority each"
+    hint = "split it into parts, each of one authority"
     return LabelError("MARKING_CONFLICT", message, place=Place(source), hint=hint)

@@ -1,4 +1,4 @@
-"""A draft as files: one line for ``send --batch``, and the contents that it names."""
+"""Writes a draft as files: one line for ``send --batch``, and the contents that it names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DRAFT: Final = "draft.ndjson"
 
 MAX_PARTS: Final = 64
 MAX_BYTES: Final = 512 * 1024
-"""Of one bulletin (``send``)."""
+"""The most bytes of one bulletin (``send``)."""
 
 
 def draft_files(
     imported: Imported, folder: str, *, category: str, to: Sequence[str], registry: Registry, source: str
 ) -> dict[str, bytes]:
-    """What to write into ``folder``, by name. The line names its files by their whole path.
+    """Return the files to write into ``folder``, by name. The line names its files by their full paths.
 
-    Raises ConfigError TOO_LARGE for more than one bulletin holds.
+    Raises ConfigError TOO_LARGE for more than one bulletin can contain.
     """
     contents: dict[str, bytes] = {}
     parts: list[dict[str, str]] = []
@@ -43,9 +43,9 @@ def draft_files(
     if len(parts) + (imported.title is not None) > MAX_PARTS or size > MAX_BYTES:
         raise ConfigError(
             "TOO_LARGE",
-            f"a bulletin has at most {MAX_PARTS} portions and {MAX_BYTES} bytes",
+            f"a bulletin may have at most {MAX_PARTS} portions and {MAX_BYTES} bytes",
             place=Place(source),
-            hint="divide it into several files",
+            hint="split it into several files",
         )
     line |= parts[0]
     if parts[1:]:

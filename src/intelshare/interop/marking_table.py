@@ -1,4 +1,5 @@
-"""What markings of other systems mean here: a table that an operator owns (docs/gateways.md).
+"""The table of markings: the meaning of other systems' markings here, which an operator owns
+(docs/gateways.md).
 
     [[marking]]
     statement = "ACME internal"      # or: id = "marking-definition--...", tlp = "AMBER", tag = "PAP:RED"
@@ -7,8 +8,8 @@
     [unmarked]
     label = "TLP:AMBER"              # of what nothing is marked; without it such a text is refused
 
-A row adds to what a marking says and takes nothing away: what is a label already has no row, and a TLP word
-stays beside what it means.
+A row adds to a marking's meaning and takes nothing away: a marking that is already a label may have no row,
+and a TLP word stays in effect beside its row.
 """
 
 from __future__ import annotations
@@ -23,28 +24,32 @@ from intelshare.labels import TLP_1_IDS, TLP_IDS, TLP_WORDS, Label, Registry, pa
 from intelshare.toml import Table, read_table
 
 FILE: Final = "markings.toml"
-"""Its usual name, in a profile or beside treaties/."""
+"""The file's usual name, in a profile or beside treaties/."""
 
 _KEYS: Final = ("id", "statement", "tlp", "tag", "distribution")
 _DISTRIBUTIONS: Final = ("0", "1", "2", "3", "4")
-"""MISP: this organisation, this community, connected ones, all, a sharing group."""
+"""The distributions of MISP: this organisation, this community, connected communities, all, a sharing
+group.
+"""
 _FIXED: Final = frozenset((*TLP_IDS.values(), *TLP_1_IDS.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class MarkingTable:
-    """Labels by what says them: a pair of the kind of row and its text."""
+    """The labels by marking: a pair of the kind of row and its text."""
 
     rows: Mapping[tuple[str, str], Label] = field(default_factory=lambda: MappingProxyType({}))
     unmarked: Label | None = None
 
     def find(self, kind: str, text: str) -> Label | None:
-        """The label of a row of this kind (``id``, ``statement``, ``tlp``, ``tag``, ``distribution``)."""
+        """Return the label of a row of this kind (``id``, ``statement``, ``tlp``, ``tag``,
+        ``distribution``).
+        """
         return self.rows.get((kind, text))
 
 
 def parse_marking_table(text: str, name: str, registry: Registry) -> MarkingTable:
-    """The table that a file says. Raises PolicyFileError with the place of what is wrong."""
+    """Return the table in a file. Raises PolicyFileError with the place of what is wrong."""
     top = read_table(text, name)
     rows: dict[tuple[str, str], Label] = {}
     for row in top.tables("marking"):
@@ -75,7 +80,7 @@ def _key(row: Table, registry: Registry) -> tuple[str, str]:
     if kind == "id" and value in _FIXED:
         row.fail("FIELD_RANGE", "this id is a TLP word: write tlp = ...", kind)
     if kind == "statement" and _says_label(value, registry):
-        row.fail("FIELD_RANGE", "this statement is a label already, and means what it says", kind)
+        row.fail("FIELD_RANGE", "this statement is already a label, so it needs no row", kind)
     return kind, value
 
 

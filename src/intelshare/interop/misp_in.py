@@ -1,8 +1,8 @@
-"""A MISP event as parts of a draft: its reports and attributes as texts, by label.
+"""Turns a MISP event into parts of a draft: its reports and attributes as texts, by label.
 
-Tags that are labels or TLP mean what they say, others what the operator's table says. A distribution that
-keeps an event with somebody is a marking too, and so is a tag of a scheme of classification: without a row
-of the table they are refused by name. An attribute has its event's label besides its own.
+Tags that are labels or TLP are taken as they are, others by the operator's table. A distribution that
+restricts an event is a marking too, and so is a tag of a classification scheme: without a row in the table,
+they are refused by name. An attribute has its event's label as well as any label of its own.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _SCHEMES: Final = (
     "tlp:", "pap:", "intelshare:", "fr-classif:", "de-vs:", "euci:", "iep:", "iep2-policy:", "dcso-sharing:",
     "nato:classification", "dissemination", "classification", "statement://",
 )  # fmt: skip
-"""How tags begin that say who may have something."""
+"""The beginnings of tags that restrict who may have something."""
 
 
 def read_misp(text: str, table: MarkingTable, registry: Registry, at: Instant, *, source: str) -> Imported:
-    """The parts of an event file.
+    """Return the parts of an event file.
 
     Raises LabelError INPUT_INVALID, TOO_LARGE (1 MiB, 20,000 attributes), MARKING_UNMAPPED, MARKING_CONFLICT.
     """
@@ -69,7 +69,7 @@ class _Reading:
         self._table, self._registry, self._at, self._source = table, registry, at, source
 
     def tags(self, subject: Json, where: str) -> Iterator[Label]:
-        """The labels that the tags of an event or attribute say."""
+        """Yield the labels in the tags of an event or attribute."""
         for tag in _items(subject, "Tag", self._source):
             name = tag.get("name")
             if not isinstance(name, str):
@@ -103,7 +103,7 @@ class _Reading:
         return None
 
     def distribution(self, subject: Json, where: str) -> list[Label]:
-        """What the distribution says; 3 (all communities) and 5 (as the event) say nothing."""
+        """Return the labels of the distribution; 3 (all communities) and 5 (as the event) have none."""
         value = str(subject.get("distribution", "5"))
         mapped = self._table.find("distribution", value)
         if mapped is not None:
@@ -121,14 +121,14 @@ class _Reading:
 def _event(text: str, source: str) -> Json:
     if len(text) > MAX_STIX_BYTES:
         raise LabelError(
-            "TOO_LARGE", f"an event has at most {MAX_STIX_BYTES} bytes here", place=Place(source)
+            "TOO_LARGE", f"an event may have at most {MAX_STIX_BYTES} bytes", place=Place(source)
         )
     try:
         document = json.loads(text)
     except RecursionError:
         raise LabelError("TOO_LARGE", "it is nested too deeply", place=Place(source)) from None
     except ValueError as error:
-        raise LabelError("INPUT_INVALID", f"this is no JSON: {error}", place=Place(source)) from None
+        raise LabelError("INPUT_INVALID", f"this is not JSON: {error}", place=Place(source)) from None
     event = document.get("Event") if isinstance(document, Mapping) else None
     if not isinstance(event, Mapping):
         raise LabelError("INPUT_INVALID", 'a MISP event is an object with "Event"', place=Place(source))
@@ -143,7 +143,7 @@ def _items(subject: Json, name: str, source: str) -> list[Json]:
 
 
 def _attributes(event: Json, source: str) -> Iterator[tuple[Json, str]]:
-    """Those of the event, then those of its objects."""
+    """Yield the attributes of the event, then those of its objects."""
     groups: Iterable[Json] = [event, *_items(event, "Object", source)]
     for group in groups:
         for one in _items(group, "Attribute", source):

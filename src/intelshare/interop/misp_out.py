@@ -1,7 +1,8 @@
-"""A bulletin as a MISP event, and events as a feed (MISP core format: manifest.json, events, hashes.csv).
+"""Writes a bulletin as a MISP event, and events as a feed (MISP core format: manifest.json, events,
+hashes.csv).
 
-Distribution is always 0, "your organisation only": who may have it further is the node's question. Texts and
-attributes say their own labels by marks and tags; the event has that of all of it.
+The distribution is always 0, "your organisation only": the node decides who else may have it. Texts and
+attributes carry their labels as marks and tags; the event has the label of the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from intelshare.labels import Label, Registry, format_banner, format_portion, st
 
 _EVENTS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:misp")
 LABEL_TAG: Final = "intelshare:label="
-"""The tag that says a whole label, in quotes."""
+"""The tag that contains a whole label, in quotes."""
 
 _OBSERVABLES: Final = {
     "ipv4-addr:value": "ip-dst",
@@ -34,18 +35,18 @@ _OBSERVABLES: Final = {
     "file:hashes.'SHA-1'": "sha1",
     "file:hashes.'SHA-256'": "sha256",
 }
-"""Paths of STIX patterns -> types of MISP."""
+"""The types of MISP by the paths of STIX patterns."""
 _PATTERN: Final = re.compile(r"\[([a-z0-9-]{1,40}:[A-Za-z0-9_.'-]{1,60}) {0,4}= {0,4}'([^'\\]{1,2000})'\]")
 _ANY_PATTERN: Final = "stix2-pattern"
 
 
 def event_uuid(originator: str, bulletin: str) -> str:
-    """The UUID of the event that stands for a bulletin; the same in every export."""
+    """Return the UUID of the event that stands for a bulletin; it is the same in every export."""
     return str(uuid5(_EVENTS, f"{originator}/{bulletin}"))
 
 
 def write_event(shared: Shared, registry: Registry) -> Json:
-    """The event file. Raises LabelError for a STIX portion that is no STIX."""
+    """Return the event file. Raises LabelError for a STIX portion that is not STIX."""
     uuid, title = event_uuid(shared.originator, shared.bulletin), shared.title
     stamp = str(shared.created // SECOND)
     texts = [one for one in shared.portions if one.kind == PortionKind.TEXT]
@@ -69,12 +70,12 @@ def write_event(shared: Shared, registry: Registry) -> Json:
 
 
 def organisation(member: str) -> Json:
-    """The organisation that stands for a member."""
+    """Return the organisation that stands for a member."""
     return {"name": member, "uuid": str(uuid5(_EVENTS, f"member/{member}"))}
 
 
 def tags(label: Label, registry: Registry) -> list[Json]:
-    """A label as tags: all of it, and its TLP word as MISP's taxonomy has it."""
+    """Return a label as tags: the whole label, and its TLP word in MISP's taxonomy."""
     found: list[Json] = [{"name": f'{LABEL_TAG}"{format_banner(label, registry)}"'}]
     if label.tlp is not None:
         found.append({"name": f"tlp:{label.tlp.lower()}"})
@@ -82,13 +83,13 @@ def tags(label: Label, registry: Registry) -> list[Json]:
 
 
 def write_manifest(events: Iterable[Json]) -> dict[str, Any]:
-    """The feed's manifest.json: of each event what MISP asks before it fetches it."""
+    """Return the feed's manifest.json: for each event, what MISP reads before it fetches the event."""
     kept = ("Orgc", "Tag", "info", "date", "analysis", "threat_level_id", "timestamp", "publish_timestamp")
     return {one["Event"]["uuid"]: {name: one["Event"][name] for name in kept} for one in events}
 
 
 def write_hashes(events: Iterable[Json]) -> str:
-    """The feed's hashes.csv: the MD5 of each value, with which MISP correlates, and its event."""
+    """Return the feed's hashes.csv: the MD5 of each value, with which MISP correlates, and its event."""
     lines = [
         f"{md5(part.encode(), usedforsecurity=False).hexdigest()},{one['Event']['uuid']}"
         for one in events

@@ -1,8 +1,8 @@
-"""STIX 2.1 of others as parts of a draft: objects by label, and what their reports tell people.
+"""Turns foreign STIX 2.1 into parts of a draft: objects by label, and the readable texts of their reports.
 
-A label is what an object's markings say by the core's own reader, and what the operator's table adds.
-Nothing is lowered: several labels become the one that holds all of them, what is unmarked has the label that
-holds everything else in the text, and a marking that nobody here understands is refused by name.
+A label comes from an object's markings, read by the core's reader, and from the operator's table. Nothing is
+lowered: several labels become one that covers all of them, an unmarked object gets the label that covers
+everything else in the text, and a marking that is not understood here is refused by name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from intelshare.labels import TLP_1_IDS, TLP_IDS, Label, MarkingReader, Registry
 
 _WORDS: Final = {name: word for ids in (TLP_IDS, TLP_1_IDS) for word, name in ids.items()}
 _OF_THE_TEXT: Final = frozenset(("INPUT_INVALID", "TOO_LARGE", "MARKING_CONFLICT", "DUPLICATE_CONTROL"))
-"""Codes that say what is wrong with the text; all others say that a marking means nothing here."""
+"""The codes for faults of the text; all others mean that a marking is unknown here."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftPart:
-    """One portion to be: text, or STIX objects, all of one label."""
+    """One future portion: text, or STIX objects, all with one label."""
 
     label: Label
     content: str
@@ -35,18 +35,18 @@ class DraftPart:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an analyst may make a bulletin of."""
+    """The parts of which an analyst may make a bulletin."""
 
     title: DraftPart | None
     texts: tuple[DraftPart, ...]
     objects: tuple[DraftPart, ...]
-    """A bundle for each label, in the order of the text."""
+    """One bundle for each label, in the order of the text."""
 
 
 def read_stix(text: str, table: MarkingTable, registry: Registry, at: Instant, *, source: str) -> Imported:
-    """The parts of a bundle or object.
+    """Return the parts of a bundle or object.
 
-    Raises LabelError: MARKING_UNMAPPED (a marking that means nothing here, by name; nothing is marked and the
+    Raises LabelError: MARKING_UNMAPPED (a marking that is unknown here, by name; or nothing is marked and the
     table has no row for that), MARKING_CONFLICT, and as ``labels.stix_objects``.
     """
     objects = stix_objects(text, source=source)
@@ -68,7 +68,7 @@ def read_stix(text: str, table: MarkingTable, registry: Registry, at: Instant, *
     return Imported(
         _title(reports),
         tuple(_texts(reports)),
-        # What the table gives a meaning is no longer a term of use.
+        # A marking to which the table gives a meaning is no longer a term of use.
         tuple(_bundles(labelled, reading.without_rows(), registry)),
     )
 
@@ -82,7 +82,7 @@ class _Reading:
     source: str
 
     def labels(self, subject: Json) -> dict[str, Label]:
-        """The label of each selector; none for an object without markings."""
+        """Return the label of each selector, or nothing for an object without markings."""
         mapped: dict[str, list[Label]] = {}
         bare = dict(subject)
         refs = bare.get("object_marking_refs", [])
@@ -96,7 +96,7 @@ class _Reading:
             ]
         said = self._said(bare)
         found: dict[str, Label] = {}
-        # The whole is first in both; where the table took part, a portion is never below the whole.
+        # The whole comes first in both; if the table was involved, a portion is never below the whole.
         for selector in dict.fromkeys((*(("",) if "" in said or "" in mapped else ()), *said, *mapped)):
             labels = [*([said[selector]] if selector in said else []), *mapped.get(selector, ())]
             if selector and "" in found and (selector in mapped or "" in mapped):
@@ -113,7 +113,7 @@ class _Reading:
         return bool(found) and all(found)
 
     def _mapped(self, name: object, selector: str, mapped: dict[str, list[Label]]) -> bool:
-        """Note what the table has for a marking; whether the core's reader need not see it."""
+        """Note the table's label for a marking; return true if the core's reader need not see the marking."""
         if not isinstance(name, str):
             return False
         word = _WORDS.get(name)
@@ -129,7 +129,7 @@ class _Reading:
         return True
 
     def without_rows(self) -> dict[str, Json]:
-        """The definitions of which the table says nothing."""
+        """Return the definitions about which the table has no row."""
         return {name: one for name, one in self.definitions.items() if self._row(name) is None}
 
     def _row(self, name: str) -> Label | None:
@@ -157,7 +157,7 @@ class _Reading:
 
 
 def _names(definitions: Mapping[str, Json], subject: Json) -> Iterator[str]:
-    """The markings of an object that are neither TLP nor terms, as people know them."""
+    """Yield the markings of an object that are neither TLP nor terms, as people know them."""
     granular = subject.get("granular_markings", [])
     refs = [
         *subject.get("object_marking_refs", []),
@@ -182,7 +182,7 @@ def _title(reports: Iterable[_Labelled]) -> DraftPart | None:
     for subject, labels, label in reports:
         name = subject.get("name")
         if isinstance(name, str) and name.strip():
-            # A title is one line.
+            # A title must be one line.
             return DraftPart(labels.get("name", labels.get("", label)), " ".join(name.split()))
     return None
 
@@ -197,7 +197,9 @@ def _texts(reports: Iterable[_Labelled]) -> Iterator[DraftPart]:
 def _bundles(
     labelled: Iterable[_Labelled], definitions: Mapping[str, Json], registry: Registry
 ) -> Iterator[DraftPart]:
-    """The objects of each label, marked with it: a mapped marking would say nothing to the next reader."""
+    """Yield the objects of each label, marked with it: a mapped marking would mean nothing to the next
+    reader.
+    """
     groups: dict[Label, list[Json]] = {}
     for subject, _, label in labelled:
         groups.setdefault(label, []).append(subject)

@@ -1,8 +1,8 @@
-"""A bulletin as STIX 2.1: a report with its markings, and the objects that its portions hold.
+"""Writes a bulletin as STIX 2.1: a report with its markings, and the objects in its portions.
 
-The report's name is the title, its description the first text, each with its own label as a granular
-marking; a further text is a report of its own, because importers drop notes. Ids follow from the bulletin,
-so that every export of it says the same. What a marking could not say exactly is marked higher, never lower.
+The report's name is the title, its description the first text, each with its label as a granular marking;
+each further text is a separate report, because importers drop notes. Ids are derived from the bulletin, so
+that all its exports are equal. A label that a marking cannot express exactly is marked higher, never lower.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _MEMBERS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:member")
 _TERMS: Final = uuid5(NAMESPACE_URL, "urn:intelshare:terms")
 _BUNDLES: Final = uuid5(NAMESPACE_URL, "urn:intelshare:bundle")
 _MEMBER_SINCE: Final = "2026-01-01T00:00:00.000Z"
-"""One id, one object for ever: the identity of a member says the same whoever writes it, and when."""
+"""One id stands for one object for ever: the identity of a member is the same, whoever writes it and when."""
 
 _CONFIDENCE: Final = {"1": 90, "2": 70, "3": 50, "4": 30, "5": 10}
-"""Admiralty credibility on the scale of STIX (2.1, appendix A); 6 cannot be judged, and has no number."""
+"""Admiralty credibility on the scale of STIX (2.1, appendix A); 6 cannot be assessed, and has no number."""
 
 _MARKINGS: Final = ("object_marking_refs", "granular_markings")
 
 
 def report_id(originator: str, bulletin: str) -> str:
-    """The id of the report that stands for a bulletin; the same in every export."""
+    """Return the id of the report that stands for a bulletin; it is the same in every export."""
     return f"report--{uuid5(_REPORTS, f'{originator}/{bulletin}')}"
 
 
 def identity_of(member: str) -> Json:
-    """The identity that stands for a member."""
+    """Return the identity that stands for a member."""
     return {
         "type": "identity",
         "spec_version": "2.1",
@@ -53,16 +53,17 @@ def identity_of(member: str) -> Json:
 
 
 def stix_time(at: Instant) -> str:
-    """A time as STIX writes it, to the millisecond."""
+    """Return a time as STIX writes it, to the millisecond."""
     moment = to_datetime(at).astimezone(UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
 def write_report(shared: Shared, registry: Registry) -> tuple[Json, ...]:
-    """The objects of a bulletin: marking definitions, the identity of its originator, then what is marked.
+    """Return the objects of a bulletin: marking definitions, the identity of its originator, then what is
+    marked.
 
-    The last is the report. Of an object that several portions hold there is one, with the label that holds
-    all of theirs. Raises LabelError for content or labels that the node would not have let through.
+    The last one is the report. An object in several portions appears once, with the label that covers all of
+    theirs. Raises LabelError for content or labels that the node would not have accepted.
     """
     objects: dict[str, Carried] = {}
     for found in _contents(shared, registry):
@@ -79,7 +80,7 @@ def write_report(shared: Shared, registry: Registry) -> tuple[Json, ...]:
 
 
 def write_bundle_of(objects: Iterable[Json]) -> Json:
-    """The bundle of these objects; its id follows from them."""
+    """Return the bundle of these objects; its id is derived from them."""
     kept = list(objects)
     names = "\n".join(f"{one['id']} {one.get('modified', '')}" for one in kept)
     return {"type": "bundle", "id": f"bundle--{uuid5(_BUNDLES, names)}", "objects": kept}
@@ -87,7 +88,7 @@ def write_bundle_of(objects: Iterable[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An object of somebody else, the label for all of it, and the terms of use that it came with."""
+    """A foreign object, the label for all of it, and the terms of use with which it came."""
 
     subject: Json
     label: Label
@@ -95,7 +96,7 @@ class Carried:
 
 
 def mark_carried(one: Carried, registry: Registry) -> Marked:
-    """The object with its label and its terms, and no other marking."""
+    """Return the object with its label and its terms, and no other marking."""
     bare = {name: value for name, value in one.subject.items() if name not in _MARKINGS}
     marked = mark(bare, {WHOLE: one.label}, registry)
     refs = [*marked.subject["object_marking_refs"], *(each["id"] for each in one.terms)]
@@ -105,13 +106,15 @@ def mark_carried(one: Carried, registry: Registry) -> Marked:
 def terms_of(
     subject: Json, definitions: Mapping[str, Json], registry: Registry, *, source: str
 ) -> tuple[Json, ...]:
-    """The terms of use among an object's markings. Raises LabelError as ``labels.MarkingReader``."""
+    """Return the terms of use among an object's markings. Raises LabelError as ``labels.MarkingReader``."""
     reader = MarkingReader(definitions.values(), registry, source=source)
     return tuple([_terms(text) for text in reader.terms(subject)])
 
 
 def _terms(text: str) -> Json:
-    """The definition of these terms, by an id that follows from them: another could be somebody else's."""
+    """Return the definition of these terms, with an id derived from them: any other id could be somebody
+    else's.
+    """
     return {
         "type": "marking-definition",
         "spec_version": "2.1",
@@ -123,21 +126,21 @@ def _terms(text: str) -> Json:
 
 
 def is_ours(subject: Json) -> bool:
-    """Whether the object is one that says the same for ever: the identity of a member, or a definition."""
+    """Return true if the object is always the same: the identity of a member, or a definition."""
     if subject["type"] == "marking-definition":
         return True
     return subject["type"] == "identity" and subject == identity_of(str(subject.get("name")))
 
 
 def _both(one: Carried, other: Carried, shared: Shared, registry: Registry) -> Carried:
-    """One object that two portions hold."""
+    """Return one object for two portions that contain it."""
     label = combine((one.label, other.label), registry, shared.created, source=shared.bulletin)
     terms = {each["id"]: each for each in (*one.terms, *other.terms)}
     return Carried(other.subject, label, tuple(terms.values()))
 
 
 def _contents(shared: Shared, registry: Registry) -> Iterator[Carried]:
-    """What the portions hold besides title and first text."""
+    """Yield what the portions contain besides the title and the first text."""
     texts = [one for one in shared.portions if one.kind == PortionKind.TEXT]
     for number, portion in enumerate(texts[1:], 2):
         yield Carried(_text_report(shared, portion, number), portion.label)
@@ -149,11 +152,11 @@ def _contents(shared: Shared, registry: Registry) -> Iterator[Carried]:
 
 
 def _inner(portion: SharedPortion, author: str, registry: Registry) -> Iterator[Carried]:
-    """The objects of a STIX portion. The portion's label covers theirs (``labels.check_stix``)."""
+    """Yield the objects of a STIX portion. The portion's label covers theirs (``labels.check_stix``)."""
     objects = stix_objects(portion.text)
     definitions = {one["id"]: one for one in objects if one["type"] == "marking-definition"}
     for subject in objects:
-        # What goes by the id of a member's identity is that identity, or none.
+        # An object with the id of a member's identity must be that identity, or it is dropped.
         if subject["type"] != "marking-definition" and subject["id"] != author:
             terms = terms_of(subject, definitions, registry, source="STIX portion")
             yield Carried(subject, portion.label, terms)
@@ -175,13 +178,15 @@ def _report(shared: Shared, refs: Sequence[str], registry: Registry) -> Marked:
 
 
 def _beside(whole: Label, label: Label) -> Label | None:
-    """What a portion's marking states under that of the whole; None: nothing, and the whole's holds."""
+    """Return the label that a portion's marking states beside that of the whole, or None if the whole's
+    applies.
+    """
     stated = replace(label, tlp=label.tlp or whole.tlp)
     return None if stated.level is None and whole.level is not None else stated
 
 
 def _about(portions: Sequence[SharedPortion]) -> dict[str, Any]:
-    """Categories, flags and grade: as labels, in the words of MISP's taxonomy where it has them."""
+    """Return categories, flags and grade as labels, in the words of MISP's taxonomy where it has them."""
     words = [word for one in portions for word in (one.category, *one.flags) if word]
     grades = sorted({one.grade for one in portions if one.grade})
     for grade in grades:
@@ -228,6 +233,8 @@ def _artifact(shared: Shared, portion: SharedPortion) -> Json:
 
 
 def _content_id(shared: Shared, portion: SharedPortion) -> UUID:
-    """By content: two readers may see different portions, and one portion under different numbers."""
+    """Return an id by content: two readers may see different portions, and one portion under different
+    numbers.
+    """
     digest = sha256(portion.media.encode() + b"\x00" + portion.content).hexdigest()
     return uuid5(_REPORTS, f"{shared.originator}/{shared.bulletin}/{portion.kind:d}/{digest}")

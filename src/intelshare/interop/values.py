@@ -1,4 +1,4 @@
-"""A bulletin as it is handed to programs of other kinds: what its reader may see and may keep of it."""
+"""A bulletin as it is handed to other programs: what its reader may see and may keep of it."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from intelshare.instant import Instant
 from intelshare.labels import Label
 
 Json = Mapping[str, Any]
-"""An object as JSON has it."""
+"""A JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedPortion:
-    """One portion that may be kept. Of an attachment there is no content."""
+    """One portion that may be kept. For an attachment there is no content."""
 
     kind: PortionKind
     label: Label
     category: str
     flags: tuple[str, ...]
     grade: str
-    """Admiralty grade, as B2; empty: none."""
+    """The Admiralty grade, such as B2; empty if there is none."""
     media: str
     content: bytes
 
     @property
     def text(self) -> str:
-        """The content of a text or title."""
+        """Return the content of a text or title."""
         return self.content.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A bulletin as one reader sees it, without what it may only be shown."""
+    """A bulletin as one reader sees it, without portions that may only be viewed."""
 
     bulletin: str
-    """32 hexadecimal digits. With the originator it names the bulletin."""
+    """The id of 32 hexadecimal digits, which together with the originator identifies the bulletin."""
     originator: str
     created: Instant
     banner: Label
-    """Of these portions."""
+    """The banner of these portions."""
     portions: tuple[SharedPortion, ...]
 
     @property
     def title(self) -> SharedPortion | None:
-        """The title, if the reader may see it."""
+        """Return the title, if the reader may see it."""
         return next((one for one in self.portions if one.kind == PortionKind.TITLE), None)

@@ -1,7 +1,7 @@
 """The wire: generated messages, the strict scan of what a peer sends, and conversion to core values.
 
-What a node needs is imported on first use. A command needs the generated messages alone, and would otherwise
-wait for everything that a frame can hold.
+The parts that only a node needs are imported on first use. A command needs only the generated messages, and
+would otherwise wait for everything that a frame can contain.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LAZY = dict.fromkeys(("Acks", "Hello", "Message"), "broker.kernel.frame") | {
     "path_message": "wire.conversion",
     "read_message": "wire.scan",
 }
-"""Name -> the module that has it."""
+"""The module of each name."""
 
 
 def __getattr__(name: str) -> Any:

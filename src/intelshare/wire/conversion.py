@@ -1,4 +1,4 @@
-"""Core values to the bytes of one link message, each at most 1 MiB when its parts keep their bounds.
+"""Turns core values into the bytes of one link message, each at most 1 MiB if its parts keep their bounds.
 
 Frames are written by hand: that is 2 µs for a statement instead of 7 through protobuf objects, on the path
 that every release takes. A test holds that protobuf reads the same and writes the same bytes.
@@ -33,7 +33,7 @@ def link_message(
     message: Hello | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice | DirectoriesHeld | Trust | Outbound,
     now: Instant,
 ) -> bytes:
-    """The bytes of whatever goes over a link, at this node's clock."""
+    """Return the bytes of anything that goes over a link, at this node's clock."""
     match message:
         case Outbound():
             return frame_message(message.frame)
@@ -58,7 +58,7 @@ def link_message(
 
 
 def frame_message(frame: Frame) -> bytes:
-    """The link message of one frame."""
+    """Return the link message of one frame."""
     parts = _field(_BATCH, frame.batch) + _field(_BATCH_KEY, frame.batch_key)
     for said in frame.statements:
         own = [
@@ -75,19 +75,19 @@ def frame_message(frame: Frame) -> bytes:
 
 
 def hello_message(payload: bytes) -> bytes:
-    """The link message of one hello."""
+    """Return the link message of one hello."""
     return pb.LinkMessage(hello=payload).SerializeToString()
 
 
 def acks_message(acks: Sequence[Ack], now: Instant) -> bytes:
-    """The link message of the answers to one frame, at this node's clock."""
+    """Return the link message with the answers to one frame, at this node's clock."""
     return pb.LinkMessage(
         acks=pb.Acks(time=now, acks=[pb.Ack(digest=ack.digest, code=ack.code) for ack in acks])
     ).SerializeToString()
 
 
 def gap_message(gap: Gap) -> bytes:
-    """The link message that asks for numbers of a peer's stream, or for its acts."""
+    """Return the link message that asks for numbers of a peer's stream, or for its acts."""
     return pb.LinkMessage(
         gaps=pb.GapRequest(
             origin=gap.origin,
@@ -99,22 +99,22 @@ def gap_message(gap: Gap) -> bytes:
 
 
 def ask_message(ask: LogAsk) -> bytes:
-    """The link message that asks how a log follows from what is held of it."""
+    """Return the link message that asks how a log extends what is held of it."""
     return pb.LinkMessage(log_ask=encode(LogAsk, ask)).SerializeToString()
 
 
 def path_message(path: LogPath) -> bytes:
-    """The link message that answers it."""
+    """Return the link message that answers this."""
     return pb.LinkMessage(log_path=encode(LogPath, path)).SerializeToString()
 
 
 def slice_ask_message(ask: SliceAsk) -> bytes:
-    """The link message that asks for a part of a file."""
+    """Return the link message that asks for a part of a file."""
     return pb.LinkMessage(slice_ask=pb.SliceAsk(pieces=ask.pieces, number=ask.number)).SerializeToString()
 
 
 def slice_message(part: Slice) -> bytes:
-    """The link message that is the answer."""
+    """Return the link message with that part."""
     return pb.LinkMessage(
         slice=pb.Slice(pieces=part.pieces, number=part.number, data=part.data)
     ).SerializeToString()

@@ -1,9 +1,10 @@
 """Reads what a peer sends, strictly and in one pass over the bytes: check 2 of attacks.md.
 
-protobuf's own parser is not asked: it makes an object of every empty sub-message (4 MiB of them cost 80 MiB),
-and takes duplicates, unknown fields and non-minimal numbers without complaint. Here every field is counted
-before anything is made of it, the depth is that of ``peer.proto`` and no other, and what is accepted protobuf
-reads alike (a test holds that). Nothing here is believed: statements stay opaque until they are verified.
+protobuf's parser is not used: it makes an object of every empty sub-message (4 MiB of them cost 80 MiB), and
+accepts duplicates, unknown fields and non-minimal numbers without complaint. Here every field is counted
+before anything is built from it, the depth is exactly that of ``peer.proto``, and protobuf reads what is
+accepted in the same way (a test verifies this). Nothing here is trusted: statements stay opaque until they
+are verified.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ _U32: Final = 2**32 - 1
 _U64: Final = 2**64 - 1
 _COUNTER: Final = 2**63 - 1
 _TEXT_LIMIT: Final = 1024
-"""Bytes of a code or a URI."""
+"""The most bytes of a code or a URI."""
 
 
 def read_message(raw: bytes) -> Message:
-    """The one message in these bytes.
+    """Return the one message in these bytes.
 
     Raises EnvelopeError TOO_LARGE over 1 MiB, ENVELOPE_MALFORMED for anything that ``peer.proto`` does not
-    allow: another field, a count above its bound, a scalar twice, a number in more bytes than it needs.
+    allow: an unknown field, a count above its bound, a repeated scalar, a number in more bytes than it needs.
     """
     if len(raw) > MAX_MESSAGE:
         raise EnvelopeError("TOO_LARGE", f"a message of {len(raw)} bytes; the bound is {MAX_MESSAGE}")
@@ -152,18 +153,20 @@ class _Row(NamedTuple):
     slot: int
     type: int
     limit: int
-    """Most occurrences of a repeated field; 0: a scalar."""
+    """The most occurrences of a repeated field; 0 for a scalar."""
 
 
 class _Shape(NamedTuple):
     rows: Mapping[int, _Row]
-    """By the first byte of a field, which is its whole tag: no message of ours has 16 fields."""
+    """The rows by the first byte of a field, which is its whole tag: no message of ours has 16 fields."""
     repeated: tuple[int, ...]
     width: int
 
 
 def _shape(*fields: tuple[int, int]) -> _Shape:
-    """The fields 1.. of a message: type, and the most occurrences if it is repeated."""
+    """Return the shape of a message whose fields, from 1, have these types and, if repeated, most
+    occurrences.
+    """
     rows = {
         (number << 3) | _WIRE_TYPE[type_]: _Row(number - 1, type_, limit)
         for number, (type_, limit) in enumerate(fields, 1)
@@ -188,7 +191,9 @@ _RANGE: Final = _shape((_VARINT, 0), (_VARINT, 0))
 
 
 def _fields(raw: bytes, at: int, end: int, shape: _Shape) -> list[Any]:
-    """Values by field; of a sub-message its span. One loop for all: this is where a link's time goes."""
+    """Return the values by field; for a sub-message, its span. One loop for all: links spend their
+    time here.
+    """
     rows = shape.rows
     values: list[Any] = [None] * shape.width
     for slot in shape.repeated:

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PeerStub:
-    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's one URI SAN must be a node in a
-    directory held, under that member's certificate authority.
+    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's only URI SAN must be a node in a
+    directory that this node holds, under that member's certificate authority.
     """
 
     def __init__(self, channel):
@@ -44,13 +44,13 @@ class PeerStub:
 
 
 class PeerServicer:
-    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's one URI SAN must be a node in a
-    directory held, under that member's certificate authority.
+    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's only URI SAN must be a node in a
+    directory that this node holds, under that member's certificate authority.
     """
 
     def Link(self, request_iterator, context):
         """The first three messages are Hello: dialler, listener, dialler (docs/format.md, "Hello"). No other
-        message is looked at before. A message is at most 1 MiB; at most 4 streams per peer.
+        message is processed before these. A message is at most 1 MiB; at most 4 streams per peer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,8 +73,8 @@ def add_PeerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Peer:
-    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's one URI SAN must be a node in a
-    directory held, under that member's certificate authority.
+    """On the peer port only: mutual TLS 1.3 with X25519MLKEM768; the caller's only URI SAN must be a node in a
+    directory that this node holds, under that member's certificate authority.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BulletinsStub:
-    """Analysts: write, read, ask why.
+    """For analysts: write, read, ask why.
     """
 
     def __init__(self, channel):
@@ -103,21 +103,21 @@ class BulletinsStub:
 
 
 class BulletinsServicer:
-    """Analysts: write, read, ask why.
+    """For analysts: write, read, ask why.
     """
 
     def Submit(self, request, context):
         """Decide and store. Answered only after everything is durable (promise P1). The same key with the same
-        content gives the first answer byte for byte; with other content ID_CONFLICT.
+        content returns the first answer byte for byte; with other content it returns ID_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitMany(self, request_iterator, context):
-        """Many drafts: each is decided and stored as by Submit, whole or not at all, and one that is refused changes no
+        """Many drafts: each is decided and stored as by Submit, whole or not at all, and a refused draft affects no
         other. Each is answered once it is durable, in the order in which they were sent; what has arrived by then is
-        stored in one transaction. When the call breaks, the same drafts under the same keys give the same answers, and
+        stored in one transaction. If the call breaks, the same drafts under the same keys give the same answers, and
         nothing is stored twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,35 +125,35 @@ class BulletinsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DryRun(self, request, context):
-        """The same decision without storing anything.
+        """The same decision, without storing anything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Inbox(self, request, context):
-        """Newest first, only what the caller's clearance and need to know allow.
+        """The inbox, newest first: only what the caller's clearance and need to know allow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Read(self, request, context):
-        """Opens a bulletin for the caller and writes that into the log.
+        """Opens a bulletin for the caller, and records that in the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Outbox(self, request, context):
-        """The own member's bulletins with the state of each recipient.
+        """The bulletins that this member has sent, with the state of each recipient.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Approve(self, request, context):
-        """Release one held pair. Releasing officers only, and not the one who wrote it.
+        """Releases one held pair. Releasing officers only, and never the author.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,14 +167,14 @@ class BulletinsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Recall(self, request, context):
-        """Take an own bulletin back: its author and releasing officers. A dry run says what would happen.
+        """Recalls a bulletin of this member: its author and releasing officers. A dry run tells what would happen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Receipts(self, request, context):
-        """Every signed receipt for an own bulletin, its signature checked anew.
+        """Every signed receipt for a bulletin of this member, with its signature checked again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,14 +187,14 @@ class BulletinsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """What happens from a place in the log on, as far as the caller may know of it; goes on until cancelled.
+        """Events from a position in the log on, as far as the caller may know of them, until cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """One page of what the caller may see and that holds all the words, newest first.
+        """One page of bulletins that the caller may see and that contain all the words, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -277,7 +277,7 @@ def add_BulletinsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Bulletins:
-    """Analysts: write, read, ask why.
+    """For analysts: write, read, ask why.
     """
 
     @staticmethod
@@ -633,7 +633,7 @@ class Bulletins:
 
 
 class GatewaysStub:
-    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """For programs that hand received bulletins to this member's tools: role gateway (docs/gateways.md).
     """
 
     def __init__(self, channel):
@@ -655,19 +655,19 @@ class GatewaysStub:
 
 
 class GatewaysServicer:
-    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """For programs that hand received bulletins to this member's tools: role gateway (docs/gateways.md).
     """
 
     def Follow(self, request, context):
-        """What the gateway may hand on, in the order in which it was received, from a cursor on; then what arrives and what
-        is destroyed. The log says once of each bulletin that the gateway was shown it.
+        """What the gateway may hand on, in the order of receipt, from a cursor on; then what arrives and what
+        is destroyed. The log records once for each bulletin that the gateway was shown it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Export(self, request, context):
-        """Before anything leaves: what a consumer may have of these bulletins now, which the log then says, once.
+        """Before anything leaves: what a consumer may have of these bulletins now; the log then records it once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -695,7 +695,7 @@ def add_GatewaysServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Gateways:
-    """For programs that hand received bulletins to tools of the own member: role gateway (docs/gateways.md).
+    """For programs that hand received bulletins to this member's tools: role gateway (docs/gateways.md).
     """
 
     @staticmethod
@@ -780,17 +780,17 @@ class FilesServicer:
     """
 
     def Upload(self, request_iterator, context):
-        """Bring a file to the own node, which encrypts it. The first request says which upload and how large; the first
-        answer, from which byte on the rest is wanted; then come the bytes, and the last answer is the content of the
-        portion that stands for the file in Bulletins.Submit. The same upload again goes on where it was cut, for a day.
+        """Uploads a file to the user's node, which encrypts it. The first request names the upload and its size; the first
+        answer tells from which byte the rest is wanted; then the bytes follow, and the last answer is the content of the
+        portion that stands for the file in Bulletins.Submit. For a day, the same upload resumes where it was interrupted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Download(self, request, context):
-        """The content of an attachment of a received bulletin, part by part; it is whole when the last answer says so.
-        Opens the bulletin for the caller as Bulletins.Read does, and writes that into the log.
+        """The content of an attachment of a received bulletin, part by part; it is complete when the last answer says so.
+        Opens the bulletin for the caller as Bulletins.Read does, and records that in the log.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -903,15 +903,15 @@ class CourierServicer:
     """
 
     def Export(self, request, context):
-        """Write what waits for a member into a bundle: its bytes, part by part, then what is in it. The file is whole once
-        the last answer is here; whatever is not, the next bundle has again.
+        """Writes what waits for a member into a bundle: its bytes, part by part, then a summary. The file is complete once
+        the last answer is here; if it is lost, the next bundle contains the same again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Import(self, request_iterator, context):
-        """Take in a bundle of a member: its bytes, part by part; one answer, which says why where it ended early.
+        """Imports a bundle from a member: its bytes, part by part; one answer, which gives the reason if it ended early.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1029,14 +1029,14 @@ class ConsentsServicer:
     """
 
     def Request(self, request, context):
-        """Ask the originators of an own bulletin's portions.
+        """Asks the originators of portions in a bulletin of this member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Answer(self, request, context):
-        """Grant or refuse what a peer has asked; a refusal also takes a grant back. Releasing officers only.
+        """Grants or refuses a peer's request; a refusal also withdraws a grant. Releasing officers only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1161,7 +1161,7 @@ class Consents:
 
 
 class TreatiesStub:
-    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """The combined effect of treaty files and members' acts; this member's acts; the consequences of an accession.
     """
 
     def __init__(self, channel):
@@ -1213,7 +1213,7 @@ class TreatiesStub:
 
 
 class TreatiesServicer:
-    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """The combined effect of treaty files and members' acts; this member's acts; the consequences of an accession.
     """
 
     def ListTreaties(self, request, context):
@@ -1223,14 +1223,14 @@ class TreatiesServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOwnFiles(self, request, context):
-        """The ladders, groups and words that this member adds to what ships: labels are read with both.
+        """The ladders, groups and words that this member adds to those that ship: labels are read with both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListActs(self, request, context):
-        """Every act held, own and of peers, also those that wait or contradict another.
+        """Every act held, of this member and of peers, including those that wait or contradict another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1244,28 +1244,28 @@ class TreatiesServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Act(self, request, context):
-        """Sign the act and hand it to every member. It counts when this is answered.
+        """Signs the act and sends it to every member. It counts once this is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeActs(self, request, context):
-        """Let the acts of a member count that contradict each other, after it was asked.
+        """Accepts a member's acts that contradict each other, after the member was asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindBackfill(self, request, context):
-        """Own bulletins that a treaty now allows a party and that were never addressed to it, page by page.
+        """Bulletins of this member that a treaty now allows a party to have and that were never addressed to it, by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Backfill(self, request, context):
-        """Address some of them, at most 64 at once.
+        """Addresses some of them to it, at most 64 at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1323,7 +1323,7 @@ def add_TreatiesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Treaties:
-    """What treaty files and the acts of members say together; acts of the own member; what follows from accession.
+    """The combined effect of treaty files and members' acts; this member's acts; the consequences of an accession.
     """
 
     @staticmethod
@@ -1544,8 +1544,8 @@ class Treaties:
 
 
 class TasksStub:
-    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
-    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """What there is to do: requests for information, and obligations from received bulletins. Requests, answers and
+    everything that belongs to them are sent with Bulletins.Submit, as bulletins.
     """
 
     def __init__(self, channel):
@@ -1572,26 +1572,26 @@ class TasksStub:
 
 
 class TasksServicer:
-    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
-    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """What there is to do: requests for information, and obligations from received bulletins. Requests, answers and
+    everything that belongs to them are sent with Bulletins.Submit, as bulletins.
     """
 
     def Requests(self, request, context):
-        """Requests for information, both ways, newest first.
+        """Requests for information in both directions, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Obligations(self, request, context):
-        """Obligations to report, those due first.
+        """Obligations to report, the earliest due first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Meet(self, request, context):
-        """Say that an obligation is met; the log keeps who said so.
+        """Records that an obligation is met; the log keeps who said so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1624,8 +1624,8 @@ def add_TasksServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Tasks:
-    """What is to be done: requests for information, and obligations of what was received. Requests, answers and
-    all that belongs to them are sent with Bulletins.Submit, as bulletins.
+    """What there is to do: requests for information, and obligations from received bulletins. Requests, answers and
+    everything that belongs to them are sent with Bulletins.Submit, as bulletins.
     """
 
     @staticmethod
@@ -1711,7 +1711,7 @@ class Tasks:
 
 
 class OperationsStub:
-    """Operators (and auditors, where the table says so).
+    """For operators (and auditors, where the table says so).
     """
 
     def __init__(self, channel):
@@ -1848,7 +1848,7 @@ class OperationsStub:
 
 
 class OperationsServicer:
-    """Operators (and auditors, where the table says so).
+    """For operators (and auditors, where the table says so).
     """
 
     def Status(self, request, context):
@@ -1870,14 +1870,14 @@ class OperationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenewUser(self, request, context):
-        """By order of an operator: the user's certificates of before end at once.
+        """By an operator's order: the user's earlier certificates become invalid at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Renew(self, request, context):
-        """For the caller, who comes with a certificate or with a ticket. That one ends when the new one is first used.
+        """For the caller, who uses a certificate or a ticket. That one becomes invalid when the new one is first used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1896,8 +1896,8 @@ class OperationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Clock(self, request, context):
-        """The node's own certificate, now; it does so by itself at half time.
-        The clock that guards releases: show it, or believe what it says now. Operators.
+        """Renews the node's certificate now; the node does so by itself at half of its life.
+        The clock that guards releases: show it, or believe its current time. Operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1928,42 +1928,42 @@ class OperationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SuspendMember(self, request, context):
-        """Stop dealing with a member: what waits for it waits on.
+        """Stops dealing with a member: what waits for it keeps waiting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeMember(self, request, context):
-        """Go on with a member that was suspended.
+        """Resumes dealing with a member that was suspended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveMember(self, request, context):
-        """Stop dealing with a member for good: what waits for it ends. Only an import brings it back.
+        """Stops dealing with a member for good: what waits for it is stopped. Only an import readmits it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """This node's keys: what for, since when, until when.
+        """This node's keys: their use and validity.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateKeys(self, request, context):
-        """Make new keys now; the old ones overlap, then their secrets are destroyed.
+        """Makes new keys now; the old ones overlap, then their secrets are destroyed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Say that a key counts no more: rotated out, or compromised.
+        """Revokes a key: rotated out, or compromised.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1977,7 +1977,7 @@ class OperationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PublishRoot(self, request, context):
-        """The next root, signed by enough of them: it holds, and every member is told.
+        """Puts the next root, signed by enough of them, into force, and tells every member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2004,14 +2004,14 @@ class OperationsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Drain(self, request, context):
-        """Take no more bulletins, and go on with everything else; or take them again.
+        """Stops accepting bulletins, and continues everything else; or accepts them again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Metrics(self, request, context):
-        """Everything that the node measures (docs/metrics.md).
+        """All of the node's measurements (docs/metrics.md).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2154,7 +2154,7 @@ def add_OperationsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Operations:
-    """Operators (and auditors, where the table says so).
+    """For operators (and auditors, where the table says so).
     """
 
     @staticmethod
@@ -2834,7 +2834,7 @@ class Operations:
 
 
 class AuditStub:
-    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    """For auditors and operators: the log, what others hold of it, contradictions, who shared what.
     Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
     """
 
@@ -2897,7 +2897,7 @@ class AuditStub:
 
 
 class AuditServicer:
-    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    """For auditors and operators: the log, what others hold of it, contradictions, who shared what.
     Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
     """
 
@@ -2914,21 +2914,21 @@ class AuditServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ShowLog(self, request, context):
-        """The log for tools of others (c2sp.org): its checkpoint as a note, and hashes of entries.
+        """The log for other tools (c2sp.org): its checkpoint as a note, and the hashes of its entries.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ProveNote(self, request, context):
-        """One entry, opened, with its place under such a note.
+        """One entry, opened, with a proof of its position under such a note.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Cosign(self, request, context):
-        """The note of another member's log with this node's cosignature behind it.
+        """The note of another member's log, with this node's cosignature added.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2960,7 +2960,7 @@ class AuditServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportRelease(self, request, context):
-        """A release with all that was signed and logged about it, for others: by those who may see the bulletin.
+        """A release with everything that was signed and logged about it, for others; for callers who may see the bulletin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -3028,7 +3028,7 @@ def add_AuditServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Audit:
-    """Auditors and operators: the log, what others hold of it, what contradicts itself, who shared what.
+    """For auditors and operators: the log, what others hold of it, contradictions, who shared what.
     Files are JSON text (docs/format.md, "Files for others"), to be checked without a node.
     """
 
