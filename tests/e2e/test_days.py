@@ -32,7 +32,7 @@ SEEN = {
     ],
     "officer.md": [r"USA held", r"^USA +1 of 1|^USA +2 of 2", r"^USA +DESTROYED"],
     "policy-author.md": [r"mutants: \d+ of (\d+) caught", r"basis +rhine art\. 1", r"OUT_OF_SCOPE"],
-    "operator.md": [r"p\.martin", r"suspended", r"every entry is what its tree says"],
+    "operator.md": [r"p\.martin", r"suspended", r"every entry matches its tree"],
 }
 """What somebody who follows a page must have seen."""
 

@@ -97,7 +97,7 @@ def test_empty_lines_count_and_say_nothing(tmp_path: Path) -> None:
         (LINE | {"label": "//FRA SEKRET"}, "label", "UNKNOWN_LEVEL", "SEKRET"),
         (LINE | {"title": "a\nb"}, "title", "INPUT_INVALID", "one line"),
         (LINE | {"grade": "Z9"}, "grade", "INPUT_INVALID", "Z9"),
-        (LINE | {"valid_until": "36h"}, "valid_until", "INPUT_INVALID", "names times"),
+        (LINE | {"valid_until": "36h"}, "valid_until", "INPUT_INVALID", "date or time instead"),
         (LINE | {"valid_until": "soon"}, "valid_until", "INPUT_INVALID", "not a time"),
         (LINE | {"file": "a.txt"}, "text", "INPUT_INVALID", "not both"),
         (
@@ -276,7 +276,7 @@ def test_a_batch_may_come_on_standard_input(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         assert run(["send", "--batch", "-"]) == 0
     assert len(node.stored) == 2
-    assert "2 of 2 were stored by an earlier run" in capsys.readouterr().err
+    assert "2 of 2 had been stored by an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_parse_says_what_the_united_states_would_mean(capsys: pytest.CaptureFixt
 def test_parse_says_that_groups_are_judged_now(capsys: pytest.CaptureFixture[str]) -> None:
     text = "//JOINT SECRET GBR USA//REL TO USA, FVEY"
     assert run(["label", "parse", text]) == 0
-    assert "members of now" in capsys.readouterr().err
+    assert "current members" in capsys.readouterr().err
     assert run(["label", "parse", text, "--at", "2020-01-01"]) == 0
     assert capsys.readouterr().err == ""
 

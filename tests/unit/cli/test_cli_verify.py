@@ -56,7 +56,7 @@ def test_two_members_of_one_name_are_refused(capsys: Any, tmp_path: Path) -> Non
 def test_a_pipe_is_not_waited_for(capsys: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert run(["verify", str(FILES / "release.json"), "--file", str(tmp_path / "pipe")]) == 2
-    assert "no regular file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["established      USA accepted it: signed", "USA  S7PGP-5G0GM  confirmed"])

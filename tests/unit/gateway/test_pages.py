@@ -116,7 +116,7 @@ DIGEST = f'token_sha256 = "{"0" * 64}"\n'
     [
         ('host = "0.0.0.0"\n' + HEAD + DIGEST, "clear"),
         (HEAD + 'token_sha256 = "secret"\n', "hexadecimal"),
-        (HEAD + DIGEST + HEAD + DIGEST, "two consumers"),
+        (HEAD + DIGEST + HEAD + DIGEST, "another consumer"),
         ("", "1 to 64"),
         ("port = 70000\n" + HEAD + DIGEST, "65535"),
         (HEAD + DIGEST + "[limits]\npage = 0\n", "1 to 5000"),

@@ -130,7 +130,7 @@ def test_a_text_in_which_nothing_is_marked_needs_a_row_for_that() -> None:
 @pytest.mark.parametrize(
     ("row", "word"),
     [
-        (f'statement = "{SECRET}"\nlabel = "TLP:CLEAR"', "label already"),
+        (f'statement = "{SECRET}"\nlabel = "TLP:CLEAR"', "already a label"),
         (f'id = "{TLP_IDS["RED"]}"\nlabel = "TLP:CLEAR"', "TLP word"),
         ('tlp = "PURPLE"\nlabel = "TLP:CLEAR"', "none of"),
         ('tlp = "RED"\nlabel = "SECRTE"', "not a label"),
