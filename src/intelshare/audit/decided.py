@@ -1,7 +1,8 @@
-"""A decision in the log: it commits to each portion alone, so that one is shown and the others are not.
+"""A decision in the log commits to each portion separately, so that one can be shown without the others.
 
-``DecisionMade`` is what an entry is hashed over, ``DecisionKept`` what the node stores of it. Of what is not
-opened, neither content nor number nor place is told: every slot has a hash (docs/format.md, "Log").
+``DecisionMade`` is what an entry is hashed over; ``DecisionKept`` is what the node stores of it. Portions
+that are not opened reveal neither their content nor their number nor their position, because every slot has a
+hash (docs/format.md, "Log").
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from intelshare.crypto.records import SLOT_COUNTS
 from intelshare.errors import EnvelopeError
 
 _SALTS: Final = Domain.DECISION_SALTS.heads[1] + u64(32)
-"""PAE up to the seed."""
+"""The PAE prefix up to the seed."""
 
 
 def portion_hashes(seed: bytes, portions: Sequence[LoggedPortion]) -> bytes:
-    """The hashes of all slots, one after the other."""
+    """Return the hashes of all slots, concatenated in order of slots."""
     stream = _drawn(seed, _slots(portions))
     half = len(stream) // 2
     hashes = bytearray(stream[half:])
@@ -37,22 +38,22 @@ def portion_hash(salt: bytes, one: LoggedPortion) -> bytes:
 
 
 def portion_salts(seed: bytes, portions: Sequence[LoggedPortion]) -> dict[int, bytes]:
-    """What opens the portions that were decided, by slot."""
+    """Return the salts that open the portions that were decided, by slot."""
     stream = _drawn(seed, _slots(portions))
     return {one.slot: stream[32 * one.slot : 32 * one.slot + 32] for one in portions}
 
 
 def made_of(kept: DecisionKept) -> DecisionMade:
-    """What the entry commits to."""
+    """Return the record that the entry commits to."""
     hashes = portion_hashes(kept.seed, kept.portions)
     cut = tuple([hashes[place : place + 32] for place in range(0, len(hashes), 32)])
     return DecisionMade(kept.md, kept.sender, kept.recipient, kept.at, cut)
 
 
 def committed(kind: int, stored: bytes) -> bytes:
-    """The record over which an entry is hashed, from the one that is stored.
+    """Return the record over which an entry is hashed, given the one that is stored.
 
-    One that cannot be read is hashed as it is, and so fits no entry.
+    A stored record that cannot be read is returned as it is, and so matches no entry.
     """
     if kind != EntryType.DECISION:
         return stored
@@ -63,7 +64,7 @@ def committed(kind: int, stored: bytes) -> bytes:
 
 
 def _slots(portions: Iterable[LoggedPortion]) -> int:
-    """The smallest number of slots that has them all."""
+    """Return the smallest slot count that holds all these portions."""
     last = max([one.slot for one in portions], default=0)
     for count in SLOT_COUNTS:
         if last < count:
@@ -72,5 +73,5 @@ def _slots(portions: Iterable[LoggedPortion]) -> int:
 
 
 def _drawn(seed: bytes, count: int) -> bytes:
-    """A salt for each slot, then what stands in the place of each that was not decided; 32 bytes each."""
+    """Return a salt for each slot, then a stand-in hash for each slot that was not decided: 32 bytes each."""
     return shake_256(_SALTS + seed).digest(64 * count)

@@ -1,7 +1,8 @@
 """Evidence: signed statements that contradict each other, as they are kept and handed to third parties.
 
-``contradiction`` finds what is wrong with them from their bytes alone, so that whoever checks an exhibit need
-not believe whoever made it. That each statement is signed by the node it speaks for is checked before.
+``contradiction`` finds what is wrong with them from their bytes alone, so that a person who checks an exhibit
+need not believe the person who made it. The caller checks first that each statement is signed by the node it
+speaks for.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ MAX_STATEMENTS: Final = 8
 
 @record
 class Exhibit:
-    """What was signed, and what shows that it does not go together."""
+    """Signed statements, and the material that shows that they contradict each other."""
 
     statements: Annotated[tuple[Evidence, ...], Count(0, MAX_STATEMENTS)]
-    """The earlier first."""
+    """The statements, the earlier one first."""
     paths: Annotated[tuple[LogPath, ...], Count(0, 2)]
-    """Between those that are checkpoints: one that shows a rewriting, one that shows what holds."""
+    """Paths between the statements that are checkpoints: one that shows the rewriting, one that shows how far
+    the log still holds.
+    """
     raw: B32
-    """The beginning of what could not be read as a statement; or a note; or ``ForkedDirectories``."""
+    """The beginning of input that could not be read as a statement; or a note; or ``ForkedDirectories``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """What an exhibit proves against the node that signed."""
+    """A proof, found in an exhibit, against the node that signed."""
 
     code: str
     """LOG_FORK, LOG_INCONSISTENT or SEQUENCE_FORK."""
@@ -45,12 +48,12 @@ class Contradiction:
 
 
 def position(checkpoint: Checkpoint | Cosigned) -> Cosigned:
-    """Which log, how long, which root: without who else is named."""
+    """Return the log, size and root of a checkpoint, without the cosigned states of other logs."""
     return Cosigned(checkpoint.origin, checkpoint.incarnation, checkpoint.size, checkpoint.root)
 
 
 def contradiction(exhibit: Exhibit) -> Contradiction | None:
-    """The first contradiction between any two of the statements; None: they go together.
+    """Return the first contradiction between any two of the statements, or None if they are consistent.
 
     Raises EnvelopeError ENVELOPE_MALFORMED for a statement that cannot be read.
     """
@@ -98,7 +101,7 @@ def _of_logs(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Contradict
 
 
 def led(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Verdict | None:
-    """What the path between these two proves, if there is one."""
+    """Return what the path between these two checkpoints proves, if the exhibit has such a path."""
     for path in exhibit.paths:
         ask = path.ask
         if (one.incarnation, one.size, other.incarnation, other.size) == (
@@ -112,7 +115,7 @@ def led(one: Checkpoint, other: Checkpoint, exhibit: Exhibit) -> Verdict | None:
 
 
 def rewritten(holds: int, size: int) -> str:
-    """Where a log was rewritten, as far as the checkpoints held can tell."""
+    """Say where a log was rewritten, as precisely as the checkpoints held can tell."""
     if size - holds == 1:
         return f"history rewritten at entry {holds}"
     return f"history rewritten at entry {holds} or after it, before entry {size}"
@@ -141,7 +144,7 @@ def _of_head(head: StreamHead, signed: Evidence) -> Contradiction | None:
 
 
 def _start(signed: Evidence) -> ReleasePeek:
-    """Number and neighbour of a release; its rest may be anything."""
+    """Return the number and predecessor of a release; the rest of its bytes may be anything."""
     return decode_prefix(ReleasePeek, signed.data)[0]
 
 
@@ -152,12 +155,12 @@ def _leaf(signed: Evidence) -> LeafId:
 def exhibit_of(
     statements: Sequence[Evidence], paths: Sequence[LogPath | None] = (), raw: bytes = b""
 ) -> Exhibit:
-    """An exhibit of at most 8 statements."""
+    """Make an exhibit of at most 8 statements."""
     return Exhibit(tuple(statements[:MAX_STATEMENTS]), tuple(path for path in paths if path is not None), raw)
 
 
 def describe(code: str, exhibit: Exhibit) -> str:
-    """What an operator reads of an exhibit, in one line."""
+    """Describe an exhibit to an operator in one line."""
     if code == "TRUST_FORK":
         version = decode(DirectoryDocument, decode(ForkedDirectories, exhibit.raw).first.document).version
         return f"two directories {version}"
@@ -176,4 +179,4 @@ def describe(code: str, exhibit: Exhibit) -> str:
         return exhibit.raw.decode("utf-8", "replace")
     if len(checkpoints) == 2:
         return f"no proof that its log still begins with the {checkpoints[0].size} entries seen before"
-    return "statements that do not go together"
+    return "statements that contradict each other"

@@ -1,4 +1,4 @@
-"""One RFC 6962 tree per incarnation, as the compact range that appending needs.
+"""One RFC 6962 tree per incarnation, kept as the compact range that appending needs.
 
 ``frontier`` holds the roots of the maximal complete subtrees, largest first, 32 bytes each: as many as
 ``size`` has one bits (RFC 9162, 2.1; transparency-dev "compact ranges").
@@ -17,16 +17,16 @@ from intelshare.instant import Instant
 
 _sha256 = hashlib.sha256
 _ENTRY: Final = Domain.LOG_ENTRY.heads[4] + u64(1)
-"""PAE up to an entry's type."""
+"""The PAE prefix up to an entry's type."""
 _U64_8: Final = u64(8)
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
-"""Root of a log without entries."""
+"""The root of a log without entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
-    """A log as far as it has grown."""
+    """The state of a log at its present size."""
 
     incarnation: Incarnation
     size: int
@@ -34,7 +34,9 @@ class LogHead:
 
 
 def entry_hash(kind: int, at: Instant, salt: bytes, record: bytes) -> Digest:
-    """What an entry is known by; the salt (32 random bytes) keeps its content from being guessed."""
+    """Return the hash that identifies an entry; the salt (32 random bytes) keeps its content from being
+    guessed.
+    """
     parts = (
         _ENTRY, bytes([kind]), _U64_8, u64(at), u64(len(salt)), salt, u64(len(record)), record
     )  # fmt: skip
@@ -42,23 +44,25 @@ def entry_hash(kind: int, at: Instant, salt: bytes, record: bytes) -> Digest:
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """The tree's leaf of an entry hash."""
+    """Return the tree's leaf for an entry hash."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The inner node over two subtrees."""
+    """Return the inner node over two subtrees."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 PAGE_LEVEL: Final = 8
-"""A page is 256 entries: its root is the node of this level."""
+"""The tree level at which a node is the root of a page of 256 entries."""
 
 
 def append(
     head: LogHead, entries: Sequence[bytes], note: Callable[[int, bytes], None] | None = None
 ) -> LogHead:
-    """The log with these entries at its end. ``note`` is told number and root of every page completed."""
+    """Return the log with these entries appended. ``note`` is called with the number and root of every page
+    completed.
+    """
     peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
     size = head.size
     for entry in entries:
@@ -75,7 +79,7 @@ def append(
 
 
 def root(head: LogHead) -> bytes:
-    """The Merkle tree hash over all entries: 32 bytes."""
+    """Return the Merkle tree hash over all entries: 32 bytes."""
     peaks = [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)]
     if not peaks:
         return EMPTY_ROOT

@@ -1,12 +1,12 @@
-"""The log in the words of C2SP: signed notes, checkpoints, cosignatures, proofs (c2sp.org).
+"""The log in the formats of C2SP: signed notes, checkpoints, cosignatures, proofs (c2sp.org).
 
     signed-note       text, an empty line, and lines "— name base64(key id ‖ signature)"
     tlog-checkpoint   the text: origin, size, root
     tlog-cosignature  a witness's line: u64 seconds ‖ Ed25519 over "cosignature/v1", "time ...", the text
     tlog-proof        index, inclusion, checkpoint in one file
 
-Texts and bytes only; who may sign is decided elsewhere. Each log (incarnation) is a log of its own here, for
-C2SP knows no log that begins again.
+Texts and bytes only; other modules decide who may sign. Each incarnation is a separate log here, because in
+C2SP a log cannot start again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from intelshare.errors import TrustError
 from intelshare.ids import Digest, Incarnation, NodeUri
 
 MAX_NOTE: Final = 64 * 1024
-"""Bytes of a note: more than a hundred cosignatures."""
+"""The largest note, in bytes: enough for more than a hundred cosignatures."""
 
 _SCHEME: Final = "intelshare://"
 _DASH: Final = "\u2014 "
@@ -32,7 +32,7 @@ _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class KeyType(IntEnum):
-    """What a signature line is: the byte in its key id."""
+    """The kind of a signature line: the byte that goes into its key id."""
 
     LOG = 1
     COSIGNATURE = 4
@@ -53,17 +53,17 @@ class NoteKeyName:
 
     @property
     def vkey(self) -> str:
-        """What is written into the settings of whoever verifies."""
+        """The key as verifiers write it into their settings."""
         return f"{self.name}+{self.key_id.hex()}+{_base64(bytes([self.type]) + self.public)}"
 
     def line(self, signature: bytes) -> str:
-        """A signature line of this key."""
+        """Return a signature line of this key."""
         return f"{_DASH}{self.name} {_base64(self.key_id + signature)}\n"
 
 
 @dataclass(frozen=True, slots=True)
 class NoteLine:
-    """A signature line as it was read; nothing of it is verified."""
+    """A signature line as it was read; nothing in it is verified."""
 
     name: str
     key_id: bytes
@@ -72,13 +72,13 @@ class NoteLine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note as it was read."""
+    """A note as it was read; nothing in it is verified."""
 
     text: str
     lines: tuple[NoteLine, ...]
 
     def signature_of(self, key: NoteKeyName) -> bytes | None:
-        """What stands behind the name and id of this key, if anything does."""
+        """Return the signature in the line with this key's name and id, if there is one."""
         for line in self.lines:
             if (line.name, line.key_id) == (key.name, key.key_id):
                 return line.signature
@@ -87,7 +87,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a checkpoint says."""
+    """The contents of a checkpoint."""
 
     node: NodeUri
     incarnation: Incarnation
@@ -96,49 +96,49 @@ class Head:
 
     @property
     def origin(self) -> str:
-        """``fra.intelshare.internal/node/one/0123456789abcdef``."""
+        """The log's name: ``fra.intelshare.internal/node/one/0123456789abcdef``."""
         return f"{witness_name(self.node)}/{self.incarnation:016x}"
 
     @property
     def text(self) -> str:
-        """The text of its note."""
+        """The text of the checkpoint's note."""
         return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
 
 
 def witness_name(node: NodeUri) -> str:
-    """The name under which a node cosigns: its URI without the scheme."""
+    """Return the name under which a node cosigns: its URI without the scheme."""
     return node.removeprefix(_SCHEME)
 
 
 def log_key(head: Head, public: bytes) -> NoteKeyName:
-    """A note key (the public string of its record) as the owner of this log."""
+    """Return a note key (the public string of its record) in its role as the owner of this log."""
     return NoteKeyName(head.origin, KeyType.LOG, public[:32])
 
 
 def witness_key(node: NodeUri, public: bytes) -> NoteKeyName:
-    """A note key (the public string of its record) as a witness."""
+    """Return a note key (the public string of its record) in its role as a witness."""
     return NoteKeyName(witness_name(node), KeyType.COSIGNATURE, public[32:])
 
 
 def cosigned_message(text: str, seconds: int) -> bytes:
-    """What a cosignature at this time (since 1970) is over."""
+    """Return the bytes that a cosignature made at this time (seconds since 1970) covers."""
     return f"cosignature/v1\ntime {seconds}\n{text}".encode()
 
 
 def timestamped(seconds: int, signature: bytes) -> bytes:
-    """A cosignature as its line carries it."""
+    """Return a cosignature as its line carries it."""
     return seconds.to_bytes(8) + signature
 
 
 def read_note(raw: str) -> Note:
-    """A note of at most 64 KiB. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    """Read a note of at most 64 KiB. Raises TrustError TOO_LARGE, INPUT_INVALID."""
     if len(raw.encode("utf-8", "surrogatepass")) > MAX_NOTE:
         raise TrustError("TOO_LARGE", f"a note has at most {MAX_NOTE} bytes")
     if any(ord(sign) < 32 and sign != "\n" for sign in raw):
-        raise _unreadable("a control character is in it")
+        raise _unreadable("it contains a control character")
     text, gap, signed = raw.rpartition("\n\n")
     if not gap or not signed.endswith("\n"):
-        raise _unreadable("no text with an empty line and signatures behind it")
+        raise _unreadable("it is not a text followed by an empty line and signatures")
     lines = tuple(_line(line) for line in signed.removesuffix("\n").split("\n"))
     if len({(line.name, line.key_id) for line in lines}) != len(lines):
         raise _unreadable("a key has signed it twice")
@@ -146,19 +146,21 @@ def read_note(raw: str) -> Note:
 
 
 def read_head(text: str) -> Head:
-    """The checkpoint of one of our logs. Raises TrustError INPUT_INVALID."""
+    """Read the text of a checkpoint of an intelshare log. Raises TrustError INPUT_INVALID."""
     lines = text.split("\n")
     if len(lines) != 4 or lines[3]:
-        raise _unreadable("a checkpoint of ours has three lines: origin, size, root")
+        raise _unreadable("an intelshare checkpoint has three lines: origin, size, root")
     origin, size = _ORIGIN.fullmatch(lines[0]), _SIZE.fullmatch(lines[1])
     root = _bytes(lines[2])
     if origin is None or size is None or len(root) != 32:
-        raise _unreadable("origin, size or root is not what a checkpoint of ours has")
+        raise _unreadable("its origin, size or root does not have the form of an intelshare checkpoint")
     return Head(NodeUri(_SCHEME + origin[1]), Incarnation(int(origin[2], 16)), int(lines[1]), Digest(root))
 
 
 def write_proof(index: int, proof: Sequence[bytes], note: str, extra: bytes = b"") -> str:
-    """A tlog-proof of the entry at ``index``; ``extra`` is what its leaf is computed from, if it is told."""
+    """Return a tlog-proof of the entry at ``index``; ``extra`` is the data that its leaf is computed from, if
+    it is disclosed.
+    """
     lines = ["c2sp.org/tlog-proof@v1"]
     if extra:
         lines.append(f"extra {_base64(extra)}")
@@ -170,7 +172,7 @@ def _line(line: str) -> NoteLine:
     name, _, data = line.removeprefix(_DASH).partition(" ")
     signed = _bytes(data)
     if not line.startswith(_DASH) or not name or "+" in name or len(signed) < 5:
-        raise _unreadable("a line behind the text is no signature")
+        raise _unreadable("a line after the text is not a signature")
     return NoteLine(name, signed[:4], signed[4:])
 
 
@@ -182,15 +184,15 @@ def _bytes(text: str) -> bytes:
     try:
         data = b64decode(text, validate=True)
     except ValueError:
-        raise _unreadable("what should be base64 is not") from None
+        raise _unreadable("a value that should be base64 is not") from None
     if _base64(data) != text:
-        raise _unreadable("what should be base64 is not written as it must be")
+        raise _unreadable("a base64 value is not in canonical form")
     return data
 
 
 def _unreadable(why: str) -> TrustError:
     return TrustError(
         "INPUT_INVALID",
-        f"this is no signed checkpoint: {why}",
+        f"this is not a signed checkpoint: {why}",
         hint="`intelshare audit export --tlog DIR` writes one to DIR/checkpoint",
     )

@@ -1,15 +1,15 @@
-"""From one checkpoint of a node to a later one: what its node answers, and what a witness makes of it.
+"""From one checkpoint of a node to a later one: the node's answer, and what a witness concludes from it.
 
 A path leads backwards from the later checkpoint: through the first entry of each log to the end of the log
-before it (START commits to that), until the log of the earlier checkpoint; there one consistency proof gives
-the root that this log had at the earlier size. Nothing of it is believed that does not hash to the root that
-the later checkpoint signs. So a path says one of three things, and proves it (docs/format.md, "Witnesses"):
+before it (START commits to that), until it reaches the log of the earlier checkpoint; there one consistency
+proof gives the root that this log had at the earlier size. Nothing in a path is believed unless it hashes to
+the root that the later checkpoint signs. So a path proves one of three things (docs/format.md, "Witnesses"):
 
     GREW        the later log only added to the earlier one
-    FORGOT      a log in between ends before the earlier checkpoint: memory was lost, and it says so
+    FORGOT      a log in between ends before the earlier checkpoint: the node lost data and admits it
     REWRITTEN   at the earlier size the later log has another root: the same node signed both
 
-Pure; needs no keys: who signed the two checkpoints is checked where they arrive.
+This module is pure and needs no keys: the signatures of both checkpoints are checked where they arrive.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from intelshare.crypto.records import Cosigned, Evidence, IncarnationId, Node, T
 from intelshare.ids import Digest, Incarnation
 
 MAX_HOPS: Final = 256
-"""Restarts that one path leads over; a node that was started more often since then cannot be linked."""
+"""The restarts that one path can cover; a node that was started more often in between cannot be linked."""
 
 Hashes = Annotated[tuple[Bytes32, ...], Count(0, MAX_PROOF + 1)]
 
 
 @record
 class LogAsk:
-    """Show how the log at the later checkpoint follows from the earlier. Of another node's log: show that
-    you were shown the later checkpoint."""
+    """A request to show how the log at the later checkpoint follows from the earlier one. If the log is
+    another node's, it asks the receiver to show that it has seen the later checkpoint.
+    """
 
     origin: Node
     incarnation: IncarnationId
@@ -45,7 +46,7 @@ class LogAsk:
 
 @record
 class Hop:
-    """Entry 0 of a log, opened, and its inclusion proof at the size that is known of that log."""
+    """Entry 0 of a log, opened, with its inclusion proof at the size that is known of that log."""
 
     at: Time
     salt: Bytes32
@@ -55,19 +56,19 @@ class Hop:
 
 @record
 class LogPath:
-    """The answer to an ask, which stands in it again."""
+    """The answer to a ``LogAsk``, which it repeats."""
 
     ask: LogAsk
     hops: Annotated[tuple[Hop, ...], Count(0, MAX_HOPS)]
-    """The latest log first."""
+    """The hops, the latest log first."""
     proof: Hashes
-    """For ``fold``, in the log of the earlier checkpoint."""
+    """The proof for ``fold``, in the log of the earlier checkpoint."""
     signed: Annotated[tuple[Evidence, ...], Count(0, 1)]
-    """The checkpoint of another node that was asked for."""
+    """The other node's checkpoint that was asked for."""
 
 
 class Verdict(Enum):
-    """What a path proves."""
+    """The outcome that a path proves."""
 
     GREW = "grew"
     FORGOT = "forgot"
@@ -76,17 +77,21 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PathVerdict:
-    """Where a path led: the verdict, and where the log of the earlier checkpoint ends for its node."""
+    """The result of a path: the verdict, and the end of the earlier checkpoint's log as its node states
+    it.
+    """
 
     verdict: Verdict
     end: Cosigned
-    """Of size 0 if that whole log was forgotten."""
+    """Where that log ends; size 0 if the whole log was forgotten."""
     forgot: int = 0
-    """Entries."""
+    """The number of entries forgotten."""
 
 
 def check_path(earlier: Cosigned, later: Cosigned, path: LogPath) -> PathVerdict:
-    """What the path from ``earlier`` to ``later`` proves. Raises TrustError LOG_INCONSISTENT: nothing."""
+    """Return what the path from ``earlier`` to ``later`` proves. Raises TrustError LOG_INCONSISTENT if it
+    proves nothing.
+    """
     end = follow(later, path.hops, earlier.incarnation)
     if end.incarnation != earlier.incarnation or end.size < earlier.size:
         if end.incarnation == later.incarnation:
@@ -95,24 +100,24 @@ def check_path(earlier: Cosigned, later: Cosigned, path: LogPath) -> PathVerdict
         return PathVerdict(Verdict.FORGOT, end, earlier.size - known)
     old, new = fold(earlier.size, end.size, path.proof)
     if new != end.root:
-        raise inconsistent("the proof leads to another root than was signed")
+        raise inconsistent("the proof leads to a root other than the signed one")
     return PathVerdict(Verdict.GREW if old == earlier.root else Verdict.REWRITTEN, end)
 
 
 def follow(later: Cosigned, hops: tuple[Hop, ...], wanted: int) -> Cosigned:
-    """Where the log ``wanted`` ends, as the log of ``later`` commits to it over all these hops.
+    """Return the end of the log ``wanted``, as the log of ``later`` commits to it through all these hops.
 
-    If no log of that name is behind it, the beginning of all (incarnation 0, size 0), or as far as hops may
-    lead. Raises TrustError LOG_INCONSISTENT, EnvelopeError ENVELOPE_MALFORMED.
+    If no log of that name precedes it, the path must lead to the very beginning (incarnation 0, size 0) or
+    use as many hops as are allowed. Raises TrustError LOG_INCONSISTENT, EnvelopeError ENVELOPE_MALFORMED.
     """
     at = later
     for hop in hops:
         if at.incarnation in (wanted, 0):
-            raise inconsistent("the path leads on behind its end")
+            raise inconsistent("the path continues past its end")
         entry = entry_hash(EntryType.START, hop.at, hop.salt, hop.record)
         check_inclusion(entry, 0, at.size, hop.proof, at.root)
         start = decode(Start, hop.record)
         at = Cosigned(later.origin, start.previous, start.size, Digest(start.root))
     if at.incarnation not in (wanted, 0) and len(hops) < MAX_HOPS:
-        raise inconsistent("the path ends before it has led anywhere")
+        raise inconsistent("the path ends before it reaches the log asked about")
     return at if at.incarnation == wanted else Cosigned(later.origin, Incarnation(0), 0, Digest(bytes(32)))

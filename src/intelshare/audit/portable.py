@@ -1,7 +1,7 @@
-"""Files for others: proofs of log entries and evidence, as JSON text that is checked without a node.
+"""Files for third parties: proofs of log entries and evidence, as JSON text that is checked without a node.
 
-Signed bytes stand in them as base64, whole; everything else is for the reader's eye, and computed anew by
-whoever checks (``verifier``). Layouts: docs/format.md, "Files for others".
+Signed bytes stand in them whole, as base64; everything else is for the human reader, and the checking program
+(``verifier``) computes it again. Layouts: docs/format.md, "Files for others".
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ EVIDENCE_SCHEMA: Final = "intelshare/evidence/1"
 RELEASE_SCHEMA: Final = "intelshare/release-proof/1"
 MAX_FILE: Final = 16 * 1024 * 1024
 EXACT: Final = 2**53
-"""From here on an integer stands in a file as text: readers in other languages would lose it."""
+"""From this value on an integer is written as text, because readers in other languages would lose precision.
+"""
 
 Documents = dict[str, list[str]]
-"""A member's roots and directory, as a member file has them."""
+"""Each member's roots and directory, as a member file has them."""
 
 
 class OpenedPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a DECISION says of one portion."""
+    """One opened portion of a DECISION entry."""
 
     slot: int
     salt: str
     decision: str
-    """A ``LoggedDecision``, hex."""
+    """The ``LoggedDecision``, in hexadecimal."""
 
 
 class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry, opened, and how the checkpoint commits to it."""
+    """One opened entry, with the proof that the checkpoint commits to it."""
 
     incarnation: str
     index: int
@@ -49,24 +50,28 @@ class ProvedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     salt: str
     record: str
     proof: list[str]
-    """Inclusion in the log at the size at which that log is known."""
+    """The inclusion proof, at the size at which that log is known."""
     hops: list[str]
-    """From the checkpoint's log back to this one; empty if it is the same."""
+    """The hops from the checkpoint's log back to this one; empty if it is the same log."""
     opened: list[OpenedPortion]
-    """Of a DECISION: the portions that are shown; else empty."""
+    """The portions that are shown, if the entry is a DECISION; otherwise empty."""
     says: dict[str, Any]
-    """What the record says, for the eye."""
+    """The contents of the record, for human readers."""
 
 
 class Cosigning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another node's checkpoint that lists a state of this log, and that the checkpoint begins with that."""
+    """Another node's checkpoint that lists a state of this log, with the proof that the log begins with that
+    state.
+    """
 
     signed: str
     proof: list[str]
 
 
 class ShownLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Entries of a node's log under its signed checkpoint, and who else has seen that log."""
+    """Entries of a node's log under its signed checkpoint, with the cosignatures of nodes that have seen that
+    log.
+    """
 
     node: str
     checkpoint: str
@@ -75,7 +80,7 @@ class ShownLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProofFile(ShownLog, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A log as it is shown, with the documents of everybody who signed."""
+    """A log as it is shown, with the documents of every member that signed."""
 
     schema: str
     documents: Documents
@@ -88,12 +93,12 @@ class EvidenceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: str
     accused: str
     holder: str
-    """Who kept it."""
+    """The member that kept the evidence."""
     first_seen: int
     what: str
     exhibit: str
     seen: list[ShownLog]
-    """Logs of others in which the statements stand: when they were witnessed."""
+    """Other nodes' logs that contain the statements: they show when the statements were witnessed."""
     documents: Documents
 
 
@@ -106,7 +111,7 @@ class ShownPortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A release, what it granted, and what was signed and logged about it."""
+    """A release, its grants, and the statements and log entries about it."""
 
     schema: str
     release: str
@@ -114,20 +119,24 @@ class ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrets: str
     portions: list[ShownPortion]
     about: list[str]
-    """Receipts of the release and recalls of its bulletin."""
+    """The receipts of the release and the recalls of its bulletin."""
     logs: list[ShownLog]
     documents: Documents
 
 
 def write(file: msgspec.Struct) -> str:
-    """The text of a file, one value a line."""
+    """Return the text of a file, with one value per line."""
     return msgspec.json.format(msgspec.json.encode(file), indent=1).decode() + "\n"
 
 
 def read(kind: type[F], schema: str, text: bytes, source: str) -> F:
-    """The file, nothing of it checked. Raises TrustError TOO_LARGE, INPUT_INVALID; ``source`` names it."""
+    """Read a file without checking its contents; ``source`` names it. Raises TrustError TOO_LARGE,
+    INPUT_INVALID.
+    """
     if len(text) > MAX_FILE:
-        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes", place=Place(source))
+        raise TrustError(
+            "TOO_LARGE", f"a file of this kind has at most {MAX_FILE} bytes", place=Place(source)
+        )
     try:
         found = msgspec.json.decode(text, type=kind)
         if getattr(found, "schema", "") != schema:
@@ -138,12 +147,12 @@ def read(kind: type[F], schema: str, text: bytes, source: str) -> F:
 
 
 def wrap(kind: type[R], value: R) -> str:
-    """A record in a file."""
+    """Encode a record as it stands in a file."""
     return b64encode(encode(kind, value)).decode("ascii")
 
 
 def unwrap(kind: type[R], text: str, source: str) -> R:
-    """The record. Raises TrustError INPUT_INVALID."""
+    """Decode a record from a file. Raises TrustError INPUT_INVALID."""
     try:
         return decode(kind, b64decode(text, validate=True))
     except (ValueError, IntelshareError) as error:
@@ -151,7 +160,9 @@ def unwrap(kind: type[R], text: str, source: str) -> R:
 
 
 def plain(value: Any) -> Any:
-    """A record as a person reads it: bytes in hexadecimal, enums by name, integers from 2^53 on as text."""
+    """Convert a record for human readers: bytes in hexadecimal, enums by name, integers from 2^53 on as
+    text.
+    """
     if isinstance(value, Encoded):
         return plain(value.value)
     if isinstance(value, bytes):

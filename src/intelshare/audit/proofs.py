@@ -1,11 +1,12 @@
 """Proofs over a log: that an entry is in it, and that a later log only added to an earlier one.
 
-RFC 9162 (2.1.3 and 2.1.4), which says the same as RFC 6962. A proof is a list of hashes of 32 bytes, at most
-64 for any log that can exist. Entries are given as their hashes (``entry_hash``), in order.
+They follow RFC 9162 (2.1.3 and 2.1.4), which agrees with RFC 6962. A proof is a list of hashes of 32 bytes,
+at most 64 for any log that can exist. Entries are given as their hashes (``entry_hash``), in order.
 
 ``fold`` goes one step further than the RFC: from a proof that begins with the earlier tree's own first hash
-(``prefix_path``) it *computes* both roots. If the later one is what was signed, the earlier one is what
-that log began with, whatever anybody says: a rewriting proves itself (docs/format.md, "Witnesses").
+(``prefix_path``) it *computes* both roots. If the later one is what was signed, the earlier one is what that
+log began with, whatever anybody claims: a rewritten log proves its own rewriting (docs/format.md,
+"Witnesses").
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from intelshare.ids import Incarnation
 MAX_PROOF: Final = 64
 
 RootOf = Callable[[int, int], bytes]
-"""The root over the entries from one place up to another."""
+"""A function that returns the root over the entries from one index up to another."""
 
 
 def inclusion_proof(entries: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings from entry ``index`` up to the root of exactly these entries.
+    """Return the siblings from entry ``index`` up to the root of exactly these entries.
 
     Raises IndexError if there is no such entry.
     """
@@ -32,12 +33,12 @@ def inclusion_proof(entries: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def inclusion_path(root_of: RootOf, index: int, size: int) -> list[bytes]:
-    """``inclusion_proof`` over a log that is not in memory. Raises IndexError."""
+    """Return the ``inclusion_proof`` of an entry in a log that is not in memory. Raises IndexError."""
     return [root_of(low, high) for low, high in inclusion_ranges(index, size)]
 
 
 def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
-    """The entries, from one place up to another, whose roots are the inclusion proof. Raises IndexError."""
+    """Return the index ranges whose roots make up the inclusion proof. Raises IndexError."""
     if not 0 <= index < size:
         raise IndexError(f"there is no entry {index} among {size}")
     ranges, low, high = [], 0, size
@@ -53,7 +54,7 @@ def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
 
 
 def check_inclusion(entry: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
-    """Return if ``entry`` is number ``index`` of the log whose first ``size`` entries have this root.
+    """Check that ``entry`` has this index in the log whose first ``size`` entries have this root.
 
     Raises TrustError LOG_INCONSISTENT.
     """
@@ -75,26 +76,28 @@ def check_inclusion(entry: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def consistency_proof(entries: Sequence[bytes], earlier: int) -> list[bytes]:
-    """What shows that the log of the first ``earlier`` entries is a prefix of the log of all of them.
+    """Return the proof that the log of the first ``earlier`` entries is a prefix of the log of all of them.
 
-    Raises IndexError if it is not an earlier size.
+    Raises IndexError if ``earlier`` is not an earlier size.
     """
     if earlier in (0, len(entries)):
         return []
     proof = prefix_path(_over(entries), earlier, len(entries))
-    # RFC 9162: who asks has the root of a whole subtree already.
+    # RFC 9162: if the earlier tree is one whole subtree, its root is already known to whoever asks.
     return proof if earlier & (earlier - 1) else proof[1:]
 
 
 def prefix_path(root_of: RootOf, earlier: int, size: int) -> list[bytes]:
-    """The consistency proof with the earlier tree's own first hash in it, for ``fold``. Raises IndexError."""
+    """Return the consistency proof, including the earlier tree's own first hash, for ``fold``. Raises
+    IndexError.
+    """
     return [root_of(low, high) for low, high in prefix_ranges(earlier, size)]
 
 
 def prefix_ranges(earlier: int, size: int) -> list[tuple[int, int]]:
-    """The entries, from one place up to another, whose roots are ``prefix_path``. Raises IndexError."""
+    """Return the index ranges whose roots make up ``prefix_path``. Raises IndexError."""
     if not 0 <= earlier <= size:
-        raise IndexError(f"{earlier} is no earlier size of {size}")
+        raise IndexError(f"{earlier} is not an earlier size of a log of {size} entries")
     if earlier == 0:
         return []
     ranges, low, high = [], 0, size
@@ -111,9 +114,9 @@ def prefix_ranges(earlier: int, size: int) -> list[tuple[int, int]]:
 
 
 def fold(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The roots of the first ``earlier`` and of all ``later`` entries that this proof leads to.
+    """Return the roots of the first ``earlier`` and of all ``later`` entries, as computed from this proof.
 
-    Raises TrustError LOG_INCONSISTENT for a proof of another length than these sizes need.
+    Raises TrustError LOG_INCONSISTENT if the proof does not have the length that these sizes require.
     """
     if not 0 < earlier <= later or not proof:
         raise inconsistent(f"no proof leads from size {earlier} to size {later}")
@@ -142,19 +145,19 @@ def fold(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes
 def check_consistency(
     earlier: int, earlier_root: bytes, later: int, later_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Return if the log of ``later`` entries begins with that of ``earlier`` entries.
+    """Check that the log of ``later`` entries begins with that of ``earlier`` entries.
 
-    Raises TrustError LOG_INCONSISTENT: shortened, changed, or another log.
+    Raises TrustError LOG_INCONSISTENT if it was shortened or changed, or is another log.
     """
     if not 0 <= earlier <= later:
-        raise inconsistent(f"it had {earlier} entries and now has {later}")
+        raise inconsistent(f"it had {earlier} entries and now it has {later}")
     if earlier in (0, later):
         if (
             proof
             or (earlier == later and earlier_root != later_root)
             or (not earlier and earlier_root != EMPTY_ROOT)
         ):
-            raise inconsistent(f"two roots for size {earlier}")
+            raise inconsistent(f"there are two roots for size {earlier}")
         return
     whole = earlier & (earlier - 1) == 0
     if fold(earlier, later, [earlier_root, *proof] if whole else proof) != (earlier_root, later_root):
@@ -162,16 +165,16 @@ def check_consistency(
 
 
 def inconsistent(why: str) -> TrustError:
-    """LOG_INCONSISTENT in one wording."""
+    """Return LOG_INCONSISTENT with the one wording used for it."""
     return TrustError(
         "LOG_INCONSISTENT",
-        f"the log does not hold together: {why}",
+        f"the log is inconsistent: {why}",
         hint="keep what both sides sent as evidence, and ask the log's operator",
     )
 
 
 def root_over(entries: Sequence[bytes]) -> bytes:
-    """The root of these entries."""
+    """Return the root of these entries."""
     return root(append(LogHead(Incarnation(0), 0, b""), entries))
 
 
@@ -180,11 +183,11 @@ def _over(entries: Sequence[bytes]) -> RootOf:
 
 
 def _split(count: int) -> int:
-    """The largest power of two below ``count``."""
+    """Return the largest power of two below ``count``."""
     return 1 << ((count - 1).bit_length() - 1)
 
 
 def _checked(proof: Sequence[bytes]) -> list[bytes]:
     if len(proof) > MAX_PROOF + 1 or any(len(part) != 32 for part in proof):
-        raise inconsistent("this is no list of at most 65 hashes")
+        raise inconsistent("the proof is not a list of at most 65 hashes")
     return list(proof)

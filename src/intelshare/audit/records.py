@@ -1,7 +1,7 @@
-"""What a log entry says: one record per type of act (docs/format.md, "Log").
+"""The contents of log entries: one record per type of act (docs/format.md, "Log").
 
-Entries are salted and stored sealed, so that neither the tree nor the database tells what was decided;
-whoever is given salt and record can check both against a checkpoint.
+Entries are salted and stored sealed, so that neither the tree nor the database reveals what was decided; a
+person who is given the salt and the record can check both against a checkpoint.
 """
 
 from __future__ import annotations
@@ -69,18 +69,18 @@ class EntryType(IntEnum):
 
 @record
 class Start:
-    """Entry 0: a new incarnation, and where the log before it stood."""
+    """Entry 0: the start of an incarnation, and the end of the log before it."""
 
     version: Text
     previous: IncarnationId
-    """0: this is the first."""
+    """The incarnation before this one; 0 if this is the first."""
     size: U63
     root: Bytes32
 
 
 @record
 class Submit:
-    """An own user handed in a bulletin."""
+    """A user of this node submitted a bulletin."""
 
     md: Md32
     user: Text
@@ -88,7 +88,7 @@ class Submit:
 
 @record
 class LoggedReason:
-    """One reason of a denial, as it was explained."""
+    """One reason for a denial, as it was explained."""
 
     code: Text
     detail: Text
@@ -97,10 +97,10 @@ class LoggedReason:
 
 @record
 class LoggedDecision:
-    """What was decided, whichever portion it is of."""
+    """A decision, regardless of the portion it concerns."""
 
     outcome: U8
-    """1 allow, 2 hold, 3 deny."""
+    """The outcome: 1 allow, 2 hold, 3 deny."""
     basis: Text
     citations: Annotated[tuple[Citation, ...], Count()]
     obligations: Annotated[tuple[Text, ...], Count()]
@@ -115,27 +115,31 @@ class LoggedPortion:
     position: U16
     slot: U16
     decision: Annotated[Encoded[LoggedDecision], kept(LoggedDecision)]
-    """With its bytes: many portions have the same, and each is logged, compared and answered with."""
+    """The decision together with its bytes, because many portions share one and each is logged, compared and
+    returned with it.
+    """
 
 
 @record
 class DecisionMade:
-    """One pair decided: a hash for each slot, so that each portion can be shown alone (``audit.decided``)."""
+    """The decision on one pair: a hash for each slot, so that each portion can be shown alone
+    (``audit.decided``).
+    """
 
     md: Md32
     sender: Member
     recipient: Member
     at: Time
     portions: Annotated[tuple[Bytes32, ...], Count(among=SLOT_COUNTS)]
-    """By slot. Of one that was not decided: random."""
+    """The hashes, by slot; random for a slot that was not decided."""
 
 
 @record
 class DecisionKept:
-    """What is stored of a decision: all that ``DecisionMade`` commits to."""
+    """A decision as it is stored: everything that ``DecisionMade`` commits to."""
 
     seed: Bytes32
-    """From which the salts of the portions come. It never leaves the node."""
+    """The seed of the portions' salts. It never leaves the node."""
     md: Md32
     sender: Member
     recipient: Member
@@ -145,7 +149,7 @@ class DecisionKept:
 
 @record
 class Approve:
-    """A releasing officer closed the holds of a pair."""
+    """A releasing officer lifted the holds of a pair."""
 
     md: Md32
     recipient: Member
@@ -155,7 +159,7 @@ class Approve:
 
 @record
 class Stop:
-    """The sender stopped a pair: withheld, expired, recalled or undeliverable."""
+    """The sender stopped a pair because it was withheld, expired, recalled or undeliverable."""
 
     md: Md32
     recipient: Member
@@ -177,20 +181,20 @@ class HandOver:
 
 @record
 class Received:
-    """A statement of a peer was accepted or refused."""
+    """A peer's statement was accepted or refused."""
 
     member: Member
     kind: U8
     leaf: Leaf32
     subject: Digest32
-    """The manifest digest of a release, if it was read; else zeros."""
+    """The manifest digest of a release, if it was read; otherwise zeros."""
     codes: Annotated[tuple[Text, ...], Count()]
-    """Empty: accepted."""
+    """The codes of the refusal; empty if it was accepted."""
 
 
 @record
 class Rejected:
-    """A peer's statement or frame was rejected; repeated ones are counted in the evidence, not here."""
+    """A peer's statement or frame was rejected; repetitions are counted in the evidence, not here."""
 
     member: Member
     digest: Digest32
@@ -199,7 +203,7 @@ class Rejected:
 
 @record
 class ReceiptJoined:
-    """A recipient's signed word arrived."""
+    """A recipient's receipt arrived."""
 
     member: Member
     leaf: Leaf32
@@ -219,18 +223,20 @@ class Read:
 
 @record
 class Exported:
-    """A gateway was let hand portions of a bulletin to a consumer; again only if they become more."""
+    """A gateway was allowed to hand portions of a bulletin to a consumer; logged again only when there are
+    more portions.
+    """
 
     md: Md32
     user: Text
-    """The gateway."""
+    """The user name of the gateway."""
     consumer: Text
     slots: Annotated[tuple[U32, ...], Count()]
 
 
 @record
 class Register:
-    """A change of the user register."""
+    """The user register was changed."""
 
     by: Text
     user: Text
@@ -239,7 +245,7 @@ class Register:
 
 @record
 class TrustAccepted:
-    """A root or directory was taken in."""
+    """A root or directory was accepted."""
 
     member: Member
     type: U8
@@ -249,7 +255,9 @@ class TrustAccepted:
 
 @record
 class TreatyActed:
-    """A treaty act counts in this node's world: an own one when made, a peer's when accepted."""
+    """A treaty act took effect at this node: its member's own act when it was made, a peer's when it was
+    accepted.
+    """
 
     member: Member
     n: U63
@@ -257,14 +265,14 @@ class TreatyActed:
     treaty: Text
     act: U8
     since: Time
-    """From when it holds here."""
+    """The time from which it holds here."""
     user: Text
-    """Who made it, or let it count; empty: a peer's act as it came."""
+    """The user who made it or let it count; empty for a peer's act accepted without intervention."""
 
 
 @record
 class Witnessed:
-    """A log of a peer node began, or does not agree with what was seen of it before."""
+    """A peer node's log began, or disagrees with what was seen of it before."""
 
     member: Member
     origin: Node
@@ -272,18 +280,18 @@ class Witnessed:
     size: U63
     root: Digest32
     previous: IncarnationId
-    """The log of the checkpoint that was held before; 0: this is the first that was seen."""
+    """The log of the checkpoint held before; 0 if this is the first one seen."""
     held: U63
-    """The size of that checkpoint."""
+    """The size of the checkpoint held before."""
     forgot: U63
-    """How many entries of it the peer no longer has."""
+    """The number of its entries that the peer no longer has."""
     code: Text
     """Empty, LOG_FORK or LOG_INCONSISTENT."""
 
 
 @record
 class ConsentSaid:
-    """A consent was asked for, granted or refused, by this member or by a peer."""
+    """A consent was requested, granted or refused, by this member or by a peer."""
 
     member: Member
     """The other side."""
@@ -291,21 +299,23 @@ class ConsentSaid:
     recipient: Member
     slots: Annotated[tuple[U32, ...], Count()]
     state: U8
-    """1 asked, 2 granted, 3 refused."""
+    """The state: 1 asked, 2 granted, 3 refused."""
 
 
 @record
 class PolicyRead:
-    """By which policy files is decided from here on: at a start, and when they have changed."""
+    """The policy files on which decisions rest from here on: logged at a start, and when they have
+    changed.
+    """
 
     digest: Digest32
-    """SHA-256 over their names and contents, in the order of names."""
+    """SHA-256 over the names and contents of the files, in the order of names."""
     count: U32
 
 
 @record
 class DutyDone:
-    """An own user said that an obligation of a received bulletin is met."""
+    """A user of this node reported that an obligation of a received bulletin is met."""
 
     md: Md32
     obligation: Text
@@ -314,7 +324,7 @@ class DutyDone:
 
 @record
 class Recalled:
-    """An own user took back an own bulletin."""
+    """A user of this node recalled a bulletin of this member."""
 
     md: Md32
     user: Text
@@ -323,18 +333,18 @@ class Recalled:
 
 @record
 class Destroyed:
-    """The keys of a received bulletin are gone, and its sender is told so."""
+    """The keys of a received bulletin were destroyed, and its sender is informed."""
 
     member: Member
     md: Md32
     leaf: Leaf32
-    """Of its release."""
+    """The leaf id of its release."""
     cause: Text
 
 
 @record
 class Settled:
-    """An operator has looked at evidence; what was held of that node's log is held no more."""
+    """An operator has looked at evidence; what was held of that node's log is no longer held."""
 
     evidence: Digest32
     member: Member
@@ -344,16 +354,16 @@ class Settled:
 
 @record
 class ExclusionSet:
-    """An operator has suspended, removed or taken back a member."""
+    """An operator has suspended, removed or readmitted a member."""
 
     member: Member
     how: U8
-    """1 suspended, 2 removed, 0 neither."""
+    """The state: 1 suspended, 2 removed, 0 neither."""
     user: Text
 
 
 class KeyChange(IntEnum):
-    """What became of an own key."""
+    """A change to one of this member's keys."""
 
     MADE = 1
     ROTATED = 2
@@ -363,20 +373,20 @@ class KeyChange(IntEnum):
 
 @record
 class KeyChanged:
-    """An own key was made, succeeded, called compromised, or its secret destroyed."""
+    """One of this member's keys was made, succeeded or reported compromised, or its secret was destroyed."""
 
     key: Digest32
     use: U8
     change: U8
     """A ``KeyChange``."""
     at: Time
-    """From when it holds."""
+    """The time from which the change holds."""
     user: Text
-    """Who asked for it; empty: it was due."""
+    """The user who asked for it; empty if the change was due."""
 
 
 class CourierWay(IntEnum):
-    """Which way a bundle went."""
+    """The direction in which a bundle travelled."""
 
     WRITTEN = 1
     TAKEN_IN = 2
@@ -384,22 +394,22 @@ class CourierWay(IntEnum):
 
 @record
 class Courier:
-    """A bundle for a member was written, or one of a member was taken in."""
+    """A bundle for a member was written, or a member's bundle was imported."""
 
     member: Member
     way: U8
     """A ``CourierWay``."""
     user: Text
     digest: Digest32
-    """SHA-256 of the file, as far as it went."""
+    """SHA-256 of the file, up to the point that was reached."""
     size: U63
     statements: U63
     code: Text
-    """Empty: whole; else why it ended early."""
+    """Empty if the bundle was complete; otherwise the code of why it ended early."""
 
 
 class OperatorAct(IntEnum):
-    """What an operator has decided."""
+    """A decision of an operator."""
 
     CLOCK_BELIEVED = 1
     RECORD_DROPPED = 2
@@ -409,14 +419,14 @@ class OperatorAct(IntEnum):
 
 @record
 class Operated:
-    """An operator has decided what the node must not decide by itself."""
+    """An operator made a decision that the node must not make by itself."""
 
     act: U8
     """An ``OperatorAct``."""
     about: Text
-    """Of what: ids, codes and times."""
+    """The subject of the decision: ids, codes and times."""
     reason: Text
-    """In the operator's words; empty: none was asked for."""
+    """The reason in the operator's words; empty if none was asked for."""
     user: Text
 
 
@@ -449,12 +459,12 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
 }
 
 STORED: Final[Mapping[EntryType, type[Any]]] = {**RECORDS, EntryType.DECISION: DecisionKept}
-"""As a row of the log has them."""
+"""The record types as the rows of the log store them."""
 
 
 @record
 class SealedEntries:
-    """What a row of the log keeps sealed of its entries, in their order."""
+    """The sealed part of a row of the log: the salts and records of its entries, in order."""
 
     salts: Annotated[tuple[Bytes32, ...], Count(1, 256)]
     records: Annotated[tuple[B32, ...], Count(1, 256)]

@@ -1,7 +1,8 @@
-"""The compliance report: who shared what kind of thing with whom under which article; and two compared.
+"""The compliance report: who shared which kinds of information with whom under which article. Two reports can
+be compared.
 
-It tells kinds, levels, articles, codes and times, never a title or a text. Releases are named by the digest
-of their signed statement, so that the reports of sender and recipient can be laid side by side.
+A report contains kinds, levels, articles, codes and times, never a title or a text. It names each release by
+the digest of its signed statement, so that the reports of sender and recipient can be laid side by side.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ REPORT_SCHEMA: Final = "intelshare/compliance-report/1"
 MAX_RELEASES: Final = 10_000
 
 EDGE: Final = HOUR
-"""What was sent in one period may have arrived in the next."""
+"""The margin at a period's end: a release sent in one period may have arrived in the next."""
 
 KEPT: Final = frozenset(("accepted", "read", "destroyed"))
-"""Words of a release whose recipient took it."""
+"""The status words of a release that the recipient accepted."""
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """Portions of one kind that went one way under one article."""
+    """The portions of one kind that went from one member to another under one article."""
 
     sender: str
     recipient: str
@@ -38,7 +39,7 @@ class Shared(msgspec.Struct, frozen=True):
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """What did not go, or was not taken, and why."""
+    """The bulletins that were not sent, or not accepted, and why."""
 
     sender: str
     recipient: str
@@ -67,7 +68,7 @@ class Duty(msgspec.Struct, frozen=True):
     obligation: str
     due: int
     done: int
-    """0: not yet."""
+    """When it was met; 0 if not yet."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class Report(msgspec.Struct, frozen=True):
     schema: str
     member: str
     treaty: str
-    """Empty: all, and what needs none."""
+    """The treaty the report is about; if empty, all treaties and whatever needs none."""
     since: int
     until: int
     made: int
@@ -84,10 +85,10 @@ class Report(msgspec.Struct, frozen=True):
     stopped: list[Stopped]
     releases: list[Released]
     missing: list[Released]
-    """Handed over, and no receipt."""
+    """The releases handed over for which there is no receipt."""
     overdue: list[Duty]
     truncated: bool
-    """More than 10,000 releases: choose a shorter period."""
+    """True if there were more than 10,000 releases; choose a shorter period."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(ours: Report, theirs: Report) -> Iterator[Difference]:
-    """Every release between the two members that one side does not have, or ended otherwise at."""
+    """Yield every release between the two members that one side does not know, or whose outcome differs."""
     pair = {ours.member, theirs.member}
     known = {one.statement: one for one in theirs.releases if {one.sender, one.recipient} == pair}
     for mine in ours.releases:
@@ -113,13 +114,13 @@ def differences(ours: Report, theirs: Report) -> Iterator[Difference]:
             yield _difference(mine, f"{ours.member}: {mine.word}, {theirs.member}: {other.word}")
         elif mine.word in KEPT and mine.treaties != other.treaties:
             basis = " | ".join(", ".join(one.treaties) or "none" for one in (mine, other))
-            yield _difference(mine, f"another basis: {basis}")
+            yield _difference(mine, f"different basis: {basis}")
     for other in known.values():
         yield _difference(other, _missing(other, theirs, ours))
 
 
 def counts(report: Report, sender: str, recipient: str) -> tuple[int, int]:
-    """(releases, those that were taken) from one member to another."""
+    """Return (all releases, those that were accepted) from one member to another."""
     found = [one for one in report.releases if (one.sender, one.recipient) == (sender, recipient)]
     return len(found), sum(one.word in KEPT for one in found)
 
@@ -128,7 +129,7 @@ def _missing(one: Released, knows: Report, lacks: Report) -> str:
     if one.sender == knows.member:
         what = f"{knows.member} says it sent number {one.number}, {lacks.member} knows of none"
     else:
-        what = f"{knows.member} says it got number {one.number}, {lacks.member} says it sent none"
+        what = f"{knows.member} says it received number {one.number}, {lacks.member} says it sent none"
     close = min(abs(one.at - lacks.since), abs(one.at - lacks.until)) < EDGE
     return f"{what} (within an hour of the period's end)" if close else what
 

@@ -1,7 +1,7 @@
-"""The files of a log by c2sp.org/tlog-tiles: hashes in tiles of 256, entries in bundles of 256.
+"""The files of a log as in c2sp.org/tlog-tiles: hashes in tiles of 256, entries in bundles of 256.
 
-An entry is its salted hash of 32 bytes and nothing else: what it says stays with the node, as it does
-towards peers.
+Each entry is only its salted hash of 32 bytes: its contents stay with the node, and peers do not see them
+either.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ ENTRIES: Final = "entries"
 
 
 def tile_path(level: int | str, number: int, width: int = WIDTH) -> str:
-    """``tile/0/x001/234`` of a whole tile, ``tile/0/x001/234.p/17`` of one that grows."""
+    """Return the path of a tile: ``tile/0/x001/234`` if it is full, ``tile/0/x001/234.p/17`` if it is
+    partial.
+    """
     parts = [f"{number % 1000:03d}"]
     while number := number // 1000:
         parts.insert(0, f"x{number % 1000:03d}")
@@ -24,7 +26,7 @@ def tile_path(level: int | str, number: int, width: int = WIDTH) -> str:
 
 
 def files_of(entries: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Path and content of every tile and bundle of the log of these entries."""
+    """Yield the path and content of every tile and bundle of the log of these entries."""
     for number, part in _parts(entries):
         bundle = b"".join([len(entry).to_bytes(2) + entry for entry in part])
         yield tile_path(ENTRIES, number, len(part)), bundle
@@ -43,7 +45,7 @@ def _parts(of: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
 
 
 def _root(hashes: Sequence[bytes]) -> bytes:
-    """Of a whole tile: its hashes are those of eight levels below."""
+    """Return the root of a full tile: the hash eight levels above its own."""
     while len(hashes) > 1:
         hashes = [node_hash(*hashes[at : at + 2]) for at in range(0, len(hashes), 2)]
     return hashes[0]

@@ -1,8 +1,8 @@
-"""A log's tree over entries that stay on the disk: proofs at the cost of a page, whatever the log's size.
+"""A log's tree over entries that stay on disk: a proof costs about a page, whatever the size of the log.
 
-Kept in memory are only the roots of whole pages of 256 entries (32 bytes each: 4,000 of them for a million
-entries). Of the log that grows they are noted as it grows. A log that was closed before this start is read
-whole, once, when somebody first asks for a proof of it: what was edited on the disk meanwhile shows.
+Only the roots of full pages of 256 entries are kept in memory (32 bytes each: 4,000 of them for a million
+entries). Those of the growing log are noted as it grows. A log that was closed before this start is read
+once, in full, when somebody first asks for a proof of it: edits made on disk in the meantime then show.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from intelshare.audit.work import Work
 PAGE: Final = 1 << PAGE_LEVEL
 
 Fetch = Callable[[int, int], Work[Sequence[bytes]]]
-"""The entry hashes from one place up to another, in order; fewer if some are missing."""
+"""A function that returns the entry hashes from one index up to another, in order; fewer if some are missing.
+"""
 
 
 class Tree:
-    """One log. A memory that changes no outcome, also when two questions read it at once or one ends early.
+    """The memory of one log's pages. It changes no outcome, even if two queries read it at once or one ends
+    early.
 
-    A page noted by a step that was not committed is noted again, as it then is, before the log is so long.
+    A page noted by a step that was not committed is noted again, with its new contents, before the log
+    reaches that length.
     """
 
     def __init__(self) -> None:
@@ -31,12 +34,14 @@ class Tree:
         self._whole = 0
 
     def note(self, page: int, root: bytes) -> None:
-        """A page is complete."""
+        """Note the root of a page that is complete."""
         self._pages[page] = root
 
     def grow(self, fetch: Fetch, size: int) -> Work[None]:
-        """Know the whole pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing entries."""
-        # Counted here and told at the end: while a page is fetched, another question may grow the same tree.
+        """Compute the roots of all full pages below ``size``. Raises TrustError LOG_INCONSISTENT for missing
+        entries.
+        """
+        # Counted locally, stored at the end: while a page is fetched, another query may grow the same tree.
         page = self._whole
         while (page + 1) * PAGE <= size:
             if page not in self._pages:
@@ -46,12 +51,14 @@ class Tree:
         self._whole = max(self._whole, page)
 
     def inclusion(self, fetch: Fetch, index: int, size: int) -> Work[list[bytes]]:
-        """The inclusion proof of an entry in the log of ``size``. Raises IndexError, LOG_INCONSISTENT."""
+        """Return the inclusion proof of an entry in the log of ``size``. Raises IndexError,
+        LOG_INCONSISTENT.
+        """
         yield from self.grow(fetch, size)
         return (yield from self._roots(fetch, inclusion_ranges(index, size)))
 
     def prefix(self, fetch: Fetch, earlier: int, size: int) -> Work[list[bytes]]:
-        """The proof for ``fold`` from one size to another. Raises IndexError, LOG_INCONSISTENT."""
+        """Return the proof for ``fold`` from one size to another. Raises IndexError, LOG_INCONSISTENT."""
         yield from self.grow(fetch, size)
         return (yield from self._roots(fetch, prefix_ranges(earlier, size)))
 
@@ -73,7 +80,7 @@ class Tree:
 
 
 Trees = dict[int, Tree]
-"""By incarnation: of the own logs those that grew or were asked about since the start."""
+"""By incarnation, the trees of this node's logs that grew or were asked about since the start."""
 
 
 def _whole(fetch: Fetch, low: int, high: int) -> Work[Sequence[bytes]]:

@@ -1,6 +1,6 @@
-"""Work that takes time and can be left between two of its reads: a generator that yields before each of them.
+"""Work that takes time and can be interrupted between reads: a generator that yields before each of them.
 
-A node finishes it in a thread beside its event loop; the simulator goes on with it at instants that it draws.
+A node finishes it in a thread beside its event loop; the simulator resumes it at randomly drawn instants.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Work = Generator[None, None, T]
-"""Returns its outcome, or raises what it raises."""
+"""A generator that returns its outcome, or raises."""
 
 
 def finish(work: Work[T]) -> T:
-    """Do all of it now."""
+    """Run all of it now."""
     while True:
         try:
             next(work)

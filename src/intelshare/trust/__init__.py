@@ -1,4 +1,6 @@
-"""Trust: who may sign, dial and be sealed to, from documents that members sign and exchange."""
+"""Trust: who may sign, dial and receive sealed data, according to documents that members sign and
+exchange.
+"""
 
 from intelshare.trust.ceremony import (
     MAX_ROOT_FILE,

@@ -1,7 +1,7 @@
-"""The next root on its way between the holders of root keys: a file that each signs on their own machine.
+"""The next root, as a file that the holders of root keys pass on and sign, each on their own machine.
 
-Nothing in it is secret, and nothing in it is believed: what counts is the root that the node holds, and the
-signatures. A holder sees what would change, and a fingerprint of the new document to compare by voice.
+Nothing in the file is secret, and nothing in it is believed: only the root that the node holds and the
+signatures count. A holder sees what would change, and a fingerprint of the new document to compare by voice.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ MAX_ROOT_FILE: Final = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RootProposal:
-    """A root that is to succeed another, with the signatures that it has so far."""
+    """A root that is to succeed another, with the signatures collected so far."""
 
     present: RootDocument
-    """As the file has it: who publishes it compares it with the one in force."""
+    """The present root as the file has it; the publishing node compares it with the one in force."""
     present_signed: Trust
     following: RootDocument
     signed: Trust
 
     @property
     def fingerprint(self) -> str:
-        """Of the new document, for people to compare before they sign."""
+        """The fingerprint of the new document, for people to compare before they sign."""
         return fingerprint(self.signed.document)
 
     def missing(self, suites: Suites) -> tuple[int, int]:
-        """How many signatures it lacks: of the present keys, of its own."""
+        """Return how many signatures are missing: of the present root's keys, and of the new root's keys."""
         return (
             max(0, self.present.threshold - signatures_by(self.signed, self.present.keys, suites)),
             max(0, self.following.threshold - signatures_by(self.signed, self.following.keys, suites)),
@@ -62,26 +62,28 @@ def propose_root(
     threshold: int | None = None,
     directory: Iterable[KeyRecord] | None = None,
 ) -> RootProposal:
-    """The next root, without a signature. Raises TrustError INPUT_INVALID: no document may be so."""
+    """Return the next root, unsigned. Raises TrustError INPUT_INVALID if these changes make no valid root."""
     root = read_root(present, suites)
     known = {key_id(key) for key in root.keys}
     if not set(drop) <= known:
-        raise TrustError("INPUT_INVALID", "a key that is to go is not a root key of the member")
+        raise TrustError("INPUT_INVALID", "a key to be removed is not a root key of the member")
     keys = (*(key for key in root.keys if key_id(key) not in drop), *add)
     try:
         signed = renew_root(root, (), keys=keys, threshold=threshold, directory=directory)
         following = read_root(signed, suites)
     except EnvelopeError as error:
         raise TrustError(
-            "INPUT_INVALID", f"no root can be so: {error.message}", hint="look at the keys and the threshold"
+            "INPUT_INVALID",
+            f"these changes make no valid root: {error.message}",
+            hint="check the keys and the threshold",
         ) from None
     return RootProposal(root, present, following, signed)
 
 
 def sign_proposal(proposal: RootProposal, signer: Signer) -> RootProposal:
-    """With the signature of this key too.
+    """Return the proposal with this key's signature added.
 
-    Raises TrustError NOT_AUTHORISED: it is a root key of neither the present root nor the new one.
+    Raises TrustError NOT_AUTHORISED if it is a root key of neither the present root nor the new one.
     """
     if signer.record not in (*proposal.present.keys, *proposal.following.keys):
         raise TrustError(
@@ -110,7 +112,7 @@ class _KeyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_proposal(proposal: RootProposal) -> str:
-    """The file, JSON with one value a line. What is in it for people is never believed."""
+    """Return the file: JSON with one value per line. The values meant for people are never believed."""
     text = _Text(
         SCHEMA,
         proposal.following.member,
@@ -123,7 +125,7 @@ def write_proposal(proposal: RootProposal) -> str:
 
 
 def read_proposal(text: bytes, source: str, suites: Suites) -> RootProposal:
-    """Read a file. Accepts nothing. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    """Read a proposal from a file, without accepting anything. Raises TrustError TOO_LARGE, INPUT_INVALID."""
     read = _read(text, source, _Text, SCHEMA)
     try:
         present, signed = _unwrap(read.present), _unwrap(read.proposed)
@@ -136,18 +138,18 @@ def read_proposal(text: bytes, source: str, suites: Suites) -> RootProposal:
 
 
 def write_root_key(record: KeyRecord) -> str:
-    """The public file of a root key, for whoever proposes a root with it."""
+    """Return the public file of a root key, for the person who proposes a root that includes it."""
     text = _KeyText(KEY_SCHEMA, record.member, b64encode(encode(KeyRecord, record)).decode("ascii"))
     return msgspec.json.format(msgspec.json.encode(text), indent=2).decode() + "\n"
 
 
 def read_root_key(text: bytes, source: str) -> KeyRecord:
-    """The key of such a file. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    """Read the key from such a file. Raises TrustError TOO_LARGE, INPUT_INVALID."""
     read = _read(text, source, _KeyText, KEY_SCHEMA)
     try:
         record = decode(KeyRecord, b64decode(read.key, validate=True))
         if record.use is not KeyUse.ROOT:
-            raise ValueError("it holds no root key")
+            raise ValueError("it does not hold a root key")
     except (ValueError, EnvelopeError) as error:
         raise _invalid(source, error) from None
     return record
@@ -155,7 +157,9 @@ def read_root_key(text: bytes, source: str) -> KeyRecord:
 
 def _read(text: bytes, source: str, kind: type[T], schema: str) -> T:
     if len(text) > MAX_ROOT_FILE:
-        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_ROOT_FILE} bytes", place=Place(source))
+        raise TrustError(
+            "TOO_LARGE", f"this file may have at most {MAX_ROOT_FILE} bytes", place=Place(source)
+        )
     try:
         read = msgspec.json.decode(text, type=kind)
         if read.schema != schema:
@@ -168,7 +172,7 @@ def _read(text: bytes, source: str, kind: type[T], schema: str) -> T:
 def _invalid(source: str, error: Exception) -> TrustError:
     return TrustError(
         "INPUT_INVALID",
-        f"this is not a file of a root: {str(error)[:200]}",
+        f"this is not a root file: {str(error)[:200]}",
         place=Place(source),
         hint="`intelshare trust root new` writes one",
     )

@@ -1,12 +1,13 @@
-"""The head of a courier bundle: what takes the place of the hello where there is no connection.
+"""The head of a courier bundle: it takes the place of the hello where there is no connection.
 
-The node that wrote the bundle signs what it would say in a hello, for one member, over the bundle's prefix:
-the sealed file key and the header of the stream. Only it and the recipient know that key, so that all that
-follows in the stream is its word. The head's trust documents are judged before its signature, each by itself:
-one that succeeds what is held here counts, so that a renewed directory arrives with what needs it.
+The node that wrote the bundle signs, for one member, what it would say in a hello. The signature covers the
+bundle's prefix: the sealed file key and the header of the stream. Only the writer and the recipient know that
+key, so everything that follows in the stream comes from the writer. The trust documents in the head are
+judged before its signature, each separately: one that succeeds a document held here is accepted, so that a
+renewed directory arrives together with whatever depends on it.
 
-Nothing in a bundle is fresh. The signature is judged at the time of signing, as that of a statement is, and
-whatever the head says is taken as old news (docs/decisions/0050).
+Nothing in a bundle is fresh. The signature is judged at the time of signing, like that of a statement, and
+whatever the head says is treated as old news (docs/decisions/0050).
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from intelshare.trust.hello import HelloPayload, PeerHello, signer_of
 from intelshare.trust.view import TrustView
 
 MAX_DOCUMENTS: Final = 64
-"""Of one head: the newest roots, and the directory."""
+"""The most documents in one head: the newest roots, and the directory."""
 
 AHEAD: Final = 300 * SECOND
-"""How far the writer's clock may be ahead, as for statements."""
+"""How far the writer's clock may be ahead, in microseconds; the same as for statements."""
 
 
 @record
 class BundleHead:
-    """What the node says, for whom."""
+    """A node's hello, and the member it is for."""
 
     to: Member
     hello: HelloPayload
@@ -46,7 +47,7 @@ class SignedHead:
 
     node: Node
     documents: Annotated[tuple[B32, ...], Count(0, MAX_DOCUMENTS)]
-    """Trust records of its member, roots in order and then the directory: each proves itself."""
+    """The trust records of the writer's member, roots in order and then the directory; each proves itself."""
     key: KeyRef
     signed_at: Time
     head: B32
@@ -55,24 +56,24 @@ class SignedHead:
 
 @dataclass(frozen=True, slots=True)
 class CourierHello:
-    """A head whose signature holds."""
+    """A head whose signature is valid."""
 
     peer: PeerHello
     documents: tuple[Trust, ...]
-    """Those that succeed what is held here, in their order."""
+    """The documents that succeed what is held here, in their order."""
     signed_at: Instant
 
 
 def bundle_key(view: TrustView, member: MemberCode, at: Instant) -> tuple[KeyId, KeyRecord]:
-    """The key to which a bundle for that member is sealed: its newest valid one, also of a directory that has
-    expired, because what follows may heal that.
+    """Return the newest valid sealing key of that member, for a bundle; an expired directory does not matter,
+    because the bundle may bring the one that replaces it.
 
     Raises TrustError TRUST_FINGERPRINT, PEER_REVOKED; CryptoError KEM_KEY_UNKNOWN.
     """
     if member not in view.members or member == view.own:
         raise TrustError(
             "TRUST_FINGERPRINT",
-            f"{member} is no member that this node has met",
+            f"{member} is not a member that this node knows",
             hint="`intelshare member import` makes it known",
         )
     view.need_dealing(member)
@@ -80,13 +81,13 @@ def bundle_key(view: TrustView, member: MemberCode, at: Instant) -> tuple[KeyId,
         return identity, key
     raise CryptoError(
         "KEM_KEY_UNKNOWN",
-        f"no sealing key of {member} that is held here is valid now",
-        hint="import a bundle of it, or its member file, first",
+        f"this node holds no sealing key of {member} that is valid now",
+        hint="import a bundle from it, or its member file, first",
     )
 
 
 def own_documents(view: TrustView) -> tuple[bytes, ...]:
-    """The own member's documents, for a head."""
+    """Return the encoded documents of this node's member, for a head."""
     own = view.members[view.own]
     last = [own.directory_signed] if own.directory_signed is not None else []
     return tuple([encode(Trust, one) for one in [*own.roots[-(MAX_DOCUMENTS - 1) :], *last]])
@@ -95,7 +96,7 @@ def own_documents(view: TrustView) -> tuple[bytes, ...]:
 def sign_head(
     prefix: bytes, node: NodeUri, documents: Sequence[bytes], head: BundleHead, signer: Signer
 ) -> bytes:
-    """The first message of the bundle with this prefix."""
+    """Return the signed head: the first message of the bundle with this prefix."""
     raw, at = encode(BundleHead, head), head.hello.time
     message = head_message(signer.record.suite, signer.key_id, prefix, at, raw)
     signature = signer.sign(message, Context.BUNDLE)
@@ -103,7 +104,7 @@ def sign_head(
 
 
 def check_head(raw: bytes, prefix: bytes, at: Instant, *, view: TrustView) -> CourierHello:
-    """What the writer of a bundle has proved.
+    """Check the head of a bundle, and return what its writer has proved.
 
     Raises EnvelopeError ENVELOPE_MALFORMED, CLOCK_SKEW, WRONG_RECIPIENT; CryptoError and TrustError of
     ``hello.signer_of``, SIGNATURE_INVALID; TrustError PEER_REVOKED, NOT_AUTHORISED (a bundle of this member).
@@ -113,7 +114,7 @@ def check_head(raw: bytes, prefix: bytes, at: Instant, *, view: TrustView) -> Co
     if signed.signed_at > at + AHEAD:
         raise EnvelopeError(
             "CLOCK_SKEW",
-            f"the bundle was signed {(signed.signed_at - at) / SECOND:.0f} s ahead of our clock",
+            f"the bundle was signed {(signed.signed_at - at) / SECOND:.0f} s ahead of this node's clock",
             hint="compare both clocks with a time server, then import it again",
         )
     key = signer_of(signed.key, signed.node, "bundle", signed.signed_at, after)
@@ -132,14 +133,14 @@ def check_head(raw: bytes, prefix: bytes, at: Instant, *, view: TrustView) -> Co
 
 
 def head_message(suite: int, key: KeyId, prefix: bytes, at: Instant, head: bytes) -> bytes:
-    """What the signature of a head covers."""
+    """Return the bytes that the signature of a head covers."""
     return pae(Domain.BUNDLE_HEAD, u16(suite), key, sha256(prefix), u64(at), head)
 
 
 def _learn(
     documents: Sequence[bytes], at: Instant, view: TrustView
 ) -> tuple[TrustView, tuple[tuple[Trust, MemberCode], ...]]:
-    """The view with what succeeds what is held; what is older, or does not hold, is passed over."""
+    """Return the view with every document that succeeds one held; older or invalid ones are passed over."""
     taken = []
     for raw in documents:
         trust = decode(Trust, raw)

@@ -1,8 +1,8 @@
-"""Root and directory documents: their records, what makes one well formed, how they are signed.
+"""Root and directory documents: their records, the conditions for being well formed, and their signatures.
 
-A root names who may speak for a member (offline keys, k of n); a directory, signed by the root's directory
-key, says everything that changes from week to week. Layouts: docs/format.md, "Root and directory documents".
-What may replace what is decided in ``rules``; here is only what a document must be in itself.
+A root names the keys that may speak for a member (offline keys, k of n); a directory, signed by the root's
+directory key, says everything that changes from week to week. Layouts: docs/format.md, "Root and directory
+documents". ``rules`` decides which document may replace which; this module only checks a document in itself.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from intelshare.ids import KeyId
 from intelshare.instant import DAY, NEVER, Instant
 
 DIRECTORY_LIFETIME: Final = 7 * DAY
-"""The longest that a directory may hold; longer ones are malformed, so that silence always shows."""
+"""The longest lifetime of a directory; one that claims more is malformed, so that silence always shows."""
 
 MAX_DOCUMENT: Final = 512 * 1024
-"""Bytes of one document: it must fit a frame."""
+"""The largest document, in bytes: it must fit a frame."""
 
 
 class Revoked(IntEnum):
-    """What a revocation names."""
+    """The kind of thing that a revocation names."""
 
     KEY = 1
     CERTIFICATE = 2
@@ -46,7 +46,9 @@ class Revoked(IntEnum):
 
 
 class Why(IntEnum):
-    """A rotated key was honest until then; a compromised one never counts again."""
+    """Why something was revoked: a rotated key was honest until then; a compromised one never counts
+    again.
+    """
 
     ROTATED = 1
     COMPROMISED = 2
@@ -54,25 +56,25 @@ class Why(IntEnum):
 
 @record
 class RootDocument:
-    """Who may speak for a member, version by version."""
+    """The keys that may speak for a member, version by version."""
 
     format: Annotated[int, only(1, "H")]
     member: Member
     version: U63
-    """From 1, without a gap."""
+    """The version, from 1 and without a gap."""
     domain: Text
-    """Every node and user URI of the member starts with ``intelshare://domain/``."""
+    """The member's domain: each of its node and user URIs starts with ``intelshare://domain/``."""
     name: Text
-    """What people call the member."""
+    """The name by which people know the member."""
     threshold: U8
     keys: Annotated[tuple[KeyRecord, ...], Count(1, 32)]
     directory: Annotated[tuple[KeyRecord, ...], Count(1, 8)]
-    """Any one of these signs directories."""
+    """The directory keys: any one of them signs directories."""
 
 
 @record
 class Endpoint:
-    """Where a node listens."""
+    """An address at which a node listens."""
 
     host: Text
     port: U16
@@ -80,12 +82,12 @@ class Endpoint:
 
 @record
 class DirectoryNode:
-    """One node: the exact URI of its certificate, the DNS name that agrees, where to dial."""
+    """One node: the exact URI of its certificate, the matching DNS name, and the addresses to dial."""
 
     uri: Node
     dns: Text
     endpoints: Annotated[tuple[Endpoint, ...], Count(0, 8)]
-    """None: it only dials out."""
+    """The addresses to dial; empty if the node only dials out."""
 
 
 @record
@@ -107,17 +109,17 @@ class Revocation:
 
     @property
     def compromised(self) -> bool:
-        """True: nothing signed with it counts, whatever date it bears."""
+        """True if nothing signed with it counts, whatever date it bears."""
         return self.why is Why.COMPROMISED
 
     def holds(self, at: Instant) -> bool:
-        """Whether what it names may no longer be used at ``at``."""
+        """Return True if the revoked subject may no longer be used at ``at``."""
         return self.compromised or at >= self.effective
 
 
 @record
 class DirectoryDocument:
-    """What holds for a member this week."""
+    """The facts about a member that may change every week."""
 
     format: Annotated[int, only(1, "H")]
     member: Member
@@ -126,7 +128,7 @@ class DirectoryDocument:
     expires: Time
     nodes: Annotated[tuple[DirectoryNode, ...], Count(0, 64)]
     authorities: Annotated[tuple[B16, ...], Count(0, 8)]
-    """DER of the CAs that issue to nodes. That for users is nobody else's business."""
+    """The DER of the CAs that issue to nodes. The CA for users concerns nobody else."""
     keys: Annotated[tuple[KeyRecord, ...], Count(0, 256)]
     suites: Annotated[tuple[U16, ...], Count(1, 16)]
     floor: U16
@@ -136,7 +138,7 @@ class DirectoryDocument:
 
 
 def read_root(trust: Trust, suites: Suites) -> RootDocument:
-    """The root in a trust record, well formed. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Return the root in a trust record, well formed. Raises EnvelopeError ENVELOPE_MALFORMED."""
     root = decode(RootDocument, _bounded(trust))
     _check_names("RootDocument", root.member, root.version)
     if not root.domain.isascii() or not set(root.domain) <= _HOST or not root.domain.strip(".-"):
@@ -148,17 +150,18 @@ def read_root(trust: Trust, suites: Suites) -> RootDocument:
     for keys, use in ((root.keys, KeyUse.ROOT), (root.directory, KeyUse.DIRECTORY)):
         for key in keys:
             if key.use is not use or key.member != root.member or key.node:
-                raise malformed("RootDocument", f"a key in it is no {use.name.lower()} key of the member")
+                raise malformed("RootDocument", f"a key in it is not a {use.name.lower()} key of the member")
     if any(key.not_after != NEVER for key in root.keys):
-        raise malformed("RootDocument", "a root key has an end, and a root bears no time to judge it by")
+        raise malformed("RootDocument", "a root key has an end, but a root bears no time to judge it by")
     check_keys("RootDocument", root.keys + root.directory, suites)
     return root
 
 
 def read_directory(trust: Trust, suites: Suites) -> DirectoryDocument:
-    """The directory in a trust record, well formed. Raises EnvelopeError ENVELOPE_MALFORMED.
+    """Return the directory in a trust record, well formed. Raises EnvelopeError ENVELOPE_MALFORMED.
 
-    Key records of other members are let through: they are ignored, with a warning, where it is accepted.
+    Key records of other members are let through here: they are ignored, with a warning, when the directory is
+    accepted.
     """
     directory = decode(DirectoryDocument, _bounded(trust))
     what = "DirectoryDocument"
@@ -171,14 +174,14 @@ def read_directory(trust: Trust, suites: Suites) -> DirectoryDocument:
     hosts = {node.dns for node in directory.nodes}
     for text in uris | hosts:
         if not set(text) <= _URI or len(text) > 255:
-            raise malformed(what, "a node's name holds characters that none may have, or is too long")
+            raise malformed(what, "a node's name is too long or has a character that is not allowed")
     treaties = {row.treaty for row in directory.ratified}
     if len(uris) != len(directory.nodes) or len(hosts) != len(directory.nodes):
         raise malformed(what, "two nodes share a name")
     if len(treaties) != len(directory.ratified):
         raise malformed(what, "one treaty is ratified twice")
     if not all(len(der) <= MAX_CERTIFICATE and is_authority(der) for der in directory.authorities):
-        raise malformed(what, "one of its authorities is not the certificate of one")
+        raise malformed(what, "one of its authorities is not a CA certificate")
     own = tuple(key for key in directory.keys if key.member == directory.member)
     for key in own:
         if key.use not in _LISTED or bool(key.node) is (key.use is KeyUse.SEALING):
@@ -191,9 +194,9 @@ def read_directory(trust: Trust, suites: Suites) -> DirectoryDocument:
 
 
 def check_keys(what: str, keys: Sequence[KeyRecord], suites: Suites) -> None:
-    """Each public string has its suite's length, and no component key stands in two records.
+    """Check that each public string has its suite's length, and that no component key stands in two records.
 
-    The second makes a count of key ids a count of component keys (docs/format.md, thresholds).
+    The second check makes a count of key ids a count of component keys (docs/format.md, thresholds).
     """
     seen: set[bytes] = set()
     for key in keys:
@@ -202,12 +205,12 @@ def check_keys(what: str, keys: Sequence[KeyRecord], suites: Suites) -> None:
             raise malformed(what, f"a public key of suite {key.suite} has {len(key.public)} bytes")
         for part in components(key, suites):
             if part in seen:
-                raise malformed(what, "a component key stands in two records")
+                raise malformed(what, "two records contain the same component key")
             seen.add(part)
 
 
 def components(key: KeyRecord, suites: Suites) -> tuple[bytes, ...]:
-    """The component keys of a record's public string; the whole where the suite is not known."""
+    """Return the component keys of a record's public string; the whole string if the suite is not known."""
     suite = suites.get(key.suite)
     if suite is None:
         return (key.public,)
@@ -215,17 +218,17 @@ def components(key: KeyRecord, suites: Suites) -> tuple[bytes, ...]:
 
 
 def sign_root(root: RootDocument, signers: Iterable[Signer]) -> Trust:
-    """The root with a signature of each of these keys."""
+    """Return the root with a signature of each of these keys."""
     return _sign(TrustType.ROOT, encode(RootDocument, root), signers)
 
 
 def sign_directory(directory: DirectoryDocument, signer: Signer) -> Trust:
-    """The directory with its signature."""
+    """Return the directory with its signature."""
     return _sign(TrustType.DIRECTORY, encode(DirectoryDocument, directory), (signer,))
 
 
 def signatures_by(trust: Trust, keys: Iterable[KeyRecord], suites: Suites) -> int:
-    """How many of these keys have signed the document. A wrong signature counts as none."""
+    """Count how many of these keys have signed the document. A wrong signature counts as none."""
     by_id: Mapping[KeyId, KeyRecord] = {key_id(key): key for key in keys}
     good: set[KeyId] = set()
     for signature in trust.signatures[:_MAX_SIGNATURES]:
@@ -248,11 +251,11 @@ _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 _URI: Final = _HOST | frozenset(":/_")
 _LISTED: Final = frozenset((KeyUse.SIGNING, KeyUse.SEALING, KeyUse.NOTE))
 _MAX_SIGNATURES: Final = 64
-"""Signatures that are looked at: a root has at most 32 keys, of which a successor needs two sets."""
+"""The signatures that are looked at: a root has at most 32 keys, of which a successor needs two sets."""
 
 
 def document_message(kind: TrustType, suite: int, key: KeyId, document: bytes) -> bytes:
-    """What a signature of this key over a document covers."""
+    """Return the bytes that this key's signature over a document covers."""
     return pae(_DOMAIN[kind], u16(suite), key, document)
 
 

@@ -1,9 +1,9 @@
-"""Whether a member shows everybody the same directory: what peers tell each other of what they hold.
+"""Detection of forked directories: peers tell each other which directories they hold.
 
-Digests travel between peers once a link is open, and whenever a directory has changed; who reads another
-digest for the version that it holds shows its own copy, and so does the other side. Two contents of one
-version, both signed by the member's directory key, prove themselves (``contradicts``). A member that shows
-two peers different *versions* is not found out by this.
+Digests travel between peers once a link is open, and whenever a directory has changed. A peer that reads a
+different digest for the version it holds shows its copy, and so does the other side. Two contents of one
+version, both signed by the member's directory key, are a proof by themselves (``contradicts``). This does not
+detect a member that shows two peers different *versions*.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ MAX_HELD: Final = 1024
 
 @record
 class DirectoryHeld:
-    """Which directory of a member the sender holds."""
+    """The version and digest of the directory of a member that the sender holds."""
 
     member: Member
     version: U63
     digest: Digest32
-    """SHA-256 of the document."""
+    """The SHA-256 of the document."""
 
 
 @record
 class DirectoriesHeld:
-    """What the sender holds of others, or what has changed of it."""
+    """The other members' directories that the sender holds, or those that have changed."""
 
     directories: Annotated[tuple[DirectoryHeld, ...], Count(1, MAX_HELD)]
 
 
 @record
 class ForkedDirectories:
-    """Two directories of one member and version: they prove against it that it signed both."""
+    """Two directories of one member and version, which prove that it signed both."""
 
     first: Trust
-    """The one that is held."""
+    """The directory that is held."""
     second: Trust
 
 
 def held_of(view: TrustView, members: Iterable[MemberCode]) -> tuple[DirectoryHeld, ...]:
-    """What is held of these members, in their order; at most ``MAX_HELD``."""
+    """Return the directories held of these members, in their order; at most ``MAX_HELD``."""
     rows = []
     for member in members:
         held = view.members.get(member)
@@ -60,7 +60,9 @@ def held_of(view: TrustView, members: Iterable[MemberCode]) -> tuple[DirectoryHe
 
 
 def otherwise(view: TrustView, told: Iterable[DirectoryHeld]) -> list[Trust]:
-    """The directories held here of which a peer holds other contents under the same version."""
+    """Return the directories held here whose contents differ from what a peer holds under the same
+    version.
+    """
     here = {row.member: row for row in held_of(view, view.members)}
     found = []
     for row in told:
@@ -73,9 +75,9 @@ def otherwise(view: TrustView, told: Iterable[DirectoryHeld]) -> list[Trust]:
 
 
 def contradicts(view: TrustView, shown: Trust) -> MemberCode | None:
-    """The member that signed both this directory and another one, which is held, under one version.
+    """Return the member that signed both this directory and a different one held here, under one version.
 
-    None: it proves nothing. Raises EnvelopeError ENVELOPE_MALFORMED for what is no directory.
+    Returns None if it proves nothing. Raises EnvelopeError ENVELOPE_MALFORMED if it is not a directory.
     """
     if shown.type is not TrustType.DIRECTORY:
         return None

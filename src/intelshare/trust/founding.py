@@ -1,7 +1,7 @@
 """A new member from nothing: its keys, authorities, root 1 and directory 1, all as values.
 
-What is secret in the result goes into vaults (``intelshare init``): the root keys into their own, which then
-leaves the machine; the rest into the node's.
+The secrets in the result go into vaults (``intelshare init``): the root keys into one of their own, which
+then leaves the machine; the rest into the node's.
 """
 
 from __future__ import annotations
@@ -30,43 +30,43 @@ from intelshare.trust.keys import SecretKey, new_key
 
 @dataclass(frozen=True, slots=True)
 class Founding:
-    """What a new member is to be."""
+    """The properties of a member to be created."""
 
     member: MemberCode
     name: str
-    """For people: "France"."""
+    """The display name: "France"."""
     node: str
-    """Short name of the first node: "paris-1"."""
+    """The short name of the first node: "paris-1"."""
     endpoints: tuple[Endpoint, ...] = ()
-    """None yet: the node publishes its own at its first start."""
+    """The node's addresses; if empty, the node publishes its own at its first start."""
     floor: int = 1
     """The lowest suite that the member accepts from others."""
     root_keys: int = 1
     threshold: int = 1
     leaf_lifetime: int = NODE_LIFETIME
-    """Microseconds; ``x509.DEVELOPMENT_LIFETIME`` for development."""
+    """In microseconds; ``x509.DEVELOPMENT_LIFETIME`` for development."""
 
     @property
     def domain(self) -> str:
-        """``fra.intelshare.internal``."""
+        """The member's domain: ``fra.intelshare.internal``."""
         return f"{self.member.lower()}.intelshare.internal"
 
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """A new member, whole. ``TrustView.load`` takes the two documents, encoded."""
+    """A complete new member. ``TrustView.load`` takes the two documents, encoded."""
 
     root: Trust
     directory: Trust
     node: DirectoryNode
     root_keys: tuple[SecretKey, ...]
     keys: tuple[SecretKey, ...]
-    """Directory, signing and sealing key."""
+    """The directory, signing and sealing keys."""
     node_authority: CertifiedKey
     user_authority: CertifiedKey
     node_leaf: CertifiedKey
     storage_key: bytes = field(repr=False)
-    """32 bytes: what is encrypted at rest is encrypted under it."""
+    """The key, 32 bytes, that encrypts whatever is encrypted at rest."""
 
 
 def create_member(
@@ -77,7 +77,7 @@ def create_member(
     *,
     known: Iterable[int] = (),
 ) -> Founded:
-    """Make the member, all its keys of ``suite``; ``known`` are other suites that it can read.
+    """Create the member with all its keys of ``suite``; ``known`` are other suites that it can read.
 
     Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold.
     """
@@ -118,7 +118,7 @@ def create_member(
     )
     signed_root = sign_root(root, _signers(suite, root_keys))
     signed_directory = sign_directory(directory, *_signers(suite, (directory_key,)))
-    # Read as every peer will: a name that no document may hold fails here, before anything is written.
+    # Read the documents as every peer will: a name that none may hold fails here, before anything is written.
     suites = {suite.number: suite}
     read_root(signed_root, suites)
     read_directory(signed_directory, suites)
@@ -136,22 +136,22 @@ def create_member(
 
 
 def node_uri(domain: str, name: str) -> NodeUri:
-    """``intelshare://fra.intelshare.internal/node/paris-1``."""
+    """Return the URI of a node: ``intelshare://fra.intelshare.internal/node/paris-1``."""
     return NodeUri(f"intelshare://{domain}/node/{name}")
 
 
 def user_uri(domain: str, name: str) -> UserUri:
-    """``intelshare://fra.intelshare.internal/user/m.durand``."""
+    """Return the URI of a user: ``intelshare://fra.intelshare.internal/user/m.durand``."""
     return UserUri(f"intelshare://{domain}/user/{name}")
 
 
 def domain_of(node: NodeUri) -> str:
-    """The domain of the member whose node this is."""
+    """Return the domain of the member whose node this is."""
     return node.removeprefix("intelshare://").partition("/node/")[0]
 
 
 def dns_of(node: NodeUri) -> str:
-    """The DNS name in the certificate of a node that ``create_member`` has made."""
+    """Return the DNS name in the certificate of a node that ``create_member`` has made."""
     return f"{node.partition('/node/')[2]}.{domain_of(node)}"
 
 

@@ -1,7 +1,8 @@
 """Hello: both sides of a new link sign who they are, over the dialler's TLS leaf, before anything else.
 
-It is the channel binding that gRPC's client lacks (it cannot see the server's certificate), and where nodes
-find out what either forgot. Three messages, each a record (docs/format.md, "Hello"):
+The hello is the channel binding that gRPC's client lacks (it cannot see the server's certificate); it also
+shows each node what the other has forgotten. It consists of three messages, each a record (docs/format.md,
+"Hello"):
 
     dialler  -> acceptor   Opening {nonce A}
     acceptor -> dialler    Proof {nonce B, payload, signature}
@@ -19,8 +20,8 @@ Checks of a proof, in this order; the first that fails gives the code and the li
     the payload's layout .............................. ENVELOPE_MALFORMED
 
 A proof reflected to its sender names the sender's own key: PEER_IDENTITY_MISMATCH. One of an earlier
-connection or under another leaf signs other bytes: SIGNATURE_INVALID. Freshness is not asked for: what
-follows may be the directory that heals it. Pure: the caller sends and receives the bytes.
+connection or under another leaf signs other bytes: SIGNATURE_INVALID. Freshness is not required, because the
+directory that restores it may follow. This module is pure: the caller sends and receives the bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ NONCE_LENGTH: Final = 32
 
 
 class Role(IntEnum):
-    """Which side signs: in the message, so that no proof passes for the other side's."""
+    """The side that signs: it is part of the message, so that neither side's proof passes for the other's."""
 
     DIALLER = 1
     ACCEPTOR = 2
@@ -66,7 +67,7 @@ class Opening:
 
 @record
 class DocumentVersions:
-    """The documents that the sender holds of one member; 0: none."""
+    """The versions of one member's documents that the sender holds; 0 if it holds none."""
 
     member: Member
     root: U63
@@ -75,12 +76,12 @@ class DocumentVersions:
 
 @record
 class HelloPayload:
-    """What a node says of itself when a link opens."""
+    """A node's statement about itself when a link opens."""
 
     time: Time
     suites: Annotated[tuple[U16, ...], Count(1, 16)]
     documents: Annotated[tuple[DocumentVersions, ...], Count(0, 1024)]
-    """Of the sender's own member and of the receiver's: each learns what the other lacks."""
+    """The documents of the sender's member and of the receiver's: each learns what the other lacks."""
     incarnation: IncarnationId
     heads: Annotated[tuple[StreamHead, ...], Count(0, 64)]
     """The sender's streams to the receiver, the present one first."""
@@ -100,17 +101,17 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What both sides know of a connection before either has signed."""
+    """The facts about a connection that both sides know before either has signed."""
 
     dialler: NodeUri
     acceptor: NodeUri
     leaf: bytes
-    """SHA-256 of the DER of the dialler's TLS leaf (``x509.Leaf.digest``)."""
+    """The SHA-256 of the DER of the dialler's TLS leaf (``x509.Leaf.digest``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A hello under way, on the acceptor's side after it has answered."""
+    """A hello under way; on the acceptor's side, after it has answered."""
 
     channel: Channel
     nonce_a: bytes
@@ -119,18 +120,18 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class PeerHello:
-    """What the other side has proved."""
+    """The facts that the other side has proved."""
 
     member: MemberCode
     node: NodeUri
     key: KeyId
     payload: HelloPayload
     offset: int
-    """Its clock minus ours, in microseconds, as far as the way of the message lets see."""
+    """The peer's clock minus this node's, in microseconds, as far as the message's travel time allows."""
 
 
 def open_hello(random: Random) -> tuple[bytes, bytes]:
-    """Dialler: the first message, and its nonce to keep."""
+    """Make the first message as the dialler; return it with the nonce to keep."""
     nonce = random(NONCE_LENGTH)
     return encode(Opening, Opening(nonce)), nonce
 
@@ -138,7 +139,7 @@ def open_hello(random: Random) -> tuple[bytes, bytes]:
 def answer_hello(
     message: bytes, channel: Channel, signer: Signer, payload: HelloPayload, *, random: Random
 ) -> tuple[bytes, Pending]:
-    """Acceptor: the second message, signed. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Make the signed second message as the acceptor. Raises EnvelopeError ENVELOPE_MALFORMED."""
     pending = Pending(channel, decode(Opening, message).nonce, random(NONCE_LENGTH))
     return _prove(Role.ACCEPTOR, pending, signer, payload), pending
 
@@ -146,22 +147,24 @@ def answer_hello(
 def check_answer(
     message: bytes, channel: Channel, nonce: bytes, at: Instant, *, view: TrustView
 ) -> tuple[PeerHello, Pending]:
-    """Dialler: what the acceptor proved. Codes: top of this module."""
+    """Check, as the dialler, what the acceptor proved. The codes are listed at the top of this module."""
     proof = decode(Proof, message)
     pending = Pending(channel, nonce, proof.nonce)
     return _check(Role.ACCEPTOR, proof, pending, at, view), pending
 
 
 def confirm_hello(pending: Pending, signer: Signer, payload: HelloPayload) -> bytes:
-    """Dialler: the third message, signed."""
+    """Make the signed third message as the dialler."""
     return _prove(Role.DIALLER, pending, signer, payload)
 
 
 def check_confirmation(message: bytes, pending: Pending, at: Instant, *, view: TrustView) -> PeerHello:
-    """Acceptor: what the dialler proved; the link is open after it. Codes: top of this module."""
+    """Check, as the acceptor, what the dialler proved; the link is then open. The codes are listed at the top
+    of this module.
+    """
     proof = decode(Proof, message)
     if proof.nonce != pending.nonce_a:
-        raise CryptoError("SIGNATURE_INVALID", "the hello confirms another connection than this one")
+        raise CryptoError("SIGNATURE_INVALID", "the hello confirms a different connection")
     return _check(Role.DIALLER, proof, pending, at, view)
 
 
@@ -173,7 +176,7 @@ def _prove(role: Role, pending: Pending, signer: Signer, payload: HelloPayload) 
 
 
 def hello_message(role: Role, pending: Pending, suite: int, key: KeyId, payload: bytes) -> bytes:
-    """What the signature of this side covers."""
+    """Return the bytes that this side's signature covers."""
     channel = pending.channel
     return pae(
         Domain.HELLO,
@@ -199,7 +202,8 @@ def _check(role: Role, proof: Proof, pending: Pending, at: Instant, view: TrustV
 
 
 def signer_of(identity: KeyId, node: NodeUri, what: str, at: Instant, view: TrustView) -> KeyRecord:
-    """The record of the key with which a node signs a hello, or the head of a bundle (``what``) at ``at``.
+    """Return the record of the key with which a node signs a hello, or the head of a bundle (``what``), at
+    ``at``.
 
     Raises CryptoError SIGNER_UNKNOWN, SIGNER_NOT_AUTHORISED, SUITE_UNKNOWN, SUITE_BELOW_FLOOR,
     SIGNER_NOT_VALID, SIGNER_REVOKED; TrustError PEER_IDENTITY_MISMATCH.
@@ -208,14 +212,14 @@ def signer_of(identity: KeyId, node: NodeUri, what: str, at: Instant, view: Trus
     if key is None:
         raise CryptoError(
             "SIGNER_UNKNOWN",
-            f"the {what} of {node} is signed by a key that is in no directory we hold",
+            f"the {what} of {node} is signed by a key that is in no directory held here",
             hint="its directory changed while there was no link: import its member file or a courier bundle",
         )
     listed = view.node(node)
     if key.node != node or listed is None or listed[0] != key.member:
         raise TrustError(
             "PEER_IDENTITY_MISMATCH",
-            f"this {what} is said to be of {node}, and is signed by a key of {key.node or key.member}",
+            f"this {what} claims to be from {node}, but is signed by a key of {key.node or key.member}",
         )
     if key.use is not KeyUse.SIGNING:
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {key.use.name} key may not sign a {what}")

@@ -1,7 +1,8 @@
-"""Making keys, and when they are due: lifetimes of every use in one place.
+"""Making keys, and deciding when they are due: the lifetimes of every use in one place.
 
-Rotation is: new key durable in the vault, directory that names it signed, sent, and only then, when nothing
-sealed to it can still arrive, the old key destroyed. Here is what is due; the node does it.
+A rotation has these steps: make the new key durable in the vault, sign and send the directory that names it,
+and only then, when nothing sealed to the old key can still arrive, destroy the old key. This module says what
+is due; the node does it.
 """
 
 from __future__ import annotations
@@ -18,23 +19,27 @@ from intelshare.instant import DAY, MINUTE, NEVER, Instant
 from intelshare.trust.documents import DirectoryDocument, Revocation, Revoked, Why
 
 SEALING_PERIOD: Final = 7 * DAY
-"""How often a new sealing key is made."""
+"""The time between two new sealing keys."""
 
 SEALING_OVERLAP: Final = 7 * DAY
-"""How long after that the old one may still be sealed to: a directory lives as long."""
+"""The time for which peers may still seal to the old key after that: a directory lives as long."""
 
 SEALING_GRACE: Final = 14 * DAY
-"""How long after *that* it can still open what is on its way, by courier too. Then it is destroyed."""
+"""The time after *that* for which the old key can still open what is on its way, also by courier. Then it is
+destroyed.
+"""
 
 SIGNING_PERIOD: Final = 180 * DAY
-"""How often a new signing key is made, unless the settings say otherwise."""
+"""The time between two new signing keys, unless the settings say otherwise."""
 
 SIGNING_LIFETIME: Final = 365 * DAY
 SIGNING_OVERLAP: Final = 60 * DAY
-"""So long a signing key lasts after its successor was made, so that every peer has met that by then."""
+"""The time for which a signing key outlives the making of its successor, so that every peer knows that one by
+then.
+"""
 
 _BACKDATE: Final = 5 * MINUTE
-"""A key is valid a little before it is made: peers' clocks may be behind by as much."""
+"""How long before its making a key becomes valid: peers' clocks may be behind by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +53,25 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a node has to renew now."""
+    """The things that a node has to renew now."""
 
     directory: bool
-    """More than half of its life is over."""
+    """True if more than half of the directory's life is over."""
     sealing: bool
-    """The newest sealing key has been in use for a week or is of another suite, or there is none."""
+    """True if there is no sealing key, or the newest has been in use for a week or is of another suite."""
     signing: bool
-    """The newest signing key of the node ends within the overlap or is of another suite, or there is none."""
+    """True if the node has no signing key, or the newest ends within the overlap or is of another suite."""
     note: bool
-    """There is no note key of the node that is not revoked."""
+    """True if the node has no unrevoked note key."""
     retired: tuple[KeyId, ...]
-    """Sealing keys that nothing can still be sealed to or arrive under: their records are dropped."""
+    """Sealing keys to which nothing can be sealed any more and under which nothing can arrive: their records
+    are dropped.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """How often keys are made by schedule, in microseconds."""
+    """The intervals at which keys are made by schedule, in microseconds."""
 
     signing: int = SIGNING_PERIOD
     sealing: int = SEALING_PERIOD
@@ -73,7 +80,7 @@ class Periods:
 USUAL: Final = Periods()
 
 LONGEST: Final = Periods(SIGNING_LIFETIME - SIGNING_OVERLAP, SEALING_PERIOD)
-"""Beyond it a key would end before its successor is known."""
+"""The longest periods allowed: beyond them a key would end before its successor is known."""
 
 
 def new_key(
@@ -86,12 +93,12 @@ def new_key(
     node: NodeUri | None = None,
     among: Iterable[KeyRecord] = (),
 ) -> SecretKey:
-    """A key of this use, valid from now. ``node``: for signing keys only.
+    """Make a key of this use, valid from now. ``node`` is given for signing and note keys only.
 
-    ``among``: the keys that the directory names already. The new one begins after them, also where the clock
-    was set back in between: peers tell by that which is the older, which signs hellos. Directory and root
-    keys have no end of their own: they count until a root no longer names them; nor has a note key, which
-    others have written into their settings: it counts until it is revoked.
+    ``among`` are the keys that the directory already names. The new one begins after them, even if the clock
+    was set back in between, because peers use this to tell which key is older, and the older one signs
+    hellos. Directory and root keys have no end of their own: they count until a root no longer names them.
+    Nor does a note key, which others have written into their settings: it counts until it is revoked.
     """
     secret = suite.generate(use, random)
     ends = {
@@ -115,7 +122,9 @@ def new_key(
 def due(
     directory: DirectoryDocument, node: NodeUri, suite: int, at: Instant, periods: Periods = USUAL
 ) -> Due:
-    """What the node of this (own) directory, whose keys are to be of ``suite``, has to do at ``at``."""
+    """Return what the node of this directory (its own member's), whose keys are to be of ``suite``, has to
+    renew at ``at``.
+    """
     sealing = _own(directory, KeyUse.SEALING, "")
     signing = _own(directory, KeyUse.SIGNING, node)
     revoked = {row.subject for row in directory.revocations if row.what is Revoked.KEY}
@@ -129,17 +138,18 @@ def due(
 
 
 def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant) -> tuple[KeyId, ...]:
-    """Those of these (own) keys whose secrets are to be destroyed at ``at``, listed or not.
+    """Return those of these keys (this member's) whose secrets are to be destroyed at ``at``, whether listed
+    or not.
 
-    A compromised one at once; a sealing key when nothing can arrive under it or it is listed no more, a
-    signing or note key when it has ended. The records of the latter stay listed: what they signed is judged
-    by them.
+    A compromised key goes at once; a sealing key when nothing can arrive under it or it is no longer listed;
+    a signing or note key when it has ended. The records of signing and note keys stay listed, because what
+    they signed is judged by them.
     """
     grace = {KeyUse.SEALING: SEALING_GRACE, KeyUse.SIGNING: 0, KeyUse.NOTE: 0}
     newest = max((key.not_before for key in _own(directory, KeyUse.SEALING, "")), default=Instant(0))
 
     def is_dropped(key: KeyRecord) -> bool:
-        # A newer one than is listed was made by a node that was killed before it could say so.
+        # A key newer than the listed ones was made by a node that was killed before it could publish it.
         return key.use is KeyUse.SEALING and key not in directory.keys and key.not_before < newest
 
     return tuple(
@@ -151,7 +161,7 @@ def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant) 
 
 
 def is_compromised(key: KeyRecord, directory: DirectoryDocument) -> bool:
-    """Whether this directory says so."""
+    """Return True if this directory says that the key is compromised."""
     subject = key_id(key)
     return any(
         row.what is Revoked.KEY and row.subject == subject and row.compromised
@@ -160,7 +170,9 @@ def is_compromised(key: KeyRecord, directory: DirectoryDocument) -> bool:
 
 
 def ends(key: KeyRecord, directory: DirectoryDocument) -> Instant:
-    """From when a key of this directory counts no more: its own end, or that which a revocation sets."""
+    """Return the time from which a key of this directory no longer counts: its own end, or the one that a
+    revocation sets.
+    """
     subject = key_id(key)
     told = [
         Instant(0) if row.compromised else row.effective
@@ -171,9 +183,10 @@ def ends(key: KeyRecord, directory: DirectoryDocument) -> Instant:
 
 
 def rotated_out(directory: DirectoryDocument, new: Iterable[KeyRecord], at: Instant) -> list[Revocation]:
-    """What is said of the keys that these new ones succeed: each counts until its overlap is over, no longer.
+    """Return the revocations of the keys that these new ones succeed: each counts until its overlap is over,
+    no longer.
 
-    A peer that was away meanwhile knows the older one alone (``TrustView.hello_key``).
+    A peer that was away meanwhile knows only the older key (``TrustView.hello_key``).
     """
     overlap = {KeyUse.SIGNING: SIGNING_OVERLAP, KeyUse.SEALING: SEALING_OVERLAP}
     return [
@@ -193,7 +206,9 @@ def _is_due(
     overlap: int,
     directory: DirectoryDocument,
 ) -> bool:
-    """Whether the newest key is so old, ends within the overlap or is of another suite, or there is none."""
+    """Return True if there is no key, or the newest is older than its period, ends within the overlap or is
+    of another suite.
+    """
     newest = max(keys, key=lambda key: key.not_before, default=None)
     return (
         newest is None

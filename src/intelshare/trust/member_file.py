@@ -1,7 +1,8 @@
-"""The member file of first contact: a chain of roots and a directory as text that fits a mail.
+"""The member file of first contact: a chain of roots and a directory, as text that fits into an e-mail.
 
 The file proves nothing by itself. What makes it trustworthy is the fingerprint of root version 1 that two
-people compare by voice; the one written in the file is there for the reader's eye only and is never believed.
+people compare by voice; the one written in the file is only for the reader's convenience and is never
+believed.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from intelshare.trust.rules import MAX_CHAIN, MemberTrust
 
 SCHEMA: Final = "intelshare/member/1"
 MAX_FILE: Final = 8 * 1024 * 1024
-"""Bytes; a member with one root of three keys has about 40 kB."""
+"""The largest member file, in bytes; that of a member with one root of three keys has about 40 kB."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberFile:
-    """What a member file holds; none of it accepted yet (``TrustView.with_member``)."""
+    """The contents of a member file, none of it accepted yet (``TrustView.with_member``)."""
 
     member: MemberCode
-    """As root version 1 names it, for the question that is put to the operator."""
+    """The member named by root version 1, for the question that is put to the operator."""
     fingerprint: str
-    """Computed from root version 1, whatever the file claims."""
+    """The fingerprint computed from root version 1, whatever the file claims."""
     roots: tuple[Trust, ...]
     directory: Trust | None
 
@@ -47,7 +48,7 @@ class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_member_file(held: MemberTrust) -> str:
-    """The file of a member, JSON with one value a line."""
+    """Return the file of a member: JSON with one value per line."""
     text = _Text(
         schema=SCHEMA,
         member=held.member,
@@ -60,13 +61,13 @@ def write_member_file(held: MemberTrust) -> str:
 
 
 def documents_of(held: MemberTrust) -> list[str]:
-    """All documents of a member as text, for files that are to be checked without a node."""
+    """Return all documents of a member as text, for files that are to be checked without a node."""
     signed = held.directory_signed
     return [_wrap(trust) for trust in (*held.roots, *(() if signed is None else (signed,)))]
 
 
 def read_member_file(text: bytes, source: str) -> MemberFile:
-    """Read a member file; ``source`` names it in errors. Accepts nothing.
+    """Read a member file, without accepting anything; ``source`` names it in errors.
 
     Raises TrustError TOO_LARGE, INPUT_INVALID.
     """
@@ -82,7 +83,7 @@ def read_member_file(text: bytes, source: str) -> MemberFile:
         directory = None if read.directory is None else _unwrap(read.directory, TrustType.DIRECTORY)
         member = decode(RootDocument, roots[0].document).member
         if member != read.member:
-            raise ValueError("it names another member than its root does")
+            raise ValueError("it names a different member from its root")
     except (ValueError, RecursionError, msgspec.MsgspecError, EnvelopeError) as error:
         raise TrustError(
             "INPUT_INVALID",

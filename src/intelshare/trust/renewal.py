@@ -1,8 +1,8 @@
-"""The next directory and the next root of a member: pure, signed by whoever is given.
+"""The next directory and the next root of a member; pure, signed by the signers given.
 
-Every change of a directory is a new version: renewal alone, keys, endpoints, ratifications, revocations. Keys
-stay listed after they end or are revoked, because statements signed before are still judged by them; only
-sealing keys that are destroyed are dropped.
+Every change of a directory is a new version: a mere renewal, keys, endpoints, ratifications, revocations.
+Keys stay listed after they end or are revoked, because statements signed before are still judged by them;
+only sealing keys that are destroyed are dropped.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def renew_directory(
     revoke: Iterable[Revocation] = (),
     skip: int = 0,
 ) -> Trust:
-    """The next version, valid for seven days from ``at``, with these changes (None: as before).
+    """Return the next version, valid for seven days from ``at``, with these changes (None: as before).
 
-    ``skip``: so many versions are left out.
+    ``skip`` is the number of versions to leave out.
 
-    ``signer`` is a directory key of the root. The result must be durable before it is sent, and is accepted
-    into the own ``TrustView`` like anybody's.
+    ``signer`` is a directory key of the root. The result must be durable before it is sent; this node accepts
+    it into its ``TrustView`` like any other document.
     """
     following = replace(
         directory,
@@ -76,9 +76,9 @@ def renew_root(
     threshold: int | None = None,
     directory: Iterable[KeyRecord] | None = None,
 ) -> Trust:
-    """The next root. ``signers`` must hold a threshold of the present keys and of the new ones.
+    """Return the next root. ``signers`` must hold a threshold of the present keys and of the new ones.
 
-    After a root that replaces the directory key the directory must be signed anew at once: the old one
+    After a root that replaces the directory key, the directory must be signed again at once: the old one
     counts as expired from then on.
     """
     following = replace(

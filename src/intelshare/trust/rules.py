@@ -1,17 +1,17 @@
-"""Which root and directory may replace the one held: all rules, in this order, without I/O.
+"""The rules by which a root or directory may replace the one held, in this order and without I/O.
 
 First contact (only with a fingerprint that two people compared):
     version 1 has the given fingerprint ................................. TRUST_FINGERPRINT
-    it is signed by a threshold of its own keys ......................... TRUST_THRESHOLD
+    it is signed by a threshold of the keys it names .................... TRUST_THRESHOLD
     later versions follow as below.
 
 Root:
     its member is known (first contact came before) ..................... TRUST_FINGERPRINT
-    a version held, same bytes: nothing changes if it is the last, else . TRUST_ROLLBACK
+    a version held, same bytes: no change if it is the last; otherwise .. TRUST_ROLLBACK
     a version held, other bytes: signed like the one held ............... TRUST_FORK
                                  not so ................................. TRUST_THRESHOLD
     version n+1, not later: those before it are missing ................. TRUST_THRESHOLD
-    none of its keys begins to count ahead of our clock ................. CLOCK_SKEW
+    none of its keys begins to count ahead of this node's clock ......... CLOCK_SKEW
     signed by a threshold of version n's keys *and* of its own .......... TRUST_THRESHOLD
 
 Directory:
@@ -20,13 +20,14 @@ Directory:
     signed by a directory key that the latest root names, then valid .... TRUST_THRESHOLD
     no other bytes for the version held ................................. TRUST_FORK
     its nodes are in the root's domain, its keys are not also root keys . NOT_AUTHORISED, ENVELOPE_MALFORMED
-    not issued ahead of our clock ....................................... CLOCK_SKEW
+    not issued ahead of this node's clock ............................... CLOCK_SKEW
     not expired ......................................................... TRUST_EXPIRED
 
-A root that no longer names the key which signed the directory held makes that one count as expired, and its
-version as 0: whoever stole a directory key could otherwise publish the highest version and so lock the member
-out for ever (python-tuf, "fast-forward attack"). Roots have no expiry: their keys are offline. Whoever keeps
-a peer at an old root (freeze) keeps its directory from it too, which expires within 7 days and shows.
+A root that no longer names the key which signed the directory held makes that directory count as expired, and
+its version as 0: a thief of a directory key could otherwise publish the highest version and so lock the
+member out for ever (python-tuf, "fast-forward attack"). Roots do not expire, because their keys are offline.
+An attacker who keeps a peer at an old root (freeze) also withholds the new directory; the old one expires
+within 7 days, and that shows.
 """
 
 from __future__ import annotations
@@ -51,53 +52,53 @@ from intelshare.trust.documents import (
 from intelshare.trust.fingerprint import check_fingerprint, fingerprint
 
 MAX_AHEAD: Final = 300 * SECOND
-"""How far a directory's issue may lie ahead of our clock."""
+"""How far a directory's issue may lie ahead of this node's clock, in microseconds."""
 
 MAX_CHAIN: Final = 256
-"""Roots of one member; more than five a year for fifty years."""
+"""The most roots of one member: more than five a year for fifty years."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberTrust:
-    """What is accepted of one member."""
+    """The documents accepted of one member."""
 
     roots: tuple[Trust, ...]
     """The chain from version 1: index n - 1 holds version n."""
     root: RootDocument
-    """The last of them, read."""
+    """The last root of the chain, decoded."""
     directory: DirectoryDocument | None = None
     directory_signed: Trust | None = None
     supported: bool = False
-    """Whether the latest root still names the key that signed the directory."""
+    """True if the latest root still names the key that signed the directory."""
 
     @property
     def member(self) -> MemberCode:
-        """Whose documents these are."""
+        """The member whose documents these are."""
         return self.root.member
 
     @property
     def fingerprint(self) -> str:
-        """Of root version 1, for people."""
+        """The fingerprint of root version 1, for people."""
         return fingerprint(self.roots[0].document)
 
     def fresh(self, at: Instant) -> bool:
-        """Whether there is a directory that has not expired and that the root still supports."""
+        """Return True if there is a directory that has not expired and that the root still supports."""
         return self.supported and self.directory is not None and at < self.directory.expires
 
 
 def first_contact(roots: Sequence[Trust], given: str, suites: Suites) -> MemberTrust:
-    """The member of this chain of roots, if version 1 has the fingerprint that a person gives.
+    """Return the member of this chain of roots, if version 1 has the fingerprint that a person gives.
 
     Raises TrustError (top of this module), EnvelopeError ENVELOPE_MALFORMED.
     """
     if not roots or len(roots) > MAX_CHAIN:
-        raise _threshold("there is no root in it, or more than any member has")
+        raise _threshold("the file has no root, or more roots than any member has")
     check_fingerprint(roots[0].document, given)
     return restore(roots, None, suites)
 
 
 def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> MemberTrust:
-    """What was accepted before, read again from the own store: signatures are checked, expiry is not.
+    """Read previously accepted documents from this node's store: signatures are checked again, expiry is not.
 
     Raises TrustError TRUST_THRESHOLD, EnvelopeError ENVELOPE_MALFORMED.
     """
@@ -112,7 +113,7 @@ def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> 
         return held
     if _signed_by_directory_key(directory, held.root, suites):
         return _replace_directory(held, directory, suites)
-    # Signed by a key that the latest root no longer names: it still says who its nodes are, so that its
+    # Signed by a key that the latest root no longer names: it still names the member's nodes, so that its
     # successor can be asked for, but counts as expired.
     if not any(_signed_by_directory_key(directory, read_root(r, suites), suites) for r in roots):
         raise _threshold(f"the directory of {held.member} was never signed by a directory key of its roots")
@@ -120,9 +121,10 @@ def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> 
 
 
 def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | None = None) -> MemberTrust:
-    """What holds after this root; ``held`` itself if it says nothing new. Rules: top of this module.
+    """Return the member's trust after this root; ``held`` itself if the root says nothing new. Rules: top of
+    this module.
 
-    ``at``: now; None for what was accepted before.
+    ``at`` is the present time; None for a root that was accepted before.
     """
     root = read_root(trust, suites)
     if root.member != held.member:
@@ -144,26 +146,31 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
 
 
 def check_begun(root: RootDocument, at: Instant) -> None:
-    """Return if every key of a root counts by now. A root bears no time, and root keys have no end: that is
-    all there is to judge of their dates. Raises TrustError CLOCK_SKEW."""
+    """Check that every key of a root counts by now: a root bears no time, and root keys have no end, so there
+    is nothing else to judge of their dates.
+
+    Raises TrustError CLOCK_SKEW.
+    """
     first = max(key.not_before for key in (*root.keys, *root.directory))
     if first > at + MAX_AHEAD:
         raise TrustError(
             "CLOCK_SKEW",
             f"a key of root {root.version} of {root.member} counts only in {(first - at) // SECOND} s",
-            hint="compare both clocks with a time server; the peer tries again",
+            hint="compare both clocks with a time server; the peer will try again",
         )
 
 
 def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suites) -> MemberTrust:
-    """What holds after this directory; ``held`` itself if it says nothing new. Rules: top of this module."""
+    """Return the member's trust after this directory; ``held`` itself if it says nothing new. Rules: top of
+    this module.
+    """
     after = _replace_directory(held, trust, suites)
     directory = after.directory
     if directory is not None and directory.issued > at + MAX_AHEAD:
         raise TrustError(
             "CLOCK_SKEW",
-            f"the directory of {held.member} is dated {(directory.issued - at) // SECOND} s ahead of us",
-            hint="compare both clocks with a time server; the peer tries again",
+            f"the directory of {held.member} is dated {(directory.issued - at) // SECOND} s in the future",
+            hint="compare both clocks with a time server; the peer will try again",
         )
     if not after.fresh(at):
         raise expired(held.member)
@@ -171,25 +178,25 @@ def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suite
 
 
 def is_signed(trust: Trust, root: RootDocument, suites: Suites) -> bool:
-    """Whether a directory key of this root, valid at its issue, signed the directory."""
+    """Return True if a directory key of this root, valid at the directory's issue, signed the directory."""
     return _signed_by_directory_key(trust, root, suites)
 
 
 def expired(member: MemberCode) -> TrustError:
-    """TRUST_EXPIRED with one wording for all."""
+    """Return TRUST_EXPIRED with the one wording used for it."""
     return TrustError(
         "TRUST_EXPIRED",
-        f"the directory of {member} that we hold has expired",
-        hint="all waits, and goes on by itself when the next one arrives; see `intelshare member list`",
+        f"the directory of {member} held here has expired",
+        hint="traffic with this member resumes when its next directory arrives; see `intelshare member list`",
     )
 
 
 def unknown_member(member: MemberCode) -> TrustError:
-    """TRUST_FINGERPRINT for a member whose root was never compared by people."""
+    """Return TRUST_FINGERPRINT for a member whose root was never compared by people."""
     return TrustError(
         "TRUST_FINGERPRINT",
         f"{member} is not known here: its first root needs a fingerprint that two people compared",
-        hint="`intelshare member import FILE --fingerprint ...` with the words read out by the other side",
+        hint="`intelshare member import FILE --fingerprint ...` with what the other side reads out",
     )
 
 
@@ -198,14 +205,14 @@ def _root_again(held: MemberTrust, trust: Trust, root: RootDocument, suites: Sui
         if root.version == held.root.version:
             return held
         raise _rollback("root", root.version, held.root.version, held.member)
-    # Version 1 has no predecessor: only who could sign the one held can have signed another.
+    # Version 1 has no predecessor: only the holders of its keys can have signed another.
     before = read_root(held.roots[max(root.version - 2, 0)], suites)
     _need_root_signatures(trust, before, root, suites)
     raise _fork("root", root.version, held.member)
 
 
 def _need_root_signatures(trust: Trust, before: RootDocument, root: RootDocument, suites: Suites) -> None:
-    for of, which in ((before, "the version before it"), (root, "its own")):
+    for of, which in ((before, "the version before it"), (root, "its own keys")):
         count = signatures_by(trust, of.keys, suites)
         if count < of.threshold:
             raise _threshold(
@@ -231,14 +238,14 @@ def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> Membe
 
 
 def _signed_by_directory_key(trust: Trust, root: RootDocument, suites: Suites) -> bool:
-    """Whether a directory key of this root signed it, one that was valid when the directory was issued."""
+    """Return True if a directory key of this root, one valid when the directory was issued, signed it."""
     issued = read_directory(trust, suites).issued
     usable = [key for key in root.directory if key.not_before <= issued < key.not_after]
     return signatures_by(trust, usable, suites) > 0
 
 
 def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suites) -> None:
-    # The domain of each member is its own (TrustView), so no node is in two directories.
+    # No two members share a domain (TrustView), so no node is in two directories.
     prefix, suffix = f"intelshare://{root.domain}/node/", f".{root.domain}"
     for node in directory.nodes:
         if not (node.uri.startswith(prefix) and node.dns.endswith(suffix)):
@@ -270,7 +277,7 @@ def _rollback(what: str, version: int, present: int, member: MemberCode) -> Trus
     return TrustError(
         "TRUST_ROLLBACK",
         f"{what} {version} of {member} is older than the one held, {present}",
-        hint="somebody serves an old copy, or the member was restored from a backup: ask its operator",
+        hint="somebody is serving an old copy, or the member was restored from a backup: ask its operator",
     )
 
 

@@ -1,4 +1,5 @@
-"""Who may sign, dial and be sealed to now: one immutable value over all documents accepted.
+"""The keys and nodes that may sign, be dialled and be sealed to now: one immutable value over all documents
+accepted.
 
 Every answer is a look-up; a new document makes a new view (``with_document``), which the runtime swaps in
 after the commit that stored it. It answers what statement.verify asks (``TrustLookup``).
@@ -40,7 +41,7 @@ from intelshare.trust.rules import (
 )
 
 _MAX_LEAVES: Final = 4096
-"""Certificates remembered per view; only those that a member's authority issued get here."""
+"""The certificates remembered per view; only those that a member's authority issued get here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a document changed."""
+    """The result of accepting a document."""
 
     view: TrustView
     member: MemberCode
     changed: bool
-    """False: it was already held, nothing needs to be stored."""
+    """False if the document was already held and nothing needs to be stored."""
     warnings: tuple[str, ...] = ()
-    """For the operator; never a reason to refuse."""
+    """Warnings for the operator; never a reason to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +73,22 @@ class _Key:
 
 @dataclass(frozen=True, slots=True)
 class TrustView:
-    """All members' documents accepted, the own included. Made by ``load``; changed into a new one."""
+    """The documents accepted of all members, including this node's. Made by ``load``; a change makes a new
+    view.
+    """
 
     own: MemberCode
     suites: Suites
     members: Mapping[MemberCode, MemberTrust]
     floor: int
-    """The lowest suite that the own directory accepts."""
+    """The lowest suite that this node's directory accepts."""
     excluded: Mapping[MemberCode, Exclusion]
     """Members that this node's operators have suspended or removed."""
     _keys: Mapping[KeyId, _Key] = field(repr=False, compare=False)
     _nodes: Mapping[str, tuple[MemberCode, DirectoryNode]] = field(repr=False, compare=False)
     _revoked: Mapping[tuple[MemberCode, Revoked, bytes], Revocation] = field(repr=False, compare=False)
     _leaves: dict[bytes, tuple[Leaf, Validity]] = field(repr=False, compare=False)
-    """Checked certificates of this view: 0.6 ms each, once."""
+    """The certificates checked in this view: each costs 0.6 ms, once."""
 
     @classmethod
     def load(
@@ -95,10 +98,10 @@ class TrustView:
         suites: Suites,
         excluded: Mapping[MemberCode, Exclusion] = MappingProxyType({}),
     ) -> TrustView:
-        """The view over the own store's documents (encoded ``Trust`` records, in any order).
+        """Load the view over the documents in this node's store (encoded ``Trust`` records, in any order).
 
-        Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for
-        a store that holds what was never accepted; TRUST_THRESHOLD if the own root is not there.
+        Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for a
+        store that holds what was never accepted; TRUST_THRESHOLD if its own member's root is missing.
         """
         roots: dict[MemberCode, dict[int, Trust]] = {}
         directories: dict[MemberCode, tuple[int, Trust]] = {}
@@ -109,7 +112,7 @@ class TrustView:
                 roots.setdefault(root.member, {})[root.version] = trust
             else:
                 directory = read_directory(trust, suites)
-                # The one of the latest issue: versions start anew when a root replaces the directory key.
+                # The one of the latest issue: versions start again when a root replaces the directory key.
                 if directory.issued >= directories.get(directory.member, (-1, trust))[0]:
                     directories[directory.member] = (directory.issued, trust)
         if own not in roots:
@@ -122,7 +125,7 @@ class TrustView:
         return _view(own, suites, members, excluded)
 
     def with_exclusion(self, member: MemberCode, how: Exclusion | None) -> TrustView:
-        """The view in which that member is left out so far; None: it is dealt with."""
+        """Return the view in which that member is left out to this extent, or not at all (None)."""
         rest = {other: so for other, so in self.excluded.items() if other != member}
         if how is not None:
             rest[member] = how
@@ -130,7 +133,7 @@ class TrustView:
 
     @property
     def partners(self) -> tuple[MemberCode, ...]:
-        """The other members that are not removed, in their order: what is said to all is said to them."""
+        """The other members that are not removed, in order: statements to everybody go to these."""
         return tuple(
             member
             for member in sorted(self.members)
@@ -138,15 +141,15 @@ class TrustView:
         )
 
     def need_dealing(self, member: MemberCode) -> None:
-        """Return if there may be a link to that member. Raises TrustError PEER_REVOKED."""
+        """Check that there may be a link to that member. Raises TrustError PEER_REVOKED."""
         how = self.excluded.get(member)
         if how is not None:
             raise TrustError("PEER_REVOKED", f"{member} is {how.name.lower()} at this node")
 
     def with_member(self, roots: Sequence[Trust], fingerprint: str) -> Change:
-        """First contact: the member of this chain, whose fingerprint two people compared.
+        """Accept at first contact the member of this chain, whose fingerprint two people compared.
 
-        For a member already known, version 1 must be the one held; later roots it did not have are taken.
+        For a member already known, version 1 must be the one held; later roots that were missing are added.
         Raises TrustError (rules.py), and NOT_AUTHORISED if its domain is another member's.
         """
         met = first_contact(roots, fingerprint, self.suites)
@@ -161,10 +164,11 @@ class TrustView:
         return self._changed(after)
 
     def with_document(self, trust: Trust, at: Instant, peer: MemberCode | None = None) -> Change:
-        """The view after a root or directory. ``peer``: who handed it over, if it came as a statement.
+        """Return the view after a root or directory. ``peer`` is the member that handed it over, if it came
+        as a statement.
 
-        Raises TrustError NOT_AUTHORISED if it is not the peer's own, then the codes of rules.py in their
-        order; EnvelopeError ENVELOPE_MALFORMED. An error leaves everything as it is.
+        Raises TrustError NOT_AUTHORISED if the document is not the peer's, then the codes of rules.py in
+        their order; EnvelopeError ENVELOPE_MALFORMED. An error leaves everything as it is.
         """
         read = read_root if trust.type is TrustType.ROOT else read_directory
         member = read(trust, self.suites).member
@@ -172,7 +176,7 @@ class TrustView:
             raise TrustError(
                 "NOT_AUTHORISED",
                 f"{peer} hands over a document of {member}",
-                hint="a member hands over only its own statements",
+                hint="a member may hand over only its own documents",
             )
         held = self.members.get(member)
         if held is None:
@@ -182,26 +186,26 @@ class TrustView:
         return self._changed(accept_directory(held, trust, at, self.suites))
 
     def key_record(self, key_id: KeyId) -> KeyRecord | None:
-        """The record of this id in any member's documents held, of whatever use."""
+        """Return the record with this id, of whatever use, from the documents held of any member."""
         known = self._keys.get(key_id)
         return None if known is None else known.record
 
     def records(self) -> tuple[tuple[KeyId, KeyRecord], ...]:
-        """Every key of every document held, by its id."""
+        """Return every key of every document held, with its id."""
         return tuple((identity, key.record) for identity, key in sorted(self._keys.items()))
 
     def revocation(self, key_id: KeyId) -> Revocation | None:
-        """The revocation of this key by its own member, if any."""
+        """Return the revocation of this key by its own member, if any."""
         known = self._keys.get(key_id)
         return None if known is None else known.revocation
 
     def directory_fresh(self, member: MemberCode, at: Instant) -> bool:
-        """Whether that member's directory is there, supported by its root and not expired."""
+        """Return True if that member's directory is present, supported by its root and not expired."""
         held = self.members.get(member)
         return held is not None and held.fresh(at)
 
     def need_fresh(self, member: MemberCode, at: Instant) -> DirectoryDocument:
-        """That member's directory, to be acted upon.
+        """Return that member's directory, for acting upon it.
 
         Raises TrustError TRUST_FINGERPRINT, MEMBER_SUSPENDED, MEMBER_REMOVED, TRUST_EXPIRED.
         """
@@ -216,11 +220,11 @@ class TrustView:
         return held.directory
 
     def identify(self, certificate: bytes, at: Instant) -> Peer:
-        """The node that this TLS leaf (DER) speaks for, found by its exact URI: check 1 of attacks.md.
+        """Return the node that this TLS leaf (DER) speaks for, found by its exact URI: check 1 of attacks.md.
 
-        0.7 ms the first time, about 2 µs after that, so it can be asked at every message of an open stream.
-        Does not ask for freshness: a stale peer must be able to bring its successor. Raises TrustError
-        PEER_IDENTITY_INVALID, PEER_IDENTITY_MISMATCH, PEER_REVOKED.
+        It takes 0.7 ms the first time and about 2 µs after that, so it can be called for every message of an
+        open stream. It does not require freshness: a stale peer must be able to bring its new directory.
+        Raises TrustError PEER_IDENTITY_INVALID, PEER_IDENTITY_MISMATCH, PEER_REVOKED.
         """
         checked = self._leaves.get(sha256(certificate).digest())
         if checked is None or not checked[1].holds(at):
@@ -235,11 +239,11 @@ class TrustView:
         return Peer(member, node, leaf)
 
     def node(self, uri: NodeUri) -> tuple[MemberCode, DirectoryNode] | None:
-        """The member and directory entry of a node, by its exact URI."""
+        """Return the member and directory entry of a node, by its exact URI."""
         return self._nodes.get(uri)
 
     def need_node(self, uri: NodeUri, at: Instant) -> tuple[MemberCode, DirectoryNode]:
-        """The member and directory entry of a node that may be dialled and listened to.
+        """Return the member and directory entry of a node that may be dialled and listened to.
 
         Raises TrustError PEER_IDENTITY_INVALID, PEER_REVOKED.
         """
@@ -253,12 +257,13 @@ class TrustView:
         return found
 
     def authorities(self, member: MemberCode) -> tuple[bytes, ...]:
-        """DER of the CAs that issue to that member's nodes: the only roots of a channel to it."""
+        """Return the DER of the CAs that issue to that member's nodes: the only roots of a channel to it."""
         held = self.members.get(member)
         return () if held is None or held.directory is None else held.directory.authorities
 
     def all_authorities(self) -> dict[MemberCode, tuple[bytes, ...]]:
-        """DER of each member's node CAs: the roots of the peer port; ``identify`` checks its callers.
+        """Return the DER of each member's node CAs: the roots of the peer port; ``identify`` checks its
+        callers.
 
         Those of a removed member are not among them: its nodes are strangers.
         """
@@ -266,7 +271,7 @@ class TrustView:
         return {member: ders for member in present if (ders := self.authorities(member))}
 
     def keys_of(self, member: MemberCode, use: KeyUse, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
-        """That member's keys of one use that are valid and not revoked at ``at``, newest first."""
+        """Return that member's keys of one use that are valid and not revoked at ``at``, newest first."""
         held = [
             (identity, key.record)
             for identity, key in self._keys.items()
@@ -278,18 +283,18 @@ class TrustView:
         return tuple(sorted(held, key=lambda row: (row[1].not_before, row[0]), reverse=True))
 
     def signing_key(self, node: NodeUri, at: Instant) -> KeyId:
-        """The key with which this node signs statements now: the newest valid one.
+        """Return the key with which this node signs statements now: the newest valid one.
 
-        Raises CryptoError SIGNER_NOT_VALID if there is none: rotate keys.
+        Raises CryptoError SIGNER_NOT_VALID if there is none; the remedy is to rotate keys.
         """
         return self._signing_keys(node, at)[0][0]
 
     def hello_key(self, node: NodeUri, peer: MemberCode, at: Instant) -> KeyId:
-        """The key with which this node signs a hello to that member: the *oldest* valid one.
+        """Return the key with which this node signs a hello to that member: the *oldest* valid one.
 
-        A peer that was away while keys were rotated knows only that one, and could otherwise never be told
-        of the directory that names the new one. One that the peer's floor rules out is passed over where
-        there is another. Raises CryptoError SIGNER_NOT_VALID.
+        A peer that was away while keys were rotated knows only that one, and could otherwise never be told of
+        the directory that names the new one. A key that the peer's floor rules out is passed over if there is
+        another. Raises CryptoError SIGNER_NOT_VALID.
         """
         usable = self._signing_keys(node, at)[::-1]
         held = self.members.get(peer)
@@ -297,43 +302,50 @@ class TrustView:
         return next((identity for identity, record in usable if record.suite >= floor), usable[0][0])
 
     def note_keys(self, node: NodeUri, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
-        """The valid note keys of a node, newest first; none for a node that is in no directory held."""
+        """Return the valid note keys of a node, newest first; none for a node that is in no directory
+        held.
+        """
         if node not in self._nodes:
             return ()
         found = self.keys_of(self._nodes[node][0], KeyUse.NOTE, at)
         return tuple(row for row in found if row[1].node == node)
 
     def sealing_key(self, member: MemberCode, signing: int, at: Instant) -> tuple[KeyId, KeyRecord]:
-        """The key to which releases for that member are sealed now: its newest valid one, of whatever suite.
+        """Return the key to which releases for that member are sealed now: its newest valid one, of whatever
+        suite.
 
-        ``signing``: the suite of the key that signs them. Raises TrustError TRUST_EXPIRED, TRUST_FINGERPRINT;
-        CryptoError KEM_KEY_UNKNOWN, and SUITE_BELOW_FLOOR if either side's floor forbids it.
+        ``signing`` is the suite of the key that signs them. Raises TrustError TRUST_EXPIRED,
+        TRUST_FINGERPRINT; CryptoError KEM_KEY_UNKNOWN, and SUITE_BELOW_FLOOR if either side's floor forbids
+        it.
         """
         theirs = self.need_fresh(member, at)
         if signing < theirs.floor:
             raise _below_floor(
-                f"{member} accepts suite {theirs.floor} or higher; we sign with suite {signing}"
+                f"{member} accepts suite {theirs.floor} or higher; this node signs with suite {signing}"
             )
         keys = self._sealing_keys(member, at)
         if not keys:
             raise CryptoError(
                 "KEM_KEY_UNKNOWN",
-                f"the directory of {member} names no sealing key that is valid now and of a suite known here",
+                f"the directory of {member} names no currently valid sealing key of a suite known here",
                 hint="releases for it wait until its next directory names one",
             )
         if keys[0][1].suite < self.floor:
             raise _below_floor(
-                f"we accept suite {self.floor} or higher; {member} has suite {keys[0][1].suite}"
+                f"this node accepts suite {self.floor} or higher; {member} has suite {keys[0][1].suite}"
             )
         return keys[0]
 
     def sealing_keys(self, member: MemberCode, at: Instant) -> tuple[tuple[KeyId, KeyRecord], ...]:
-        """That member's valid sealing keys that this node accepts, newest first, however old its directory:
-        for the envelope of a bundle."""
+        """Return that member's valid sealing keys that this node accepts, newest first, however old its
+        directory: for the envelope of a bundle.
+        """
         return tuple(row for row in self._sealing_keys(member, at) if row[1].suite >= self.floor)
 
     def ratified(self, member: MemberCode) -> Mapping[str, Digest]:
-        """Treaty id -> text hash as that member's directory names them; empty without a directory."""
+        """Return the treaty id -> text hash pairs that the member's directory names; empty without a
+        directory.
+        """
         held = self.members.get(member)
         rows = held.directory.ratified if held is not None and held.directory is not None else ()
         return MappingProxyType({row.treaty: row.text for row in rows})
@@ -368,7 +380,7 @@ class TrustView:
         member, node = found
         if leaf.dns != node.dns:
             raise TrustError(
-                "PEER_IDENTITY_MISMATCH", f"the certificate's DNS name is not the one of {node.uri}"
+                "PEER_IDENTITY_MISMATCH", f"the certificate's DNS name is not that of {node.uri}"
             )
         checked = leaf, check_issued(certificate, self.authorities(member), at)
         while len(self._leaves) >= _MAX_LEAVES:
@@ -407,7 +419,7 @@ def _view(
             subject = (member, row.what, row.subject)
             revoked[subject] = min(row, revoked.get(subject, row), key=_harshest)
         for record in _records(held):
-            # Only the member named in a record can vouch for it: who lists another's key changes nothing.
+            # Only the member named in a record can vouch for it: listing another member's key has no effect.
             if record.member == member:
                 identity = key_id(record)
                 keys[identity] = _Key(record, revoked.get((member, Revoked.KEY, identity)))
@@ -431,7 +443,7 @@ def _below_floor(message: str) -> CryptoError:
     return CryptoError(
         "SUITE_BELOW_FLOOR",
         message,
-        hint="one side changes `suite` or `floor` in its node.toml; what is queued waits",
+        hint="one side must change `suite` or `floor` in its node.toml; queued releases wait",
     )
 
 
@@ -461,7 +473,7 @@ def _foreign_keys(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
 
 
 def _floors(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
-    """Whether the floor of one of the two rules out all signing keys of the other."""
+    """Return a warning for each side whose floor rules out all signing keys of the other."""
     mine = view.members[view.own].directory
     if mine is None or after.directory is None or after.member == view.own:
         return ()
