@@ -17,21 +17,22 @@ _KNOWN_TO_ALL: Final = AESGCM(bytes(16))
 
 
 def checksum(data: bytes) -> bytes:
-    """16 bytes that tell whether these are still the bytes that were written.
+    """Return 16 bytes that show whether data was damaged since it was written.
 
-    Against rot, not against people: anybody can make them. GMAC under a key that is no secret, because
-    processors that have AES make it ten times as fast as SHA-256, and a node does it to all that it stores.
+    They protect against bit rot, not against people: anybody can make them. This is GMAC under a key that is
+    not secret, because with AES instructions it is ten times as fast as SHA-256, and a node computes it for
+    everything that it stores.
     """
     return _KNOWN_TO_ALL.encrypt(_ZERO_NONCE, b"", data)
 
 
 def seal_once(key: bytes, plaintext: bytes, bound: bytes = b"") -> bytes:
-    """ciphertext ‖ tag. ``key`` is 32 bytes and must never encrypt anything else."""
+    """Return ciphertext ‖ tag. ``key`` is 32 bytes and must never encrypt anything else."""
     return AESGCM(key).encrypt(_ZERO_NONCE, plaintext, bound)
 
 
 def open_once(key: bytes, sealed: bytes, bound: bytes, what: str) -> bytes:
-    """The plaintext. Raises CryptoError OPEN_FAILED, naming ``what`` did not open."""
+    """Return the plaintext. Raises CryptoError OPEN_FAILED, naming ``what`` did not open."""
     try:
         return AESGCM(key).decrypt(_ZERO_NONCE, sealed, bound)
     except (InvalidTag, ValueError):

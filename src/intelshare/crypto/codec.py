@@ -1,7 +1,7 @@
-"""The one encoding of everything that is signed, hashed or stored: fixed-layout records.
+"""The one encoding of everything that is signed, hashed or stored: records of fixed layout.
 
-A record is a frozen dataclass whose annotations *are* its table: their order and types are the
-format (docs/format.md, "Codec")::
+A record is a frozen dataclass whose annotations *are* its table: their order and types are the format
+(docs/format.md, "Codec")::
 
     @record
     class Receipt:
@@ -11,10 +11,9 @@ format (docs/format.md, "Codec")::
         codes: Annotated[tuple[Text, ...], Count(0, 32)]    # L<s>
         decided_at: Time                                    # t64: 1970 to 9999
 
-Each value has exactly one encoding and nothing may follow it, so ``encode(T, decode(T, b)) == b`` for
-every accepted ``b`` and no check of canonicity is needed. Steps are compiled once per record, and
-neighbouring fields of fixed size are packed by one ``struct``, because releases pass
-here by the ten thousand.
+Each value has exactly one encoding, and nothing may follow it, so ``encode(T, decode(T, b)) == b`` for every
+accepted ``b`` and no check of canonicity is needed. The steps are compiled once per record, and neighbouring
+fields of fixed size are packed by one ``struct``, because tens of thousands of releases pass through here.
 """
 
 from __future__ import annotations
@@ -45,12 +44,14 @@ T = TypeVar("T")
 
 _Write = Callable[[Any, list[bytes]], None]
 _Read = Callable[[bytes, int, list[Any]], int]
-"""(data, where the field starts, values read so far: the new one is appended) -> where it ends."""
+"""(data, where the field starts, values read so far) -> where it ends; the new value is appended to those
+read.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers from 0 to ``most``, and one beyond them."""
+    """The numbers from 0 to ``most``, and optionally one number beyond them."""
 
     most: int
     also: int | None = None
@@ -61,19 +62,19 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A field of fixed size: a ``struct`` format, and the values allowed if they are fewer than fit it."""
+    """A field of fixed size: a ``struct`` format, and the values allowed if not every value that fits is."""
 
     format: str
     length: int = 0
-    """For ``[n]``: n, because ``struct`` pads short bytes silently. 0 for numbers."""
+    """For ``[n]``: n, because ``struct`` silently pads short bytes. 0 for numbers."""
     table: Mapping[int, Any] | None = None
-    """A closed set: by number, what is read."""
+    """A closed set, as a map from each number to the value read; None if there is none."""
     range: Range | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A field whose size is in its first bytes."""
+    """A field whose first bytes state its size."""
 
     write: _Write
     read: _Read
@@ -81,7 +82,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Bounds of a list's length, both included; ``among`` if only some lengths exist."""
+    """The bounds of a list's length, both included; ``among`` if only certain lengths are allowed."""
 
     least: int = 0
     most: int = 0xFFFF
@@ -89,11 +90,11 @@ class Count:
 
     def check(self, count: int) -> None:
         if not self.least <= count <= self.most or (self.among is not None and count not in self.among):
-            raise ValueError(f"a list of {count} is not allowed")
+            raise ValueError(f"a list of {count} items is not allowed")
 
 
 def only(value: int, form: str) -> Fixed:
-    """A number that has one allowed value, such as a version."""
+    """Return the codec of a number that has one allowed value, such as a version."""
     return Fixed(form, table={value: value})
 
 
@@ -144,24 +145,24 @@ def _blob(prefix: struct.Struct) -> Variable:
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _LENGTHS: Final = tuple(_U16.pack(length) for length in range(256))
-"""Of nearly all texts and lists, made once."""
+"""The length prefixes of nearly all texts and lists, made once."""
 
 U8 = Annotated[int, Fixed("B")]
 U16 = Annotated[int, Fixed("H")]
 U32 = Annotated[int, Fixed("I")]
 U64 = Annotated[int, Fixed("Q")]
 TIME: Final = Fixed("Q", range=Range(LATEST))
-"""A time from 1970 to 9999: whatever is read can be shown, stored and counted with."""
+"""A time from 1970 to 9999, so that whatever is read can be displayed, stored and calculated with."""
 END: Final = Fixed("Q", range=Range(LATEST, NEVER))
-"""The same, or NEVER."""
+"""A time from 1970 to 9999, or NEVER."""
 COUNTER: Final = Fixed("Q", range=Range(2**63 - 1))
-"""What is counted, numbered or measured: every store and every language takes it as a signed number."""
+"""A count, number or size: bounded so that every store and language can hold it as a signed number."""
 U63 = Annotated[int, COUNTER]
 TEXT: Final = Variable(_write_text, _read_text)
 Text = Annotated[str, TEXT]
 SHORT: Final = _short_text(64)
 Word = Annotated[str, SHORT]
-"""A word out of a list, as codes are."""
+"""A word out of a list, such as a code."""
 B16 = Annotated[bytes, _blob(_U16)]
 B32 = Annotated[bytes, _blob(_U32)]
 Bytes16 = Annotated[bytes, Fixed("16s", 16)]
@@ -174,7 +175,9 @@ def _many(form: str, count: int) -> struct.Struct:
 
 
 _CACHED_COUNT: Final = 256
-"""Longer lists are read one by one: a hostile peer must not choose what fills the cache above."""
+"""The longest list that is unpacked at once; longer ones are read item by item, so that a hostile peer cannot
+choose what fills the cache above.
+"""
 
 
 def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
@@ -186,7 +189,7 @@ def _list_of_fixed(item: Fixed, bounds: Count) -> Variable:
             raise ValueError(f"an item is not {item.length} bytes long")
         for allowed in (item.table, item.range):
             if allowed is not None and any(v not in allowed for v in values):
-                raise ValueError("an item is not of those allowed")
+                raise ValueError("an item is not one of the allowed values")
         out.append(_U16.pack(len(values)))
         if len(values) <= _CACHED_COUNT:
             out.append(_many(item.format, len(values)).pack(*values))
@@ -236,19 +239,19 @@ def _list_of_variable(item: Variable, bounds: Count) -> Variable:
 
 @dataclass(frozen=True, slots=True)
 class Encoded(Generic[T]):
-    """A record with its bytes, for one that is written again and again. ``encoded`` makes it."""
+    """A record with its bytes, for one that is written many times. ``encoded`` makes it."""
 
     value: T
     data: bytes
 
 
 def encoded(kind: type[T], value: T) -> Encoded[T]:
-    """The record with its bytes. Raises EnvelopeError ENVELOPE_MALFORMED as ``encode``."""
+    """Return the record with its bytes. Raises EnvelopeError ENVELOPE_MALFORMED as ``encode`` does."""
     return Encoded(value, encode(kind, value))
 
 
 def kept(kind: type[Any]) -> Variable:
-    """The codec of an ``Encoded`` record: the bytes of the record itself."""
+    """Return the codec of an ``Encoded`` record: its encoding is the record's bytes."""
 
     def write(value: Encoded[Any], out: list[bytes]) -> None:
         out.append(value.data)
@@ -263,7 +266,9 @@ def kept(kind: type[Any]) -> Variable:
 
 
 def _field(hint: Any) -> Fixed | Variable:
-    """The codec of an annotation: marked with one, or an IntEnum, a record, or a list of such."""
+    """Return the codec of an annotation: the one that marks it, or that of an IntEnum, a record, or a list of
+    these.
+    """
     bounds = Count()
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
@@ -285,7 +290,7 @@ _MALFORMED: Final = (ValueError, IndexError, KeyError, TypeError, AttributeError
 
 
 class _Misfit(ValueError):
-    """A field whose value its layout does not allow; the message begins with the field's name."""
+    """A field has a value that its layout does not allow; the message begins with the field's name."""
 
 
 def _write_run(names: list[str], run: list[Fixed]) -> _Write:
@@ -402,7 +407,7 @@ def _compile(cls: type) -> Variable:
         except _Misfit:
             raise
         except _MALFORMED as error:
-            # A step appends its values only at its end: as many are there as fields before this one.
+            # A step appends its values only at its end, so the count is the number of fields before this one.
             raise _Misfit(f"{every[len(own)]}: {error}") from None
         values.append(cls(*own))
         return at
@@ -419,10 +424,10 @@ def record(cls: type[T]) -> type[T]:
 
 
 def encode(kind: type[T], value: T) -> bytes:
-    """The bytes of a record.
+    """Return the bytes of a record.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED for a value that its layout cannot carry: a number or text
-    too large, a list out of bounds, bytes of a wrong length.
+    Raises EnvelopeError ENVELOPE_MALFORMED for a value that its layout cannot carry: a number or text too
+    large, a list out of bounds, bytes of a wrong length.
     """
     out: list[bytes] = []
     try:
@@ -433,10 +438,11 @@ def encode(kind: type[T], value: T) -> bytes:
 
 
 def decode(kind: type[T], data: bytes) -> T:
-    """The record that exactly these bytes encode.
+    """Return the record that exactly these bytes encode.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED for anything else: cut off, trailing bytes, a list out of
-    bounds, an unknown enum value, text that is not UTF-8. Allocates no more than the bytes given call for.
+    Raises EnvelopeError ENVELOPE_MALFORMED for anything else: truncated or trailing bytes, a list out of
+    bounds, an unknown enum value, text that is not UTF-8. Allocates no more than the size of the bytes given
+    justifies.
     """
     value, end = decode_prefix(kind, data)
     if end != len(data):
@@ -445,10 +451,10 @@ def decode(kind: type[T], data: bytes) -> T:
 
 
 def decode_prefix(kind: type[T], data: bytes) -> tuple[T, int]:
-    """The record at the start of these bytes and where it ends, whatever follows it.
+    """Return the record at the start of these bytes and where it ends, whatever follows it.
 
-    For padded records, and to peek at what is authentic. Raises EnvelopeError ENVELOPE_MALFORMED as
-    ``decode`` does.
+    This is for padded records, and for looking at the authentic part of a statement. Raises EnvelopeError
+    ENVELOPE_MALFORMED as ``decode`` does.
     """
     values: list[T] = []
     try:
@@ -459,9 +465,9 @@ def decode_prefix(kind: type[T], data: bytes) -> tuple[T, int]:
 
 
 def malformed(what: str, why: str) -> EnvelopeError:
-    """ENVELOPE_MALFORMED with one wording for all; the bytes themselves are never quoted."""
+    """Return ENVELOPE_MALFORMED with the one wording used for it; the bytes themselves are never quoted."""
     return EnvelopeError(
         "ENVELOPE_MALFORMED",
         f"{what} does not have the layout of its kind: {why}",
-        hint="the sender speaks another version of the format, or damaged what it sent",
+        hint="the sender uses another version of the format, or what it sent was damaged",
     )

@@ -1,8 +1,8 @@
-"""The algorithms that suites are made of: signatures of one kind, KEMs of two. No suite is named here.
+"""The algorithms that suites are made of: signature algorithms and KEMs. No suite is named here.
 
 Signatures and keys are byte strings of one length and one encoding: ECDSA as ``r ‖ s`` with the smaller of
-the two values of ``s`` that would hold, points uncompressed (SEC 1). The HPKE of both KEMs draws its own
-randomness; of the signatures only ML-DSA does.
+the two values of ``s`` that would hold, points uncompressed (SEC 1). HPKE draws its own randomness in both
+KEMs; among the signatures only ML-DSA does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class SignatureHalf:
     load: Callable[[bytes], Callable[[bytes, bytes], bytes]]
     """secret -> ((message, context) -> signature)."""
     verify: Callable[[bytes, bytes, bytes, bytes], None]
-    """(public, message, context, signature): raises InvalidSignature or ValueError unless it holds."""
+    """(public, message, context, signature): raises InvalidSignature or ValueError unless the signature is
+    valid.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,12 @@ class Kem:
     """Where the curve's part starts in a public key: ML-KEM public ‖ curve public."""
     secret: int
     encapsulation: int
-    """``enc``, without the tag."""
+    """The length of ``enc``, without the tag."""
     public_of: Callable[[bytes], bytes]
     load: Callable[[bytes], Callable[[bytes, bytes], bytes]]
     """secret -> ((info, sealed) -> plaintext), which raises InvalidTag or ValueError."""
     seal: Callable[[bytes, bytes, bytes], bytes]
-    """(public, info, plaintext) -> enc ‖ ct. Raises ValueError for bytes that are no public key."""
+    """(public, info, plaintext) -> enc ‖ ct. Raises ValueError for bytes that are not a public key."""
 
 
 # --- Ed25519: libsodium, because OpenSSL's accepts forgeries under small-order keys -------------------
@@ -87,7 +89,7 @@ _P384_ORDER: Final = int(
     "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16
 )
 _P384_SECRET: Final = 48 + 8
-"""Bytes that a scalar is made from: 64 bits more than it has (FIPS 186-5, A.2.1)."""
+"""The bytes from which a scalar is made: 64 bits more than the scalar has (FIPS 186-5, A.2.1)."""
 _P384_POINT: Final = 97
 _P384_FIELD: Final = 48
 
@@ -121,7 +123,7 @@ def _ecdsa_load(secret: bytes) -> Callable[[bytes, bytes], bytes]:
 def _ecdsa_verify(public: bytes, message: bytes, context: bytes, signature: bytes) -> None:  # noqa: ARG001
     r, s = int.from_bytes(signature[:_P384_FIELD]), int.from_bytes(signature[_P384_FIELD:])
     if s > _P384_ORDER // 2:
-        raise InvalidSignature  # the other of two that hold: a signature has one encoding
+        raise InvalidSignature  # the other of two valid values: a signature has one encoding
     _p384_public(public).verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA384()))
 
 
@@ -145,7 +147,7 @@ _MlDsaPublic = type[mldsa.MLDSA65PublicKey] | type[mldsa.MLDSA87PublicKey]
 def _ml_dsa(
     name: str, private: _MlDsaPrivate, public: _MlDsaPublic, public_length: int, signature: int
 ) -> SignatureHalf:
-    # Loading a public key costs up to 0.45 ms, three times a verification: once per key.
+    # Loading a public key costs up to 0.45 ms, three times a verification, so it is done once per key.
     @lru_cache(maxsize=1024)
     def load_public(raw: bytes) -> mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey:
         return public.from_public_bytes(raw)

@@ -1,4 +1,4 @@
-"""Random choices from random bytes, uniform and without a generator of our own."""
+"""Uniform random choices made from random bytes, without a random number generator of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from intelshare.crypto.suites import Random
 
 
 def draw_distinct(count: int, among: int, random: Random) -> list[int]:
-    """``count`` distinct numbers below ``among`` (a power of two up to 256), in random order.
+    """Return ``count`` distinct numbers below ``among`` (a power of two up to 256), in random order.
 
     Bytes that repeat a number are dropped, so every choice is equally likely.
     """
@@ -20,9 +20,10 @@ def draw_distinct(count: int, among: int, random: Random) -> list[int]:
 
 
 def cut(random: Random, size: int) -> Random:
-    """The same bytes in the same order, drawn ``size`` at a time: one draw costs as much as 200 bytes of it.
+    """Return a source of the same bytes in the same order that draws ``size`` at a time, because one draw
+    costs as much as 200 bytes.
 
-    For one batch of work; what is left over is dropped with it.
+    It serves one batch of work; bytes left over are dropped with it.
     """
     block, at = b"", 0
 

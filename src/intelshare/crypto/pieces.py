@@ -1,7 +1,7 @@
 """A file in pieces, each of which can be kept, sent and checked alone (docs/format.md, "Attachments").
 
-One secretstream of libsodium (XChaCha20-Poly1305) per file, under a key that encrypts nothing else. A piece
-is one message of it; the last bears the tag FINAL, so that a file cannot end early.
+One secretstream of libsodium (XChaCha20-Poly1305) per file, under a key that encrypts nothing else. Each
+piece is one message of the stream; the last has the tag FINAL, so that a truncated file is noticed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from intelshare.errors import CryptoError, EnvelopeError
 from intelshare.ids import Digest
 
 PIECE: Final = 1 << 20
-"""Bytes of every piece but the last, encrypted."""
+"""The size in bytes of every encrypted piece but the last."""
 
 OVERHEAD: Final = 17
-"""Bytes that encryption adds to a piece: its tag, and what authenticates it."""
+"""The bytes that encryption adds to a piece: its tag and its authenticator."""
 
 PLAIN: Final = PIECE - OVERHEAD
-"""Bytes of the file in every piece but the last."""
+"""The bytes of the file in every piece but the last."""
 
 MAX_FILE: Final = 2 << 30
 
@@ -41,31 +41,33 @@ HEADER_LENGTH: Final = 24
 
 
 def piece_count(size: int) -> int:
-    """How many pieces a file of so many bytes has: an empty one has one."""
+    """Return the number of pieces of a file of ``size`` bytes; an empty file has one."""
     return max(1, -(-size // PLAIN))
 
 
 def sealed_size(size: int) -> int:
-    """Bytes of all pieces of a file of ``size`` bytes."""
+    """Return the total size of the encrypted pieces of a file of ``size`` bytes."""
     return size + OVERHEAD * piece_count(size)
 
 
 def piece_span(size: int, number: int) -> tuple[int, int]:
-    """Where the piece of this number, from 0, begins among all pieces, and where it ends."""
+    """Return the start and end of a piece (numbered from 0) among the bytes of all pieces."""
     start = number * PIECE
     return start, min(start + PIECE, sealed_size(size))
 
 
 def pieces_id(digests: Sequence[bytes]) -> Digest:
-    """By what name the pieces of a file are asked for: who has not opened its portion cannot know it."""
+    """Return the name by which a file's pieces are requested; nobody can know it without opening the file's
+    portion.
+    """
     return digest(Domain.PIECES, *digests)
 
 
 def read_attachment(content: bytes) -> Attachment:
-    """The content of a portion that is an attachment. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Decode the content of a portion that is an attachment. Raises EnvelopeError ENVELOPE_MALFORMED."""
     found = decode(Attachment, content)
     if found.size > MAX_FILE or len(found.pieces) != piece_count(found.size):
-        raise EnvelopeError("ENVELOPE_MALFORMED", "an attachment whose pieces are not those of its size")
+        raise EnvelopeError("ENVELOPE_MALFORMED", "the number of pieces does not fit the attachment's size")
     return found
 
 
@@ -76,19 +78,21 @@ def check_piece(piece: bytes, expected: bytes) -> None:
 
 
 class PieceCipher:
-    """Encrypts or decrypts the pieces of one file, in their order.
+    """The cipher of one file, which encrypts or decrypts its pieces in order.
 
-    Both directions move the same state, so that an interrupted encryption goes on where it was: decrypt what
-    there is, then encrypt the rest.
+    Both directions advance the same state, so that an interrupted encryption can resume: decrypt the pieces
+    that exist, then encrypt the rest.
     """
 
     def __init__(self, key: bytes, header: bytes) -> None:
-        """``key`` is 32 bytes and must encrypt no other file; ``header`` 24 random bytes."""
+        """Start a stream. ``key`` is 32 bytes and must encrypt no other file; ``header`` is 24 random
+        bytes.
+        """
         self._state = crypto_secretstream_xchacha20poly1305_state()
         crypto_secretstream_xchacha20poly1305_init_pull(self._state, header, key)
 
     def seal(self, content: bytes, *, last: bool) -> bytes:
-        """The next piece of the file."""
+        """Encrypt the next piece of the file."""
         tag = (
             crypto_secretstream_xchacha20poly1305_TAG_FINAL
             if last
@@ -98,7 +102,7 @@ class PieceCipher:
         return sealed
 
     def open(self, piece: bytes, *, last: bool) -> bytes:
-        """What the next piece holds. Raises CryptoError OPEN_FAILED, also if the file ends elsewhere."""
+        """Decrypt the next piece. Raises CryptoError OPEN_FAILED, also if the file ends at another piece."""
         try:
             content, tag = crypto_secretstream_xchacha20poly1305_pull(self._state, piece)
         except (RuntimeError, ValueError):

@@ -1,7 +1,8 @@
 """Every record that is signed or sealed, as its table in docs/format.md ("Records").
 
-Order and types are the format: a change here is another format version. Bounds that need more than the
-record itself (a slot within the manifest, a release of at most 1,000 bytes) are checked where it is opened.
+The order and types of fields are the format: a change here makes a new format version. Bounds that need more
+than the record itself (a slot within the manifest, a release of at most 1,000 bytes) are checked where it is
+opened.
 """
 
 from __future__ import annotations
@@ -44,25 +45,27 @@ from intelshare.instant import Instant
 _32: Final = Fixed("32s", 32)
 
 PROOF_LENGTH: Final = 1 + 8 * 32
-"""One byte of position and the eight siblings from the leaf upwards."""
+"""The length of a proof: one byte of position and the eight siblings from the leaf upwards."""
 
 SLOT_COUNTS: Final = (16, 64, 256)
-"""How many commitments a manifest may hold: its length tells nothing about up to 16 portions."""
+"""The number of commitments that a manifest may hold: up to 16 portions, its length reveals nothing about
+their number.
+"""
 
 MAX_PIECES: Final = 2049
-"""Pieces of a file of 2 GiB."""
+"""The number of pieces of a file of 2 GiB."""
 
 Member = Annotated[MemberCode, TEXT]
 Node = Annotated[NodeUri, TEXT]
 Time = Annotated[Instant, TIME]
 End = Annotated[Instant, END]
-"""Where something ends, half open: a time, or NEVER."""
+"""The end of something, half open: a time, or NEVER."""
 KeyRef = Annotated[KeyId, _32]
 Leaf32 = Annotated[LeafId, _32]
 Md32 = Annotated[ManifestDigest, _32]
 Digest32 = Annotated[Digest, _32]
 IncarnationId = Annotated[Incarnation, Fixed("Q")]
-"""Drawn at random, so of all 64 bits."""
+"""A random number that uses all 64 bits."""
 Number = Annotated[ReleaseNumber, COUNTER]
 Proof = Annotated[bytes, Fixed(f"{PROOF_LENGTH}s", PROOF_LENGTH)]
 
@@ -73,7 +76,7 @@ class KeyUse(IntEnum):
     ROOT = 3
     SEALING = 4
     NOTE = 5
-    """Notes in the format of others: no statement of this one (``audit.notes``)."""
+    """For notes in the formats of other systems; never signs a statement (``audit.notes``)."""
 
 
 class PortionKind(IntEnum):
@@ -93,7 +96,9 @@ class Precedence(IntEnum):
 
 
 class Kind(IntEnum):
-    """What a statement says; it is hashed into its leaf, so none can pass as another."""
+    """The kind of a statement; it is hashed into the statement's leaf, so that none can pass for another
+    kind.
+    """
 
     RELEASE = 1
     RECEIPT = 2
@@ -128,7 +133,7 @@ class TrustType(IntEnum):
 
 @record
 class KeyRecord:
-    """One public key, what it is for and when; its id is a digest of all of this (``key_id``)."""
+    """One public key with its purpose and validity; its id is a digest of all of this (``key_id``)."""
 
     suite: U16
     member: Member
@@ -144,7 +149,9 @@ class KeyRecord:
 
 @record
 class Portion:
-    """What a recipient sees of one portion, with the label that its own law decides upon again."""
+    """One portion as its recipient sees it, with the label on which the recipient's own policy decides
+    again.
+    """
 
     kind: PortionKind
     label: Text
@@ -157,14 +164,14 @@ class Portion:
 
 @record
 class Attachment:
-    """The content of a portion of kind ATTACHMENT: what opens a file's pieces, and what they are."""
+    """The content of a portion of kind ATTACHMENT: the key to a file's pieces, and their digests."""
 
     size: U63
-    """Bytes of the file."""
+    """The size of the file in bytes."""
     key: Bytes32
     header: Annotated[bytes, Fixed("24s", 24)]
     pieces: Annotated[tuple[Bytes32, ...], Count(1, MAX_PIECES)]
-    """H of each, encrypted."""
+    """H of each encrypted piece."""
 
 
 @record
@@ -178,7 +185,7 @@ class Manifest:
     precedence: Precedence
     expires: End
     commitments: Annotated[tuple[Bytes32, ...], Count(among=SLOT_COUNTS)]
-    """Portions sit in random slots; what stands in the others is random."""
+    """The commitments by slot: portions are in random slots, and all other slots hold random bytes."""
 
 
 @record
@@ -192,7 +199,7 @@ class Citation:
 
 @record
 class Granted:
-    """One slot that the recipient may open, why, and what it is bound to do."""
+    """One slot that the recipient may open, the grounds for it, and the recipient's obligations."""
 
     slot: U32
     citations: Annotated[tuple[Citation, ...], Count()]
@@ -201,7 +208,7 @@ class Granted:
 
 @record
 class Reply:
-    """The bulletin that this one answers: only named to those who were handed it."""
+    """The bulletin that this one answers; named only to members that received that bulletin."""
 
     originator: Member
     md: Md32
@@ -220,12 +227,12 @@ class Evidence:
 
 @record
 class Claims:
-    """What one recipient is told about its grant; stays provable after the secrets are destroyed."""
+    """The explanation of its grant to one recipient; it stays provable after the secrets are destroyed."""
 
     manifest: B16
     recipient: Member
     granted: Annotated[tuple[Granted, ...], Count(1, 256)]
-    """In reading order."""
+    """The granted slots, in reading order."""
     banner: Text
     supersedes: Annotated[tuple[Md32, ...], Count(0, 1)]
     reply: Annotated[tuple[Reply, ...], Count(0, 1)]
@@ -243,7 +250,7 @@ class Release:
     recipient: Member
     sequence: Number
     prev: Leaf32
-    """Leaf id of the release before; of number 1: ``stream_start``."""
+    """The leaf id of the release before; for number 1, ``stream_start``."""
     precedence: Precedence
     deliver_by: End
     kem: KeyRef
@@ -253,7 +260,7 @@ class Release:
 
 @record
 class ReleasePeek:
-    """The start of a release: read by itself to learn whom a release is for before judging its rest."""
+    """The start of a release, read by itself to learn whom a release is for before its rest is judged."""
 
     origin: Node
     incarnation: IncarnationId
@@ -264,7 +271,7 @@ class ReleasePeek:
 
 @record
 class Batch:
-    """What is signed: the root of a tree of statements."""
+    """A signed batch: the root of a tree of statements."""
 
     suite: U16
     key: KeyRef
@@ -286,7 +293,7 @@ class Receipt:
 
 @record
 class Recall:
-    """The originator takes a bulletin back."""
+    """The originator recalls a bulletin."""
 
     to: Member
     md: Md32
@@ -303,18 +310,18 @@ class Cancelled:
 
 @record
 class StreamHead:
-    """Where a stream stands, and that its incarnation exists."""
+    """The present end of a stream, and proof that its incarnation exists."""
 
     to: Member
     incarnation: IncarnationId
     previous: IncarnationId
-    """0: there was none."""
+    """The incarnation before; 0 if there was none."""
     last: Number
-    """0: nothing was sent yet."""
+    """The last number sent; 0 if nothing was sent yet."""
     head: Leaf32
-    """Leaf id of number ``last``; ``stream_start`` when that is 0."""
+    """The leaf id of number ``last``; ``stream_start`` when that is 0."""
     cancelled: Annotated[tuple[Cancelled, ...], Count()]
-    """Cumulative."""
+    """All numbers cancelled so far."""
 
 
 @record
@@ -327,12 +334,14 @@ class Consent:
     recipient: Member
     until: End
     question: Annotated[tuple[Leaf32, ...], Count(0, 1)] = ()
-    """Of an answer: the statement that asked."""
+    """If this answers a question: the statement that asked."""
 
 
 @record
 class Reservation:
-    """What a member excepts from a treaty, towards whom and for how long; empty lists: all."""
+    """An exception that a member makes from a treaty: towards whom and for how long. An empty list means
+    all.
+    """
 
     categories: Annotated[tuple[Text, ...], Count()]
     level: Text
@@ -348,7 +357,7 @@ class TreatyAct:
     member: Member
     n: U63
     previous: Leaf32
-    """Leaf id of act ``n - 1``; zeros for the first."""
+    """The leaf id of act ``n - 1``; zeros for the first."""
     treaty: Text
     text: Digest32
     act: Act
@@ -368,7 +377,7 @@ class Cosigned:
 
 @record
 class Checkpoint:
-    """Size and root of a node's log, with the checkpoints of others that it witnesses."""
+    """The size and root of a node's log, with the checkpoints of others that it witnesses."""
 
     origin: Node
     incarnation: IncarnationId

@@ -1,9 +1,9 @@
 """Encryption at rest: XChaCha20-Poly1305 bound to the row that holds the bytes (docs/format.md, "At rest").
 
-The caller passes the vault's storage key and a random nonce; the nonce is stored in front.
+The caller passes the vault's storage key and a random nonce; the nonce is stored in front of the ciphertext.
 
-libsodium is called directly, as PyNaCl's own wrapper calls it: ten rows are sealed for each release, and the
-wrapper spends 6 of its 8 µs on building messages of errors that do not occur. Lengths are checked here.
+This module calls libsodium directly, as PyNaCl's wrapper does: ten rows are sealed for each release, and the
+wrapper spends 6 of its 8 µs on building error messages that are not used. This module checks the lengths.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _SALT_LENGTH: Final = 32
 def seal_at_rest(
     key: bytes, nonce: bytes, plaintext: bytes, *, table: str, row: bytes, slot: int, beside: bytes = b""
 ) -> bytes:
-    """nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot, and ``beside`` these bytes.
+    """Return nonce ‖ ciphertext ‖ tag, which opens only for this table, row and slot, and together with the
+    bytes ``beside``.
 
     ``nonce`` is 24 random bytes, never used before under this key; 24 + 16 bytes are added. Raises ValueError
     for a key or nonce of another length.
@@ -48,7 +49,9 @@ def seal_at_rest(
 def open_at_rest(
     key: bytes, sealed: bytes, *, table: str, row: bytes, slot: int, beside: bytes = b""
 ) -> bytes:
-    """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
+    """Return the plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another
+    key.
+    """
     length = len(sealed) - NONCE_LENGTH - _TAG_LENGTH
     if len(key) != KEY_LENGTH or length < 0:
         raise open_failed(f"a row of {table}")
@@ -65,7 +68,7 @@ def open_at_rest(
 
 @cache
 def _head(table: str, parts: int) -> bytes:
-    """PAE up to the row: a node has some thirty tables."""
+    """Return the PAE prefix up to the row; it is cached, for a node has only some thirty tables."""
     raw = table.encode()
     return Domain.REST.heads[parts] + u64(len(raw)) + raw
 
@@ -80,9 +83,10 @@ def _bound(table: str, row: bytes, slot: int, beside: bytes) -> bytes:
 def seal_group(
     key: bytes, salt: bytes, plaintext: bytes, *, what: bytes, place: int, epoch: int = 0
 ) -> bytes:
-    """salt ‖ AES-256-GCM of many records at once, which opens only as ``what`` in this place and epoch.
+    """Return salt ‖ AES-256-GCM of many records at once, which opens only as ``what`` in this place and
+    epoch.
 
-    Each group has a key of its own, derived from ``salt``: 32 random bytes, never used before under ``key``.
+    Each group has a separate key, derived from ``salt``: 32 random bytes, never used before under ``key``.
     Raises ValueError for a key or salt of another length.
     """
     if len(key) != KEY_LENGTH or len(salt) != _SALT_LENGTH:
@@ -91,7 +95,9 @@ def seal_group(
 
 
 def open_group(key: bytes, sealed: bytes, *, what: bytes, place: int, epoch: int = 0) -> bytes:
-    """The plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another key."""
+    """Return the plaintext. Raises CryptoError OPEN_FAILED if it was changed, moved or sealed under another
+    key.
+    """
     salt = sealed[:_SALT_LENGTH]
     name = f"{what.decode()} {place}"
     if len(key) != KEY_LENGTH or len(salt) != _SALT_LENGTH:

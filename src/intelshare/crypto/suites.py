@@ -1,10 +1,10 @@
-"""Suites: which KEM and which signatures. A new suite is one row of ``SUITES``.
+"""Suites: combinations of a KEM and signatures. A new suite is one row of ``SUITES``.
 
-A suite is a value, so that the simulator can pass a table of its own; nothing registers globally. The
-content of a bulletin does not depend on it (docs/format.md, "Suites").
+A suite is a value, so that the simulator can pass its own table; nothing registers globally. The content of a
+bulletin does not depend on the suite (docs/format.md, "Suites").
 
 Randomness: all key generation takes its bytes as an argument. Two operations draw their own inside the
-library and cannot be made to repeat: the ML-DSA signature (hedged, FIPS 204) and HPKE's encapsulation.
+library and are not reproducible: the ML-DSA signature (hedged, FIPS 204) and HPKE's encapsulation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Random = Callable[[int], bytes]
 
 
 class Context(Enum):
-    """What a signature is for: the context string of ML-DSA."""
+    """The purpose of a signature: the context string of ML-DSA."""
 
     BATCH = b"intelshare/v1/batch"
     HELLO = b"intelshare/v1/hello"
@@ -48,24 +48,25 @@ class SigningKey(Protocol):
     """A private key that signs, wherever it lives."""
 
     def sign(self, message: bytes, context: Context) -> bytes:
-        """A signature of exactly the suite's length."""
+        """Return a signature of exactly the suite's length."""
 
 
 class SealingKey(Protocol):
     """A private KEM key, wherever it lives."""
 
     def open(self, info: bytes, sealed: bytes) -> bytes:
-        """What was sealed to it under this ``info``. Raises CryptoError OPEN_FAILED."""
+        """Return the plaintext that was sealed to this key under this ``info``. Raises CryptoError
+        OPEN_FAILED.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
     """One choice of KEM and signatures, with its lengths in bytes.
 
-    Secrets are seeds: what the vault keeps, and all that it keeps. ``verify`` raises CryptoError
-    SIGNATURE_INVALID unless every half of the signature holds; ``seal`` raises
-    KEM_KEY_UNKNOWN for a public key that is none of this suite, the loaders KEYSTORE_CORRUPT for a secret
-    of a wrong length.
+    Secrets are seeds, and the vault keeps nothing else. ``verify`` raises CryptoError SIGNATURE_INVALID
+    unless every half of the signature is valid; ``seal`` raises KEM_KEY_UNKNOWN for a public key that is not
+    of this suite, and the loaders raise KEYSTORE_CORRUPT for a secret of a wrong length.
     """
 
     number: int
@@ -76,7 +77,7 @@ class Suite:
     sealing_public: int
     sealing_secret: int
     encapsulation: int
-    """What sealing adds: the encapsulated key and the tag."""
+    """The bytes that sealing adds: the encapsulated key and the tag."""
     signing_split: int
     """Where the second component key starts in a signing public key."""
     sealing_split: int
@@ -91,36 +92,36 @@ class Suite:
     """(public, info, plaintext) -> enc ‖ ct: HPKE base mode, single shot, empty AAD."""
 
     def public_length(self, use: KeyUse) -> int:
-        """How long the public key string of this use is."""
+        """Return the length of the public key string of this use."""
         lengths = {KeyUse.SEALING: self.sealing_public, KeyUse.NOTE: NOTE_LENGTH}
         return lengths.get(use, self.signing_public)
 
     def secret_length(self, use: KeyUse) -> int:
-        """How many secret bytes a key of this use is made from."""
+        """Return the number of secret bytes from which a key of this use is made."""
         lengths = {KeyUse.SEALING: self.sealing_secret, KeyUse.NOTE: NOTE_LENGTH}
         return lengths.get(use, self.signing_secret)
 
     def components(self, use: KeyUse, public: bytes) -> tuple[bytes, bytes]:
-        """The two component keys of a public key string: thresholds count these, not records."""
+        """Return the two component keys of a public key string: thresholds count these, not records."""
         splits = {KeyUse.SEALING: self.sealing_split, KeyUse.NOTE: ED25519.public}
         cut = splits.get(use, self.signing_split)
         return public[:cut], public[cut:]
 
     def generate(self, use: KeyUse, random: Random) -> bytes:
-        """A new secret of this use: seeds only, all of them from ``random``."""
+        """Make a new secret of this use: seeds only, all of them from ``random``."""
         return random(self.secret_length(use))
 
 
 NOTE_LENGTH: Final = 2 * ED25519.public
-"""Of the public string and of the secret of a note key: two Ed25519 keys, in every suite."""
+"""The length of both the public string and the secret of a note key: two Ed25519 keys, in every suite."""
 
 Suites = Mapping[int, Suite]
-"""Number -> suite: the table that verification is given."""
+"""The table of suites, by number, that verification is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A signing key together with what its signatures will be looked up by."""
+    """A signing key, with the record and id by which its signatures will be looked up."""
 
     suite: Suite
     record: KeyRecord
@@ -128,17 +129,17 @@ class Signer:
     key: SigningKey = field(repr=False)
 
     def sign(self, message: bytes, context: Context) -> bytes:
-        """A signature over ``message``."""
+        """Sign ``message``."""
         return self.key.sign(message, context)
 
 
 def load_signer(suite: Suite, record: KeyRecord, key_id: KeyId, secret: bytes) -> Signer:
-    """The signer of a secret that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
+    """Load the signer of a secret that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
     return Signer(suite, record, key_id, suite.load_signing(secret))
 
 
 def verify_signature(suite: Suite, public: bytes, context: Context, message: bytes, signature: bytes) -> None:
-    """Return if every half of the signature holds. Raises CryptoError SIGNATURE_INVALID."""
+    """Check that every half of the signature is valid. Raises CryptoError SIGNATURE_INVALID."""
     if len(signature) != suite.signature:
         raise _invalid(f"it has {len(signature)} bytes instead of {suite.signature}")
     suite.verify(public, context, message, signature)
@@ -147,13 +148,13 @@ def verify_signature(suite: Suite, public: bytes, context: Context, message: byt
 def _invalid(why: str) -> CryptoError:
     return CryptoError(
         "SIGNATURE_INVALID",
-        f"the signature does not hold: {why}",
-        hint="what was signed was changed on the way, or was never signed by this key",
+        f"the signature is not valid: {why}",
+        hint="the signed data was changed on the way, or was never signed by this key",
     )
 
 
 def open_failed(what: str) -> CryptoError:
-    """OPEN_FAILED with one wording for all: nothing tells which byte was wrong."""
+    """Return OPEN_FAILED with the one wording used for it, which does not reveal which byte was wrong."""
     return CryptoError("OPEN_FAILED", f"{what} does not open under its key")
 
 
@@ -171,28 +172,30 @@ def _need(secret: bytes, length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NoteKey:
-    """The two keys with which a node signs notes for the tools of others (``audit.notes``)."""
+    """The two keys with which a node signs notes for the tools of other systems (``audit.notes``)."""
 
     record: KeyRecord
     sign: Callable[[bytes], bytes] = field(repr=False)
-    """As the owner of a log."""
+    """Sign as the owner of a log."""
     cosign: Callable[[bytes], bytes] = field(repr=False)
-    """As a witness of the logs of others."""
+    """Sign as a witness of other nodes' logs."""
 
 
 def note_public(secret: bytes) -> bytes:
-    """The public string of a note key: as a log ‖ as a witness. Raises CryptoError KEYSTORE_CORRUPT."""
+    """Return the public string of a note key: the log's key ‖ the witness's. Raises CryptoError
+    KEYSTORE_CORRUPT.
+    """
     return b"".join(ED25519.public_of(part) for part in _note_halves(secret))
 
 
 def load_note_key(record: KeyRecord, secret: bytes) -> NoteKey:
-    """A note key that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
+    """Load a note key that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
     log, witness = [ED25519.load(part) for part in _note_halves(secret)]
     return NoteKey(record, lambda message: log(message, b""), lambda message: witness(message, b""))
 
 
 def verify_note(public: bytes, message: bytes, signature: bytes) -> None:
-    """Return if this Ed25519 signature holds. Raises CryptoError SIGNATURE_INVALID."""
+    """Check that this Ed25519 signature is valid. Raises CryptoError SIGNATURE_INVALID."""
     try:
         if len(signature) != ED25519.signature:
             raise ValueError("another length")
@@ -229,7 +232,7 @@ class _Sealing:
 
 
 def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -> Suite:
-    """Both halves of a signature are over the same message; the second knows the context."""
+    """Make a suite. Both halves of a signature cover the same message; the second also binds the context."""
 
     def seeds(secret: bytes) -> tuple[bytes, bytes]:
         _need(secret, first.secret + second.secret)
@@ -292,7 +295,7 @@ def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -
 
 
 _TAG: Final = 16
-"""Of the HPKE's AES-256-GCM."""
+"""The tag length of HPKE's AES-256-GCM."""
 
 SUITE_1: Final = _suite(1, MLKEM768_X25519, ED25519, ML_DSA_65)
 SUITE_2: Final = _suite(2, MLKEM1024_P384, ECDSA_P384, ML_DSA_87)

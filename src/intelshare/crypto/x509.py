@@ -1,11 +1,12 @@
 """X.509, used for TLS only: issue authorities and leaves, read an identity, check its issuer.
 
-Per member one authority for nodes and one for users (ECDSA P-384, because pyca's chain validator and
-BoringSSL both take it; Ed25519 and ML-DSA leaves fail in TLS), leaves P-256 with an empty subject and one URI
-SAN. A node leaf also has exactly one DNS SAN, the only name that a gRPC client compares.
+Each member has one authority for nodes and one for users (ECDSA P-384, because both pyca's chain validator
+and BoringSSL accept it; Ed25519 and ML-DSA leaves fail in TLS). Leaves are P-256 with an empty subject and
+one URI SAN. A node leaf also has exactly one DNS SAN, the only name that a gRPC client compares.
 
-Who a certificate speaks for is the exact text of its one URI SAN, looked up and never parsed
-(``intelshare.trust``). Reading it is strict: anything that this module would not have issued is no identity.
+A certificate speaks for the exact text of its one URI SAN, which is looked up and never parsed
+(``intelshare.trust``). Reading is strict: a certificate that this module would not have issued is not an
+identity.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from intelshare.instant import DAY, MINUTE, SECOND, Instant, of, to_datetime
 NODE_LIFETIME = 7 * DAY
 USER_LIFETIME = 7 * DAY
 TICKET_LIFETIME = 3 * DAY
-"""Of what lets a new user have a first certificate, and nothing else."""
+"""The lifetime of a ticket, which lets a new user obtain a first certificate, and nothing else."""
 DEVELOPMENT_LIFETIME = 30 * DAY
 AUTHORITY_LIFETIME = 5 * 365 * DAY
 
 BACKDATE: Final = 5 * MINUTE
-"""How far not-before lies before the issue: the same 300 s that bound "ahead" everywhere else."""
+"""The time between not-before and the issue: the same 300 s that bound "ahead" everywhere."""
 
 _KINDS: Final = {
     x509.UniformResourceIdentifier: "uri",
@@ -46,14 +47,14 @@ _KINDS: Final = {
 }
 
 NAME_KINDS: Final = (*_KINDS.values(), "dn")
-"""Of the names by which a user of another authority is known."""
+"""The kinds of names by which a user of another authority is known."""
 
 MAX_CERTIFICATE = 16_384
-"""Bytes of DER that are looked at; a leaf of ours has about 600."""
+"""The bytes of DER that are looked at; a leaf that intelshare issues has about 600."""
 
 
 class Purpose(Enum):
-    """What a leaf may be in TLS: nodes call and are called, users only call."""
+    """The use of a leaf in TLS: nodes call and are called, users only call."""
 
     NODE = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     USER = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -61,12 +62,12 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CertifiedKey:
-    """A certificate and its private key. The key belongs into the vault or a 0600 file, nowhere else."""
+    """A certificate and its private key. The key belongs in the vault or a 0600 file, nowhere else."""
 
     certificate: bytes
-    """DER."""
+    """The certificate, in DER."""
     key: bytes
-    """Unencrypted PKCS #8, PEM."""
+    """The key, in unencrypted PKCS #8, PEM."""
 
     def __repr__(self) -> str:
         return f"CertifiedKey({sha256(self.certificate).hexdigest()[:16]}, key=...)"
@@ -74,12 +75,12 @@ class CertifiedKey:
 
 @dataclass(frozen=True, slots=True)
 class RequestedKey:
-    """A new private key, and the request with which its owner asks for a certificate of it."""
+    """A new private key, and the request with which its owner asks for a certificate for it."""
 
     request: bytes
-    """PKCS #10, DER; signed by the key, names nobody: who it is for the issuer knows."""
+    """PKCS #10, in DER: signed by the key and without a name, because the issuer knows whom it is for."""
     key: bytes
-    """Unencrypted PKCS #8, PEM."""
+    """The key, in unencrypted PKCS #8, PEM."""
 
     def __repr__(self) -> str:
         return "RequestedKey(request=..., key=...)"
@@ -87,24 +88,24 @@ class RequestedKey:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a leaf says about itself; nothing of it is believed before ``check_issued``."""
+    """The identity that a leaf claims; nothing of it is believed before ``check_issued``."""
 
     uri: str
     dns: str
-    """The one DNS SAN, or empty (users)."""
+    """The one DNS SAN; empty for users."""
     digest: Digest
-    """SHA-256 of the DER: names this certificate in Hello, in revocations and in caches."""
+    """SHA-256 of the DER: identifies this certificate in Hello, in revocations and in caches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """Half-open interval in which a whole chain is valid."""
+    """The half-open interval in which a whole chain is valid."""
 
     start: Instant
     end: Instant
 
     def holds(self, at: Instant) -> bool:
-        """Whether ``at`` lies inside."""
+        """Return True if ``at`` lies inside."""
         return self.start <= at < self.end
 
 
@@ -115,15 +116,15 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What pyca raises on hostile DER."""
+"""The exceptions that pyca raises on hostile DER."""
 
 
 def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> CertifiedKey:
-    """A new self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only."""
+    """Make a self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only."""
     key = _new_key(ec.SECP384R1(), random)
     public = key.public_key()
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)
-    # Part of the key in the name: after a rotation two authorities must not be taken for one by name.
+    # The name contains part of the key: after a rotation two authorities must not share a name.
     subject = x509.Name(
         [x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{name} {identifier.digest[:4].hex()}")]
     )
@@ -145,7 +146,9 @@ def issue_node(
     *,
     lifetime: int = NODE_LIFETIME,
 ) -> CertifiedKey:
-    """A leaf for a node, TLS server and client. ``lifetime`` in microseconds, capped by the authority's."""
+    """Issue a leaf for a node, as TLS server and client. ``lifetime`` is in microseconds, capped by the
+    authority's.
+    """
     names = (x509.UniformResourceIdentifier(uri), x509.DNSName(dns))
     key = _new_key(ec.SECP256R1(), random)
     certificate = _issue(
@@ -162,9 +165,11 @@ def issue_user(
     *,
     lifetime: int = USER_LIFETIME,
 ) -> CertifiedKey:
-    """A leaf for a user with a key that is made here: a ticket, or what the holder of the vault needs now.
+    """Issue a leaf for a user with a key that is made here: a ticket, or one that the vault's holder needs at
+    once.
 
-    TLS client only. ``lifetime`` in microseconds, capped by the authority's. Users have ``sign_user``.
+    It is for TLS clients only. ``lifetime`` is in microseconds, capped by the authority's. For users who have
+    a key, use ``sign_user``.
     """
     made = request_key(random)
     certificate = sign_user(authority, uri, made.request, at, random, lifetime=lifetime)
@@ -172,7 +177,7 @@ def issue_user(
 
 
 def request_key(random: Callable[[int], bytes]) -> RequestedKey:
-    """A new P-256 key, and the request for a certificate of it."""
+    """Make a P-256 key, and a request for a certificate for it."""
     key = _new_key(ec.SECP256R1(), random)
     request = (
         x509.CertificateSigningRequestBuilder()
@@ -191,10 +196,10 @@ def sign_user(
     *,
     lifetime: int = USER_LIFETIME,
 ) -> bytes:
-    """The certificate (DER) of a user who has made a request; of the request only the key is taken.
+    """Return the certificate (DER) of a user who has made a request; only the key is taken from the request.
 
-    ``lifetime`` in microseconds, capped by the authority's. Raises TrustError INPUT_INVALID for what is
-    not signed by its own P-256 or P-384 key.
+    ``lifetime`` is in microseconds, capped by the authority's. Raises TrustError INPUT_INVALID for a request
+    that is not signed by the P-256 or P-384 key it contains.
     """
     names = (x509.UniformResourceIdentifier(uri),)
     public = _requested(request)
@@ -202,7 +207,7 @@ def sign_user(
 
 
 def request_from_pem(text: bytes) -> bytes:
-    """DER of the request in a PEM text. Raises TrustError INPUT_INVALID if there is none."""
+    """Return the DER of the request in a PEM text. Raises TrustError INPUT_INVALID if there is none."""
     try:
         return x509.load_pem_x509_csr(text).public_bytes(serialization.Encoding.DER)
     except ValueError:
@@ -210,12 +215,14 @@ def request_from_pem(text: bytes) -> bytes:
 
 
 def request_to_pem(request: bytes) -> bytes:
-    """A request as other tools read it."""
+    """Return a request as PEM, which other tools read."""
     return x509.load_der_x509_csr(request).public_bytes(serialization.Encoding.PEM)
 
 
 def digest_of(certificate: bytes) -> Digest:
-    """SHA-256 of a certificate's DER: what names it in the register, in revocations and in caches."""
+    """Return the SHA-256 of a certificate's DER, which identifies it in the register, in revocations and in
+    caches.
+    """
     return Digest(sha256(certificate).digest())
 
 
@@ -228,7 +235,7 @@ def _requested(request: bytes) -> ec.EllipticCurvePublicKey:
     except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         raise _no_request("cannot be read") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _ORDERS:
-        raise _no_request("is of a key that TLS does not take here: use P-256 or P-384")
+        raise _no_request("is for a key of a kind that is not supported: use P-256 or P-384")
     if not signed:
         raise _no_request("is not signed by the key that it names")
     return key
@@ -237,8 +244,8 @@ def _requested(request: bytes) -> ec.EllipticCurvePublicKey:
 def inspect(certificate: bytes) -> Leaf:
     """Read the identity that a leaf claims: exactly one URI SAN, at most one DNS SAN, nothing else.
 
-    Raises TrustError PEER_IDENTITY_INVALID for anything odd: no or two URIs, another SAN type, a subject, an
-    authority's certificate, a serial number that is not positive, DER that does not parse.
+    Raises TrustError PEER_IDENTITY_INVALID for anything unusual: no URI or two, another SAN type, a subject,
+    an authority's certificate, a serial number that is not positive, DER that does not parse.
     """
     if len(certificate) > MAX_CERTIFICATE:
         raise _invalid("is larger than any that intelshare issues")
@@ -264,13 +271,14 @@ def inspect(certificate: bytes) -> Leaf:
 
 
 def names_of(certificate: bytes) -> frozenset[str]:
-    """What a certificate that another authority issued to a user calls its holder, each with its kind.
+    """Return the names that a certificate issued by another authority gives its user, each with its kind.
 
-    ``uri:``, ``email:`` and ``dns:`` of the subject alternative names, and ``dn:`` with the subject as RFC
-    4514 writes it. Raises TrustError PEER_IDENTITY_INVALID for what cannot be read or is an authority's.
+    These are ``uri:``, ``email:`` and ``dns:`` of the subject alternative names, and ``dn:`` with the subject
+    as RFC 4514 writes it. Raises TrustError PEER_IDENTITY_INVALID for a certificate that cannot be read or is
+    an authority's.
     """
     if len(certificate) > MAX_CERTIFICATE:
-        raise _invalid("is larger than any that is looked at")
+        raise _invalid("is larger than any that is accepted")
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         extensions = parsed.extensions
@@ -290,8 +298,8 @@ def names_of(certificate: bytes) -> frozenset[str]:
 def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) -> Validity:
     """Check that one of these authorities issued the leaf and that the chain is valid at ``at``.
 
-    About 0.6 ms: callers cache the answer, which is the interval in which it stays true. Raises TrustError
-    PEER_IDENTITY_MISMATCH otherwise, also when there is no authority at all.
+    It takes about 0.6 ms; callers cache the answer, which is the interval in which it stays true. Raises
+    TrustError PEER_IDENTITY_MISMATCH otherwise, also when there is no authority at all.
     """
     anchors = [x509.load_der_x509_certificate(der) for der in authorities]
     if not anchors:
@@ -304,7 +312,7 @@ def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) 
     valid = Validity(
         max(of(c.not_valid_before_utc) for c in chain), min(of(c.not_valid_after_utc) for c in chain)
     )
-    # X.509 counts the last second in; every interval of ours is half open.
+    # X.509 includes the last second; every interval here is half open.
     if not valid.holds(at):
         raise _mismatch()
     return valid
@@ -312,11 +320,11 @@ def check_issued(certificate: bytes, authorities: Iterable[bytes], at: Instant) 
 
 @lru_cache(maxsize=256)
 def is_authority(certificate: bytes) -> bool:
-    """Whether these bytes are the DER of an authority's certificate, fit to stand in a directory.
+    """Return True if these bytes are the DER of an authority's certificate that may stand in a directory.
 
-    Version 3, a P-256 or P-384 key, a name, BasicConstraints of a CA, a signature by itself that holds, and
-    the same bytes when it is encoded again: what one TLS library reads and another does not must never come
-    into a directory.
+    It must have version 3, a P-256 or P-384 key, a name, BasicConstraints of a CA and a valid signature by
+    itself, and must encode again to the same bytes: a certificate that one TLS library reads and another does
+    not must never enter a directory.
     """
     try:
         parsed = x509.load_der_x509_certificate(certificate)
@@ -335,7 +343,9 @@ def is_authority(certificate: bytes) -> bool:
 
 
 def _encoded_again(parsed: x509.Certificate, key: ec.EllipticCurvePublicKey) -> bytes:
-    """What is signed, as this library writes it. Signed by a key that everybody knows, for the form only."""
+    """Return the signed part as this library encodes it. It is signed with a key that everybody knows, only
+    to obtain the form.
+    """
     builder = (
         x509.CertificateBuilder()
         .subject_name(parsed.subject)
@@ -354,13 +364,15 @@ def _encoded_again(parsed: x509.Certificate, key: ec.EllipticCurvePublicKey) -> 
 
 
 def validity(certificate: bytes) -> Validity:
-    """The interval that a certificate of our own states, for renewal. Raises ValueError if it is none."""
+    """Return the interval that a certificate of this node states, for renewal. Raises ValueError if it is not
+    a certificate.
+    """
     parsed = x509.load_der_x509_certificate(certificate)
     return Validity(of(parsed.not_valid_before_utc), of(parsed.not_valid_after_utc))
 
 
 def fits(certificate: bytes, key: bytes) -> bool:
-    """Whether the private key, as PEM, is the certificate's; also False for what is no key."""
+    """Return True if the private key, as PEM, is the certificate's; also False if it is not a key."""
     try:
         private = serialization.load_pem_private_key(key, None)
     except (ValueError, TypeError):
@@ -369,14 +381,16 @@ def fits(certificate: bytes, key: bytes) -> bool:
 
 
 def to_pem(certificates: Iterable[bytes]) -> bytes:
-    """DER certificates as one PEM text, as gRPC credentials want them."""
+    """Join DER certificates into one PEM text, as gRPC credentials want them."""
     return b"".join(
         x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM) for der in certificates
     )
 
 
 def all_from_pem(text: bytes) -> tuple[bytes, ...]:
-    """DER of every certificate of a PEM text. Raises TrustError PEER_IDENTITY_INVALID if there is none."""
+    """Return the DER of every certificate of a PEM text. Raises TrustError PEER_IDENTITY_INVALID if there is
+    none.
+    """
     try:
         found = x509.load_pem_x509_certificates(text)
     except ValueError:
@@ -385,7 +399,7 @@ def all_from_pem(text: bytes) -> tuple[bytes, ...]:
 
 
 def from_pem(text: bytes) -> bytes:
-    """DER of the first certificate of a PEM text.
+    """Return the DER of the first certificate of a PEM text.
 
     gRPC shows a peer's leaf as PEM. Raises TrustError PEER_IDENTITY_INVALID if there is none.
     """
@@ -493,7 +507,7 @@ def _no_request(why: str) -> TrustError:
     return TrustError(
         "INPUT_INVALID",
         f"the certificate request {why}",
-        hint="PKCS #10 with a P-256 or P-384 key, as `openssl req -new` makes it",
+        hint="use PKCS #10 with a P-256 or P-384 key, as `openssl req -new` makes it",
     )
 
 
@@ -501,7 +515,7 @@ def _invalid(why: str) -> TrustError:
     return TrustError(
         "PEER_IDENTITY_INVALID",
         f"the certificate {why}",
-        hint="issue it anew with `intelshare pki issue` at the member it belongs to",
+        hint="issue it again with `intelshare pki issue` at the member it belongs to",
     )
 
 
@@ -509,5 +523,5 @@ def _mismatch() -> TrustError:
     return TrustError(
         "PEER_IDENTITY_MISMATCH",
         "the certificate was not issued by the member whose node it names, or is not valid now",
-        hint="renew it with `intelshare pki renew` there; if it was, exchange directories first",
+        hint="renew it there with `intelshare pki renew`; if that was done, exchange directories first",
     )

@@ -1,4 +1,4 @@
-"""Labels: dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
+"""Labels: the dated registry, label values, their text forms, reach, conversion and roll-up. Pure."""
 
 from intelshare.labels.bundles import MAX_STIX_BYTES, Found, read_bundle, stix_objects, write_bundle
 from intelshare.labels.content import check_stix

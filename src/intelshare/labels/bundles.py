@@ -1,4 +1,4 @@
-"""Labels from a STIX 2.1 text, a bundle or one object, and a bundle that says one label."""
+"""Read labels from a STIX 2.1 text (a bundle or one object), and write a bundle that states one label."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from intelshare.labels.stix import MarkingReader, Object, definitions_of
 
 MAX_STIX_BYTES = 1 << 20
 MAX_STIX_OBJECTS = 1 << 16
-"""Nested ones too; a text of 1 MiB from a real source has a quarter of them."""
+"""The most objects in a text, nested ones included; a real text of 1 MiB has a quarter of that."""
 
 
 class Found(NamedTuple):
-    """A label, the id of the object that has it, and the selector (``WHOLE``: the object itself)."""
+    """A label, the id of the object that has it, and the selector (``WHOLE`` for the object itself)."""
 
     subject: str
     selector: str
@@ -28,9 +28,10 @@ class Found(NamedTuple):
 
 
 def write_bundle(label: Label, registry: Registry) -> Object:
-    """A bundle of the marking definitions that together say the label; the same for the same label.
+    """Return a bundle of the marking definitions that together state the label; it is the same for the same
+    label.
 
-    Raises LabelError as ``definitions_of``.
+    Raises LabelError as ``definitions_of`` does.
     """
     definitions = definitions_of(label, registry)
     name = uuid5(NAMESPACE_URL, f"urn:intelshare:label-bundle:{format_banner(label, registry)}")
@@ -45,11 +46,12 @@ def read_bundle(
     *,
     source: str = "label",
 ) -> tuple[Found, ...]:
-    """The labels of every marked object in the order of the text, the whole before its portions.
+    """Return the labels of every marked object in the order of the text, the whole object before its
+    portions.
 
-    A text of marking definitions alone says one label: that which they are together.
-    Raises LabelError: TOO_LARGE (1 MiB, or nested without end), INPUT_INVALID (no JSON, a key twice, no STIX
-    objects, no markings), and as ``read_markings``.
+    A text of marking definitions alone states one label: the one they form together. Raises LabelError:
+    TOO_LARGE (1 MiB, or endless nesting), INPUT_INVALID (invalid JSON, a repeated key, no STIX objects, no
+    markings), and as ``read_markings``.
     """
     objects = _objects(_json(text, source), source)
     definitions = [each for each in objects if each.get("type") == "marking-definition"]
@@ -63,16 +65,16 @@ def read_bundle(
         for selector, label in reader.read(subject).items()
     ]
     if not found:
-        raise LabelError("INPUT_INVALID", "nothing in it is marked", place=Place(source))
+        raise LabelError("INPUT_INVALID", "it has no markings", place=Place(source))
     return tuple(found)
 
 
 def labels_within(
     text: str, registry: Registry, at: Instant | None = None, *, source: str = "content"
 ) -> frozenset[Label]:
-    """Every label that anything in a STIX text has, definitions of markings too; none if nothing is marked.
+    """Return every label in a STIX text, including those of marking definitions; empty if nothing is marked.
 
-    Raises LabelError as ``read_bundle``, and INPUT_INVALID for an object without type and id.
+    Raises LabelError as ``read_bundle`` does, and INPUT_INVALID for an object without type and id.
     """
     objects = stix_objects(text, source=source)
     definitions = [each for each in objects if each["type"] == "marking-definition"]
@@ -81,15 +83,16 @@ def labels_within(
 
 
 def stix_objects(text: str, *, source: str = "content") -> list[Object]:
-    """The objects of a STIX text, a bundle or one object, each with a type and an id.
+    """Return the objects of a STIX text (a bundle or one object), each with a type and an id.
 
-    Raises LabelError TOO_LARGE (1 MiB, or nested without end), INPUT_INVALID (no JSON, a key twice, no STIX).
+    Raises LabelError TOO_LARGE (1 MiB, or endless nesting), INPUT_INVALID (invalid JSON, a repeated key, not
+    STIX).
     """
     objects = _objects(_json(text, source), source)
     for number, each in enumerate(objects):
         if not isinstance(each.get("type"), str) or not isinstance(each.get("id"), str):
             place = Place(source, field=f"objects[{number}]")
-            raise LabelError("INPUT_INVALID", "a STIX object has a type and an id", place=place)
+            raise LabelError("INPUT_INVALID", "a STIX object must have a type and an id", place=place)
     return objects
 
 
@@ -108,8 +111,10 @@ def _objects(document: object, source: str) -> list[Object]:
 
 def _json(text: str, source: str) -> object:
     if len(text) > MAX_STIX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_STIX_BYTES:
-        raise LabelError("TOO_LARGE", f"STIX has at most {MAX_STIX_BYTES} bytes here", place=Place(source))
-    # An object costs more to read than its letters: as many as these take longer than the text's own bound.
+        raise LabelError(
+            "TOO_LARGE", f"a STIX text may have at most {MAX_STIX_BYTES} bytes", place=Place(source)
+        )
+    # Objects cost more to read than characters, so the bound on the size of the text is not enough.
     if text.count("{") > MAX_STIX_OBJECTS:
         raise LabelError("TOO_LARGE", f"more than {MAX_STIX_OBJECTS} JSON objects", place=Place(source))
     try:
@@ -117,22 +122,22 @@ def _json(text: str, source: str) -> object:
     except json.JSONDecodeError as error:
         lines = text.split("\n")
         place = Place(source, error.lineno, error.colno, excerpt=lines[error.lineno - 1].rstrip("\r"))
-        raise LabelError("INPUT_INVALID", f"this is no JSON: {error.msg}", place=place) from None
+        raise LabelError("INPUT_INVALID", f"this is not valid JSON: {error.msg}", place=place) from None
     except ValueError as error:
-        raise LabelError("INPUT_INVALID", f"this is no JSON: {error}", place=Place(source)) from None
+        raise LabelError("INPUT_INVALID", f"this is not valid JSON: {error}", place=Place(source)) from None
     except RecursionError:
         raise LabelError("TOO_LARGE", "it is nested too deeply", place=Place(source)) from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers could take different ones of two equal keys."""
+    """Refuse an object with a repeated key, because two readers could use different ones."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice")
+        raise ValueError(f"the key {twice!r} is repeated")
     return made
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")

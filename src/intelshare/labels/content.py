@@ -1,6 +1,6 @@
-"""Content that states labels itself: the label of its portion says no less than what is inside.
+"""Content that states labels itself: the label of its portion must be at least as strict as any inside.
 
-STIX objects carry markings wherever they go; a portion that is labelled lower would take them past the
+STIX objects carry their markings wherever they go; a portion with a lower label would carry them past the
 decision.
 """
 
@@ -21,15 +21,18 @@ from intelshare.labels.rollup import rollup
 def check_stix(
     content: bytes, label: Label, originator: str, registry: Registry, at: Instant, *, source: str = "content"
 ) -> None:
-    """Return if the content is STIX 2.1 whose markings say no more than ``label``, the label of its portion.
+    """Check that the content is STIX 2.1 whose markings say no more than ``label``, the label of its portion.
 
-    ``originator`` writes labels that name no authority. Raises LabelError: INPUT_INVALID (no STIX),
-    MARKING_CONFLICT (the content says more, with the label that would cover it), and as ``labels_within``.
+    Labels that name no authority count as labels of ``originator``. Raises LabelError: INPUT_INVALID (not
+    STIX), MARKING_CONFLICT (the content says more; the hint has the label that would cover it), and as
+    ``labels_within``.
     """
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise LabelError("INPUT_INVALID", "STIX is UTF-8, and this is not", place=Place(source)) from None
+        raise LabelError(
+            "INPUT_INVALID", "STIX must be UTF-8, and this is not", place=Place(source)
+        ) from None
     inside = [_within(label, inner) for inner in labels_within(text, registry, at, source=source)]
     inside = [inner for inner in inside if inner != label]
     if not inside:
@@ -39,7 +42,7 @@ def check_stix(
     try:
         needed = rollup(whose, at, [label, *inside], registry)
     except LabelError:
-        _refuse("it holds what no label of this authority can say", None, source)
+        _refuse("it contains markings that no label of this authority can express", None, source)
     if needed != covered:
         _refuse(
             f"its objects say more than {format_banner(label, registry)}",
@@ -49,7 +52,9 @@ def check_stix(
 
 
 def _within(label: Label, inner: Label) -> Label:
-    """What the inner label means inside this portion: TLP alone says nothing of level, codes or controls."""
+    """Return the meaning of the inner label in this portion: TLP alone says nothing about level, codes or
+    controls.
+    """
     if inner.level is not None:
         return inner
     words = [word for word in (label.tlp, inner.tlp) if word is not None]

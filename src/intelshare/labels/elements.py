@@ -1,8 +1,8 @@
-"""XML that somebody else wrote, as plain elements: named, nested, bounded, and nothing else.
+"""XML from other systems, read as plain elements: named, nested and bounded, and nothing else.
 
-Read by expat itself, which fetches nothing unless told to, and told here to refuse each thing that could do
-more: a DOCTYPE (so there are no entities to expand, recurse or fetch), processing instructions, and comments,
-which other readers drop and then read another value. No further library would make it smaller.
+It is read with expat, which fetches nothing unless told to. The reader refuses everything that could do more:
+a DOCTYPE (so there are no entities to expand, recurse into or fetch), processing instructions, and comments,
+which other readers drop and then read a different value. No further library would make it smaller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _ENCODINGS = ("utf-8", "us-ascii")
 
 @dataclass(slots=True)
 class Element:
-    """One element: local name, attributes, text, children. Its place is where its text begins, if any."""
+    """One element: local name, attributes, text, children. Its place is where its text begins, if it has
+    any.
+    """
 
     name: str
     attributes: dict[str, str]
@@ -35,31 +37,33 @@ class Element:
     namespace: str = ""
 
     def fail(self, code: str, message: str, hint: str | None = None) -> NoReturn:
-        """Raise LabelError that points here."""
+        """Raise a LabelError that points to this element."""
         raise LabelError(code, message, place=self.place, hint=hint)
 
     def only(self, name: str) -> Element:
-        """The one child of that name. Raises LabelError INPUT_INVALID."""
+        """Return the only child of that name. Raises LabelError INPUT_INVALID."""
         found = [child for child in self.children if child.name == name]
         if len(found) != 1:
-            self.fail("INPUT_INVALID", f"{self.name} has {len(found)} elements {name}, and needs one")
+            self.fail("INPUT_INVALID", f"{self.name} has {len(found)} {name} elements, and needs one")
         return found[0]
 
     def nothing_but(self, *names: str) -> None:
-        """Refuse children of other names, and text of its own. Raises LabelError INPUT_INVALID."""
+        """Refuse children of other names, and text directly in the element. Raises LabelError
+        INPUT_INVALID.
+        """
         for child in self.children:
             if child.name not in names:
                 child.fail("INPUT_INVALID", f"{child.name!r} is not expected in {self.name}")
         if self.has_text:
-            self.fail("INPUT_INVALID", f"{self.name} holds text beside its elements")
+            self.fail("INPUT_INVALID", f"{self.name} has text beside its elements")
 
     def value(self) -> str:
-        """The text, trimmed, runs of white space as one space.
+        """Return the text, trimmed, with each run of white space as one space.
 
-        Raises LabelError: INPUT_INVALID (elements beside it), EMPTY_LABEL, CONTROL_CHARACTER.
+        Raises LabelError: INPUT_INVALID (it has child elements), EMPTY_LABEL, CONTROL_CHARACTER.
         """
         if self.children:
-            self.children[0].fail("INPUT_INVALID", f"{self.name} holds text alone")
+            self.children[0].fail("INPUT_INVALID", f"{self.name} may have only text")
         plain = "".join(self.parts).translate(dict.fromkeys(map(ord, _SPACE), " "))
         value = " ".join(word for word in plain.split(" ") if word)
         if not value:
@@ -74,15 +78,15 @@ class Element:
 
 
 def read_elements(text: str, source: str, *namespaces: str) -> Element:
-    """The root element; all are of these namespaces, the root of the first.
+    """Read XML and return its root element; all elements must be in these namespaces, the root in the first.
 
-    ``source`` is what errors call the text.
+    ``source`` is the name of the text in errors.
 
-    Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (not well-formed, another encoding than
-    UTF-8, another namespace, a DOCTYPE, a comment, a processing instruction).
+    Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (not well-formed, not UTF-8, another
+    namespace, a DOCTYPE, a comment, a processing instruction).
     """
     if len(text) > MAX_XML_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_XML_BYTES:
-        message = f"a label in XML has at most {MAX_XML_BYTES} bytes"
+        message = f"a label in XML may have at most {MAX_XML_BYTES} bytes"
         raise LabelError("TOO_LARGE", message, place=Place(source))
     return _Reader(text, source, namespaces).read()
 
@@ -95,7 +99,7 @@ class _Reader:
         self._namespaces = namespaces
         self._open: list[Element] = []
         self._root: Element | None = None
-        # A space cannot stand in a local name, so it parts namespace and name without doubt.
+        # A space cannot occur in a local name, so it separates namespace and name unambiguously.
         self._parser = parser = expat.ParserCreate("utf-8", " ")
         parser.XmlDeclHandler = self._declaration
         parser.StartElementHandler = self._start
@@ -111,10 +115,10 @@ class _Reader:
         try:
             self._parser.Parse(self._text.encode("utf-8", "surrogatepass"), True)
         except expat.ExpatError as error:
-            message = f"this is no XML: {expat.ErrorString(error.code)}"
+            message = f"this is not XML: {expat.ErrorString(error.code)}"
             raise LabelError("INPUT_INVALID", message, place=self._at(error.lineno, error.offset)) from None
         if self._root is None:
-            raise LabelError("INPUT_INVALID", "this is no XML", place=Place(self._source))
+            raise LabelError("INPUT_INVALID", "this is not XML", place=Place(self._source))
         return self._root
 
     def _at(self, line: int, column: int, width: int = 1) -> Place:
@@ -126,7 +130,9 @@ class _Reader:
 
     def _refuse(self, what: str) -> Callable[..., NoReturn]:
         def refuse(*_: object) -> NoReturn:
-            raise LabelError("INPUT_INVALID", f"a label in XML holds no {what}", place=self._here(2))
+            raise LabelError(
+                "INPUT_INVALID", f"a label in XML must not contain a {what}", place=self._here(2)
+            )
 
         return refuse
 
@@ -140,7 +146,7 @@ class _Reader:
         known = self._namespaces if self._open else self._namespaces[:1]
         if namespace not in known:
             element.fail(
-                "INPUT_INVALID", f"{local!r} is of another namespace", f"expected {' or '.join(known)}"
+                "INPUT_INVALID", f"{local!r} is in another namespace", f"expected {' or '.join(known)}"
             )
         if len(self._open) >= MAX_DEPTH:
             element.fail("TOO_LARGE", f"elements are nested more than {MAX_DEPTH} deep")

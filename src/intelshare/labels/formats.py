@@ -1,4 +1,4 @@
-"""Labels as text: the canonical banner and portion, and what people are shown."""
+"""Labels as text: the canonical banner and portion mark, and the forms that people are shown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ _SHORT_CONTROLS = {PROPIN: "PR", ORCON: "OC", NOFORN: "NF"}
 
 
 def format_banner(label: Label, registry: Registry) -> str:
-    """The canonical text, in ASCII: ``//FRA SECRET//REL TO FRA, USA``. What is signed and stored."""
+    """Return the canonical text, in ASCII: ``//FRA SECRET//REL TO FRA, USA``. This is what is signed and
+    stored.
+    """
     return _join(label, registry, label.level or "", label.controls)
 
 
 def format_portion(label: Label, registry: Registry) -> str:
-    """The canonical portion mark: ``(//FRA S//REL TO FRA, USA)``; a level without a short form in full."""
+    """Return the canonical portion mark: ``(//FRA S//REL TO FRA, USA)``; a level without a short form is
+    written in full.
+    """
     level = _level(label, registry)
     short = label.level if level is None or level.short is None else level.short
     controls = tuple(_SHORT_CONTROLS.get(control, control) for control in label.controls)
@@ -26,21 +30,23 @@ def format_portion(label: Label, registry: Registry) -> str:
 
 
 def show_banner(label: Label, registry: Registry) -> str:
-    """The banner for people: level names as their authority writes them (``TRÈS SECRET``)."""
+    """Return the banner for people, with level names as their authority writes them (``TRÈS SECRET``)."""
     level = _level(label, registry)
     shown = label.level if level is None or level.display is None else level.display
     return _join(label, registry, shown or "", label.controls)
 
 
 def format_prose(label: Label, registry: Registry) -> str:
-    """As organisations write it: ``NATO SECRET RELEASABLE TO SWE``; the organisation itself is not named.
+    """Return the label as organisations write it: ``NATO SECRET RELEASABLE TO SWE``; the organisation itself
+    is not listed.
 
-    Raises LabelError INPUT_INVALID for a label that is not an organisation's, or is released to nobody else.
+    Raises LabelError INPUT_INVALID for a label that is not an organisation's, or that is released to nobody
+    else.
     """
     named = [code for code in label.releasable_to or () if code != label.authority]
     if label.authority is None or not registry.is_organisation(label.authority) or not named:
-        message = "only an organisation's label that is released to others is written in prose"
-        raise LabelError("INPUT_INVALID", message, hint="the banner says every label")
+        message = "only an organisation's label that is released to others can be written in prose"
+        raise LabelError("INPUT_INVALID", message, hint="use the banner, which can state every label")
     # The level stands before the codes; what else the label says follows as in a banner.
     bare = format_banner(replace(label, releasable_to=None), registry).removeprefix("//")
     level, *rest = bare.split("//")

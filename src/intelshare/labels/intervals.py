@@ -1,4 +1,4 @@
-"""Half-open spans of time: they hold from their first instant and no longer at the instant of their end."""
+"""Half-open spans of time: they include their first instant and exclude their last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from intelshare.instant import NEVER, Instant, show
 
 BEGINNING = Instant(-(2**63))
-"""Before every date that a file can carry: the start of an interval that states none."""
+"""An instant before every date that a file can state: the start of an interval that states none."""
 
 
 class Interval(NamedTuple):
@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     until: Instant
 
     def holds(self, at: Instant) -> bool:
-        """Whether ``at`` lies in the interval."""
+        """Return True if ``at`` lies in the interval."""
         return self.start <= at < self.until
 
 
@@ -26,12 +26,12 @@ ALWAYS = Interval(BEGINNING, NEVER)
 
 
 def interval(start: Instant | None, until: Instant | None) -> Interval:
-    """The interval between two instants of which either may be absent (open)."""
+    """Return the interval between two instants, either of which may be absent (open)."""
     return Interval(BEGINNING if start is None else start, NEVER if until is None else until)
 
 
 def in_force(intervals: Iterable[Interval], at: Instant) -> bool:
-    """Whether ``at`` lies in one of the intervals."""
+    """Return True if ``at`` lies in one of the intervals."""
     for start, until in intervals:  # noqa: SIM110  (a generator costs more than the two comparisons)
         if start <= at < until:
             return True
@@ -39,7 +39,7 @@ def in_force(intervals: Iterable[Interval], at: Instant) -> bool:
 
 
 def when(at: Instant) -> str:
-    """An instant in words, also one that no calendar has."""
+    """Return an instant in words, even one outside the calendar."""
     try:
         return show(at)
     except OverflowError:

@@ -1,8 +1,8 @@
-"""Classification ladders in time: levels, what each is worth, and how one converts into another.
+"""Classification ladders over time: levels, the reference level of each, and conversion between ladders.
 
-A level name is readable for ever from its first day and may be written only while valid; converting
-rounds up, never down; unclassified never rounds up (docs: policy guide, "Ladders and equivalence";
-the idea of Council Decision 2013/488/EU, Appendix B).
+A level name can be read from its first day for ever, but may be written only while it is valid. Conversion
+rounds up, never down, and unclassified never rounds up (docs: policy guide, "Ladders and equivalence"; the
+idea is that of Council Decision 2013/488/EU, Appendix B).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNMARKED_NAME = "UNMARKED"
 
 
 class Reference(IntEnum):
-    """What levels are compared by. Classified means above R0."""
+    """The scale on which levels are compared. "Classified" means above R0."""
 
     R0 = 0
     R1 = 1
@@ -33,7 +33,7 @@ class Reference(IntEnum):
 
     @property
     def word(self) -> str:
-        """The English word for it, for explanations: ``R3`` is SECRET."""
+        """The English word for it, used in explanations: ``R3`` is SECRET."""
         return _WORDS[self]
 
 
@@ -41,7 +41,7 @@ _WORDS = ("UNCLASSIFIED", "RESTRICTED", "CONFIDENTIAL", "SECRET", "TOP SECRET")
 
 
 class Alias(NamedTuple):
-    """A further official spelling of a level, read and never written, and where it stands so."""
+    """Another official spelling of a level, which is read but never written, and its source."""
 
     text: str
     source: str
@@ -49,7 +49,7 @@ class Alias(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rung: canonical ASCII name, what it is worth, short form for portions, what people are shown."""
+    """One level: its canonical ASCII name, reference level, short form for portions, and display form."""
 
     name: str
     reference: Reference
@@ -59,13 +59,15 @@ class Level:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that names it, the aliases first and the name last, each as its authority spells it."""
+        """All texts that name the level, the aliases first and the name last, each as its authority spells
+        it.
+        """
         spelled = (*(alias.text for alias in self.also), self.short, self.display, self.name)
         return tuple(text for text in spelled if text is not None)
 
 
 UNMARKED = Level(UNMARKED_NAME, Reference.R0)
-"""How an authority without an R0 level, or with no known ladder, writes unclassified."""
+"""The level with which an authority that has no R0 level, or no known ladder, writes "unclassified"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,12 @@ class LadderRow:
     levels: tuple[Level, ...]
 
     def level(self, name: str) -> Level | None:
-        """The level of that canonical name, if the row has it."""
+        """Return the level with that canonical name, if the row has it."""
         return next((level for level in self.levels if level.name == name), None)
 
     @property
     def known(self) -> bool:
-        """Whether classified levels are known at all."""
+        """True if any classified level is known."""
         return self.levels[-1].reference > Reference.R0
 
 
@@ -93,12 +95,12 @@ class Ladder:
     rows: tuple[LadderRow, ...]
     source: str = ""
     language: str = ""
-    """Whose rules of case hold for its names, where they are not the common ones: ``tr`` or ``el``."""
+    """The language whose case rules apply to its names, if they are not the common ones: ``tr`` or ``el``."""
     unverified: str = ""
-    """What of it was written from memory and compared with no source; empty: nothing."""
+    """The parts that were written from memory and not compared with a source; empty if there are none."""
 
     def at(self, at: Instant) -> LadderRow:
-        """The row that holds at the instant."""
+        """Return the row that holds at the instant."""
         found = self.rows[0]
         for row in self.rows:
             if row.interval.start > at:
@@ -107,7 +109,9 @@ class Ladder:
         return found
 
     def read(self, name: str, at: Instant | None) -> Level | None:
-        """The level of the last row at or before ``at`` that has the name; of any row if ``at`` is None."""
+        """Return the level of that name from the last row at or before ``at`` that has it; from any row if
+        ``at`` is None.
+        """
         for row in reversed(self.rows):
             if at is None or row.interval.start <= at:
                 level = row.level(name)
@@ -119,9 +123,10 @@ class Ladder:
 def ladder(
     authority: str, rows: Iterable[LadderRow], source: str = "", language: str = "", unverified: str = ""
 ) -> Ladder:
-    """A ladder over all of time: what the rows leave open is unknown there, and no R0 means UNMARKED.
+    """Return a ladder over all of time: periods without a row count as unknown, and a row without R0 gets
+    UNMARKED.
 
-    The rows must not overlap (the file reader sees to it).
+    The rows must not overlap (the file reader ensures it).
     """
     filled: list[LadderRow] = []
     reached = BEGINNING
@@ -144,7 +149,7 @@ def _with_r0(row: LadderRow) -> LadderRow:
 
 @lru_cache(maxsize=1024)
 def unknown_ladder(authority: str) -> Ladder:
-    """The ladder of an authority of which nothing is published: UNMARKED alone."""
+    """Return the ladder of an authority about which nothing is published: UNMARKED alone."""
     return ladder(authority, ())
 
 
@@ -165,7 +170,9 @@ JOINT_LADDER = ladder(
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """A treaty's own row: for ``origin``'s level the member ``to`` uses ``name``. One direction only."""
+    """A row of a treaty: for ``origin``'s level, the member ``to`` uses ``name``. It holds in one direction
+    only.
+    """
 
     origin: str
     level: str
@@ -175,7 +182,7 @@ class Equivalence:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a level is in another ladder: the name there, and what it is worth there."""
+    """A level converted into another ladder: its name and reference level there."""
 
     name: str
     reference: Reference
@@ -184,10 +191,11 @@ class Converted:
 def convert_reference(
     reference: Reference, source: Ladder, target: Ladder, at: Instant, rows: Iterable[Equivalence] = ()
 ) -> Converted | None:
-    """The level of ``target`` for one worth ``reference`` in ``source``; None if there is no equivalence.
+    """Return the level of ``target`` for one worth ``reference`` in ``source``; None if there is no
+    equivalence.
 
-    In this order: the treaty's exact row, the general table (lowest level valid at ``at`` that is not
-    below), the treaty's row of the lowest level above. Rows of other pairs and void rows are ignored.
+    It tries, in this order: the treaty's exact row, the general table (the lowest level valid at ``at`` that
+    is not below), the treaty's row for the lowest level above. Rows of other pairs and void rows are ignored.
     """
     there = target.at(at)
     usable = [
@@ -213,7 +221,9 @@ def convert_reference(
 def _row_result(
     row: Equivalence, level: Level, there: LadderRow, target: Ladder, at: Instant
 ) -> Converted | None:
-    """What a row gives, or None if it is void: below its own level in a known ladder."""
+    """Return the result of a row, or None if the row is void: below the level it converts, in a known
+    ladder.
+    """
     if not there.known:
         return Converted(row.name, level.reference)
     used = target.read(row.name, at)

@@ -1,8 +1,9 @@
-"""What may stand after the classification: what is read, by which words, and what is known and never carried.
+"""The markings after the classification: which are read, by which words, and which are known but never
+carried.
 
 Sources: CAPCO, Intelligence Community Markings System Register and Manual (unclassified release of 2016), and
-for NATO's categories C-M(2002)49. What no rule stands for is never carried; an error that says what such a
-block is serves better than one that takes it for a slip of the pen.
+for NATO's categories C-M(2002)49. A marking for which there is no rule is never carried; an error that says
+what such a block is helps more than one that treats it as a typing mistake.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CONTROL_TEXTS = {
     "NOT RELEASABLE TO FOREIGN NATIONALS": NOFORN,
     "RELEASABLE BY INFORMATION DISCLOSURE OFFICIAL": RELIDO,
 }
-"""Every text of a control without a list: its name, its short form, its title."""
+"""Every text of a control that has no list: its name, its short form, its title."""
 
 REL_TO_TEXTS = ("REL TO", "AUTHORIZED FOR RELEASE TO")
 DISPLAY_ONLY_TEXTS = ("DISPLAY ONLY",)
@@ -39,7 +40,7 @@ CONFLICTS = tuple(
         (RELIDO, "DISPLAY ONLY"),
     )
 )
-"""Controls that contradict each other (Manual, H.8); NOFORN with REL TO has an error of its own."""
+"""The controls that contradict each other (Manual, H.8); NOFORN with REL TO has a separate error."""
 
 _NOT_CARRIED = (
     (
@@ -73,17 +74,17 @@ _POINTERS = ("REL", "EYES")
 
 
 def not_carried(text: str) -> str | None:
-    """What a compartment, special access or atomic energy block is, in words; None if the text is none."""
+    """Say what a compartment, special access or atomic energy block is, in words; None for any other text."""
     return next((words for words, form in _NOT_CARRIED if re.fullmatch(form, text)), None)
 
 
 def not_read(text: str) -> str | None:
-    """What a marking is that is known and that no rule here stands for; None for any other text."""
+    """Say what a known marking is for which there is no rule here; None for any other text."""
     if text in _POINTERS:
-        return "the short form that points at the list in the banner: write the list"
+        return "the short form that refers to the list in the banner: write out the list"
     return next((words for words, form in _NOT_READ if re.fullmatch(form, text)), None)
 
 
 def list_after(text: str, words: tuple[str, ...], separator: str = " ") -> int | None:
-    """How many letters of the text come before its list, if it begins with one of the words."""
+    """Return the number of characters before the text's list, if the text begins with one of the words."""
     return next((len(word) for word in words if text == word or text.startswith(word + separator)), None)

@@ -1,8 +1,8 @@
 """Labels from text: every form that CAPCO, organisations, states and TLP write, and nothing else.
 
-The first error in the order of the policy guide ("Labels") counts: characters, emptiness, the
-classification block, then piece by piece from the left, then what contradicts. Case, runs of
-spaces, spaces round separators and portion brackets do not matter; nothing else is folded.
+The first error in the order of the policy guide ("Labels") is reported: characters, emptiness, the
+classification block, then piece by piece from the left, then contradictions. Case, runs of spaces, spaces
+around separators and portion brackets do not matter; nothing else is folded.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ MAX_LABEL_BYTES = 4096
 
 _FORBIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 TLP_TEXTS = {**{word: word for word in TLP_WORDS}, "WHITE": CLEAR}
-"""What may stand after ``TLP:``; WHITE is the CLEAR of TLP 1.0."""
+"""The words allowed after ``TLP:``; WHITE is TLP 1.0's name for CLEAR."""
 
 _PROSE = " RELEASABLE TO"
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A piece of the text: folded, and where it stands, so that an error can point at it."""
+    """A piece of the text, folded, and its position, so that an error can point to it."""
 
     folded: str
     start: int
@@ -56,7 +56,7 @@ class _Span:
 
 @dataclass(slots=True)
 class _Draft:
-    """What has been read so far of one label."""
+    """The parts of one label that have been read so far."""
 
     authority: str | None = None
     level: str | None = None
@@ -75,30 +75,34 @@ class _Draft:
 def parse_label(
     text: str, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
 ) -> Label:
-    """The label that the text says, in canonical order.
+    """Return the label that the text states, in canonical order.
 
-    With ``at``, a level before its first day is unknown, a group in REL TO holds its members of that
-    instant, and for ``use="write"`` a level that has ended is LEVEL_WITHDRAWN. Without it a group holds
-    whoever was ever a member: what was once a label stays one. Raises LabelError with a stable code, the
-    place in the text and a hint; TOO_LARGE over 4 KiB.
+    With ``at``, a level before its first day is unknown, a group in REL TO stands for its members at that
+    instant, and for ``use="write"`` a level that has ended is LEVEL_WITHDRAWN. Without ``at`` a group stands
+    for everybody who was ever a member: what was once a label stays one. Raises LabelError with a stable
+    code, the place in the text and a hint; TOO_LARGE over 4 KiB.
     """
     if len(text) > MAX_LABEL_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_LABEL_BYTES:
-        raise LabelError("TOO_LARGE", f"a label has at most {MAX_LABEL_BYTES} bytes")
+        raise LabelError("TOO_LARGE", f"a label may have at most {MAX_LABEL_BYTES} bytes")
     refuse_controls(text)
     return _Parser(unicodedata.normalize("NFC", text), registry, at).parse(use)
 
 
 def refuse_controls(text: str) -> None:
-    """Raise LabelError CONTROL_CHARACTER at the first control, format, private or lone character."""
+    """Raise LabelError CONTROL_CHARACTER at the first control, format, private-use or unpaired surrogate
+    character.
+    """
     for column, letter in enumerate(text):
         if unicodedata.category(letter) in _FORBIDDEN_CATEGORIES:
             place = _place(ascii(text)[1:-1], len(ascii(text[:column])) - 2, len(ascii(letter)) - 2)
-            message = f"a label cannot hold the character U+{ord(letter):04X}"
+            message = f"a label cannot contain the character U+{ord(letter):04X}"
             raise LabelError("CONTROL_CHARACTER", message, place=place, hint="remove it")
 
 
 class LabelReader:
-    """``parse_label`` with a memory of up to ``bound`` texts, for the hot path; forgets all when full."""
+    """``parse_label`` with a cache of up to ``bound`` texts, for the hot path; the cache is cleared when
+    full.
+    """
 
     def __init__(self, registry: Registry, bound: int = 4096) -> None:
         self.registry = registry
@@ -106,7 +110,9 @@ class LabelReader:
         self._known: dict[str, Label] = {}
 
     def read(self, text: str) -> Label:
-        """The label of the text, judged at no particular time. Raises LabelError as ``parse_label``."""
+        """Return the label of the text, judged at no particular time. Raises LabelError as ``parse_label``
+        does.
+        """
         label = self._known.get(text)
         if label is None:
             label = parse_label(text, self.registry)
@@ -205,12 +211,12 @@ class _Parser:
         draft.releasable, draft.releasable_span = codes, block
 
     def _set_level(self, draft: _Draft, authority: str, name: str | None, block: _Span) -> None:
-        """The level if it is known (at the time asked for); else UNKNOWN_LEVEL."""
+        """Set the level if it is known (at the time asked for); otherwise raise UNKNOWN_LEVEL."""
         ladder = self._registry.ladder(authority)
         if name is None:
             self._unknown_level(block, self._registry.level_names.get(authority, ()))
         if ladder.read(name, self._at) is None:
-            self._fail("UNKNOWN_LEVEL", f"{authority} had no level {name} yet", block)
+            self._fail("UNKNOWN_LEVEL", f"{authority} did not have the level {name} yet", block)
         draft.authority, draft.level, draft.level_span = authority, name, block
 
     # Piece by piece.
@@ -218,8 +224,10 @@ class _Parser:
     def _piece(self, draft: _Draft, piece: _Span) -> None:
         word = _tlp_word(piece)
         if draft.level is None or (draft.tlp is not None and word is None):
-            hint = "nothing follows a TLP word" if draft.tlp is not None else None
-            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control here", piece, hint)
+            hint = "nothing may follow a TLP word" if draft.tlp is not None else None
+            self._fail(
+                "UNKNOWN_CONTROL", f"{piece.folded!r} is not a control that can stand here", piece, hint
+            )
         text = piece.folded
         control = CONTROL_TEXTS.get(text)
         if word is not None:
@@ -247,13 +255,13 @@ class _Parser:
 
     def _once(self, first: bool, marking: str, piece: _Span, hint: str | None = None) -> None:
         if not first:
-            self._fail("DUPLICATE_CONTROL", f"{marking} stands twice", piece, hint)
+            self._fail("DUPLICATE_CONTROL", f"{marking} is repeated", piece, hint)
 
     def _past(self, piece: _Span, words: str) -> int:
         return self._after(piece.start, *words.split(" "))
 
     def _codes(self, start: int, end: int, piece: _Span, empty: str) -> list[str]:
-        """The codes of a list: known ones, each once."""
+        """Return the codes of a list; all must be known, and each must occur once."""
         spans = list(self._split(start, end, ","))
         if len(spans) == 1 and not spans[0].folded:
             self._fail(empty, f"{piece.folded} names nobody", piece, "name the authority and the recipients")
@@ -264,7 +272,9 @@ class _Parser:
         return self._each_once(spans)
 
     def _foreign(self, piece: _Span, start: int) -> list[str]:
-        """Whose information it holds: states and organisations, parted by spaces; none: it is concealed."""
+        """Return the states and organisations, separated by spaces, whose information it contains; empty if
+        concealed.
+        """
         spans = [span for span in self._split(start, piece.end, " ") if span.folded]
         for span in spans:
             if not self._registry.is_member(span.folded) or span.folded == "USA":
@@ -285,25 +295,25 @@ class _Parser:
             self._fail_not_carried(piece, what)
         known = not_read(piece.folded)
         if known is not None:
-            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is {known}; no rule here stands for it", piece)
+            self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is {known}; there is no rule for it here", piece)
         if list_after(piece.folded, FGI_TEXTS) is not None:
-            self._fail("UNKNOWN_CONTROL", "FGI stands in labels of the United States alone", piece)
+            self._fail("UNKNOWN_CONTROL", "only labels of the United States may have FGI", piece)
         hint = _meant(piece, (*CONTROL_TEXTS, *REL_TO_TEXTS, *DISPLAY_ONLY_TEXTS, *FGI_TEXTS))
-        self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is no control", piece, hint)
+        self._fail("UNKNOWN_CONTROL", f"{piece.folded!r} is not a control", piece, hint)
 
     def _fail_not_carried(self, span: _Span, what: str) -> NoReturn:
         message = f"{span.folded!r} is {what}, which this system never carries"
-        hint = "share it by the means that its owner prescribes, or without what is in this block"
+        hint = "share it by the means that its owner prescribes, or remove what this block covers"
         self._fail("COMPARTMENT_NOT_CARRIED", message, span, hint)
 
     def _tlp(self, word: str, span: _Span) -> str:
         tlp = TLP_TEXTS.get(word)
         if tlp is None:
-            hint = _meant(span, TLP_TEXTS, word) or "one of " + ", ".join(TLP_WORDS)
-            self._fail("UNKNOWN_LEVEL", f"TLP has no {word!r}", span, hint)
+            hint = _meant(span, TLP_TEXTS, word) or "use one of " + ", ".join(TLP_WORDS)
+            self._fail("UNKNOWN_LEVEL", f"TLP has no word {word!r}", span, hint)
         return tlp
 
-    # What contradicts.
+    # Contradictions.
 
     def _contradictions(self, draft: _Draft) -> None:
         if NOFORN in draft.controls and draft.releasable_span is not None:
@@ -320,7 +330,7 @@ class _Parser:
         self._covers_its_owners(draft)
 
     def _covers_its_owners(self, draft: _Draft) -> None:
-        """A REL TO covers whose information it is, by the code or through a group."""
+        """Check that REL TO covers the owners of the information, by their code or through a group."""
         if draft.releasable is None or draft.releasable_span is None:
             return
         must = draft.owners if draft.authority == JOINT else (draft.authority,)
@@ -371,7 +381,7 @@ class _Parser:
             start = found + len(separator)
 
     def _after(self, start: int, *words: str) -> int:
-        """Where the text goes on after these words, which begin at ``start``; spaces may be runs."""
+        """Return where the text continues after these words, which begin at ``start``; spaces may be runs."""
         for word in words:
             while self._text[start] == " ":
                 start += 1
@@ -379,7 +389,7 @@ class _Parser:
         return start
 
     def _find(self, span: _Span, word: str) -> _Span:
-        """The last place of a word in a span."""
+        """Return the last occurrence of a word in a span."""
         at = fold(self._text[span.start : span.end]).rfind(word)
         return _Span(word, span.start + at, span.start + at + len(word)) if at >= 0 and word else span
 
@@ -390,7 +400,7 @@ class _Parser:
         return (text for names in self._registry.level_names.values() for text in names)
 
     def _written(self, authorities: Iterable[str]) -> list[str]:
-        """What levels are called when they are written: a hint offers no alias."""
+        """Return the names with which levels are written now: hints offer no alias."""
         ladders = (self._registry.ladder(authority) for authority in authorities)
         levels = (level for ladder in ladders for row in ladder.rows for level in row.levels)
         return [fold(text) for level in levels for text in (level.name, level.short, level.display) if text]
@@ -407,12 +417,14 @@ class _Parser:
         code, _, word = block.folded.partition(" ")
         ended = self._registry.english_ended(code, word) if "//" in self._text[: block.start] else None
         if ended is not None:
-            message = f"{code} has no level worth {word} any more: {ended.name} ended"
-            hint = "an old document has the name of its own time; --at judges at another time"
+            message = f"{code} no longer has a level equal to {word}: {ended.name} has ended"
+            hint = "an old document uses the name of its time; --at judges the label at another time"
         self._fail("UNKNOWN_LEVEL", message, block, hint)
 
     def _level_meant(self, block: _Span) -> str | None:
-        """A level of the authority that the block names, never one that would make it another's."""
+        """Suggest a level of the authority that the block names, never one that would make it another
+        authority's.
+        """
         registry = self._registry
         code, _, word = block.folded.partition(" ")
         foreign = "//" in self._text[: block.start]
@@ -434,22 +446,26 @@ class _Parser:
 
 
 def _meant(span: _Span, known: Iterable[str], text: str | None = None) -> str | None:
-    """What could be meant: first a letter that none of the known names has, then the nearest of them."""
+    """Suggest what could be meant: first point out a letter that no known name has, then offer the nearest
+    name.
+    """
     text, known = span.folded if text is None else text, list(known)
     return _stranger(text, known) or guess(text, known)
 
 
 def _stranger(text: str, known: Iterable[str]) -> str | None:
-    """A hint that names the first letter that is not ASCII and in no known name: it may look like another."""
+    """Return a hint that names the first non-ASCII letter that is in no known name, because it may look like
+    another.
+    """
     used = frozenset("".join(known))
     letter = next((letter for letter in text if not letter.isascii() and letter not in used), None)
     if letter is None:
         return None
-    return f"it holds U+{ord(letter):04X} {unicodedata.name(letter, '')}; names are read letter by letter"
+    return f"it contains U+{ord(letter):04X} {unicodedata.name(letter, '')}; names are read letter by letter"
 
 
 def _tlp_word(span: _Span) -> str | None:
-    """The word after ``TLP:``, or None if the piece is no TLP marking."""
+    """Return the word after ``TLP:``, or None if the piece is not a TLP marking."""
     head, colon, word = span.folded.partition(":")
     return word.strip(" ") if colon and head.strip(" ") == "TLP" else None
 

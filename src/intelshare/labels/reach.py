@@ -1,4 +1,4 @@
-"""Whom a label covers at an instant, groups expanded: what releasability means."""
+"""The members that a label covers at an instant, with groups expanded: the meaning of releasability."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from intelshare.labels.registry import Registry
 
 
 class Reach(NamedTuple):
-    """Whether the label states its releasability, and whom it covers; ``covers`` None is everybody.
+    """The members that a label covers, and whether it states its releasability; ``covers`` None means
+    everybody.
 
-    Of those covered, ``shown`` are covered by DISPLAY ONLY alone: they may be shown it and not keep it.
-    NOFORN and TLP are not in it: they are rules of their own.
+    ``shown`` are those covered only by DISPLAY ONLY: they may be shown it and may not keep it. NOFORN and TLP
+    are not included, because they have separate rules.
     """
 
     stated: bool
@@ -23,7 +24,7 @@ class Reach(NamedTuple):
     shown: frozenset[str] = frozenset()
 
     def includes(self, code: str) -> bool:
-        """Whether the code is covered."""
+        """Return True if the code is covered."""
         return self.covers is None or code in self.covers
 
 
@@ -33,7 +34,9 @@ CONCEALED = Reach(stated=True, covers=frozenset())
 
 
 def level_reference(label: Label, registry: Registry, at: Instant) -> Reference | None:
-    """What the label's level is worth at ``at``; R0 for TLP alone; None if it is unknown there."""
+    """Return the reference level of the label at ``at``; R0 for TLP alone; None if its level is unknown
+    then.
+    """
     if label.level is None:
         return Reference.R0 if label.tlp is not None else None
     if label.authority is None:
@@ -45,7 +48,7 @@ def level_reference(label: Label, registry: Registry, at: Instant) -> Reference 
 
 
 def reach(label: Label, registry: Registry, at: Instant) -> Reach:
-    """Whom the label covers at ``at`` (an unknown level counts as R4)."""
+    """Return the members that the label covers at ``at`` (an unknown level counts as R4)."""
     unclassified = level_reference(label, registry, at) == Reference.R0
     return reach_of(
         label,
@@ -58,12 +61,12 @@ def reach(label: Label, registry: Registry, at: Instant) -> Reach:
 def reach_of(
     label: Label, registry: Registry, unclassified: bool, expand: Callable[[Collection[str]], frozenset[str]]
 ) -> Reach:
-    """Whom the label covers, by what ``expand`` says that codes stand for together.
+    """Return the members that the label covers; ``expand`` says which members some codes stand for together.
 
-    EYES ONLY covers only states that REL TO names themselves; an organisation's label covers the
-    organisation whatever else it says (C-M(2002)49, C-M(2002)60); neither REL TO nor DISPLAY ONLY on a
-    state's label says nothing: everybody at R0, nobody above. FGI of a concealed source covers nobody: who
-    must consent is not known.
+    EYES ONLY covers only states that REL TO names by their own code. An organisation's label always covers
+    the organisation (C-M(2002)49, C-M(2002)60). A state's label with neither REL TO nor DISPLAY ONLY states
+    nothing: it covers everybody at R0, and nobody above. FGI of a concealed source covers nobody, because it
+    is not known who must consent.
     """
     named, displayed = label.releasable_to, label.displayable_to
     if label.fgi == ():
@@ -82,5 +85,5 @@ def reach_of(
 
 
 def named_itself(label: Label, registry: Registry) -> frozenset[str]:
-    """The members that REL TO names by their own code: states, and organisations for their node."""
+    """Return the members that REL TO names by their own code: states, and organisations for their node."""
     return registry.nodes.intersection(label.releasable_to or ())

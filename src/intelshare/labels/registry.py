@@ -1,4 +1,6 @@
-"""What codes and levels mean at an instant: states, groups with their memberships, ladders. A pure value."""
+"""The meaning of codes and levels at an instant: states, groups with their memberships, ladders. A pure
+value.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from intelshare.labels.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A named set of states in time; an ``organisation`` has a node of its own besides."""
+    """A named set of states over time; an ``organisation`` also has a node."""
 
     code: str
     organisation: bool
@@ -36,14 +38,15 @@ class Group:
     name: str = ""
     source: str = ""
     unverified: str = ""
-    """What of it was written from memory and compared with no source; empty: nothing."""
+    """The parts that were written from memory and not compared with a source; empty if there are none."""
 
     @property
     def digest(self) -> str:
-        """``sha256:<hex>`` of whom it holds and when: two who have the same expand a label alike.
+        """``sha256:<hex>`` of its members and their times: members with equal digests expand a label alike.
 
-        Over ``intelshare/group/1`` LF, then JSON as of a treaty's text: [code, organisation, [[state, [[from,
-        until]...]]...]], states and intervals sorted, microseconds since 1970 or null where open.
+        It is computed over ``intelshare/group/1`` LF, then JSON as for a treaty's text: [code, organisation,
+        [[state, [[from, until]...]]...]], with states and intervals sorted, in microseconds since 1970 or
+        null where open.
         """
         members = [
             [
@@ -62,7 +65,9 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """States (code to English name), groups, ladders, words. Never changes; a new file is a new registry."""
+    """States (code to English name), groups, ladders and words. It never changes; a new file makes a new
+    registry.
+    """
 
     states: Mapping[str, str]
     groups: Mapping[str, Group]
@@ -70,15 +75,19 @@ class Registry:
     words: Vocabulary = field(default_factory=Vocabulary, repr=False)
     """Categories, flags and obligations."""
     own: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The files, name to text, that add to what ships: whoever reads them too has a registry alike."""
+    """The files, name to text, that add to the shipped ones: whoever reads the same files has the same
+    registry.
+    """
     nodes: frozenset[str] = field(init=False, repr=False)
     """Codes that can have a node: states and organisations."""
     known: frozenset[str] = field(init=False, repr=False)
     """Codes that a REL TO may name: states, groups and organisations."""
     level_names: Mapping[str, Mapping[str, str]] = field(init=False, repr=False)
-    """Per authority: every text that names a level (full, short, shown), folded, to its canonical name."""
+    """For each authority, every text that names a level (full, short, shown), folded, and the level's
+    canonical name.
+    """
     organisation_levels: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
-    """Texts that name authority and level at once (``NS``, ``EU UNMARKED``) to both."""
+    """Texts that name authority and level at once (``NS``, ``EU UNMARKED``), and both of these."""
 
     def __post_init__(self) -> None:
         ladders = {**self.ladders, JOINT: JOINT_LADDER}
@@ -98,31 +107,31 @@ class Registry:
         object.__setattr__(self, "organisation_levels", whole)
 
     def is_state(self, code: str) -> bool:
-        """Whether the code is a state's."""
+        """Return True if the code is a state's."""
         return code in self.states
 
     def is_organisation(self, code: str) -> bool:
-        """Whether the code is a group with a node."""
+        """Return True if the code is a group that has a node."""
         group = self.groups.get(code)
         return group is not None and group.organisation
 
     def is_member(self, code: str) -> bool:
-        """Whether the code can have a node: a state or an organisation."""
+        """Return True if the code can have a node: a state or an organisation."""
         return code in self.nodes
 
     def is_known(self, code: str) -> bool:
-        """Whether a REL TO may name the code: a state, a group or an organisation."""
+        """Return True if REL TO may name the code: a state, a group or an organisation."""
         return code in self.known
 
     def ladder(self, authority: str) -> Ladder:
-        """The ladder of the authority; one of UNMARKED alone where none is known."""
+        """Return the ladder of the authority; one of UNMARKED alone if none is known."""
         return self.ladders.get(authority) or unknown_ladder(authority)
 
     def level_named(self, authority: str, text: str, at: Instant | None) -> str | None:
-        """The canonical name of the level that the folded text means; None if there is none.
+        """Return the canonical name of the level that the folded text means; None if there is none.
 
-        An English word (``//DEU SECRET``, as the United States write it) means the level of that reference at
-        ``at`` (now, as far as the ladder knows, if None) where a state's ladder has no level of that name.
+        If a state's ladder has no level of that name, an English word (``//DEU SECRET``, as the United States
+        write it) means the level with that reference at ``at``; at the ladder's last row if ``at`` is None.
         """
         names = self.level_names.get(authority)
         if names is None:
@@ -140,7 +149,7 @@ class Registry:
         return None if found is None else found.name
 
     def english_meaning(self, authority: str, name: str, at: Instant | None) -> Reference | None:
-        """What the United States would mean by a state's level of an English name, where it differs."""
+        """Return what the United States would mean by a state's level of an English name, if that differs."""
         if authority in _NOT_TRANSLATED or not self.is_state(authority) or name not in ENGLISH_WORDS:
             return None
         level = self.ladder(authority).read(name, at)
@@ -148,7 +157,9 @@ class Registry:
         return meant if level is not None and level.reference != meant else None
 
     def english_ended(self, authority: str, text: str) -> Level | None:
-        """The last level that a state had and has no more, of the reference that an English word means."""
+        """Return the last level, no longer in use, that a state had for the reference that an English word
+        means.
+        """
         ladder = self.ladders.get(authority)
         if ladder is None or text not in ENGLISH_WORDS or not self.is_state(authority):
             return None
@@ -156,7 +167,9 @@ class Registry:
         return next((level for level in levels if level.reference == ENGLISH_WORDS[text]), None)
 
     def expand(self, code: str, at: Instant) -> frozenset[str]:
-        """What a code stands for at ``at``: itself, or a group's states and, of an organisation, its node."""
+        """Return the members that a code stands for at ``at``: itself, or a group's states and, for an
+        organisation, its node.
+        """
         group = self.groups.get(code)
         if group is None:
             return frozenset((code,))
@@ -173,13 +186,17 @@ ENGLISH_WORDS = {
     "S": Reference.R3,
     "TS": Reference.R4,
 }
-"""What the United States write for another state's level (CAPCO Manual, A.6), in full and in portions."""
+"""The words with which the United States write another state's level (CAPCO Manual, A.6), in full and in
+portions.
+"""
 
 _NOT_TRANSLATED = ("USA", JOINT)
 
 
 def level_texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
-    """Every folded text of every level, to its canonical name; a text of two levels comes with both."""
+    """Yield every folded text of every level with its canonical name; a text of two levels comes with
+    both.
+    """
     for row in ladder.rows:
         for level in row.levels:
             for text in level.texts:
@@ -188,19 +205,23 @@ def level_texts(ladder: Ladder) -> Iterator[tuple[str, str]]:
 
 
 def _in_every_case(text: str, language: str) -> Iterator[str]:
-    """The text folded as it stands, and as its own language writes it in capitals and small letters."""
+    """Yield the text folded as written, and folded after the language's rules for capitals and small
+    letters.
+    """
     yield fold(text)
     if language == "tr":
         yield fold(text.replace("İ", "i").replace("I", "ı").lower())
         yield fold(text.replace("i", "İ").replace("ı", "I").upper())
     elif language == "el":
-        # Capitals drop the accent; what is taken off stands alone after the decomposition.
+        # Capitals drop the accent, which is a separate character after the decomposition.
         bare = "".join(each for each in unicodedata.normalize("NFD", text) if each != "\u0301")
         yield fold(unicodedata.normalize("NFC", bare))
 
 
 def fold(text: str) -> str:
-    """Upper case, except that a non-ASCII letter never becomes an ASCII one (``ſ``, ``ı``, ``ß`` stay)."""
+    """Fold to upper case, except that a non-ASCII letter never becomes an ASCII one (``ſ``, ``ı``, ``ß``
+    stay).
+    """
     if text.isascii():
         return text.upper()
     return "".join(_fold_letter(letter) for letter in text)
@@ -220,10 +241,10 @@ def convert(
     *,
     rows: tuple[Equivalence, ...] = (),
 ) -> Converted:
-    """A level of ``authority`` in the ladder of ``to`` at ``at``: rounded up, never down.
+    """Convert a level of ``authority`` into the ladder of ``to`` at ``at``: rounded up, never down.
 
-    ``level`` is any text that names one; ``rows`` are those of the treaty that is relied on.
-    Raises LabelError UNKNOWN_LEVEL (no such name, or before its first day) or NO_EQUIVALENCE.
+    ``level`` is any text that names one; ``rows`` are those of the treaty that is relied on. Raises
+    LabelError UNKNOWN_LEVEL (no such name, or before its first day) or NO_EQUIVALENCE.
     """
     source = registry.ladder(authority)
     name = registry.level_named(authority, fold(unicodedata.normalize("NFC", level)), at)

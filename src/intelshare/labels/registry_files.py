@@ -1,4 +1,4 @@
-"""The registry from its data files: states, groups, ladders, each with its source. Text in, value out."""
+"""The registry from its data files: states, groups and ladders, each with its source. Text in, value out."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from intelshare.labels.vocabulary import Vocabulary, Word, WordKind
 from intelshare.toml import Table, read_table
 
 LANGUAGES = ("tr", "el")
-"""Languages with rules of case of their own: dotless i, accents that capitals drop."""
+"""The languages with special rules of case: dotless i, accents that capitals drop."""
 
 _WORD_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 _STATE = re.compile(r"[A-Z]{3}")
 _GROUP = re.compile(r"[A-Z][A-Z0-9]{0,15}")
 _NO_CODES = (JOINT, "TLP", "FGI")
-"""Words of labels themselves."""
+"""Codes that are words of labels themselves."""
 
 _SEPARATORS = ("//", "(", ")", ",", "RELEASABLE TO", "TLP:")
-"""What the text of a label is taken apart by; no level may be called so."""
+"""The separators of a label's text, which no level name may contain."""
 
 
 _NOTHING = Registry({}, {}, {})
 
 
 def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Registry:
-    """The registry that the files (name to TOML text) give together, in whatever order.
+    """Return the registry that the files (name to TOML text) form together, in whatever order.
 
-    ``shipped``: they add to this one, and change nothing of it. Raises PolicyFileError with file and line:
-    FIELD_*, DUPLICATE_KEY (a code stated twice, one text for two levels), LADDER_CONFLICT (stated already in
-    ``shipped``), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group's member that is no state, a ladder of nobody),
-    REFERENCE_CYCLE (groups that name each other).
+    ``shipped``: a registry to which the files add, without changing it. Raises PolicyFileError with file and
+    line: FIELD_*, DUPLICATE_KEY (a code stated twice, one text for two levels), LADDER_CONFLICT (already
+    stated in ``shipped``), INTERVAL_OVERLAP, PARTY_UNKNOWN (a group member that is not a state, a ladder of
+    an unknown authority), REFERENCE_CYCLE (groups that contain each other).
     """
     adding = shipped is not _NOTHING
     states: dict[str, str] = {}
@@ -51,7 +51,7 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
         listed = top.table("state")
         for code in listed.names():
             if not _STATE.fullmatch(code) or code in _NO_CODES:
-                listed.fail("FIELD_RANGE", "a state has three capital letters, A to Z", code)
+                listed.fail("FIELD_RANGE", "a state's code has three capital letters, A to Z", code)
             _new(listed, code, taken, shipped.known, code)
             states[code] = listed.text(code)
             named_at[code] = listed
@@ -76,10 +76,12 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
     named = {code: group.members.keys() & groups.keys() for code, (_, group) in groups.items()}
     for table, group in groups.values():
         if _leads_back(group.code, named):
-            table.fail("REFERENCE_CYCLE", f"the group {group.code} is among its own members")
+            table.fail("REFERENCE_CYCLE", f"the group {group.code} contains itself")
         for state in group.members:
             if state not in states and state not in shipped.states:
-                table.fail("PARTY_UNKNOWN", f"{state!r} is no state", hint="a group lists its member states")
+                table.fail(
+                    "PARTY_UNKNOWN", f"{state!r} is not a state", hint="a group lists its member states"
+                )
     own = {code for code, (_, group) in groups.items() if group.organisation}
     _authorities(named_at, own, ladders, shipped)
     return Registry(
@@ -92,7 +94,7 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
 
 
 def _classified(shipped: Registry) -> frozenset[str]:
-    """Those of whom levels above unclassified are known."""
+    """Return the authorities whose levels above unclassified are known."""
     return frozenset(
         code
         for code, ladder in shipped.ladders.items()
@@ -102,9 +104,12 @@ def _classified(shipped: Registry) -> frozenset[str]:
 
 def _word(table: Table, kind: WordKind, *, adding: bool) -> Word:
     if adding and table.has("enforced"):
-        hint = "leave it out: people see to an obligation of your own"
+        hint = "leave it out: people, not the node, carry out the obligations that you add"
         table.fail(
-            "FIELD_RANGE", "what the node does by itself is said by the words that ship", "enforced", hint
+            "FIELD_RANGE",
+            "only words that ship with the program may state what the node does by itself",
+            "enforced",
+            hint,
         )
     word = Word(
         name=table.text("name"),
@@ -126,10 +131,11 @@ def _authorities(
     ladders: Mapping[str, tuple[Table, Ladder]],
     shipped: Registry,
 ) -> None:
-    """Ladders are those of states and organisations, and a text without a country means one of them.
+    """Check that every ladder is a state's or organisation's, and that a text without a country means one
+    level only.
 
-    An organisation's level and one of the United States stand alone in a label: two alike could not be told
-    apart, and the later file would change what labels mean that were written before it.
+    Levels of organisations and of the United States are written without a country: two alike could not be
+    told apart, and the later file would change the meaning of labels written before it.
     """
     alone = {text: code for text, (code, _) in shipped.organisation_levels.items() if code not in ladders}
     alone |= dict.fromkeys(shipped.level_names.get("USA", ()), "USA")
@@ -140,8 +146,8 @@ def _authorities(
             continue
         for text, name in level_texts(read):
             if name != UNMARKED_NAME and alone.setdefault(text, code) != code:
-                table.fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", "authority")
-        # Where no country stands before it, the first word says whose it is: it would take a label of theirs.
+                table.fail("DUPLICATE_KEY", f"{text} is already a level of {alone[text]}", "authority")
+        # Without a country before it, the first word names the authority: the text would be theirs.
         for text, _ in level_texts(read):
             first, _, rest = text.partition(" ")
             if rest and (first == JOINT or first in states or first in shipped.states):
@@ -149,14 +155,14 @@ def _authorities(
     for text in alone:
         first, _, rest = text.partition(" ")
         if rest and first in states:
-            states[first].fail("DUPLICATE_KEY", f"{text} is a level of {alone[text]} already", first)
+            states[first].fail("DUPLICATE_KEY", f"{text} is already a level of {alone[text]}", first)
     for code, (table, _) in ladders.items():
         if code not in states and code not in shipped.states and code not in organisations:
-            table.fail("PARTY_UNKNOWN", f"{code!r} is no state or organisation", "authority")
+            table.fail("PARTY_UNKNOWN", f"{code!r} is not a state or organisation", "authority")
 
 
 def _leads_back(code: str, named: Mapping[str, AbstractSet[str]]) -> bool:
-    """Whether the groups that a group names lead back to it."""
+    """Return True if the groups that a group contains lead back to it."""
     reached: set[str] = set()
     ahead = list(named[code])
     while ahead:
@@ -171,14 +177,16 @@ def _new(
     table: Table, code: str, known: Iterable[str], shipped: Iterable[str], name: str | None = None
 ) -> None:
     if code in shipped:
-        hint = "files beside the treaties add, and change nothing of what ships"
+        hint = "files beside the treaties can add to what ships, but cannot change it"
         table.fail("LADDER_CONFLICT", f"{code} ships with the program", name, hint)
     if code in known:
         table.fail("DUPLICATE_KEY", f"{code} is stated twice", name)
 
 
 def _fits(spans: list[Interval], during: Interval) -> bool:
-    """Put an interval among others, in order; whether it overlaps none of them."""
+    """Insert an interval among others, in order; return False, without inserting it, if it overlaps one of
+    them.
+    """
     place = bisect(spans, during)
     if (place and spans[place - 1].until > during.start) or (
         place < len(spans) and spans[place].start < during.until
@@ -191,7 +199,11 @@ def _fits(spans: list[Interval], during: Interval) -> bool:
 def _code(table: Table) -> str:
     code = table.text("code")
     if not _GROUP.fullmatch(code) or code in _NO_CODES:
-        table.fail("FIELD_RANGE", "a group has up to 16 capital letters and digits, A to Z first", "code")
+        table.fail(
+            "FIELD_RANGE",
+            "a group's code has up to 16 capital letters and digits, and begins with a letter",
+            "code",
+        )
     return code
 
 
@@ -201,7 +213,9 @@ def _group(table: Table) -> Group:
         during = _during(entry)
         for state in entry.texts("members"):
             if not _fits(members.setdefault(state, []), during):
-                entry.fail("INTERVAL_OVERLAP", f"{state} is a member twice at one time", "members")
+                entry.fail(
+                    "INTERVAL_OVERLAP", f"{state} is listed as a member twice for the same time", "members"
+                )
         entry.close()
     group = Group(
         code=_code(table),
@@ -221,13 +235,15 @@ def _ladder(table: Table) -> Ladder:
     for entry in table.tables("row"):
         during = _during(entry)
         if not _fits(spans, during):
-            entry.fail("INTERVAL_OVERLAP", "two rows of the ladder hold at one time")
+            entry.fail("INTERVAL_OVERLAP", "two rows of the ladder hold at the same time")
         levels: list[Level] = []
         for reference in Reference:
             if entry.has(reference.name):
                 level = _level(entry, reference)
                 if any(level.name == other.name for other in levels):
-                    entry.fail("DUPLICATE_KEY", f"{level.name} is two levels at one time", reference.name)
+                    entry.fail(
+                        "DUPLICATE_KEY", f"{level.name} names two levels at the same time", reference.name
+                    )
                 levels.append(level)
         rows.append(LadderRow(during, tuple(levels)))
         entry.close()
@@ -235,7 +251,7 @@ def _ladder(table: Table) -> Ladder:
     unverified = table.text_or("unverified", "")
     read = ladder(table.text("authority"), rows, table.text("source"), language, unverified)
     if not read.source.strip():
-        table.fail("FIELD_RANGE", "where can the levels be looked up?", "source")
+        table.fail("FIELD_RANGE", "the source of the levels is missing", "source")
     named: dict[str, str] = {}
     for text, name in level_texts(read):
         if named.setdefault(text, name) != name:
@@ -264,7 +280,7 @@ def _level(row: Table, reference: Reference) -> Level:
 
 
 def level_name(table: Table, key: str) -> str:
-    """A level's canonical name: plain ASCII, as a label could say it. Raises PolicyFileError."""
+    """Read a level's canonical name: plain ASCII, such as a label can state. Raises PolicyFileError."""
     text = table.text(key)
     if not text.isascii():
         table.fail("FIELD_RANGE", "the canonical name is plain ASCII", key)
@@ -276,8 +292,8 @@ def _readable(table: Table, key: str, text: str) -> None:
     plain = fold(" ".join(unicodedata.normalize("NFC", text).split()))
     separated = any(each in text for each in _SEPARATORS)
     if plain != text or not text.isprintable() or separated or text == UNMARKED_NAME:
-        hint = "capitals, single spaces, no // ( ) , and not UNMARKED, which is there by itself"
-        table.fail("FIELD_RANGE", "no label could be read that says this", key, hint)
+        hint = "use capitals and single spaces, no // ( ) , and not UNMARKED, which every ladder has anyway"
+        table.fail("FIELD_RANGE", "no label with this text could be read", key, hint)
 
 
 def _alias(table: Table) -> Alias:
@@ -286,10 +302,13 @@ def _alias(table: Table) -> Alias:
     separated = any(each in alias.text for each in _SEPARATORS)
     if spaced != alias.text or not alias.text.isprintable() or separated or fold(alias.text) == UNMARKED_NAME:
         table.fail(
-            "FIELD_RANGE", "no label could be read that says this", "name", "single spaces, no // ( ) ,"
+            "FIELD_RANGE",
+            "no label with this text could be read",
+            "name",
+            "use single spaces, and no // ( ) ,",
         )
     if not alias.source.strip():
-        table.fail("FIELD_RANGE", "where does it stand so?", "source")
+        table.fail("FIELD_RANGE", "the source of this spelling is missing", "source")
     table.close()
     return alias
 

@@ -22,11 +22,11 @@ from intelshare.labels.reach import level_reference, named_itself, reach
 from intelshare.labels.registry import Registry
 
 _FGI_ORIGINATOR = "USA"
-"""The one whose banners say FGI; other states have no such marking."""
+"""The only authority whose banners state FGI; other states have no such marking."""
 
 
 class _Lists(NamedTuple):
-    """What the banner says of releasability: NOFORN, REL TO, DISPLAY ONLY; None: no such list."""
+    """The banner's statement of releasability: NOFORN, REL TO, DISPLAY ONLY; None means no such list."""
 
     noforn: bool = False
     releasable: frozenset[str] | None = None
@@ -34,17 +34,17 @@ class _Lists(NamedTuple):
 
 
 def rollup(originator: str, at: Instant, labels: Sequence[Label], registry: Registry) -> Label:
-    """The banner, in the ladder of the originator at ``at`` (a state or an organisation).
+    """Return the banner in the ladder of the originator (a state or an organisation) at ``at``.
 
-    Raises LabelError: UNKNOWN_LEVEL for a portion whose level is unknown at ``at``, NO_EQUIVALENCE
-    where the originator's ladder cannot say the highest level.
+    Raises LabelError: UNKNOWN_LEVEL for a portion whose level is unknown at ``at``, NO_EQUIVALENCE if the
+    originator's ladder cannot express the highest level.
     """
     references = [_reference(label, registry, at) for label in labels]
     highest = max(references, default=Reference.R0)
     freed = _freed(labels, references)
     lists = _lists(originator, at, labels, references, registry)
-    # The disclosure officer may widen what nobody else may have: RELIDO then stands alone. Unclassified and
-    # without a list a label would be for everybody, and an organisation's for all of it: there NOFORN stays.
+    # A disclosure officer may widen what nobody else may have, so RELIDO then stands alone. An unclassified
+    # label without a list would be for everybody, and an organisation's for all of it, so NOFORN stays there.
     alone = freed and highest > Reference.R0 and not registry.is_organisation(originator)
     if lists.noforn and alone:
         lists = _Lists()
@@ -66,7 +66,7 @@ def _ordered(codes: frozenset[str] | None, originator: str, registry: Registry) 
 def _reference(label: Label, registry: Registry, at: Instant) -> Reference:
     reference = level_reference(label, registry, at)
     if reference is None or (label.tlp is not None and label.tlp not in TLP_WORDS):
-        raise LabelError("UNKNOWN_LEVEL", f"the level {label.level!r} of a portion is not known")
+        raise LabelError("UNKNOWN_LEVEL", f"a portion has the unknown level {label.level!r}")
     return reference
 
 
@@ -75,7 +75,7 @@ def _level(originator: str, reference: Reference, registry: Registry, at: Instan
     converted = convert_reference(reference, ladder, ladder, at)
     if converted is None:
         message = f"{originator} has no level for {reference.word} information"
-        raise LabelError("NO_EQUIVALENCE", message, hint="label the portions in a ladder that is known")
+        raise LabelError("NO_EQUIVALENCE", message, hint="label the portions in a known ladder")
     return converted.name
 
 
@@ -107,7 +107,7 @@ def _lists(
 def _reaches(
     labels: Sequence[Label], references: Sequence[Reference], registry: Registry, at: Instant
 ) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
-    """Of each portion that restricts: who may keep it, and whom it covers at all."""
+    """Yield, for each portion that restricts its readers, who may keep it and whom it covers at all."""
     for label, reference in zip(labels, references, strict=True):
         own = reach(label, registry, at)
         red = label.tlp == RED
@@ -121,7 +121,9 @@ def _reaches(
 
 
 def _freed(labels: Sequence[Label], references: Sequence[Reference]) -> bool:
-    """Whether RELIDO holds for the whole (ISM-ID-00132): one portion that its owner did not free keeps it."""
+    """Return True if RELIDO holds for the whole (ISM-ID-00132); a single portion without RELIDO prevents
+    it.
+    """
     governing = [
         label
         for label, reference in zip(labels, references, strict=True)
@@ -145,7 +147,7 @@ def _controls(labels: Sequence[Label], freed: bool, lists: _Lists) -> tuple[str,
 
 
 def _fgi(labels: Sequence[Label], registry: Registry) -> tuple[str, ...] | None:
-    """Every other state whose information is among the portions; one concealed source conceals all."""
+    """Return every other state whose information is among the portions; one concealed source conceals all."""
     if any(label.fgi == () for label in labels):
         return ()
     found = {code for label in labels for code in label.fgi or ()}

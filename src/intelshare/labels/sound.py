@@ -1,4 +1,4 @@
-"""One set of rules for every form: what XML or STIX say is a label only if its canonical text is one."""
+"""One set of rules for every form: XML or STIX states a label only if the label's canonical text is valid."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from intelshare.labels.registry import Registry
 def reread(
     label: Label, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
 ) -> Label:
-    """The label as its own text is read: in canonical order. Raises LabelError as ``parse_label`` does.
+    """Return the label as its canonical text is read: in canonical order. Raises LabelError as
+    ``parse_label`` does.
 
-    The caller sees to it that each part is a known word or code, so that none can pass for a separator.
+    The caller must ensure that each part is a known word or code, so that none can pass for a separator.
     """
     return parse_label(format_banner(label, registry), registry, at, use)
 
 
 def require_sound(label: Label, registry: Registry) -> None:
-    """Raise LabelError unless text can say the label: INPUT_INVALID, or what is wrong with its text."""
+    """Raise LabelError unless text can state the label: INPUT_INVALID, or the error in its text."""
     if reread(label, registry) != label:
-        message = "the label holds what no text can say, so no other form can either"
+        message = "the label contains something that neither text nor any other form can state"
         raise LabelError("INPUT_INVALID", message, hint="labels that were read from text are sound")

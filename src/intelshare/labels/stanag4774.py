@@ -1,7 +1,7 @@
 """Labels as STANAG 4774 XML (ADatP-4774 edition A, Confidentiality Metadata Label Syntax).
 
-What is not understood is an error, unless the standard says that it has no access meaning: a category that is
-left out could be the one that keeps somebody from reading.
+Anything that is not understood is an error, unless the standard says that it has no access meaning: a
+category that is ignored could be the one that keeps somebody from reading.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from intelshare.labels.sound import require_sound, reread
 
 NAMESPACE = "urn:nato:stanag:4774:confidentialitymetadatalabel:1:0"
 TLP_POLICY = "TLP"
-"""The policy of a label of TLP alone; its classification is the TLP word."""
+"""The policy of a label that has only TLP; its classification is the TLP word."""
 
 _ROOT = "originatorConfidentialityLabel"
 _ROOTS = (_ROOT, "ConfidentialityLabel")
-"""Both say what the originator decided; an alternative label or that of the metadata does not."""
+"""The roots that state the originator's decision; an alternative label, or that of the metadata, does not."""
 _WITHOUT_ACCESS_MEANING = ("PrivacyMark", "OriginatorID", "CreationDateTime")
 
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """A category: its TagName, its Type (ADatP-4774, section on categories) and what may stand in it."""
+    """A category: its TagName, its Type (ADatP-4774, section on categories) and its allowed values."""
 
     name: str
     type: str
 
 
-_RELEASABLE = _Tag("Releasable To", "PERMISSIVE")  # the reader needs one of the values
-_DISPLAYABLE = _Tag("Display Only", "PERMISSIVE")  # a reader of REL TO alone is kept out: closed, not wrong
-_CONTEXT = _Tag("Context", "PERMISSIVE")  # the owner, and whether Releasable To says more
-_ONLY = _Tag("Only", "PERMISSIVE")  # no value of it is modelled: each is an error that names it
+_RELEASABLE = _Tag("Releasable To", "PERMISSIVE")  # a reader needs one of the values
+_DISPLAYABLE = _Tag(
+    "Display Only", "PERMISSIVE"
+)  # also stops readers that only REL TO names: strict but safe
+_CONTEXT = _Tag("Context", "PERMISSIVE")  # the owner, and whether Releasable To follows
+_ONLY = _Tag("Only", "PERMISSIVE")  # no value is modelled: each is an error that names it
 _HANDLING = _Tag("Special Handling", "RESTRICTIVE")  # all of them
 _SENSITIVITY = _Tag("Additional Sensitivity", "RESTRICTIVE")  # the same, in the policy NATO
 _FOREIGN = _Tag("Foreign Government Information", "RESTRICTIVE")
@@ -59,23 +61,23 @@ _CONCEALED = "CONCEALED"
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
-    """How labels of one policy are written, where it has rules of its own."""
+    """The rules by which labels of one policy are written, if they differ from the usual ones."""
 
     handling: _Tag = _HANDLING
     context: bool = False
-    """Whether it asks for the category Context: the owner, and ``Releasable`` beside a Releasable To."""
+    """True if it requires the category Context: the owner, and ``Releasable`` beside a Releasable To."""
     levels: Mapping[str, str] = field(default_factory=dict)
-    """Levels that it calls otherwise than the ladder does."""
+    """The levels that it names differently from the ladder."""
 
 
 _POLICIES = {"NATO": _Policy(_SENSITIVITY, context=True, levels={"COSMIC TOP SECRET": "TOP SECRET"})}
-"""NATO: the policy as it is published with the standard, in the form of a SPIF."""
+"""The policies with special rules. NATO's is published with the standard, in the form of a SPIF."""
 
 
 def write_stanag4774(label: Label, registry: Registry, created: Instant) -> str:
-    """The label as an ``originatorConfidentialityLabel``, in ASCII, one element a line.
+    """Write the label as an ``originatorConfidentialityLabel``, in ASCII, with one element per line.
 
-    Raises LabelError INPUT_INVALID for a label that no text could say either.
+    Raises LabelError INPUT_INVALID for a label that no text could state either.
     """
     require_sound(label, registry)
     policy, classification = label.authority or TLP_POLICY, label.level or label.tlp or ""
@@ -120,14 +122,14 @@ def read_stanag4774(
     *,
     source: str = "label",
 ) -> Label:
-    """The label of an ``originatorConfidentialityLabel``; ``source`` is what errors call the text.
+    """Read the label of an ``originatorConfidentialityLabel``; ``source`` is the name of the text in errors.
 
-    Case and spaces of a TagName do not matter (``ReleasableTo`` is met as often as ``Releasable to``).
+    Case and spaces of a TagName do not matter (``ReleasableTo`` is as common as ``Releasable to``).
 
     PrivacyMark, OriginatorID, CreationDateTime and unknown INFORMATIVE categories have no access meaning and
-    are left out. Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (no such XML, a DOCTYPE, a
-    label that succeeds itself), UNKNOWN_CONTROL (another category that restricts, or a context or other value
-    that is not modelled), COMPARTMENT_NOT_CARRIED, and as ``parse_label``.
+    are ignored. Raises LabelError: TOO_LARGE (64 KiB, 8 levels), INPUT_INVALID (not such XML, a DOCTYPE, a
+    label that states its successor), UNKNOWN_CONTROL (another category that restricts, or a context or other
+    value that is not modelled), COMPARTMENT_NOT_CARRIED, and as ``parse_label``.
     """
     return label_of(read_elements(text, source, NAMESPACE), registry, at, use)
 
@@ -135,13 +137,13 @@ def read_stanag4774(
 def label_of(
     root: Element, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
 ) -> Label:
-    """``read_stanag4774`` for an element that has been read, all of its namespace."""
+    """Do what ``read_stanag4774`` does for an element that has been read, all of it in its namespace."""
     if root.name not in _ROOTS:
         root.fail("INPUT_INVALID", f"{root.name!r} is not the originator's label", f"expected {_ROOT}")
     for child in root.children:
         if child.name == "SuccessionHandling":
-            message = "a label that another one succeeds at a date is not read"
-            child.fail("INPUT_INVALID", message, "write a new label at that date")
+            message = "a label that is succeeded by another at a date is not supported"
+            child.fail("INPUT_INVALID", message, "write a new label on that date")
     root.nothing_but("ConfidentialityInformation", *_WITHOUT_ACCESS_MEANING)
     information = root.only("ConfidentialityInformation")
     information.nothing_but("PolicyIdentifier", "Classification", "Category", *_WITHOUT_ACCESS_MEANING)
@@ -150,16 +152,16 @@ def label_of(
     authority = fold(policy.value())
     if authority == TLP_POLICY:
         for category in found.values():
-            category.fail("UNKNOWN_CONTROL", "nothing stands beside a TLP word")
+            category.fail("UNKNOWN_CONTROL", "nothing may stand beside a TLP word")
         return reread(Label(tlp=_word(TLP_TEXTS, "UNKNOWN_LEVEL")(classification)), registry, at, use)
     if authority != JOINT:
         if not registry.is_member(authority):
-            policy.fail("UNKNOWN_MEMBER", f"{policy.value()!r} is no state or organisation")
+            policy.fail("UNKNOWN_MEMBER", f"{policy.value()!r} is not a state or organisation")
         if _OWNERS.name in found:
             found[_OWNERS.name].fail("UNKNOWN_CONTROL", "only a JOINT label has owners")
     words = _values(found, _TLP, _word(TLP_TEXTS, "UNKNOWN_LEVEL")) or (None,)
     if len(words) > 1:
-        found[_TLP.name].fail("DUPLICATE_CONTROL", "TLP stands twice")
+        found[_TLP.name].fail("DUPLICATE_CONTROL", "TLP is repeated")
     _values(found, _ONLY, _refused)
     read = Label(
         authority=authority,
@@ -179,13 +181,15 @@ def label_of(
 
 
 def _releasable(found: dict[str, Element], authority: str, registry: Registry) -> tuple[str, ...] | None:
-    """The codes of Releasable To, and the owner where the context names it: it need not stand there again."""
+    """Return the codes of Releasable To, and the owner if the context names it, because it need not be
+    repeated there.
+    """
 
     def context(element: Element) -> str:
         word = fold(element.value())
         if word not in (authority, fold(_RELEASABLE_CONTEXT)):
             message = f"the context {element.value()!r} is not modelled"
-            element.fail("UNKNOWN_CONTROL", message, f"{authority} and {_RELEASABLE_CONTEXT} are")
+            element.fail("UNKNOWN_CONTROL", message, f"use {authority} or {_RELEASABLE_CONTEXT}")
         return word
 
     contexts = _values(found, _CONTEXT, context)
@@ -193,7 +197,7 @@ def _releasable(found: dict[str, Element], authority: str, registry: Registry) -
     if contexts is None:
         return codes
     if codes is None and fold(_RELEASABLE_CONTEXT) in contexts:
-        message = f"the context says {_RELEASABLE_CONTEXT}, and {_RELEASABLE.name} is absent"
+        message = f"the context says {_RELEASABLE_CONTEXT}, but {_RELEASABLE.name} is absent"
         found[_CONTEXT.name].fail("EMPTY_REL_TO", message)
     if codes is not None and authority in contexts and authority not in codes:
         return (authority, *codes)
@@ -209,7 +213,7 @@ def _fgi(found: dict[str, Element], registry: Registry) -> tuple[str, ...] | Non
     codes = _values(found, _FOREIGN, source)
     if codes is not None and _CONCEALED in codes:
         if len(codes) > 1:
-            found[_FOREIGN.name].fail("UNKNOWN_CONTROL", "a concealed source stands alone")
+            found[_FOREIGN.name].fail("UNKNOWN_CONTROL", "a concealed source must stand alone")
         return ()
     return codes
 
@@ -226,11 +230,11 @@ def _handling(element: Element) -> str:
 
 
 def _refused(element: Element) -> str:
-    element.fail("UNKNOWN_CONTROL", f"{element.value()!r} only: no rule here stands for it")
+    element.fail("UNKNOWN_CONTROL", f"there is no rule here for {element.value()!r} only")
 
 
 def _categories(information: Element) -> dict[str, Element]:
-    """Categories that are read, by TagName."""
+    """Return the categories that are read, by TagName."""
     found: dict[str, Element] = {}
     for category in information.children:
         if category.name != "Category":
@@ -241,9 +245,9 @@ def _categories(information: Element) -> dict[str, Element]:
             continue
         if tag is None or tag.type != kind:
             known = ", ".join(f"{tag.name} {tag.type}" for tag in _TAGS.values())
-            category.fail("UNKNOWN_CONTROL", f"no category {name!r} of type {kind!r} is known", known)
+            category.fail("UNKNOWN_CONTROL", f"the category {name!r} of type {kind!r} is not known", known)
         if tag.name in found:
-            category.fail("DUPLICATE_CONTROL", f"{tag.name} stands twice", "put all values into one category")
+            category.fail("DUPLICATE_CONTROL", f"{tag.name} is repeated", "put all values into one category")
         category.nothing_but("GenericValue")
         found[tag.name] = category
     return found
@@ -263,7 +267,7 @@ def _code(test: Callable[[str], bool], expected: str) -> Callable[[Element], str
     def read(element: Element) -> str:
         code = fold(element.value())
         if not test(code):
-            element.fail("UNKNOWN_MEMBER", f"{element.value()!r} is no known {expected}")
+            element.fail("UNKNOWN_MEMBER", f"{element.value()!r} is not a known {expected}")
         return code
 
     return read
@@ -280,7 +284,9 @@ def _word(words: Mapping[str, str], code: str) -> Callable[[Element], str]:
 
 
 def _level(classification: Element, authority: str, registry: Registry, at: Instant | None) -> str:
-    """NATO's SECRET is written with and without the policy's name before it, its highest without COSMIC."""
+    """Read a level. NATO's levels occur with and without the policy's name before them, its highest without
+    COSMIC.
+    """
     text = fold(classification.value())
     rules = _POLICIES.get(authority, _Policy())
     otherwise = {shown: name for name, shown in rules.levels.items()}

@@ -1,12 +1,12 @@
 """Detached bindings of labels to files: STANAG 4778 (ADatP-4778 edition A), in XML and in JSON.
 
-A BindingInformation says which label belongs to which data object, by reference. A hash of each object
-stands beside, in the ``ds:Manifest`` that ADatP-4778.2 annex A has for data that an XML signature does not
-fetch, with SHA-384, which that annex requires. There is no signature: whoever can write the file can write
-the binding.
+A BindingInformation says which label belongs to which data object, by reference. Beside it stands a hash of
+each object, in the ``ds:Manifest`` that ADatP-4778.2 annex A has for data that an XML signature does not
+fetch, with SHA-384, which that annex requires. The
+binding is not signed: whoever can write the file can write the binding.
 
-The layout of the JSON form (``.bdoj``) is not public. This one has the names of the XML form, and holds the
-label as the XML that it is there.
+The layout of the JSON form (``.bdoj``) is not public. The one used here takes the names of the XML form, and
+contains the label as the same XML.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Bound:
     """A data object and its label."""
 
     uri: str
-    """A file beside the binding is its name, percent-encoded."""
+    """The URI of the object; for a file beside the binding, its name, percent-encoded."""
     label: Label
     media: str = ""
     digest: bytes | None = None
-    """SHA-384 of the object; None: the binding has none."""
+    """The SHA-384 of the object; None if the binding has none."""
 
 
 def write_binding(bound: Sequence[Bound], form: str, registry: Registry, created: Instant) -> str:
-    """The binding in the form ``xml`` or ``json``; ``created`` is when the labels were given.
+    """Write the binding in the form ``xml`` or ``json``; ``created`` is when the labels were assigned.
 
-    Raises LabelError as ``write_stanag4774``.
+    Raises LabelError as ``write_stanag4774`` does.
     """
     return (_xml if form == "xml" else _json)(bound, registry, created)
 
@@ -61,17 +61,17 @@ def write_binding(bound: Sequence[Bound], form: str, registry: Registry, created
 def read_binding(
     text: str, registry: Registry, at: Instant | None = None, *, source: str = "binding"
 ) -> tuple[Bound, ...]:
-    """The data objects of a binding and their labels, in either form.
+    """Read the data objects of a binding and their labels, in either form.
 
-    Raises LabelError: TOO_LARGE (64 KiB), INPUT_INVALID (no binding, one that refers to its metadata or holds
-    its data, which is not read, a part of an object, a signature, two labels or two hashes of one object, a
-    hash of an object that has no label), and as ``read_stanag4774``.
+    Raises LabelError: TOO_LARGE (64 KiB), INPUT_INVALID (not a binding; a binding that refers to its metadata
+    or embeds its data, which is not supported; a part of an object; a signature; two labels or two hashes for
+    one object; a hash for an object that has no label), and as ``read_stanag4774``.
     """
     read = _from_json if text.lstrip(" \t\r\n")[:1] == "{" else _from_xml
     found = tuple(read(text, registry, at, source))
     names: set[str] = set()
     for one in found:
-        # As a file is looked for: the same name may be percent-encoded in several ways.
+        # Compare names as files are looked up: one name may be percent-encoded in several ways.
         name = unquote(one.uri)
         if name in names:
             raise LabelError("INPUT_INVALID", f"{name} has two labels", place=Place(source))
@@ -80,7 +80,7 @@ def read_binding(
 
 
 def is_binding(text: str) -> bool:
-    """Whether a text in XML or JSON is meant as a binding."""
+    """Return True if a text in XML or JSON is meant as a binding."""
     begins = text.lstrip(" \t\r\n")[:1]
     return (begins == "<" and BINDING_NAMESPACE in text) or (begins == "{" and f'"{_ROOT}"' in text)
 
@@ -122,7 +122,7 @@ def _xml(bound: Sequence[Bound], registry: Registry, created: Instant) -> str:
 def _from_xml(text: str, registry: Registry, at: Instant | None, source: str) -> Iterator[Bound]:
     root = read_elements(text, source, BINDING_NAMESPACE, LABEL_NAMESPACE, _DS)
     if root.name != "BindingInformation":
-        root.fail("INPUT_INVALID", f"{root.name!r} is no binding", "expected BindingInformation")
+        root.fail("INPUT_INVALID", f"{root.name!r} is not a binding", "expected BindingInformation")
     root.nothing_but("MetadataBindingContainer")
     for container in root.children:
         container.nothing_but("MetadataBinding", "Manifest")
@@ -132,7 +132,7 @@ def _from_xml(text: str, registry: Registry, at: Instant | None, source: str) ->
             for reference in manifest.children:
                 uri = _attribute(reference, "URI")
                 if uri in digests:
-                    reference.fail("INPUT_INVALID", f"two hashes of {uri}")
+                    reference.fail("INPUT_INVALID", f"there are two hashes for {uri}")
                 digests[uri] = _digest(reference)
         for binding in _named(container, "MetadataBinding", BINDING_NAMESPACE):
             binding.nothing_but("Metadata", "DataReference")
@@ -142,26 +142,28 @@ def _from_xml(text: str, registry: Registry, at: Instant | None, source: str) ->
             _need_label(label)
             read = label_of(label, registry, at)
             for reference in _named(binding, "DataReference", BINDING_NAMESPACE):
-                reference.nothing_but()  # as a transform, which would choose a part of the object
+                reference.nothing_but()  # such as a transform, which would select a part of the object
                 uri = _attribute(reference, "URI")
                 yield Bound(uri, read, reference.attributes.get(_CONTENT_TYPE, ""), digests.pop(uri, None))
         if digests:
-            container.fail("INPUT_INVALID", f"{next(iter(digests))} has a hash and no label")
+            container.fail("INPUT_INVALID", f"{next(iter(digests))} has a hash but no label")
 
 
 def _named(element: Element, name: str, namespace: str) -> list[Element]:
     found = [child for child in element.children if child.name == name]
     for child in found:
         if child.namespace != namespace:
-            child.fail("INPUT_INVALID", f"{name!r} is of another namespace", f"expected {namespace}")
+            child.fail("INPUT_INVALID", f"{name!r} is in another namespace", f"expected {namespace}")
     return found
 
 
 def _need_label(element: Element) -> None:
-    """All of it is of the label's namespace, or another reader would read another label."""
+    """Check that the whole element is in the label's namespace; otherwise another reader could read another
+    label.
+    """
     if element.namespace != LABEL_NAMESPACE:
         element.fail(
-            "INPUT_INVALID", f"{element.name!r} is of another namespace", f"expected {LABEL_NAMESPACE}"
+            "INPUT_INVALID", f"{element.name!r} is in another namespace", f"expected {LABEL_NAMESPACE}"
         )
     for child in element.children:
         _need_label(child)
@@ -178,11 +180,11 @@ def _digest(reference: Element) -> bytes:
     method = reference.only("DigestMethod")
     method.nothing_but()
     if _attribute(method, "Algorithm") != SHA384:
-        reference.fail("INPUT_INVALID", "another hash than SHA-384", f"expected {SHA384}")
+        reference.fail("INPUT_INVALID", "the hash is not SHA-384", f"expected {SHA384}")
     value = reference.only("DigestValue")
     found = _decoded(value.value())
     if found is None:
-        value.fail("INPUT_INVALID", "this is no SHA-384 in base64")
+        value.fail("INPUT_INVALID", "this is not a SHA-384 in base64")
     return found
 
 
@@ -212,15 +214,17 @@ def _from_json(text: str, registry: Registry, at: Instant | None, source: str) -
         raise LabelError("TOO_LARGE", f"a binding has at most {MAX_XML_BYTES} bytes", place=Place(source))
 
     def fail(message: str) -> NoReturn:
-        raise LabelError("INPUT_INVALID", f"this is no binding: {message}", place=Place(source))
+        raise LabelError("INPUT_INVALID", f"this is not a binding: {message}", place=Place(source))
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in pairs}) != len(pairs):
-            fail("a key stands twice")
+            fail("a key is repeated")
         return dict(pairs)
 
     def items(value: Any, name: str, *names: str) -> list[dict[str, Any]]:
-        """The objects in the list ``name`` of an object that has no other fields than ``names``."""
+        """Return the objects in the list ``name`` of an object; they may have no fields other than
+        ``names``.
+        """
         found = value.get(name) if isinstance(value, Mapping) else None
         if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
             fail(f"{name} is not a list of objects")
@@ -232,9 +236,9 @@ def _from_json(text: str, registry: Registry, at: Instant | None, source: str) -
     try:
         top = json.loads(text, object_pairs_hook=once)
     except (json.JSONDecodeError, RecursionError):
-        fail("it is no JSON")
+        fail("it is not valid JSON")
     if not isinstance(top, dict) or top.keys() != {_ROOT}:
-        fail(f"it has not just {_ROOT}")
+        fail(f"{_ROOT} must be its only field")
     for container in items(top[_ROOT], "metadataBindingContainer", "metadataBinding"):
         for binding in items(container, "metadataBinding", "metadata", "dataReference"):
             metadata = items(binding, "metadata", "contentType", "value")
@@ -248,7 +252,7 @@ def _from_json(text: str, registry: Registry, at: Instant | None, source: str) -
                 hashed = reference.get("digestValue")
                 digest = None if hashed is None else _decoded(hashed)
                 if (hashed is None) != (digest is None) or reference.get("digestMethod", SHA384) != SHA384:
-                    fail("digestValue is no SHA-384 in base64")
+                    fail("digestValue is not a SHA-384 in base64")
                 yield Bound(reference["uri"], read, reference.get("contentType", ""), digest)
 
 

@@ -1,9 +1,10 @@
-"""Labels as STIX 2.1 data markings: TLP by its fixed ids, all else as a statement, portions as selectors.
+"""Labels as STIX 2.1 data markings: TLP by its fixed ids, everything else as a statement, portions as
+selectors.
 
-A statement holds the canonical banner without its TLP block. Every marking that applies must be understood: a
-statement that looks like a label and is none is an error, because it is a label with a slip of the pen; one
-that does not (``terms``) states terms of use, which say nothing of access. Plain dicts in and out; nothing is
-fetched.
+A statement contains the canonical banner without its TLP block. Every marking that applies must be
+understood. A statement that looks like a label but is not one is an error, because it is a label with a
+typing mistake; a statement that does not look like one (``terms``) states terms of use, which say nothing
+about access. Plain dicts in and out; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ Object = Mapping[str, Any]
 """A STIX object as JSON has it."""
 
 WHOLE = ""
-"""The selector of a label of the whole object."""
+"""The selector of a label for the whole object."""
 
 MAX_MARKINGS = 256
-"""Granular markings of one object, and selectors of one marking."""
+"""The most granular markings of one object, and selectors of one marking."""
 
 MAX_COMBINATIONS = 32
-"""Different sets of markings in one text: each is read as a label."""
+"""The most different sets of markings in one text: each is read as a label."""
 
 TLP_EXTENSION = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
-"""OASIS, STIX extension for TLP 2.0."""
+"""The OASIS STIX extension for TLP 2.0."""
 
 TLP_IDS = {
     "CLEAR": "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487",
@@ -59,23 +60,25 @@ _WORDS = {marking: word for ids in (TLP_IDS, TLP_1_IDS) for word, marking in ids
 _TLP_CREATED = "2022-10-01T00:00:00.000Z"
 _STATEMENTS = uuid5(NAMESPACE_URL, "urn:intelshare:label")
 _STATEMENT_CREATED = "2026-01-01T00:00:00.000Z"
-"""One id, one object for ever: the definition of a label says the same whoever writes it, and when."""
+"""The creation time of statements. One id is one object for ever: a label has the same definition whoever
+writes it, and when.
+"""
 
 _STEP = re.compile(r"[A-Za-z0-9_-]{1,250}|\[(0|[1-9][0-9]{0,5})\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An object with markings, and the definitions that they refer to and that must travel with it."""
+    """An object with markings, and the definitions they refer to, which must travel with it."""
 
     subject: Object
     definitions: tuple[Object, ...]
 
 
 def definitions_of(label: Label, registry: Registry) -> tuple[Object, ...]:
-    """The marking definitions that together say the label: a statement, a TLP marking, or both.
+    """Return the marking definitions that together state the label: a statement, a TLP marking, or both.
 
-    Raises LabelError INPUT_INVALID for a label that no text could say either.
+    Raises LabelError INPUT_INVALID for a label that no text could state either.
     """
     require_sound(label, registry)
     made: list[Object] = []
@@ -87,10 +90,11 @@ def definitions_of(label: Label, registry: Registry) -> tuple[Object, ...]:
 
 
 def mark(subject: Object, labels: Mapping[str, Label], registry: Registry) -> Marked:
-    """The object with these labels and no others, by selector (``WHOLE``, ``description``, ``labels.[0]``).
+    """Return the object with these labels and no others, by selector (``WHOLE``, ``description``,
+    ``labels.[0]``).
 
-    Raises LabelError INPUT_INVALID for a selector that selects nothing, and for a portion that says less than
-    the whole: where the whole has a level or a TLP word, each portion needs one too, or would inherit it.
+    Raises LabelError INPUT_INVALID for a selector that selects nothing, and for a portion that states less
+    than the whole: if the whole has a level or a TLP word, each portion needs one too, or would inherit it.
     """
     definitions: dict[str, Object] = {}
     refs: dict[str, tuple[str, ...]] = {}
@@ -119,7 +123,7 @@ def mark(subject: Object, labels: Mapping[str, Label], registry: Registry) -> Ma
     read = read_markings(marked, made_all, registry)
     for selector, label in labels.items():
         if read[selector] != label:
-            message = f"beside the label of the whole, {format_banner(label, registry)} would be read as"
+            message = f"next to the label of the whole, {format_banner(label, registry)} would be read as"
             raise LabelError(
                 "INPUT_INVALID",
                 f"{message} {format_banner(read[selector], registry)}",
@@ -138,19 +142,19 @@ def read_markings(
     *,
     source: str = "object",
 ) -> dict[str, Label]:
-    """The labels of an object by selector; ``WHOLE`` only if the object itself is marked.
+    """Return the labels of an object by selector; ``WHOLE`` only if the object itself is marked.
 
-    What a portion's markings do not state (a level, a TLP word) holds from the whole (STIX 2.1, section 7.2:
-    granular markings go before the object's, kind by kind). Of several TLP words the strictest counts.
-    Raises LabelError: INPUT_INVALID (shape, unknown reference, selector without a value), UNKNOWN_CONTROL (a
-    marking of another kind), DUPLICATE_CONTROL (two labels as statements), MARKING_CONFLICT (a TLP marking
-    that says another word than its id), and as ``parse_label``.
+    What a portion's markings do not state (a level, a TLP word) is taken from the whole (STIX 2.1, section
+    7.2: granular markings take precedence over the object's, kind by kind). Of several TLP words the
+    strictest counts. Raises LabelError: INPUT_INVALID (shape, unknown reference, selector without a value),
+    UNKNOWN_CONTROL (a marking of another kind), DUPLICATE_CONTROL (two labels as statements),
+    MARKING_CONFLICT (a TLP marking whose word contradicts its id), and as ``parse_label``.
     """
     return MarkingReader(definitions, registry, at, use, source=source).read(subject)
 
 
 class MarkingReader:
-    """``read_markings`` for all objects of one text: what the same markings say together is read once."""
+    """``read_markings`` for all objects of one text: each combination of markings is read only once."""
 
     def __init__(
         self,
@@ -166,11 +170,15 @@ class MarkingReader:
         self._known: dict[tuple[tuple[str, ...], Label | None], Label | None] = {}
 
     def read(self, subject: Object) -> dict[str, Label]:
-        """The labels of an object by selector, as ``read_markings``; TOO_LARGE over 32 combinations."""
+        """Return the labels of an object by selector, as ``read_markings`` does; TOO_LARGE over 32
+        combinations.
+        """
         return _labels(subject, self._source, self._of)
 
     def terms(self, subject: Object) -> tuple[str, ...]:
-        """What the markings of the whole object say that are plain terms of use, and nothing of access."""
+        """Return the statements that mark the whole object and are mere terms of use, which say nothing about
+        access.
+        """
         refs = _texts(subject.get("object_marking_refs", []), self._source, "object_marking_refs")
         found = [
             self._reading.known[marking]["definition"]["statement"]
@@ -228,7 +236,7 @@ class _Reading:
     terms: Terms
 
     def of(self, refs: Sequence[str], where: str, whole: Label | None = None) -> Label | None:
-        """The one label that these markings say together; None if there are none."""
+        """Return the one label that these markings state together; None if there are none."""
         words, others = list[str](), list[str]()
         for marking in dict.fromkeys(refs):
             word = self._tlp(marking, where)
@@ -238,7 +246,7 @@ class _Reading:
                 words.append(word)
         statements = [marking for marking in others if not self.is_terms(marking)]
         if len(statements) > 1:
-            _fail(self.source, where, "two statements at once", "DUPLICATE_CONTROL")
+            _fail(self.source, where, "two statements apply at once", "DUPLICATE_CONTROL")
         label = self._statement(statements[0], where) if statements else None
         if label is None and not words:
             return None
@@ -254,19 +262,21 @@ class _Reading:
         return reread(read, self.registry, self.at, self.use)
 
     def _tlp(self, marking: str, where: str) -> str | None:
-        """The TLP word of a marking; None if it is another one. What contradicts its own id is refused."""
+        """Return the TLP word of a marking; None if it is another marking. Refuse a word that contradicts the
+        id.
+        """
         found = self.known.get(marking)
         word = _WORDS.get(marking)
         if word is None:
             return AMBER_STRICT if found is not None and _is_opencti(found) else None
         said = {fold(text).removeprefix("TLP:") for text in _tlp_texts(found or {})}
         if said - {word, "WHITE" if word == CLEAR else word}:
-            message = f"{marking!r} is TLP:{word} by its fixed id, and says TLP:{min(said - {word})}"
+            message = f"{marking!r} is TLP:{word} by its fixed id, but says TLP:{min(said - {word})}"
             _fail(self.source, where, message, "MARKING_CONFLICT")
         return word
 
     def is_terms(self, marking: str) -> bool:
-        """Whether the marking is a plain statement of something else than a label."""
+        """Return True if the marking is a plain statement that is not a label."""
         found = self.known.get(marking, {})
         definition = found.get("definition")
         text = definition.get("statement") if isinstance(definition, Mapping) else None
@@ -292,7 +302,7 @@ class _Reading:
             place = error.place or Place(self.source)
             raise LabelError(
                 error.code,
-                f"the statement is no label: {error.message}",
+                f"the statement is not a label: {error.message}",
                 place=replace(place, source=self.source, line=None, field=where),
                 hint=error.hint,
             ) from None
@@ -321,7 +331,7 @@ def _tlp(word: str) -> Object:
 
 
 def _tlp_texts(definition: Object) -> Iterator[str]:
-    """Every word by which a definition of TLP says which one it is."""
+    """Yield every word with which a TLP definition says which one it is."""
     inner, extensions = definition.get("definition"), definition.get("extensions")
     extension = extensions.get(TLP_EXTENSION) if isinstance(extensions, Mapping) else None
     said = (
@@ -333,7 +343,9 @@ def _tlp_texts(definition: Object) -> Iterator[str]:
 
 
 def _is_opencti(definition: Object) -> bool:
-    """OpenCTI's own AMBER+STRICT, older than TLP 2.0 in STIX: this exact shape and no other."""
+    """Return True for OpenCTI's AMBER+STRICT, which is older than TLP 2.0 in STIX: this exact shape and no
+    other.
+    """
     return (
         definition.get("id") == "marking-definition--826578e1-40ad-459f-bc73-ede076f81f37"
         and definition.get("definition_type") == "statement"
@@ -362,7 +374,7 @@ def _texts(value: object, source: str, where: str) -> list[str]:
 
 
 def _selects(subject: Object, selector: str) -> bool:
-    """Whether the selector (STIX 2.1, section 7.2.3.1) leads to a value of the object."""
+    """Return True if the selector (STIX 2.1, section 7.2.3.1) leads to a value of the object."""
     value: object = subject
     for step in selector.split("."):
         matched = _STEP.fullmatch(step)

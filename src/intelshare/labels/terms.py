@@ -1,8 +1,8 @@
-"""Whether the text of a STIX statement states terms of use, or is meant as a label.
+"""The test whether the text of a STIX statement states terms of use, or is meant as a label.
 
-A closed test that errs towards the label: terms that are taken for a label are refused, and a label that was
-taken for terms would be lost. A text is meant as a label if it has ``//`` outside an address, begins with a
-word of markings or with one that a slip of the pen parts from it, or has such a word in capitals.
+The test is closed and errs towards the label: terms that are taken for a label are refused, but a label taken
+for terms would be lost. A text counts as a label if it has ``//`` outside an address, begins with a word used
+in markings or with a near miss of one, or contains such a word in capitals.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from intelshare.labels.ladders import JOINT
 from intelshare.labels.registry import Registry, fold
 
 MAX_TERMS = 16 * 1024
-"""Letters of a statement that are looked into; a longer one is not taken for terms."""
+"""The characters of a statement that are examined; a longer statement is never taken for terms."""
 
 _ADDRESS = re.compile(r"\bhttps?://\S*")
 _WORD = re.compile(r"[^\W_]+")
@@ -30,11 +30,13 @@ _MARKINGS = (
     "FGI",
 )
 _SHORT = 4
-"""Of words up to this length too many are close to one another: they count as they stand, in capitals."""
+"""The word length up to which too many words are alike: such words count only exactly as written, in
+capitals.
+"""
 
 
 class Terms:
-    """The test for the words of one registry; making it costs milliseconds, asking it microseconds."""
+    """The test for the words of one registry; making it costs milliseconds, each use microseconds."""
 
     def __init__(self, registry: Registry) -> None:
         texts = [text for names in registry.level_names.values() for text in names]
@@ -45,7 +47,7 @@ class Terms:
         )
 
     def are(self, text: str) -> bool:
-        """Whether the text is plainly no label."""
+        """Return True if the text is plainly not a label."""
         bare = _ADDRESS.sub(" ", text)
         if len(text) > MAX_TERMS or "//" in bare:
             return False
@@ -57,5 +59,7 @@ class Terms:
 
 
 def _with_a_letter_less(word: str) -> list[str]:
-    """Two words that share one differ by one letter, or by two that changed places."""
+    """Return the word with each letter left out in turn: two words that share a result differ by one letter,
+    or by two that changed places.
+    """
     return [word[:at] + word[at + 1 :] for at in range(len(word))]

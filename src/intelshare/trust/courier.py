@@ -30,7 +30,7 @@ MAX_DOCUMENTS: Final = 64
 """The most documents in one head: the newest roots, and the directory."""
 
 AHEAD: Final = 300 * SECOND
-"""How far the writer's clock may be ahead, in microseconds; the same as for statements."""
+"""The most that the writer's clock may be ahead, in microseconds; the same as for statements."""
 
 
 @record

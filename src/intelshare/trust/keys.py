@@ -39,7 +39,7 @@ then.
 """
 
 _BACKDATE: Final = 5 * MINUTE
-"""How long before its making a key becomes valid: peers' clocks may be behind by as much."""
+"""The time before its making from which a key is valid: peers' clocks may be behind by as much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ from intelshare.trust.documents import (
 from intelshare.trust.fingerprint import check_fingerprint, fingerprint
 
 MAX_AHEAD: Final = 300 * SECOND
-"""How far a directory's issue may lie ahead of this node's clock, in microseconds."""
+"""The most that a directory's issue may be ahead of this node's clock, in microseconds."""
 
 MAX_CHAIN: Final = 256
 """The most roots of one member: more than five a year for fifty years."""

@@ -156,8 +156,8 @@ def test_a_block_that_is_never_carried_is_refused_by_name(text, block, what):
         ("SECRET//EXDIS", "Department of State"),
         ("UNCLASSIFIED//SBU NOFORN", "outside the intelligence community"),
         ("SECRET//RSEN/NOFORN", "intelligence community"),
-        ("(S//REL)", "write the list"),
-        ("//FRA SECRET//FGI DEU", "United States alone"),
+        ("(S//REL)", "write out the list"),
+        ("//FRA SECRET//FGI DEU", "only labels of the United States"),
     ],
 )
 def test_a_marking_that_is_known_and_not_read_is_refused_as_what_it_is(text, says):

@@ -332,7 +332,7 @@ def test_two_reports_that_agree_and_each_difference_of_two_that_do_not(traffic: 
         f"FRA says it sent number {mine[0].number}, USA knows of none"
     ]
     assert counts(lacking, "FRA", "USA") == (2, 2)
-    assert ["USA says it got" in d.what for d in differences(lacking, ours)] == [False]
+    assert ["USA says it received" in d.what for d in differences(lacking, ours)] == [False]
     refused = [
         msgspec.structs.replace(one, word="refused") if one.statement == mine[1].statement else one
         for one in theirs.releases
