@@ -272,9 +272,9 @@ def test_a_plan_that_would_strand_a_member_is_refused_and_one_that_takes_words_a
     assert planned.code == 12, planned
     for said in (
         "gone     words/tide.toml",
-        "TIDE holds others: FRA lose what labels give them by that name alone; KEN gain it",
-        "levels of XAT: DEEP mean no more what they did; ABYSS (R3) can be written",
-        "tide is no category any more: nobody can write it",
+        "TIDE has different members: FRA lose what labels grant them through that name alone; KEN gain that",
+        "levels of XAT: DEEP no longer mean what they did; ABYSS (R3) can be written",
+        "tide is no longer a category: nobody can write it",
         "the register gives tide to tidal",
     ):
         assert said in planned.out, planned.out

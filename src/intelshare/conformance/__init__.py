@@ -1,4 +1,6 @@
-"""Vectors, by whoever wrote them, against this implementation. Pure: JSON values in, mismatches out."""
+"""The check of vectors, whoever wrote them, against this implementation. Pure: JSON values in, mismatches
+out.
+"""
 
 from intelshare.conformance.run import Mismatch, conform
 

@@ -23,7 +23,7 @@ _bytes = bytes.fromhex
 
 
 def _read(case: Case, told: Case) -> tuple[TrustView, BundleReader, list[bytes], IntelshareError | None]:
-    """The messages that come out of a bundle, changed as ``told`` says, and what ends it."""
+    """Return the messages of a bundle, changed as ``told`` says, and the error that ends it."""
     own = MemberCode(str(told.get("own", case["own"])))
     view = TrustView.load(own, [_bytes(held) for held in case["held"]], SUITES)
     keys = {}
@@ -43,7 +43,9 @@ def _read(case: Case, told: Case) -> tuple[TrustView, BundleReader, list[bytes],
 
 
 def changed(data: bytes, told: Case) -> bytes:
-    """The bytes that are left (``cut``), with the lowest bit of one other (``flip``), and more (``add``)."""
+    """Return the bytes that are left (``cut``), with the lowest bit of one flipped (``flip``), and more
+    appended (``add``).
+    """
     data = data[: int(told.get("cut", len(data)))]
     if "flip" in told:
         place = int(told["flip"]) % len(data)
@@ -79,7 +81,7 @@ def _bundle(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         only_known(told, frozenset(("bundle", "cut", "flip", "add", "own", "read_at", "error", "whole")))
         part = str(told.get("id", f"refused {number}"))
         yield answer(part, {"error": told["error"]}, lambda told=told: judge(told))  # type: ignore[misc]
-        # What came whole before the end is taken in all the same.
+        # Messages that were complete before the error are imported all the same.
         yield Answer(f"{part}: messages", told["whole"], len(_read(case, told)[2]))
 
 

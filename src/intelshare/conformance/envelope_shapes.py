@@ -1,7 +1,7 @@
 """Vectors of the format (docs/format.md): PAE, padding, keys, batches and a release with all inside it.
 
-Each says bytes in hexadecimal and what must come of them; signatures are verified and keys opened, because
-the library draws their randomness itself and they can never be made again.
+Each states bytes in hexadecimal and the expected result. Signatures are verified and keys opened rather than
+made, because the library draws their randomness itself and the same ones cannot be made again.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ _PARTS = {
     "grant": frozenset(("claims", "claims_bytes", "secrets_digest", "key", "ciphertext")),
     "release": frozenset(("record", "bytes", "nonce", "leaf_id", "proof", "batch")),
 }
-"""What each part of a release states."""
+"""The keys that each part of a release may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Signer:
-    """The trust documents of somebody who knows one key."""
+    """The trust documents of a node that knows one key."""
 
     record: KeyRecord
     floor: int = 1
@@ -84,7 +84,7 @@ class _Signer:
 
 
 def padding(case: list[int]) -> Answer:
-    """A length, and what it is padded to as a portion and as a grant."""
+    """Check a length, and what it is padded to as a portion and as a grant."""
     length = case[0]
     return Answer(
         "", case, [length, padded_length(length, PORTION_FLOOR), padded_length(length, GRANT_FLOOR)]
@@ -204,7 +204,7 @@ def _grant(case: Case) -> dict[str, Any]:
 
 
 def _opened(case: Case) -> dict[str, Any]:
-    """The release as a recipient takes it, check by check; its portions must be those stated."""
+    """Open the release as a recipient does, check by check; its portions must be those stated."""
     told = {"kind": Kind.RELEASE.name, "data": case["release"]["bytes"], **case["release"]}
     verified = _verified(case["signer"], case["release"]["batch"], told)
     kem = _kem(case)
@@ -242,7 +242,7 @@ def _attachment(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG0
 
 
 def _pieces_made(case: Case) -> dict[str, Any]:
-    """The file of ``size`` bytes, byte i of which is i mod 251, in pieces."""
+    """Make the pieces of the file of ``size`` bytes in which byte i is i mod 251."""
     size, key, header = case["size"], _bytes(case["key"]), _bytes(case["header"])
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     cipher, last = PieceCipher(key, header), piece_count(size) - 1
@@ -258,7 +258,7 @@ def _pieces_made(case: Case) -> dict[str, Any]:
 
 
 def _pieces_opened(case: Case) -> dict[str, Any]:
-    """The pieces that are given, checked and opened."""
+    """Check and open the given pieces."""
     record = read_attachment(_bytes(case["attachment"]))
     cipher, content = PieceCipher(record.key, record.header), b""
     for number, (expected, piece) in enumerate(zip(record.pieces, case["given"], strict=True), 1):

@@ -9,11 +9,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from intelshare.crypto.codec import Encoded, encoded
 
 EXACT = 2**53
-"""From here on JSON numbers of many readers lose digits."""
+"""From this value on, JSON numbers lose digits in many readers."""
 
 
 def plain(value: Any) -> Any:
-    """A record as JSON."""
+    """Return a record as JSON."""
     if isinstance(value, Encoded):
         return plain(value.value)
     if is_dataclass(value):
@@ -30,7 +30,9 @@ def plain(value: Any) -> Any:
 
 
 def unplain(kind: Any, value: Any) -> Any:
-    """The record, or what stands in one, that ``plain`` shows so. Raises KeyError, ValueError, TypeError."""
+    """Return the record, or the part of one, that ``plain`` shows in this way. Raises KeyError, ValueError,
+    TypeError.
+    """
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) is Encoded:

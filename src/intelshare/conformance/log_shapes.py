@@ -60,7 +60,7 @@ def _log(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
 
 def _inclusion(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, Any]:
-    """The stated proof must hold, and be the one that is made."""
+    """Check that the stated proof is valid, and that the same proof is made."""
     index, size, proof = told["index"], told["size"], [_bytes(part) for part in told["proof"]]
     check_inclusion(entries[index], index, size, proof, roots[size])
     return {"proof": [part.hex() for part in inclusion_proof(entries[:size], index)]}

@@ -1,4 +1,4 @@
-"""Vectors of notes: checkpoints as c2sp.org has them (docs/format.md, "Notes for other tools")."""
+"""Vectors of notes: checkpoints in the formats of c2sp.org (docs/format.md, "Notes for other tools")."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _note(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         ours, theirs = log_key(head, owner.public), witness_key(witness.node, witness.public)
         signed, cosigned = note.signature_of(ours), note.signature_of(theirs)
         if signed is None or head.node != owner.node:
-            raise CryptoError("SIGNER_UNKNOWN", "the key of the log has not signed the note")
+            raise CryptoError("SIGNER_UNKNOWN", "the log's key has not signed the note")
         verify_note(ours.public, note.text.encode(), signed)
         seconds = 0
         if cosigned is not None:

@@ -1,4 +1,4 @@
-"""Vectors of labels, conversion, banners, decisions, drafts (``tests/vectors/README.md``)."""
+"""Vectors of labels, conversion, banners, decisions and drafts (``tests/vectors/README.md``)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _banner(case: Case, setting: Setting) -> Iterator[Answer]:
 def _decision(case: Case, setting: Setting) -> Iterator[Answer]:
     world = setting.world
     if world is None:
-        raise unusable(f"case {case.get('id', '?')} is a decision, and its file has no world")
+        raise unusable(f"case {case.get('id', '?')} is a decision, but its file has no world")
     expected = _without_notes(case["expect"])
     if "reader" in case:
         reading = read_decision(world, read_request_from_json(case))

@@ -1,6 +1,6 @@
-"""Vectors of releases that a recipient judges: checks 2, 4 to 8 and 10 to 13 of docs/format.md in order.
+"""Vectors of releases that a recipient judges: checks 2, 4 to 8 and 10 to 13 of docs/format.md, in order.
 
-Check 9, the end of 13 and 14 need what a node holds: its streams, its registry and its law.
+Check 9, the end of 13, and 14 need data that only a node has: its streams, registry and law.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OF_ONE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The trust documents of somebody who knows some keys, all of them fresh."""
+    """The trust documents of a node that knows some keys, all of them fresh."""
 
     records: Mapping[KeyId, KeyRecord]
     floor: int = 1
@@ -71,7 +71,7 @@ def _judged(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
 
 def _taken(case: Case, told: Case) -> dict[str, Any]:
-    """The release as a recipient takes it, check by check."""
+    """Open the release as a recipient does, check by check."""
     records = [decode(KeyRecord, _bytes(record)) for record in case["signers"]]
     trust, roots, at = Known({key_id(one): one for one in records}), VerifiedRoots(), Instant(case["at"])
     nonce, data, proof = (_bytes(told[name]) for name in ("nonce", "data", "proof"))

@@ -1,8 +1,8 @@
-"""Finds the cases in a JSON document and counts those that this implementation answers otherwise.
+"""Find the cases in a JSON document, and count those to which this implementation gives a different answer.
 
-The shapes are those of ``tests/vectors/README.md``. A case is known by its keys, so one file may hold one
-list, one object of several lists, a ``{world, cases}``, or a list of those. What has no known shape is an
-error: a vector that nobody looked at proves nothing.
+The shapes are those of ``tests/vectors/README.md``. A case is recognised by its keys, so a file may contain
+one list, one object of several lists, a ``{world, cases}``, or a list of those. A case without a known shape
+is an error, because a vector that nobody checked proves nothing.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ from intelshare.labels import Registry
 from intelshare.policy.vectors import world_from_json
 
 MAX_DEPTH = 8
-"""How deep lists and objects around the cases may nest."""
+"""The greatest depth to which lists and objects around the cases may nest."""
 
 SHAPES = (
     *POLICY_SHAPES, *STATEMENT_SHAPES, *TRUST_SHAPES, *LOG_SHAPES, *NOTE_SHAPES, *RELEASE_SHAPES,
     *BUNDLE_SHAPES, *ENVELOPE_SHAPES,
 )  # fmt: skip
 _WORDS: frozenset[str] = frozenset().union(*(shape.keys for shape in SHAPES))
-"""An object that gives one of these a plain value is meant as a case; another may be a note for people."""
+"""The keys of cases: an object that gives one of them a plain value is meant as a case; any other may be a
+note.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A case that this implementation answers otherwise. ``expected`` and ``got`` are JSON texts."""
+    """A case to which this implementation gives a different answer. ``expected`` and ``got`` are JSON
+    texts.
+    """
 
     case: str
     expected: str
@@ -46,10 +50,10 @@ class Mismatch:
 
 
 def conform(document: Any, registry: Registry) -> tuple[int, list[Mismatch]]:
-    """How many statements of a JSON document were checked, and those that do not match.
+    """Return the number of statements checked in a JSON document, and those that do not match.
 
-    Raises PolicyFileError INPUT_INVALID where a case has no known shape or lacks what it needs, and where
-    the document has no case at all.
+    Raises PolicyFileError INPUT_INVALID if a case has no known shape or lacks required keys, and if the
+    document has no case at all.
     """
     checked = 0
     mismatches: list[Mismatch] = []
@@ -59,12 +63,12 @@ def conform(document: Any, registry: Registry) -> tuple[int, list[Mismatch]]:
             shown = f"{name} {answer.part}".strip() or f"case {checked}"
             mismatches.append(Mismatch(shown, _text(answer.expected), _text(answer.got)))
     if not checked:
-        raise unusable("there is no case in it: that proves nothing")
+        raise unusable("it contains no case, so it proves nothing")
     return checked, mismatches
 
 
 def _answers(node: Any, setting: Setting, path: str, depth: int) -> Iterator[tuple[str, Answer]]:
-    """What every case says, with the name of the case, in the order of the document."""
+    """Yield the answers of every case, with the name of the case, in the order of the document."""
     if depth > MAX_DEPTH:
         raise unusable("the file nests too deeply")
     if isinstance(node, list):
@@ -89,7 +93,7 @@ def _answers(node: Any, setting: Setting, path: str, depth: int) -> Iterator[tup
     listed = not path or path.endswith("]")
     if meant or (listed and not wrapped and "world" not in node):
         known = ", ".join(sorted(node)) or "nothing"
-        raise unusable(f"{path or 'the file'}: an object with {known} is no case of a known shape")
+        raise unusable(f"{path or 'the file'}: an object with {known} is not a case of a known shape")
     for key, value in wrapped.items():
         yield from _answers(value, setting, f"{path}.{key}".lstrip("."), depth + 1)
 
@@ -102,7 +106,7 @@ def _shape(case: Case) -> Shape | None:
     found = next((shape for shape in SHAPES if shape.fits(case)), None)
     if found is None and ("expect" in case or "error" in case):
         names = ", ".join(shape.name for shape in SHAPES)
-        raise unusable(f"case {case.get('id', '?')} is none of these: {names}")
+        raise unusable(f"case {case.get('id', '?')} has none of these shapes: {names}")
     return found
 
 
@@ -115,7 +119,7 @@ def _judged(shape: Shape, case: Case, setting: Setting, path: str) -> Iterator[t
     except PolicyFileError:
         raise
     except IntelshareError as error:
-        # What the case is built on cannot be read: nothing of it was answered as it states.
+        # The data that the case is built on cannot be read, so nothing in it was answered as stated.
         yield name, Answer("", "a case that can be read", {"error": error.code})
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise unusable(f"case {name or '?'} cannot be used as a {shape.name}: {error!r}") from None

@@ -1,4 +1,4 @@
-"""What a vector is: the keys by which its shape is known, and what judges it."""
+"""The shape of a vector: the keys by which it is recognised, and the function that judges it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Case = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What surrounds a case: the real registry, and the world that its file brings, if it does."""
+    """The surroundings of a case: the real registry, and the world that its file contains, if any."""
 
     registry: Registry
     world: World | None = None
@@ -23,16 +23,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One thing that a case states, and what this implementation says instead. Plain JSON values."""
+    """One statement of a case, and what this implementation answers. Plain JSON values."""
 
     part: str
-    """Which part of the case; empty: all of it."""
+    """The part of the case; empty for all of it."""
     expected: Any
     got: Any
 
 
 _FOR_PEOPLE: Final = frozenset(("id", "name", "note", "source"))
-"""Keys that any case may have, and that nobody judges."""
+"""Keys that any case may have, and that are not checked."""
 _ERROR: Final = frozenset(("error",))
 _ANSWER: Final = frozenset(("expect", "error"))
 
@@ -41,32 +41,36 @@ Judge = Callable[[Case, Setting], Iterator[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Cases that have all of ``keys`` are of this shape."""
+    """A shape: cases that have all of ``keys`` belong to it."""
 
     name: str
     keys: frozenset[str]
     judge: Judge
     more: frozenset[str] = frozenset()
-    """What a case may have besides: the answer, or what matters only at times."""
+    """Further keys that a case may have: the answer, or data that is not always needed."""
     answered: bool = True
-    """Whether a case states its answer under ``expect`` or ``error``; else the keys themselves are it."""
+    """True if a case states its answer under ``expect`` or ``error``; otherwise the keys themselves are the
+    answer.
+    """
 
     def check_known(self, case: Case) -> None:
-        """Return if a case has no other keys. Raises ValueError."""
+        """Check that a case has no other keys. Raises ValueError."""
         only_known(case, self.keys | self.more | (_ANSWER if self.answered else _ERROR))
 
     def fits(self, case: Case) -> bool:
-        """Whether a case is of this shape."""
+        """Return True if a case is of this shape."""
         return self.keys <= case.keys() and (not self.answered or "expect" in case or "error" in case)
 
 
 def unusable(message: str) -> PolicyFileError:
-    """The error for a file that holds what is no vector."""
+    """Return the error for a file that contains something other than vectors."""
     return PolicyFileError("INPUT_INVALID", message, hint="the shapes are in tests/vectors/README.md")
 
 
 def answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> Answer:
-    """What is computed, against what the case states under the same names; or the error that came of it."""
+    """Return the result computed, beside what the case states under the same names; or the error that was
+    raised.
+    """
     expected = {"error": stated["error"]} if "error" in stated else None
     try:
         got = compute()
@@ -77,7 +81,9 @@ def answer(part: str, stated: Case, compute: Callable[[], dict[str, Any]]) -> An
 
 
 def only_known(case: Case, known: frozenset[str]) -> None:
-    """Return if a case has no other keys. Raises ValueError: a misspelt key would be looked at by nobody."""
+    """Check that a case has no other keys. Raises ValueError, because a misspelt key would never be
+    checked.
+    """
     unknown = case.keys() - known - _FOR_PEOPLE
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")

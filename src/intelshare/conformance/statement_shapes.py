@@ -1,4 +1,4 @@
-"""Vectors of records, signed batches of every kind, and statements that are judged (docs/format.md)."""
+"""Vectors of records, signed batches of every kind, and statements to be judged (docs/format.md)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _CHECKS: Final[Mapping[Any, Callable[[Any], None]]] = {
     TreatyAct: check,
     Release: lambda release: check_size(encode(Release, release)),
 }
-"""What holds of a record besides its layout."""
+"""The checks of a record beyond its layout."""
 
 
 def _record(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
@@ -120,7 +120,7 @@ def _judged(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 
 
 def _taken(given: Case, batch: ReceivedBatch, keys: list[KeyRecord]) -> dict[str, Any]:
-    """The statement verified as one of this batch, its record read."""
+    """Verify the statement as one of this batch, and read its record."""
     kind, nonce, data, proof = given["kind"], *(_bytes(given[name]) for name in ("nonce", "data", "proof"))
     statement = parse_statement(Kind[kind] if isinstance(kind, str) else kind, nonce, data, proof)
     if statement.kind is Kind.TRUST:
@@ -147,7 +147,7 @@ def _taken(given: Case, batch: ReceivedBatch, keys: list[KeyRecord]) -> dict[str
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The trust documents of somebody who knows some keys, as far as verification asks."""
+    """The trust documents of a node that knows some keys, as far as verification needs them."""
 
     records: Mapping[KeyId, KeyRecord]
     floor: int

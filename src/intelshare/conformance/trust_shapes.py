@@ -1,4 +1,4 @@
-"""Vectors of trust documents, of which may replace which, and of the hello (docs/format.md)."""
+"""Vectors of trust documents, of their succession, and of the hello (docs/format.md)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     for number, told in enumerate(case["refused"], 1):
         only_known(told, frozenset(("is", "proof", "at", "leaf", "held", "error")))
         if told["is"] not in ("answer", "confirmation") or "error" not in told:
-            raise ValueError("what is refused is an answer or a confirmation, and has a code")
+            raise ValueError("a refused message is an answer or a confirmation, and has a code")
         part = str(told.get("id", f"refused {number}"))
         yield answer(part, told, lambda told=told: judge(told["is"], told))  # type: ignore[misc]
 

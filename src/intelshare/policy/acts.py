@@ -1,18 +1,19 @@
-"""Treaty acts: how a member's own signed word changes the history that a treaty file tells of it.
+"""Treaty acts: how a member's signed acts change the history that a treaty file states of it.
 
-A file is the record that its keeper holds. By act a member can restrict itself, take that back, and bring
-into force what the file leaves open to it; it cannot undo what the file has ended (docs/decisions/0009):
+A file is the record of whoever keeps it. By its acts a member can restrict itself, lift that restriction, and
+bring into force what the file leaves open to it; it cannot undo what the file has ended
+(docs/decisions/0009):
 
     ratify        bound from then on: a party that the file lists without a period, or that had left by act
     reserve       a reservation, from then on
     suspend       suspended from then on
     give notice   withdraws at the instant named; until then nothing changes
     withdraw      no longer bound from then on
-    reinstate     own suspension ends, a withdrawal still to come is taken back;
+    reinstate     the member's suspension ends, a withdrawal still to come is cancelled;
                   with a reservation: that reservation ends, and nothing else
 
-Acts hold in the order of their numbers: what a later one says of an instant counts. An act of a member that
-the file does not list changes nothing, nor does a ratification of another text than the file's.
+Acts apply in the order of their numbers: for any instant, the latest act that speaks of it counts. An act of
+a member that the file does not list changes nothing, nor does a ratification of a text other than the file's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from intelshare.policy.treaty import Party, Reservation, Treaty
 
 
 class ActKind(IntEnum):
-    """What an act does; the values are those of the signed record."""
+    """The effect of an act; the values are those of the signed record."""
 
     RATIFY = 1
     RESERVE = 2
@@ -38,7 +39,7 @@ class ActKind(IntEnum):
 
     @property
     def words(self) -> str:
-        """As people are told: "gives notice of withdrawal from"."""
+        """The phrase shown to people, such as "gives notice of withdrawal from"."""
         return _WORDS[self]
 
 
@@ -54,23 +55,23 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class PartyAct:
-    """One act of one member, as it counts here."""
+    """One act of one member, as it counts at this node."""
 
     member: str
     n: int
     treaty: str
     text: str
-    """``sha256:<hex>`` of the text that it is about."""
+    """``sha256:<hex>`` of the treaty text that the act is about."""
     kind: ActKind
     made: Instant
-    """When it was signed (an own act) or came here."""
+    """When it was signed (an act of this member) or arrived here (a peer's)."""
     since: Instant
-    """From when it holds; never before ``made``."""
+    """The time from which it holds; never before ``made``."""
     reservation: Reservation | None = None
 
 
 def with_acts(treaties: Iterable[Treaty], acts: Iterable[PartyAct]) -> tuple[Treaty, ...]:
-    """The treaties as files and acts together tell them. The order of ``acts`` is free."""
+    """Return the treaties as files and acts together define them. ``acts`` may be in any order."""
     by_party: dict[tuple[str, str], list[PartyAct]] = {}
     for act in sorted(acts, key=lambda act: (act.n, act.made)):
         by_party.setdefault((act.treaty, act.member), []).append(act)
@@ -90,7 +91,9 @@ def with_acts(treaties: Iterable[Treaty], acts: Iterable[PartyAct]) -> tuple[Tre
 
 
 class _Timeline:
-    """What acts said of one thing from when on: a later act overrides all from its instant."""
+    """The values that acts gave to one property over time: a later act overrides everything from its instant
+    on.
+    """
 
     def __init__(self) -> None:
         self.said: list[tuple[Instant, bool]] = []
@@ -99,7 +102,7 @@ class _Timeline:
         self.said = [(at, old) for at, old in self.said if at < since] + [(since, value)]
 
     def take_back(self, value: bool, after: Instant) -> None:
-        """As if what is still to come had not been said."""
+        """Remove the statements of this value that are still to come."""
         self.said = [(at, old) for at, old in self.said if old is not value or at <= after]
 
     def spans(self, value: bool) -> list[Interval]:
@@ -108,7 +111,7 @@ class _Timeline:
 
 
 def _after(party: Party, acts: Sequence[PartyAct], text: str) -> Party:
-    """The party's history with its acts, which are in order."""
+    """Return the party's history with its acts applied; they are in order."""
     bound, suspended = _Timeline(), _Timeline()
     reservations: list[Reservation] = []
     notified, ratified, adopted = party.notified, party.ratified, party.text
@@ -148,7 +151,7 @@ def _after(party: Party, acts: Sequence[PartyAct], text: str) -> Party:
 
 
 def _joined(bound: _Timeline) -> tuple[Interval, ...]:
-    """Periods that acts alone make; one ratification after another is one period."""
+    """Return the periods that acts alone create; consecutive ratifications form one period."""
     found: list[Interval] = []
     for span in bound.spans(True):
         if found and found[-1].until == span.start:
@@ -159,7 +162,9 @@ def _joined(bound: _Timeline) -> tuple[Interval, ...]:
 
 
 def _without(intervals: Iterable[Interval], cuts: Sequence[Interval]) -> tuple[Interval, ...]:
-    """The intervals less the cuts. If nothing is left, an empty one says when the party had left."""
+    """Return the intervals without the cuts. If nothing is left, an empty interval says when the party
+    left.
+    """
     found = list(intervals)
     for cut in cuts:
         found = [
@@ -177,7 +182,7 @@ def _from(reservation: Reservation, since: Instant) -> Reservation:
 
 
 def _ended(one: Reservation, named: Reservation, at: Instant) -> Reservation:
-    """The reservation, ended at ``at`` if it is the one that is named."""
+    """Return the reservation, ended at ``at`` if it is the one named."""
     if replace(one, during=named.during) != named:
         return one
     return replace(one, during=Interval(one.during.start, min(one.during.until, at)))

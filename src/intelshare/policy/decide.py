@@ -1,15 +1,13 @@
 """The release decision: may this portion go to this recipient now, on what basis, and if not, why?
 
-Pure and total: any well-typed request gets a decision, and whatever is unknown denies. Every rule is
-evaluated in this order, and a denial carries the codes of all that deny:
+It is pure and total: every well-typed request gets a decision, and anything unknown denies. The rules are all
+evaluated, in this order, and a denial has the codes of every rule that denies:
 
-1. the bulletin's state                       6. classified, releasability not stated
-2. whatever is unknown                        7. TLP:RED names its recipients
-3. law of originator and sender               8. consent of the originator (third-party rule)
-4. NOFORN                                     9. the treaty test (``permits``)
-5. releasability                             10. law of the recipient
+1. the bulletin's state 6. classified, releasability not stated 2. whatever is unknown 7. TLP:RED names its
+recipients 3. law of originator and sender 8. consent of the originator (third-party rule) 4. NOFORN 9. the
+treaty test (``permits``) 5. releasability 10. law of the recipient
 
-Rules 4 to 9 are not asked when information returns to its originator or is unrestricted.
+Rules 4 to 9 are skipped when information returns to its originator or is unrestricted.
 """
 
 from __future__ import annotations
@@ -38,9 +36,9 @@ _NO_LAW = Overlay("")
 
 
 def decide(world: World, request: Request) -> Decision:
-    """The decision on one portion for one recipient. Raises nothing.
+    """Decide on one portion for one recipient. Raises nothing.
 
-    Sender and recipient with the same world decide the same, apart from holds: a signed release
+    Sender and recipient with the same world reach the same decision, apart from holds: a signed release
     (``request.released``) is itself their approval.
     """
     case = _Case(world, request)
@@ -62,7 +60,7 @@ def decide(world: World, request: Request) -> Decision:
 
 
 class _Case:
-    """One request with what the snapshot knows of it; the treaty test leaves its answer here."""
+    """One request with the snapshot's facts about it; the treaty test stores its answer here."""
 
     __slots__ = ("basis", "facts", "free", "originator", "request", "snapshot", "tested")
 
@@ -89,7 +87,9 @@ class _Case:
 
 
 def originator_of(world: World, label: Label, claimed: str, at: Instant) -> str:
-    """Whose information it is: a state's label says so whatever is claimed; a JOINT one, which owner."""
+    """Return the originator of the information: a state's label names it, whatever is claimed; for a JOINT
+    label the claim chooses among the owners.
+    """
     return _originator(world.at(at).facts(label), claimed)
 
 
@@ -110,7 +110,7 @@ def _bulletin_state(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.BULLETIN_EXPIRED))
 
 
-# 2. Whatever is unknown. An unknown level counts as R4 in every other rule.
+# 2. Anything unknown. An unknown level counts as R4 in every other rule.
 
 
 def _unknown(case: _Case, reasons: list[Reason]) -> None:
@@ -132,7 +132,7 @@ def _unknown(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.UNKNOWN_CONTROL, ", ".join(facts.mark.unknown_controls)))
 
 
-# 3. The law of the originator, and of the sender: a relaying state is bound by its own law too.
+# 3. The law of the originator, and of the sender: a relaying state is also bound by its law.
 
 
 def _national_law(case: _Case, reasons: list[Reason]) -> None:
@@ -159,7 +159,7 @@ def _not_releasable(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.NOT_RELEASABLE_TO, f"{case.request.recipient} is not covered"))
 
 
-# 6. Classified, releasability not stated (and no NOFORN, which says it already).
+# 6. Classified, releasability not stated (and not NOFORN, which already says so).
 
 
 def _not_stated(case: _Case, reasons: list[Reason]) -> None:
@@ -168,7 +168,7 @@ def _not_stated(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.RELEASABILITY_NOT_STATED))
 
 
-# 7. TLP:RED is for recipients named themselves.
+# 7. TLP:RED is for recipients named by their own code.
 
 
 def _tlp_red(case: _Case, reasons: list[Reason]) -> None:
@@ -176,8 +176,8 @@ def _tlp_red(case: _Case, reasons: list[Reason]) -> None:
         reasons.append(Reason(Code.TLP_RED_NOT_NAMED))
 
 
-# 8. The third-party rule: what came from another goes on only with its consent, by name. Whose information a
-# label holds besides (FGI) has a say as well; nobody has to consent to what it sends or gets back itself.
+# 8. The third-party rule: information from another may be passed on only with its consent, by name. A member
+# whose information is also included (FGI) must consent too, unless it is the sender or the recipient.
 
 
 def _consent(case: _Case, reasons: list[Reason]) -> None:
@@ -194,7 +194,9 @@ def _consent(case: _Case, reasons: list[Reason]) -> None:
 
 
 def consents_asked(originator: str, foreign: Iterable[str], sender: str, recipient: str) -> frozenset[str]:
-    """Whose consents a portion needs on its way: of each whose information it is, but the two themselves."""
+    """Return the members whose consent a portion needs on its way: all owners of its information, except
+    sender and recipient.
+    """
     return frozenset((originator, *foreign)) - {sender, recipient}
 
 
@@ -240,11 +242,11 @@ _RULES: tuple[_Judge, ...] = (
 _RULES_OF_THE_FREE: tuple[_Judge, ...] = (_bulletin_state, _unknown, _national_law, _recipient_law)
 
 
-# What an allow carries.
+# The contents of an allow.
 
 
 def _open_holds(case: _Case) -> tuple[str, ...]:
-    """Ids of matching hold rows of originator and sender that nobody has approved."""
+    """Return the ids of the matching hold rows of originator and sender that nobody has approved."""
     if not case.snapshot.overlays:
         return ()
     approved = case.request.approvals
@@ -253,7 +255,7 @@ def _open_holds(case: _Case) -> tuple[str, ...]:
 
 
 def _obligations(case: _Case) -> tuple[str, ...]:
-    """Of the basis, of the originator's law, and of the label; sorted, each once."""
+    """Return the obligations of the basis, the originator's law and the label; sorted, each once."""
     basis = () if case.tested is None else case.tested.obligations
     law = case.snapshot.overlays.get(case.originator, _NO_LAW)
     ordered = [rule.obligation for rule in law.oblige if rule.obligation and _matches(case, rule)]

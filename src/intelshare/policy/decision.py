@@ -1,4 +1,4 @@
-"""What is asked and what is answered: requests, decisions, and every reason code of the policy."""
+"""The questions and answers of the policy: requests, decisions, and every reason code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNRESTRICTED = "UNRESTRICTED"
 
 
 class Outcome(Enum):
-    """A hold is an allow that waits for a releasing officer."""
+    """The outcome of a decision. A hold is an allow that waits for a releasing officer."""
 
     ALLOW = "allow"
     HOLD = "hold"
@@ -22,7 +22,9 @@ class Outcome(Enum):
 
 
 class Code(Enum):
-    """Why something is denied. Closed and stable; ``decide`` lists them in the order of its rules."""
+    """The reason for a denial. The set is closed and stable; ``decide`` lists the codes in the order of its
+    rules.
+    """
 
     # Members are singletons, and Enum's own hash is a Python call on the hot path.
     __hash__ = object.__hash__
@@ -39,7 +41,7 @@ class Code(Enum):
     TLP_RED_NOT_NAMED = "TLP_RED_NOT_NAMED"
     CONSENT_REQUIRED = "CONSENT_REQUIRED"
     NO_TREATY = "NO_TREATY"
-    # How far a treaty got, nearest first: the order decides which one is reported.
+    # How far a treaty got, the furthest last: the order decides which one is reported.
     NOT_RATIFIED = "NOT_RATIFIED"
     NOT_YET_IN_FORCE = "NOT_YET_IN_FORCE"
     SUSPENDED = "SUSPENDED"
@@ -52,7 +54,7 @@ class Code(Enum):
     EXCEEDS_CEILING = "EXCEEDS_CEILING"
     RESERVATION = "RESERVATION"
     RECIPIENT_LAW_FORBIDS = "RECIPIENT_LAW_FORBIDS"
-    # Of a reader at the recipient.
+    # About a reader at the recipient.
     CLEARANCE_INSUFFICIENT = "CLEARANCE_INSUFFICIENT"
     NEED_TO_KNOW = "NEED_TO_KNOW"
     EYES_ONLY_NATIONALITY = "EYES_ONLY_NATIONALITY"
@@ -60,7 +62,7 @@ class Code(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """May this portion go from ``sender`` to ``recipient`` at ``at``?"""
+    """The question whether a portion may go from ``sender`` to ``recipient`` at ``at``."""
 
     label: Label
     category: str
@@ -68,35 +70,36 @@ class Request:
     sender: str
     recipient: str
     originator: str | None = None
-    """Who first sent the bulletin; the sender if None. A state's label overrules it."""
+    """The member that first sent the bulletin; the sender if None. A state's label overrules it."""
     flags: frozenset[str] = frozenset()
     consents: frozenset[str] = frozenset()
-    """Members, by name, for whom all have consented at ``at`` whose information it is and who do not send it:
-    the originator, and whoever FGI names."""
+    """The members, by name, for which every other owner of the information (the originator, and the states
+    that FGI names) has consented at ``at``; the sender itself need not consent.
+    """
     approvals: frozenset[str] = frozenset()
-    """Ids of hold rows that a releasing officer has approved."""
+    """The ids of hold rows that a releasing officer has approved."""
     released: bool = False
-    """Asked about a signed release, which is itself the approval of every hold row."""
+    """True if the question is about a signed release, which is itself the approval of every hold row."""
     recalled: bool = False
     valid_until: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One rule that denies: its code, the particulars in words, and the file and line that say so."""
+    """One rule that denies: its code, the particulars in words, and the file and line that state it."""
 
     code: Code
     detail: str = ""
     place: Place | None = None
     rules: tuple[str, ...] = ()
-    """Ids of the overlay rows that matched."""
+    """The ids of the overlay rows that matched."""
     treaty: str | None = None
-    """The treaty that came nearest, with its article where one was reached."""
+    """The treaty that came nearest to permitting, with its article if one was reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """An article that permits, with the hash of the text it stands in."""
+    """An article that permits, with the hash of its treaty's text."""
 
     treaty: str
     text: str
@@ -104,17 +107,17 @@ class Citation:
 
     @property
     def digest(self) -> bytes:
-        """The 32 bytes of ``text``, as a grant carries them. Raises ValueError if it is no SHA-256."""
+        """The 32 bytes of ``text``, as a grant carries them. Raises ValueError if it is not a SHA-256."""
         prefix, _, digits = self.text.partition(":")
         value = bytes.fromhex(digits)
         if prefix != "sha256" or len(value) != 32:
-            raise ValueError(f"{self.text!r} is no sha256 text hash")
+            raise ValueError(f"{self.text!r} is not a sha256 text hash")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How far one treaty got: where it stopped, or (``code`` None) that it permits."""
+    """The point at which one treaty stopped, or (``code`` None) the fact that it permits."""
 
     treaty: str
     code: Code | None
@@ -125,10 +128,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. ``reasons`` in rule order, the first is the primary one; empty unless denied.
+    """The answer to a request. ``reasons`` are in rule order, the primary one first; empty unless denied.
 
-    ``basis``, ``citations`` and ``obligations`` (sorted) are those of an allow or a hold, ``holds`` the
-    ids of the open rows of a hold; ``findings`` tells of every treaty that was asked, furthest first.
+    ``basis``, ``citations`` and ``obligations`` (sorted) belong to an allow or a hold, and ``holds`` are the
+    ids of the open rows of a hold; ``findings`` covers every treaty that was considered, the furthest first.
     """
 
     outcome: Outcome

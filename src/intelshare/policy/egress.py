@@ -1,8 +1,8 @@
-"""The last look before bytes leave: is the recipient in the plain reach of this label?
+"""The last check before bytes leave: is the recipient within the plain reach of this label?
 
-It shares no code with ``decide`` and reads label and groups by itself, so that a mistake there does
-not become a leak here. It is coarser on purpose: it knows nothing of treaties, consents or law, and
-may only ever stop what ``decide`` let through.
+It shares no code with ``decide`` and reads label and groups independently, so that a mistake there does not
+become a leak here. It is deliberately coarser: it knows nothing about treaties, consents or law, and can only
+stop what ``decide`` let through.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from intelshare.labels import Registry
 
 
 def check_egress(text: str, recipient: str, originator: str, registry: Registry, at: Instant) -> None:
-    """Returns if the canonical banner ``text`` plainly reaches ``recipient`` at ``at``.
+    """Check that the canonical banner ``text`` plainly reaches ``recipient`` at ``at``.
 
-    ``originator`` is whose information it is (``Decision.originator``): it may always have its own
-    back. Raises DeliveryError POLICY_DENIED; the message names no content.
+    ``originator`` is the owner of the information (``Decision.originator``), which may always have it back.
+    Raises DeliveryError POLICY_DENIED; the message reveals no content.
     """
     if recipient != originator and not _reaches(text, recipient, registry, at):
         raise DeliveryError("POLICY_DENIED", f"egress: the label does not reach {recipient}")
@@ -41,7 +41,7 @@ def _reaches(text: str, recipient: str, registry: Registry, at: Instant) -> bool
             else:
                 words.append(piece)
     codes = list(listed)
-    # FGI without a list: nobody knows whose information it is, so nobody can have consented.
+    # FGI without a list: its owner is not known, so nobody can have consented.
     if "NOFORN" in words or "NF" in words or "FGI" in words:
         return False
     if "TLP:RED" in words and recipient not in codes:
@@ -67,7 +67,7 @@ def _belongs(recipient: str, code: str, registry: Registry, at: Instant) -> bool
 
 
 def _organisation(head: str, text: str, registry: Registry) -> str | None:
-    """The organisation whose label it is: its levels and no others stand alone after ``//``."""
+    """Return the organisation whose label it is: only an organisation's levels stand alone after ``//``."""
     if not text.startswith("//"):
         return None
     for code, group in registry.groups.items():
@@ -77,7 +77,7 @@ def _organisation(head: str, text: str, registry: Registry) -> str | None:
 
 
 def _unclassified(head: str, text: str, registry: Registry) -> bool:
-    """Whether a state's or TLP's own words are worth nothing above R0, in all of its rows."""
+    """Return True if the level, a state's or TLP's, was never worth more than R0 in any of its rows."""
     if not text.startswith("//"):
         return head.startswith("TLP:") or _names("USA", registry).get(head) == 0
     authority, _, level = head.partition(" ")
@@ -87,7 +87,7 @@ def _unclassified(head: str, text: str, registry: Registry) -> bool:
 
 
 def _names(authority: str, registry: Registry) -> Mapping[str, int]:
-    """Every level name of an authority, with the most that it was ever worth."""
+    """Return every level name of an authority, with the highest reference it ever had."""
     worth: dict[str, int] = {}
     ladder = registry.ladders.get(authority)
     for row in ladder.rows if ladder is not None else ():

@@ -1,8 +1,8 @@
 """Treaty and overlay files: TOML text in, values out, or the first error with its line and a hint.
 
-What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN,
-FIELD_TYPE, FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, LADDER_CONFLICT, WORD_UNKNOWN,
-OVERLAY_FOREIGN, TOO_LARGE.
+What a file may hold is in the policy guide ("Files"); codes are FILE_SYNTAX, FIELD_UNKNOWN, FIELD_TYPE,
+FIELD_RANGE, DUPLICATE_KEY, INTERVAL_OVERLAP, PARTY_UNKNOWN, LADDER_CONFLICT, WORD_UNKNOWN, OVERLAY_FOREIGN,
+TOO_LARGE.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ _ID_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def parse_treaty(text: str, source_name: str, registry: Registry) -> Treaty:
-    """The treaty that a file says. ``source_name`` is what errors and explanations call the file.
+    """Read a treaty from the text of a file. ``source_name`` is the file's name in errors and explanations.
 
-    Raises PolicyFileError (see the module) at the first error.
+    Raises PolicyFileError (codes: see the module) at the first error.
     """
     return read_treaty(read_table(text, source_name), registry)
 
 
 def read_treaty(top: Table, registry: Registry) -> Treaty:
-    """The treaty of a file's top table. Raises PolicyFileError at the first error."""
+    """Read a treaty from a file's top table. Raises PolicyFileError at the first error."""
     name = top.text("id")
     if len(name) > 64 or not _ID_LETTERS.issuperset(name):
-        top.fail("FIELD_RANGE", "an id has up to 64 small letters, digits and hyphens", "id")
+        top.fail("FIELD_RANGE", "an id has up to 64 lower-case letters, digits and hyphens", "id")
     kind = top.choice("kind", Kind, [kind.value for kind in Kind])
     in_force = top.instant("in_force")
     terminated = top.instant_or("terminated", NEVER)
     if terminated <= in_force:
-        top.fail("FIELD_RANGE", "it ends before it is in force", "terminated")
+        top.fail("FIELD_RANGE", "it ends before it enters into force", "terminated")
     provisions = tuple(_provision(table, registry) for table in top.tables("provision"))
     ladders = _ladders(top.tables("ladder"), registry)
     equivalence = _equivalence(top.tables("equivalence"), ladders, registry)
@@ -93,16 +93,17 @@ def read_treaty(top: Table, registry: Registry) -> Treaty:
 
 
 def parse_overlay(text: str, source_name: str, registry: Registry, member: str | None = None) -> Overlay:
-    """The overlay that a file says: the law of the member that the file is named for (``deu.toml``, DEU).
+    """Read an overlay from the text of a file: the law of the member that the file is named for
+    (``deu.toml``, DEU).
 
-    ``member`` is whose it must be, if that matters: a node holds its own law. Raises PolicyFileError at the
-    first error; OVERLAY_FOREIGN for another member's.
+    ``member`` is the member whose law it must be, if that matters: a node holds only its own member's law.
+    Raises PolicyFileError at the first error; OVERLAY_FOREIGN for another member's law.
     """
     return read_overlay(read_table(text, source_name), registry, member)
 
 
 def read_overlay(top: Table, registry: Registry, member: str | None = None) -> Overlay:
-    """The overlay of a file's top table, as ``parse_overlay``."""
+    """Read an overlay from a file's top table, as ``parse_overlay`` does."""
     seen: set[str] = set()
     forbid = _rules(top, "forbid", registry, seen)
     hold = _rules(top, "hold", registry, seen)
@@ -111,13 +112,13 @@ def read_overlay(top: Table, registry: Registry, member: str | None = None) -> O
     top.close()
     own = _named_for(top, registry)
     if member is not None and own != member:
-        message = f"a file of this name is the law of {own}, and this must be the law of {member}"
+        message = f"a file of this name is the law of {own}, but this must be the law of {member}"
         top.fail("OVERLAY_FOREIGN", message, hint=f"the law of {member} is in {member.lower()}.toml")
     return Overlay(own, forbid=forbid, hold=hold, oblige=oblige, refuse=refuse)
 
 
 def _named_for(top: Table, registry: Registry) -> str:
-    """Whose law a file is: its name says it, and nothing in it does."""
+    """Return the member whose law a file is, which only the file's name states."""
     stem = PurePath(top.source.name).stem
     if not registry.is_member(stem.upper()):
         close = guess(stem.upper(), registry.states)
@@ -139,7 +140,9 @@ def _parties(top: Table, registry: Registry, text: str) -> tuple[Party, ...]:
     for table in tables:
         party = _party(table, registry, text)
         if party.member in seen:
-            table.fail("DUPLICATE_KEY", f"{party.member} is a party twice", "member", value=party.member)
+            table.fail(
+                "DUPLICATE_KEY", f"{party.member} is listed as a party twice", "member", value=party.member
+            )
         seen.add(party.member)
         parties.append(party)
     return tuple(parties)
@@ -151,7 +154,7 @@ def _party(table: Table, registry: Registry, text: str) -> Party:
     ratified = table.instant_or("ratified", None)
     in_force = _in_force(table)
     if ratified is not None and in_force and in_force[0].start < ratified:
-        table.fail("FIELD_RANGE", "in force before it was ratified", "ratified")
+        table.fail("FIELD_RANGE", "it was in force before it was ratified", "ratified")
     party = Party(
         member=member,
         in_force=in_force,
@@ -168,15 +171,15 @@ def _party(table: Table, registry: Registry, text: str) -> Party:
 
 
 def _in_force(table: Table) -> tuple[Interval, ...]:
-    """``periods``, or the one of ``in_force`` and ``withdrawn``, or none."""
+    """Return ``periods``, or the one period of ``in_force`` and ``withdrawn``, or none."""
     start, until = table.instant_or("in_force", None), table.instant_or("withdrawn", None)
     periods = _intervals(table, "periods")
     if start is None:
         if until is not None:
-            table.fail("FIELD_RANGE", "it withdrew from what was never in force for it", "withdrawn")
+            table.fail("FIELD_RANGE", "it withdrew from a treaty that was never in force for it", "withdrawn")
         return periods
     if periods:
-        table.fail("FIELD_RANGE", "in_force and periods say the same: keep one", "periods")
+        table.fail("FIELD_RANGE", "in_force and periods state the same thing: keep one", "periods")
     if until is not None and until <= start:
         table.fail("FIELD_RANGE", f"it withdrew before {when(start)}", "withdrawn")
     return (interval(start, until),)
@@ -247,14 +250,14 @@ def _provision(table: Table, registry: Registry) -> Provision:
 
 
 def _ladders(tables: Iterable[Table], registry: Registry) -> dict[str, Ladder]:
-    """Ladders that the treaty brings for parties of whom no level is known otherwise."""
+    """Return the ladders that the treaty provides for parties whose levels are not known otherwise."""
     rows: dict[str, list[LadderRow]] = {}
     for table in tables:
         authority = table.text("authority")
         _member(table, "authority", authority, registry)
         if any(row.known for row in registry.ladder(authority).rows):
-            hint = "a treaty brings the levels of parties that have none, and changes nobody's"
-            table.fail("LADDER_CONFLICT", f"{authority} has a ladder", "authority", hint, authority)
+            hint = "a treaty can state levels only for parties that have none"
+            table.fail("LADDER_CONFLICT", f"{authority} already has a ladder", "authority", hint, authority)
         during = interval(table.instant_or("from", None), table.instant_or("until", None))
         if during.until <= during.start:
             table.fail("FIELD_RANGE", "the row ends before it begins", "until")
@@ -262,19 +265,19 @@ def _ladders(tables: Iterable[Table], registry: Registry) -> dict[str, Ladder]:
         table.close()
         before = rows.setdefault(authority, [])
         if any(during.start < one.interval.until and one.interval.start < during.until for one in before):
-            table.fail("INTERVAL_OVERLAP", f"two rows for {authority} hold at one time")
+            table.fail("INTERVAL_OVERLAP", f"two rows for {authority} hold at the same time")
         before.append(row)
     return {authority: ladder(authority, found) for authority, found in rows.items()}
 
 
 def _levels(table: Table) -> tuple[Level, ...]:
-    """``{ R1 = "RESTRICTED", R3 = "SECRET" }``, one name for each."""
+    """Return the levels of ``{ R1 = "RESTRICTED", R3 = "SECRET" }``, one name for each."""
     levels: list[Level] = []
     for reference in Reference:
         if table.text_or(reference.name, None) is not None:
             name = level_name(table, reference.name)
             if any(level.name == name for level in levels):
-                table.fail("DUPLICATE_KEY", f"{name} is two levels at one time", reference.name)
+                table.fail("DUPLICATE_KEY", f"{name} names two levels at the same time", reference.name)
             levels.append(Level(name, reference))
     table.close()
     if not levels:
@@ -283,14 +286,14 @@ def _levels(table: Table) -> tuple[Level, ...]:
 
 
 def _of_parties(top: Table, parties: Iterable[Party]) -> None:
-    """A ladder of somebody else would hold nowhere."""
+    """Refuse a ladder of an authority that is not a party, because it would hold nowhere."""
     members = [party.member for party in parties]
     for table in top.tables("ladder"):
         authority = table.text("authority")
         if authority not in members:
-            hint = guess(authority, members) or "a ladder in a treaty is that of one of its parties"
+            hint = guess(authority, members) or "a ladder in a treaty must be that of one of its parties"
             table.fail(
-                "PARTY_UNKNOWN", f"{authority} is no party of this treaty", "authority", hint, authority
+                "PARTY_UNKNOWN", f"{authority} is not a party of this treaty", "authority", hint, authority
             )
 
 
@@ -309,7 +312,7 @@ def _equivalence(
             name = _ladder_name(table, "as", to, ladders, registry)
         table.close()
         if (origin, level, to) in seen:
-            table.fail("DUPLICATE_KEY", f"two rows say what {to} uses for {origin} {level}")
+            table.fail("DUPLICATE_KEY", f"two rows state what {to} uses for {origin} {level}")
         seen.add((origin, level, to))
         rows.append(Equivalence(origin, level, to, name))
     return tuple(rows)
@@ -318,7 +321,7 @@ def _equivalence(
 def _ladder_name(
     table: Table, name: str, authority: str, ladders: Mapping[str, Ladder], registry: Registry
 ) -> str:
-    """The canonical name of a level, however the file writes it."""
+    """Return the canonical name of a level, however the file writes it."""
     word = table.text(name)
     names = registry.level_names.get(authority, {"UNMARKED": "UNMARKED"})
     if authority in ladders:
@@ -368,14 +371,16 @@ def _when(table: Table, registry: Registry) -> When:
 
 
 def _groups(table: Table, name: str, registry: Registry) -> tuple[str, ...] | None:
-    """A code or a list of them; an empty list says nothing that anybody can mean."""
+    """Return the group codes of a field, which may be one code or a list; an empty list is refused as
+    meaningless.
+    """
     if not table.has(name):
         return table.texts_or(name, None)
     codes = table.one_or_more(name)
     for code in codes:
         if code not in registry.groups:
             hint = guess(code, registry.groups) or _one_of(registry.groups)
-            table.fail("PARTY_UNKNOWN", f"{code!r} is no group or organisation", name, hint, code)
+            table.fail("PARTY_UNKNOWN", f"{code!r} is not a group or organisation", name, hint, code)
     return codes
 
 
@@ -383,7 +388,7 @@ def _groups(table: Table, name: str, registry: Registry) -> tuple[str, ...] | No
 
 
 def _words(table: Table, name: str, kind: WordKind, registry: Registry) -> tuple[str, ...] | None:
-    """The words of a list, each of which is known; None where the field is absent."""
+    """Return the words of a list, each of which must be known; None if the field is absent."""
     words = table.texts_or(name, None)
     for word in words or ():
         if word == ANY_CATEGORY and kind is WordKind.CATEGORY:
@@ -399,14 +404,14 @@ def _obligation(table: Table, registry: Registry) -> str:
 
 
 def check_word(table: Table, name: str, kind: WordKind, word: str, registry: Registry) -> None:
-    """Return if the word is known. Raises PolicyFileError WORD_UNKNOWN."""
+    """Check that the word is known. Raises PolicyFileError WORD_UNKNOWN."""
     wrong = registry.words.wrong(kind, word)
     if wrong is not None:
         table.fail("WORD_UNKNOWN", wrong, name, word_hint(kind, word, registry), word)
 
 
 def word_hint(kind: WordKind, word: str, registry: Registry) -> str:
-    """What was probably meant, or where more words are stated."""
+    """Suggest what was probably meant, or say where more words are stated."""
     close = guess(word, registry.words.nearest(kind, word))
     return close or f"`intelshare policy words {kind.value}` lists them; a file in words/ adds one"
 
@@ -419,7 +424,7 @@ def _member(table: Table, name: str, code: str, registry: Registry) -> None:
 
 
 def _level(table: Table, name: str, registry: Registry) -> str:
-    """R0 to R4, or an organisation's level."""
+    """Return R0 to R4, or an organisation's level."""
     word = table.text(name)
     if word not in Reference.__members__ and word not in registry.organisation_levels:
         message = f"{word!r} is neither R0 to R4 nor a level of an organisation"
@@ -437,7 +442,7 @@ def _set(words: Sequence[str] | None) -> frozenset[str] | None:
 
 
 def _one_of(words: Iterable[str]) -> str:
-    return "one of " + ", ".join(sorted(set(words)))
+    return "use one of " + ", ".join(sorted(set(words)))
 
 
 def _line(table: Table, name: str) -> Place | None:

@@ -1,4 +1,4 @@
-"""National overlays: what a member's own law forbids, holds, obliges or refuses. Data, no expressions."""
+"""National overlays: what a member's law forbids, holds, obliges or refuses. Data, no expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from intelshare.errors import Place
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """The condition of a rule: all given fields must match, none given always matches."""
+    """The condition of a rule: all fields given must match; with none given it always matches."""
 
     categories: frozenset[str] | None = None
     flags: frozenset[str] | None = None
@@ -22,7 +22,7 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row with its legal source; ``obligation`` only in ``oblige``."""
+    """One row with its legal source; ``obligation`` is used only in ``oblige``."""
 
     id: str
     when: When

@@ -1,9 +1,11 @@
-"""The treaty test: does any treaty between originator and recipient let this through, and if not, how near?
+"""The treaty test: does any treaty between originator and recipient permit this, and if not, how near did one
+come?
 
-A treaty stops at the first that holds for it or either party (not ratified, not yet in force,
-suspended, withdrawn, terminated, another text); else each of its provisions stops at the first of
-scope, sunset, equivalence, ceiling, reservation, or permits, and the one that got furthest speaks.
-Among treaties the same order decides what is reported; among those that permit, which one is the basis.
+A treaty stops at the first condition that holds for it or either party (not ratified, not yet in force,
+suspended, withdrawn, terminated, another text). Otherwise each of its provisions stops at the first of scope,
+sunset, equivalence, ceiling and reservation, or permits; the provision that got furthest gives the answer.
+The same order decides which treaty is reported; among treaties that permit, a separate order decides which is
+the basis.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from intelshare.policy.decision import Citation, Code, Finding, Reason
 from intelshare.policy.treaty import ANY_CATEGORY, Kind, Party, Provision, Reservation, Treaty, reference_of
 
 Listings = Mapping[str, Mapping[str, tuple[Treaty, Party]]]
-"""Per member the treaties that list it, by id, in the order of the basis."""
+"""For each member, the treaties that list it, by id, in the order in which they become the basis."""
 
 _FURTHER = {code: rank for rank, code in enumerate(Code)}
 _PERMITS = len(_FURTHER)
@@ -29,26 +31,28 @@ _SPECIFIC = {kind: rank for rank, kind in enumerate(Kind)}
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """``basis`` None: no treaty permits, and ``reason`` says how near the nearest one came."""
+    """The result of the treaty test. ``basis`` None: no treaty permits, and ``reason`` says how near the
+    nearest came.
+    """
 
     basis: str | None
     citations: tuple[Citation, ...]
     obligations: tuple[str, ...]
     findings: tuple[Finding, ...]
     reason: Reason = field(default_factory=lambda: Reason(Code.NO_TREATY))
-    """Why none permits; of no meaning where one does."""
+    """The reason why no treaty permits; meaningless if one does."""
 
 
 _NO_TREATY = Tested(None, (), (), ())
 
 
 _Stop = tuple[Code, str, Place | None]
-"""Why a treaty is not asked further, in words, and the line that says so."""
+"""The code at which a treaty stops, the explanation in words, and the place that states it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
-    """A treaty that lists both, its lifecycle already judged at the snapshot's instant."""
+    """A treaty that lists both members, with its lifecycle already judged at the snapshot's instant."""
 
     treaty: Treaty
     parties: tuple[Party, Party]
@@ -64,7 +68,7 @@ class _Term(NamedTuple):
 
 
 def list_parties(treaties: Iterable[Treaty]) -> Listings:
-    """The index that a ``Tester`` looks pairs up in; the same at every instant."""
+    """Return the index in which a ``Tester`` looks pairs up; it is the same at every instant."""
     listings: dict[str, dict[str, tuple[Treaty, Party]]] = {}
     for treaty in sorted(treaties, key=_basis_order):
         for party in treaty.parties:
@@ -73,7 +77,7 @@ def list_parties(treaties: Iterable[Treaty]) -> Listings:
 
 
 class Tester:
-    """The treaties at one instant; pairs of parties are worked out when first asked for."""
+    """The treaties at one instant; pairs of parties are computed when they are first needed."""
 
     def __init__(
         self, registry: Registry, listings: Listings, texts: Mapping[str, Mapping[str, str]], at: Instant
@@ -89,7 +93,9 @@ class Tester:
     def test(
         self, originator: str, recipient: str, authority: str | None, reference: Reference, category: str
     ) -> Tested:
-        """What all treaties between the two say, with the basis and its obligations if one permits."""
+        """Return the findings on all treaties between the two, with the basis and its obligations if one
+        permits.
+        """
         asked = [
             self._ask(candidate, authority or "", reference, category)
             for candidate in self._candidates(originator, recipient)
@@ -112,7 +118,7 @@ class Tester:
         )
 
     def listing(self, treaty_id: str, member: str) -> Treaty | None:
-        """The treaty of that id, if it lists the member as a party."""
+        """Return the treaty of that id, if it lists the member as a party."""
         found = self._by_member.get(member, {}).get(treaty_id)
         return None if found is None else found[0]
 
@@ -127,7 +133,7 @@ class Tester:
                 if treaty.id in other
                 for parties in [(party, other[treaty.id][1])]
             )
-            # Only pairs of parties are kept: foreign names cannot grow the table.
+            # Only pairs of parties are kept, so that names from outside cannot grow the table.
             if own and other:
                 self._pairs[pair] = found
         return found
@@ -135,7 +141,7 @@ class Tester:
     def _ask(
         self, candidate: _Candidate, authority: str, reference: Reference, category: str
     ) -> tuple[int, Finding, Treaty, list[Provision]]:
-        """How far the treaty got, the finding about it, and the provisions that permit."""
+        """Return how far the treaty got, the finding about it, and the provisions that permit."""
         treaty = candidate.treaty
         if candidate.stopped is not None:
             code, detail, place = candidate.stopped
@@ -157,7 +163,7 @@ class Tester:
     def _stops(
         self, candidate: _Candidate, authority: str, reference: Reference, category: str
     ) -> list[tuple[_Term, Code | None]]:
-        """Where each provision stops (None: permits)."""
+        """Return the code at which each provision stops (None: it permits)."""
         stops: list[tuple[_Term, Code | None]] = []
         for term in self._terms_of(candidate.treaty):
             categories = term.provision.categories
@@ -189,9 +195,11 @@ class Tester:
         return terms
 
     def _has_equivalent(self, candidate: _Candidate, authority: str, reference: Reference) -> bool:
-        """Whether the label can be written in the recipient's ladder, by the treaty's rows and ladders too.
+        """Return True if the label can be written in the recipient's ladder, counting the treaty's rows and
+        ladders.
 
-        An authority comes this far only if a treaty lists it, or is JOINT or none: the table stays small.
+        An authority reaches this point only if a treaty lists it, or if it is JOINT or none, so the table
+        stays small.
         """
         treaty, recipient = candidate.treaty, candidate.parties[1].member
         key = (treaty.id if treaty.equivalence or treaty.ladders else None, authority, recipient, reference)
@@ -202,7 +210,7 @@ class Tester:
         return found
 
     def _reserved(self, candidate: _Candidate, category: str, reference: Reference) -> str:
-        """The party whose reservation excludes it; empty: neither's."""
+        """Return the party whose reservation excludes it; empty if neither's does."""
         own, other = candidate.parties
         reserving = (
             party.member
@@ -215,10 +223,10 @@ class Tester:
     def _detail(
         self, code: Code, term: _Term, candidate: _Candidate, reference: Reference, category: str
     ) -> str:
-        """Why the provision stops there, in words."""
+        """Explain in words why the provision stops there."""
         provision = term.provision
         if code is Code.OUT_OF_SCOPE:
-            return f"{category} is none of {', '.join(sorted(provision.categories))}"
+            return f"{category} is not one of {', '.join(sorted(provision.categories))}"
         if code is Code.PROVISION_SUNSET:
             return _sunset(provision, self._at)
         if code is Code.NO_EQUIVALENCE:
@@ -244,17 +252,19 @@ class Tester:
 
 
 def _article(provision: Provision) -> tuple[str, str]:
-    """An order that does not depend on the file's."""
+    """Return a sort key that does not depend on the order in the file."""
     return (provision.article, provision.ceiling)
 
 
 def _basis_order(treaty: Treaty) -> tuple[int, int, int, str]:
-    """Kind; fewer parties (lex specialis); later in force (lex posterior, VCLT art. 30); id."""
+    """Sort by kind; fewer parties (lex specialis); later entry into force (lex posterior, VCLT art. 30);
+    id.
+    """
     return (_SPECIFIC[treaty.kind], len(treaty.parties), -treaty.in_force, treaty.id)
 
 
 _FIELDS = {Code.OUT_OF_SCOPE: "categories", Code.PROVISION_SUNSET: "until", Code.EXCEEDS_CEILING: "ceiling"}
-"""The field of a provision that says why it stops."""
+"""The field of a provision that states why it stops."""
 
 
 def _lifecycle(
@@ -263,7 +273,9 @@ def _lifecycle(
     texts: Mapping[str, Mapping[str, str]],
     at: Instant,
 ) -> _Stop | None:
-    """The first of the six that holds for the treaty or either party, with the particulars."""
+    """Return the first of the six conditions that holds for the treaty or either party, with the
+    particulars.
+    """
     stops: list[_Stop] = [
         (*stop, party.place or treaty.place)
         for party in parties
@@ -275,7 +287,7 @@ def _lifecycle(
     if at >= treaty.terminated:
         stops.append((Code.TERMINATED, f"{treaty.id} ended at {when(treaty.terminated)}", treaty.place))
     for party in parties:
-        # Judged by the file's provisions, so both must have adopted just these.
+        # The treaty is judged by the file's provisions, so both must have adopted exactly these.
         directory = texts.get(party.member)
         adopted = party.text if directory is None else directory.get(treaty.id)
         if adopted != treaty.text:
@@ -285,7 +297,7 @@ def _lifecycle(
 
 
 def party_stop(party: Party, at: Instant) -> tuple[Code, str] | None:
-    """Why the party is not active at ``at``; None if it is."""
+    """Say why the party is not active at ``at``; None if it is."""
     if in_force(party.in_force, at):
         since = [interval.start for interval in party.suspended if interval.holds(at)]
         return (Code.SUSPENDED, f"{party.member} since {when(since[0])}") if since else None

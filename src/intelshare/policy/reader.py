@@ -1,4 +1,4 @@
-"""Who may read at the recipient: clearance, need to know, nationality."""
+"""Access for readers at the recipient: clearance, need to know, nationality."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from intelshare.policy.world import World
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """May this person at ``member`` read this portion at ``at``?"""
+    """The question whether a person at ``member`` may read a portion at ``at``."""
 
     label: Label
     category: str
     at: Instant
     member: str
     clearance: str | None
-    """A level of the member's ladder (also an ended one), or R0 to R4; None: none."""
+    """A level of the member's ladder (even one that has ended), or R0 to R4; None if the reader has none."""
     nationality: str
     categories: frozenset[str]
-    """Held by the reader; ``*`` is all."""
+    """The categories that the reader may see; ``*`` stands for all."""
     basis: str | None = None
-    """The treaty cited by the release, for its equivalence rows."""
+    """The treaty that the release cites, for its equivalence rows."""
     recalled: bool = False
     valid_until: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDecision:
-    """``codes`` in rule order; empty: may read."""
+    """The answer: ``codes`` in rule order; if empty, the person may read."""
 
     codes: tuple[Code, ...]
 
     @property
     def allowed(self) -> bool:
-        """Whether nothing denies."""
+        """Return True if no rule denies."""
         return not self.codes
 
 
 def read_decision(world: World, request: ReadRequest) -> ReadDecision:
-    """Whether the reader may open the portion, with all reasons if not. Raises nothing."""
+    """Decide whether the reader may open the portion, with all reasons if not. Raises nothing."""
     snapshot = world.at(request.at)
     facts = snapshot.facts(request.label)
     codes: list[Code] = []
@@ -65,7 +65,9 @@ def read_decision(world: World, request: ReadRequest) -> ReadDecision:
 
 
 def _needed(snapshot: Snapshot, facts: LabelFacts, request: ReadRequest) -> Reference | None:
-    """What the label asks for here: its own level, or the one it converts up to; None if it does not."""
+    """Return the clearance that the label requires here: its level, or the higher one it converts to; None if
+    it has no equivalent.
+    """
     own = facts.mark.reference
     converted = snapshot.convert(own, facts.mark.authority or "", request.member, request.basis)
     return None if converted is None else max(own, converted.reference)

@@ -1,4 +1,4 @@
-"""The world at one instant, flat: what labels mean and which treaties bind whom, as look-ups."""
+"""The world at one instant, flattened: what labels mean and which treaties bind whom, as look-ups."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 _BOUND = 8192
-"""Entries of one memo."""
+"""The most entries of one cache."""
 
 NO_ONWARD_RELEASE = "no-onward-release"
 DISPLAY_ONLY_DUTY = "display-only"
@@ -47,51 +47,55 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Mark(NamedTuple):
-    """All that the rules ask of a label but its lists of codes, at the snapshot's instant."""
+    """All facts that the rules need about a label at the snapshot's instant, except its lists of codes."""
 
     unknown_level: str | None
-    """What is wrong with the level, in words."""
+    """The error in the level, in words; None if there is none."""
     unknown_controls: tuple[str, ...]
     authority: str | None
     reference: Reference
-    """R4 where the level is unknown."""
+    """The reference level; R4 if the level is unknown."""
     noforn: bool
     eyes_only: bool
     red: bool
     open: bool
-    """Nothing restricts it, unless releasability is stated."""
+    """True if nothing restricts it, unless releasability is stated."""
     obligations: tuple[str, ...]
     originator: str | None
-    """Whose information the label makes it; None: whoever is claimed."""
+    """The owner of the information according to the label; None if the claim decides."""
     owners: frozenset[str]
-    """Of a JOINT label: a claimed originator counts if it is one of them."""
+    """The owners of a JOINT label: a claimed originator counts if it is one of them."""
     codes: frozenset[str]
-    """That it names besides REL TO and DISPLAY ONLY."""
+    """The codes that it names outside REL TO and DISPLAY ONLY."""
     foreign: frozenset[str]
-    """That FGI names: originators beside the authority."""
+    """The codes that FGI names: originators in addition to the authority."""
     known: bool
-    """Whether all of ``codes`` are known."""
+    """True if all of ``codes`` are known."""
     plain: bool
-    """With REL TO alone it covers what that names, and nothing else."""
+    """True if, with REL TO alone, it covers what REL TO names, and nothing else."""
 
 
 class LabelFacts(NamedTuple):
-    """All that the rules ask of a label, at the snapshot's instant: its mark, and what its lists say."""
+    """All facts that the rules need about a label at the snapshot's instant: its mark, and the meaning of its
+    lists.
+    """
 
     mark: Mark
     unknown_codes: tuple[str, ...]
     stated: bool
     covers: Container[str] | None
-    """None is everybody."""
+    """The members covered; None means everybody."""
     shown: frozenset[str]
-    """Of those covered, who may be shown it and not keep it."""
+    """Those covered who may be shown it but may not keep it."""
     named: frozenset[str]
-    """Of TLP:RED: whom REL TO names itself."""
+    """For TLP:RED, the members that REL TO names by their own code."""
     unrestricted: bool
 
 
 class _Named:
-    """What a REL TO covers, its groups not written out: of most labels one code is asked for, once."""
+    """The members that a REL TO covers, with groups not expanded: for most labels only one code is ever
+    looked up.
+    """
 
     __slots__ = ("_codes", "_groups")
 
@@ -109,7 +113,9 @@ class _Named:
 
 
 class Snapshot:
-    """``World.at`` makes it. Its memo is bounded; nothing else changes after it is made."""
+    """One instant of a world, made by ``World.at``. Its caches are bounded; nothing else changes after it is
+    made.
+    """
 
     def __init__(
         self,
@@ -134,23 +140,24 @@ class Snapshot:
         self._tests: dict[Hashable, Tested] = {}
 
     def remember(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` gives for this key, made once. Labels mean the same throughout a snapshot.
+        """Return the result of ``make`` for this key, computed once. Labels mean the same throughout a
+        snapshot.
 
-        The key is a tuple that begins with the function and names everything that the outcome depends on
-        besides the snapshot. What ``make`` raises is not remembered.
+        The key is a tuple that begins with the function and names everything besides the snapshot on which
+        the result depends. Exceptions from ``make`` are not remembered.
         """
         found: T | None = self._known.get(key)
         return _keep(self._known, key, make()) if found is None else found
 
     def facts(self, label: Label) -> LabelFacts:
-        """What the label means at this instant."""
+        """Return the facts about the label at this instant."""
         found = self._facts.get(label)
         return _keep(self._facts, label, self._read(label)) if found is None else found
 
     def treaty_test(
         self, originator: str, recipient: str, authority: str | None, reference: Reference, category: str
     ) -> Tested:
-        """What the treaties between the two say of information of that level and category."""
+        """Return the result of the treaties between the two for information of that level and category."""
         key = (originator, recipient, authority, reference, category)
         found = self._tests.get(key)
         return _keep(self._tests, key, self._tester.test(*key)) if found is None else found
@@ -158,7 +165,9 @@ class Snapshot:
     def convert(
         self, reference: Reference, authority: str, member: str, treaty: str | None
     ) -> Converted | None:
-        """What a level is for the member, by rows and ladders of the treaty if that lists the member."""
+        """Convert a level for the member, with the rows and ladders of the treaty if that lists the
+        member.
+        """
         found = None if treaty is None else self._tester.listing(treaty, member)
         if found is not None:
             return found.convert(reference, authority, member, self.at, self.registry)
@@ -168,7 +177,9 @@ class Snapshot:
     def matches(
         self, when: When, recipient: str, category: str, flags: frozenset[str], reference: Reference
     ) -> bool:
-        """Whether all given fields of an overlay's condition match; unknown words do, to restrict."""
+        """Return True if all fields given in an overlay's condition match; unknown words match, in order to
+        restrict.
+        """
         categories = when.categories
         if categories is not None and category not in categories and ANY_CATEGORY not in categories:
             return False
@@ -202,13 +213,17 @@ class Snapshot:
         return found
 
     def _expand_all(self, codes: Collection[str]) -> frozenset[str]:
-        """What the codes stand for together: most are states, which stand for themselves."""
+        """Return the members that the codes stand for together; most are states, which stand for
+        themselves.
+        """
         found = frozenset(codes)
         groups = found & self._groups
         return found.difference(groups).union(*map(self._expand, groups)) if groups else found
 
     def _read(self, label: Label) -> LabelFacts:
-        """Labels that differ only in REL TO and DISPLAY ONLY share their mark."""
+        """Compute the facts about a label; labels that differ only in REL TO and DISPLAY ONLY share their
+        mark.
+        """
         key = (label.authority, label.level, label.controls, label.tlp, label.owners, label.fgi)
         mark = self._marks.get(key)
         if mark is None:
@@ -228,7 +243,9 @@ class Snapshot:
         )
 
     def _released(self, mark: Mark, codes: frozenset[str], label: Label) -> LabelFacts:
-        """As nearly all labels are: REL TO, and nothing that makes it cover more or less than it names."""
+        """Compute the facts of the usual kind of label: REL TO, with nothing that makes it cover more or less
+        than it names.
+        """
         covers: Container[str] = codes
         if not self._groups.isdisjoint(codes):
             groups = codes & self._groups
@@ -250,7 +267,7 @@ class Snapshot:
 
 
 def _keep(memo: dict[K, T], key: K, value: T) -> T:
-    """Remembers the value; a full memo forgets all, so that foreign keys cannot grow it."""
+    """Store the value; clear the cache when it is full, so that input from peers cannot grow it."""
     if len(memo) >= _BOUND:
         memo.clear()
     memo[key] = value
@@ -266,7 +283,7 @@ def _mark(label: Label, registry: Registry, at: Instant) -> Mark:
     if reference is None:
         unknown_level = f"{authority or 'nobody'} has no level {label.level!r} at that time"
     elif label.tlp is not None and label.tlp not in TLP_WORDS:
-        unknown_level = f"TLP has no {label.tlp!r}"
+        unknown_level = f"TLP has no word {label.tlp!r}"
     known_reference = Reference.R4 if unknown_level is not None or reference is None else reference
     return Mark(
         unknown_level=unknown_level,

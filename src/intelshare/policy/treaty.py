@@ -1,4 +1,4 @@
-"""Treaties in time as plain values: parties with their histories, provisions, reservations, equivalence."""
+"""Treaties over time as plain values: parties with their histories, provisions, reservations, equivalence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANY_CATEGORY = "*"
 
 
 class Kind(Enum):
-    """What sort of instrument it is, in the order in which one goes before another."""
+    """The kind of instrument, in order of precedence."""
 
     BILATERAL = "bilateral"
     REGIONAL = "regional"
@@ -37,7 +37,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a party excludes, in both directions (VCLT art. 21). An absent field matches all."""
+    """An exclusion that a party makes, effective in both directions (VCLT art. 21). An absent field matches
+    everything.
+    """
 
     categories: frozenset[str] | None = None
     level_at_least: str | None = None
@@ -48,7 +50,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One party's history. ``text`` is the hash of the text it adopted; None: of none."""
+    """One party's history. ``text`` is the hash of the text it adopted; None if it adopted none."""
 
     member: str
     in_force: tuple[Interval, ...]
@@ -56,7 +58,9 @@ class Party:
     signed: Instant | None = None
     ratified: Instant | None = None
     notified: tuple[Instant, ...] = ()
-    """When it gave notice of withdrawal; a withdrawal itself ends an interval of ``in_force``."""
+    """The times at which it gave notice of withdrawal; the withdrawal itself ends an interval of
+    ``in_force``.
+    """
     suspended: tuple[Interval, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     place: Place | None = field(default=None, compare=False)
@@ -64,7 +68,9 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What one article lets pass: categories, up to a ceiling, under obligations, while in effect."""
+    """The information that one article permits: categories, up to a ceiling, under obligations, while in
+    effect.
+    """
 
     article: str
     categories: frozenset[str]
@@ -75,21 +81,21 @@ class Provision:
     until: Instant = NEVER
     reinstated: Instant = NEVER
     lines: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
-    """Where its fields stand in the file, for explanations; ``""`` is the provision itself."""
+    """The places of its fields in the file, for explanations; ``""`` is the provision itself."""
 
     def in_effect(self, at: Instant) -> bool:
-        """Begun, and not ended or reinstated since."""
+        """Return True if it has begun and has not ended, or has been reinstated since."""
         return self.start <= at and (at < self.until or at >= self.reinstated)
 
     def place(self, name: str) -> Place | None:
-        """Where a field stands; the provision itself if the field is absent; None if unknown."""
+        """Return the place of a field; of the provision itself if the field is absent; None if unknown."""
         places = dict(self.lines)
         return places.get(name) or places.get("")
 
 
 @dataclass(frozen=True, slots=True)
 class Treaty:
-    """An instrument. In force from ``in_force`` until ``terminated``. ``text`` is the hash of its text."""
+    """An instrument, in force from ``in_force`` until ``terminated``. ``text`` is the hash of its text."""
 
     id: str
     kind: Kind
@@ -102,21 +108,29 @@ class Treaty:
     title: str = ""
     source: str = ""
     unclassified_only: str = ""
-    """Why parties whose levels nobody publishes are listed, whom nothing classified can reach."""
+    """The reason why the treaty lists parties whose levels nobody publishes, and which nothing classified can
+    reach.
+    """
     adopted: Instant | None = None
     ladders: tuple[Ladder, ...] = ()
-    """Of parties of whom none is known otherwise, by authority; they hold under this treaty only."""
+    """The ladders of parties that have no other known ladder, by authority; they hold under this treaty
+    only.
+    """
     place: Place | None = field(default=None, compare=False)
 
     def ladder(self, authority: str, registry: Registry) -> Ladder:
-        """The ladder of the authority under this treaty: the one of its text, else the known one."""
+        """Return the ladder of the authority under this treaty: the one in its text, otherwise the known
+        one.
+        """
         own = next((one for one in self.ladders if one.authority == authority), None)
         return own or registry.ladder(authority)
 
     def convert(
         self, reference: Reference, authority: str, to: str, at: Instant, registry: Registry
     ) -> Converted | None:
-        """What a level of ``authority`` worth ``reference`` is for ``to`` under this treaty, if anything."""
+        """Convert a level of ``authority`` worth ``reference`` for ``to`` under this treaty; None if that is
+        impossible.
+        """
         source, target = self.ladder(authority, registry), self.ladder(to, registry)
         return convert_reference(reference, source, target, at, self.equivalence)
 
@@ -128,13 +142,14 @@ def text_hash(
     equivalence: Iterable[Equivalence],
     ladders: Iterable[Ladder] = (),
 ) -> str:
-    """``sha256:<hex>`` of what the parties adopted: id, kind, provisions, equivalence rows and ladders.
+    """Return ``sha256:<hex>`` of what the parties adopted: id, kind, provisions, equivalence rows and
+    ladders.
 
-    The hashed bytes are ``intelshare/treaty-text/1`` LF, then JSON with sorted keys, no spaces and
-    ASCII escapes: {"equivalence": [[from, level, to, as]...], "id", "kind", "provisions":
-    [[article, [categories], ceiling, [obligations], from, until, reinstated]...]}. Where there are ladders,
-    also "ladder": [[authority, from, until, [[reference, name]...]]...] by authority and time. Instants are
-    microseconds since 1970 or null where open; all lists are sorted, so the order in a file is free.
+    The hashed bytes are ``intelshare/treaty-text/1`` LF, then JSON with sorted keys, no spaces and ASCII
+    escapes: {"equivalence": [[from, level, to, as]...], "id", "kind", "provisions": [[article, [categories],
+    ceiling, [obligations], from, until, reinstated]...]}. If there are ladders, also "ladder": [[authority,
+    from, until, [[reference, name]...]]...] by authority and time. Instants are microseconds since 1970 or
+    null if open; all lists are sorted, so the order in a file does not matter.
     """
     document: dict[str, object] = {
         "id": treaty,
@@ -165,7 +180,9 @@ def text_hash(
 def ladder_rows(
     ladders: Iterable[Ladder],
 ) -> Iterator[tuple[str, Instant | None, Instant | None, list[tuple[str, str]]]]:
-    """Authority, from, until (None: open), references and names of each row that a text states, in order."""
+    """Yield authority, from, until (None: open), references and names of each row that a text states, in
+    order.
+    """
     for one in sorted(ladders, key=lambda one: one.authority):
         for row in one.rows:
             start, until = row.interval
@@ -179,7 +196,9 @@ def ladder_rows(
 
 
 def reference_of(word: str, registry: Registry, at: Instant) -> Reference | None:
-    """The reference level of ``R0`` to ``R4`` or of an organisation's level at ``at``; else None."""
+    """Return the reference level of ``R0`` to ``R4`` or of an organisation's level at ``at``; None for any
+    other word.
+    """
     reference = _REFERENCES.get(word)
     if reference is not None:
         return reference

@@ -1,7 +1,7 @@
-"""The world and the questions of ``decisions.json``, for whoever wants to check an implementation.
+"""The world and the questions of ``decisions.json``, for checking an implementation.
 
-A world is taken as it is: what a linter would say of it does not matter. The shapes are those of
-``tests/vectors/README.md``; a missing key raises KeyError.
+A world is read as it is, without the checks of a linter. The shapes are those of ``tests/vectors/README.md``;
+a missing key raises KeyError.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LABEL_FIELDS = {
 
 
 def world_from_json(document: Json) -> World:
-    """The ``world`` member of the file."""
+    """Read the ``world`` member of the file."""
     groups = {
         code: Group(
             code,
@@ -58,9 +58,10 @@ def world_from_json(document: Json) -> World:
 
 
 def label_from_json(document: Json) -> Label:
-    """A label in the shape of ``labels.json``; it may hold what no text could.
+    """Read a label in the shape of ``labels.json``; it may be one that no text could state.
 
-    Raises ValueError for a field that no label has: what nobody looks at must not pass for part of the case.
+    Raises ValueError for a field that no label has, because a field that nobody reads must not pass for part
+    of the case.
     """
     unknown = document.keys() - _LABEL_FIELDS
     if unknown:
@@ -78,7 +79,7 @@ def label_from_json(document: Json) -> Label:
 
 
 def label_to_json(label: Label) -> dict[str, Any]:
-    """The label in the shape of ``labels.json``: a key is absent where the label has none."""
+    """Return the label in the shape of ``labels.json``; a key is absent if the label lacks it."""
     fields = {
         "authority": label.authority,
         "level": label.level,
@@ -97,7 +98,7 @@ def _listed(codes: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def request_from_json(case: Json) -> Request:
-    """The question of a case without ``reader``."""
+    """Read the question of a case without ``reader``."""
     return Request(
         label=label_from_json(case["label"]),
         category=case["category"],
@@ -114,7 +115,7 @@ def request_from_json(case: Json) -> Request:
 
 
 def read_request_from_json(case: Json) -> ReadRequest:
-    """The question of a case with ``reader``."""
+    """Read the question of a case with ``reader``."""
     reader = case["reader"]
     return ReadRequest(
         label=label_from_json(case["label"]),

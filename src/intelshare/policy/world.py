@@ -1,4 +1,6 @@
-"""The world that decisions are made in: registry, members, treaties, overlays, and when any of it changes."""
+"""The world in which decisions are made: registry, members, treaties, overlays, and the instants of
+change.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ _NO_TEXTS: Mapping[str, Mapping[str, str]] = {}
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Everything that a decision depends on but the request. A change makes a new world.
+    """Everything on which a decision depends, except the request. A change makes a new world.
 
-    ``members`` can send and receive. ``texts`` holds, per member whose signed directory is held, the
-    treaties it ratified with their text hashes; it then counts instead of the file: a treaty that the
-    directory does not name is adopted in no text (TEXT_MISMATCH). A member without an entry is taken
-    as the file says.
+    ``members`` can send and receive. ``texts`` has an entry for each member whose signed directory is held:
+    the treaties it ratified with their text hashes. The entry counts instead of the file: a treaty that the
+    directory does not name counts as not adopted (TEXT_MISMATCH). For a member without an entry the file
+    counts.
 
-    ``treaties`` are as ``files`` and ``acts`` together tell them.
+    ``treaties`` are the result of ``files`` and ``acts`` together.
     """
 
     registry: Registry
@@ -38,7 +40,7 @@ class World:
     files: tuple[Treaty, ...] = field(default=(), repr=False)
     acts: tuple[PartyAct, ...] = ()
     changes: tuple[Instant, ...] = field(init=False, repr=False)
-    """The instants at which anything changes, ascending; between two of them all decisions are alike."""
+    """The instants at which anything changes, ascending; between two of them all decisions are the same."""
     _listings: Listings = field(init=False, repr=False)
     _snapshots: dict[int, Snapshot] = field(init=False, repr=False)
 
@@ -48,7 +50,7 @@ class World:
         object.__setattr__(self, "_snapshots", {})
 
     def at(self, at: Instant) -> Snapshot:
-        """The world as it is at ``at``, compiled once per stretch of time in which nothing changes."""
+        """Return the world as it is at ``at``, compiled once per period in which nothing changes."""
         stretch = bisect_right(self.changes, at)
         snapshot = self._snapshots.get(stretch)
         if snapshot is None:
@@ -65,15 +67,15 @@ def compile_world(
     texts: Mapping[str, Mapping[str, str]] = _NO_TEXTS,
     acts: Iterable[PartyAct] = (),
 ) -> World:
-    """The world of these parts, in whatever order they come. ``treaties`` are those of the files.
+    """Return the world of these parts, in whatever order they come. ``treaties`` are those of the files.
 
-    Raises PolicyFileError DUPLICATE_KEY for two treaties of one id or two overlays of one member,
+    Raises PolicyFileError DUPLICATE_KEY for two treaties with one id or two overlays of one member,
     PARTY_UNKNOWN for a member that the registry does not know.
     """
     known = frozenset(members)
     for member in sorted(known):
         if not registry.is_member(member):
-            raise PolicyFileError("PARTY_UNKNOWN", f"{member!r} is no state or organisation")
+            raise PolicyFileError("PARTY_UNKNOWN", f"{member!r} is not a state or organisation")
     by_id: dict[str, Treaty] = {}
     for treaty in treaties:
         if treaty.id in by_id:

@@ -1,4 +1,4 @@
-"""Tools for whoever writes policy. Pure: text in, values out."""
+"""Tools for authors of policy. Pure: text in, values out."""
 
 from intelshare.policy_tools.cases import Case, Suite, read_suite
 from intelshare.policy_tools.check import check_overlay, check_treaties, check_treaty

@@ -17,7 +17,7 @@ _CELLS = ["allow", "hold", *_CODES]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question and what must come of it; what is None is not asked."""
+    """One question and the expected answer; a field that is None is not checked."""
 
     name: str
     request: Request
@@ -31,7 +31,7 @@ class Case:
     obligations: tuple[str, ...] | None = None
     holds: tuple[str, ...] | None = None
     level: str | None = None
-    """What the recipient uses for the label's level, by the treaty that the decision names first."""
+    """The recipient's equivalent of the label's level, under the first treaty that the decision names."""
     place: Place | None = None
 
 
@@ -43,13 +43,13 @@ class Suite:
     treaties: tuple[str, ...]
     overlays: tuple[str, ...]
     members: tuple[str, ...] | None
-    """Who can send and receive; None: every state and organisation."""
+    """The members that can send and receive; None means every state and organisation."""
     cases: tuple[Case, ...]
     place: Place | None = None
 
 
 def read_suite(top: Table, registry: Registry, as_of: Instant) -> Suite:
-    """The suite of a test file. A case that states no time is judged at ``as_of``.
+    """Read the suite of a test file. A case that states no time is judged at ``as_of``.
 
     Raises PolicyFileError at the first error: FIELD_*, PARTY_UNKNOWN, or the code of a label's error.
     """
@@ -101,19 +101,21 @@ def _case(table: Table, registry: Registry, as_of: Instant) -> Case:
     denial, grant = ("reason", "reasons"), ("basis", "article", "obligations", "holds")
     for field in grant if expect is Outcome.DENY else denial:
         if table.has(field):
-            table.fail("FIELD_RANGE", f"{field} says nothing of a case that expects {expect.value}", field)
+            table.fail("FIELD_RANGE", f"{field} does not apply to a case that expects {expect.value}", field)
     table.close()
     return case
 
 
 def _matrix(table: Table, registry: Registry, as_of: Instant) -> list[Case]:
-    """A row of ``expect`` per level, a cell per recipient: ``allow``, ``hold`` or the primary code."""
+    """Read a row of ``expect`` per level, with a cell per recipient: ``allow``, ``hold`` or the primary
+    code.
+    """
     name = table.text("name")
     at = table.instant_or("at", as_of)
     label, members, levels = table.text("label"), table.texts("to"), table.texts("levels")
     rows = table.rows("expect")
     if len(rows) != len(levels) or any(len(row) != len(members) for row in rows):
-        message = f"{len(levels)} levels and {len(members)} members need as many rows and columns"
+        message = f"{len(levels)} levels and {len(members)} members need the same number of rows and columns"
         table.fail("FIELD_RANGE", message, "expect")
     base = _request(table, at, members[0] if members else "", Label(), registry)
     place = table.source.place(table.path)
@@ -122,8 +124,8 @@ def _matrix(table: Table, registry: Registry, as_of: Instant) -> list[Case]:
         for member, cell in zip(members, row, strict=True):
             _known(table, "to", member, registry)
             if cell not in _CELLS:
-                hint = guess(cell, _CELLS) or "allow, hold or a reason code"
-                table.fail("FIELD_RANGE", f"{cell!r} is no outcome", "expect", hint, cell)
+                hint = guess(cell, _CELLS) or "use allow, hold or a reason code"
+                table.fail("FIELD_RANGE", f"{cell!r} is not an outcome", "expect", hint, cell)
             text = label.replace("{level}", level).replace("{to}", member)
             label_there = _label(table, text, "label", registry, at)
             granted = cell in _OUTCOMES
@@ -156,7 +158,7 @@ def _request(table: Table, at: Instant, recipient: str, label: Label, registry: 
         valid_until=table.instant_or("valid_until", None),
     )
     for field, code in (("from", request.sender), ("to", recipient), ("originator", originator)):
-        # A case may expect UNKNOWN_MEMBER; a mistyped code anywhere else would be a false green.
+        # A case may expect UNKNOWN_MEMBER; a mistyped code anywhere else would make a test pass falsely.
         if code is not None and not table.has("reason"):
             _known(table, field, code, registry)
     return request

@@ -1,4 +1,4 @@
-"""What a treaty or overlay that can be read may still get wrong: dates, articles without effect, no tests."""
+"""Mistakes in readable treaties and overlays: wrong dates, articles without effect, missing tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intelshare.toml import Source
 
 
 def check_treaty(text: str, name: str, registry: Registry) -> tuple[Treaty | None, list[Result]]:
-    """The treaty, or None if the file is wrong, and everything found in it, in the order of lines."""
+    """Return the treaty, or None if the file is wrong, and all findings about it, in the order of lines."""
     treaty, errors = gather(text, name, registry, lambda top: read_treaty(top, registry))
     found = [of_error(error) for error in errors]
     if treaty is not None:
@@ -30,7 +30,7 @@ def check_treaty(text: str, name: str, registry: Registry) -> tuple[Treaty | Non
 
 
 def check_overlay(text: str, name: str, registry: Registry) -> tuple[Overlay | None, list[Result]]:
-    """The overlay, or None if the file is wrong, and everything found in it."""
+    """Return the overlay, or None if the file is wrong, and all findings about it."""
     overlay, errors = gather(text, name, registry, lambda top: read_overlay(top, registry))
     found = [of_error(error) for error in errors]
     if overlay is not None:
@@ -45,7 +45,9 @@ def check_overlay(text: str, name: str, registry: Registry) -> tuple[Overlay | N
 
 
 def check_treaties(treaties: Iterable[Treaty], tested: Iterable[str]) -> list[Result]:
-    """What only several files together show: ids used twice, and treaties that no test names."""
+    """Return the findings that only several files together show: ids used twice, and treaties that no test
+    names.
+    """
     found: list[Result] = []
     named = frozenset(tested)
     seen: dict[str, Place | None] = {}
@@ -80,21 +82,23 @@ def _dates(treaty: Treaty, source: Source) -> Iterator[Result]:
         return Result(Severity.ERROR, about, "DATES_OUT_OF_ORDER", message, place)
 
     if treaty.adopted is not None and treaty.adopted > treaty.in_force:
-        yield wrong(("adopted",), "adopted after it entered into force", treaty.id)
+        yield wrong(("adopted",), "it was adopted after it entered into force", treaty.id)
     for number, party in enumerate(treaty.parties):
         at: tuple[str | int, ...] = ("party", number)
         if party.signed is not None and party.ratified is not None and party.signed > party.ratified:
-            yield wrong((*at, "signed"), "signed after it was ratified", party.member)
+            yield wrong((*at, "signed"), "it was signed after it was ratified", party.member)
         if party.in_force and party.in_force[0].start < treaty.in_force:
-            message = f"in force for {party.member} before the treaty itself ({when(treaty.in_force)})"
+            message = f"it was in force for {party.member} before the treaty itself ({when(treaty.in_force)})"
             yield wrong((*at, "in_force"), message, party.member)
         ends = [during.until for during in party.in_force if during.until < NEVER]
         if any(not any(notice <= end for end in ends) for notice in party.notified):
-            message = "notice of withdrawal, but no withdrawal takes effect at or after it"
+            message = "there is a notice of withdrawal, but no withdrawal takes effect at or after it"
             yield wrong((*at, "notified"), message, party.member)
         for during in party.suspended:
             if not any(_meet(during, own) for own in party.in_force):
-                message = f"a suspension from {when(during.start)} while the treaty is not in force for it"
+                message = (
+                    f"it is suspended from {when(during.start)}, while the treaty is not in force for it"
+                )
                 yield wrong((*at, "suspended"), message, party.member)
 
 
@@ -107,13 +111,13 @@ def _articles(treaty: Treaty, source: Source) -> Iterator[Result]:
         if not spans:
             why = "it is in effect only while the treaty is not in force"
         elif not any(_meet(span, pair) for span in spans for pair in together):
-            why = "at no time while it is in effect are two parties bound"
+            why = "two parties are never bound while it is in effect"
         if why is not None:
             place = provision.place("") or source.place(("provision", number))
             message = f"{provision.article} can never apply: {why}"
             yield Result(Severity.ERROR, provision.article, "ARTICLE_NEVER_APPLIES", message, place)
     if not treaty.provisions:
-        message = "the treaty has no provision and lets nothing through"
+        message = "the treaty has no provision, so it permits nothing"
         yield Result(Severity.WARNING, treaty.id, "ARTICLE_NEVER_APPLIES", message, treaty.place)
 
 
@@ -125,7 +129,7 @@ def _effect(provision: Provision) -> list[Interval]:
 
 
 def _two_active(treaty: Treaty, life: Interval) -> Iterator[Interval]:
-    """The stretches of the treaty's life in which at least two parties are bound."""
+    """Yield the periods of the treaty's life in which at least two parties are bound."""
     bounds = {life.start, life.until}
     for party in treaty.parties:
         for start, until in chain(party.in_force, party.suspended):
@@ -147,9 +151,9 @@ def _rows(treaty: Treaty, source: Source, registry: Registry) -> Iterator[Result
     for number, row in enumerate(treaty.equivalence):
         why = None
         if row.to not in parties:
-            why = f"{row.to} is no party"
+            why = f"{row.to} is not a party"
         elif registry.is_state(row.origin) and row.origin not in parties:
-            why = f"{row.origin} is no party"
+            why = f"{row.origin} is not a party"
         else:
             own = treaty.ladder(row.origin, registry).read(row.level, None)
             used = treaty.ladder(row.to, registry).read(row.name, None)
@@ -161,15 +165,17 @@ def _rows(treaty: Treaty, source: Source, registry: Registry) -> Iterator[Result
 
 
 def _unreachable(treaty: Treaty, registry: Registry) -> Iterator[Result]:
-    """Parties whom nothing classified can reach: nobody knows a level of theirs, and no row names one."""
+    """Yield the parties that nothing classified can reach: none of their levels is known, and no row names
+    one.
+    """
     if treaty.unclassified_only or all(one.ceiling == Reference.R0.name for one in treaty.provisions):
         return
     named = {row.to for row in treaty.equivalence}
     for party in treaty.parties:
         if party.member in named or any(row.known for row in treaty.ladder(party.member, registry).rows):
             continue
-        message = f"no classified information can reach {party.member}: no level of it is known"
-        hint = "a file in ladders/, a ladder or an equivalence row states one; unclassified_only says why not"
+        message = f"no classified information can reach {party.member}: none of its levels is known"
+        hint = "state one in ladders/, a ladder or an equivalence row, or say why not in unclassified_only"
         yield Result(Severity.WARNING, party.member, "PARTY_UNREACHABLE", message, party.place, hint)
 
 

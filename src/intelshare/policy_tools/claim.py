@@ -1,14 +1,14 @@
-"""What can be claimed of all decisions at once: a small closed grammar, read into a value.
+"""Claims about all decisions at once: a small closed grammar, read into a value.
 
     no LEVEL to WHOM [of MEMBER] [from MEMBER] [about CATEGORY] [with FLAG] [TIME]
 
     LEVEL   R0 to R4, UNCLASSIFIED to TOP SECRET, or an authority's (NATO SECRET, FRA SECRET): that or higher
     WHOM    MEMBER, anybody, or anybody outside GROUP
-    of      whose information; from: who sends it
+    of      the owner of the information; from: its sender
     TIME    before DATE, after DATE, between DATE and DATE; a DATE is 2027, 2027-06-30 or a time with offset
 
-Information that returns to its originator is no matter of a claim; what is held for an officer may still go,
-so it counts as going. A claim without a time is about all of it, the past too.
+A claim does not cover information that returns to its originator. Information held for an officer may still
+go, so it counts as going. A claim without a time is about all time, including the past.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from intelshare.labels import JOINT, Interval, Reference, Registry, parse_label
 from intelshare.toml import guess
 
 FIRST, LAST = instant.parse("0001-01-01"), instant.parse("9999-12-31")
-"""The calendar: no claim is about what lies outside."""
+"""The calendar: no claim is about instants outside it."""
 
 CALENDAR = Interval(FIRST, LAST)
 
@@ -37,7 +37,9 @@ _FORM = "no LEVEL to WHOM [of MEMBER] [from MEMBER] [about CATEGORY] [with FLAG]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Nothing of ``least`` or higher goes to ``recipient`` (None: anybody not in ``outside``) ``during``."""
+    """The claim that nothing of ``least`` or higher goes to ``recipient`` (None: anybody not in ``outside``)
+    ``during`` an interval.
+    """
 
     text: str
     least: Reference
@@ -52,7 +54,7 @@ class Claim:
 
 
 def parse_claim(text: str, registry: Registry) -> Claim:
-    """The claim that a text makes. Raises ConfigError INPUT_INVALID with the place in the text."""
+    """Read the claim in a text. Raises ConfigError INPUT_INVALID with the place in the text."""
     words = list(_WORD.finditer(text))
     if not words or words[0].group().lower() != "no":
         _wrong(text, words[0] if words else None, 'a claim begins with "no"')
@@ -63,7 +65,7 @@ def parse_claim(text: str, registry: Registry) -> Claim:
         key = word.group().lower()
         if key in _CLAUSES:
             if key in clauses:
-                _wrong(text, word, f"{key!r} stands twice")
+                _wrong(text, word, f"{key!r} is repeated")
             clause, clauses[key], began[key] = key, [], word
         else:
             clauses[clause].append(word)
@@ -79,7 +81,7 @@ def parse_claim(text: str, registry: Registry) -> Claim:
         word = _single(text, clauses[name])
         code = word.group().upper()
         if not registry.is_member(code):
-            _wrong(text, word, f"{code!r} is no state or organisation", guess(code, registry.nodes))
+            _wrong(text, word, f"{code!r} is not a state or organisation", guess(code, registry.nodes))
         return code
 
     least, authority = _level(text, clauses["no"], registry)
@@ -105,7 +107,7 @@ def _single(text: str, said: list[re.Match[str]]) -> re.Match[str]:
 
 
 def _level(text: str, said: list[re.Match[str]], registry: Registry) -> tuple[Reference, str | None]:
-    """A reference level, by number or in English; or a level with its authority."""
+    """Read a reference level, by number or in English; or a level with its authority."""
     words = " ".join(word.group() for word in said).upper()
     for reference in Reference:
         if words in (reference.name, reference.word):
@@ -114,7 +116,7 @@ def _level(text: str, said: list[re.Match[str]], registry: Registry) -> tuple[Re
         label = parse_label(f"//{words}", registry)
     except LabelError as error:
         hint = guess(words, [*Reference.__members__, *(reference.word for reference in Reference)])
-        _wrong(text, said[0], f"{words!r} is no level: {error.message}", hint)
+        _wrong(text, said[0], f"{words!r} is not a level: {error.message}", hint)
     level = registry.ladder(label.authority or "").read(label.level or "", None)
     if level is None or label.authority == JOINT or label.releasable_to is not None or label.controls:
         _wrong(text, said[0], "only a level is expected here")
@@ -122,7 +124,7 @@ def _level(text: str, said: list[re.Match[str]], registry: Registry) -> tuple[Re
 
 
 def _whom(text: str, said: list[re.Match[str]], registry: Registry) -> tuple[bool, str | None]:
-    """Whether it is anybody, and outside which group."""
+    """Return True if the claim is about anybody, and the group that they are outside, if any."""
     words = [word.group() for word in said]
     if words[0].lower() != "anybody":
         return False, None
@@ -132,7 +134,7 @@ def _whom(text: str, said: list[re.Match[str]], registry: Registry) -> tuple[boo
         _wrong(text, said[1], 'after "anybody" only "outside GROUP" is expected')
     code = words[2].upper()
     if code not in registry.groups:
-        _wrong(text, said[2], f"{code!r} is no group or organisation", guess(code, registry.groups))
+        _wrong(text, said[2], f"{code!r} is not a group or organisation", guess(code, registry.groups))
     return True, code
 
 
@@ -154,7 +156,7 @@ def _date(text: str, said: list[re.Match[str]]) -> Instant:
     try:
         return instant.parse(f"{date}-01-01" if _YEAR.fullmatch(date) else date)
     except ValueError:
-        _wrong(text, word, f"{date!r} is no date", "write 2027, 2027-06-30 or a time with its offset")
+        _wrong(text, word, f"{date!r} is not a date", "write 2027, 2027-06-30 or a time with its offset")
 
 
 def _wrong(text: str, word: re.Match[str] | None, message: str, hint: str | None = None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Two worlds asked the same question."""
+"""The same question asked in two worlds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from intelshare.policy import Decision, Outcome, Overlay, Request, Rule, Treaty,
 Worlds = tuple[World, World]
 Pair = tuple[str, str]
 Question = tuple[str, str, str, str | None]
-"""Sender, recipient, category and flag."""
+"""The sender, recipient, category and flag of a question."""
 Stretch = tuple[Instant, Instant]
 
 LAST = Instant(253_402_300_800_000_000)
-"""The year 10000: what lies beyond is for ever."""
+"""The year 10000: anything beyond it counts as for ever."""
 _RANK = {Outcome.DENY: 0, Outcome.HOLD: 1, Outcome.ALLOW: 2}
 
 
 def difference(
     both: Worlds, question: Question, reference: Reference, at: Instant
 ) -> tuple[str, str, bool] | None:
-    """What came of it before, what comes of it after, and whether that is more; None: the same outcome.
+    """Return the outcome before and after, and whether the latter permits more; None if the outcome is the
+    same.
 
-    Asked with a label of the sender that names both in REL TO, at its level of either world by the name that
-    it has there; None also where neither has such a level.
+    The question uses a label of the sender that names both in REL TO, at the sender's level of that reference
+    in either world, by the name it has there. Returns None also if neither world has such a level.
     """
     sender, recipient, category, flag = question
     names = [_level_of(world, sender, reference, at) for world in both]
@@ -53,7 +54,7 @@ def _word(decision: Decision) -> str:
 
 
 def authorities_of(world: World, treaties: Iterable[Treaty], overlays: Iterable[Overlay]) -> set[str]:
-    """The organisations in whose levels some article, reservation or rule of these is written."""
+    """Return the organisations whose levels are used in an article, reservation or rule of these."""
     treaties = tuple(treaties)
     words = {provision.ceiling for treaty in treaties for provision in treaty.provisions}
     parties = chain.from_iterable(treaty.parties for treaty in treaties)
@@ -64,28 +65,30 @@ def authorities_of(world: World, treaties: Iterable[Treaty], overlays: Iterable[
 
 
 def groups_of(overlay: Overlay | None) -> set[str]:
-    """The groups that its rules name."""
+    """Return the groups that its rules name."""
     rules = rules_of(overlay)
     return {code for rule in rules for code in (*(rule.when.to_group or ()), *(rule.when.not_to_group or ()))}
 
 
 def written(both: Worlds, sender: str) -> set[Reference]:
-    """What the sender can write at any time in either world; R0 always, be it as UNMARKED."""
+    """Return the levels that the sender can write at any time in either world; always including R0, if only
+    as UNMARKED.
+    """
     rows = chain.from_iterable(world.registry.ladder(sender).rows for world in both)
     return {Reference.R0} | {level.reference for row in rows for level in row.levels}
 
 
 def shared(world: World, pair: Pair) -> list[Treaty]:
-    """The treaties that list both."""
+    """Return the treaties that list both."""
     wanted = set(pair)
     return [treaty for treaty in world.treaties if wanted <= members_of(treaty)]
 
 
 def members_of(treaty: Treaty) -> set[str]:
-    """All that the treaty lists."""
+    """Return all members that the treaty lists."""
     return {party.member for party in treaty.parties}
 
 
 def rules_of(overlay: Overlay | None) -> tuple[Rule, ...]:
-    """The rules that can change an outcome; ``oblige`` cannot."""
+    """Return the rules that can change an outcome; ``oblige`` cannot."""
     return () if overlay is None else (*overlay.forbid, *overlay.hold, *overlay.refuse)

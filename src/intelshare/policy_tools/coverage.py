@@ -1,4 +1,4 @@
-"""What tests reach: articles, parties, lifecycle states, and both outcomes of every rule."""
+"""The coverage of tests: articles, parties, lifecycle states, and both outcomes of every rule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LATE = Instant(NEVER - 1)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """One thing that a test can reach: ``kind`` is one of ``KINDS``."""
+    """One thing that a test can reach; ``kind`` is one of ``KINDS``."""
 
     kind: str
     owner: str
@@ -47,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """All points, those reached, and where each stands."""
+    """All points, those that were reached, and the place of each."""
 
     points: frozenset[Point]
     reached: frozenset[Point]
@@ -55,16 +55,16 @@ class Coverage:
 
     @property
     def missing(self) -> list[Point]:
-        """What no test reaches, sorted."""
+        """The points that no test reaches, sorted."""
         return sorted(self.points - self.reached)
 
     @property
     def percent(self) -> int:
-        """Of all points, rounded down; 100 of none."""
+        """The percentage of points reached, rounded down; 100 if there are none."""
         return 100 if not self.points else 100 * len(self.points & self.reached) // len(self.points)
 
     def of(self, kind: str, owner: str | None = None) -> tuple[int, int]:
-        """Reached and all points of one kind, of one owner or of all."""
+        """Return the numbers of reached and of all points of one kind, for one owner or for all."""
         points = {
             point for point in self.points if point.kind == kind and (owner is None or point.owner == owner)
         }
@@ -72,14 +72,14 @@ class Coverage:
 
     @property
     def owners(self) -> list[str]:
-        """Treaties and the members of overlays, sorted."""
+        """The treaties and the members of overlays, sorted."""
         return sorted({point.owner for point in self.points})
 
 
 def cover(
     treaties: Iterable[Treaty], overlays: Iterable[Overlay], tried: Iterable[tuple[World, Trial]]
 ) -> Coverage:
-    """What the trials, each with the world it was decided in, reach of these treaties and overlays."""
+    """Return what the trials, each with the world it was decided in, reach of these treaties and overlays."""
     points: dict[Point, Place | None] = {}
     tried = list(tried)
     registries = {treaty.id: world.registry for world, _ in tried for treaty in world.treaties}
@@ -110,12 +110,16 @@ def _treaty_points(treaty: Treaty, registry: Registry | None) -> Iterator[tuple[
 
 
 def _limits(treaty: Treaty, provision: Provision, registry: Registry | None) -> bool:
-    """Whether it can stop anything: one for everything, between parties who have all levels, cannot."""
+    """Return True if it can stop anything: a provision for all categories, between parties that have all
+    levels, cannot.
+    """
     return ANY_CATEGORY not in provision.categories or _limits_in_scope(treaty, provision, registry)
 
 
 def _limits_in_scope(treaty: Treaty, provision: Provision, registry: Registry | None) -> bool:
-    """Whether it, a reservation or a ladder without the level can stop what is in its scope."""
+    """Return True if it, a reservation or a ladder without the level can stop information within its
+    scope.
+    """
     if registry is None:
         return True
     highest = reference_of(provision.ceiling, registry, _LATE) or Reference.R0
@@ -129,7 +133,7 @@ def _limits_in_scope(treaty: Treaty, provision: Provision, registry: Registry | 
 
 
 def _lacks_levels(party: Party, ladder: Ladder) -> bool:
-    """Whether it was bound at a time at which it had no highest level to convert to."""
+    """Return True if it was bound at a time when it had no highest level to convert to."""
     return any(
         row.levels[-1].reference < Reference.R4
         for row in ladder.rows
@@ -141,7 +145,7 @@ def _lacks_levels(party: Party, ladder: Ladder) -> bool:
 
 
 def _reachable(treaty: Treaty) -> Iterator[str]:
-    """The states in which some pair of parties can find the treaty, one after the other in time."""
+    """Yield the states in which some pair of parties can find the treaty, in order of time."""
     bounds = {treaty.in_force, treaty.terminated}
     for party in treaty.parties:
         bounds |= {bound for span in (*party.in_force, *party.suspended) for bound in span}
@@ -155,7 +159,7 @@ def _reachable(treaty: Treaty) -> Iterator[str]:
             ranks = [min(rank, _RANK[Code.NOT_YET_IN_FORCE]) for rank in ranks]
         if at >= treaty.terminated:
             ranks = [min(rank, _RANK[Code.TERMINATED]) for rank in ranks]
-        # A pair finds it in the earlier of its two states, so the latest single one is never found.
+        # A pair finds it in the earlier of its two states, so one party's latest state may never be found.
         for rank in sorted(ranks)[:-1]:
             found.add(IN_FORCE if rank == _ACTIVE else _STATES[rank].value)
     yield from sorted(found)
@@ -175,7 +179,7 @@ def _reached(world: World, trial: Trial) -> Iterator[Point]:
         if finding.article is not None and finding.code is not None:
             yield Point("rule", finding.treaty, f"{finding.article} stops")
         if finding.code is Code.OUT_OF_SCOPE:
-            # All stop there, one is named. What only its scope limits is never named for anything else.
+            # All provisions stop there, and only one is named; one limited only by scope is named only so.
             treaty = next(each for each in world.treaties if each.id == finding.treaty)
             for provision in treaty.provisions:
                 if not _limits_in_scope(treaty, provision, world.registry):

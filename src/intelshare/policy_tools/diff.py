@@ -1,9 +1,9 @@
-"""The effect of a change of policy: what becomes releasable, what no longer is, and from when until when.
+"""The effect of a change of policy: what becomes releasable, what no longer is, and during which period.
 
 Every pair of members, category, flag and level that the changed files can concern is decided in both worlds,
-in each stretch of time in which nothing changes for the two; what differs is put together into few lines.
-Pairs in the same state (see ``states``) are asked once.
-What the changed treaties alone answer alike before and after is answered alike by all, and not asked further.
+in each period in which nothing changes for the two; the differences are merged into a few lines. Pairs in the
+same state (see ``states``) are decided once. If the changed treaties alone give the same answer before and
+after, then so do all treaties together, and the question is not asked further.
 """
 
 from __future__ import annotations
@@ -31,31 +31,32 @@ from intelshare.policy_tools.registries import changed_groups, changed_ladders
 from intelshare.policy_tools.states import States
 
 ANY_OTHER = "any other"
-"""Stands for every category that no treaty of the two and no law of theirs names."""
+"""Stands for every category that neither a treaty between the two nor their law names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One line of the effect. ``widens``: more goes through than before; else less."""
+    """One line of the effect. ``widens``: True if more is permitted than before, False if less."""
 
     widens: bool
     sender: str
     recipient: str
     category: str
     flag: str | None
-    """Of the portion, where it makes the effect another one than without."""
+    """The flag of the portion, if it makes the effect different from that without it."""
     levels: tuple[Reference, ...]
     start: Instant
     until: Instant
     before: str
-    """``allow``, ``hold`` or the primary code, as it was."""
+    """``allow``, ``hold`` or the primary code, as it was before."""
     after: str
 
 
 def effects(base: World, head: World) -> list[Effect]:
-    """All that differs between two worlds, widening first. Empty: the same effect.
+    """Return all differences between two worlds, those that widen first; empty if the effect is the same.
 
-    What own groups change in labels that name them is not among it: see ``registry_changes``.
+    It does not include how changed groups of the operator affect labels that name them: see
+    ``registry_changes``.
     """
     both = (base, head)
     ladders = changed_ladders(base.registry, head.registry)
@@ -72,7 +73,7 @@ def effects(base: World, head: World) -> list[Effect]:
             if key not in answers:
                 answers[key] = _answers(both, pair, changed, start)
             asked.append(answers[key])
-        # ``answers`` keeps each alive, so that its id is its own.
+        # ``answers`` keeps each object alive, so that its id stays unique.
         sequence = tuple(map(id, asked))
         if sequence not in runs:
             runs[sequence] = list(_runs(asked))
@@ -96,12 +97,14 @@ def effects(base: World, head: World) -> list[Effect]:
 
 
 _Answers = dict[tuple[str, str | None, Reference], tuple[str, str, bool]]
-"""What differs at an instant, by category, flag and level: before, after, and whether that is more."""
+"""The differences at an instant, by category, flag and level: before, after, and whether the latter permits
+more.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """An effect of a pair, from its ``first`` stretch to its ``last``."""
+    """An effect on a pair, from its ``first`` period to its ``last``."""
 
     category: str
     flag: str | None
@@ -123,10 +126,12 @@ def _answers(both: Worlds, pair: Pair, changed: _Changed, at: Instant) -> _Answe
 
 
 def _runs(asked: Sequence[_Answers]) -> Iterator[_Run]:
-    """Stretches that adjoin and differ alike as one; levels that do so at the same times together."""
+    """Merge adjoining periods with the same difference, and levels that differ in the same way at the same
+    times.
+    """
     plain: dict[tuple[str, Reference], list[_Change]] = {}
     found: dict[tuple[str, str | None, _Change], list[Reference]] = {}
-    # Without a flag comes first; what a flag makes no other is told once.
+    # Questions without a flag come first; a flag that changes nothing is not reported.
     questions = sorted(
         set().union(*asked), key=lambda one: (one[0], one[2], one[1] is not None, one[1] or "")
     )
@@ -153,34 +158,36 @@ def _changes(over_time: Sequence[tuple[str, str, bool] | None]) -> Iterator[_Cha
         number += count
 
 
-# What can differ at all.
+# The questions that can have a different answer.
 
 
 @dataclass(frozen=True, eq=False)
 class _Changed:
-    """What is not the same before and after."""
+    """The parts that differ between before and after."""
 
     both: Worlds
     treaties: list[tuple[Treaty | None, Treaty | None]]
     overlays: list[Overlay]
     ladders: frozenset[str]
-    """Authorities whose levels are others."""
+    """The authorities whose levels differ."""
 
     @cached_property
     def by_law(self) -> frozenset[str]:
-        """Members whose own law changed."""
+        """The members whose law changed."""
         return frozenset(overlay.member for overlay in self.overlays)
 
     @cached_property
     def alone(self) -> Worlds:
-        """Both worlds with the changed treaties and nothing else."""
+        """Both worlds with only the changed treaties."""
         old = tuple(treaty for treaty, _ in self.treaties if treaty is not None)
         new = tuple(treaty for _, treaty in self.treaties if treaty is not None)
         base, head = self.both
         return World(base.registry, base.members, old), World(head.registry, head.members, new)
 
     def answers(self, pair: Pair, at: Instant) -> set[tuple[str, Reference]]:
-        """Categories and levels that the changed treaties alone answer otherwise at an instant."""
+        """Return the categories and levels for which the changed treaties alone answer differently at an
+        instant.
+        """
         return {
             (category, reference)
             for category in _categories(chain.from_iterable(shared(own, pair) for own in self.alone))
@@ -192,9 +199,10 @@ class _Changed:
 def _questions(
     both: Worlds, pair: Pair, changed: _Changed, at: Instant
 ) -> Iterator[tuple[str, str | None, Reference]]:
-    """What the changes can concern between the two: by law whatever any treaty of theirs lets through.
+    """Yield the questions between the two that the changes can affect; after a change of law, all that their
+    treaties permit.
 
-    Categories that only an unchanged treaty names may be let through by that one, so each is asked by name.
+    Categories that only an unchanged treaty names may be permitted by that treaty, so each is asked by name.
     """
     own = [overlay for world in both for member in pair if (overlay := world.overlays.get(member))]
     asked = changed.answers(pair, at)
@@ -212,7 +220,9 @@ def _questions(
 
 
 def _changed_treaties(both: Worlds, ladders: frozenset[str]) -> list[tuple[Treaty | None, Treaty | None]]:
-    """Whose text or parties changed, or the levels of a party or of those that it is written in."""
+    """Return the treaties whose text or parties changed, or for which the levels of a party or of a named
+    organisation changed.
+    """
     old, new = ({treaty.id: treaty for treaty in world.treaties} for world in both)
     ids = sorted(old.keys() | new.keys())
     pairs = [(old.get(name), new.get(name)) for name in ids]
@@ -220,14 +230,16 @@ def _changed_treaties(both: Worlds, ladders: frozenset[str]) -> list[tuple[Treat
 
 
 def _levels_of(both: Worlds, treaties: tuple[Treaty | None, Treaty | None]) -> set[str]:
-    """Whose levels count in a treaty: its parties' and those of organisations that it names."""
+    """Return the authorities whose levels count in a treaty: its parties, and the organisations that it
+    names.
+    """
     listed = [one for one in treaties if one is not None]
     named = set().union(*(authorities_of(world, listed, ()) for world in both))
     return named.union(*map(members_of, listed))
 
 
 def _changed_overlays(both: Worlds, ladders: frozenset[str]) -> list[Overlay]:
-    """Which changed, or a group that they name, or the levels that they are written in."""
+    """Return the overlays that changed, or that name a changed group or a changed level."""
     base, head = both
     groups = changed_groups(base.registry, head.registry)
     members = sorted(base.overlays.keys() | head.overlays.keys())
@@ -243,7 +255,9 @@ def _changed_overlays(both: Worlds, ladders: frozenset[str]) -> list[Overlay]:
 
 
 def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
-    """Who is concerned: the parties whose part changed with all others, all if the text did, and by law."""
+    """Return the pairs affected: parties whose part changed with all others, all parties if the text changed,
+    and by law.
+    """
     pairs: set[Pair] = set()
     for old, new in changed.treaties:
         was = {} if old is None else {party.member: party for party in old.parties}
@@ -266,7 +280,7 @@ def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
 
 
 def _body(treaty: Treaty) -> tuple[object, ...]:
-    """All of a treaty but its parties."""
+    """Return all of a treaty except its parties."""
     return (
         treaty.kind,
         treaty.in_force,
@@ -278,7 +292,7 @@ def _body(treaty: Treaty) -> tuple[object, ...]:
 
 
 def _categories(treaties: Iterable[Treaty], overlays: Iterable[Overlay] = ()) -> set[str]:
-    """Every category that one of these names, and one for all that none does."""
+    """Return every category that one of these names, and one that stands for all others."""
     words: set[str] = {ANY_OTHER}
     for treaty in treaties:
         words |= {word for provision in treaty.provisions for word in provision.categories}

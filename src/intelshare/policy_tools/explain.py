@@ -1,4 +1,6 @@
-"""Why a decision came out so, and the smallest single change that would turn it, found by deciding again."""
+"""The reason for a decision, and the smallest single change that would reverse it, found by deciding
+again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from intelshare.policy import ANY_CATEGORY, Code, Decision, Outcome, Party, Requ
 
 
 class Change(Enum):
-    """What a single change may touch, in the order in which they are tried."""
+    """The kinds of single change, in the order in which they are tried."""
 
     LABEL = "label"
     CATEGORY = "category"
@@ -39,7 +41,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A single change, in words; what was asked with it, in which world; the decision that it gives."""
+    """A single change in words, with the request and world that include it, and the decision that results."""
 
     change: Change
     what: str
@@ -62,12 +64,13 @@ _RULES: tuple[tuple[str, tuple[Code, ...]], ...] = (
 
 
 def rule_of(code: Code) -> str:
-    """The rule of the decision that gives a code, by number and name."""
+    """Return the rule of the decision that gives a code, by number and name."""
     return next((rule for rule, codes in _RULES if code in codes), "9, the treaty test")
 
 
 def turns(world: World, request: Request) -> list[Turn]:
-    """Of each kind of change the smallest that turns the decision; kinds that cannot are left out.
+    """Return, for each kind of change, the smallest that reverses the decision; kinds that cannot are left
+    out.
 
     A hold counts as granted. Every change was decided again; nothing here is a guess.
     """
@@ -98,14 +101,16 @@ _Variants = Iterator[tuple[str, World, Request]]
 
 
 def _labels(world: World, request: Request, granted: bool) -> _Variants:
-    """One name, one control more, one step of TLP, then one level after the other."""
+    """Yield labels with one name or one control more, with one step of TLP, then with each other level."""
     changed = _narrower(world, request) if granted else _wider(world, request)
     for label in (*changed, *_levels(world, request, granted)):
         yield format_banner(label, world.registry), world, replace(request, label=label)
 
 
 def _wider(world: World, request: Request) -> Iterator[Label]:
-    """With the recipient named, then under a less strict TLP; never without a control that is written."""
+    """Yield the label with the recipient named, then under a less strict TLP; a written control is never
+    removed.
+    """
     label, recipient = request.label, request.recipient
     named = label.releasable_to
     if named is None and label.authority is not None:
@@ -119,7 +124,7 @@ def _wider(world: World, request: Request) -> Iterator[Label]:
 
 
 def _narrower(world: World, request: Request) -> Iterator[Label]:
-    """Without the code that covers the recipient, then with a control that shuts it out."""
+    """Yield the label without the code that covers the recipient, then with a control that excludes it."""
     label, recipient = request.label, request.recipient
     named = label.releasable_to or ()
     for code in named:
@@ -131,7 +136,7 @@ def _narrower(world: World, request: Request) -> Iterator[Label]:
         for word in TLP_WORDS[TLP_WORDS.index(label.tlp) + 1 :]:
             yield replace(label, tlp=word)
     if NOFORN not in label.controls and label.authority is not None:
-        # In the place of REL TO: the two exclude each other.
+        # It replaces REL TO, because the two exclude each other.
         yield replace(label, controls=order_controls((*label.controls, NOFORN)), releasable_to=None)
 
 
@@ -141,7 +146,7 @@ def _levels(world: World, request: Request, granted: bool) -> Iterator[Label]:
     if label.authority is None or own is None:
         return
     there = world.registry.ladder(label.authority).at(request.at).levels
-    # A lower level is a question to the author; no classification at all is never the answer to a denial.
+    # A lower level is a question for the author; removing the classification is never the answer to a denial.
     others = [
         level
         for level in there
@@ -152,7 +157,7 @@ def _levels(world: World, request: Request, granted: bool) -> Iterator[Label]:
 
 
 def _categories(world: World, request: Request) -> _Variants:
-    """The other categories that a treaty names."""
+    """Yield the other categories that a treaty names."""
     provisions = [provision for treaty in world.treaties for provision in treaty.provisions]
     words = {word for provision in provisions for word in provision.categories}
     for word in sorted(words - {request.category, ANY_CATEGORY}):
@@ -160,7 +165,7 @@ def _categories(world: World, request: Request) -> _Variants:
 
 
 def _consents(world: World, request: Request, granted: bool, originator: str) -> _Variants:
-    """The originator's consent for this recipient, given or not."""
+    """Yield the request with the originator's consent for this recipient given, or not given."""
     one = frozenset((request.recipient,))
     if granted and request.recipient in request.consents:
         yield f"none of {originator}", world, replace(request, consents=request.consents - one)
@@ -173,7 +178,9 @@ def _consents(world: World, request: Request, granted: bool, originator: str) ->
 
 
 def _recipients(world: World, request: Request, originator: str) -> _Variants:
-    """Partners in a treaty first; a label that names the recipient names the other in its place."""
+    """Yield other recipients, partners in a treaty first; a label that names the recipient names the other
+    instead.
+    """
     partners = {
         party.member
         for treaty in world.treaties
@@ -193,7 +200,7 @@ def _recipients(world: World, request: Request, originator: str) -> _Variants:
 
 
 def _dates(world: World, request: Request) -> _Variants:
-    """The nearest instants at which anything is otherwise, before and after."""
+    """Yield the nearest instants, before and after, at which anything differs."""
     changes = [change for change in world.changes if _earliest(world) <= change < _LAST]
     changes += [] if request.valid_until is None else [request.valid_until]
     instants = [Instant(change - 1) if change <= request.at else change for change in changes]
@@ -203,7 +210,7 @@ def _dates(world: World, request: Request) -> _Variants:
 
 
 _LAST = Instant(253_402_300_800_000_000)
-"""The year 10000, which no calendar of ours has."""
+"""The year 10000, which is beyond the calendar used here."""
 
 
 def _earliest(world: World) -> Instant:
@@ -211,7 +218,9 @@ def _earliest(world: World) -> Instant:
 
 
 def _memberships(world: World, request: Request, granted: bool, originator: str) -> _Variants:
-    """A party bound or not, those that a treaty lists first; then a group with the state in or out."""
+    """Yield worlds with a party bound or not, listed parties first; then with the state in or out of a
+    group.
+    """
     listed: list[tuple[str, World, Request]] = []
     joining: list[tuple[str, World, Request]] = []
     for treaty in world.treaties:

@@ -1,7 +1,7 @@
 """The canonical form of a treaty or overlay file: spaces, quotes, blank lines, order of fields.
 
-Fields stand in the order of the schema, tables in the author's. A field takes the comments above it and
-behind it along; what stands at the head of a file stays there. An array of several lines keeps its lines.
+Fields are in the order of the schema, tables in the author's order. A field keeps the comments above and
+beside it; a comment at the head of a file stays there. An array of several lines keeps its lines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _INDENT = "    "
 
 @dataclass(slots=True)
 class _Statement:
-    """A header or a field: its lines, and those above it that belong to it."""
+    """A header or a field: its lines, and the lines above it that belong to it."""
 
     name: str
     above: list[str]
@@ -40,16 +40,17 @@ class _Statement:
 
 @dataclass(slots=True)
 class _Block:
-    """A header with the fields below it; the first block of a file has none."""
+    """A header with the fields below it; the first block of a file has no header."""
 
     header: _Statement | None = None
     fields: list[_Statement] = field(default_factory=list)
     tail: list[str] = field(default_factory=list)
-    """Comments right below its last field."""
+    """The comments right below its last field."""
 
 
 def formatted(text: str, name: str, kind: str, registry: Registry) -> str:
-    """The canonical text of a file of ``kind`` (as ``schema_of``): it says the same, and is its own.
+    """Return the canonical text of a file of ``kind`` (as in ``schema_of``): it has the same meaning, and
+    formatting it again changes nothing.
 
     Raises PolicyFileError FILE_SYNTAX, TOO_LARGE, as the reader does.
     """
@@ -67,12 +68,12 @@ def formatted(text: str, name: str, kind: str, registry: Registry) -> str:
         lines += block.tail
     result = "\n".join([*_squeezed([*lines, *tail]), ""])
     if tomllib.loads(result) != tomllib.loads(source):  # the one thing that must never happen
-        raise AssertionError(f"the canonical text of {name} would say something else")
+        raise AssertionError(f"the canonical text of {name} would have a different meaning")
     return result
 
 
 def _parsed(source: str) -> tuple[list[str], list[_Block], list[str]]:
-    """The comment at the head, the blocks, and what stands behind the last field."""
+    """Return the comment at the head, the blocks, and the lines after the last field."""
     blocks, above, head = [_Block()], list[str](), list[str]()
     tokens: list[re.Match[str]] = []
     depth = 0
@@ -102,7 +103,7 @@ def _parsed(source: str) -> tuple[list[str], list[_Block], list[str]]:
 
 
 def _line_of(source: str, comment: re.Match[str]) -> str:
-    """A comment with its indentation: it may go on under one that stands behind a value."""
+    """Return a comment with its indentation: it may continue one that stands beside a value."""
     return source[_line_start(source, comment) : comment.end()].rstrip()
 
 
@@ -115,7 +116,9 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _laid_out(source: str, tokens: Sequence[re.Match[str]]) -> list[str]:
-    """The author's lines with canonical spaces, indented once under the line that opened their bracket."""
+    """Return the author's lines with canonical spaces, indented once under the line that opened their
+    bracket.
+    """
     rows: list[list[re.Match[str]]] = [[]]
     for token in tokens:
         if token.group() == "\n":
@@ -148,7 +151,9 @@ def _laid_out(source: str, tokens: Sequence[re.Match[str]]) -> list[str]:
 
 
 def _with_comment(line: str, comment: str, column: int) -> str:
-    """The comment where it stood, for authors align them; two spaces behind where there is no room."""
+    """Place the comment where it stood, because authors align comments; two spaces after the line if there is
+    no room.
+    """
     if not line.strip():
         return line + comment
     return f"{line:<{column}}{comment}" if len(line) < column else f"{line}  {comment}"
@@ -166,13 +171,13 @@ def _joined(row: Sequence[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A literal string as a basic one, where that needs no escape."""
+    """Return a literal string as a basic one, if that needs no escape."""
     literal = word.startswith("'") and not word.startswith("'''")
     return f'"{word[1:-1]}"' if literal and not set('"\\') & set(word) else word
 
 
 def _order(schema: dict[str, Any], path: str) -> dict[str, int]:
-    """The place of each field of a table in the schema; none for a table that it does not know."""
+    """Return the position of each field of a table in the schema; empty for a table that it does not know."""
     for step in filter(None, path.split(".")):
         schema = schema.get("properties", {}).get(step, {})
         schema = schema.get("items", schema)
@@ -180,7 +185,7 @@ def _order(schema: dict[str, Any], path: str) -> dict[str, int]:
 
 
 def _squeezed(lines: Sequence[str]) -> list[str]:
-    """Without blank lines at the ends, and never two together."""
+    """Remove blank lines at both ends, and repeated ones in between."""
     kept: list[str] = []
     for line in lines:
         if line or (kept and kept[-1]):

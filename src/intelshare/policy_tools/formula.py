@@ -1,6 +1,6 @@
-"""The words of a world as terms of z3: members, levels, categories, time; and a question as variables.
+"""The vocabulary of a world as terms of z3: members, levels, categories, time; and a question as variables.
 
-z3 has no types of its own and comes with the extra ``prove``, so it is imported when it is needed.
+z3 has no type annotations and comes with the extra ``prove``, so it is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from intelshare.labels import BEGINNING, JOINT, Interval, Ladder, Reference
 from intelshare.policy import ANY_CATEGORY, Overlay, Rule, World
 
 OTHER = "(any other)"
-"""The category that no treaty and no rule names."""
+"""The category that stands for all that no treaty and no rule names."""
 
 TLP_ALONE = ""
 """The authority of a label that has none."""
 
 Term = Any
-"""A term of z3, which has no types of its own."""
+"""A term of z3, which has no type annotations."""
 
 
 def solver() -> Any:
-    """The module z3. Raises ConfigError EXTRA_MISSING where it is not installed."""
+    """Return the module z3. Raises ConfigError EXTRA_MISSING if it is not installed."""
     try:
         return import_module("z3")
     except ImportError:
@@ -38,7 +38,7 @@ def solver() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One question: numbers into the lists of the ``Model``, microseconds, and yes or no."""
+    """One question: indices into the lists of the ``Model``, microseconds, and truth values."""
 
     at: Term
     originator: Term
@@ -48,24 +48,26 @@ class Point:
     reference: Term
     category: Term
     stated: Term
-    """There is a REL TO; ``named`` says of which codes."""
+    """True if there is a REL TO; ``named`` says which codes it names."""
     displayed: Term
-    """There is a DISPLAY ONLY; ``shown`` says of which codes."""
+    """True if there is a DISPLAY ONLY; ``shown`` says which codes it names."""
     noforn: Term
     eyes_only: Term
     handled: Term
-    """A control that forbids nothing by itself: FOUO, LES, PROPIN or ORCON."""
+    """True if there is a control that forbids nothing by itself: FOUO, LES, PROPIN or ORCON."""
     fgi: Term
-    """FGI with a list; ``third``: it names another than sender and recipient, who must consent."""
+    """True if there is FGI with a list; ``third``: it names a state other than sender and recipient, which
+    must consent.
+    """
     third: Term
     concealed: Term
-    """FGI without a list."""
+    """True if there is FGI without a list."""
     guarded: Term
-    """TLP above CLEAR; ``red``: RED."""
+    """True if TLP is above CLEAR; ``red``: it is RED."""
     red: Term
     consent: Term
     over: Term
-    """Recalled or expired."""
+    """True if the bulletin is recalled or expired."""
     named: Mapping[str, Term]
     shown: Mapping[str, Term]
     flags: Mapping[str, Term]
@@ -73,7 +75,7 @@ class Point:
 
 
 class Terms:
-    """The words of one world, numbered, and what is said with them."""
+    """The vocabulary of one world, numbered, and the terms built from it."""
 
     def __init__(self, world: World) -> None:
         self.z3 = solver()
@@ -84,13 +86,13 @@ class Terms:
         self.categories = sorted({*_categories(world), OTHER} - {ANY_CATEGORY})
         self.codes = sorted(registry.known)
         self.numbers = {code: number for number, code in enumerate(self.authorities)}
-        """Of members (in their list) and authorities alike."""
+        """The number of each member (in their list) and each authority."""
         rules = [rule for law in world.overlays.values() for rule in rules_of(law)]
         self.flags = sorted({flag for rule in rules for flag in rule.when.flags or ()})
         self.holds = sorted({rule.id for law in world.overlays.values() for rule in law.hold})
 
     def point(self, name: str) -> Point:
-        """A question of fresh variables."""
+        """Return a question made of fresh variables."""
         z3 = self.z3
 
         def number(what: str) -> Term:
@@ -114,7 +116,7 @@ class Terms:
         )
 
     def read(self, p: Point, solution: Any) -> Point:
-        """What the variables of a point are in a solution of z3, as plain numbers and truths."""
+        """Return the values of a point's variables in a solution of z3, as plain numbers and truth values."""
 
         def value(term: Term) -> int | bool:
             found = solution.eval(term, model_completion=True)
@@ -130,18 +132,20 @@ class Terms:
         return Point(**found)
 
     def category(self, p: Point, words: Iterable[str]) -> Term:
-        """The category is one of these words."""
+        """Return the term: the category is one of these words."""
         words = frozenset(words)
         return ANY_CATEGORY in words or self.any_(
             *(p.category == self.categories.index(word) for word in words)
         )
 
     def at_least(self, p: Point, word: str) -> Term:
-        """Not below, or the word is unknown at the instant."""
+        """Return the term: the reference is not below the word's, or the word is unknown at the instant."""
         return self.not_(self.threshold(p, word, lambda least: p.reference < int(least)))
 
     def threshold(self, p: Point, word: str, holds: Callable[[Reference], Term]) -> Term:
-        """The word (R0 to R4, or a level of an organisation) is known, and ``holds`` of its worth."""
+        """Return the term: the word (R0 to R4, or an organisation's level) is known, and ``holds`` is true of
+        its reference.
+        """
         if word in Reference.__members__:
             return holds(Reference[word])
         registry = self.world.registry
@@ -149,26 +153,28 @@ class Terms:
         return False if whole is None else self.worth(p, registry.ladder(whole[0]), whole[1], holds)
 
     def is_(self, who: Term, member: str) -> Term:
-        """It is this member (or authority); nothing is a code that the world does not know."""
+        """Return the term: it is this member (or authority); False for a code that the world does not
+        know.
+        """
         return who == self.numbers[member] if member in self.numbers else False
 
     def member(self, who: Term, members: Iterable[str]) -> Term:
-        """It is one of these."""
+        """Return the term: it is one of these members."""
         return self.any_(*(self.is_(who, member) for member in members))
 
     def within(self, p: Point, intervals: Iterable[Interval]) -> Term:
-        """The instant lies in one of these."""
+        """Return the term: the instant lies in one of these intervals."""
         return self.any_(*(self.during(p, interval) for interval in intervals))
 
     def during(self, p: Point, interval: Interval) -> Term:
-        """The instant lies in the interval."""
+        """Return the term: the instant lies in the interval."""
         start, until = interval
         return self.all_(
             True if start == BEGINNING else p.at >= start, True if until == NEVER else p.at < until
         )
 
     def worth(self, p: Point, ladder: Ladder, name: str, holds: Callable[[Reference], Term]) -> Term:
-        """The level is known at the instant, and ``holds`` of what it is worth then."""
+        """Return the term: the level is known at the instant, and ``holds`` is true of its reference then."""
         having = [
             (row.interval.start, level) for row in ladder.rows if (level := row.level(name)) is not None
         ]
@@ -181,24 +187,24 @@ class Terms:
         )
 
     def all_(self, *terms: Term) -> Term:
-        """All of these; z3 wants at least one operand of its own."""
+        """Return the conjunction of these terms; z3 requires at least one operand."""
         return self.z3.And(self.z3.BoolVal(True), *terms)
 
     def any_(self, *terms: Term) -> Term:
-        """At least one of these."""
+        """Return the disjunction of these terms."""
         return self.z3.Or(self.z3.BoolVal(False), *terms)
 
     def not_(self, term: Term) -> Term:
-        """Not this."""
+        """Return the negation of this term."""
         return self.z3.Not(term)
 
     def implies(self, one: Term, other: Term) -> Term:
-        """If the one, then the other."""
+        """Return the term: the first implies the second."""
         return self.z3.Implies(one, other)
 
 
 def rules_of(law: Overlay) -> Iterable[Rule]:
-    """All rows of an overlay."""
+    """Return all rows of an overlay."""
     return (*law.forbid, *law.hold, *law.oblige, *law.refuse)
 
 

@@ -1,9 +1,9 @@
-"""All errors of a file at once: read, put a stand-in where it was wrong, read again.
+"""All errors of a file at once: read it, replace what is wrong, read it again.
 
-The reader of policy files stops at its first error, which keeps it simple and strict. Here that error is
-recorded, its field replaced by something harmless, and the file read again, until nothing is wrong. So it is
-with what TOML itself refuses, where one line is at fault: a mark before the first, mixed line ends, a key
-that stands twice, a date that no calendar has.
+The reader of policy files stops at its first error, which keeps it simple and strict. This module records
+that error, replaces its field with something harmless, and reads the file again, until nothing is wrong. It
+does the same for what TOML itself refuses, if a single line is at fault: a byte order mark, mixed line ends,
+a repeated key, a date that does not exist.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from intelshare.toml import Path, Table, read_table
 T = TypeVar("T")
 
 MAX_ERRORS = 100
-"""Errors that are looked for in one file."""
+"""The most errors that are looked for in one file."""
 MAX_WORK = 4 << 20
-"""Characters read over and over in one file: of a long file fewer errors are looked for."""
+"""The most characters read in repeated passes over one file: fewer errors are looked for in a long file."""
 
 _STEP = re.compile(r"([A-Za-z0-9_\-]+)|\[(\d+)\]")
 _ONE_KEY = re.compile(r"\s{0,64}[A-Za-z0-9_\-]{1,256}\s{0,64}=")
@@ -44,7 +44,7 @@ _STAND_INS: dict[str, object] = {
     "in_force": date(1, 1, 1),
     "at": date(2000, 1, 1),
 }
-"""What is harmless in a field that must be there; other fields are taken out."""
+"""The harmless values of required fields; other fields are removed."""
 _OF_CASES: dict[str, object] = {
     "from": "FRA",
     "to": "FRA",
@@ -52,13 +52,13 @@ _OF_CASES: dict[str, object] = {
     "category": "cyber",
     "expect": "allow",
 }
-"""The same in a case of a test."""
+"""The harmless values of required fields in a test case."""
 
 
 def gather(
     text: str, name: str, registry: Registry, read: Callable[[Table], T]
 ) -> tuple[T | None, list[PolicyFileError]]:
-    """What ``read`` makes of the file, or None and every error, in the order of lines."""
+    """Return the result of ``read`` for the file, or None and every error, in the order of lines."""
     limit = max(1, min(MAX_ERRORS, MAX_WORK // max(len(text), 1)))
     top, errors, lines = _parse(text, name, limit)
     if top is None:
@@ -73,7 +73,7 @@ def gather(
         except PolicyFileError as error:
             path = _path(error)
             if path in mended:
-                # The stand-in did not help: the whole row goes, and what holds it if that is not enough.
+                # The stand-in did not help: drop the whole row, and what contains it if that is not enough.
                 while path in mended:
                     path = _row(path)
             elif not _follows(error, path, mended, lines):
@@ -88,7 +88,9 @@ def gather(
 
 
 def _parse(text: str, name: str, limit: int) -> tuple[Table | None, list[PolicyFileError], set[int]]:
-    """The top table, if TOML can be made of the text; what was wrong; the lines that were mended."""
+    """Return the top table, if the text can be made valid TOML; the errors; and the lines that were
+    mended.
+    """
     errors: list[PolicyFileError] = []
     lines: set[int] = set()
     while True:
@@ -104,7 +106,7 @@ def _parse(text: str, name: str, limit: int) -> tuple[Table | None, list[PolicyF
 
 
 def _mended(text: str, error: PolicyFileError) -> str | None:
-    """The text without what is wrong, line for line the same; None if more than a line is at fault."""
+    """Return the text without the error, with the same lines; None if more than one line is at fault."""
     if text.startswith("\ufeff"):
         return text[1:]
     if error.code == "FILE_SYNTAX" and "\r" in text:
@@ -129,13 +131,15 @@ def _existing(day: re.Match[str]) -> str:
 
 
 def _alone(error: PolicyFileError) -> PolicyFileError:
-    """Without its traceback, which would keep every table that was read on the way."""
+    """Return the error without its traceback, which would keep every table that was read on the way alive."""
     error.__context__ = None
     return error.with_traceback(None)
 
 
 def _follows(error: PolicyFileError, path: Path, mended: set[Path], lines: set[int]) -> bool:
-    """Whether it may only be due to a stand-in: what one row says is held together."""
+    """Return True if the error may only be due to a stand-in, because the fields of a row are checked
+    together.
+    """
     if error.place is not None and error.place.line in lines:
         return True
     if error.code == "FIELD_RANGE" and (*path[:-1], "expect") in mended:
@@ -148,7 +152,7 @@ def _follows(error: PolicyFileError, path: Path, mended: set[Path], lines: set[i
 def _stand_in(path: Path, members: list[str]) -> object:
     field = path[-1]
     if field == "member" and len(path) == 3:
-        # A code of its own for every row, so that no second error comes of it.
+        # Every row gets a different code, so that the stand-in causes no second error.
         return members[int(path[1]) % len(members)]
     if path[0] == "case" and field in _OF_CASES:
         return _OF_CASES[field]
@@ -156,7 +160,7 @@ def _stand_in(path: Path, members: list[str]) -> object:
 
 
 def _row(path: Path) -> Path:
-    """The nearest row or table that holds the path; empty: the file itself."""
+    """Return the nearest row or table that contains the path; empty for the file itself."""
     shorter = path[:-1]
     while shorter and not isinstance(shorter[-1], int):
         shorter = shorter[:-1]

@@ -1,4 +1,4 @@
-"""Who may send what to whom at an instant: for every pair the highest level that goes through."""
+"""The exchange matrix at an instant: for every pair of members the highest level that is permitted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from intelshare.policy_tools.states import States
 def matrix(
     world: World, at: Instant, category: str, senders: Sequence[str], recipients: Sequence[str] | None = None
 ) -> dict[tuple[str, str], Level | None]:
-    """Sender and recipient to the sender's highest level that its own ladder writes and policy grants.
+    """Return, for sender and recipient, the highest level of the sender's ladder that policy grants.
 
-    Asked with a label that names both in REL TO; None where not even unclassified information so labelled
-    may go. A hold counts as granted. Without ``recipients`` among the senders.
+    The question uses a label that names both in REL TO; None if not even unclassified information with that
+    label may go. A hold counts as granted. Without ``recipients``, the senders are the recipients.
     """
     states = States((world, world))
     known: dict[Hashable, Reference | None] = {}
@@ -47,7 +47,7 @@ def _highest(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Members to whom the same applies; ``each_other``: the senders are the recipients."""
+    """Members to which the same applies; ``each_other``: the senders are also the recipients."""
 
     senders: tuple[str, ...]
     recipients: tuple[str, ...]
@@ -56,7 +56,7 @@ class Group:
 
 
 def grouped(cells: Mapping[tuple[str, str], Level | None]) -> list[Group]:
-    """The pairs between which something goes, those alike together, the highest level first."""
+    """Group the pairs between which anything is permitted, like with like, the highest level first."""
     reach: dict[Reference, dict[str, set[str]]] = {}
     for (sender, recipient), level in cells.items():
         if level is not None:
@@ -80,11 +80,11 @@ def grouped(cells: Mapping[tuple[str, str], Level | None]) -> list[Group]:
 
 
 def _circle(reach: Mapping[str, set[str]]) -> set[str]:
-    """The largest circle of members who all reach each other, of those that are somebody's whole reach."""
+    """Return the largest set of members that all reach each other and that is one sender's whole reach."""
     largest: set[str] = set()
     for whole in {frozenset((sender, *others)) for sender, others in reach.items()}:
         circle = {member for member in whole if whole <= {member} | reach.get(member, set())}
-        # Whoever is not in it is not reached by all.
+        # A member outside the circle is not reached by all.
         if len(circle) == len(whole) > len(largest):
             largest = circle
     return largest

@@ -1,4 +1,6 @@
-"""Whether tests would notice a change: one thing of a treaty or overlay dropped or flipped at a time."""
+"""Mutation tests of policy: drop or flip one thing of a treaty or overlay at a time, and see whether a test
+notices.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from intelshare.policy_tools.trial import Bench, passes
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """What was changed in words, where it stands, and the whole with the change."""
+    """The change in words, its place, and the treaty or overlay with the change."""
 
     what: str
     place: Place | None
@@ -24,7 +26,7 @@ class Mutant:
 
 
 def survivors(benches: list[Bench]) -> tuple[int, list[Mutant]]:
-    """How many mutants there are, and those that no case notices. The benches must pass unchanged."""
+    """Return the number of mutants, and those that no case notices. The benches must pass unchanged."""
     treaties = {treaty.id: (treaty, bench.registry) for bench in benches for treaty in bench.treaties}
     overlays = {overlay.member: overlay for bench in benches for overlay in bench.overlays}
     mutants = [
@@ -56,7 +58,9 @@ def _with(bench: Bench, mutant: Mutant) -> Bench | None:
 
 
 def treaty_mutants(treaty: Treaty, registry: Registry) -> Iterator[Mutant]:
-    """Every single change of a treaty. The text hash stays, or each would be noticed for that alone."""
+    """Yield every single change of a treaty. The text hash stays, because each change would otherwise be
+    noticed by it.
+    """
 
     def mutant(what: str, place: Place | None, **fields: object) -> Mutant:
         return Mutant(f"{treaty.id}: {what}", place or treaty.place, treaty=replace(treaty, **fields))  # type: ignore[arg-type]
@@ -70,7 +74,7 @@ def treaty_mutants(treaty: Treaty, registry: Registry) -> Iterator[Mutant]:
             yield mutant(f"{provision.article} {what}", provision.place(field), provisions=(*others, changed))
     for number, party in enumerate(treaty.parties):
         rest = treaty.parties[:number] + treaty.parties[number + 1 :]
-        yield mutant(f"{party.member} is no party", party.place, parties=rest)
+        yield mutant(f"{party.member} is not a party", party.place, parties=rest)
         for what, other in _party_mutants(party):
             yield mutant(f"{party.member} {what}", party.place, parties=(*rest, other))
     for number, row in enumerate(treaty.equivalence):
@@ -120,7 +124,9 @@ def _party_mutants(party: Party) -> Iterator[tuple[str, Party]]:
 
 
 def overlay_mutants(overlay: Overlay) -> Iterator[Mutant]:
-    """Every rule dropped, and every field of its condition, so that it matches more."""
+    """Yield the overlay with each rule dropped, and with each field of a condition dropped, so that it
+    matches more.
+    """
     for name in ("forbid", "hold", "oblige", "refuse"):
         rules: tuple[Rule, ...] = getattr(overlay, name)
         for number, rule in enumerate(rules):

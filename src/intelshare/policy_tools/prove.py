@@ -1,7 +1,8 @@
-"""``policy prove``: a claim proved for every question, or refuted by one that ``decide`` itself answers.
+"""``policy prove``: prove a claim for every question, or refute it with one that ``decide`` itself answers.
 
-z3 looks for a question that the claim is about and that passes. None: proved. One: it is made as plain as it
-can be, and decided; only what the engine lets through is shown as a counterexample.
+z3 looks for a question that the claim covers and that passes. If there is none, the claim is proved. If there
+is one, it is simplified as far as possible and decided; only a question that the engine permits is shown as a
+counterexample.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ TIMEOUT_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Counterexample:
-    """A question that refutes the claim, and the engine's own answer to it."""
+    """A question that refutes the claim, and the engine's answer to it."""
 
     request: Request
     decision: Decision
@@ -44,7 +45,9 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """``counterexample`` None: the claim holds for every question. ``notes`` say where that says little."""
+    """The result. ``counterexample`` None: the claim holds for every question. ``notes`` say where that means
+    little.
+    """
 
     claim: Claim
     counterexample: Counterexample | None
@@ -52,10 +55,10 @@ class Proof:
 
 
 def prove(world: World, claim: Claim) -> Proof:
-    """The claim, proved over the finite core of the world, or a counterexample that was decided.
+    """Prove the claim over the finite core of the world, or return a counterexample that was decided.
 
-    Raises ConfigError: EXTRA_MISSING without z3; PROOF_UNDECIDED if z3 gives up, or finds what ``decide``
-    denies (then the model is wrong, and nothing is proved).
+    Raises ConfigError: EXTRA_MISSING without z3; PROOF_UNDECIDED if z3 gives up, or finds a question that
+    ``decide`` denies (then the model is wrong, and nothing is proved).
     """
     model = Model(world)
     z3, point = model.z3, model.point("q")
@@ -66,20 +69,20 @@ def prove(world: World, claim: Claim) -> Proof:
     if answer == z3.unsat:
         return Proof(claim, None, notes)
     if answer != z3.sat:
-        raise ConfigError("PROOF_UNDECIDED", f"z3 came to no answer: {solver.reason_unknown()}")
+        raise ConfigError("PROOF_UNDECIDED", f"z3 found no answer: {solver.reason_unknown()}")
     for request in _questions(model, _plainest(model, point, solver, claim), claim):
         decision = decide(world, request)
         if decision.outcome is not Outcome.DENY:
             return Proof(claim, Counterexample(request, decision), notes)
     raise ConfigError(
         "PROOF_UNDECIDED",
-        f"the model finds a way that decide denies: {', '.join(decision.codes)}",
-        hint="this is a mistake of the program: please report it with the files and the claim",
+        f"the model finds a question that decide denies: {', '.join(decision.codes)}",
+        hint="this is a bug in the program: please report it with the files and the claim",
     )
 
 
 def _about(model: Model, p: Point, claim: Claim) -> Term:
-    """The questions that the claim is about."""
+    """Return the questions that the claim covers."""
     z3, numbers = model.z3, model.numbers
     fixed = (
         (p.recipient, claim.recipient),
@@ -105,7 +108,9 @@ def _about(model: Model, p: Point, claim: Claim) -> Term:
 
 
 def _plainest(model: Model, p: Point, solver: Any, claim: Claim) -> Point:
-    """Of what z3 can find, if it can: the claim's own level, an own label of the originator, late."""
+    """Return the plainest solution that z3 finds: preferably at the claim's level, with the originator's own
+    label, and late.
+    """
     latest = max((change for change in model.world.changes if change < claim.during.until), default=FIRST)
     wishes: list[Term] = []
     for wish in (p.reference == int(claim.least), p.authority == p.originator, p.at >= latest):
@@ -116,7 +121,9 @@ def _plainest(model: Model, p: Point, solver: Any, claim: Claim) -> Point:
 
 
 def _questions(model: Model, found: Point, claim: Claim) -> Iterator[Request]:
-    """What z3 found, first as plain as it may be: the originator's own label, at the start of its stretch."""
+    """Yield the questions for z3's solution, the plainest first: with the originator's own label, at the
+    start of its period.
+    """
     exact = request_of(model, found)
     if claim.category is not None:
         exact = replace(exact, category=claim.category)
@@ -145,7 +152,7 @@ def _questions(model: Model, found: Point, claim: Claim) -> Iterator[Request]:
 
 
 def request_of(model: Model, found: Point) -> Request:
-    """The question that a point of plain numbers and truths stands for."""
+    """Return the request that a point of plain numbers and truth values stands for."""
     registry = model.world.registry
     member = model.members.__getitem__
     authority = model.authorities[found.authority]
@@ -188,7 +195,7 @@ def request_of(model: Model, found: Point) -> Request:
 
 
 def _foreign(found: Point, recipient: str, sender: str, registry: Registry) -> tuple[str, ...] | None:
-    """An FGI that says what the point says of it: another state that must consent, or none."""
+    """Return an FGI list with the point's meaning: another state that must consent, or none."""
     if found.concealed:
         return ()
     if not found.fgi:
@@ -198,13 +205,13 @@ def _foreign(found: Point, recipient: str, sender: str, registry: Registry) -> t
 
 
 def _worth(ladder: Ladder, name: str, found: Point) -> bool:
-    """Whether the level is worth at the point's instant what the point says."""
+    """Return True if the level's reference at the point's instant is the point's."""
     level = ladder.read(name, Instant(found.at))
     return level is not None and level.reference == found.reference
 
 
 def _notes(model: Model, claim: Claim) -> Iterator[str]:
-    """Why the answer may say less than it seems."""
+    """Yield the reasons why the answer may mean less than it seems to."""
     listed = {party.member for treaty in model.world.treaties for party in treaty.parties}
     for code in (claim.recipient, claim.originator):
         if code is not None and code not in listed:

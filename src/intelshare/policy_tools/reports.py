@@ -1,4 +1,4 @@
-"""Results of checks and tests, written for people, for JSON, for code hosts and for CI systems."""
+"""Results of checks and tests, rendered for people, as JSON, for code hosts and for CI systems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 class Severity(Enum):
-    """An error fails the run; a warning does not."""
+    """The severity of a result: an error fails the run; a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -25,7 +25,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing that a check or a test found. ``name`` is the file or case it is about."""
+    """One finding of a check or a test. ``name`` is the file or case it is about."""
 
     severity: Severity
     name: str
@@ -36,18 +36,18 @@ class Result:
 
 
 def of_error(error: PolicyFileError) -> Result:
-    """The result that an error of a file is."""
+    """Return the result for an error of a file."""
     name = error.place.source if error.place is not None else ""
     return Result(Severity.ERROR, name, error.code, error.message, error.place, error.hint)
 
 
 def failed(results: Iterable[Result]) -> bool:
-    """Whether any of them is an error."""
+    """Return True if any of them is an error."""
     return any(result.severity is Severity.ERROR for result in results)
 
 
 def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Plain values: one object per result."""
+    """Return plain values: one object per result."""
     return [
         {
             "severity": result.severity.value,
@@ -64,7 +64,7 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def github(results: Sequence[Result]) -> str:
-    """Workflow commands: annotations beside the line of a pull request."""
+    """Return workflow commands: annotations beside the lines of a pull request."""
     lines = []
     for result in _findings(results):
         where = []
@@ -86,7 +86,7 @@ def _property(text: str) -> str:
 
 
 def sarif(results: Sequence[Result], version: str) -> str:
-    """SARIF 2.1.0, one run."""
+    """Return SARIF 2.1.0 with one run."""
     found = _findings(results)
     rules = sorted({result.code for result in found})
     document = {
@@ -101,7 +101,7 @@ def sarif(results: Sequence[Result], version: str) -> str:
                         "rules": [{"id": rule} for rule in rules],
                     }
                 },
-                # Ours count characters; SARIF takes UTF-16 code units otherwise.
+                # Columns here count characters; SARIF would otherwise assume UTF-16 code units.
                 "columnKind": "unicodeCodePoints",
                 "results": [_sarif_result(result, rules) for result in found],
             }
@@ -132,7 +132,7 @@ def _sarif_result(result: Result, rules: list[str]) -> dict[str, Any]:
 
 
 def junit(results: Sequence[Result], suite: str) -> str:
-    """JUnit XML: one case per result; a warning is output of a case that passed."""
+    """Return JUnit XML: one case per result; a warning is output of a case that passed."""
     root = Element("testsuites")
     errors = sum(result.severity is Severity.ERROR for result in results)
     shown = SubElement(
@@ -153,7 +153,7 @@ def junit(results: Sequence[Result], suite: str) -> str:
 
 
 def tap(results: Sequence[Result]) -> str:
-    """TAP version 14: one test point per result; a warning passes and says so in its diagnostics."""
+    """Return TAP version 14: one test point per result; a warning passes and says so in its diagnostics."""
     lines = ["TAP version 14", f"1..{len(results)}"]
     for number, result in enumerate(results, 1):
         word = "not ok" if result.severity is Severity.ERROR else "ok"
@@ -174,7 +174,7 @@ def tap(results: Sequence[Result]) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold."""
+    """Replace the characters that XML 1.0 cannot contain."""
     return "".join(
         letter if letter in "\t\n" or (letter >= " " and not "\ud800" <= letter <= "\udfff") else "\ufffd"
         for letter in text.replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")

@@ -1,4 +1,4 @@
-"""JSON Schema of the three kinds of policy files, for editors that complete and check while one writes."""
+"""The JSON Schema of the three kinds of policy files, for editors that complete and check while you write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLAG: dict[str, Any] = {"type": "boolean"}
 
 
 def schema_of(kind: str, registry: Registry) -> dict[str, Any]:
-    """The schema of ``treaty``, ``overlay`` or ``test`` files. Raises KeyError for another kind."""
+    """Return the schema of ``treaty``, ``overlay`` or ``test`` files. Raises KeyError for another kind."""
     make, title = {
         "treaty": (_treaty, "a treaty"),
         "overlay": (_overlay, "a national overlay"),
@@ -29,9 +29,10 @@ def schema_of(kind: str, registry: Registry) -> dict[str, Any]:
 
 
 def _words(kind: WordKind, registry: Registry) -> dict[str, Any]:
-    """A list of words: an editor offers those that are known, with what each means, and takes others.
+    """Return the schema of a list of words: an editor offers the known ones with their meanings, and accepts
+    others.
 
-    The words of ``words/`` beside the treaties are no part of a schema; ``policy check`` knows them.
+    The words in ``words/`` beside the treaties are not part of a schema; ``policy check`` knows them.
     """
     return {"type": "array", "items": _word(kind, registry)}
 
@@ -44,7 +45,7 @@ def _word(kind: WordKind, registry: Registry) -> dict[str, Any]:
 def _object(required: str, **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
-        # A name of Python's own gets an underscore on the way here.
+        # A name that is a Python keyword is passed with a trailing underscore.
         "properties": {name.rstrip("_"): value for name, value in properties.items()},
         "required": required.split(),
         "additionalProperties": False,
@@ -176,7 +177,7 @@ def _test(registry: Registry) -> dict[str, Any]:
         holds=_TEXTS,
         as_=_TEXT,
     )
-    # What a denial says, a grant does not, and the other way round.
+    # A denial has fields that a grant lacks, and the other way round.
     case |= {
         "if": {"properties": {"expect": {"const": Outcome.DENY.value}}},
         "then": {"not": {"anyOf": _required("basis", "article", "obligations", "holds")}},

@@ -1,4 +1,4 @@
-"""A treaty and its test to begin with: files that check and pass, with a comment for every choice."""
+"""The skeleton of a treaty and its test: files that pass their checks, with a comment for every choice."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ expect = "{expect}"
 def skeleton(
     treaty: str, kind: Kind, members: Sequence[str], day: date, registry: Registry
 ) -> dict[str, str]:
-    """File name to text: the treaty ``treaty``, in force from ``day`` between ``members``, and its test.
+    """Return file names and texts: the treaty ``treaty``, in force from ``day`` between ``members``, and its
+    test.
 
-    The first member is the sender of every case. ``members`` are two codes or more, each once.
+    The first member is the sender of every case. ``members`` are two or more codes, each once.
     """
     first, second = members[0], members[1]
     head = _TREATY.format(
@@ -110,7 +111,7 @@ def _cases(treaty: str, members: Sequence[str], day: date, registry: Registry) -
         filter(registry.is_state, members), key=lambda member: bool(registry.level_names.get(member))
     )
     if len(states) > 1:
-        # A label of both needs no ladder of its sender; the recipient's decides, so who has one receives.
+        # A joint label needs no ladder of its sender; the recipient's decides, so a state with one receives.
         *_, sender, reader = states
         joint = f"//JOINT {{}} {' '.join(sorted((sender, reader)))}//REL TO {sender}, {reader}"
         pair = {"first": sender, "second": reader}

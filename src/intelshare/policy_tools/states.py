@@ -1,7 +1,7 @@
-"""States of affairs between two members: two pairs in the same state get the same answer to every question.
+"""The legal state between two members: two pairs in the same state get the same answer to every question.
 
-Treaties have few articles and many parties. What is decided between two parties depends on whether each is
-bound, not on which of 190 it is, so each state is asked once instead of each pair.
+Treaties have few articles and many parties. A decision between two parties depends on whether each is bound,
+not on which of 190 it is, so each state is decided once instead of each pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from intelshare.policy import Party, Treaty, World, party_stop
 from intelshare.policy_tools.compared import LAST, Pair, Stretch, Worlds, authorities_of, groups_of
 
 _Listing = tuple[tuple[int, Treaty, Party], ...]
-"""Which of the worlds, the treaty, and the member's part in it."""
+"""The index of the world, the treaty, and the member's part in it."""
 
 
 class States:
@@ -37,7 +37,7 @@ class States:
         self._sides: dict[tuple[str, frozenset[str], int], Hashable] = {}
 
     def shared(self, pair: Pair) -> frozenset[str]:
-        """Ids of the treaties that list both in the same world."""
+        """Return the ids of the treaties that list both in the same world."""
         if pair not in self._shared:
             one, other = (self._listings.get(member, {}) for member in pair)
             found = frozenset(
@@ -49,14 +49,16 @@ class States:
         return self._shared[pair]
 
     def stretches(self, pair: Pair) -> list[Stretch]:
-        """Spans in which nothing changes for the two. Groups count only where a law names them."""
+        """Return the periods in which nothing changes for the two. Groups count only if a law names them."""
         names = self.shared(pair)
         changes = set(self._frame(names)).union(*(self._part(member, names)[0] for member in pair))
         changes.update(at for at in self._groups(pair) if BEGINNING < at < LAST)
         return list(pairwise((Instant(min(changes, default=Instant(0)) - 1), *sorted(changes), NEVER)))
 
     def key(self, pair: Pair, at: Instant) -> Hashable:
-        """Equal keys: the same answer to every question between the two, at either instant."""
+        """Return the key of a pair's state: equal keys give the same answer to every question, at either
+        instant.
+        """
         if any(member in world.overlays for world in self._both for member in pair):
             return pair, at
         names = self.shared(pair)
@@ -66,10 +68,12 @@ class States:
             *(self._side(member, names, at) for member in pair),
         )
 
-    # Of the treaties that the two share.
+    # The treaties that the two share.
 
     def _frame(self, names: frozenset[str]) -> tuple[Instant, ...]:
-        """When these treaties themselves change, or the ladders of organisations that they are written in."""
+        """Return when these treaties themselves change, or the ladders of organisations whose levels they
+        use.
+        """
         if names not in self._frames:
             treaties = [treaty for world in self._both for treaty in world.treaties if treaty.id in names]
             changes = {at for treaty in treaties for at in (treaty.in_force, treaty.terminated)}
@@ -88,17 +92,17 @@ class States:
 
     @cached_property
     def _named(self) -> frozenset[str]:
-        """Members that a treaty names otherwise than as a party: they are like nobody else."""
+        """The members that a treaty names other than as a party: each of them is a case of its own."""
         treaties = [treaty for world in self._both for treaty in world.treaties]
         rows = {code for treaty in treaties for row in treaty.equivalence for code in (row.origin, row.to)}
         parties = chain.from_iterable(treaty.parties for treaty in treaties)
         reservations = chain.from_iterable(party.reservations for party in parties)
         return frozenset(rows.union(*(one.counterparties or () for one in reservations)))
 
-    # Of one of the two.
+    # One of the two.
 
     def _part(self, member: str, names: frozenset[str]) -> tuple[tuple[Instant, ...], _Listing]:
-        """When the member's part in these treaties or its ladder changes; and its parts."""
+        """Return when the member's part in these treaties or its ladder changes, and its parts."""
         key = member, names
         if key not in self._parts:
             listed = self._listings.get(member, {})
@@ -145,7 +149,7 @@ class States:
         return chain.from_iterable(row.interval for row in rows)
 
     def _groups(self, pair: Pair) -> Iterator[Instant]:
-        """When anybody joins or leaves a group that the law of one of the two names."""
+        """Yield the times at which anybody joins or leaves a group that the law of one of the two names."""
         for world in self._both:
             for member in pair:
                 for code in groups_of(world.overlays.get(member)):
@@ -154,7 +158,7 @@ class States:
 
 
 def _own_rows(member: str, parts: _Listing) -> Iterator[LadderRow]:
-    """What the member's treaties themselves say of its levels."""
+    """Yield the ladder rows that the member's treaties themselves state for it."""
     for _, treaty, _ in parts:
         for ladder in treaty.ladders:
             if ladder.authority == member:

@@ -1,10 +1,12 @@
-"""A world and every question about it as one formula for z3: what ``decide`` answers, but for all at once.
+"""A world and every question about it as one formula for z3: the answers of ``decide``, for all questions at
+once.
 
 The finite core: members, levels, categories, flags and codes of REL TO that the world knows, one more
-category that nothing names, and all of time, cut by the instants at which anything changes. It holds sound
-labels alone (what is unknown denies), and no text of a label but what its rules ask. It is written
-beside ``decide``, from the same rules in the same order, and held against it point by point in
-``tests/property/test_policy_prove.py``: what z3 proves of it, it proves of the engine as far as they agree.
+category that nothing names, and all of time, cut at the instants at which anything changes. It covers only
+sound labels (anything unknown denies), and of a label's text only what the rules need. It is written
+separately from ``decide``, after the same rules in the same order, and compared with it point by point in
+``tests/property/test_policy_prove.py``: what z3 proves about the formula holds for the engine as far as they
+agree.
 """
 
 from __future__ import annotations
@@ -20,25 +22,29 @@ from intelshare.policy_tools.formula import TLP_ALONE, Point, Term, Terms
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of the world that a proof puts in: each a condition under which it bites; none: never."""
+    """A change of the world that a proof assumes: each field is a condition under which it applies; if
+    absent, never.
+    """
 
     forbidden: Term = False
     reserved: Mapping[str, Term] = field(default_factory=dict)
-    """Per treaty."""
+    """The condition, per treaty."""
     idle: Mapping[str, Term] = field(default_factory=dict)
-    """Per treaty: a party of the two is suspended or has withdrawn, or the treaty ended."""
+    """The condition, per treaty: a party of the two is suspended or has withdrawn, or the treaty ended."""
     left: Mapping[str, Term] = field(default_factory=dict)
-    """Per group: the recipient's membership ended."""
+    """The condition, per group: the recipient's membership ended."""
 
 
 UNCHANGED = Change()
 
 
 class Model(Terms):
-    """The formulas of one world: what is a question, and which pass."""
+    """The formulas of one world: what counts as a question, and which questions pass."""
 
     def sound(self, p: Point) -> Term:
-        """The point is a question about a label that can be written, between members that are known."""
+        """Return the term: the point is a question about a label that can be written, between members that
+        are known.
+        """
         registry = self.world.registry
         states = [member for member in self.members if registry.is_state(member)]
         present = sorted(self.world.members)
@@ -62,7 +68,7 @@ class Model(Terms):
                     self.not_(self.any_(p.stated, p.displayed, p.noforn, p.eyes_only, p.handled)),
                 ),
             ),
-            # FGI stands in labels of the United States alone.
+            # Only labels of the United States may have FGI.
             self.implies(self.any_(p.fgi, p.concealed), self.is_(p.authority, "USA")),
             self.implies(p.third, p.fgi),
             self.not_(self.all_(p.fgi, p.concealed)),
@@ -71,8 +77,10 @@ class Model(Terms):
         )
 
     def handed_in(self, p: Point) -> Term:
-        """What submit takes without a received bulletin: the sender's label, or one that is no other state's
-        (``policy.foreign``). The label then leaves whose information it is to the sender."""
+        """Return the term: submit accepts it without a received bulletin, because the label is the sender's,
+        or one that names no other state as owner (``policy.foreign``) and so leaves the ownership to the
+        sender.
+        """
         return self.all_(
             p.originator == p.sender,
             self.any_(
@@ -84,11 +92,11 @@ class Model(Terms):
         )
 
     def treaty(self, p: Point) -> Term:
-        """Some treaty between originator and recipient permits it."""
+        """Return the term: some treaty between originator and recipient permits it."""
         return self.any_(*(self._permits(p, treaty, UNCHANGED) for treaty in self.world.treaties))
 
     def passes(self, p: Point, change: Change = UNCHANGED) -> Term:
-        """Not denied: allowed, or held for a releasing officer."""
+        """Return the term: it is not denied, but allowed or held for a releasing officer."""
         own = p.recipient == p.originator
         organisation = self._organisation(p)
         stated = self.any_(p.stated, p.displayed, p.eyes_only, organisation, p.concealed)
@@ -118,7 +126,7 @@ class Model(Terms):
         )
 
     def held(self, p: Point, change: Change = UNCHANGED) -> Term:
-        """A hold row of originator or sender matches and is not approved."""
+        """Return the term: a hold row of originator or sender matches and is not approved."""
         return self.any_(
             *(
                 self.all_(self.not_(p.approved[rule.id]), self._sends(p, law, rule, change))
@@ -128,13 +136,13 @@ class Model(Terms):
         )
 
     def inside(self, p: Point, code: str) -> Term:
-        """The recipient is in the expansion of a group at the instant."""
+        """Return the term: the recipient is in the expansion of a group at the instant."""
         return self._inside(p, code, UNCHANGED)
 
     # Labels.
 
     def _written(self, p: Point, authority: str) -> Term:
-        """The authority's ladder reads a level of that reference at the instant."""
+        """Return the term: the authority's ladder has a level of that reference at the instant."""
         here = p.authority == self.numbers[authority]
         if authority == TLP_ALONE:
             return self.all_(here, p.reference == 0)
@@ -151,7 +159,7 @@ class Model(Terms):
         return self.member(p.authority, filter(self.world.registry.is_organisation, self.members))
 
     def _names(self, p: Point) -> Term:
-        """REL TO names the recipient itself."""
+        """Return the term: REL TO names the recipient by its own code."""
         return self.all_(
             p.stated, self.any_(*(self.all_(p.named[m], self.is_(p.recipient, m)) for m in self.members))
         )
@@ -177,7 +185,7 @@ class Model(Terms):
         return self.all_(self.not_(p.concealed), covered)
 
     def _listed(self, p: Point, code: str) -> Term:
-        """REL TO or DISPLAY ONLY names the code."""
+        """Return the term: REL TO or DISPLAY ONLY names the code."""
         return self.any_(self.all_(p.stated, p.named[code]), self.all_(p.displayed, p.shown[code]))
 
     def _inside(self, p: Point, code: str, change: Change) -> Term:
@@ -234,7 +242,9 @@ class Model(Terms):
         )
 
     def _converts(self, p: Point, treaty: Treaty) -> Term:
-        """A level of the recipient's that is not below, by its own ladder or by a row that is not void."""
+        """Return the term: the recipient has a level that is not below, in its ladder or by a row that is not
+        void.
+        """
         general = [
             self.all_(
                 self.is_(p.recipient, party.member),
@@ -247,7 +257,7 @@ class Model(Terms):
         return self.any_(*general, *(self._row(p, treaty, row) for row in treaty.equivalence))
 
     def _row(self, p: Point, treaty: Treaty, row: Equivalence) -> Term:
-        """The row is of these two and its level is the label's or a higher one."""
+        """Return the term: the row is for these two, and its level is the label's or a higher one."""
 
         source, target = (treaty.ladder(each, self.world.registry) for each in (row.origin, row.to))
 
@@ -261,7 +271,9 @@ class Model(Terms):
         )
 
     def _used(self, p: Point, ladder: Ladder, name: str, own: Reference) -> Term:
-        """The row is not void: its ``as`` is not below its level, in a ladder that is known."""
+        """Return the term: the row is not void, because its ``as`` is not below its level in a known
+        ladder.
+        """
         return self.any_(
             *(self.during(p, row.interval) for row in ladder.rows if not row.known),
             self.all_(
@@ -271,7 +283,9 @@ class Model(Terms):
         )
 
     def _reserves(self, p: Point, party: Party, row: Reservation) -> Term:
-        """In both directions: the party is one of the two, the counterparty the other."""
+        """Return the term: the reservation applies, in either direction between the party and its
+        counterparty.
+        """
         pairs = ((p.originator, p.recipient), (p.recipient, p.originator))
         return self.all_(
             self.during(p, row.during),
@@ -291,7 +305,7 @@ class Model(Terms):
     # Overlays.
 
     def _sends(self, p: Point, law: Overlay, rule: Rule, change: Change) -> Term:
-        """A rule of the originator or the sender matches."""
+        """Return the term: a rule of the originator or the sender matches."""
         whose = self.any_(self.is_(p.originator, law.member), self.is_(p.sender, law.member))
         return self.all_(whose, self._matches(p, rule.when, change))
 

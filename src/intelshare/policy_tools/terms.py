@@ -1,4 +1,4 @@
-"""The terms of an instrument as its file states them: who, what, how high, which duties, the ways out."""
+"""The terms of an instrument as its file states them: parties, scope, ceilings, duties and exits."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ TERMS = (
     "reservations",
     "equivalence",
 )
-"""What ``summary`` says, in this order."""
+"""The headings of ``summary``, in this order."""
 
 _NAMED = 10
-"""Parties up to which a summary names each."""
+"""The number of parties up to which a summary names each."""
 _SHOWN = 4
-"""Dated facts of one kind that a summary shows."""
+"""The number of dated facts of one kind that a summary shows."""
 
 
 def terms(treaty: Treaty, at: Instant) -> dict[str, Any]:
-    """Everything the file states, as data; ``state`` of each party and article is the one at ``at``."""
+    """Return everything the file states, as data; ``state`` of each party and article is the one at
+    ``at``.
+    """
     return {
         "title": treaty.title,
         "kind": treaty.kind.value,
@@ -96,9 +98,9 @@ def terms(treaty: Treaty, at: Instant) -> dict[str, Any]:
 
 
 def summary(treaty: Treaty, at: Instant, registry: Registry) -> dict[str, str]:
-    """The same in few words, one text for each of ``TERMS``, for putting instruments side by side.
+    """Return the same in few words, one text for each of ``TERMS``, for comparing instruments side by side.
 
-    Ceilings are told as reference levels: names of levels of two organisations cannot be compared.
+    Ceilings are given as reference levels, because names of two organisations' levels cannot be compared.
     """
     ended = "" if treaty.terminated == NEVER else f" to {describe(treaty.terminated)}"
     rows = Counter((row.origin, row.to) for row in treaty.equivalence)
@@ -124,7 +126,7 @@ def summary(treaty: Treaty, at: Instant, registry: Registry) -> dict[str, str]:
 
 def _parties(treaty: Treaty, at: Instant) -> str:
     states = Counter(state_at(treaty, party, at) for party in treaty.parties)
-    # Who has a reservation is in; the term of that name says who.
+    # A party with a reservation is in; the term of that name lists them.
     states[IN_FORCE] += states.pop(Code.RESERVATION.value, 0)
     counted = ", ".join(f"{n} {name.lower().replace('_', ' ')}" for name, n in states.most_common() if n)
     if len(treaty.parties) > _NAMED:
@@ -141,7 +143,7 @@ def _ceilings(treaty: Treaty, at: Instant, registry: Registry) -> str:
 
 
 def _exits(treaty: Treaty) -> str:
-    """Who left, with the notice that came before, and who came back; how often any was suspended."""
+    """Say who left, with the notice before it, and who came back; and how many suspensions there were."""
     left = [(party.in_force[0].until, _absences(party)) for party in treaty.parties if party.in_force]
     texts = [text for _, text in sorted(left) if text]
     suspended = [party for party in treaty.parties if party.suspended]

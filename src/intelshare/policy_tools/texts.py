@@ -1,4 +1,4 @@
-"""Which parties adopted another text of a treaty than the one that is held here."""
+"""The parties that adopted a different text of a treaty from the one held here."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from intelshare.policy import Treaty, World, party_stop
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Nothing goes to or comes from the member under the treaty: TEXT_MISMATCH."""
+    """A party with a different text: nothing goes to or comes from it under the treaty (TEXT_MISMATCH)."""
 
     treaty: str
     member: str
     text: str
-    """Of the treaty as it is held here."""
+    """The text of the treaty as it is held here."""
     adopted: str
-    """What the member's directory names; empty: no text of this treaty."""
+    """The text that the member's directory names; empty if it names no text of this treaty."""
 
 
 def mismatches(world: World, treaty: Treaty, at: Instant) -> Iterator[Mismatch]:
-    """Of the parties that are bound at ``at`` and whose directory is held."""
+    """Yield the mismatches among the parties that are bound at ``at`` and whose directory is held."""
     for party in sorted(treaty.parties, key=lambda party: party.member):
         directory = world.texts.get(party.member)
         adopted = "" if directory is None else directory.get(treaty.id, "")
@@ -31,7 +31,9 @@ def mismatches(world: World, treaty: Treaty, at: Instant) -> Iterator[Mismatch]:
 
 
 def as_adopted(treaty: Treaty, adopted: Mapping[str, str], known: Collection[str]) -> Treaty:
-    """The treaty among the ``known`` only, each party with what it ``adopted``, else as the file says."""
+    """Return the treaty with the ``known`` parties only, each with the text it ``adopted``, otherwise the
+    file's.
+    """
     return replace(
         treaty,
         parties=tuple(

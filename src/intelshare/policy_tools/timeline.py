@@ -13,7 +13,7 @@ from intelshare.policy import Code, Party, Provision, Treaty, party_stop
 from intelshare.policy_tools.coverage import IN_FORCE
 
 MIN_LANE, MAX_LANE = 24, 120
-"""Characters of a lane, at least and at most."""
+"""The characters of a lane, at least and at most."""
 
 SIGNS = {
     IN_FORCE: "#",
@@ -33,14 +33,14 @@ LEGEND = {
     "~": "suspended",
     "x": "withdrawn or ended",
 }
-"""What the signs of a lane mean."""
+"""The meaning of the signs of a lane."""
 _YEAR_STEPS = (1, 2, 5, 10, 20, 50, 100)
 _YEAR_WIDTH = 6
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """Something happened to the treaty (``who`` is its id), a party or an article."""
+    """An event in the life of the treaty (``who`` is its id), a party or an article."""
 
     at: Instant
     who: str
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From ``start`` until ``until`` the state of a party or an article is one of ``SIGNS``."""
+    """A period in which the state of a party or an article is one of ``SIGNS``."""
 
     start: Instant
     until: Instant
@@ -64,12 +64,12 @@ class Lane:
     strip: str
     state: str
     stayed: bool
-    """Entered once and is in: nothing that a reader looks for."""
+    """True if they entered once and stayed, so that a reader need not look at them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Lanes over one stretch of time, ``mark`` being the column of now."""
+    """The lanes over one period; ``mark`` is the column of the present."""
 
     first: Instant
     last: Instant
@@ -80,7 +80,7 @@ class Drawing:
 
 
 def events(treaty: Treaty, members: Collection[str] | None = None) -> list[Event]:
-    """Everything dated in the file, in order of time; of the parties only ``members``, if given."""
+    """Return everything dated in the file, in order of time; of the parties only ``members``, if given."""
     found = [Event(treaty.in_force, treaty.id, "in force")]
     for party in treaty.parties:
         if members is None or party.member in members:
@@ -115,13 +115,13 @@ def _of_party(party: Party) -> Iterator[Event]:
 
 
 def party_spans(treaty: Treaty, party: Party) -> tuple[Span, ...]:
-    """The states of a party one after the other, from the beginning of time to its end."""
+    """Return the successive states of a party, from the beginning of time to its end."""
     dated = {treaty.in_force, treaty.terminated, *(event.at for event in _of_party(party))}
     return _spans(dated, lambda at: state_at(treaty, party, at))
 
 
 def article_spans(provision: Provision) -> tuple[Span, ...]:
-    """When a provision is in effect, by its own dates alone."""
+    """Return the periods of a provision, by its own dates alone."""
     dated = {provision.start, provision.until, provision.reinstated}
 
     def judge(at: Instant) -> str:
@@ -133,7 +133,9 @@ def article_spans(provision: Provision) -> tuple[Span, ...]:
 
 
 def state_at(treaty: Treaty, party: Party, at: Instant) -> str:
-    """Where a party stands at ``at``: IN_FORCE, or the code that a decision would give; one of ``SIGNS``."""
+    """Return a party's state at ``at``: IN_FORCE, or the code that a decision would give; one of
+    ``SIGNS``.
+    """
     stopped = party_stop(party, at)
     if stopped is not None:
         return stopped[0].value
@@ -157,17 +159,17 @@ def _spans(dated: Iterable[Instant], judge: Callable[[Instant], str]) -> tuple[S
 
 
 def came_and_stayed(party: Party) -> bool:
-    """Whether its history is one entry and nothing else: no absence, suspension or reservation."""
+    """Return True if its history is one entry and nothing else: no absence, suspension or reservation."""
     once = len(party.in_force) == 1 and party.in_force[0].until == NEVER
     return once and not party.suspended and not party.reservations
 
 
 def draw(treaty: Treaty, now: Instant, width: int, members: Collection[str] | None = None) -> Drawing:
-    """Lanes of ``width`` signs, with parties (of ``members``, if given) of one look in one lane.
+    """Draw lanes of ``width`` signs, with all parties (of ``members``, if given) that look alike in one lane.
 
-    What somebody looks for comes first: who left, was suspended, reserved or never came in; then the others
-    by when they came. Articles have a lane if they have a date of their own. A slice of time shows the last
-    state that began in it, so that a short absence is seen.
+    Parties that left, were suspended, made reservations or never entered come first, because readers look for
+    them; then the others by the time they entered. Articles have a lane if they have dates. A slice of time
+    shows the last state that began in it, so that a short absence is visible.
     """
     dated = [event.at for event in events(treaty)]
     first, last = min(*dated, now), max(*dated, now)
@@ -199,7 +201,7 @@ def draw(treaty: Treaty, now: Instant, width: int, members: Collection[str] | No
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A stretch of time cut into ``width`` slices."""
+    """A period cut into ``width`` slices."""
 
     first: Instant
     length: int
@@ -217,7 +219,7 @@ class _Window:
         return signs
 
     def years(self) -> str:
-        """Years under their first of January, as many as there is room for."""
+        """Return the years under their first of January, as many as there is room for."""
         start = instant.to_datetime(self.first).year
         end = instant.to_datetime(Instant(self.first + self.length)).year
         room = self.width // _YEAR_WIDTH
@@ -231,5 +233,5 @@ class _Window:
 
 
 def describe(at: Instant) -> str:
-    """An instant as people write it: a date where it is a day's first instant."""
+    """Return an instant as people write it: a plain date if it is a day's first instant."""
     return when(at).removesuffix("T00:00:00Z")

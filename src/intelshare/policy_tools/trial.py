@@ -1,4 +1,4 @@
-"""Running policy tests: each case decided, and judged also by its reason."""
+"""Running policy tests: each case is decided, and its reason is checked too."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from intelshare.policy_tools.reports import Result, Severity
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A suite with what its files say, ready to be run, also with one thing changed."""
+    """A suite with the contents of its files, ready to run, also with one thing changed."""
 
     suite: Suite
     treaties: tuple[Treaty, ...]
     overlays: tuple[Overlay, ...]
     registry: Registry
-    """What the files were read with."""
+    """The registry with which the files were read."""
 
     def world(self) -> World:
-        """The world of its files. Raises PolicyFileError DUPLICATE_KEY."""
+        """Return the world of its files. Raises PolicyFileError DUPLICATE_KEY."""
         members: Iterable[str] | None = self.suite.members
         registry = self.registry
         if members is None:
@@ -33,7 +33,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A case with its decision; ``failures`` says in words what is not as expected."""
+    """A case with its decision; ``failures`` says in words what differs from the expectation."""
 
     case: Case
     decision: Decision
@@ -41,18 +41,18 @@ class Trial:
 
 
 def try_case(world: World, case: Case) -> Trial:
-    """Decide a case and hold it against what it expects."""
+    """Decide a case and compare the decision with its expectation."""
     decision = decide(world, case.request)
     return Trial(case, decision, tuple(_failures(world, case, decision)))
 
 
 def passes(world: World, cases: Iterable[Case]) -> bool:
-    """Whether every case comes out as expected."""
+    """Return True if every case comes out as expected."""
     return all(not _failures(world, case, decide(world, case.request)) for case in cases)
 
 
 def result_of(trial: Trial) -> Result:
-    """The result of a case: passed, failed, or passed without saying why it was denied."""
+    """Return the result of a case: passed, failed, or passed without stating the reason for the denial."""
     case = trial.case
     if trial.failures:
         return Result(
@@ -68,7 +68,7 @@ def result_of(trial: Trial) -> Result:
             Severity.WARNING,
             case.name,
             "CASE_WITHOUT_REASON",
-            "it expects a denial for any reason, so it passes also for the wrong one",
+            "it expects a denial for any reason, so it also passes for the wrong one",
             case.place,
             f'add reason = "{trial.decision.codes[0]}" if that is what is meant',
         )
@@ -99,7 +99,7 @@ def _failures(world: World, case: Case, decision: Decision) -> list[str]:
 
 
 def _converted(world: World, case: Case, decision: Decision) -> str:
-    """The level that the recipient uses; a word for none."""
+    """Return the level that the recipient uses, or "no level"."""
     snapshot = world.at(case.request.at)
     facts = snapshot.facts(case.request.label)
     treaty = decision.findings[0].treaty if decision.findings else None
@@ -118,7 +118,7 @@ def _shown(value: object) -> str:
 
 
 def _why(decision: Decision) -> str | None:
-    """Where the decision comes from, for the author of the test."""
+    """Say where the decision comes from, for the author of the test."""
     for reason in decision.reasons:
         where = "" if reason.place is None else f" at {reason.place.source}:{reason.place.line}"
         if reason.detail or where:

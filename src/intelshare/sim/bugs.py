@@ -1,4 +1,6 @@
-"""Planted bugs: small interpositions between the simulator and the broker. They show that the checks see."""
+"""Planted bugs: small interpositions between the simulator and the broker, which show that the checks
+work.
+"""
 
 from __future__ import annotations
 
@@ -21,32 +23,32 @@ def _honest(view: View, drawn: int) -> int:
 
 @dataclass(frozen=True)
 class Bug:
-    """What is different from the honest node."""
+    """A planted bug: everything in which it differs from the honest node."""
 
     name: str = ""
     seen_by: tuple[str, ...] = ()
-    """Invariants, of which one must fail."""
+    """The invariants of which at least one must fail."""
     steps: Steps = field(default_factory=lambda: STEPS)
     early: frozenset[str] = frozenset()
-    """Steps whose answers leave before the fsync."""
+    """The steps whose answers leave before the fsync."""
     incarnation: Callable[[View, int], int] = _honest
     """(disk, drawn id) -> the id of the next incarnation."""
     shreds: bool = True
-    """Whether the disk is shredded before a destruction is signed for."""
+    """True if the disk is shredded before a destruction is signed for."""
     swaps_first: frozenset[str] = frozenset()
-    """Steps whose new world is swapped in before they are written."""
+    """The steps whose new world is swapped in before they are written."""
     stop_order: tuple[Phase, ...] = STOP_ORDER
-    """Phases of a stop."""
+    """The phases of a stop, in order."""
     answers: int = 1
-    """Questions about logs that are answered at once."""
+    """The number of questions about logs that are answered at once."""
     trees: Callable[[], Trees] = dict
-    """What remembers pages of logs."""
+    """The memory of log pages."""
     loops_end: bool = False
-    """A step that fails ends the loop that has asked for it."""
+    """True if a failing step ends the loop that asked for it."""
     stores_any_time: bool = False
-    """Time that is not believed is stored as the highest."""
+    """True if an unbelieved time is stored as the highest."""
     keeps_old_keys: bool = True
-    """Whether a rotation leaves the old sealing key its overlap."""
+    """True if a rotation lets the old sealing key live through its overlap."""
 
 
 NONE = Bug()

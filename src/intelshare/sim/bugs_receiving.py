@@ -1,4 +1,6 @@
-"""Planted bugs at the receiving end: each takes the honest step and gives one that is not (``bugs.BUGS``)."""
+"""Planted bugs at the receiving end: each takes the honest step and returns a dishonest one
+(``bugs.BUGS``).
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,11 @@ from intelshare.sim.steps import Step
 from intelshare.statement import leaf_id
 
 WINDOW = 4
-"""Statements that a short memory keeps."""
+"""The number of statements that a short memory keeps."""
 
 
 class Seen:
-    """A view in which the rows of one table look otherwise; None: as if they were not there."""
+    """A view in which the rows of one table look different; a row mapped to None seems to be missing."""
 
     def __init__(self, view: View, table: Table[Any], look: Callable[[Any], Any]) -> None:
         self._view = view
@@ -62,12 +64,12 @@ class Seen:
         return [seen for row in rows if (seen := self._look(row)) is not None]
 
     def count(self, table: Any, *args: Any) -> int:
-        """As it is."""
+        """Return the real count."""
         return self._view.count(table, *args)
 
 
 def without(table: Table[Any]) -> Callable[[Step], Step]:
-    """The step does not look into a table."""
+    """Plant: the step ignores a table."""
 
     def plant(step: Step) -> Step:
         def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
@@ -87,7 +89,7 @@ keeps_what_is_over = without(INBOX)
 
 
 def short_memory(receive: Step) -> Step:
-    """Only the newest statements of a peer are known again."""
+    """Plant: only the newest statements of a peer are recognised."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -101,7 +103,7 @@ def short_memory(receive: Step) -> Step:
 
 
 def takes_cancelled(receive: Step) -> Step:
-    """A number that was cancelled is taken as if it was not."""
+    """Plant: a cancelled number is accepted as if it had not been cancelled."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -124,12 +126,12 @@ def takes_cancelled(receive: Step) -> Step:
 
 
 def accepts_what_was_recalled(receive: Step) -> Step:
-    """What comes after its recall is taken, whatever number it has."""
+    """Plant: a bulletin that arrives after its recall is accepted, whatever its number."""
     return takes_cancelled(without(RECALLED)(receive))
 
 
 def skips_policy(receive: Step) -> Step:
-    """The recipient takes what the sender has decided: its own law is not asked."""
+    """Plant: the recipient accepts the sender's decision without applying its own law."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -147,7 +149,7 @@ def skips_policy(receive: Step) -> Step:
 
 
 def keeps_grants(receive: Step) -> Step:
-    """Batch key and grant of what was accepted stay on the disk."""
+    """Plant: the batch key and grant of an accepted release stay on disk."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -163,7 +165,7 @@ def keeps_grants(receive: Step) -> Step:
 
 
 def receipt_again(receive: Step) -> Step:
-    """A known release is answered by a new receipt, not by the stored one."""
+    """Plant: a known release is answered with a new receipt instead of the stored one."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -188,7 +190,7 @@ def receipt_again(receive: Step) -> Step:
 
 
 def all_acknowledged(receive: Step) -> Step:
-    """If one statement of a frame is rejected, the whole frame is acknowledged."""
+    """Plant: if one statement of a frame is rejected, the whole frame is acknowledged."""
 
     def planted(
         node: Node, view: View, arrival: Arrival, now: Instant, random: Random
@@ -201,7 +203,7 @@ def all_acknowledged(receive: Step) -> Step:
 
 
 def _deaf_to(wanted: Callable[[View, Carried], bool]) -> Callable[[Step], Step]:
-    """Some statements are acknowledged and then dropped."""
+    """Plant: some statements are acknowledged and then dropped."""
 
     def plant(receive: Step) -> Step:
         def planted(

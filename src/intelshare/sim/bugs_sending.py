@@ -1,4 +1,4 @@
-"""Planted bugs at the sending end, and of a start: each takes the honest step and gives one that is not."""
+"""Planted bugs at the sending end and at a start: each takes the honest step and returns a dishonest one."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from intelshare.statement import Leaf, sign_batch
 
 
 def _as_filed(node: Node) -> Node:
-    """The node in the world in which nobody has acted yet: that in which everything was queued."""
+    """Return the node in the world without acts, in which everything was queued."""
     return replace(node, world=law(node.member, tuple(sorted(node.world.members))))
 
 
 def decides_once(step: Step) -> Step:
-    """What was decided when it was queued is not decided again."""
+    """Plant: a pair that was decided when it was queued is not decided again."""
 
     def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
         return step(_as_filed(node), view, *event)
@@ -48,7 +48,7 @@ def decides_once(step: Step) -> Step:
 
 
 def reviews_nothing(review: Step) -> Step:
-    """A change of the world stops nothing that is on the way."""
+    """Plant: a change of the world stops nothing that is on its way."""
     del review
 
     def planted(*event: Any) -> Plan[ReviewResult]:
@@ -59,7 +59,7 @@ def reviews_nothing(review: Step) -> Step:
 
 
 def keeps_files(recall: Step) -> Step:
-    """A recall leaves the files where they are."""
+    """Plant: a recall leaves the files where they are."""
 
     def planted(*event: Any) -> Plan[Any]:
         plan = recall(*event)
@@ -69,7 +69,7 @@ def keeps_files(recall: Step) -> Step:
 
 
 def sealed_again(resend: Step) -> Step:
-    """What is sent again is signed again: under its number, but with another nonce."""
+    """Plant: a release that is sent again is signed again, under its number but with another nonce."""
 
     def planted(
         node: Node, view: View, peer: Any, busy: Any, room: int, now: Instant, random: Random
@@ -97,7 +97,7 @@ def _sign_again(node: Node, outbound: Outbound, now: Instant, random: Random) ->
 
 
 def drops_when_full(submit: Step) -> Step:
-    """For what finds no room OK is said, and nothing is stored."""
+    """Plant: a submission that finds no room is answered with OK, and nothing is stored."""
 
     def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
         try:
@@ -111,7 +111,7 @@ def drops_when_full(submit: Step) -> Step:
 
 
 def number_at_queueing(handover: Step) -> Step:
-    """A number is given to what then does not go: it was given when the pair was queued."""
+    """Plant: a pair that is then stopped keeps a number, as if it had been numbered when it was queued."""
 
     def planted(
         node: Node, view: View, rooms: Any, now: Instant, random: Random
@@ -131,7 +131,7 @@ def number_at_queueing(handover: Step) -> Step:
 
 
 def cancels_nothing(step: Step) -> Step:
-    """What is stopped on the way is not cancelled in its stream, and no head says so."""
+    """Plant: a release that is stopped on its way is not cancelled in its stream, and no head says so."""
 
     def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
         plan = step(node, view, *event)
@@ -156,7 +156,7 @@ def cancels_nothing(step: Step) -> Step:
 
 
 def purges_on_acknowledgement(acknowledge: Step) -> Step:
-    """The content goes when its frame was acknowledged, without the recipient's signed word."""
+    """Plant: the content is purged once its frame is acknowledged, without the recipient's receipt."""
 
     def planted(
         node: Node, view: View, peer: MemberCode, acks: Sequence[Ack], now: Instant, random: Random
@@ -177,7 +177,7 @@ def purges_on_acknowledgement(acknowledge: Step) -> Step:
 
 
 def log_goes_on(begin: Step) -> Step:
-    """A start writes into the log of the start before."""
+    """Plant: a start continues the log of the start before."""
 
     def planted(node: Node, view: View, now: Instant, random: Random) -> Plan[Incarnation]:
         if view.get(LOG_HEAD, node.incarnation) is not None:
@@ -189,12 +189,12 @@ def log_goes_on(begin: Step) -> Step:
 
 
 def same_incarnation(view: View, drawn: int) -> int:
-    """The incarnation in the database, again."""
+    """Return the incarnation in the database again."""
     me = view.get(NODE, SELF)
     return me.incarnation if me is not None else drawn
 
 
 def counted_incarnation(view: View, drawn: int) -> int:
-    """One more than the incarnation in the database."""
+    """Return one more than the incarnation in the database."""
     me = view.get(NODE, SELF)
     return me.incarnation + 1 if me is not None else drawn >> 1

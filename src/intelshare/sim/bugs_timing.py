@@ -1,4 +1,4 @@
-"""Planted bugs in when things happen: what the engine's limits and order prevent (``bugs.BUGS``)."""
+"""Planted bugs in the timing of events, which the engine's limits and order prevent (``bugs.BUGS``)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from intelshare.ports import Plan, Random, View
 from intelshare.sim.steps import Step
 
 MARK_FIRST: Final = (Phase.LAST_WORD, Phase.SETTLE, Phase.CLOSE, Phase.MARK, Phase.DRAIN)
-"""The clean mark is written before the writer is drained."""
+"""The order of a stop in which the clean mark is written before the writer is drained."""
 
 _PAGE: Final = 4
 
 
 class RacyTree(Tree):
-    """A tree that two questions may not grow at once, with pages so small that short logs have many."""
+    """A tree that two questions must not grow at once, with pages so small that even short logs have many."""
 
     def note(self, page: int, root: bytes) -> None:
-        """Pages are read, not noted."""
+        """Do nothing: pages are read, not noted."""
 
     def grow(self, fetch: Fetch, size: int) -> Work[None]:
-        """While a page is fetched another question counts on, and the page is kept under a later number."""
+        """Grow the tree, wrongly: while a page is fetched another question counts on, and the page gets a
+        later number.
+        """
         while (self._whole + 1) * _PAGE <= size:
             if self._whole not in self._pages:
                 low = self._whole * _PAGE
@@ -50,16 +52,16 @@ class RacyTree(Tree):
 
 
 class RacyTrees(dict[int, Tree]):
-    """Makes such trees."""
+    """A dictionary that makes such trees."""
 
     def setdefault(self, incarnation: int, tree: Tree | None = None) -> Tree:
-        """As ``dict.setdefault``, but for the kind of tree."""
+        """Do what ``dict.setdefault`` does, with the other kind of tree."""
         del tree
         return super().setdefault(incarnation, RacyTree())
 
 
 def one_bad_record_fails_all(handover: Step) -> Step:
-    """A damaged record is the error of the whole step, not of its pair."""
+    """Plant: a damaged record fails the whole step, instead of only its pair."""
 
     def planted(
         node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random

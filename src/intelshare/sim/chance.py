@@ -1,4 +1,6 @@
-"""Randomness of a seed: one stream per subsystem, node and link, so that a change in one moves no other."""
+"""The randomness of a seed: one stream per subsystem, node and link, so that a change in one moves no
+other.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ from random import Random as Stream
 
 
 def stream(seed: int, *names: str) -> Stream:
-    """The stream of this name. Depends on nothing but its arguments: no global state, no PYTHONHASHSEED."""
+    """Return the stream of this name. It depends only on its arguments: no global state, no
+    PYTHONHASHSEED.
+    """
     digest = hashlib.sha256("/".join((str(seed), *names)).encode()).digest()
-    return Stream(int.from_bytes(digest, "big"))  # noqa: S311 - to be repeated is its purpose
+    return Stream(int.from_bytes(digest, "big"))  # noqa: S311 - being repeatable is its purpose

@@ -1,4 +1,4 @@
-"""``intelshare sim``: seeds, one plan from a file, planted bugs, and the table of what is found."""
+"""``intelshare sim``: run seeds or one plan from a file, plant bugs, and print the table of what is found."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from intelshare.sim.plan import FaultPlan
 
 _MANY = 1000
-"""Seeds in which every row of both tables of promises.md is taken; else that is a failure too."""
+"""The number of seeds from which every row of both tables of promises.md must be taken; otherwise the run
+fails.
+"""
 
 _SLOW = 30
-"""Without --jobs, as many seeds as are worth a second process."""
+"""The number of seeds above which a run without --jobs uses further processes."""
 
 
 @click.command(epilog=examples("intelshare sim --seed 7", "intelshare sim --seeds 1..5"))
@@ -33,7 +35,7 @@ _SLOW = 30
 @click.option("--bug", metavar="NAME", help="Plant a bug: the run should fail.")
 @click.option("--table", "as_table", is_flag=True, help="Plant every bug in turn; print what is found.")
 @click.option("--trace", is_flag=True, help="Print everything that happens.")
-@click.option("--jobs", type=click.IntRange(1), help="Processes; else one per processor.")
+@click.option("--jobs", type=click.IntRange(1), help="Number of processes. Default: one per processor.")
 def sim(
     seed: int | None,
     seeds: str | None,
@@ -52,7 +54,7 @@ def sim(
     if bug is not None and bug not in BUGS:
         raise click.UsageError(f"there is no bug {bug!r}; there are {', '.join(BUGS)}")
     if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan)):
-        raise click.UsageError("these options do not go together")
+        raise click.UsageError("these options cannot be combined")
     if as_table or seeds is not None:
         chosen = _range(seeds or "1..500")
         jobs = jobs or (os.cpu_count() or 1 if len(chosen) > _SLOW else 1)
@@ -68,7 +70,7 @@ def sim(
         try:
             drawn = from_json(plan.read_text("utf-8"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise click.UsageError(f"{plan}: this is no plan: {error}") from None
+            raise click.UsageError(f"{plan}: this is not a plan: {error}") from None
     else:
         drawn = generate_plan(1 if seed is None else seed)
     _run_one(drawn, bug or "", trace=trace, shrunk=plan is not None)
@@ -77,7 +79,7 @@ def sim(
 def _range(text: str) -> range:
     match = re.fullmatch(r"(\d+)\.\.(\d+)", text)
     if match is None or int(match[2]) < int(match[1]):
-        raise click.UsageError(f"{text!r} is no range of seeds; write 1..500")
+        raise click.UsageError(f"{text!r} is not a range of seeds; write it as 1..500")
     return range(int(match[1]), int(match[2]) + 1)
 
 

@@ -1,4 +1,4 @@
-"""I10, I13: what is counted is what is there, and no submission goes over a bound."""
+"""I10, I13: counters match the rows that are there, and no submission exceeds a bound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALL = 1 << 30
 
 
 def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> None:
-    """What a user adds is within the bounds. Raises Violation I13."""
+    """Check that a submission stays within the bounds. Raises Violation I13."""
     for write in plan.writes if name == "submit" else ():
         if isinstance(write, Put) and write.table is COUNTER:
             most = bounds.all_rows if write.row.name == QUEUE else bounds.rows
@@ -30,7 +30,7 @@ def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> No
 
 
 def check_counters(machine: Machine) -> None:
-    """Every counter says what a look at all rows says. Raises Violation I10."""
+    """Check that every counter matches a count of all rows. Raises Violation I10."""
     view = machine.disk.view
     said = {row.name: (row.rows, row.size) for row in view.find(COUNTER, "key", limit=_ALL)}
     there = _counted(view)

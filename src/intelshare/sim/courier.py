@@ -1,4 +1,4 @@
-"""Courier in the simulation: real bundles, written and taken in by the scripts of ``engine.courier``."""
+"""Courier in the simulation: real bundles, written and imported by the scripts of ``engine.courier``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ MOST = 256 << 10
 
 
 def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int = MOST) -> None:
-    """Write a bundle; ``then`` with its bytes once it is whole. Nothing, if the node is down or stops."""
+    """Write a bundle, and call ``then`` with its bytes once it is complete. Does nothing if the node is down
+    or stops.
+    """
     process = machine.process
     if process is None or not process.serving:
         return
@@ -64,7 +66,7 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
 
 
 def take_in(machine: Machine, data: bytes) -> None:
-    """Take in a bundle, or as much of it as opens; a crash ends it in the middle."""
+    """Import a bundle, or as much of it as opens; a crash ends it in the middle."""
     process = machine.process
     if process is None or not process.serving:
         return
@@ -122,7 +124,7 @@ def _drive(
     then: Callable[[Any], None],
     put: Callable[[Put], None] = lambda _: None,
 ) -> None:
-    """Do what a script asks for; it ends with its process."""
+    """Carry out what a script asks for; it ends with its process."""
 
     def send(answer: Any) -> None:
         while process.alive:

@@ -1,6 +1,6 @@
-"""A disk at the level of transactions: what a crash leaves is a prefix of what was not yet synced.
+"""A disk at the level of transactions: a crash leaves a prefix of the unsynced commits.
 
-What was overwritten or deleted stays in the files, as in a write-ahead log, until the disk is shredded.
+Overwritten or deleted data stays in the files, as in a write-ahead log, until the disk is shredded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Commit:
 
 
 class _Checked:
-    """Only content rots: rows of PORTION."""
+    """A view that checks digests. Only content can rot: rows of PORTION."""
 
     def __init__(self, view: View, rotten: Collection[ManifestDigest]) -> None:
         self._view = view
@@ -53,42 +53,44 @@ class _Checked:
 
 
 class Disk:
-    """Rows as the running process sees them, and how to go back to what is durable."""
+    """The rows as the running process sees them, and a way back to what is durable."""
 
     def __init__(self, rows: Plan[None]) -> None:
-        """``rows`` are durable from the beginning."""
+        """Make a disk on which ``rows`` are durable from the beginning."""
         self._store = MemoryStore([rows])
         self._unsynced: list[_Commit] = []
         self._rotten: set[ManifestDigest] = set()
         self.remains: list[Any] = []
-        """Rows with keys that were overwritten or deleted, and are in the files still."""
+        """Rows with keys that were overwritten or deleted, and are still in the files."""
 
     @property
     def view(self) -> View:
-        """What the writer sees: everything applied, synced or not."""
+        """The rows as the writer sees them: everything applied, synced or not."""
         return self._store
 
     @property
     def checked(self) -> View:
-        """The same, with the digest of every record checked: StoreError RECORD_CORRUPT for a damaged one."""
+        """The same rows, with the digest of every record checked: StoreError RECORD_CORRUPT for a damaged
+        one.
+        """
         return _Checked(self._store, self._rotten) if self._rotten else self._store
 
     def rot(self, md: ManifestDigest) -> None:
-        """From now on the content of this bulletin does not match its digest."""
+        """Make the content of this bulletin fail its digest from now on."""
         self._rotten.add(md)
 
     @property
     def commits(self) -> int:
-        """How many plans were ever applied."""
+        """The number of plans ever applied."""
         return self._store.commits
 
     @property
     def unsynced(self) -> int:
-        """How many commits a crash may take back."""
+        """The number of commits that a crash may undo."""
         return len(self._unsynced)
 
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
-        """Carry out a plan; ``effect`` may happen once it is synced."""
+        """Apply a plan; ``effect`` may happen once it is synced."""
         undo: list[Put | Delete] = []
         for write in plan.writes:
             table = write.table
@@ -101,22 +103,22 @@ class Disk:
         self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect))
 
     def sync(self, count: int) -> list[Callable[[], None]]:
-        """The first ``count`` commits are durable; their effects, in order."""
+        """Make the first ``count`` commits durable; return their effects, in order."""
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
         return [commit.effect for commit in done]
 
     def shred(self) -> None:
-        """Nothing of what was overwritten is in the files any more."""
+        """Remove everything overwritten from the files."""
         self.remains.clear()
 
     def crash(self, keep: int) -> None:
-        """Loss of power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
+        """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
         for commit in reversed(self._unsynced[keep:]):
             self._store.apply(commit.undo)
         self._unsynced = []
 
     def copy(self) -> Plan[None]:
-        """All durable rows: a snapshot of the disk."""
+        """Return all durable rows: a snapshot of the disk."""
         copy = MemoryStore([self._rows(self._store)])
         for commit in reversed(self._unsynced):
             copy.apply(commit.undo)

@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from intelshare.sim.process import Process
 
 LEAF: Final = bytes(32)
-"""Of the dialler's certificate: there is none."""
+"""The digest of the dialler's certificate, which does not exist here."""
 
 
 class Driver:
-    """Of one process."""
+    """The driver of one process."""
 
     def __init__(self, process: Process, network: Network) -> None:
         machine = process.machine
@@ -76,17 +76,17 @@ class Driver:
             stop_order=machine.bug.stop_order,
         )
         self.links: dict[MemberCode, Stream] = {}
-        """Those that are open."""
+        """The links that are open."""
         self._process = process
         self._network = network
         self._streams: dict[LinkId, Stream | None] = {}
-        """None: dialled, not connected yet."""
+        """The streams by link; None if dialled but not yet connected."""
         self._events: deque[Event] = deque()
         self._feeding = False
         self._timer = 0
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the engine, and carry out what follows."""
+        """Hand an event to the engine, and carry out the resulting actions."""
         self._events.append(event)
         if self._feeding:
             return
@@ -131,7 +131,9 @@ class Driver:
             self.feed(QueryDone(run, answer))
 
     def _go_on(self, run: RunQuery, work: Work[Any]) -> None:
-        """Do the next part of it, beside all else, whatever happens to the link that has asked."""
+        """Do the next part of the work, in parallel with everything else, whatever happens to the link that
+        asked.
+        """
         if not self._process.alive:
             return
         try:
@@ -170,12 +172,12 @@ class Driver:
         self.feed(Connected(mine.link, channel))
 
     def accept(self, stream: Stream, event: Accepted) -> None:
-        """A peer has dialled."""
+        """Handle that a peer has dialled."""
         self._streams[stream.link] = stream
         self.feed(event)
 
     def lost(self, stream: Stream) -> None:
-        """A connection is known to be gone."""
+        """Handle that a connection is known to be gone."""
         self._streams.pop(stream.link, None)
         if self.links.get(stream.peer) is stream:
             del self.links[stream.peer]
@@ -251,7 +253,7 @@ class Driver:
         self._soon(0, lambda: SliceRead(action, self._process.machine.pieces.read(action)))
 
     def _soon(self, after: int, do: Callable[[], Event]) -> None:
-        """What the disk does; a crash in between leaves it undone."""
+        """Let the disk do something; a crash in between leaves it undone."""
         self._process.heap.after(after, lambda: self.feed(do()) if self._process.alive else None)
 
     def _tell(self, tell: Tell) -> None:
@@ -305,8 +307,9 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Drain: Driver._drain,
     Stopped: Driver._stopped,
 }
-"""What health shows nobody reads here, no user asks about logs, and a driver's own chores never end, but for
-the look at the disk."""
+"""The methods that carry out actions. Nobody here reads health or asks about logs, and of a driver's chores
+only the look at the disk ever ends.
+"""
 
 _OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL"))
-"""Errors of steps that a node lives with."""
+"""The errors of steps that a node survives."""

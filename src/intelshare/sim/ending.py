@@ -1,4 +1,4 @@
-"""What must hold on all disks when faults are over and everything has settled (``oracle`` lists it)."""
+"""The checks of all disks once faults are over and everything has settled (``oracle`` lists them)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _SETTLED = frozenset(
 
 
 def quiet(oracle: Oracle, machines: Machines) -> bool:
-    """Whether nothing is left to do anywhere, and nothing that was forgotten is still to be shown."""
+    """Return True if nothing is left to do anywhere, and every lost log entry has been reported."""
     return not any(
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
@@ -80,7 +80,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
 
 
 def finish(oracle: Oracle, machines: Machines) -> None:
-    """All checks of the end, and whether everything has settled. Raises Violation."""
+    """Run all checks of the end, and check that everything has settled. Raises Violation."""
     oracle.check_promises(machines)
     for machine in machines.values():
         _check_log(machine)
@@ -95,37 +95,40 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         for row in _rows(machine.disk.view, PAIR):
             _check_pair(oracle, machine, machines[row.recipient], row)
     if not quiet(oracle, machines):
-        raise Violation("I9", "faults are over, and not everything has been delivered: " + _left(machines))
+        raise Violation("I9", "faults are over, but not everything has been delivered: " + _left(machines))
     for machine in machines.values():
         _check_acts(machine, machines)
         _check_consents(machine, machines)
 
 
 def _check_files(oracle: Oracle, machine: Machine) -> None:
-    """Files are whole as they were sent, or not here; nothing of a recalled or destroyed bulletin, and
-    nothing that belongs to no bulletin."""
+    """Check that files are as complete as they were sent, or absent; and that nothing is left of a recalled
+    or destroyed bulletin, or of no bulletin at all.
+    """
     view, pieces = machine.disk.view, machine.pieces
     rows = _rows(view, FILE)
     if pieces.files.keys() - {row.place for row in rows}:
-        raise Violation("I8", f"{machine.name} holds pieces of a file that is over")
+        raise Violation("I8", f"{machine.name} holds pieces of a file that should be gone")
     for row in rows:
         written, held = view.get(BULLETIN, row.md), view.get(INBOX, row.md)
         if (written is not None and written.recalled) or (held is not None and held.gone):
-            raise Violation("I8", f"{machine.name} keeps a file of a bulletin that is over")
+            raise Violation("I8", f"{machine.name} keeps a file of a bulletin that should be gone")
         if row.state != FileState.WHOLE:
             continue
         oracle.counts["file whole"] += 1
         portion, _ = oracle.rulings.contents[row.md].portions[row.slot]
         for number, digest in enumerate(read_attachment(portion.content).pieces):
             piece = pieces.files.get(row.place, {}).get(number)
-            # What was removed, and forgotten to have been, comes back when somebody reads it.
+            # A piece that was removed, although the disk forgot it, comes back when somebody reads the file.
             excused = (row.place, number) in pieces.decayed or machine.forgets
             if (piece is None and not excused) or (piece is not None and sha256(piece) != digest):
-                raise Violation("I4", f"{machine.name} holds another file than was sent")
+                raise Violation("I4", f"{machine.name} holds a different file from the one sent")
 
 
 def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
-    """Whether pieces are to be removed, or to come from a sender that may and can still give them."""
+    """Return True if pieces are to be removed, or are to come from a sender that may and can still send
+    them.
+    """
     view = machine.disk.view
     return any(
         row.state == FileState.GONE
@@ -165,7 +168,7 @@ def _check_log(machine: Machine) -> None:
 
 
 def _check_witnesses(machine: Machine, machines: Machines) -> None:
-    """I6 on the disks: what is held of a log is how it began, and nobody honest is accused."""
+    """I6 on the disks: a held checkpoint matches how the log began, and no honest node is accused."""
     view = machine.disk.view
     for row in _rows(view, EVIDENCE):
         known = row.member in machines and machines[row.member].forgets
@@ -182,13 +185,15 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
 
 
 def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
-    """I6: what was acknowledged and then lost is shown by whoever had acknowledged it, proved or not."""
+    """I6: lost log entries that were acknowledged are reported by every node that acknowledged them, proved
+    or not.
+    """
     for member in _unshown(oracle, machine):
-        raise Violation("I6", f"{machine.name} does not show what {member} forgot of its log")
+        raise Violation("I6", f"{machine.name} does not report what {member} forgot of its log")
 
 
 def _unshown(oracle: Oracle, machine: Machine) -> list[str]:
-    """Members whose lost log entries this node had acknowledged, and about which it has no alarm."""
+    """Return the members whose lost log entries this node had acknowledged without raising an alarm."""
     if machine.forgets:
         return []
     shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
@@ -211,12 +216,12 @@ def _check_inbox(machine: Machine) -> None:
                 manifests[received.leaf] = received.subject
     for shown in _rows(view, INBOX):
         if shown.leaf not in known:
-            raise Violation("I2", f"{machine.name} shows what it never accepted")
+            raise Violation("I2", f"{machine.name} shows a bulletin that it never accepted")
     for row in accepted:
         if logged[row.leaf] != 1:
             raise Violation("I2", f"{machine.name} logged {logged[row.leaf]} acceptances of one release")
         if view.get(INBOX, ManifestDigest(manifests[row.leaf])) is None:
-            raise Violation("I2", f"{machine.name} accepted what is not in its inbox")
+            raise Violation("I2", f"{machine.name} accepted a bulletin that is not in its inbox")
         if not row.receipt or view.get(STATEMENT, row.receipt) is None:
             raise Violation("I2", f"{machine.name} accepted without a receipt")
 
@@ -244,22 +249,24 @@ def _check_streams(machine: Machine) -> None:
 
 
 def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
-    """I8 at the end: all keys tried, all columns searched."""
+    """I8 at the end: all keys are tried, all columns are searched."""
     view, process = machine.disk.view, machine.process
     assert process is not None  # noqa: S101 - all are up at the end
     wanted: set[bytes] = set()
     for one in remains.destroyed(view):
         md = one.md
         if not machine.forgets and oracle.can_open(process, md):
-            raise Violation("I8", f"{machine.name} can open what it has destroyed")
+            raise Violation("I8", f"{machine.name} can open a bulletin that it has destroyed")
         wanted.update(oracle.rulings.contents[md].secrets.values())
         wanted |= oracle.grants[machine.name, md]
     if remains.lies_open(machine.disk, wanted):
-        raise Violation("I8", f"{machine.name} keeps what opens a destroyed bulletin")
+        raise Violation("I8", f"{machine.name} keeps data that opens a destroyed bulletin")
     for md in oracle.over[machine.name]:
         row = view.get(INBOX, md)
         if row is not None and row.gone == Gone.NO:
-            raise Violation("I8", f"{machine.name} shows what was over, since its clock went back")
+            raise Violation(
+                "I8", f"{machine.name} shows an expired bulletin again, because its clock went back"
+            )
 
 
 def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRow) -> None:
@@ -293,7 +300,7 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
 
 
 def _check_acts(machine: Machine, machines: Machines) -> None:
-    """Each member's acts count at every other, in the same bytes."""
+    """Check that each member's acts count at every other member, with the same bytes."""
     own = machine.disk.view.find(ACT, "key", machine.name, limit=_ALL)
     for other in machines.values():
         held = other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
@@ -306,7 +313,7 @@ def _check_acts(machine: Machine, machines: Machines) -> None:
 
 
 def _check_consents(machine: Machine, machines: Machines) -> None:
-    """What was asked and answered stands alike on both sides."""
+    """Check that questions and answers about consent are the same on both sides."""
     for row in _rows(machine.disk.view, CONSENT):
         other = machines[row.member]
         if row.own and not machine.forgets and not other.forgets:
@@ -323,7 +330,9 @@ def _rows(view: View, table: Table[R]) -> Iterable[R]:
 
 
 def _pending(machine: Machine, machines: Machines) -> int:
-    """Unacknowledged statements, but receipts that an amnesiac sender can no longer place."""
+    """Count unacknowledged statements, except receipts that a sender with a restored disk can no longer
+    place.
+    """
     view = machine.disk.view
     if not any(other.forgets for other in machines.values()):
         return view.count(PENDING, "key")
@@ -341,8 +350,10 @@ def _pending(machine: Machine, machines: Machines) -> int:
 
 
 def _lacks(machine: Machine, other: Machine) -> bool:
-    """Whether numbers of a peer are missing that it can still send: an amnesiac one may have lost them;
-    and to one that lost what it had, what may not go any more is not handed over again."""
+    """Return True if numbers of a peer are missing that it can still send: a peer with a restored disk may
+    have lost them; and to a node that lost what it had, a pair that may no longer go is not handed over
+    again.
+    """
     for row in machine.disk.view.find(INCOMING, "member", other.name):
         for first, last in missing(row).spans:
             stream = (machine.name, Kind.RELEASE, row.incarnation)
@@ -364,7 +375,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 
 
 def _unproved(machine: Machine, machines: Machines) -> bool:
-    """Whether checkpoints wait for a path that their node can still show."""
+    """Return True if checkpoints wait for a path that their node can still show."""
     return any(
         row.state in UNPROVED and not machines[row.member].forgets
         for row in _rows(machine.disk.view, CHECKPOINT)
@@ -372,7 +383,7 @@ def _unproved(machine: Machine, machines: Machines) -> bool:
 
 
 def _is_hole(view: View, row: PairRow) -> bool:
-    """Whether the recipient knows that it lacks the number, or was told that it is void."""
+    """Return True if the recipient knows that it lacks the number, or was told that it is void."""
     streams = [one for one in _rows(view, INCOMING) if one.incarnation == row.incarnation]
     return any(
         row.sequence in missing(one) or row.sequence in Ranges.unpack(one.cancelled) for one in streams

@@ -1,6 +1,6 @@
-"""I11: the two tables of promises.md section 2, written down a second time and held against every commit.
+"""I11: the two tables of promises.md section 2, written down a second time and checked against every commit.
 
-``EVENTS`` and ``WORDS`` are of pairs at the sender; what a recipient may do with a statement is below them.
+``EVENTS`` and ``WORDS`` are about pairs at the sender; the rules for a recipient's statements are below them.
 Each row that is taken is counted, so that a run of seeds can say which were not.
 """
 
@@ -31,7 +31,7 @@ QUEUED, HELD, HANDED_OVER, CANCELLED = Stage
 
 
 class Facts(NamedTuple):
-    """What is stored of a pair's state."""
+    """The stored facts of a pair's state."""
 
     stage: Stage
     cause: Cause
@@ -110,7 +110,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         ),
     ),
 )
-"""What happened, the steps that may do it, and the facts before and after."""
+"""The events: name, the steps that may cause it, and a test of the facts before and after."""
 
 _NEW = (_fresh(QUEUED), _fresh(HELD), _fresh(QUEUED, Cause.WITHHELD))
 _NEW_BY = frozenset(("submit", "ask", "backfill"))
@@ -135,12 +135,13 @@ WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
         if cause is not Cause.NONE
     ),
 )
-"""The first that fits."""
+"""The status words with their conditions; the first that fits counts."""
 
 
 def rows() -> list[str]:
-    """The names of all rows that a run of seeds must take: all but those of a removed member, whom no seed
-    draws."""
+    """Return the names of all rows that a run of seeds must take: all except those of a removed member, which
+    no seed draws.
+    """
     words = [f"word {place}: {name}" for place, (name, _) in enumerate(WORDS) if name != "undeliverable"]
     states = ("rejected", "known", "refused", "accepted", "read", "superseded")
     destroyed = [f"destroyed {cause}" for cause in ("RECALLED", "EXPIRED", "RETENTION")]
@@ -153,7 +154,7 @@ def rows() -> list[str]:
 
 
 def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) -> None:
-    """Hold a step's plan against the tables. Raises Violation I11, I8."""
+    """Check a step's plan against the tables. Raises Violation I11, I8."""
     for write in plan.writes:
         if write.table is PAIR:
             if isinstance(write, Delete):
@@ -176,7 +177,7 @@ def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) 
 
 
 def known(view: View, member: MemberCode, answer: ReceiveResult, taken: Counter[str]) -> None:
-    """Count the statements of a frame that were there before."""
+    """Count the statements of a frame that were already known."""
     for ack in answer.acks:
         if not ack.code and view.get(RECEIVED, member, ack.digest) is not None:
             taken["receiver known"] += 1
@@ -204,7 +205,7 @@ def _check_inbox(view: View, plan: Plan[Any], row: InboxRow, me: str, taken: Cou
     if old is None:
         recall = view.get(RECALLED, row.originator, row.md)
         if recall is not None:
-            raise Violation("I11", f"{me} accepts what was recalled before it came")
+            raise Violation("I11", f"{me} accepts a bulletin that was recalled before it came")
         taken["receiver accepted"] += 1
         # A recall in the same frame may already mark it.
         return
@@ -215,7 +216,7 @@ def _check_inbox(view: View, plan: Plan[Any], row: InboxRow, me: str, taken: Cou
         (Gone.MARKED, Gone.DESTROYED),
         (Gone.DESTROYED, Gone.DESTROYED),
     ):
-        raise Violation("I8", f"{me}: what was destroyed comes back")
+        raise Violation("I8", f"{me}: a destroyed bulletin comes back")
     if old.gone is not row.gone and row.gone == Gone.DESTROYED:
         taken[f"receiver destroyed {row.cause}"] += 1
     del plan

@@ -1,9 +1,9 @@
 """A suite for the simulator: real lengths, no security, and the same bytes for the same seed.
 
-Real suites draw randomness inside the library, so that a seed would not repeat, and cost a millisecond a
-batch. Here a signature is a digest of public key, context and message in both halves, and sealing is a
-mask derived from the public key: anybody could forge both. It is in no global table: the simulator passes
-``STANDIN_SUITES`` where a node passes ``SUITES``.
+Real suites draw randomness inside the library, so that a seed would not repeat, and they cost a millisecond
+per batch. Here a signature is a digest of public key, context and message in both halves, and sealing is a
+mask derived from the public key: anybody could forge both. The suite is in no global table: the simulator
+passes ``STANDIN_SUITES`` where a node passes ``SUITES``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _load_sealing(secret: bytes) -> SealingKey:
 
 def _verify(public: bytes, context: Context, message: bytes, signature: bytes) -> None:
     if not compare_digest(signature, _signature(public, context, message)):
-        raise CryptoError("SIGNATURE_INVALID", "the stand-in signature does not hold")
+        raise CryptoError("SIGNATURE_INVALID", "the stand-in signature is not valid")
 
 
 FAKE_SUITE: Final = Suite(

@@ -1,4 +1,6 @@
-"""Draws the plan of a seed. Swarm: classes of acts and faults are on in some seeds, and how often differs."""
+"""Draw the plan of a seed. Swarm testing: classes of acts and faults are on in some seeds only, with varying
+rates.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
 
 def generate_plan(seed: int) -> FaultPlan:
-    """The plan of a seed."""
+    """Return the plan of a seed."""
     knobs = _knobs(stream(seed, "knobs"), seed)
     members = MEMBERS[: knobs.members]
     faults: list[Fault] = []
@@ -22,10 +24,10 @@ def generate_plan(seed: int) -> FaultPlan:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
     if any(fault.kind in {"restore", "clock"} for fault in faults):
-        # Its own directory forgotten, or a key of a time to come: docs/simulation.md.
+        # A node would forget its directory, or make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
     if any(fault.kind == "restore" for fault in faults):
-        # Grace is longer than any backup is old (docs/operations.md).
+        # The grace period is longer than the age of any backup (docs/operations.md).
         knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
 
@@ -72,7 +74,7 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
                 lasts = chance.choice((0, 0, 2, 10, 30)) * SECOND
                 acts.append(Act(kind, at, node, to, what=what, lasts=lasts))
             if kind == "treaty":
-                # Most regret it, and then write.
+                # Most members take the act back, and then write.
                 later = at + chance.choice((2, 10, 20)) * SECOND
                 acts.append(Act("reinstate", later, node))
                 acts.append(_bulletin("submit", chance, later + chance.randrange(8 * SECOND), node, members))

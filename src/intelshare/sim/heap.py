@@ -1,4 +1,4 @@
-"""Virtual time: one heap of (time, tie, event), and the hash of all that happened."""
+"""Virtual time: one heap of (time, tie, event), and the hash of everything that happened."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from intelshare.errors import IntelshareError
 from intelshare.instant import SECOND
 
 MAX_EVENTS = 200_000
-"""Of one run, which needs a tenth of that: more is somebody who asks without end."""
+"""The most events of one run, which needs a tenth of that: more means that a node asks without end."""
 
 _DEFECTS = (AssertionError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 
 
 class Violation(Exception):
-    """An invariant does not hold: its name, and what was found."""
+    """An invariant is violated: its name, and what was found."""
 
     def __init__(self, invariant: str, what: str) -> None:
         super().__init__(f"{invariant}: {what}")
@@ -25,10 +25,12 @@ class Violation(Exception):
 
 
 class Heap:
-    """Runs events in the order of their times; of one time in the order in which they were made."""
+    """The scheduler: runs events in the order of their times, and events of one time in the order they were
+    made.
+    """
 
     def __init__(self, keep: bool = False) -> None:
-        """``keep``: the trace is kept as lines too, for people."""
+        """Make an empty heap. ``keep``: also keep the trace as lines, for people."""
         self.now = 0
         self.events = 0
         self.lines: list[str] | None = [] if keep else None
@@ -42,7 +44,7 @@ class Heap:
         heappush(self._heap, (self.now + max(0, delay), self._made, event))
 
     def note(self, *words: str | int, data: bytes = b"") -> None:
-        """Put something that happened into the trace."""
+        """Record something that happened in the trace."""
         line = f"{self.now} {' '.join(map(str, words))}"
         self._trace.update(f"{line} {len(data)}\n".encode())
         self._trace.update(data)
@@ -51,16 +53,16 @@ class Heap:
             self.lines.append(f"{self.now / SECOND:12.6f} {line.partition(' ')[2]} {digest}".rstrip())
 
     def trace(self) -> str:
-        """The hash of everything noted."""
+        """Return the hash of everything recorded."""
         return self._trace.hexdigest()
 
     def run(self, until: int) -> None:
-        """Run what happens before ``until``; the time is then ``until``. Raises Violation."""
+        """Run everything that happens before ``until``; the time is then ``until``. Raises Violation."""
         while self._heap and self._heap[0][0] <= until:
             self.now, _, event = heappop(self._heap)
             self.events += 1
             if self.events > MAX_EVENTS:
-                raise Violation("I9", f"more than {MAX_EVENTS} events: somebody spins")
+                raise Violation("I9", f"more than {MAX_EVENTS} events: a node is in an endless loop")
             try:
                 event()
             except IntelshareError as error:

@@ -1,7 +1,7 @@
-"""I7: what a commit changes is in the log of the same commit, exactly once, and nothing else is.
+"""I7: each change of a commit is in the log of the same commit, exactly once, and nothing else is.
 
-``_implied`` reads the rows of a plan, ``_logged`` its log entries; neither asks the steps. Left out is
-what others said of their logs (WITNESSED), and rejections, which evidence counts.
+``_implied`` reads the rows of a plan and ``_logged`` its log entries; neither asks the steps. Left out are
+other nodes' statements about their logs (WITNESSED), and rejections, which are counted in the evidence.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from intelshare.ports import Plan, Put, View
 from intelshare.sim.heap import Violation
 
 Entry = tuple[EntryType, *tuple[Any, ...]]
-"""A type and what it is about."""
+"""An entry type, and the fields that say what it is about."""
 
 _ABOUT: Mapping[EntryType, tuple[str, ...]] = {
     EntryType.START: (),
@@ -62,7 +62,7 @@ _ABOUT: Mapping[EntryType, tuple[str, ...]] = {
 
 
 def check(node: Node, name: str, view: View, plan: Plan[Any]) -> None:
-    """Hold the two against each other. Raises Violation I7."""
+    """Check the log entries against the rows. Raises Violation I7."""
     said, done = Counter(_logged(node, plan)), Counter(_implied(name, view, plan))
     if said != done:
         missing, extra = done - said, said - done
@@ -167,4 +167,4 @@ _RULES: Mapping[str, Callable[[str, Any, Any], Iterator[Entry]]] = {
     USER.name: lambda *rows: iter([(EntryType.REGISTER, rows[2].user)]),
     TRUST.name: lambda *rows: iter([(EntryType.TRUST, rows[2].member, rows[2].type, rows[2].version)]),
 }
-"""By table: (step, row before, row after) -> what the log must say."""
+"""By table: (step, row before, row after) -> the entries that the log must have."""

@@ -12,7 +12,7 @@ from intelshare.trust import SecretKey
 
 
 class Keys:
-    """Secrets by key id."""
+    """The secrets by key id."""
 
     def __init__(self, suite: Suite, keys: Iterable[SecretKey], storage_key: bytes) -> None:
         self.suite = suite
@@ -25,22 +25,22 @@ class Keys:
         self._held[key.key_id] = key
 
     def retire(self, ids: Iterable[KeyId]) -> None:
-        """Destroy these."""
+        """Destroy these keys."""
         for key_id in ids:
             del self._held[key_id]
             self.retired |= {key_id}
 
     def signer(self, key_id: KeyId) -> Signer:
-        """The signer of a key that is held."""
+        """Return the signer of a key that is held."""
         key = self._held[key_id]
         return load_signer(self.suite, key.record, key.key_id, key.secret)
 
     def directory_signer(self) -> Signer:
-        """Signs the own directory."""
+        """Return the signer of this member's directory."""
         return self.signer(next(k.key_id for k in self._held.values() if k.record.use is KeyUse.DIRECTORY))
 
     def sealing(self) -> dict[KeyId, SealingKeyHeld]:
-        """All sealing keys that can still open."""
+        """Return all sealing keys that can still open."""
         return {
             key.key_id: SealingKeyHeld(key.record, self.suite.load_sealing(key.secret))
             for key in self._held.values()

@@ -1,4 +1,4 @@
-"""The law of the simulation: two treaties, each member's own overlay, and the drafts that users write."""
+"""The law of the simulation: two treaties, each member's overlay, and the drafts that users write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ in_force = 2020-01-01
 [[party]]
 member = "GBR"
 """
-"""The second half of its parties have not ratified."""
+"""The second half of its parties have not ratified it."""
 
 _OVERLAYS = {
     "FRA": '[[hold]]\nid = "fra-source"\nwhen = { flags = ["source-identity"] }\nsource = "invented"\n',
@@ -71,7 +71,7 @@ _OVERLAYS = {
     "GBR": '[[refuse]]\nid = "gbr-personal"\nwhen = { flags = ["personal-data"] }\nsource = "invented"\n',
     "DEU": '[[refuse]]\nid = "deu-personal"\nwhen = { flags = ["personal-data"] }\nsource = "invented"\n',
 }
-"""Each is known to its own member only: what a recipient refuses, the sender does not foresee."""
+"""Each overlay is known only to its member: the sender does not foresee what a recipient refuses."""
 
 _LEVELS = {
     "FRA": ("DIFFUSION RESTREINTE", "SECRET"),
@@ -101,13 +101,13 @@ _PORTIONS = (
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The one that ships, read once."""
+    """Return the registry that ships, read once."""
     return builtin_registry()
 
 
 @lru_cache(maxsize=1)
 def treaties() -> tuple[Treaty, ...]:
-    """The files that every member holds."""
+    """Return the treaties that every member holds."""
     return tuple(
         parse_treaty(text, f"{name}.toml", registry())
         for name, text in (("sim-accord", _ACCORD), ("sim-pact", _PACT))
@@ -120,7 +120,7 @@ def _overlay(member: str) -> Overlay:
 
 
 def ratified() -> list[Ratified]:
-    """What every directory says: all files name all members."""
+    """Return the ratifications that every directory states: all members have ratified all files."""
     return [
         Ratified(treaty.id, Digest(bytes.fromhex(treaty.text.removeprefix("sha256:"))))
         for treaty in treaties()
@@ -129,15 +129,16 @@ def ratified() -> list[Ratified]:
 
 @lru_cache(maxsize=512)
 def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = ()) -> World:
-    """A member's world: the files, its own overlay, and the acts that count there."""
+    """Return a member's world: the files, its overlay, and the acts that count there."""
     texts = {code: {treaty.id: treaty.text for treaty in treaties()} for code in members}
     return compile_world(registry(), members, treaties(), [_overlay(member)], texts, acts)
 
 
 def draft_of(act: Act, now: Instant, other: str = "") -> Draft:
-    """The draft of an act: up to three portions, chosen by the digits of ``what``.
+    """Return the draft of an act: up to three portions, chosen by the digits of ``what``.
 
-    ``other``: whose information a foreign portion is; empty: some other member's, of whom nothing is here.
+    ``other`` is the owner of a portion with foreign information; if empty, some other member with no bulletin
+    here.
     """
     to = tuple(act.to.split())
     what, portions = act.what, []
@@ -151,7 +152,9 @@ def draft_of(act: Act, now: Instant, other: str = "") -> Draft:
 
 
 def about_request(draft: Draft, word: Word, now: Instant) -> Draft:
-    """The same, but it asks for information until a minute from ``now``, or ends such a request."""
+    """Return the same draft as a request for information until a minute from ``now``, or as the end of such a
+    request.
+    """
     first, *others = draft.portions
     due = Instant(now // SECOND * SECOND + 60 * SECOND) if word is Word.ASK else NEVER
     return replace(draft, portions=(replace(first, media=media_of(Marked(word, due))), *others))

@@ -1,4 +1,4 @@
-"""A machine: its disk, its clock, and the node process that runs on it, if one does."""
+"""A machine: its disk, its clock, and the node process that runs on it, if there is one."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 _AGAIN = 10 * SECOND
-"""After so long a node that could not start is started again."""
+"""The time after which a node that could not start is started again."""
 
 
 class Machine:
-    """Survives its processes."""
+    """A machine, which survives its processes."""
 
     def __init__(
         self, name: str, plan: FaultPlan, heap: Heap, network: Network, oracle: Oracle, bug: Bug
@@ -58,15 +58,15 @@ class Machine:
         self.keys = first_keys(plan, name)
         self.room = Room()
         self.pieces = Pieces()
-        """Files beside the disk."""
+        """The files beside the disk."""
         self.sidecar: Sidecar | None = None
-        """A file beside the disk: durable when it is written, and never restored."""
+        """A file beside the disk: durable once written, and never restored."""
         self.process: Process | None = None
         self.others: Mapping[str, Machine] = {}
         self.forgets = 0
-        """How often this disk went back to an earlier state."""
+        """The number of times this disk went back to an earlier state."""
         self.misled = False
-        """Whether a node has started with a clock that was wrong: only its operator can know better later."""
+        """True if a node has started with a wrong clock, which only its operator can notice later."""
         self._plan = plan
         self._network = network
         self._oracle = oracle
@@ -85,30 +85,30 @@ class Machine:
         }
 
     def now(self) -> Instant:
-        """Wall time as this machine believes it."""
+        """Return wall time as this machine believes it."""
         return Instant(BEGIN + SECOND + self.heap.now + self._offset + self._ahead)
 
     def ahead(self, by: int) -> None:
-        """From now on the clock is so far ahead of what it should be."""
+        """Set how far ahead the clock is from now on."""
         self._ahead = by
 
     def dials(self, member: MemberCode) -> bool:
-        """Whether this node dials a member. Where not both do, the one whose code sorts first does."""
+        """Return True if this node dials a member. If not both dial, the one whose code sorts first does."""
         return self._plan.knobs.both_dial or self.name < member
 
     def start(self) -> None:
-        """Start a process, if none runs: it serves once its incarnation is durable (c6).
+        """Start a process if none runs; it serves once its incarnation is durable (c6).
 
-        Where the sidecar remembers more than the disk, the operator says that it may start (STORE_FORGOT).
+        If the sidecar remembers more than the disk, the operator says that it may start (STORE_FORGOT).
         """
         if self.process is not None:
             return
-        # A node that starts meanwhile has nothing to hold its clock against.
+        # A node that starts in the meantime has nothing to check its clock against.
         self.misled |= abs(self._ahead) >= MINUTE
         if self.room.free < LIMITS.give:
             self.room.hold(on=False)
         if self.room.free < LIMITS.give:
-            # It is refused, and the supervisor tries again.
+            # The start is refused, and the supervisor tries again.
             self._oracle.counts["start on a full disk"] += 1
             self.heap.after(SECOND, self.start)
             return
@@ -117,7 +117,7 @@ class Machine:
             check_remembered(self.sidecar, view)
         except StoreError as error:
             if not self.forgets:
-                raise Violation("I9", f"{self.name} believes that its disk forgot, and it did not") from error
+                raise Violation("I9", f"{self.name} wrongly believes that its disk forgot") from error
             self._oracle.counts[error.code] += 1
             forgot = True
         self.pieces.keep([one.place for one in kept(view)])
@@ -128,7 +128,7 @@ class Machine:
         except CryptoError as error:
             if not self._ahead or error.code != "SIGNER_NOT_VALID":
                 raise
-            # By a clock that is far ahead its keys are over; whoever supervises it starts it again.
+            # By a clock that is far ahead its keys have ended; its supervisor starts it again.
             self._oracle.counts[error.code] += 1
             self.heap.after(_AGAIN, self.start)
             return
@@ -138,13 +138,15 @@ class Machine:
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         if forgot:
-            # Until this is durable the sidecar tells the next start too that the disk forgot.
+            # Until this is durable, the sidecar also tells the next start that the disk forgot.
             process.perform("ask_again", then=lambda _: self._begin(process), refused=self.refuse_start)
         else:
             self._begin(process)
 
     def refuse_start(self, error: IntelshareError) -> None:
-        """A start finds no room: the process ends, and its supervisor tries again. Raises any other error."""
+        """Handle a start that finds no room: the process ends, and its supervisor tries again. Raises any
+        other error.
+        """
         if error.code != "DISK_FULL":
             raise error
         self._oracle.counts["start on a full disk"] += 1
@@ -152,13 +154,17 @@ class Machine:
         self.heap.after(SECOND, self.start)
 
     def _begin(self, process: Process) -> None:
-        """The mark of a clean stop goes before anything can be signed under a new incarnation."""
+        """Remove the mark of a clean stop before anything can be signed under a new incarnation, and
+        begin.
+        """
         me = self.disk.view.get(NODE, SELF)
         self.sidecar = log_position(self.disk.view, me.incarnation if me is not None else Incarnation(0))
         process.begin()
 
     def remember(self, incarnation: Incarnation, then: Callable[[], None], *, clean: bool = False) -> None:
-        """Write what is durable now into the sidecar, then ``then``. It may lag the disk, never lead it."""
+        """Write what is durable now into the sidecar, then call ``then``. The sidecar may lag the disk, never
+        lead it.
+        """
         process, now = self.process, log_position(self.disk.view, incarnation, clean=clean)
 
         def written() -> None:
@@ -172,7 +178,7 @@ class Machine:
             self.commit(Plan((), None), lambda: self.heap.after(self._plan.knobs.sync, written))
 
     def shred(self, then: Callable[[], None]) -> None:
-        """What was overwritten leaves the files; a crash in between leaves it there."""
+        """Remove overwritten data from the files; a crash in between leaves it there."""
         process = self.process
 
         def shredded() -> None:
@@ -186,7 +192,9 @@ class Machine:
             then()
 
     def commit(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
-        """Write a plan; ``effect`` once it is durable. What comes while a sync runs shares the next."""
+        """Write a plan, and call ``effect`` once it is durable. Plans that come during a sync share the next
+        one.
+        """
 
         def durable() -> None:
             self._oracle.durable(self, plan)
@@ -227,13 +235,15 @@ class Machine:
             self.crash(fault.keep, fault.lasts)
 
     def crash(self, keep: int, down: int) -> None:
-        """Loss of power; at most ``keep`` of the unsynced commits survive. Back after ``down``."""
+        """Lose power; at most ``keep`` of the unsynced commits survive. The machine is back after
+        ``down``.
+        """
         self._end(min(keep, self.disk.unsynced))
         self._oracle.crashed(self)
         self.heap.after(down, self.start)
 
     def restore(self, snapshot: Plan[None], taken: int, down: int) -> None:
-        """The disk is as it was at ``taken``: amnesia."""
+        """Put the disk back to its state at ``taken``: amnesia."""
         self._end(0)
         self.disk = Disk(snapshot)
         self.forgets += 1
@@ -241,19 +251,19 @@ class Machine:
         self.heap.after(down, self.start)
 
     def stop(self, down: int) -> None:
-        """Stop in order, in the middle of anything; back ``down`` after the end."""
+        """Stop in order, in the middle of anything; the machine is back ``down`` after the end."""
         if self.process is not None and self.process.serving:
             self._down = down
             self.process.stop()
 
     def stopped(self) -> None:
-        """The process has stopped in order: with the mark on, sidecar and disk are equal."""
+        """Handle that the process has stopped in order: once the mark is set, sidecar and disk must agree."""
         process = self.process
         if process is None:
             return
         self.heap.note("stopped", self.name)
         if self.sidecar != log_position(self.disk.view, process.node.incarnation, clean=True):
-            raise Violation("I9", f"{self.name} has stopped, and its sidecar is not what its disk is")
+            raise Violation("I9", f"{self.name} has stopped, but its sidecar does not match its disk")
         process.die()
         self.process = None
         self.disk.crash(self.disk.unsynced)
@@ -262,7 +272,7 @@ class Machine:
         self.heap.after(self._down, self.start)
 
     def rot(self) -> None:
-        """Damage a record of a bulletin of which nothing has left yet; as soon as there is one."""
+        """Damage a record of a bulletin of which nothing has left yet, as soon as there is one."""
         for row in self.disk.view.find(PAIR, "stage", Stage.QUEUED, 1):
             pairs = self.disk.view.find(PAIR, "key", row.md)
             if all(pair.stage == Stage.QUEUED for pair in pairs):
@@ -274,20 +284,20 @@ class Machine:
             self.heap.after(SECOND // 10, self.rot)
 
     def fill(self, fault: Fault) -> None:
-        """Somebody else takes all of the disk but ``keep`` bytes, for ``lasts``."""
+        """Let another program take all of the disk except ``keep`` bytes, for ``lasts``."""
         self.heap.note("full", self.name, fault.keep)
         self._oracle.counts["full"] += 1
         self.room.fill(fault.keep)
         self.heap.after(fault.lasts, self.room.empty)
 
     def read_only(self, lasts: int) -> None:
-        """The disk takes no more writes for so long: the process ends (DISK_ERROR), no start succeeds."""
+        """Make the disk read-only for this time: the process ends (DISK_ERROR), and no start succeeds."""
         if self.process is not None:
             self._oracle.counts["read-only"] += 1
             self.crash(0, lasts)
 
     def decay(self) -> None:
-        """Lose a piece of a file that is whole; as soon as there is one."""
+        """Lose a piece of a complete file, as soon as there is one."""
         for row in self.disk.view.find(FILE, "key"):
             if row.state == FileState.WHOLE and self.pieces.files.get(row.place):
                 self.heap.note("decay", self.name)

@@ -1,4 +1,4 @@
-"""Many seeds: in how many does something fail, first where; and the same for every planted bug."""
+"""Many seeds: the number that fail and the first that does; and the same for every planted bug."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.run import Result, run
 
 MOST = 2001
-"""Below this a seed must see each planted bug."""
+"""The seed below which each planted bug must be found."""
 
 _AT_ONCE = 10
-"""Seeds that a worker takes at a time."""
+"""The number of seeds that a worker takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one seed came to."""
+    """The summary of one seed."""
 
     seed: int
     invariant: str
-    """Empty: everything held."""
+    """The invariant that failed; empty if everything held."""
     what: str
     trace: str
     virtual: int
-    """Microseconds of virtual time."""
+    """Virtual time in microseconds."""
     words: Counter[str]
-    """How pairs ended."""
+    """The final statuses of pairs."""
     counts: Counter[str]
-    """What happened: OKs, frames, crashes, restores, rejections by code."""
+    """The events: OKs, frames, crashes, restores, rejections by code."""
     taken: Counter[str]
-    """Rows of the tables of promises.md."""
+    """The rows taken of the tables of promises.md."""
 
 
 def outcome(seed: int, bug: str = "") -> Outcome:
@@ -44,7 +44,7 @@ def outcome(seed: int, bug: str = "") -> Outcome:
 
 
 def outcome_of(result: Result) -> Outcome:
-    """The summary of a result."""
+    """Return the summary of a result."""
     found = result.violation
     invariant, what = (found.invariant, found.what) if found is not None else ("", "")
     return Outcome(
@@ -60,7 +60,7 @@ def outcome_of(result: Result) -> Outcome:
 
 
 def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
-    """Of all these seeds, in their order, in ``jobs`` processes."""
+    """Yield the outcomes of all these seeds, in their order, using ``jobs`` processes."""
     if jobs == 1:
         yield from map(partial(outcome, bug=bug), seeds)
         return
@@ -70,7 +70,7 @@ def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Out
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How one planted bug fared."""
+    """The result of one planted bug."""
 
     bug: str
     seen_by: str
@@ -79,7 +79,9 @@ class Found:
 
 
 def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
-    """Every planted bug over these seeds: seen only where an invariant that should see it fails."""
+    """Run every planted bug over these seeds; it counts as seen only if an invariant that should see it
+    fails.
+    """
     for bug in BUGS.values():
         failed = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
         share = len(failed) / len(seeds)
@@ -94,7 +96,7 @@ def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
 
 
 def _first_after(last: int, bug: Bug, jobs: int) -> list[Outcome]:
-    """The first of the later seeds that sees a bug which these did not."""
+    """Return the first of the later seeds that finds a bug which these seeds did not."""
     for start in range(last + 1, MOST, _AT_ONCE * jobs):
         seeds = range(start, min(start + _AT_ONCE * jobs, MOST))
         found = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]

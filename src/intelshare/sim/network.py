@@ -1,4 +1,4 @@
-"""The network between nodes: messages in order within a link, late, lost, twice, cut, reset."""
+"""The network between nodes: messages in order within a link, but late, lost, repeated, cut off or reset."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class End(Protocol):
     name: str
 
     def arrived(self, message: bytes) -> None:
-        """A message of the other side."""
+        """Take a message from the other side."""
 
     def broken(self) -> None:
-        """This side has noticed that the link is gone. May be said more than once."""
+        """Handle that this side has noticed that the link is gone. May be called more than once."""
 
 
 class Wire:
@@ -36,11 +36,11 @@ class Wire:
         self._made = 0
 
     def other(self, name: str) -> str:
-        """The name of the other side."""
+        """Return the name of the other side."""
         return next(end for end in self.ends if end != name)
 
     def send(self, sender: str, message: bytes) -> None:
-        """Send one message; whether it arrives nobody knows."""
+        """Send one message; nobody knows whether it arrives."""
         network, receiver = self.network, self.other(sender)
         self.network.passes(self, sender, receiver, message)
         if self._dead[sender] or network.is_cut(sender, receiver):
@@ -61,7 +61,9 @@ class Wire:
         self.ends[receiver].arrived(message)
 
     def close(self, sender: str) -> None:
-        """``sender`` ends the connection; the other side hears of it after what is on the way to it."""
+        """Let ``sender`` end the connection; the other side learns of it after the messages that are on the
+        way to it.
+        """
         receiver = self.other(sender)
         if self._dead[sender] or self.network.is_cut(sender, receiver):
             self.network.heap.after(self.network.notice(), self.ends[receiver].broken)
@@ -70,13 +72,15 @@ class Wire:
         self.network.heap.after(at - self.network.heap.now, self.ends[receiver].broken)
 
     def silence(self, sender: str) -> None:
-        """Nothing that ``sender`` has on the way, or sends from now on, arrives; both notice later."""
+        """Drop everything that ``sender`` has on the way or sends from now on; both sides notice later."""
         self._dead[sender] = True
         for end in self.ends.values():
             self.network.heap.after(self.network.notice(), end.broken)
 
     def reset(self, spare: int) -> None:
-        """Cut off at once, noticed within a message's time; the first ``spare`` on each way still arrive."""
+        """Cut the link at once, noticed within a message's time; the first ``spare`` messages each way still
+        arrive.
+        """
         for name, flying in self._flying.items():
             if not self._dead[name]:
                 self._spared.update(dict.fromkeys(flying[:spare]))
@@ -86,10 +90,12 @@ class Wire:
 
 
 class Network:
-    """All links, and what the plan does to them."""
+    """All links, and the faults that the plan applies to them."""
 
     def __init__(self, plan: FaultPlan, heap: Heap, repeated: Callable[[str, str, bytes], None]) -> None:
-        """``repeated(sender, receiver, message)`` is called when a message comes once more, from nowhere."""
+        """Make the network. ``repeated(sender, receiver, message)`` is called when a message arrives a second
+        time.
+        """
         self.heap = heap
         self._knobs = plan.knobs
         self._chance = {
@@ -106,25 +112,25 @@ class Network:
             if fault.kind in {"lose", "repeat"}:
                 self._numbered[fault.node, fault.peer, fault.number].append(fault)
         self.wires: dict[tuple[str, str], Wire] = {}
-        """The newest of each pair, by (dialler, acceptor)."""
+        """The newest wire of each pair, by (dialler, acceptor)."""
         self._repeated = repeated
 
     def way(self, sender: str, receiver: str) -> int:
-        """Microseconds that a message takes now."""
+        """Return the microseconds that a message takes now."""
         chance = self._chance[sender, receiver]
         return self._knobs.delay + chance.randrange(self._knobs.jitter + 1)
 
     def notice(self) -> int:
-        """Microseconds until somebody notices a silent link."""
+        """Return the microseconds until a side notices a silent link."""
         return self._knobs.silence // 4 + self._notices.randrange(self._knobs.silence)
 
     def open(self, dialler: End, acceptor: End) -> Wire:
-        """A new connection."""
+        """Open a new connection."""
         wire = self.wires[dialler.name, acceptor.name] = Wire(self, dialler, acceptor)
         return wire
 
     def passes(self, wire: Wire, sender: str, receiver: str, message: bytes) -> None:
-        """Count a message, and do to it what the plan says."""
+        """Count a message, and apply the plan's faults to it."""
         self._sent[sender, receiver] += 1
         if self.heap.now > self._knobs.lasts:
             return
@@ -138,11 +144,11 @@ class Network:
                 )
 
     def is_cut(self, sender: str, receiver: str) -> bool:
-        """Whether nothing gets from here to there now."""
+        """Return True if nothing gets from one to the other now."""
         return self._cut[sender, receiver] > 0
 
     def cut(self, fault: Fault) -> None:
-        """Cut two nodes off, for the fault's time; links between them fall silent."""
+        """Cut two nodes off from each other, for the fault's time; links between them fall silent."""
         ways = [(fault.node, fault.peer), (fault.peer, fault.node)][: 1 if fault.window == "one-way" else 2]
         self._cut.update(ways)
         for wire in self._between(fault.node, fault.peer):
@@ -151,7 +157,7 @@ class Network:
         self.heap.after(fault.lasts, lambda: self._cut.subtract(ways))
 
     def heal(self) -> None:
-        """No cut any more."""
+        """End all cuts."""
         self._cut.clear()
 
     def reset(self, fault: Fault) -> None:
@@ -160,7 +166,9 @@ class Network:
             wire.reset(fault.keep)
 
     def crashed(self, name: str) -> None:
-        """A process is gone: what it has on the way arrives, its peers notice some time."""
+        """Handle that a process is gone: what it has on the way arrives, and its peers notice some time
+        later.
+        """
         for pair, wire in self.wires.items():
             if name in pair:
                 self.heap.after(self.notice(), wire.ends[wire.other(name)].broken)

@@ -1,10 +1,10 @@
-"""The oracle outside all nodes: what was promised and what was said, against what is on the disks.
+"""The oracle outside all nodes: it compares what was promised and said with what is on the disks.
 
     I1   what was OK'd is on the sender's disk, with all its recipients          after every commit and crash
     I2   inbox = accepted statements, each once, one log entry, one receipt      wire, end
-    I3   the sender's word and the recipient's inbox say the same                end
+    I3   the sender's status and the recipient's inbox agree                     end
     I4   a frame to X holds no statement for Y, no portion that X may not have;
-         no inbox what the recipient's own law refuses; no part of a file goes
+         no inbox what the recipient's law refuses; no part of a file goes
          where its portion was not handed over                                   hand-over, acceptance, wire
     I5   one content per number; numbers without a gap; nothing accepted after its
          cancellation; no honest stream frozen                                   wire, acceptance, end
@@ -19,8 +19,8 @@
          nothing a moment after its recall                                       wire
     I13  no submission goes over a bound                                         every commit
 
-The end is in ``ending``. A disk that went back to an earlier state (restore) is excused for what it forgot,
-never for what it says.
+The checks at the end are in ``ending``. A disk that went back to an earlier state (restore) is excused for
+what it forgot, but never for what it says.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ if TYPE_CHECKING:
 
 
 BELIEVED: Final = 2 * SECOND
-"""A sender looks whether a peer may have a file once a second, and what it reads then still leaves."""
+"""The time for which a file may still leave: once a second a sender checks whether a peer may have it, and
+what it then reads still goes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ def _has_content(view: View, md: ManifestDigest) -> bool:
 
 
 def _is_delivered(view: View, promise: _Promise) -> bool:
-    """Whether its content may have been purged: somebody has accepted it, and nothing of it is open."""
+    """Return True if its content may have been purged: a recipient has accepted it, and none of its pairs is
+    open.
+    """
     pairs = [view.get(PAIR, promise.md, MemberCode(to)) for to in promise.recipients]
     accepted = (BestReceipt.ACCEPTED, BestReceipt.READ, BestReceipt.DESTROYED)
     return any(row is not None and row.receipt in accepted for row in pairs) and not any(
@@ -97,21 +101,23 @@ def _is_delivered(view: View, promise: _Promise) -> bool:
 
 
 class Oracle:
-    """Sees everything; nodes never ask it."""
+    """The oracle: it sees everything, and nodes never ask it."""
 
     def __init__(self, heap: Heap, members: tuple[str, ...]) -> None:
         self.words: Counter[str] = Counter()
-        """How pairs ended."""
+        """The final statuses of pairs."""
         self.counts: Counter[str] = Counter()
         self.taken: Counter[str] = Counter()
-        """Rows of both tables that were taken (``facts.rows``)."""
+        """The rows taken of both tables (``facts.rows``)."""
         self.rulings = Rulings(members)
         self.grants: dict[tuple[str, ManifestDigest], set[bytes]] = defaultdict(set)
-        """By recipient and bulletin: the grants that went there."""
+        """The grants that went to each recipient, for each bulletin."""
         self.over: dict[str, set[ManifestDigest]] = defaultdict(set)
-        """By member: received bulletins whose time was over, and which it has ended."""
+        """By member, the received bulletins whose time was over and which it has ended."""
         self.forgotten: set[tuple[str, str]] = set()
-        """(witness, member): the witness had taken a checkpoint of what the member's disk has lost."""
+        """(witness, member): the witness had accepted a checkpoint of entries that the member's disk has
+        lost.
+        """
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
@@ -121,16 +127,16 @@ class Oracle:
         self._roots: dict[tuple[str, int, int], bytes] = {}
         self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
         self._files: dict[tuple[str, bytes], tuple[ManifestDigest, int]] = {}
-        """By member and name of the pieces: bulletin and slot."""
+        """The bulletin and slot, by member and name of the pieces."""
         self._recalled: dict[tuple[str, ManifestDigest], int] = {}
-        """When that was durable."""
+        """The time at which the recall was durable."""
 
     def answered(self, machine: Machine, key: bytes, answer: SubmitResult) -> None:
-        """A user was told OK."""
+        """Note that a user was told OK."""
         before = self._answers.get(key)
         if before is not None:
             if before != answer:
-                raise Violation("I1", f"{machine.name} gave another answer for one key")
+                raise Violation("I1", f"{machine.name} gave a different answer for the same key")
             return
         self.counts["ok"] += 1
         self._answers[key] = answer
@@ -138,13 +144,13 @@ class Oracle:
         self._promises[machine.name].append(_Promise(answer.md, key, recipients, self._heap.now))
 
     def rejected(self, code: str) -> None:
-        """A node was told that a peer rejected a statement."""
+        """Note that a node was told that a peer rejected a statement."""
         self.counts[f"rejected {code}"] += 1
 
     def planned(
         self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any], now: Instant
     ) -> None:
-        """A step has run; its plan is not written yet."""
+        """Check a step that has run; its plan is not written yet."""
         view = process.view
         if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
@@ -177,7 +183,7 @@ class Oracle:
                     self._numbered(process, write.row)
 
     def _handed_over(self, process: Process, row: PairRow, plan: Plan[Any], now: Instant) -> None:
-        """I4 at hand-over: what is granted in this commit, in the world of this instant."""
+        """I4 at hand-over: check what is granted in this commit, in the world of this instant."""
         if (before := process.view.get(PAIR, row.md, row.recipient)) is None or before.leaf == row.leaf:
             return
         (said,) = [
@@ -193,7 +199,7 @@ class Oracle:
             raise Violation("I4", f"{process.name} hands {row.recipient} what is {', '.join(refused)}")
 
     def _accepted(self, process: Process, row: InboxRow, plan: Plan[Any], now: Instant) -> None:
-        """I4 at acceptance: the recipient's own law, in the world of this instant."""
+        """I4 at acceptance: check the recipient's law, in the world of this instant."""
         slots = [
             write.row.slot
             for write in plan.writes
@@ -213,7 +219,7 @@ class Oracle:
             raise Violation("I5", f"{process.name} accepts number {row.sequence}, which was cancelled")
 
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
-        """A plan is on the disk."""
+        """Note that a plan is on the disk."""
         for write in plan.writes:
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
@@ -223,31 +229,31 @@ class Oracle:
             self._check_kept(machine, writes)
 
     def _check_kept(self, machine: Machine, writes: tuple[Any, ...]) -> None:
-        """I1: until somebody answers, the content is there."""
+        """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
             if write.table is PAIR and write.row.open and not _has_content(view, write.row.md):
                 raise Violation(
-                    "I1", f"{machine.name} has lost what it has to deliver to {write.row.recipient}"
+                    "I1", f"{machine.name} has lost content that it has to deliver to {write.row.recipient}"
                 )
 
     def expired(self, process: Process) -> None:
-        """What was over has been ended, durably."""
+        """Note that expired bulletins have been ended, durably."""
         self.over[process.name] |= self._due.pop(process.name, set())
 
     def opened(self, process: Process, row: InboxRow) -> None:
-        """A reader was shown a bulletin."""
+        """Note that a reader was shown a bulletin."""
         if row.md in self.over[process.name]:
-            raise Violation("I8", f"{process.name} opens what was over, since its clock went back")
+            raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
 
     def crashed(self, machine: Machine) -> None:
-        """After loss of power: is everything there that was promised?"""
+        """Check, after a loss of power, that everything promised is there."""
         self.counts["crash"] += 1
         self._check_promises(machine)
         self._look_at(machine)
 
     def restored(self, machine: Machine, taken: int) -> None:
-        """The disk is as it was at ``taken``: what was promised after that is excused."""
+        """Check the disk as it was at ``taken``: promises made after that are excused."""
         self.counts["restore"] += 1
         for promise in self._promises[machine.name]:
             if promise.at > taken:
@@ -257,7 +263,7 @@ class Oracle:
         self._look_at(machine)
         self._recalled = {key: at for key, at in self._recalled.items() if key[0] != machine.name}
         self.over[machine.name].clear()
-        # An older loss may be made good by this: what is lost now is looked at anew.
+        # This may repair an older loss, so what is lost now is determined again.
         self.forgotten = {(witness, member) for witness, member in self.forgotten if member != machine.name}
         for witness in machine.others.values():
             taken_by = MemoryStore([witness.disk.copy()])
@@ -268,7 +274,7 @@ class Oracle:
                     self.forgotten.add((witness.name, machine.name))
 
     def _look_at(self, machine: Machine) -> None:
-        """All that is on the disk after a crash is durable."""
+        """Treat everything on the disk after a crash as durable."""
         rows: list[Put] = []
         for table in FACTS:
             rows += [Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)]
@@ -285,7 +291,7 @@ class Oracle:
             )
             if not whole:
                 raise Violation(
-                    "I1", f"{machine.name} said OK to {promise.md.hex()[:8]} and no longer has all of it"
+                    "I1", f"{machine.name} said OK to {promise.md.hex()[:8]} but no longer has all of it"
                 )
 
     def check_promises(self, machines: Mapping[str, Machine]) -> None:
@@ -294,11 +300,11 @@ class Oracle:
             self._check_promises(machine)
 
     def sent(self, process: Process, outbound: Outbound) -> None:
-        """Look at a frame as it leaves."""
+        """Check a frame as it leaves."""
         self.counts["frame"] += 1
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
-                raise Violation("I5", f"{process.name} sends other bytes than it stored")
+                raise Violation("I5", f"{process.name} sends different bytes from those it stored")
             if carried.kind == Kind.RELEASE:
                 self._release(process, outbound.peer, leaf, carried)
             elif carried.kind == Kind.RECEIPT:
@@ -307,7 +313,7 @@ class Oracle:
                 self._checkpoint(process, decode(Checkpoint, carried.data))
 
     def sliced(self, process: Process, peer: MemberCode, message: Slice) -> None:
-        """Look at a part of a file as it leaves."""
+        """Check a part of a file as it leaves."""
         if not message.data:
             return
         self.counts["slice"] += 1
@@ -330,19 +336,19 @@ class Oracle:
         said = process.view.get(STATEMENT, leaf)
         row = self._durable[process.name].get(PAIR, said.md, peer) if said is not None else None
         if said is None or row is None or row.leaf != leaf:
-            raise Violation("I5", f"{process.name} sends {peer} what is not durable")
+            raise Violation("I5", f"{process.name} sends {peer} a release that is not durable")
         self.grants[peer, said.md].add(carried.grant)
         if row.cause != Cause.NONE and row.receipt == BestReceipt.NONE:
             raise Violation("I12", f"{process.name} sends {peer} what is {Cause(row.cause).name.lower()}")
         slots = self.rulings.slots_of(said.md, carried.bodies)
         if slots is None or sorted(slots) != sorted(said.slots):
-            raise Violation("I4", f"{process.name} sends {peer} other portions than it has granted")
+            raise Violation("I4", f"{process.name} sends {peer} portions other than those it has granted")
         durable, at = self._durable[process.name], process.stepped
         refused = self.rulings.refusals(
             process.name, durable, process.view, said.md, slots, process.name, peer, at,
             approvals=frozenset(row.approved.split()),
         )  # fmt: skip
-        # The end of its time is not the law's: it is ended when the node's house-keeping comes to it.
+        # Expiry is not a matter of law: a bulletin is ended when the node's housekeeping comes to it.
         if set(refused) - {"BULLETIN_EXPIRED"}:
             raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
 
@@ -361,20 +367,24 @@ class Oracle:
             answered = process.view.get(RECEIVED, peer, receipt.leaf)
             for row in remains.destroyed(process.view) if answered is not None else ():
                 if row.leaf == receipt.leaf and self.can_open(process, row.md):
-                    raise Violation("I8", f"{process.name} says that it destroyed what it can still open")
+                    raise Violation(
+                        "I8", f"{process.name} says that it destroyed a bulletin that it can still open"
+                    )
 
     @staticmethod
     def _check_overlap(process: Process, peer: MemberCode, receipt: Receipt) -> None:
-        """I9: as long as the own directory names a sealing key, it opens."""
+        """I9: check that a sealing key opens as long as this member's directory names it."""
         answered = process.view.get(RECEIVED, peer, receipt.leaf)
         directory = process.node.trust.members[process.node.member].directory
         if answered is not None and directory is not None:
             kem = decode(Release, answered.data).kem
             if any(key_id(key) == kem for key in directory.keys):
-                raise Violation("I9", f"{process.name} refuses what is sealed to a key that it still names")
+                raise Violation(
+                    "I9", f"{process.name} refuses a release sealed to a key that its directory still names"
+                )
 
     def can_open(self, process: Process, md: ManifestDigest) -> bool:
-        """Whether a destroyed bulletin opens with a key of the machine."""
+        """Return True if a destroyed bulletin opens with a key of the machine."""
         content = self.rulings.contents[md]
         return remains.opens(process.node, process.disk, md, content)
 

@@ -11,29 +11,29 @@ from intelshare.ids import FilePlace
 
 
 class Pieces:
-    """By place and number."""
+    """The pieces by place and number."""
 
     def __init__(self) -> None:
         self.files: dict[FilePlace, dict[int, bytes]] = {}
         self.decayed: set[tuple[FilePlace, int]] = set()
-        """Pieces that the disk has lost, and that were not written again."""
+        """Pieces that the disk has lost and that were not written again."""
 
     def put(self, place: FilePlace, pieces: Sequence[bytes]) -> None:
-        """A file that a user has brought."""
+        """Store a file that a user has brought."""
         self.files[place] = dict(enumerate(pieces))
 
     def keep(self, places: Iterable[FilePlace]) -> None:
-        """Remove what the store does not know."""
+        """Remove the files that the store does not know."""
         known = set(places)
         self.files = {place: held for place, held in self.files.items() if place in known}
 
     def remove(self, places: Iterable[FilePlace]) -> None:
-        """Remove what is over."""
+        """Remove these files."""
         for place in places:
             self.files.pop(place, None)
 
     def decay(self, place: FilePlace, number: int) -> None:
-        """The disk loses a piece."""
+        """Let the disk lose a piece."""
         if self.files.get(place, {}).pop(number, None) is not None:
             self.decayed.add((place, number))
 

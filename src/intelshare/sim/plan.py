@@ -1,4 +1,4 @@
-"""The plan of a seed as data: knobs, what users do, what goes wrong. Drawn, printed, run, shrunk."""
+"""The plan of a seed as data: knobs, users' acts, faults. It is drawn, printed, run and shrunk."""
 
 from __future__ import annotations
 
@@ -13,53 +13,59 @@ MEMBERS = ("FRA", "USA", "DEU", "GBR")
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """Numbers of one run; times in microseconds."""
+    """The numbers of one run; times in microseconds."""
 
     members: int = 3
     lasts: int = 60 * SECOND
-    """How long users act and faults happen."""
+    """The time during which users act and faults happen."""
     real_crypto: bool = False
     delay: int = 20_000
-    """Mean way of a message."""
+    """The mean time that a message takes."""
     jitter: int = 20_000
     sync: int = 5_000
-    """Mean time of an fsync."""
+    """The mean time of an fsync."""
     batch: int = 256
-    """Releases that hand-over takes at once per peer, at most."""
+    """The most releases that hand-over takes at once per peer."""
     silence: int = 20 * SECOND
-    """After how long an end notices that the other is gone."""
+    """The time after which an end notices that the other is gone."""
     fresh_directories: bool = False
-    """Peers hold an older directory of each other at first."""
+    """True if peers first hold an older directory of each other."""
     page: int = 1_000
-    """Time to read a page of a log."""
+    """The time to read a page of a log."""
     both_dial: bool = False
-    """Either side of a pair dials, not only the one whose code sorts first."""
+    """True if either side of a pair dials, not only the one whose code sorts first."""
     offset: int = 0
-    """How far wall clocks are apart, at most."""
+    """The most that wall clocks differ."""
     retention: int = 0
-    """For how long content is kept after its delivery; 0: as long as usual."""
+    """The time for which content is kept after its delivery; 0 for the usual time."""
     queue: int = 0
-    """Bulletins that may wait for one recipient, and twice as many for all; 0: as many as usual."""
+    """The most bulletins that may wait for one recipient, with twice as many for all; 0 for the usual
+    bounds.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that users of ``node`` do at ``at``: ``sim.users.ACTS`` says what each kind is."""
+    """Something that users of ``node`` do at ``at``; ``sim.users.ACTS`` lists the kinds."""
 
     kind: str
     at: int
     node: str
     to: str = ""
-    """Of a bulletin: recipients, space between. Of ``resume``, ``backfill`` and members: the other one."""
+    """For a bulletin, the recipients, separated by spaces; for ``resume``, ``backfill`` and members, the
+    other member.
+    """
     what: int = 0
-    """Which: of the world's drafts, of the newest bulletins, of the treaty acts."""
+    """The choice among the world's drafts, the newest bulletins or the treaty acts."""
     precedence: int = 1
     size: int = 200
-    """Bytes of the text."""
+    """The size of the text in bytes."""
     lasts: int = 0
-    """Of a bulletin: valid, or to be delivered, so long; 0: no end. Of a treaty act: until it holds."""
+    """For a bulletin, the time for which it is valid or may be delivered, 0 for no end; for a treaty act,
+    until it holds.
+    """
     again: int = 0
-    """Of a bulletin: how often the same is asked again after the OK."""
+    """For a bulletin, the number of times that it is submitted again after the OK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +73,19 @@ class Fault:
     """Something that goes wrong.
 
     crash    node at ``at``; or, if ``number``, in its ``number``-th sync: ``window`` "before" its end,
-             keeping ``keep`` of the commits, or "after" it, when ``keep`` of the effects have happened.
-             Down for ``lasts``
+         keeping ``keep`` of the commits, or "after" it, when ``keep`` of the effects have happened.
+         Down for ``lasts``
     cut      node and peer for ``lasts``; ``window`` "one-way": only what node sends is lost
     reset    the link of node and peer; ``keep`` messages on the way still arrive
     lose     the ``number``-th message of node to peer: the link is silent from then on; a frame comes after
-             ``lasts`` all the same, on another way, if that is not 0
+         ``lasts`` all the same, on another way, if that is not 0
     repeat   the ``number``-th message of node to peer, if it is a frame, comes again after ``lasts``
     clock    node's wall clock is ``by`` ahead for ``lasts``
     stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
     rot      a record of a bulletin that node has queued is damaged, at ``at`` or once there is one
     decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
-    full     somebody else fills node's disk but for ``keep`` bytes, for ``lasts``
-    read-only  node's disk takes no more writes for ``lasts``
+    full     another program fills node's disk except ``keep`` bytes, for ``lasts``
+    read-only  node's disk accepts no writes for ``lasts``
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     """
 
@@ -96,7 +102,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """All of a run but its seed."""
+    """A plan: everything that determines a run, with its seed."""
 
     seed: int
     knobs: Knobs
@@ -104,12 +110,12 @@ class FaultPlan:
     faults: tuple[Fault, ...]
 
     def members(self) -> tuple[str, ...]:
-        """Who takes part."""
+        """Return the members that take part."""
         return MEMBERS[: self.knobs.members]
 
 
 def to_json(plan: FaultPlan) -> str:
-    """One entry a line, without what is as usual."""
+    """Return the plan as JSON, one entry a line, without default values."""
     rows = [f'{{"seed": {plan.seed}, "knobs": {json.dumps(asdict(plan.knobs))},']
     for name, entries in (("acts", plan.acts), ("faults", plan.faults)):
         lines = ",\n  ".join(json.dumps(_sparse(entry)) for entry in entries)
@@ -118,7 +124,7 @@ def to_json(plan: FaultPlan) -> str:
 
 
 def from_json(text: str) -> FaultPlan:
-    """A plan that was printed. Raises ValueError, TypeError, KeyError."""
+    """Read a plan that was printed. Raises ValueError, TypeError, KeyError."""
     read = json.loads(text)
     return FaultPlan(
         read["seed"],

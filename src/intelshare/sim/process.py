@@ -1,4 +1,4 @@
-"""One start of a node: carries out steps over the machine's disk, for its engine and for users."""
+"""One start of a node: it carries out steps over the machine's disk, for its engine and for users."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LATE = 10 * SECOND
 
 
 class _Late:
-    """What is to happen when a step that was put off is durable."""
+    """The callback of a step that was postponed."""
 
     def __init__(self, then: Callable[[Any], None]) -> None:
         self._then = then
@@ -45,7 +45,7 @@ class _Late:
 
 
 class Process:
-    """Dies whole: nothing that it began goes on after a crash."""
+    """A process that dies as a whole: nothing that it began continues after a crash."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class Process:
         self.forgets = machine.forgets
         self.serving = False
         self.stepped = EPOCH
-        """When the step ran whose effects happen now."""
+        """The time at which the step ran whose effects happen now."""
         self.machine = machine
         self.driver = Driver(self, network)
 
     @property
     def disk(self) -> Disk:
-        """The machine's."""
+        """The machine's disk."""
         return self.machine.disk
 
     @property
@@ -81,11 +81,11 @@ class Process:
         return self.machine.disk.view
 
     def now(self) -> Instant:
-        """Wall time of this machine."""
+        """Return the wall time of this machine."""
         return self.machine.now()
 
     def begin(self) -> None:
-        """A new incarnation; it serves once that is durable."""
+        """Begin a new incarnation; the process serves once that is durable."""
         self.perform("begin", then=lambda _: self._serve(), refused=self.machine.refuse_start)
 
     def _serve(self) -> None:
@@ -93,32 +93,32 @@ class Process:
         self.feed(Started())
 
     def stop(self) -> None:
-        """Begin a stop in order."""
+        """Begin an orderly stop."""
         self.feed(Stop())
 
     def die(self) -> None:
-        """Nothing that it has begun goes on."""
+        """Stop everything that the process has begun."""
         self.alive = False
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the engine, and carry out what follows."""
+        """Hand an event to the engine, and carry out the resulting actions."""
         self.driver.feed(event)
 
     def believe(self) -> None:
-        """An operator's word about the clock is durable."""
+        """Handle that an operator's statement about the clock is durable."""
         self.clock.believe()
         self.feed(NodeChanged())
 
     def wake(self, *members: MemberCode) -> None:
-        """Pairs of these members may be ready to be handed over."""
+        """Tell the engine that pairs of these members may be ready to be handed over."""
         self.feed(Ready(members))
 
     def set_room(self, free: int, need: int) -> None:
-        """What the engine says of the disk: from the next step on it counts."""
+        """Take over what the engine says about the disk; it counts from the next step on."""
         self.node = replace(self.node, lacks=Shortage(self.name, free, need) if need else None)
 
     def carry_out(self, led: HasEffects) -> None:
-        """What the durable step of a user leads to."""
+        """Carry out the effects of a user's durable step."""
         self.feed(Committed(durable_after_commit(led.effects)))
 
     def perform(
@@ -128,7 +128,9 @@ class Process:
         then: Callable[[Any], None],
         refused: Callable[[IntelshareError], None] | None = None,
     ) -> None:
-        """Run a step now; ``then`` with its answer once it is durable. Without ``refused`` none may raise."""
+        """Run a step now, and call ``then`` with its answer once it is durable. Without ``refused`` no step
+        may raise.
+        """
         if not self.alive:
             return
         machine, now = self.machine, self.now()
@@ -162,7 +164,9 @@ class Process:
             machine.commit(plan, done)
 
     def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
-        """A planted bug: the new world is in memory now, and its act is written ten seconds later."""
+        """Carry out a planted bug: the new world is in memory now, and its act is written ten seconds
+        later.
+        """
         before = set(self.node.world.acts)
         self._swap(plan.answer)
         added = set(self.node.world.acts) - before
@@ -174,7 +178,7 @@ class Process:
         self.heap.after(_LATE, write)
 
     def _swap(self, answer: Any) -> None:
-        """The node from now on. Memory may run ahead of the disk here: a crash takes both back together."""
+        """Replace the node. Memory may run ahead of the disk here: a crash takes both back together."""
         effects = getattr(answer, "effects", None)
         node = effects.node if effects is not None else None
         if node is not None:

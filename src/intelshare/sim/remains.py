@@ -1,7 +1,7 @@
-"""I8: what was destroyed cannot be opened with anything that is on the disk: all keys are tried.
+"""I8: a destroyed bulletin cannot be opened with anything on the disk: all keys are tried.
 
 The oracle knows the secret of every portion and the grants that carried it. Nothing that opens with a key of
-the machine may be that secret, and no column of any row may hold it, or the grant, in clear.
+the machine may be that secret, and no column of any row may contain it, or the grant, in clear.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ _ALL = 1 << 30
 
 
 def opens(node: Node, disk: Disk, md: ManifestDigest, content: Content) -> bool:
-    """Whether a key that is on the disk, or still in its files, opens a portion of this bulletin."""
+    """Return True if a key on the disk, or still in its files, opens a portion of this bulletin."""
     rows = [*disk.view.find(SECRET, "key", md), *(row for row in disk.remains if row.md == md)]
     return any(secret in content.secrets.values() for secret in _keys(node, rows))
 
 
 def destroyed(view: View) -> Iterator[InboxRow]:
-    """The received bulletins that this disk says are gone; what the member wrote itself stays its own."""
+    """Yield the received bulletins that this disk says are gone; a bulletin that the member wrote itself
+    stays.
+    """
     for row in view.find(INBOX, "key", limit=_ALL):
         if row.gone == Gone.DESTROYED and view.get(BULLETIN, row.md) is None:
             yield row
 
 
 def lies_open(disk: Disk, wanted: Iterable[bytes]) -> bool:
-    """Whether one of these byte strings stands anywhere on the disk."""
+    """Return True if one of these byte strings is anywhere on the disk."""
     wanted = list(wanted)
     if not wanted:
         return False

@@ -1,4 +1,4 @@
-"""Room on a machine's disk: what writes take, what a fault fills, and the reserve of the node."""
+"""The room on a machine's disk: what writes take, what a fault fills, and the node's reserve."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from intelshare.ports import Plan, Put
 PLENTY: Final = 1 << 40
 
 LIMITS: Final = SpaceLimits(low=1 << 20, reserve=200_000, give=20_000)
-"""Bytes. The reserve has room for some dozens of receipts, and not for a large bulletin."""
+"""The limits in bytes. The reserve has room for some dozens of receipts, but not for a large bulletin."""
 
 _ROW: Final = 64
-"""Bytes of a row beside its texts and its bytes."""
+"""The bytes of a row in addition to its texts and bytes."""
 
 
 class Room:
-    """Of one disk. What was written stays; only the end of the fault makes room."""
+    """The room on one disk. What was written stays; only the end of the fault makes room."""
 
     def __init__(self) -> None:
         self.free = PLENTY
         self.reserve = 0
 
     def fill(self, left: int) -> None:
-        """Somebody else leaves so many bytes free; until ``empty``."""
+        """Let another program leave this many bytes free, until ``empty``."""
         self.free = left
 
     def empty(self) -> None:
-        """There is room again."""
+        """Make room again."""
         self.free = PLENTY
 
     def look(self) -> Space:
-        """What the driver sees."""
+        """Return the space as the driver sees it."""
         return Space(max(0, self.free), self.reserve)
 
     def hold(self, *, on: bool) -> bool:
-        """Make the reserve, or give it up; whether there was room."""
+        """Make the reserve, or give it up; return whether there was room."""
         wanted = LIMITS.reserve if on else 0
         if wanted - self.reserve > self.free:
             return False
@@ -47,7 +47,9 @@ class Room:
         return True
 
     def take(self, plan: Plan[Any]) -> None:
-        """Room for what a plan writes. Raises StoreError DISK_FULL: nothing was taken."""
+        """Take the room for what a plan writes. Raises StoreError DISK_FULL, in which case nothing was
+        taken.
+        """
         size = sum(_size(write.row) if isinstance(write, Put) else _ROW for write in plan.writes)
         if size > self.free:
             raise StoreError("DISK_FULL", "the disk is full")

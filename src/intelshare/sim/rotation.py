@@ -1,4 +1,4 @@
-"""A machine makes new keys, as ``node.renewal`` does when they are due or one was lost to somebody."""
+"""The rotation of a machine's keys, as ``node.renewal`` does it when they are due or one was compromised."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
-    """As ``node.renewal``: the new key in the vault, the directory that names it durable, and then sent.
+    """Rotate as ``node.renewal`` does: the new key goes into the vault, the directory that names it becomes
+    durable, and then it is sent.
 
-    ``destroy``: an older sealing key was lost to somebody, and goes at once, without its overlap.
+    ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
     """
     node, keys, now = process.node, process.machine.keys, process.now()
     directory = node.trust.members[node.member].directory
@@ -59,7 +60,7 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
         process.perform("announce", process.node.trust.partners, then=process.carry_out, refused=later)
 
     def later(error: IntelshareError) -> None:
-        """The disk is full; the directory goes out when there is room."""
+        """Try again later: the disk is full, and the directory goes out when there is room."""
         _need_full(error)
         process.heap.after(SECOND, announce)
 
@@ -67,6 +68,6 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
 
 
 def _need_full(error: IntelshareError) -> None:
-    """Nothing but a full disk may keep a directory from being taken. Raises any other error."""
+    """Accept only a full disk as the reason why a directory is not stored. Raises any other error."""
     if error.code != "DISK_FULL":
         raise error

@@ -1,6 +1,7 @@
-"""I4 and I12: whether a portion may go, decided by the oracle from what it saw written and what is on a disk.
+"""I4 and I12: whether a portion may go, decided by the oracle from the drafts it saw and the contents of a
+disk.
 
-It knows every draft by its manifest digest, and asks ``decide`` in a world that it compiles itself, from the
+It knows every draft by its manifest digest, and calls ``decide`` in a world that it compiles itself, from the
 files and the acts that a disk holds.
 """
 
@@ -27,7 +28,7 @@ from intelshare.sim.law import law, registry
 from intelshare.sim.process import Process
 
 FACTS: tuple[Table[Any], ...] = (ACT, CONSENT, PAIR)
-"""The tables on which a ruling rests, besides what was said for ever."""
+"""The tables on which a ruling rests, besides statements, which never change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,11 @@ class Content:
     originator: str
     expires: Instant
     portions: Mapping[int, tuple[Portion, Label]]
-    """By slot."""
+    """The portions and their labels, by slot."""
     slots: Mapping[bytes, int]
-    """By digest of the body."""
+    """The slots, by the digest of the body."""
     secrets: Mapping[int, bytes]
-    """By slot: what opens it."""
+    """The secrets that open the portions, by slot."""
 
 
 class Rulings:
@@ -72,17 +73,17 @@ class Rulings:
         self.contents[md] = Content(process.name, draft.valid_until, portions, slots, secrets)
 
     def consented(self, me: str, row: Any) -> None:
-        """An originator's officer has granted: from now on somebody may hold that word."""
+        """Note that an originator's officer has granted a consent, which others may hold from now on."""
         self._granted.setdefault((row.md, row.recipient, me), set()).update(row.slots)
 
     def slots_of(self, md: ManifestDigest, bodies: Iterable[bytes]) -> list[int] | None:
-        """Which portions these bodies are. None: one of them is of no such bulletin."""
+        """Return the slots of these bodies; None if one of them does not belong to this bulletin."""
         known = self.contents[md].slots
         found = [known.get(body_digest(body)) for body in bodies]
         return None if None in found else [slot for slot in found if slot is not None]
 
     def world(self, member: str, facts: View) -> World:
-        """The member's world as the acts on a disk make it."""
+        """Return the member's world as the acts on a disk make it."""
         return law(member, self._members, tuple(counting(facts)))
 
     def refusals(
@@ -98,9 +99,10 @@ class Rulings:
         *,
         approvals: frozenset[str] = frozenset(),
     ) -> list[str]:
-        """Why these portions may not go, as ``member`` decides in the world of ``facts``; holds are refusals.
+        """Return the reasons why these portions may not go, as ``member`` decides in the world of ``facts``;
+        holds count.
 
-        ``said``: where the statements are on which a consent rests.
+        ``said`` is the view with the statements on which a consent rests.
         """
         content, world = self.contents[md], self.world(member, facts)
         found = []
@@ -137,7 +139,9 @@ class Rulings:
         originator: str,
         at: Instant,
     ) -> frozenset[str]:
-        """The recipient, if the originator's consent is in force: at the sender, by its own rows."""
+        """Return the recipient, if the originator's consent is in force: at the sender, by the sender's
+        rows.
+        """
         if originator == sender or slot not in self._granted.get((md, recipient, originator), ()):
             return frozenset()
         if member != sender:

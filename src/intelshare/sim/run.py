@@ -1,4 +1,6 @@
-"""One run of a plan: faults for a time, then none and everybody up, until all is quiet; then the checks."""
+"""One run of a plan: faults for a time, then no faults and every node up until all is quiet; then the
+checks.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
 
 SETTLE = 30 * MINUTE
-"""Virtual time within which everything must be delivered once faults are over."""
+"""The virtual time within which everything must be delivered once faults are over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a run. ``violation`` is None if everything held."""
+    """The result of a run. ``violation`` is None if everything held."""
 
     plan: FaultPlan
     violation: Violation | None
@@ -36,7 +38,7 @@ class Result:
     words: Counter[str]
     counts: Counter[str]
     taken: Counter[str]
-    """Rows of the tables of promises.md."""
+    """The rows taken of the tables of promises.md."""
     lines: tuple[str, ...]
 
 
@@ -79,7 +81,9 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
 
 
 def _linked(machines: dict[str, Machine]) -> bool:
-    """Whether every two nodes have a link that both hold open: only then has each learnt what it lacks."""
+    """Return True if every two nodes have a link that both hold open: only then has each learnt what it
+    lacks.
+    """
     for name, machine in machines.items():
         links = machine.process.driver.links if machine.process is not None else {}
         for other in machines.values():
@@ -92,7 +96,7 @@ def _linked(machines: dict[str, Machine]) -> bool:
 
 
 class _Repeats:
-    """Brings a frame to its receiver once more."""
+    """A function that delivers a frame to its receiver a second time."""
 
     def __init__(self, machines: dict[str, Machine]) -> None:
         self._machines = machines

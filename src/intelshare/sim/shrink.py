@@ -1,4 +1,4 @@
-"""From a plan that fails to a small one that fails in the same way."""
+"""Reduce a failing plan to a small one that fails in the same way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intelshare.sim.plan import FaultPlan
 from intelshare.sim.run import run
 
 MAX_RUNS = 200
-"""About a minute."""
+"""The most runs of one shrinking: about a minute."""
 
 _PARTS: tuple[tuple[Callable[[FaultPlan], Any], Callable[[FaultPlan, Any], FaultPlan]], ...] = (
     (lambda plan: plan.faults, lambda plan, faults: replace(plan, faults=faults)),
@@ -23,7 +23,7 @@ _PARTS: tuple[tuple[Callable[[FaultPlan], Any], Callable[[FaultPlan, Any], Fault
 def shrink(plan: FaultPlan, bug: Bug, violation: Violation) -> FaultPlan:
     """Delete entries as long as the same invariant fails, big pieces first, in at most ``MAX_RUNS`` runs.
 
-    Faults and acts in turns: without the acts that were deleted, more faults may go.
+    It alternates between faults and acts: without the acts that were deleted, more faults may go.
     """
     runs, before = 0, None
     while plan != before:

@@ -1,4 +1,4 @@
-"""The steps of the broker by name, as the simulator calls them: what a planted bug replaces."""
+"""The broker's steps by name, as the simulator calls them: a planted bug replaces some of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from intelshare.engine import steps as engine
 from intelshare.ports import Plan
 
 Step = Callable[..., Plan[Any]]
-"""``step(node, view, *event, now, random) -> Plan``."""
+"""A step: ``step(node, view, *event, now, random) -> Plan``."""
 
 Steps = Mapping[str, Step]
 
@@ -48,4 +48,4 @@ STEPS: Steps = {
     "announce": hello.announce,
     "believe": operator_acts.believe_clock,
 }
-"""Those that the engine asks for, and those of users and starts."""
+"""The steps that the engine asks for, and those of users and starts."""

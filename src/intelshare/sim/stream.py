@@ -1,4 +1,4 @@
-"""One side of a connection in one process: what has arrived and is not read yet."""
+"""One side of a connection in one process, with the messages that have arrived and are not yet read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Made when a dialled peer has answered; gone once this side knows that it is."""
+    """A stream, made when a dialled peer has answered; gone once this side knows that the connection is."""
 
     def __init__(self, process: Process, peer: str, link: LinkId) -> None:
         self.name = process.name
@@ -29,30 +29,30 @@ class Stream:
         self._waiting: deque[bytes] = deque()
 
     def send(self, message: bytes) -> None:
-        """Send one message; whether it arrives nobody knows."""
+        """Send one message; nobody knows whether it arrives."""
         if self.wire is not None and not self.gone:
             self.wire.send(self.name, message)
 
     def arrived(self, message: bytes) -> None:
-        """A message of the other side. Nobody reads from a connection that is known to be gone."""
+        """Take a message from the other side. Nobody reads from a connection that is known to be gone."""
         self._waiting.append(message)
         self.read()
 
     def read(self) -> None:
-        """Hand over what has arrived, as long as the engine wants to read."""
+        """Hand over the messages that have arrived, as long as the engine wants to read."""
         while self._waiting and self.reading and not self.gone and self._process.alive:
             raw = self._waiting.popleft()
             self._process.feed(Received(self.link, read_message(raw), len(raw)))
 
     def broken(self) -> None:
-        """This side has noticed that the connection is gone."""
+        """Handle that this side has noticed that the connection is gone."""
         if not self.gone and self._process.alive:
             self.gone = True
             self._process.driver.lost(self)
             self._process.feed(Closed(self.link))
 
     def close(self) -> None:
-        """End it from this side; the other notices."""
+        """End the connection from this side; the other side notices."""
         self.gone = True
         if self.wire is not None:
             self.wire.close(self.name)

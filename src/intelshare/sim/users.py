@@ -1,7 +1,7 @@
-"""Users: what they do, and how a client asks again with the same key until it knows (promise P2).
+"""Users: their acts, and a client that asks again with the same key until it has an answer (promise P2).
 
-``ACTS`` says what each kind of act is. Whoever acts looks at what its own machine holds.
-What is refused (not the author, destroyed meanwhile) is counted, and no concern of the simulator.
+``ACTS`` lists the kinds of acts. Users look only at what their own machine holds. A refused act (not the
+author, destroyed in the meantime) is counted, and is otherwise of no concern to the simulator.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ from intelshare.sim.world import actor
 from intelshare.trust import Exclusion
 
 _PATIENCE = 2 * SECOND
-"""After so long without an answer the client asks again."""
+"""The time without an answer after which the client asks again."""
 
 _LATER = 60
-"""So many of the newest are known to users."""
+"""The number of the newest bulletins that users know."""
 
 
 class Client:
@@ -82,7 +82,7 @@ class Client:
         self._key = key
 
     def ask(self) -> None:
-        """Send it; ask again unless an answer comes in time."""
+        """Send the draft; ask again unless an answer comes in time."""
         self._asked += 1
         asked, process = self._asked, self._machine.process
         self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
@@ -101,9 +101,10 @@ class Client:
         process.perform("submit", command, then=ok, refused=self._refused)
 
     def _refused(self, error: IntelshareError) -> None:
-        """Only what names another bulletin or an upload can be refused, which the disk may have forgotten;
-        another member's label, of whom nothing is here; or what is for a member that was removed. What finds
-        no room is sent again when the node has said."""
+        """Accept only the expected refusals: of a draft that names another bulletin or an upload, which the
+        disk may have forgotten; of a label of another member with no bulletin here; and of a recipient that
+        was removed. A draft that finds no room is sent again after the time that the node states.
+        """
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
         attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
         process = self._machine.process
@@ -119,7 +120,7 @@ class Client:
 
 
 def believe_clock(machine: Machine) -> None:
-    """An operator looks at a clock that is right again, where a node had started while it was wrong."""
+    """Let an operator confirm a clock that is right again, if a node had started while it was wrong."""
     process = machine.process
     if process is None or not process.serving or not machine.misled:
         return
@@ -146,11 +147,11 @@ class _Doing:
         return self.machine.disk.view
 
     def chosen(self, rows: Sequence[Any]) -> Any:
-        """One of the rows, by the act's number; None if there is none."""
+        """Return one of the rows, chosen by the act's number; None if there is none."""
         return rows[self.act.what % len(rows)] if rows else None
 
     def perform(self, name: str, *event: Any, then: Callable[[Any], None] | None = None) -> None:
-        """Run a step; what it leads to is carried out."""
+        """Run a step, and carry out its effects."""
         self.process.perform(name, *event, then=then or self.process.carry_out, refused=self.refused)
 
     def refused(self, error: IntelshareError) -> None:
@@ -167,7 +168,9 @@ class _Doing:
         return self.draft_for(self.act)
 
     def draft_for(self, act: Act) -> Draft:
-        """A portion under another member's label comes from what it has sent, if anything is here."""
+        """Return a draft; a portion under another member's label comes from a bulletin of that member, if one
+        is here.
+        """
         held = [row for row in self.view.find(INBOX, "newest", limit=_LATER) if not row.gone]
         source = self.chosen(held)
         if source is None:
@@ -181,7 +184,7 @@ def _submit(doing: _Doing) -> None:
 
 
 def _attach(doing: _Doing) -> None:
-    """A bulletin whose first portion is a file of ``size`` bytes."""
+    """Send a bulletin whose first portion is a file of ``size`` bytes."""
     place, size = FilePlace(doing.key), doing.act.size
     content = (f"{doing.act.node} {doing.act.at} ".encode() * (size // 8 + 1))[:size]
 
@@ -209,7 +212,7 @@ def _attach(doing: _Doing) -> None:
 
 
 def _download(doing: _Doing) -> None:
-    """A reader takes a file out, and meets what the disk has lost of it."""
+    """Let a reader download a file, and notice the pieces that the disk has lost."""
     files = [row for row in doing.view.find(FILE, "key") if row.state == FileState.WHOLE]
     row = doing.chosen(sorted(files, key=lambda row: (row.since, row.place)))
     if row is not None and len(doing.machine.pieces.files.get(row.place, ())) < piece_count(row.size):
@@ -228,7 +231,7 @@ def _ask(doing: _Doing) -> None:
 
 
 def _answer(doing: _Doing) -> None:
-    """Answer or decline what a peer asks, or close an own request."""
+    """Answer or decline a peer's request, or close a request of this member."""
     view, act = doing.view, doing.act
     row = doing.chosen([row for row in view.find(REQUEST, "newest") if row.state == Stand.OPEN])
     if row is None:
@@ -242,7 +245,7 @@ def _answer(doing: _Doing) -> None:
 
 
 def _approve(doing: _Doing) -> None:
-    """A releasing officer releases the oldest pairs that are held."""
+    """Let a releasing officer release the oldest held pairs."""
     for row in doing.view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
         bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
@@ -284,7 +287,7 @@ _TREATY_ACTS = (
     (1, ActKind.WITHDRAW),
     (0, ActKind.REINSTATE),
 )
-"""Which treaty, and what is done."""
+"""The treaty, and what is done about it."""
 
 
 def _treaty(doing: _Doing) -> None:
@@ -321,7 +324,7 @@ def _reinstate(doing: _Doing) -> None:
 
 
 def _resume(doing: _Doing) -> None:
-    """An operator lets a member's contradicting acts count."""
+    """Let an operator accept a member's contradictory acts."""
     if any(row.member == doing.act.to for row in doing.view.find(ACT, "key")):
         doing.perform("resume", doing.actor("o"), MemberCode(doing.act.to))
 
@@ -344,7 +347,7 @@ def _consent_ask(doing: _Doing) -> None:
 
 
 def _consent_answer(doing: _Doing) -> None:
-    """The originator's officer grants, refuses, or takes back."""
+    """Let the originator's officer grant, refuse or take back a consent."""
     row = doing.chosen([row for row in doing.view.find(CONSENT, "newest") if not row.own])
     held = doing.view.get(INBOX, row.md) if row is not None else None
     if row is not None and held is not None:
@@ -386,7 +389,7 @@ def _remove(doing: _Doing) -> None:
 
 
 def _exclude(doing: _Doing, how: Exclusion) -> None:
-    """An operator stops dealing with a member, and goes on after ``lasts``."""
+    """Let an operator stop dealing with a member, and resume after ``lasts``."""
     member = MemberCode(doing.act.to)
     doing.perform("exclude", ExcludeCommand(doing.actor("o"), member, how))
     resume = replace(doing.act, kind="resume-member")
@@ -405,8 +408,9 @@ def _rotate(doing: _Doing) -> None:
 
 
 def _courier(doing: _Doing) -> None:
-    """A bundle for another member, which arrives after ``lasts``: whole or cut, twice, at all others too,
-    or never."""
+    """Send a bundle to another member, which arrives after ``lasts``: whole or cut short, twice, at all
+    others too, or never.
+    """
     act, way = doing.act, doing.act.what
     others = doing.machine.others
 
@@ -460,7 +464,9 @@ def schedule(plan: FaultPlan, machines: dict[str, Machine], heap: Heap, oracle: 
 
 
 def _when_it_serves(act: Act, key: bytes, machine: Machine, heap: Heap, oracle: Oracle) -> Callable[[], None]:
-    """Users of a node that is down try again, as long as faults last."""
+    """Return a callback that performs the act; while the node is down, its users try again as long as faults
+    last.
+    """
 
     def begin() -> None:
         process = machine.process

@@ -1,4 +1,4 @@
-"""Who takes part: founded members, and what is on their disks at first."""
+"""The participants: members as founded, and the initial contents of their disks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from intelshare.trust import (
 )
 
 BEGIN = instant.parse("2026-11-24T12:00:00Z")
-"""Wall time at virtual time 0."""
+"""The wall time at virtual time 0."""
 
 _USERS = (
     ("a", Role.ANALYST),
@@ -50,7 +50,7 @@ _USERS = (
 
 @lru_cache(maxsize=8)
 def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, TrustRow]:
-    """The member; its root, its directory, and the one after."""
+    """Return the member, its root, its directory, and the next directory."""
     made = create_member(
         Founding(MemberCode(member), member.title(), "one"),
         BEGIN,
@@ -89,7 +89,7 @@ def _suite(plan: FaultPlan) -> Suite:
 
 
 def first_disk(plan: FaultPlan, member: str) -> Plan[None]:
-    """What is on a member's disk before its first start: trust and users."""
+    """Return the contents of a member's disk before its first start: trust and users."""
     writes = []
     for other in plan.members():
         _, root, older, newer = _founded(other, _suite(plan))
@@ -102,13 +102,13 @@ def first_disk(plan: FaultPlan, member: str) -> Plan[None]:
 
 
 def first_keys(plan: FaultPlan, member: str) -> Keys:
-    """The keys with which a member was founded."""
+    """Return the keys with which a member was founded."""
     made, *_ = _founded(member, _suite(plan))
     return Keys(_suite(plan), made.keys, made.storage_key)
 
 
 def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Instant) -> Node:
-    """The value of a node that starts with these keys and this disk, as ``node.run`` makes it."""
+    """Return the value of a node that starts with these keys and this disk, as ``node.run`` makes it."""
     left_out = tuple(sorted(exclusions(view).items()))
     trust = _trust(keys.suite, member, tuple(documents(view)), left_out)
     directory = trust.members[MemberCode(member)].directory
@@ -142,10 +142,12 @@ def _trust(
 
 
 def user(member: str, name: str) -> UserUri:
-    """The URI of a member's user: analysts ``a`` and ``b``, releasing officer ``r``, operator ``o``."""
+    """Return the URI of a member's user: analysts ``a`` and ``b``, releasing officer ``r``, operator
+    ``o``.
+    """
     return user_uri(f"{member.lower()}.intelshare.internal", name)
 
 
 def actor(member: str, name: str) -> Actor:
-    """One of a member's users: there are no calls here that could be authorised."""
+    """Return one of a member's users as an actor: there are no calls here that could be authorised."""
     return authorised(user(member, name), dict(_USERS)[name])

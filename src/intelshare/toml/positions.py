@@ -1,6 +1,6 @@
-"""Where the keys and tables of a TOML text stand: line, column and what a caret goes under.
+"""The places of the keys and tables of a TOML text: line, column and the width of the caret.
 
-Found by a small scan of the text, only when somebody asks, because tomllib does not keep places.
+A small scan of the text finds them, only when somebody asks, because tomllib does not record places.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import replace
 from intelshare.errors import Place
 
 MAX_EXCERPT = 4096
-"""Characters of a line that are shown."""
+"""The most characters of a line that are shown."""
 
 Path = tuple[str | int, ...]
-"""Keys and positions from the top of a file to a value."""
+"""The keys and list indices from the top of a file to a value."""
 
 _NAME = r"""(?:[A-Za-z0-9_\-]+|"[^"\\]{0,256}"|'[^']{0,256}')"""
 _NAMES = rf"({_NAME}(?:\s{{0,64}}\.\s{{0,64}}{_NAME})*)"
@@ -32,12 +32,12 @@ class Source:
         self._places: dict[Path, tuple[int, int]] | None = None
 
     def line(self, path: Path) -> int | None:
-        """The line (from 1) of a key or table; of what holds it, if it has none of its own."""
+        """Return the line (from 1) of a key or table, or of its parent if it has none."""
         found = self._find(path)
         return None if found is None else found[0]
 
     def place(self, path: Path, value: object = None) -> Place:
-        """The place of a value: the caret stands under it where the line shows it."""
+        """Return the place of a value: the caret stands under it if the line shows it."""
         shown = _dotted(path)
         found = self._find(path)
         if found is None:
@@ -52,7 +52,7 @@ class Source:
         return Place(self.name, line, column, shown, excerpt, max(width, 1))
 
     def key(self, path: Path) -> Place:
-        """The place of a key itself: the caret stands under its name."""
+        """Return the place of a key itself: the caret stands under its name."""
         value = self.place(path)
         name = str(path[-1])
         at = -1
@@ -61,13 +61,13 @@ class Source:
         return replace(value, column=at + 1, width=len(name)) if at >= 0 else value
 
     def on_line(self, line: int) -> list[Path]:
-        """The keys and tables that stand on a line."""
+        """Return the keys and tables on a line."""
         if self._places is None:
             self._places = _scan(self._lines)
         return [path for path, (own, _) in self._places.items() if own == line]
 
     def at(self, line: int, column: int) -> Place:
-        """A place by numbers, for errors of the syntax itself."""
+        """Return a place given by numbers, for errors of the syntax itself."""
         excerpt = self._lines[line - 1].rstrip("\r") if line <= len(self._lines) else ""
         return Place(self.name, line, column, excerpt=excerpt[:MAX_EXCERPT])
 
@@ -83,7 +83,9 @@ class Source:
 
 
 def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
-    """Line and column of every table header, of what a ``key =`` line says, and of a list's ``{`` lines."""
+    """Return the line and column of every table header, of every ``key =`` line's value, and of a list's
+    ``{`` lines.
+    """
     places: dict[Path, tuple[int, int]] = {}
     counts: dict[Path, int] = {}
     table: Path = ()
@@ -104,7 +106,7 @@ def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
                 if line.startswith(quotes, key.end()) and line.count(quotes) == 1:
                     closing = quotes
         elif listed and line.lstrip().startswith("{"):
-            # What stands further in than the first belongs to a list within an entry.
+            # An item indented further than the first belongs to a list within an entry.
             column = line.index("{") + 1
             if places.get((*listed, 0), (number, column))[1] == column:
                 counts[listed] = counts.get(listed, -1) + 1
@@ -113,7 +115,7 @@ def _scan(lines: list[str]) -> dict[Path, tuple[int, int]]:
 
 
 def _put(places: dict[Path, tuple[int, int]], path: Path, place: tuple[int, int], above: int) -> None:
-    """The place of a path, and of what holds it below the first ``above`` steps, if that has none yet."""
+    """Record the place of a path, and of its parents below the first ``above`` steps that have none yet."""
     for length in range(len(path), above, -1):
         places.setdefault(path[:length], place)
 

@@ -1,18 +1,18 @@
 """The judge: checks proofs and evidence from their bytes alone, without a node, a store or a policy.
 
-A small program of its own for third parties. It shares the codec, the records of statements and the
-primitives (``crypto``) with the node and nothing else; a test gives both thousands of mutants. The rules that
-it follows are docs/format.md, "Judging a file". It believes nothing in a file: only keys that lead to a
-member's root 1, whose fingerprint the reader compares or has in a member file.
+A small separate program for third parties. It shares the codec, the records of statements and the primitives
+(``crypto``) with the node, and nothing else; a test gives both thousands of mutants. The rules that it
+follows are docs/format.md, "Judging a file". It believes nothing in a file: only keys that lead to a member's
+root 1, whose fingerprint the reader compares or has in a member file.
 
-    files        JSON text to bytes                members     whose keys count
-    documents    roots and directories             statements  who signed what
+    files        JSON text to bytes                members     the keys that count
+    documents    roots and directories             statements  the signatures of statements
     merkle       proofs of RFC 9162                logs        entries under a checkpoint, and witnesses
-    entries      what log entries say              exhibits    what contradicts itself
-    seeing       who else saw a statement          evidence    all of it for one evidence file
-    padding      padded records                    releases    a release and what became of it
-    notes        checkpoints as c2sp.org has them  verdict     what the judge answers
-    contents     a file against what is proved
+    entries      the contents of log entries       exhibits    contradictions
+    seeing       who else saw a statement          evidence    checks a whole evidence file
+    padding      padded records                    releases    a release and its outcome
+    notes        checkpoints as c2sp.org has them  verdict     the judge's answers
+    contents     compares a file with a proof
 """
 
 from intelshare.verifier.contents import matching_slots

@@ -1,7 +1,8 @@
-"""Whether a file on the reader's disk is what a portion of a release proof holds, or stands for.
+"""The comparison of a file on the reader's disk with the portions of a release proof.
 
 Text and small files are in the proof, byte for byte. An attachment is not: the proof has the key, the header
-and the hash of every piece (docs/format.md, "Attachments"), and encrypting the file again must give them all.
+and the hash of every piece (docs/format.md, "Attachments"), and encrypting the file again must yield them
+all.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from intelshare.crypto.records import PortionKind
 from intelshare.verifier.releases import ShownPortion
 
 PART: Final = PLAIN
-"""Bytes that are read at once: of a file of any size no more is in memory."""
+"""The bytes read at once: no more of a file is in memory, whatever its size."""
 
 
 def matching_slots(
     portions: Iterable[ShownPortion], read: Callable[[int], bytes], size: int
 ) -> tuple[int, ...]:
-    """The slots of the portions whose content a file of ``size`` bytes is; ``read`` gives its next bytes.
+    """Return the slots of the portions whose content a file of ``size`` bytes is; ``read`` returns its next
+    bytes.
 
-    Raises EnvelopeError ENVELOPE_MALFORMED for an attachment whose record is none; what ``read`` raises.
+    Raises EnvelopeError ENVELOPE_MALFORMED for an attachment whose record is malformed, and whatever ``read``
+    raises.
     """
     left = {
         portion.slot: comparing
@@ -44,10 +47,10 @@ def matching_slots(
 
 
 class _Comparing(Protocol):
-    """One portion that the file may be."""
+    """One portion whose content the file may be."""
 
     def takes(self, part: bytes, *, last: bool) -> bool:
-        """Whether the next part of the file is that of the portion."""
+        """Return True if the next part of the file is that of the portion."""
 
 
 def _comparing(portion: ShownPortion, size: int) -> _Comparing | None:
@@ -58,31 +61,31 @@ def _comparing(portion: ShownPortion, size: int) -> _Comparing | None:
 
 
 class _Within:
-    """Content that the proof itself has."""
+    """A portion whose content the proof contains."""
 
     def __init__(self, content: bytes) -> None:
         self._left = content
 
     def takes(self, part: bytes, *, last: bool) -> bool:
-        """Whether the content goes on with this."""
+        """Return True if the content continues with this part."""
         same, self._left = self._left[: len(part)] == part, self._left[len(part) :]
         return same and (not last or not self._left)
 
 
 class _Sealed:
-    """A file that the proof has the pieces' hashes of."""
+    """A portion for which the proof contains the hashes of a file's pieces."""
 
     def __init__(self, key: bytes, header: bytes, pieces: Sequence[bytes]) -> None:
         self._cipher = PieceCipher(key, header)
         self._pieces = iter(pieces)
 
     def takes(self, part: bytes, *, last: bool) -> bool:
-        """Whether this part encrypts to the next piece."""
+        """Return True if this part encrypts to the next piece."""
         return sha256(self._cipher.seal(part, last=last)) == next(self._pieces, None)
 
 
 def _exactly(read: Callable[[int], bytes], count: int) -> bytes:
-    """So many bytes; fewer at the end of the file."""
+    """Read ``count`` bytes; fewer at the end of the file."""
     parts = []
     while count and (part := read(count)):
         parts.append(part)

@@ -1,6 +1,6 @@
-"""Roots and directories as docs/format.md lays them out, and what makes one well formed.
+"""Roots and directories as docs/format.md lays them out, and the conditions for being well formed.
 
-Written from that page for the judge alone: the node has its own reading in ``trust``, and a test gives both
+Written from that page for the judge alone: the node has a separate reader in ``trust``, and a test gives both
 the same mutants.
 """
 
@@ -29,7 +29,7 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class RevokedWhat(IntEnum):
-    """What a revocation names."""
+    """The kind of thing that a revocation names."""
 
     KEY = 1
     CERTIFICATE = 2
@@ -37,7 +37,7 @@ class RevokedWhat(IntEnum):
 
 
 class RevokedWhy(IntEnum):
-    """Why it no longer counts."""
+    """Why something no longer counts."""
 
     ROTATED = 1
     COMPROMISED = 2
@@ -45,7 +45,7 @@ class RevokedWhy(IntEnum):
 
 @record
 class RootDocument:
-    """Who may speak for a member."""
+    """The keys that may speak for a member."""
 
     format: Annotated[int, only(1, "H")]
     member: Text
@@ -59,7 +59,7 @@ class RootDocument:
 
 @record
 class Endpoint:
-    """Where a node listens."""
+    """An address at which a node listens."""
 
     host: Text
     port: U16
@@ -94,7 +94,7 @@ class Revocation:
 
 @record
 class DirectoryDocument:
-    """What holds for a member for a week."""
+    """The facts about a member that hold for a week."""
 
     format: Annotated[int, only(1, "H")]
     member: Text
@@ -111,27 +111,27 @@ class DirectoryDocument:
 
 
 def read_root(trust: Trust) -> RootDocument:
-    """The root of a Trust record. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Return the root of a Trust record. Raises EnvelopeError ENVELOPE_MALFORMED."""
     root = decode(RootDocument, _bounded(trust))
     _need_names("RootDocument", root.member, root.version)
     used = [(key, KeyUse.ROOT) for key in root.keys] + [(key, KeyUse.DIRECTORY) for key in root.directory]
     _need(
         "RootDocument",
-        (_named(root.domain, _HOST) and root.domain.strip(".-") != "", "the domain is no host name"),
-        (root.name.isprintable() and 0 < len(root.name) <= 200, "the display name cannot be shown"),
+        (_named(root.domain, _HOST) and root.domain.strip(".-") != "", "the domain is not a host name"),
+        (root.name.isprintable() and 0 < len(root.name) <= 200, "the display name cannot be displayed"),
         (1 <= root.threshold <= len(root.keys), "no number of its keys reaches the threshold"),
         (
             all(key.use is use and key.member == root.member and not key.node for key, use in used),
-            "a key has another use or another owner",
+            "a key has a different use or owner",
         ),
-        (all(key.not_after == NEVER for key in root.keys), "a root key has an end, and a root bears no time"),
+        (all(key.not_after == NEVER for key in root.keys), "a root key has an end, but a root bears no time"),
     )
     need_distinct("RootDocument", [key for key, _ in used])
     return root
 
 
 def read_directory(trust: Trust) -> DirectoryDocument:
-    """The directory of a Trust record. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Return the directory of a Trust record. Raises EnvelopeError ENVELOPE_MALFORMED."""
     told = decode(DirectoryDocument, _bounded(trust))
     _need_names("DirectoryDocument", told.member, told.version)
     uris, hosts = {node.uri for node in told.nodes}, {node.dns for node in told.nodes}
@@ -142,10 +142,10 @@ def read_directory(trust: Trust) -> DirectoryDocument:
         (told.floor <= max(told.suites), "none of its suites reaches its floor"),
         (all(_named(text, _URI) and len(text) <= 255 for text in uris | hosts), "a node has no usable name"),
         (len(uris) == len(hosts) == len(told.nodes), "two nodes share a name"),
-        (len({row.treaty for row in told.ratified}) == len(told.ratified), "a treaty stands in it twice"),
+        (len({row.treaty for row in told.ratified}) == len(told.ratified), "it names a treaty twice"),
         (
             all(len(der) <= MAX_CERTIFICATE and is_authority(der) for der in told.authorities),
-            "an authority is no certificate of one",
+            "an authority is not a CA certificate",
         ),
         (
             all(
@@ -165,12 +165,12 @@ def read_directory(trust: Trust) -> DirectoryDocument:
 
 
 def own_keys(directory: DirectoryDocument) -> list[KeyRecord]:
-    """The keys for which the member itself vouches: records of others are ignored."""
+    """Return the keys for which the member itself vouches: records of other members are ignored."""
     return [key for key in directory.keys if key.member == directory.member]
 
 
 def need_distinct(what: str, keys: Iterable[KeyRecord]) -> None:
-    """Each key has its suite's length, and no component key stands in two records.
+    """Check that each key has its suite's length, and that no component key stands in two records.
 
     Raises EnvelopeError ENVELOPE_MALFORMED. A threshold would otherwise count one key twice.
     """
@@ -178,15 +178,15 @@ def need_distinct(what: str, keys: Iterable[KeyRecord]) -> None:
     for key in keys:
         suite = SUITES.get(key.suite)
         if suite is not None and len(key.public) != suite.public_length(key.use):
-            raise malformed(what, "a public key has another length than its suite says")
+            raise malformed(what, "a public key does not have the length of its suite")
         for part in (key.public,) if suite is None else suite.components(key.use, key.public):
             if part in seen:
-                raise malformed(what, "a component key stands in two records")
+                raise malformed(what, "two records contain the same component key")
             seen.add(part)
 
 
 def signers(trust: Trust, keys: Iterable[KeyRecord]) -> int:
-    """How many of these keys signed the document; a wrong signature counts as none."""
+    """Count how many of these keys signed the document; a wrong signature counts as none."""
     known = {key_id(key): key for key in keys}
     is_root = trust.type is TrustType.ROOT
     domain, context = (Domain.ROOT, Context.ROOT) if is_root else (Domain.DIRECTORY, Context.DIRECTORY)
@@ -206,14 +206,16 @@ def signers(trust: Trust, keys: Iterable[KeyRecord]) -> int:
 
 
 def fingerprint(document: bytes) -> str:
-    """The first 200 bits of the SHA-256 of root 1, in Crockford's base 32: eight groups of five."""
+    """Return the first 200 bits of the SHA-256 of root 1, in Crockford's base 32: eight groups of five."""
     number = int.from_bytes(sha256(document).digest()[:25])
     digits = "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(40)))
     return "-".join(digits[start : start + 5] for start in range(0, 40, 5))
 
 
 def typed(text: str) -> str:
-    """A fingerprint as a person types it back: in any case, O for 0, I and L for 1, groups as they come."""
+    """Normalise a fingerprint that a person typed: in any case, O for 0, I and L for 1, grouped in any
+    way.
+    """
     signs = text.upper().replace("-", "").replace(" ", "").translate(str.maketrans("OIL", "011"))
     return "-".join(signs[start : start + 5] for start in range(0, len(signs), 5))
 
@@ -226,7 +228,7 @@ def _bounded(trust: Trust) -> bytes:
 
 def _need_names(what: str, member: str, version: int) -> None:
     code = member.isascii() and member.isalpha() and member.isupper() and 2 <= len(member) <= 16
-    _need(what, (code, "the member is no member code"), (version > 0, "versions start at 1"))
+    _need(what, (code, "the member is not a member code"), (version > 0, "versions start at 1"))
 
 
 def _named(text: str, signs: frozenset[str]) -> bool:

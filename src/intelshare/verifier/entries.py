@@ -1,4 +1,4 @@
-"""The records of log entries as docs/format.md lists them ("Log"), shown to a reader."""
+"""The records of log entries as docs/format.md lists them ("Log"), for showing them to a reader."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
 
 
 def read_entry(kind: int, data: bytes) -> Any:
-    """The record of an entry of this type. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Return the record of an entry of this type. Raises EnvelopeError ENVELOPE_MALFORMED."""
     known = ENTRIES.get(kind)
     if known is None:
         raise malformed("Log entry", f"type {kind} does not exist")

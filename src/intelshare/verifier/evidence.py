@@ -1,4 +1,4 @@
-"""Does this evidence prove that a node contradicted itself?"""
+"""The check of an evidence file: does it prove that a node contradicted itself?"""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from intelshare.verifier.verdict import Convicting, Proven
 def check_evidence(
     text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
 ) -> Proven:
-    """Check an evidence file. ``given`` and ``fingerprints``: what the reader has of members.
+    """Check an evidence file. ``given`` and ``fingerprints`` are what the reader has of members.
 
-    Raises TrustError EVIDENCE_INCONCLUSIVE if all is genuine and proves nothing, INPUT_INVALID,
-    LOG_INCONSISTENT; CryptoError, EnvelopeError for a statement that nobody known signed; SIGNER_REVOKED
-    for one whose key was revoked before anybody else is shown to have seen it.
+    Raises TrustError EVIDENCE_INCONCLUSIVE if everything is genuine but proves nothing, INPUT_INVALID,
+    LOG_INCONSISTENT; CryptoError, EnvelopeError for a statement that no known member signed; SIGNER_REVOKED
+    for one whose key was revoked before anybody else is shown to have seen the statement.
     """
     file = read_text(EvidenceText, "intelshare/evidence/1", text, source)
     members = members_of(file.documents, given, source, fingerprints)
@@ -34,8 +34,8 @@ def check_evidence(
     if found is None:
         raise TrustError(
             "EVIDENCE_INCONCLUSIVE",
-            "this proves nothing to others: no node contradicts itself in it",
-            hint="whoever kept it may know more; the statements themselves are genuine",
+            "this proves nothing to third parties: it shows no node that contradicts itself",
+            hint="the member that kept it may know more; the statements themselves are genuine",
         )
     logs = [show_log(log, members, source) for log in file.seen]
     convicting, vouching = [], list[Member]()

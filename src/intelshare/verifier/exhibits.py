@@ -1,4 +1,4 @@
-"""Do two statements of one node contradict each other? From their bytes alone."""
+"""Contradictions between two statements of one node, found from their bytes alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from intelshare.verifier.statements import Said, checkpoint_of, position
 
 @record
 class LogAsk:
-    """From which checkpoint to which a path leads."""
+    """The two checkpoints between which a path leads."""
 
     origin: Text
     incarnation: IncarnationId
@@ -37,7 +37,7 @@ class LogAsk:
 
 @record
 class LogPath:
-    """How a later checkpoint follows from an earlier one."""
+    """The proof of how a later checkpoint follows from an earlier one."""
 
     ask: LogAsk
     hops: Annotated[tuple[Hop, ...], Count(0, 256)]
@@ -47,7 +47,7 @@ class LogPath:
 
 @record
 class Exhibit:
-    """What was signed, and what shows that it does not go together."""
+    """Signed statements, and the material that shows that they contradict each other."""
 
     statements: Annotated[tuple[Evidence, ...], Count(0, 8)]
     paths: Annotated[tuple[LogPath, ...], Count(0, 2)]
@@ -64,9 +64,11 @@ class Contradiction:
 
 
 def contradiction(said: Sequence[Said], paths: Sequence[LogPath]) -> Contradiction | None:
-    """The first pair, in the order of the exhibit, in which one node contradicts itself; None: none does.
+    """Return the first pair, in the order of the exhibit, in which one node contradicts itself; None if there
+    is none.
 
-    What others signed is passed over. Raises EnvelopeError ENVELOPE_MALFORMED for what cannot be read.
+    Pairs signed by different nodes are passed over. Raises EnvelopeError ENVELOPE_MALFORMED for anything that
+    cannot be read.
     """
     for one, other in permutations(said, 2):
         if (one.member.code, one.node) != (other.member.code, other.node):
@@ -109,12 +111,12 @@ def _logs(one: Said, other: Said, said: Sequence[Said], paths: Sequence[LogPath]
 
 
 def _checkpoints(said: Sequence[Said], of: Said) -> list[Checkpoint]:
-    """Those of the same node."""
+    """Return the checkpoints of the same node."""
     return [checkpoint_of(each) for each in said if each.kind is Kind.CHECKPOINT and each.node == of.node]
 
 
 def _earlier_root(first: Checkpoint, second: Checkpoint, paths: Sequence[LogPath]) -> bytes | None:
-    """The root that the log of the later checkpoint had at the earlier size; None: no path proves any."""
+    """Return the root that the later checkpoint's log had at the earlier size; None if no path proves one."""
     for path in paths:
         ask = path.ask
         if (ask.incarnation, ask.size, ask.until, ask.until_size) == (
@@ -128,7 +130,7 @@ def _along(first: Cosigned, second: Cosigned, path: LogPath) -> bytes | None:
     try:
         end = follow(second, path.hops, first.incarnation)
         if end is None or end.size < first.size:
-            # Memory was lost, and the later log says so: no fork.
+            # The node lost data, and the later log admits it: this is not a fork.
             return None
         old, new = both_roots(first.size, end.size, path.proof)
     except IntelshareError:
@@ -173,7 +175,9 @@ def _acts(one: Said, other: Said) -> str | None:
 
 
 def _start(said: Said) -> ReleasePeek:
-    """Number and neighbour of a release; its rest may be anything. Its origin is the signer's node."""
+    """Return the number and predecessor of a release; the rest may be anything. Its origin must be the
+    signer's node.
+    """
     start = decode_prefix(ReleasePeek, said.evidence.data)[0]
     if start.origin != said.node:
         raise foreign()
@@ -181,7 +185,7 @@ def _start(said: Said) -> ReleasePeek:
 
 
 def foreign() -> TrustError:
-    """EVIDENCE_INCONCLUSIVE for a statement that speaks for another than its signer."""
+    """Return EVIDENCE_INCONCLUSIVE for a statement that speaks for a node other than its signer."""
     return TrustError(
-        "EVIDENCE_INCONCLUSIVE", "a statement speaks of another node than the one that signed it"
+        "EVIDENCE_INCONCLUSIVE", "a statement speaks for a node other than the one that signed it"
     )

@@ -1,4 +1,4 @@
-"""The JSON files that the judge reads: their members and bounds, and the way from text to bytes."""
+"""The JSON files that the judge reads: their members and bounds, and the conversion from text to bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ F = TypeVar("F", bound=msgspec.Struct)
 
 MAX_FILE: Final = 16 * 1024 * 1024
 EXACT: Final = 2**53
-"""From here on an integer stands in a file as text: readers in other languages would lose it."""
+"""From this value on an integer is written as text, because readers in other languages would lose
+precision.
+"""
 
 Index = Annotated[int, msgspec.Meta(ge=0, lt=EXACT)]
 Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -29,7 +31,7 @@ Documents = dict[str, Annotated[list[str], msgspec.Meta(max_length=512)]]
 
 
 class OpenedText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a DECISION says of one portion, and the salt of its hash."""
+    """One opened portion of a DECISION, with the salt of its hash."""
 
     slot: Annotated[int, msgspec.Meta(ge=0, lt=256)]
     salt: Hex32
@@ -48,9 +50,9 @@ class EntryText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof: Hashes
     hops: Annotated[list[str], msgspec.Meta(max_length=256)]
     opened: Annotated[list[OpenedText], msgspec.Meta(max_length=256)]
-    """Of a DECISION: the portions that are shown."""
+    """The portions that are shown, if the entry is a DECISION."""
     says: dict[str, Any]
-    """For the eye; computed anew."""
+    """The contents for human readers; computed again."""
 
 
 class CosigningText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,14 +72,14 @@ class LogText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProofText(LogText, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``intelshare/log-proof/1``."""
+    """The file ``intelshare/log-proof/1``."""
 
     schema: str
     documents: Documents
 
 
 class EvidenceText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``intelshare/evidence/1``."""
+    """The file ``intelshare/evidence/1``."""
 
     schema: str
     code: str
@@ -87,7 +89,7 @@ class EvidenceText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     what: str
     exhibit: str
     seen: Annotated[list[LogText], msgspec.Meta(max_length=64)]
-    """Logs of others in which the statements stand."""
+    """Other members' logs that contain the statements."""
     documents: Documents
 
 
@@ -97,11 +99,11 @@ class PortionText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slot: Annotated[int, msgspec.Meta(ge=0, lt=256)]
     secret: Hex32
     portion: str
-    """The padded record, base64."""
+    """The padded record, in base64."""
 
 
 class ReleaseText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``intelshare/release-proof/1``."""
+    """The file ``intelshare/release-proof/1``."""
 
     schema: str
     release: str
@@ -110,13 +112,13 @@ class ReleaseText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """H of the granted secrets, in their order."""
     portions: Annotated[list[PortionText], msgspec.Meta(max_length=256)]
     about: Annotated[list[str], msgspec.Meta(max_length=64)]
-    """Receipts of the release and recalls of its bulletin."""
+    """The receipts of the release and the recalls of its bulletin."""
     logs: Annotated[list[LogText], msgspec.Meta(max_length=64)]
     documents: Documents
 
 
 class MemberText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``intelshare/member/1``."""
+    """The file ``intelshare/member/1``."""
 
     schema: str
     member: str
@@ -128,7 +130,7 @@ class MemberText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class GivenMember:
-    """A member file that the reader has from elsewhere: the only source for that member."""
+    """A member file that the reader obtained elsewhere: the only source for that member."""
 
     member: str
     roots: tuple[Trust, ...]
@@ -136,13 +138,13 @@ class GivenMember:
 
 
 def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
-    """The file, nothing in it believed. Raises TrustError TOO_LARGE, INPUT_INVALID."""
+    """Read a file without believing anything in it. Raises TrustError TOO_LARGE, INPUT_INVALID."""
     if len(text) > MAX_FILE:
-        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes", place=Place(source))
+        raise TrustError("TOO_LARGE", f"this file may have at most {MAX_FILE} bytes", place=Place(source))
     try:
         found = msgspec.json.decode(text, type=kind)
-        # Of two members of one name readers of JSON believe the first or the last: what one of them is shown
-        # another has not proved.
+        # Of two members with one name, JSON readers believe the first or the last: a proof for one reader
+        # would not be a proof for another.
         json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise unreadable(str(error), source) from None
@@ -152,7 +154,7 @@ def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
 
 
 def _unique(members: list[tuple[str, Any]]) -> None:
-    """Raise ValueError if an object has two members of one name."""
+    """Raise ValueError if an object has two members with one name."""
     if len({name for name, _ in members}) != len(members):
         raise ValueError("an object has two members of one name")
 
@@ -162,7 +164,7 @@ class _AnyFile(msgspec.Struct, frozen=True):
 
 
 def schema_of(text: bytes) -> str:
-    """What kind of file this says it is; empty for none."""
+    """Return the schema that this file states; empty if it states none."""
     try:
         return msgspec.json.decode(text[: MAX_FILE + 1], type=_AnyFile).schema
     except (ValueError, RecursionError, msgspec.MsgspecError):
@@ -170,7 +172,7 @@ def schema_of(text: bytes) -> str:
 
 
 def read_given(text: bytes, source: str) -> GivenMember:
-    """A member file; its documents are checked where they are used. Raises TrustError INPUT_INVALID."""
+    """Read a member file; its documents are checked where they are used. Raises TrustError INPUT_INVALID."""
     file = read_text(MemberText, "intelshare/member/1", text, source)
     roots = tuple(unwrap(Trust, one, source) for one in file.roots)
     directory = None if file.directory is None else unwrap(Trust, file.directory, source)
@@ -178,7 +180,7 @@ def read_given(text: bytes, source: str) -> GivenMember:
 
 
 def unwrap(kind: type[R], text: str, source: str) -> R:
-    """The record that stands in a file as base64. Raises TrustError INPUT_INVALID."""
+    """Decode the record that stands in a file as base64. Raises TrustError INPUT_INVALID."""
     try:
         return decode(kind, from_base64(text, source))
     except EnvelopeError as error:
@@ -186,7 +188,7 @@ def unwrap(kind: type[R], text: str, source: str) -> R:
 
 
 def from_base64(text: str, source: str) -> bytes:
-    """Bytes in base64. Raises TrustError INPUT_INVALID."""
+    """Decode base64. Raises TrustError INPUT_INVALID."""
     try:
         return b64decode(text, validate=True)
     except ValueError as error:
@@ -194,18 +196,18 @@ def from_base64(text: str, source: str) -> bytes:
 
 
 def from_hex(text: str, source: str) -> bytes:
-    """Bytes in lower-case hexadecimal. Raises TrustError INPUT_INVALID."""
+    """Decode lower-case hexadecimal. Raises TrustError INPUT_INVALID."""
     try:
         raw = bytes.fromhex(text)
     except ValueError as error:
         raise unreadable(str(error), source) from None
     if raw.hex() != text:
-        raise unreadable("hexadecimal digits are lower case, without spaces", source)
+        raise unreadable("hexadecimal digits must be lower case, without spaces", source)
     return raw
 
 
 def plain(value: Any) -> Any:
-    """A record as a person reads it: bytes in hexadecimal, enums by name, large integers as text."""
+    """Convert a record for human readers: bytes in hexadecimal, enums by name, large integers as text."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, IntEnum):
@@ -220,7 +222,7 @@ def plain(value: Any) -> Any:
 
 
 def unreadable(why: str, source: str) -> TrustError:
-    """INPUT_INVALID for a file that is none."""
+    """Return INPUT_INVALID for a file that cannot be read."""
     return TrustError(
         "INPUT_INVALID",
         f"the file cannot be read: {why[:200]}",

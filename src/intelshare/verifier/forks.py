@@ -1,4 +1,6 @@
-"""Did a member sign two directories under one version? The documents prove it, whoever shows them."""
+"""The check for two directories that a member signed under one version. The documents prove it, whoever shows
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ class ForkedDirectories:
 
 
 def directory_fork(raw: bytes, members: Members) -> Proven:
-    """What the two directories of an exhibit prove.
+    """Return what the two directories of an exhibit prove.
 
-    Raises TrustError EVIDENCE_INCONCLUSIVE for two that go together, TRUST_THRESHOLD for one that no
-    directory key of the member signed, TRUST_FINGERPRINT; EnvelopeError ENVELOPE_MALFORMED.
+    Raises TrustError EVIDENCE_INCONCLUSIVE for two that do not contradict each other, TRUST_THRESHOLD for one
+    that no directory key of the member signed, TRUST_FINGERPRINT; EnvelopeError ENVELOPE_MALFORMED.
     """
     shown = decode(ForkedDirectories, raw)
     first, second = _directory(shown.first), _directory(shown.second)
@@ -33,7 +35,7 @@ def directory_fork(raw: bytes, members: Members) -> Proven:
     if member is None:
         raise TrustError(
             "TRUST_FINGERPRINT",
-            f"there is no root of {first.member} to check its directories by",
+            f"there is no root of {first.member} to check its directories against",
             hint="give its member file with --member",
         )
     for trust, directory in ((shown.first, first), (shown.second, second)):
@@ -51,7 +53,7 @@ def directory_fork(raw: bytes, members: Members) -> Proven:
 
 def _directory(trust: Trust) -> DirectoryDocument:
     if trust.type is not TrustType.DIRECTORY:
-        raise TrustError("EVIDENCE_INCONCLUSIVE", "a root stands where a directory must")
+        raise TrustError("EVIDENCE_INCONCLUSIVE", "a root stands where a directory is expected")
     return read_directory(trust)
 
 
@@ -63,5 +65,5 @@ def _need_signed(trust: Trust, directory: DirectoryDocument, member: Member) -> 
     ]
     if not signers(trust, usable):
         raise TrustError(
-            "TRUST_THRESHOLD", f"a directory is signed by no directory key of {member.code}'s latest root"
+            "TRUST_THRESHOLD", f"a directory is not signed by a directory key of {member.code}'s latest root"
         )

@@ -1,4 +1,4 @@
-"""Is this entry in that node's log, and who else saw it? From the entry's bytes to the signed checkpoint."""
+"""The check of log entries: from an entry's bytes to the signed checkpoint, and who else saw that log."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ProofHashes = Annotated[tuple[Bytes32, ...], Count(0, 65)]
 
 @record
 class Hop:
-    """Entry 0 of a log, opened, and its inclusion at the size that is known of that log."""
+    """Entry 0 of a log, opened, with its inclusion proof at the size that is known of that log."""
 
     at: Time
     salt: Bytes32
@@ -43,21 +43,21 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class ShownLog:
-    """A log as far as a file shows it: genuine, and witnessed as far as its key needs it."""
+    """A log as far as a file shows it: genuine, and witnessed if its key requires it."""
 
     said: Said
     at: Cosigned
     witnesses: tuple[tuple[Said, int], ...]
-    """Each cosigner, and how many entries it saw."""
+    """Each cosigner, and the number of entries it saw."""
     entries: tuple[ProvenEntry, ...]
     until: int
-    """How many entries of it count: all, or under a revoked key those that were witnessed in time."""
+    """The number of entries that count: all, or under a revoked key those that were witnessed in time."""
 
 
 def check_proof(
     text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
 ) -> Provenance:
-    """Check a proof file. ``given`` and ``fingerprints``: what the reader has of members.
+    """Check a proof file. ``given`` and ``fingerprints`` are what the reader has of members.
 
     Raises TrustError LOG_INCONSISTENT, INPUT_INVALID, TOO_LARGE; CryptoError, EnvelopeError.
     """
@@ -81,7 +81,7 @@ def check_proof(
 
 
 def named(first: Member, others: Iterable[Member]) -> tuple[Named, ...]:
-    """Each of these members once, the first one first."""
+    """Return each of these members once, the first one first."""
     rows = {first.code: first, **{one.code: one for one in sorted(others, key=lambda one: one.code)}}
     rows[first.code] = first
     return tuple(
@@ -97,14 +97,17 @@ def named(first: Member, others: Iterable[Member]) -> tuple[Named, ...]:
 
 
 def show_log(file: LogText, members: Members, source: str) -> ShownLog:
-    """The log of which a file shows entries. Raises as ``check_proof``.
+    """Check the log of which a file shows entries. Raises what ``check_proof`` raises.
 
-    Under a key that was revoked, only what a witness saw in time counts: else CryptoError SIGNER_REVOKED.
+    Under a key that was revoked, only what a witness saw in time counts; otherwise it raises CryptoError
+    SIGNER_REVOKED.
     """
     said = verify(unwrap(Evidence, file.checkpoint, source), members)
     checkpoint = checkpoint_of(said)
     if checkpoint.origin != file.node:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", "the checkpoint is of another node than the file says")
+        raise CryptoError(
+            "SIGNER_NOT_AUTHORISED", "the checkpoint is from a different node from the one the file names"
+        )
     at = position(checkpoint)
     witnesses = tuple(row for one in file.cosigned for row in _witnessed(one, said, at, members, source))
     entries = tuple([_entry(entry, at, source) for entry in file.entries])
@@ -113,12 +116,12 @@ def show_log(file: LogText, members: Members, source: str) -> ShownLog:
         until = max((size for one, size in witnesses if in_time_of(one, said)), default=0)
         late = [one.index for one in entries if one.incarnation == at.incarnation and one.index >= until]
         if not until or late:
-            raise revoked(said, "no other member signed before that that it saw these entries")
+            raise revoked(said, "no other member had signed by then that it saw these entries")
     return ShownLog(said, at, witnesses, entries, until)
 
 
 def in_time_of(witness: Said, of: Said) -> bool:
-    """Whether this witness, of another member, signed before the key of the statement was revoked."""
+    """Return True if this witness, of another member, signed before the key of the statement was revoked."""
     return (
         of.revoked_from is not None
         and witness.revoked_from is None
@@ -128,24 +131,24 @@ def in_time_of(witness: Said, of: Said) -> bool:
 
 
 def follow(later: Cosigned, hops: Sequence[Hop], wanted: int) -> Cosigned | None:
-    """Where the log ``wanted`` ends, as the log of ``later`` commits to it over all these hops.
+    """Return the end of the log ``wanted``, as the log of ``later`` commits to it through all these hops.
 
-    None if they do not lead to a log of that name. Raises TrustError LOG_INCONSISTENT.
+    Returns None if they do not lead to a log of that name. Raises TrustError LOG_INCONSISTENT.
     """
     at = later
     for hop in hops:
         if at.incarnation in (wanted, 0):
-            raise inconsistent("the path leads on behind its end")
+            raise inconsistent("the path continues past its end")
         entry = entry_hash(START, hop.at, hop.salt, hop.record)
         if root_with(entry, 0, at.size, hop.proof) != at.root:
-            raise inconsistent("what is shown as the first entry of a log is not in it")
+            raise inconsistent("the entry shown as the first of a log is not in it")
         start = decode(Start, hop.record)
         at = Cosigned(later.origin, Incarnation(start.previous), start.size, Digest(start.root))
     return at if at.incarnation == wanted else None
 
 
 def entry_hash(kind: int, at: int, salt: bytes, data: bytes) -> bytes:
-    """What an entry is known by."""
+    """Return the hash that identifies an entry."""
     return digest(Domain.LOG_ENTRY, bytes([kind]), u64(at), salt, data)
 
 
@@ -168,17 +171,17 @@ def _entry(given: EntryText, checkpoint: Cosigned, source: str) -> ProvenEntry:
 
 
 def _opened(given: EntryText, read: Any, source: str) -> tuple[tuple[int, Any], ...]:
-    """The portions of a decision that are shown, each as its entry commits to it."""
+    """Return the portions of a decision that are shown, checked against the entry's commitments."""
     hashes = read.portions if isinstance(read, Decided) else ()
     slots = [one.slot for one in given.opened]
     if len(set(slots)) != len(slots) or max(slots, default=-1) >= len(hashes):
-        raise malformed("Log entry", "a portion is shown twice, or the entry has none of this slot")
+        raise malformed("Log entry", "a portion is shown twice, or the entry has no portion in this slot")
     found = []
     for one in given.opened:
         data = from_hex(one.decision, source)
         salted = digest(Domain.DECIDED_PORTION, from_hex(one.salt, source), u32(one.slot), data)
         if salted != hashes[one.slot]:
-            raise inconsistent(f"the entry does not commit to what is shown of slot {one.slot}")
+            raise inconsistent(f"the entry does not commit to what is shown for slot {one.slot}")
         found.append((one.slot, decode(LoggedDecision, data)))
     return tuple(found)
 
@@ -189,12 +192,12 @@ def _witnessed(
     said = verify(unwrap(Evidence, given.signed, source), members)
     seen = checkpoint_of(said)
     if said.member.code == own.member.code:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", f"{own.member.code} is no witness of its own log")
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"{own.member.code} cannot be a witness of its own log")
     proof, found = _hashes(given.proof, source), []
     for row in seen.cosigned:
         if (row.origin, row.incarnation) == (checkpoint.origin, checkpoint.incarnation):
             if both_roots(row.size, checkpoint.size, proof) != (row.root, checkpoint.root):
-                raise inconsistent(f"{said.member.code} saw another log of {row.size} entries")
+                raise inconsistent(f"{said.member.code} saw a different log of {row.size} entries")
             found.append((said, row.size))
     return found
 

@@ -1,8 +1,9 @@
-"""Whose signature counts: one view per member, made of its own documents and of nothing else.
+"""The members whose signatures count: one view per member, made from its own documents and nothing else.
 
-A document belongs to the member under whose name it is filed, or the file is refused. Where the reader gives
-a member file, that is the only source for the member: what the file holds of it is not even read, except as
-the member's own word on when a key was not revoked yet (docs/format.md, "Judging a file").
+A document must belong to the member under whose name it is filed, or the file is refused. If the reader gives
+a member file, that is the only source for the member: the documents that the file has for it are not even
+read, except as the member's own statement of when a key was not yet revoked (docs/format.md, "Judging a
+file").
 """
 
 from __future__ import annotations
@@ -33,29 +34,31 @@ from intelshare.verifier.files import Documents, unreadable, unwrap
 
 
 class Given(Protocol):
-    """A member file of the reader's."""
+    """A member file from the reader."""
 
     @property
     def member(self) -> str:
-        """Whose it says it is."""
+        """The member whose file it claims to be."""
 
     @property
     def roots(self) -> tuple[Trust, ...]:
-        """From version 1 on."""
+        """The roots, from version 1 on."""
 
     @property
     def directory(self) -> Trust | None:
-        """The one in it, if any."""
+        """The directory in it, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member, and where its keys come from."""
+    """One member, and the source of its keys."""
 
     code: str
     fingerprint: str
     confirmed: bool
-    """Whether the reader knows it, by its own copy or by fingerprint; else the file vouches for itself."""
+    """True if the reader knows it, by a member file or a fingerprint; otherwise only the file vouches for
+    it.
+    """
     directory: DirectoryDocument | None
     domain: str
     keys: Mapping[KeyId, KeyRecord] = field(repr=False)
@@ -63,7 +66,9 @@ class Member:
     """Directories of any age, signed by a directory key of the latest root."""
 
     def revocation(self, key: KeyId) -> Revocation | None:
-        """The harshest that its directory holds of this key: compromised counts most, then the earlier."""
+        """Return the harshest revocation of this key in its directory: compromised counts most, then the
+        earlier.
+        """
         rows = [
             row
             for row in (self.directory.revocations if self.directory is not None else ())
@@ -72,10 +77,10 @@ class Member:
         return min(rows, key=lambda row: (-row.why, row.effective), default=None)
 
     def revoked_from(self, key: KeyId, revocation: Revocation) -> Instant:
-        """Before when the revocation cannot have been there, by the member's own word.
+        """Return the time before which the revocation cannot have existed, by the member's own statements.
 
-        That is its effective time, or the issue of a directory that lists the key and does not revoke it,
-        if that is later.
+        That is its effective time or, if later, the issue of a directory that lists the key and does not
+        revoke it.
         """
         admitted = [
             one.issued
@@ -93,7 +98,7 @@ class Members:
     by_code: Mapping[str, Member]
 
     def owner(self, key: KeyId) -> Member:
-        """Whose key this is. Raises CryptoError SIGNER_UNKNOWN."""
+        """Return the member whose key this is. Raises CryptoError SIGNER_UNKNOWN."""
         for member in self.by_code.values():
             if key in member.keys:
                 return member
@@ -107,9 +112,10 @@ class Members:
 def members_of(
     documents: Documents, given: Sequence[Given], source: str, fingerprints: Collection[str] = ()
 ) -> Members:
-    """The members that a file and its reader bring. ``fingerprints``: those that the reader has of members.
+    """Return the members described by a file and its reader. ``fingerprints`` are those that the reader has
+    of members.
 
-    Raises TrustError INPUT_INVALID for a document under another's name or a member given twice,
+    Raises TrustError INPUT_INVALID for a document under another member's name or a member given twice,
     TRUST_THRESHOLD, NOT_AUTHORISED, TRUST_FINGERPRINT; EnvelopeError ENVELOPE_MALFORMED.
     """
     wanted = {typed(one) for one in fingerprints}
@@ -128,7 +134,7 @@ def members_of(
         raise TrustError(
             "TRUST_FINGERPRINT",
             f"no member of the file has the fingerprint {min(missing)}",
-            hint="compare it once more; if it is right, somebody else's documents are in the file",
+            hint="compare it again; if it is right, the file contains somebody else's documents",
         )
     domains = [member.domain for member in found.values()]
     if len(set(domains)) != len(domains):
@@ -144,7 +150,7 @@ def _member(
     known = [(_directory(latest, trust), trust) for trust in directories]
     order = [directory.version for directory, _ in known]
     if sorted(set(order)) != order:
-        raise unreadable(f"the directories of {code} do not stand in the order of their versions", source)
+        raise unreadable(f"the directories of {code} are not in the order of their versions", source)
     current = known[-1][0] if known else None
     keys = [*latest.keys, *latest.directory, *(own_keys(current) if current is not None else ())]
     first = next(trust.document for trust in trusts if trust.type is TrustType.ROOT)
@@ -155,19 +161,19 @@ def _member(
 
 
 def _sorted(code: str, trusts: Sequence[Trust], source: str) -> tuple[list[RootDocument], list[Trust]]:
-    """The chain of roots, each signed as it must be, and the directories behind it."""
+    """Return the chain of roots, each signed as required, and the directories that follow it."""
     roots: list[RootDocument] = []
     directories: list[Trust] = []
     for trust in trusts:
         named = (read_root if trust.type is TrustType.ROOT else read_directory)(trust).member
         if named != code:
-            raise unreadable(f"a document of {named} stands under the name of {code}", source)
+            raise unreadable(f"a document of {named} is filed under the name of {code}", source)
         if trust.type is TrustType.DIRECTORY:
             directories.append(trust)
             continue
         root = read_root(trust)
         if directories or root.version != len(roots) + 1:
-            raise _threshold(f"the roots of {code} do not stand in order, from version 1 on")
+            raise _threshold(f"the roots of {code} are not in order, from version 1 on")
         for of in (roots[-1] if roots else root, root):
             if signers(trust, of.keys) < of.threshold:
                 raise _threshold(f"root {root.version} of {code} lacks signatures")
@@ -181,7 +187,7 @@ def _directory(root: RootDocument, trust: Trust) -> DirectoryDocument:
     directory = read_directory(trust)
     usable = [key for key in root.directory if key.not_before <= directory.issued < key.not_after]
     if not signers(trust, usable):
-        raise _threshold(f"a directory of {root.member} is signed by no directory key of its latest root")
+        raise _threshold(f"a directory of {root.member} is not signed by a directory key of its latest root")
     start, end = f"intelshare://{root.domain}/node/", f".{root.domain}"
     own = own_keys(directory)
     inside = all(node.uri.startswith(start) and node.dns.endswith(end) for node in directory.nodes)
@@ -194,7 +200,9 @@ def _directory(root: RootDocument, trust: Trust) -> DirectoryDocument:
 
 
 def _admitted(root: RootDocument, beside: Iterable[Trust]) -> list[DirectoryDocument]:
-    """Of what the file files under a member that the reader knows: directories that its own key signed."""
+    """Return the directories that a file has for a member the reader knows, if that member's key signed
+    them.
+    """
     found = []
     for trust in beside:
         if trust.type is TrustType.DIRECTORY:

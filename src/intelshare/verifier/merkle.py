@@ -1,6 +1,6 @@
 """Merkle proofs of RFC 9162, 2.1, computed from the top of the tree down, as its definition reads.
 
-The node climbs from the leaf (``audit.proofs``); a test gives both the same proofs and mutants.
+The node climbs from the leaf instead (``audit.proofs``); a test gives both the same proofs and mutants.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from intelshare.errors import TrustError
 
 
 def root_with(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """The root of a log of ``size`` whose entry ``index`` is ``leaf``. Raises TrustError LOG_INCONSISTENT."""
+    """Return the root of a log of ``size`` whose entry ``index`` is ``leaf``. Raises TrustError
+    LOG_INCONSISTENT.
+    """
     if not 0 <= index < size:
         raise inconsistent(f"entry {index} is not below size {size}")
     return _climb(sha256(b"\x00" + leaf).digest(), index, size, proof)
 
 
 def both_roots(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The roots at both sizes, from a consistency proof with its first hash always in.
+    """Return the roots at both sizes, from a consistency proof that always includes its first hash.
 
     Raises TrustError LOG_INCONSISTENT.
     """
@@ -29,11 +31,11 @@ def both_roots(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes,
 
 
 def inconsistent(why: str) -> TrustError:
-    """LOG_INCONSISTENT in one wording."""
+    """Return LOG_INCONSISTENT with the one wording used for it."""
     return TrustError(
         "LOG_INCONSISTENT",
-        f"the log does not hold together: {why}",
-        hint="nothing follows from this file; ask for another one",
+        f"the log is inconsistent: {why}",
+        hint="this file proves nothing; ask for another one",
     )
 
 
@@ -52,7 +54,7 @@ def _climb(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
 
 def _grow(earlier: int, later: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
     if not proof or (earlier == later and len(proof) > 1):
-        raise inconsistent("the proof has another length than these sizes need")
+        raise inconsistent("the proof does not have the length that these sizes require")
     if earlier == later:
         return proof[0], proof[0]
     split, beside = _split(later), proof[-1]
@@ -68,5 +70,5 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below ``size``."""
+    """Return the largest power of two below ``size``."""
     return 1 << (size - 1).bit_length() - 1

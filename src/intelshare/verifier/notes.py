@@ -1,7 +1,7 @@
-"""A checkpoint or an entry in the words of c2sp.org, judged by the note keys of the reader's member files.
+"""A checkpoint or an entry in the formats of c2sp.org, judged by the note keys of the reader's member files.
 
-Read from those texts and docs/format.md ("Notes for other tools"); the node has its own writing in
-``audit.notes``. A note brings no documents: without the member file of its log it says nothing.
+It is written from those specifications and docs/format.md ("Notes for other tools"); the node has a separate
+writer in ``audit.notes``. A note contains no documents: without the member file of its log it proves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from intelshare.verifier.verdict import Named, ProvenEntry, Witness
 PROOF: Final = "c2sp.org/tlog-proof@v1"
 _SCHEME: Final = "intelshare://"
 _LOG, _WITNESS = 1, 4
-"""The type of a signature line, which is in its key id."""
+"""The type of a signature line, which goes into its key id."""
 _TEXT: Final = re.compile(r"([a-z0-9.:/_-]+)/([0-9a-f]{16})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
 _LINE: Final = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})")
@@ -35,7 +35,7 @@ _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})")
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What a note shows."""
+    """The facts that a note shows."""
 
     node: str
     incarnation: int
@@ -43,9 +43,9 @@ class Noted:
     root: bytes
     witnesses: tuple[Witness, ...]
     unknown: int
-    """Lines of signers of whom the reader has no member file."""
+    """The number of lines whose signers are in no member file of the reader's."""
     entry: ProvenEntry | None
-    """The one that a tlog-proof opens."""
+    """The entry that a tlog-proof opens."""
     members: tuple[Named, ...]
 
 
@@ -53,7 +53,7 @@ class Noted:
 class _Note:
     text: str
     signed: tuple[tuple[str, bytes], ...]
-    """Name and what stands behind it: key id ‖ signature."""
+    """The name in each line, and the bytes after it: key id ‖ signature."""
     node: str
     incarnation: int
     size: int
@@ -61,7 +61,7 @@ class _Note:
 
 
 def is_note(text: bytes) -> bool:
-    """Whether this is a note or tlog-proof, and not one of our own files."""
+    """Return True if this may be a note or tlog-proof, and is not one of intelshare's JSON files."""
     return not text.lstrip().startswith(b"{")
 
 
@@ -72,7 +72,7 @@ def check_note(text: bytes, source: str, given: Sequence[Given]) -> Noted:
     SIGNATURE_INVALID; EnvelopeError ENVELOPE_MALFORMED; what ``members_of`` raises.
     """
     if len(text) > MAX_FILE:
-        raise TrustError("TOO_LARGE", f"such a file has at most {MAX_FILE} bytes")
+        raise TrustError("TOO_LARGE", f"this file may have at most {MAX_FILE} bytes")
     try:
         whole = text.decode("utf-8")
     except UnicodeDecodeError:
@@ -100,7 +100,7 @@ def _read(raw: str, source: str) -> _Note:
     said = _TEXT.fullmatch(text + "\n")
     lines = [_LINE.fullmatch(line) for line in behind.removesuffix("\n").split("\n")]
     if not gap or said is None or not behind.endswith("\n") or not all(lines):
-        raise unreadable("it is neither JSON nor the signed checkpoint of a log of ours", source)
+        raise unreadable("it is neither JSON nor the signed checkpoint of an intelshare log", source)
     signed = tuple((line[1], _decoded(line[2], source)) for line in lines if line is not None)
     if len({(name, data[:4]) for name, data in signed}) != len(signed):
         raise unreadable("a key has signed it twice", source)
@@ -115,7 +115,7 @@ def _owner(note: _Note, members: Sequence[Member]) -> Member:
                 return member
     raise CryptoError(
         "SIGNER_UNKNOWN",
-        f"no note key of a member file given has signed for {note.node}",
+        f"no note key in the given member files has signed for {note.node}",
         hint="give the member file of the log's member with --member",
     )
 
@@ -133,7 +133,8 @@ def _witnesses(note: _Note, owner: Member, members: Sequence[Member]) -> Iterato
 
 
 def _signatures(note: _Note, member: Member, kind: int) -> Iterator[tuple[KeyRecord, bytes, bytes]]:
-    """What stands on the note under the names and ids of a member's note keys: key, public part, signature.
+    """Yield the signatures on the note under the names and ids of a member's note keys: key, public part,
+    signature.
 
     Raises CryptoError SIGNER_REVOKED.
     """
@@ -150,7 +151,7 @@ def _signatures(note: _Note, member: Member, kind: int) -> Iterator[tuple[KeyRec
         if member.revocation(identity) is not None:
             raise CryptoError(
                 "SIGNER_REVOKED",
-                f"the note key of {member.code} was revoked, and a note does not say when it was signed",
+                f"the note key of {member.code} was revoked, and a note does not state when it was signed",
             )
         yield key, public, signed[4:]
 
@@ -158,10 +159,10 @@ def _signatures(note: _Note, member: Member, kind: int) -> Iterator[tuple[KeyRec
 def _entry(front: str, note: _Note, source: str) -> ProvenEntry:
     lines = front.split("\n")[1:]
     if len(lines) < 2 or not lines[0].startswith("extra "):
-        raise unreadable("the proof opens no entry: `extra` is missing", source)
+        raise unreadable("the proof does not open an entry: `extra` is missing", source)
     told, index = _decoded(lines[0][6:], source), _INDEX.fullmatch(lines[1])
     if index is None or len(told) < 42:
-        raise unreadable("the proof has no index, or what it opens is no entry", source)
+        raise unreadable("the proof has no index, or what it opens is not an entry", source)
     proof = [_decoded(line, source) for line in lines[2:]]
     kind, at, place = told[0], int.from_bytes(told[1:9]), int(index[1])
     entry = entry_hash(kind, at, told[9:41], told[41:])
@@ -177,5 +178,5 @@ def _decoded(text: str, source: str) -> bytes:
     except ValueError:
         data = b""
     if b64encode(data).decode() != text:
-        raise unreadable("what should be base64 is not", source)
+        raise unreadable("a value that should be base64 is not", source)
     return data

@@ -10,15 +10,17 @@ T = TypeVar("T")
 
 
 def unpadded(kind: type[T], padded: bytes, floor: int) -> T:
-    """The record. Raises EnvelopeError ENVELOPE_MALFORMED for another length or a byte that is not zero."""
+    """Return the record. Raises EnvelopeError ENVELOPE_MALFORMED for a wrong length or a padding byte that is
+    not zero.
+    """
     found, end = decode_prefix(kind, padded)
     if len(padded) != max(floor, padme(end)) or any(padded[end:]):
-        raise malformed(kind.__name__, "its padding is not the one that this length has")
+        raise malformed(kind.__name__, "its padding is not right for its length")
     return found
 
 
 def padme(length: int) -> int:
-    """``length`` rounded up to a multiple of 2^(E - S)."""
+    """Round ``length`` up to a multiple of 2^(E - S)."""
     if length < 2:
         return length
     exponent = length.bit_length() - 1

@@ -1,7 +1,7 @@
-"""Who released what to whom, under which article, and what became of it.
+"""The check of a release proof: who released what to whom, under which article, and with what outcome.
 
-Every step is either established, with what it rests on, or not, with the reason. What contradicts what was
-signed is no missing step: it refuses the file.
+Every step is either established, with its grounds, or not, with the reason. A contradiction of something
+signed is not a missing step: it refuses the file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from intelshare.verifier.verdict import Named, SeenBy, Step
 MAX_RELEASE: Final = 1000
 PORTION_FLOOR: Final = 256
 ALLOWED: Final = 1
-"""The outcome of a portion that is granted, as logged."""
+"""The logged outcome of a portion that is granted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class ShownPortion:
     category: str
     media: str
     content: bytes
-    """Of an attachment its Attachment record."""
+    """The content; for an attachment, its Attachment record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What a release proof shows."""
+    """The facts that a release proof shows."""
 
     sender: str
     node: str
@@ -73,27 +73,29 @@ class Released:
     number: int
     signed_at: Instant
     md: str
-    """Digest of the manifest; empty if the claims are not shown."""
+    """The digest of the manifest; empty if the claims are not shown."""
     originator: str
     granted: tuple[Granted, ...]
     portions: tuple[ShownPortion, ...]
     outcome: str
-    """The latest that the recipient signed: accepted, refused, read, destroyed; else "released"."""
+    """The latest status that the recipient signed (accepted, refused, read, destroyed), or "released" if it
+    signed none.
+    """
     decided_at: Instant
-    """When the recipient says that it did that; else when it was released."""
+    """The time that the recipient states for it; the time of the release if it signed none."""
     steps: tuple[Step, ...]
     members: tuple[Named, ...]
 
     @property
     def confirmed(self) -> bool:
-        """Whether the reader's copies confirmed everybody on whose signature this rests."""
+        """True if the reader's copies confirmed every member on whose signature this rests."""
         return all(one.confirmed for one in self.members)
 
 
 def check_release(
     text: bytes, source: str, given: Sequence[Given] = (), fingerprints: Collection[str] = ()
 ) -> Released:
-    """Check a release proof. ``given`` and ``fingerprints``: what the reader has of members.
+    """Check a release proof. ``given`` and ``fingerprints`` are what the reader has of members.
 
     Raises CryptoError, EnvelopeError, TrustError for anything that contradicts what was signed.
     """
@@ -140,12 +142,16 @@ def _release(said: Said) -> Release:
         raise malformed("Release", f"it has more than {MAX_RELEASE} bytes")
     found = decode(Release, said.evidence.data)
     if found.origin != said.node:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", "the release is of another node than its signing key")
+        raise CryptoError(
+            "SIGNER_NOT_AUTHORISED", "the release names a different node from that of its signing key"
+        )
     return found
 
 
 def _signed(said: Said, logs: Sequence[ShownLog], vouching: list[Member], what: str) -> Step:
-    """That its signer said so; under a revoked key only as far as somebody else saw it before."""
+    """Return the step that its signer made this statement; under a revoked key, only if somebody else saw it
+    before.
+    """
     seen = [row for log in logs for row in seen_in(said, log)]
     vouching += [said.member, *[member for member, _ in seen]]
     if said.revoked_from is not None and not any(by.at < said.revoked_from for _, by in seen):
@@ -159,31 +165,33 @@ def _claims(
 ) -> Claims | None:
     if file.claims is None:
         if file.portions:
-            raise malformed("Release proof", "portions without the claims that name them")
+            raise malformed("Release proof", "it has portions without the claims that name them")
         return None
     raw = from_base64(file.claims, source)
     if digest(Domain.GRANT, raw, from_hex(file.secrets, source)) != release.grant_digest:
-        raise EnvelopeError("COMMITMENT_MISMATCH", "these claims are not those of the release")
+        raise EnvelopeError("COMMITMENT_MISMATCH", "these claims do not belong to the release")
     claims = decode(Claims, raw)
     manifest = decode(Manifest, claims.manifest)
     slots = [granted.slot for granted in claims.granted]
     if len(set(slots)) != len(slots) or max(slots) >= len(manifest.commitments):
-        raise malformed("Claims", "a slot stands in it twice, or is none of the manifest")
+        raise malformed("Claims", "a slot is in it twice, or is not in the manifest")
     if claims.recipient != release.recipient or manifest.precedence != release.precedence:
-        raise EnvelopeError("MANIFEST_MISMATCH", "recipient or precedence differ from those of the release")
+        raise EnvelopeError(
+            "MANIFEST_MISMATCH", "the recipient or precedence differs from that of the release"
+        )
     if manifest.originator != said.member.code:
         vouching.append(_consenting(claims, manifest, said, members))
     return claims
 
 
 def _consenting(claims: Claims, manifest: Manifest, said: Said, members: Members) -> Member:
-    """The originator, who allowed the sender to pass it on."""
+    """Return the originator, which allowed the sender to pass it on."""
     for evidence in claims.consents:
         try:
             by = verify(evidence, members)
             consent = decode(Consent, evidence.data) if evidence.kind is Kind.CONSENT else None
         except IntelshareError:
-            # As at a node: one that does not hold counts as absent.
+            # As at a node, a consent that is not valid counts as absent.
             continue
         if consent is None or by.revoked_from is not None or by.member.code != manifest.originator:
             continue
@@ -203,7 +211,7 @@ def _portion(given: PortionText, claims: Claims, manifest: Manifest, source: str
     salt = kdf(secret, Domain.PORTION_SALT, manifest.bulletin, slot)
     if digest(Domain.PORTION, manifest.bulletin, slot, salt, padded) != manifest.commitments[given.slot]:
         raise EnvelopeError(
-            "COMMITMENT_MISMATCH", f"the portion of slot {given.slot} is not the one committed to"
+            "COMMITMENT_MISMATCH", f"the portion of slot {given.slot} is not the one that was committed to"
         )
     found = unpadded(Portion, padded, PORTION_FLOOR)
     return ShownPortion(given.slot, found.kind, found.label, found.category, found.media, found.content)
@@ -227,7 +235,7 @@ def _what(claims: Claims, manifest: Manifest, portions: Sequence[ShownPortion]) 
 
 
 def _decision(claims: Claims, said: Said, logs: Sequence[ShownLog]) -> Step:
-    """The entry that the claims name: decided before it was released, and as the claims have it."""
+    """Return the step about the entry that the claims name: it must be decided as the claims state."""
     what = f"{said.member.code} logged this decision before it released"
     entry = next(
         (
@@ -243,11 +251,11 @@ def _decision(claims: Claims, said: Said, logs: Sequence[ShownLog]) -> Step:
     told, granted = entry.record, {one.slot: one for one in claims.granted}
     named = (told.md, told.sender, told.recipient) if isinstance(told, Decided) else ()
     if named != (_md(claims), said.member.code, claims.recipient):
-        raise EnvelopeError("MANIFEST_MISMATCH", "the entry that the claims name decides something else")
+        raise EnvelopeError("MANIFEST_MISMATCH", "the entry that the claims name is a different decision")
     for slot, one in entry.opened:
         claimed = granted.get(slot)
         if claimed is None or (one.outcome, one.obligations) != (ALLOWED, claimed.obligations):
-            raise EnvelopeError("MANIFEST_MISMATCH", f"slot {slot} was not granted as it was decided")
+            raise EnvelopeError("MANIFEST_MISMATCH", f"slot {slot} was not granted as decided")
         if [(cited.treaty, cited.text, cited.article) for cited in one.citations] != [
             (cited.treaty, cited.text, cited.article) for cited in claimed.citations
         ]:
@@ -256,7 +264,7 @@ def _decision(claims: Claims, said: Said, logs: Sequence[ShownLog]) -> Step:
 
 
 def _witnessed(logs: Sequence[ShownLog], vouching: list[Member]) -> Iterator[Step]:
-    """Whose logs the file shows, and who else has seen them."""
+    """Yield the steps about the logs that the file shows, and who else has seen them."""
     for log in logs:
         vouching += [log.said.member, *[witness.member for witness, _ in log.witnesses]]
         seen = tuple(
@@ -271,14 +279,16 @@ def _witnessed(logs: Sequence[ShownLog], vouching: list[Member]) -> Iterator[Ste
 
 
 def _logged(logs: Sequence[ShownLog], said: Said, release: Release, claims: Claims | None) -> Iterator[Step]:
-    """What the two of them logged about the release: handed over, destroyed."""
+    """Yield the steps that sender and recipient logged about the release: handed over, destroyed."""
     for log in logs:
         for entry in log.entries:
             told, whose = entry.record, log.said.member.code
             if getattr(told, "leaf", b"") != said.leaf or not isinstance(told, HandOver | Destroyed):
                 continue
             if claims is not None and told.md != _md(claims):
-                raise EnvelopeError("MANIFEST_MISMATCH", "a log entry names this release of another bulletin")
+                raise EnvelopeError(
+                    "MANIFEST_MISMATCH", "a log entry names this release with a different bulletin"
+                )
             where = f"entry {entry.index} of log {entry.incarnation:016x}"
             if isinstance(told, HandOver) and log.said.node == said.node:
                 yield Step(True, f"{whose} logged that it hands over number {told.sequence}", where, entry.at)
@@ -297,7 +307,9 @@ def _answers(
     vouching: list[Member],
     source: str,
 ) -> tuple[list[Step], Instant, str]:
-    """What the recipient signed about it, and what the originator took back, as they were signed."""
+    """Return the steps that the recipient signed about it, and the originator's recalls, as they were
+    signed.
+    """
     steps: list[tuple[Instant, Step]] = []
     outcome: tuple[Instant, int, str] = (said.signed_at, 0, "released")
     for text in file.about:
@@ -320,7 +332,7 @@ def _answers(
 
 def _receipt(answer: Said, receipt: Receipt, said: Said, release: Release) -> str:
     if answer.member.code != release.recipient or receipt.to != said.member.code:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", "a receipt is of another member, or to another")
+        raise CryptoError("SIGNER_NOT_AUTHORISED", "a receipt is from or to another member")
     if receipt.leaf != said.leaf:
         raise EnvelopeError("RECEIPT_UNKNOWN", "a receipt answers another release")
     codes = f" ({' '.join(receipt.codes)})" if receipt.codes else ""
@@ -332,7 +344,7 @@ def _receipt(answer: Said, receipt: Receipt, said: Said, release: Release) -> st
 
 def _recall(answer: Said, recall: Recall, release: Release, claims: Claims | None) -> str:
     if claims is None or recall.md != _md(claims) or recall.to != release.recipient:
-        raise EnvelopeError("MANIFEST_MISMATCH", "a recall is of another bulletin, or to another member")
+        raise EnvelopeError("MANIFEST_MISMATCH", "a recall is for another bulletin, or to another member")
     if answer.member.code != decode(Manifest, claims.manifest).originator:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", "a recall is not of the originator")
+        raise CryptoError("SIGNER_NOT_AUTHORISED", "a recall is not from the originator")
     return f"{answer.member.code} recalled it"

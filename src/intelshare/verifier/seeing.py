@@ -1,4 +1,4 @@
-"""Who else saw a statement: in whose log it stands, and who cosigned it."""
+"""The other members that saw a statement: those whose logs contain it, and those that cosigned it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from intelshare.verifier.verdict import ProvenEntry, SeenBy
 
 
 def seen_in(one: Said, log: ShownLog) -> Iterator[tuple[Member, SeenBy]]:
-    """Where other members say that they saw this statement: in their log, or by a cosigned checkpoint."""
+    """Yield where other members state that they saw this statement: in their log, or by a cosigned
+    checkpoint.
+    """
     if log.said.member.code != one.member.code:
         for entry in log.entries:
             if _names(entry, one):

@@ -1,4 +1,4 @@
-"""Did this member sign that? Checks 4 and 5 of docs/format.md as far as "Judging a file" keeps them."""
+"""The check of one statement: checks 4 and 5 of docs/format.md, as far as "Judging a file" keeps them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_COSIGNED: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A statement that its signer really made, and when it says that it did."""
+    """A statement that its signer really made, and the time that it states."""
 
     evidence: Evidence
     leaf: bytes
@@ -29,7 +29,9 @@ class Said:
     key: KeyRecord
     signed_at: Instant
     revoked_from: Instant | None
-    """Not None: its key was revoked, and it counts only if it was witnessed before this."""
+    """If its key was revoked: the time before which the statement must have been witnessed in order to
+    count.
+    """
 
     @property
     def node(self) -> str:
@@ -38,12 +40,12 @@ class Said:
 
     @property
     def kind(self) -> Kind:
-        """What kind of statement it is."""
+        """The kind of statement."""
         return self.evidence.kind
 
 
 def verify(evidence: Evidence, members: Members) -> Said:
-    """The statement, if one of these members signed it. The first check that fails gives the code.
+    """Check that one of these members signed the statement. The first check that fails gives the code.
 
     Raises CryptoError SUITE_UNKNOWN, SIGNER_UNKNOWN, SIGNATURE_INVALID, SIGNER_NOT_AUTHORISED,
     SIGNER_NOT_VALID; EnvelopeError BATCH_PROOF_INVALID, ENVELOPE_MALFORMED.
@@ -55,7 +57,7 @@ def verify(evidence: Evidence, members: Members) -> Said:
     member = members.owner(batch.key)
     key = member.keys[batch.key]
     if key.suite != batch.suite:
-        raise CryptoError("SIGNATURE_INVALID", "the key is of another suite than the signature")
+        raise CryptoError("SIGNATURE_INVALID", "the key is of a different suite from the signature")
     if key.use is not KeyUse.SIGNING or evidence.kind is Kind.TRUST:
         raise CryptoError("SIGNER_NOT_AUTHORISED", f"a {key.use.name} key may not sign this statement")
     if not key.not_before <= batch.signed_at < key.not_after:
@@ -74,12 +76,12 @@ def verify(evidence: Evidence, members: Members) -> Said:
 
 
 def leaf_of(evidence: Evidence) -> bytes:
-    """The statement's digest."""
+    """Return the statement's digest."""
     return sha256(b"\x00" + pae(Domain.LEAF, bytes([evidence.kind]), evidence.nonce, evidence.data)).digest()
 
 
 def checkpoint_of(said: Said) -> Checkpoint:
-    """The checkpoint of the node that signed it.
+    """Return the checkpoint of the node that signed it.
 
     Raises EnvelopeError ENVELOPE_MALFORMED, CryptoError SIGNER_NOT_AUTHORISED for another node's.
     """
@@ -87,29 +89,31 @@ def checkpoint_of(said: Said) -> Checkpoint:
         raise malformed("Checkpoint", f"the statement is a {said.kind.name}")
     found = read_checkpoint(said.evidence.data)
     if found.origin != said.node:
-        raise CryptoError("SIGNER_NOT_AUTHORISED", "a checkpoint is of another node than its signing key")
+        raise CryptoError(
+            "SIGNER_NOT_AUTHORISED", "a checkpoint names a different node from that of its signing key"
+        )
     return found
 
 
 def read_checkpoint(data: bytes) -> Checkpoint:
-    """A checkpoint of a size that a log can have. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    """Decode a checkpoint of a size that a log can have. Raises EnvelopeError ENVELOPE_MALFORMED."""
     found = decode(Checkpoint, data)
     if not 0 < found.size < 1 << 63 or len(found.cosigned) > _MAX_COSIGNED:
-        raise malformed("Checkpoint", "no log has this size, or too many others are named")
+        raise malformed("Checkpoint", "no log can have this size, or too many others are named")
     return found
 
 
 def position(of: Checkpoint | Cosigned) -> Cosigned:
-    """Which log, how long, which root."""
+    """Return the log, size and root of a checkpoint."""
     return Cosigned(of.origin, of.incarnation, of.size, Digest(of.root))
 
 
 def revoked(said: Said, why: str) -> CryptoError:
-    """SIGNER_REVOKED for a statement that nobody witnessed in time."""
+    """Return SIGNER_REVOKED for a statement that nobody witnessed in time."""
     return CryptoError(
         "SIGNER_REVOKED",
         f"the key of {said.member.code} was revoked, and {why}",
-        hint="a checkpoint of another member, signed before the revocation, would show that it counts",
+        hint="another member's checkpoint, signed before the revocation, would show that it counts",
     )
 
 

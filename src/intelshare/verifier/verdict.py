@@ -1,4 +1,4 @@
-"""What the judge says: values that a command prints, and nothing that was not checked."""
+"""The judge's answers: values that a command prints, and nothing that was not checked."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class Named:
 
     member: str
     fingerprint: str
-    """Of its root 1, to be compared."""
+    """The fingerprint of its root 1, to be compared."""
     confirmed: bool
-    """Whether the reader knows it, by its own member file or by its fingerprint."""
+    """True if the reader knows the member, by a member file or by its fingerprint."""
     directory: int
-    """Version of the directory by which it was judged; 0: none."""
+    """The version of the directory by which it was judged; 0 if there was none."""
     issued: Instant
-    """When that directory was signed: what was revoked later is not known."""
+    """The time when that directory was signed: later revocations are not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Another member that signed what it saw, and when it says that it did."""
+    """Another member that signed what it saw, and the time that it states."""
 
     member: str
     node: str
     entries: int
-    """How much of the log it saw."""
+    """The number of entries of the log that it saw."""
     signed_at: Instant
     confirmed: bool
     """As in ``Named``."""
@@ -48,14 +48,14 @@ class ProvenEntry:
     says: dict[str, Any]
     record: Any
     hash: bytes
-    """What the log is over."""
+    """The entry's hash, over which the log is built."""
     opened: tuple[tuple[int, Any], ...]
-    """Of a decision: slot and decision of each portion that is shown."""
+    """For a decision: slot and decision of each portion that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a proof of log entries shows."""
+    """The facts that a proof of log entries shows."""
 
     node: str
     member: str
@@ -63,21 +63,21 @@ class Provenance:
     checkpoint: Cosigned
     signed_at: Instant
     revoked: bool
-    """Whether the key was revoked later: the entries count because they were witnessed before."""
+    """True if the key was revoked later, and the entries count because they were witnessed before."""
     witnesses: tuple[Witness, ...]
     entries: tuple[ProvenEntry, ...]
     members: tuple[Named, ...]
-    """Everybody on whose signature this rests, the log's own member first."""
+    """Every member on whose signature this rests, the log's own first."""
 
     @property
     def confirmed(self) -> bool:
-        """Whether the reader's copies confirmed all of them."""
+        """Return True if the reader's copies confirmed all of them."""
         return all(one.confirmed for one in self.members)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenBy:
-    """Where a statement stands that another member logged or cosigned."""
+    """The place where another member logged or cosigned a statement."""
 
     member: str
     at: Instant
@@ -86,13 +86,13 @@ class SeenBy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that a reader wants to know: established, by what; or not, and why not."""
+    """One step that a reader wants to know: established, with the grounds; or not, with the reason."""
 
     established: bool
     what: str
     why: str
     at: Instant | None = None
-    """When it was signed, by its signer's own word."""
+    """The time when it was signed, as its signer states."""
     seen: tuple[SeenBy, ...] = ()
 
 
@@ -108,7 +108,7 @@ class Convicting:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What evidence proves, against whom."""
+    """The facts that evidence proves, and against whom."""
 
     member: str
     node: str
@@ -117,14 +117,14 @@ class Proven:
     what: str
     convicting: tuple[Convicting, ...]
     members: tuple[Named, ...]
-    """Everybody on whose signature this rests, the accused first."""
+    """Every member on whose signature this rests, the accused first."""
 
     @property
     def statements(self) -> tuple[tuple[str, Instant], ...]:
-        """Kind of each convicting statement, and when it says that it was signed."""
+        """The kind of each convicting statement, and the time it states."""
         return tuple((one.kind, one.signed_at) for one in self.convicting)
 
     @property
     def confirmed(self) -> bool:
-        """Whether the reader's copies confirmed all of them."""
+        """Return True if the reader's copies confirmed all of them."""
         return all(one.confirmed for one in self.members)

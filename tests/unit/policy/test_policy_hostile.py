@@ -210,7 +210,7 @@ def test_test_that_names_itself_and_link_to_itself_are_circles(tmp_path, monkeyp
 def test_pipe_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.toml")
     assert run(["policy", "check", str(tmp_path)]) == 1
-    assert "it is no ordinary file" in capsys.readouterr().out
+    assert "it is not a regular file" in capsys.readouterr().out
 
 
 PARTY = '[[party]]\nmember = "FRA"\n'

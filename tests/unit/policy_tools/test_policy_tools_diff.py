@@ -354,7 +354,7 @@ def test_levels_that_come_and_go_are_an_effect_although_no_treaty_changed(compar
     assert compare(WITH_LIE, WITH_LIE) == (2, [])
     assert run(["policy", "diff", "base", "head"]) == 2
     said = capsys.readouterr().out
-    assert "levels of LIE: GEHEIM mean no more what they did; STRENG (R3) can be written" in said
+    assert "levels of LIE: GEHEIM no longer mean what they did; STRENG (R3) can be written" in said
     assert "no decision changes" in said
     # The other way round it takes away.
     (tmp_path / "head" / "ladders" / "lie.toml").unlink()
@@ -376,4 +376,7 @@ def test_a_group_that_a_law_names_is_an_effect_where_it_holds_others(compare, tm
     assert code == 2
     assert {(row["from"], row["to"], row["widens"]) for row in found} == {("FRA", "KEN", False)}
     assert run(["policy", "diff", "base", "head"]) == 2
-    assert "RHINE holds others: KEN lose what labels give them by that name alone" in capsys.readouterr().out
+    assert (
+        "RHINE has different members: KEN lose what labels grant them through that name alone"
+        in capsys.readouterr().out
+    )
