@@ -29,7 +29,7 @@ MARKS: Final = {
     "anew": re.compile(r"\banew\b|\bonce more\b"),
 }
 
-CEILING: Final = {"docstrings": 722, "texts": 128, "codes": 8, "pages": 53}
+CEILING: Final = {"docstrings": 2, "texts": 0, "codes": 0, "pages": 0}
 """How many marked texts there may be of each kind. Lower these when you rewrite; never raise them."""
 
 
