@@ -3,7 +3,7 @@
 Real suites draw randomness inside the library, so that a seed would not repeat, and they cost a millisecond
 per batch. Here a signature is a digest of public key, context and message in both halves, and sealing is a
 mask derived from the public key: anybody could forge both. The suite is in no global table: the simulator
-passes ``STANDIN_SUITES`` where a node passes ``SUITES``.
+passes ``FAKE_SUITES`` where a node passes ``SUITES``.
 """
 
 from __future__ import annotations
