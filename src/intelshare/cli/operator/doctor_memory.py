@@ -1,6 +1,4 @@
-"""``doctor``: checks whether the database holds what the sidecar beside it remembers, as a start of the node
-does.
-"""
+"""``doctor``: checks whether the database holds what the sidecar remembers, as a start of the node does."""
 
 from __future__ import annotations
 
@@ -35,8 +33,7 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
     with snapshot(where.database) as connection:
         view = looking(connection, TABLES, key)
         if view is None:
-            what = "the sidecar and the database cannot be compared: the last commits are sealed with a key "
-            "in the vault"
+            what = "sidecar and database cannot be compared: the last commits are sealed under the vault"
             yield Finding(WARNING, "memory", what, "name the passphrase with --passphrase-file FILE")
             return
         if remembered is None and view.get(NODE, SELF) is None:
