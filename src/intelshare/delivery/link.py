@@ -17,7 +17,7 @@ from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.ports import Random
 
 MIN_WINDOW: Final = 4 * 32 * 1024
-"""The bytes that may always be unacknowledged: four small frames (promises.md 1.2)."""
+"""The bytes that may always be unacknowledged: four small frames (docs/promises.md, "Pace")."""
 
 MAX_WINDOW: Final = 4 * 1024 * 1024
 

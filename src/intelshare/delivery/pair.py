@@ -1,6 +1,7 @@
 """A pair (bulletin, recipient): its facts, the events that change them, and the one status that is shown.
 
-This is the table of promises.md section 2, as data. Facts only ever move forward: a stop cause is set once (a
+This is the table of docs/promises.md, "States of a pair", as data. Facts only ever
+move forward: a stop cause is set once (a
 recall replaces it after hand-over), receipts are joined, a number is never given back.
 """
 
@@ -99,7 +100,7 @@ _ON_THE_WAY = {
 
 
 def status_of(facts: Facts) -> PairStatus:
-    """Return the status in the first fitting row of promises.md section 2."""
+    """Return the status in the first fitting row of docs/promises.md, "States of a pair"."""
     if facts.receipt is not BestReceipt.NONE:
         return _ANSWERED[facts.receipt]
     plain, stopped = _ON_THE_WAY[facts.stage]

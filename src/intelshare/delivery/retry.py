@@ -1,4 +1,4 @@
-"""Backoff: the time until the next try is doubled, fully random, and capped (promises.md 1.2)."""
+"""Backoff: the time until the next try is doubled, fully random, and capped (docs/promises.md, "Pace")."""
 
 from __future__ import annotations
 

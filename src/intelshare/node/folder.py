@@ -37,7 +37,7 @@ class Folder:
 
     @property
     def sidecar(self) -> Path:
-        """The memory outside the database (promises.md 1.1)."""
+        """The memory outside the database (docs/promises.md, "Memories")."""
         return self.root / "sidecar"
 
     @property

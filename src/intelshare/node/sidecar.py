@@ -1,4 +1,4 @@
-"""The state of the log, as the sidecar outside the database remembers it (promises.md 1.1, store/sidecar)."""
+"""The state of the log, as the sidecar outside the database remembers it (docs/promises.md, "Memories")."""
 
 from __future__ import annotations
 

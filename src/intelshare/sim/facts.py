@@ -1,4 +1,4 @@
-"""I11: the two tables of promises.md section 2, written down a second time and checked against every commit.
+"""I11: the two tables of docs/promises.md, written down a second time and checked against every commit.
 
 ``EVENTS`` and ``WORDS`` are about pairs at the sender; the rules for a recipient's statements are below them.
 Each row that is taken is counted, so that a run of seeds can say which were not.

@@ -1,4 +1,4 @@
-"""The small memory outside the database that notices when the database forgot (promises.md 1.1).
+"""The small memory outside the database that notices when the database forgot (docs/promises.md, "Memories").
 
 It contains the node's last checkpoint and whether the node stopped cleanly. It may lag behind the database,
 never lead it; after a clean stop the two are equal.

@@ -1,4 +1,4 @@
-"""promises.md section 2: the facts of a pair, the events that change them, and the one word that is shown."""
+"""The facts of a pair, the events that change them, and its one status (docs/promises.md)."""
 
 from itertools import permutations, product
 

@@ -1,4 +1,4 @@
-"""Backoff of promises.md 1.2: 0.5 s, doubled, full jitter, 60 s while there was contact, else 10 min."""
+"""Backoff: 0.5 s, doubled, full jitter, 60 s while there was contact, else 10 min."""
 
 from hypothesis import given
 from hypothesis import strategies as st

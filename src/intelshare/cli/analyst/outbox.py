@@ -152,7 +152,7 @@ def _only(entries: object) -> pb.OutboxEntry:
 
 def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
     """Name bulletins that the node once confirmed and no longer knows: the third memory of
-    promises.md 1.1.
+    docs/promises.md, "Memories".
     """
     from intelshare.client import show_key, spooled
 

@@ -91,7 +91,7 @@ SECRET = Table("secret", SecretRow, ("md", "slot"), erasable=True)
 
 
 class PairRow(NamedTuple):
-    """A bulletin for one recipient: the facts of promises.md section 2."""
+    """A bulletin for one recipient: the facts of docs/promises.md, "States of a pair"."""
 
     md: ManifestDigest
     recipient: MemberCode
