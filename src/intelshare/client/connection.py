@@ -255,11 +255,18 @@ class Client:
         )
         return answer.word
 
-    def why(self, bulletin: str, recipient: str) -> pb.WhyResponse:
-        """Return the decision of one pair, rule by rule."""
-        answer: pb.WhyResponse = self._call(
-            self._bulletins.Why, pb.WhyRequest(id=bulletin, recipient=recipient)
-        )
+    def why(self, bulletin: str, recipient: str, *, changes: bool = False) -> pb.WhyResponse:
+        """Return the decision of one pair, rule by rule; ``changes``: with what would release it."""
+        request = pb.WhyRequest(id=bulletin, recipient=recipient, changes=changes)
+        answer: pb.WhyResponse = self._call(self._bulletins.Why, request)
+        return answer
+
+    def withheld(
+        self, *, since: int = 0, recipient: str = "", code: str = "", limit: int = 0
+    ) -> pb.WithheldResponse:
+        """Count what was withheld, by recipient and reason; ``limit`` cases of this recipient and code."""
+        request = pb.WithheldRequest(since=since, recipient=recipient, code=code, limit=limit)
+        answer: pb.WithheldResponse = self._call(self._bulletins.Withheld, request, deadline=patient(_LONG))
         return answer
 
     def ask_consent(self, bulletin: str, recipient: str, *, until: int = 0) -> pb.ConsentResponse:

@@ -5,7 +5,7 @@ from intelshare.policy_tools.check import check_overlay, check_treaties, check_t
 from intelshare.policy_tools.claim import Claim, parse_claim
 from intelshare.policy_tools.coverage import KINDS, Coverage, Point, cover
 from intelshare.policy_tools.diff import Effect, effects
-from intelshare.policy_tools.explain import Change, Turn, rule_of, turns
+from intelshare.policy_tools.explain import Change, Turn, releasing, rule_of, turns
 from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
 from intelshare.policy_tools.matrix import Group, grouped, matrix
@@ -99,6 +99,7 @@ __all__ = [
     "prove",
     "read_suite",
     "registry_changes",
+    "releasing",
     "result_of",
     "rule_of",
     "sarif",

@@ -93,6 +93,11 @@ def turns(world: World, request: Request) -> list[Turn]:
     return found
 
 
+def releasing(world: World, request: Request) -> list[Turn]:
+    """The turns of a denial; none if the present world grants it, which is then no denial any more."""
+    return [] if _granted(decide(world, request)) else turns(world, request)
+
+
 def _granted(decision: Decision) -> bool:
     return decision.outcome is not Outcome.DENY
 

@@ -17,15 +17,18 @@ from intelshare.broker.lifecycle.relations import context_of
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
 from intelshare.broker.queries import lists
+from intelshare.broker.queries.withheld import WithheldQuery, withheld
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
 from intelshare.ids import MemberCode
 from intelshare.instant import show
+from intelshare.policy_tools import releasing
 from intelshare.services.backend import Backend
 from intelshare.services.drafts import dry_run_response, portion_decisions, submit_command, submit_response
 from intelshare.services.rpc import (
     EVERYBODY,
     OFFICERS,
+    OVERSEERS,
     WRITERS,
     AsyncCall,
     CallContext,
@@ -111,9 +114,23 @@ def approve_response(result: str, *_: object) -> pb.ApproveResponse:
 
 def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
     """Return the decision of one pair, and its position in the log."""
-    recipient = MemberCode(request.recipient)
+    recipient, asked = MemberCode(request.recipient), request.changes
     found = lists.why(context.node, context.view, context.actor, request.id, recipient, context.now)
+    world = context.node.world
+    denied = [portion.position for portion in found.decision.portions if portion.decision.value.outcome == 3]
     return pb.WhyResponse(
+        changes=[
+            pb.ReleasingChange(
+                position=position,
+                change=turn.change.value,
+                to=turn.what,
+                basis=turn.decision.basis or "",
+                articles=[citation.article for citation in turn.decision.citations],
+            )
+            for position in (denied if asked else ())
+            for turn in releasing(world, found.requests[position])
+        ],
+        categories=[one.category for one in found.requests],
         decision=pb.PairDecision(
             recipient=recipient,
             word=found.pair.status,
@@ -124,6 +141,43 @@ def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse
         log_index=found.place,
         log_entry=found.entry,
         marks=found.marks,
+    )
+
+
+def withheld_response(context: CallContext, request: pb.WithheldRequest) -> pb.WithheldResponse:
+    """Return counts of what was withheld, by recipient and reason, and cases for those who read."""
+    wanted = WithheldQuery(
+        asked_time(request.since), request.recipient, request.code, min(request.limit, MAX_LISTED)
+    )
+    all_counts = context.actor.role in OVERSEERS
+    found = withheld(context.node, context.view, context.actor, wanted, context.now, all_counts=all_counts)
+    return pb.WithheldResponse(
+        counts=[
+            pb.WithheldCount(
+                recipient=recipient,
+                code=code,
+                place=place,
+                bulletins=counted.bulletins,
+                portions=counted.portions,
+                newest_at=counted.newest,
+            )
+            for (recipient, code, place), counted in sorted(found.counts.items())
+        ],
+        cases=[
+            pb.WithheldCase(
+                bulletin=case.row.bulletin,
+                recipient=case.pair.recipient,
+                created_at=case.row.created,
+                banner=case.banner,
+                title=case.title,
+                codes=case.codes,
+                granted=case.pair.granted,
+                portions=case.pair.portions,
+            )
+            for case in found.cases
+        ],
+        looked=found.looked,
+        truncated=found.truncated,
     )
 
 
@@ -177,6 +231,7 @@ BULLETINS: Final = (
     Rpc("Outbox", WRITERS, QueryCall(outbox_page)),
     Rpc("Approve", OFFICERS, StepCall(approve_command, approve, approve_response, _wakes_approved)),
     Rpc("Why", WRITERS, QueryCall(why_response)),
+    Rpc("Withheld", WRITERS | OVERSEERS, QueryCall(withheld_response, slow=True)),
     Rpc("Recall", WRITERS, StepCall(recall_command, recall, recall_response), preview=recall_preview),
     Rpc("Receipts", WRITERS, QueryCall(receipts_response)),
     Rpc("WhoAmI", EVERYBODY, QueryCall(who_am_i)),

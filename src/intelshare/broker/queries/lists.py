@@ -37,8 +37,9 @@ from intelshare.delivery import PairStatus, pair, status_of
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, MemberCode
-from intelshare.instant import EPOCH, Instant
+from intelshare.instant import EPOCH, NEVER, Instant
 from intelshare.labels import WordKind, format_portion
+from intelshare.policy import Request
 from intelshare.ports import Scalar, Table, View
 
 PAGE: Final = 256
@@ -105,6 +106,8 @@ class Why:
 
     pair: PairLine
     decision: DecisionKept
+    requests: tuple[Request, ...]
+    """The question of each portion as it would be asked now, by all that this member knows."""
     marks: tuple[str, ...]
     place: int
     entry: Digest
@@ -201,9 +204,28 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
     return Why(
         _pair_line(node, row),
         logged_decision(node, view, row),
+        _requests(node, written, row, now),
         tuple(format_portion(label, node.world.registry) for label in written.labels),
         row.decided_at,
         entry.leaf if entry is not None else Digest(b""),
+    )
+
+
+def _requests(node: Node, written: Written, row: PairRow, now: Instant) -> tuple[Request, ...]:
+    """Without consents: where one was given the portion is not denied for want of it."""
+    until = None if written.row.expires == NEVER else written.row.expires
+    return tuple(
+        Request(
+            label=label,
+            category=head.category,
+            at=now,
+            sender=node.member,
+            recipient=row.recipient,
+            flags=frozenset(head.flags),
+            approvals=frozenset(row.approved.split()),
+            valid_until=until,
+        )
+        for head, label in zip(written.heads, written.labels, strict=True)
     )
 
 

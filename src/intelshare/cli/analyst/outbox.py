@@ -124,20 +124,26 @@ def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
     out.line(f"{member.upper()} {word}")
 
 
-@click.command(epilog=examples("intelshare why 3f9a1c22 --member KEN"))
+@click.command(epilog=examples("intelshare why 3f9a1c22 --member KEN --changes"))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
 @click.option("--member", required=True, metavar="CODE", shell_complete=members, help="The recipient.")
+@click.option(
+    "--changes", is_flag=True, help="Also show the smallest changes that would release what is denied."
+)
 @printing
 @talking
-def why(client: Client, out: Out, bulletin: str, member: str) -> None:
+def why(client: Client, out: Out, bulletin: str, member: str, changes: bool) -> None:
     """Explain the decision for one recipient: every portion, rule by rule, with article, file and line."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import explanation, short_time
 
-    found = client.why(bulletin, member.upper())
+    found = client.why(bulletin, member.upper(), changes=changes)
     out.document("why", plain(found))
     for line in explanation([found.decision], found.marks):
         out.line(line)
+    for one in found.changes:
+        basis = " ".join((one.basis, ", ".join(one.articles))).strip()
+        out.line(f"  portion {one.position + 1} would go with another {one.change}: {one.to}   ({basis})")
     out.line(f"decided {short_time(found.decided_at)}, log entry {found.log_index}")
 
 

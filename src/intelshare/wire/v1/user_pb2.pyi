@@ -1406,17 +1406,21 @@ class WhyRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     RECIPIENT_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     recipient: _builtins.str
+    changes: _builtins.bool
+    """Also the smallest single changes that would release what is denied, decided in the node's present world."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         recipient: _builtins.str = ...,
+        changes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "id", b"id", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1431,6 +1435,8 @@ class WhyResponse(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     LOG_ENTRY_FIELD_NUMBER: _builtins.int
     MARKS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
     decided_at: _builtins.int
     log_index: _builtins.int
     """The log entry that holds the decision."""
@@ -1439,6 +1445,12 @@ class WhyResponse(_message.Message):
     def decision(self) -> Global___PairDecision: ...
     @_builtins.property
     def marks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleasingChange]: ...
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of each portion."""
+
     def __init__(
         self,
         *,
@@ -1447,14 +1459,199 @@ class WhyResponse(_message.Message):
         log_index: _builtins.int = ...,
         log_entry: _builtins.bytes = ...,
         marks: _abc.Iterable[_builtins.str] | None = ...,
+        changes: _abc.Iterable[Global___ReleasingChange] | None = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "decision", b"decision", "log_entry", b"log_entry", "log_index", b"log_index", "marks", b"marks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "changes", b"changes", "decided_at", b"decided_at", "decision", b"decision", "log_entry", b"log_entry", "log_index", b"log_index", "marks", b"marks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WhyResponse: _TypeAlias = WhyResponse  # noqa: Y015
+
+@_typing.final
+class ReleasingChange(_message.Message):
+    """Of one kind of change the smallest that would release a portion: nothing is guessed, each was decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    ARTICLES_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Place of the portion in reading order, from 0."""
+    change: _builtins.str
+    """label, category, recipient, consent, date, membership"""
+    to: _builtins.str
+    """What it would be instead."""
+    basis: _builtins.str
+    """On which the release would then rest."""
+    @_builtins.property
+    def articles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        change: _builtins.str = ...,
+        to: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        articles: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["articles", b"articles", "basis", b"basis", "change", b"change", "position", b"position", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasingChange: _TypeAlias = ReleasingChange  # noqa: Y015
+
+@_typing.final
+class WithheldRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Of bulletins since then; 0: all."""
+    recipient: _builtins.str
+    """Cases of this recipient, and with this code; empty: of all. Counts are always of all."""
+    code: _builtins.str
+    limit: _builtins.int
+    """Cases; 0: none. At most 500."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+        recipient: _builtins.str = ...,
+        code: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "limit", b"limit", "recipient", b"recipient", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithheldRequest: _TypeAlias = WithheldRequest  # noqa: Y015
+
+@_typing.final
+class WithheldResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    CASES_FIELD_NUMBER: _builtins.int
+    LOOKED_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    looked: _builtins.int
+    """Bulletins that were looked at, the newest first; and whether there are more."""
+    truncated: _builtins.bool
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WithheldCount]: ...
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___WithheldCase]:
+        """For whoever may see the bulletins; those who oversee see counts alone."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___WithheldCount] | None = ...,
+        cases: _abc.Iterable[Global___WithheldCase] | None = ...,
+        looked: _builtins.int = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "counts", b"counts", "looked", b"looked", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithheldResponse: _TypeAlias = WithheldResponse  # noqa: Y015
+
+@_typing.final
+class WithheldCount(_message.Message):
+    """Portions that a code stands against, for one recipient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    BULLETINS_FIELD_NUMBER: _builtins.int
+    PORTIONS_FIELD_NUMBER: _builtins.int
+    NEWEST_AT_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    code: _builtins.str
+    place: _builtins.str
+    """The file and line of the law that says so; empty: a rule of its own."""
+    bulletins: _builtins.int
+    portions: _builtins.int
+    newest_at: _builtins.int
+    """When the newest of the bulletins was written."""
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        code: _builtins.str = ...,
+        place: _builtins.str = ...,
+        bulletins: _builtins.int = ...,
+        portions: _builtins.int = ...,
+        newest_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletins", b"bulletins", "code", b"code", "newest_at", b"newest_at", "place", b"place", "portions", b"portions", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithheldCount: _TypeAlias = WithheldCount  # noqa: Y015
+
+@_typing.final
+class WithheldCase(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BULLETIN_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    BANNER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CODES_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    PORTIONS_FIELD_NUMBER: _builtins.int
+    bulletin: _builtins.bytes
+    recipient: _builtins.str
+    created_at: _builtins.int
+    banner: _builtins.str
+    title: _builtins.str
+    granted: _builtins.int
+    portions: _builtins.int
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes against any of its portions, each once."""
+
+    def __init__(
+        self,
+        *,
+        bulletin: _builtins.bytes = ...,
+        recipient: _builtins.str = ...,
+        created_at: _builtins.int = ...,
+        banner: _builtins.str = ...,
+        title: _builtins.str = ...,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        granted: _builtins.int = ...,
+        portions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "bulletin", b"bulletin", "codes", b"codes", "created_at", b"created_at", "granted", b"granted", "portions", b"portions", "recipient", b"recipient", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithheldCase: _TypeAlias = WithheldCase  # noqa: Y015
 
 @_typing.final
 class RecallRequest(_message.Message):

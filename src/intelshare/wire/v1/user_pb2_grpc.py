@@ -75,6 +75,11 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.FromString,
                 _registered_method=True)
+        self.Withheld = channel.unary_unary(
+                '/intelshare.v1.Bulletins/Withheld',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldResponse.FromString,
+                _registered_method=True)
         self.Recall = channel.unary_unary(
                 '/intelshare.v1.Bulletins/Recall',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RecallRequest.SerializeToString,
@@ -166,6 +171,13 @@ class BulletinsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withheld(self, request, context):
+        """Counts what was withheld, by recipient and reason; and lists the cases, for those who may see them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Recall(self, request, context):
         """Recalls a bulletin of this member: its author and releasing officers. A dry run tells what would happen.
         """
@@ -242,6 +254,11 @@ def add_BulletinsServicer_to_server(servicer, server):
                     servicer.Why,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.SerializeToString,
+            ),
+            'Withheld': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withheld,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldResponse.SerializeToString,
             ),
             'Recall': grpc.unary_unary_rpc_method_handler(
                     servicer.Recall,
@@ -486,6 +503,33 @@ class Bulletins:
             '/intelshare.v1.Bulletins/Why',
             intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.WhyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withheld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Withheld',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.WithheldResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,8 @@ class BulletinsStub:
     """Releases one held pair. Releasing officers only, and never the author."""
     Why: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]
     """The decision of one pair, rule by rule."""
+    Withheld: _grpc.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]
+    """Counts what was withheld, by recipient and reason; and lists the cases, for those who may see them."""
     Recall: _grpc.UnaryUnaryMultiCallable[_user_pb2.RecallRequest, _user_pb2.RecallResponse]
     """Recalls a bulletin of this member: its author and releasing officers. A dry run tells what would happen."""
     Receipts: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]
@@ -95,6 +97,8 @@ class BulletinsAsyncStub(BulletinsStub):
     """Releases one held pair. Releasing officers only, and never the author."""
     Why: _aio.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]  # type: ignore[assignment]
     """The decision of one pair, rule by rule."""
+    Withheld: _aio.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]  # type: ignore[assignment]
+    """Counts what was withheld, by recipient and reason; and lists the cases, for those who may see them."""
     Recall: _aio.UnaryUnaryMultiCallable[_user_pb2.RecallRequest, _user_pb2.RecallResponse]  # type: ignore[assignment]
     """Recalls a bulletin of this member: its author and releasing officers. A dry run tells what would happen."""
     Receipts: _aio.UnaryUnaryMultiCallable[_user_pb2.ReceiptsRequest, _user_pb2.ReceiptsResponse]  # type: ignore[assignment]
@@ -177,6 +181,14 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.WhyResponse, _abc.Awaitable[_user_pb2.WhyResponse]]:
         """The decision of one pair, rule by rule."""
+
+    @_abc_1.abstractmethod
+    def Withheld(
+        self,
+        request: _user_pb2.WithheldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.WithheldResponse, _abc.Awaitable[_user_pb2.WithheldResponse]]:
+        """Counts what was withheld, by recipient and reason; and lists the cases, for those who may see them."""
 
     @_abc_1.abstractmethod
     def Recall(

@@ -1,0 +1,154 @@
+"""What was withheld from whom and why: counted over the decisions in force, and case by case.
+
+A count names members, codes and places in the law, never a bulletin. A reader is counted what it may see; who
+oversees the node is counted everything, and is shown no case (attacks.md row 51).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from intelshare.audit.records import DecisionKept
+from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.decide_pair import OUTCOMES, banner_of
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import logged_decision
+from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, BulletinRow, PairRow, UserRow
+from intelshare.broker.kernel.transaction import noting_damage
+from intelshare.broker.queries.lists import title_of
+from intelshare.errors import StoreError
+from intelshare.ids import MemberCode
+from intelshare.instant import EPOCH, Instant
+from intelshare.policy import Outcome
+from intelshare.ports import Scalar, View
+
+MAX_LOOKED: Final = 20_000
+"""Bulletins of one answer."""
+PAGE: Final = 256
+"""Rows looked at in one go."""
+
+_DENIED: Final = OUTCOMES[Outcome.DENY]
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldQuery:
+    """Bulletins since when; cases of which recipient and code (empty: any), and how many of them."""
+
+    since: Instant = EPOCH
+    recipient: str = ""
+    code: str = ""
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldCase:
+    """One pair of which something is denied."""
+
+    row: BulletinRow
+    pair: PairRow
+    codes: tuple[str, ...]
+    banner: str
+    title: str
+
+
+@dataclass(slots=True)
+class WithheldCount:
+    """Portions that one code and place stand against, for one recipient."""
+
+    bulletins: int = 0
+    portions: int = 0
+    newest: Instant = EPOCH
+
+
+@dataclass(slots=True)
+class Withheld:
+    """``counts``: by recipient, code and place."""
+
+    counts: dict[tuple[MemberCode, str, str], WithheldCount] = field(default_factory=dict)
+    cases: list[WithheldCase] = field(default_factory=list)
+    looked: int = 0
+    truncated: bool = False
+
+
+def withheld(
+    node: Node, view: View, actor: Actor, wanted: WithheldQuery, now: Instant, *, all_counts: bool
+) -> Withheld:
+    """The newest first. ``all_counts``: of every bulletin, and no case.
+
+    What is damaged is left out (promise P13). Raises DeliveryError NOT_AUTHORISED.
+    """
+    reader, found = row_of(view, actor), Withheld()
+    damaged: list[StoreError] = []
+    for row in _newest(view, damaged):
+        if row.created < wanted.since:
+            break
+        if found.looked >= MAX_LOOKED:
+            found.truncated = True
+            break
+        found.looked += 1
+        pairs = [pair for pair in view.find(PAIR, "key", row.md) if pair.granted < pair.portions]
+        with noting_damage(damaged):
+            if pairs and all_counts:
+                for pair in pairs:
+                    _count(found, row, pair, logged_decision(node, view, pair))
+            elif pairs:
+                _seen(node, view, found, row, pairs, (reader, wanted, now))
+    return found
+
+
+def _seen(
+    node: Node,
+    view: View,
+    found: Withheld,
+    row: BulletinRow,
+    pairs: Iterable[PairRow],
+    asked: tuple[UserRow, WithheldQuery, Instant],
+) -> None:
+    """Count what the reader may see, and keep the cases that are asked for."""
+    reader, wanted, now = asked
+    written = read_written(node, view, row)
+    if not may_see(node, written, reader, now):
+        return
+    for pair in pairs:
+        codes = _count(found, row, pair, logged_decision(node, view, pair))
+        fitting = wanted.recipient in ("", pair.recipient) and (not wanted.code or wanted.code in codes)
+        if codes and fitting and len(found.cases) < wanted.limit:
+            found.cases.append(_case(node, view, written, pair, codes, now))
+
+
+def _case(
+    node: Node, view: View, written: Written, pair: PairRow, codes: tuple[str, ...], now: Instant
+) -> WithheldCase:
+    banner = banner_of(node, written.labels, node.member, now)
+    return WithheldCase(written.row, pair, codes, banner, title_of(node, view, written))
+
+
+def _count(found: Withheld, row: BulletinRow, pair: PairRow, decision: DecisionKept) -> tuple[str, ...]:
+    """Count the reasons of one decision; their codes, each once."""
+    said: dict[tuple[str, str], int] = {}
+    for portion in decision.portions:
+        made = portion.decision.value
+        if made.outcome == _DENIED:
+            # One portion counts once for a reason, however often the reason is given.
+            for reason in {(reason.code, reason.place) for reason in made.reasons}:
+                said[reason] = said.get(reason, 0) + 1
+    for (code, place), portions in said.items():
+        counted = found.counts.setdefault((pair.recipient, code, place), WithheldCount())
+        counted.bulletins += 1
+        counted.portions += portions
+        counted.newest = max(counted.newest, row.created)
+    return tuple(sorted({code for code, _ in said}))
+
+
+def _newest(view: View, damaged: list[StoreError]) -> Iterator[BulletinRow]:
+    after: tuple[Scalar, ...] = ()
+    while True:
+        left_out = len(damaged)
+        rows = view.find(BULLETIN, "newest", after=after, limit=PAGE, damaged=damaged)
+        yield from rows
+        if not rows or len(rows) + len(damaged) - left_out < PAGE:
+            return
+        after = (rows[-1].newest, rows[-1].md)
