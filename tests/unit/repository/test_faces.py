@@ -18,6 +18,7 @@ FACES: Final[Mapping[str, str]] = {
     "cli": "app policy shared",
     "client": "enrolment renewal spool",
     "conformance": "",
+    "console": "run",
     "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair",
     "demo": "",

@@ -74,6 +74,9 @@ COMMANDS: dict[str, Entry] = {
         "Everyone", _HERE + "operator.verify:verify", "Check a proof or evidence, without a node."
     ),
     "doctor": Entry("Everyone", _HERE + "operator.doctor:doctor", "Show what is wrong, and what to do next."),
+    "console": Entry(
+        "Everyone", _HERE + "operator.console:console", "Show your node in a browser on this machine."
+    ),
     "demo": Entry("Everyone", "intelshare.demo.cli:demo", "Play a scenario with real nodes on this machine."),
     "sim": Entry("Everyone", "intelshare.sim.cli:sim", "Run nodes in simulated time, with faults."),
     "status": Entry("Everyone", _HERE + "operator.node:status", "Show your node's health, links and queues."),

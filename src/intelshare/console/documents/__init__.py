@@ -1,0 +1,101 @@
+"""What each view shows: JSON made of the client's answers, bounded, kept for a moment for all pages.
+
+shown      times, ids and words as documents have them
+now        the state that every page is told; findings as `doctor` has them
+happened   one event of the watch
+flows      who gave what kind to whom under which article
+withheld   how much was withheld from whom and why, and the cases
+treaties   the lives of parties, and who may send what to whom on a day
+bulletins  what this member has sent, and what became of one
+audit      one entry of the log with its path to the signed root
+members    who is known, keys, certificates, budgets
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from intelshare.console.documents.audit import entry
+from intelshare.console.documents.bulletins import bulletin, bulletins
+from intelshare.console.documents.flows import flows
+from intelshare.console.documents.members import members
+from intelshare.console.documents.treaties import treaties
+from intelshare.console.documents.withheld import withheld
+from intelshare.console.nodes import Nodes
+from intelshare.errors import DeliveryError
+
+Asked = Mapping[str, str]
+"""The query of a request."""
+
+MAX_DOCUMENT: Final = 4 << 20
+"""Bytes of one document."""
+MAX_KEPT: Final = 64
+"""Documents that are kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """How a view's document is made, which words its query may have, and for how many seconds it is kept."""
+
+    make: Callable[[Nodes, Asked], dict[str, Any]]
+    words: frozenset[str]
+    seconds: float
+
+
+DOCUMENTS: Final[Mapping[str, Document]] = {
+    "flows": Document(flows, frozenset(("hours",)), 5),
+    "withheld": Document(withheld, frozenset(("hours", "recipient", "code", "limit")), 5),
+    "treaties": Document(treaties, frozenset(("as_of", "category")), 2),
+    "bulletins": Document(bulletins, frozenset(("query", "limit")), 1),
+    "bulletin": Document(bulletin, frozenset(("id",)), 1),
+    "audit": Document(entry, frozenset(("index",)), 2),
+    "members": Document(members, frozenset(), 2),
+}
+"""By the last part of the path."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    until: float = 0.0
+    data: bytes = b""
+
+
+class Kept:
+    """Documents as bytes. Pages that ask for the same at the same time cost the node one answer."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._lock = threading.Lock()
+        self._slots: dict[tuple[str, frozenset[tuple[str, str]]], _Slot] = {}
+
+    def document(self, view: str, asked: Asked) -> bytes:
+        """Raises what the making raises, DeliveryError INPUT_INVALID, TOO_LARGE."""
+        kind = DOCUMENTS[view]
+        unknown = sorted(set(asked) - kind.words)
+        if unknown:
+            raise DeliveryError("INPUT_INVALID", f"{view} is not asked by {unknown[0][:40]!r}")
+        slot = self._slot((view, frozenset(asked.items())))
+        with slot.lock:
+            if time.monotonic() >= slot.until:
+                data = json.dumps(kind.make(self._nodes, asked), ensure_ascii=False).encode(
+                    "utf-8", "replace"
+                )
+                if len(data) > MAX_DOCUMENT:
+                    raise DeliveryError("TOO_LARGE", f"the document has more than {MAX_DOCUMENT >> 20} MiB")
+                slot.data, slot.until = data, time.monotonic() + kind.seconds
+            return slot.data
+
+    def _slot(self, key: tuple[str, frozenset[tuple[str, str]]]) -> _Slot:
+        with self._lock:
+            slot = self._slots.pop(key, None) or _Slot()
+            # The one asked for last stands last.
+            self._slots[key] = slot
+            while len(self._slots) > MAX_KEPT:
+                self._slots.pop(next(iter(self._slots)))
+            return slot
