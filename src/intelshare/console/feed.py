@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from intelshare.client import Client
-from intelshare.console.documents.happened import happened
+from intelshare.console.documents.happened import Teller
 from intelshare.console.nodes import READERS, Nodes
 from intelshare.errors import IntelshareError
 
@@ -51,6 +51,7 @@ class Feed:
         self._past: deque[Event] = deque(maxlen=KEPT)
         self._state = ""
         self._cursor = ""
+        self._teller = Teller()
         self._ended = threading.Event()
         self._opened = asyncio.Event()
 
@@ -144,7 +145,7 @@ class Feed:
             if event.what:
                 # When very much happens at once, only what the event itself says is told.
                 behind = time.monotonic() - latest < CLOSE
-                for document in happened(client, event, brief=behind):
+                for document in self._teller.told(client, event, brief=behind):
                     loop.call_soon_threadsafe(self._told, document)
                 latest = time.monotonic()
             self._cursor = event.cursor

@@ -11,13 +11,21 @@ from intelshare.cli.shared.help import examples
 PAUSE = 1.5
 """The seconds after each scene in which it can be read."""
 
+WATCHED = 8.0
+"""Seconds before the first scene and after each, in which somebody can look at the console."""
+
 SCENARIOS = ("climate", "five", "paris", "jcpoa")
 RECORDS = SCENARIOS[2:]
 """The replays, for which no node is started."""
 
 
 @click.command(
-    epilog=examples("intelshare demo", "intelshare demo five --keep play", "intelshare demo paris --no-pause")
+    epilog=examples(
+        "intelshare demo",
+        "intelshare demo --console",
+        "intelshare demo five --keep play",
+        "intelshare demo paris --no-pause",
+    )
 )
 @click.argument("scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0])
 @click.option("--no-pause", is_flag=True, help="Do not wait between scenes.")
@@ -27,7 +35,11 @@ RECORDS = SCENARIOS[2:]
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the members' data folders in the new folder DIR, to continue with.",
 )
-@click.option("--console", is_flag=True, hidden=True)
+@click.option(
+    "--console",
+    is_flag=True,
+    help="Show it in a browser too: prints an address, plays slowly, stays open until Ctrl-C.",
+)
 def demo(scenario: str, no_pause: bool, keep: Path | None, console: bool) -> int:
     """Show what sovereign nodes do for each other, on this machine, in scenes that are checked.
 
@@ -40,12 +52,12 @@ def demo(scenario: str, no_pause: bool, keep: Path | None, console: bool) -> int
     Real processes, sockets, certificates and stores, on loopback, in a temporary folder that is removed at
     the end. Ends with 1 if a scene differs from what it expects.
     """
-    if console:
-        raise click.UsageError("the console is not available yet")
-    if keep is not None and scenario in RECORDS:
-        raise click.UsageError(f"{scenario} starts no node, so there is nothing to keep")
+    if scenario in RECORDS and (console or keep is not None):
+        what = "show in a console" if console else "keep"
+        raise click.UsageError(f"{scenario} starts no node, so there is nothing to {what}")
     from intelshare.demo import climate, five, play, record
 
     made = {"climate": climate, "five": five}
     chosen = made[scenario]() if scenario in made else record(scenario)
-    return play(chosen, keep=keep, pause=0 if no_pause else PAUSE)
+    pause = 0 if no_pause else WATCHED if console else PAUSE
+    return play(chosen, keep=keep, pause=pause, shown=console)

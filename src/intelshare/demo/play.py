@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from shlex import quote
 from intelshare.builtin import demo_treaties, treaty_packs
 from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
+from intelshare.demo.showing import console
 from intelshare.demo.stage import Site, Stage, command, environment, last_lines, report, stop_all
 from intelshare.errors import ConfigError, IntelshareError, Place
 from intelshare.patience import VARIABLE
@@ -28,31 +30,53 @@ _NAMED = 3
 """The links that are named individually."""
 
 
-def play(scenario: Scenario, *, keep: Path | None, pause: float) -> int:
+def play(scenario: Scenario, *, keep: Path | None, pause: float, shown: bool = False) -> int:
     """Play a scenario; return 0, or 1 if anything differs from what it expects.
 
     ``keep``: the folder that contains everything and stays; by default a temporary one is used. ``pause``:
-    seconds after each scene. Raises ConfigError ID_CONFLICT for a folder in use, and what the commands raise.
+    seconds after each scene. ``shown``: in a console too, which stays open at the end until Ctrl-C. Raises ConfigError ID_CONFLICT
+    for a folder in use, and what the commands raise.
     """
     began = time.monotonic()
     _print(f"intelshare demo: {scenario.opening}")
     # Settings made for another node do not apply to these; the setting for a slow machine does.
     foreign = (name for name in os.environ if name.startswith("INTELSHARE_") and name != VARIABLE)
     own = environment(dict.fromkeys(foreign))
-    with interruptible(), own, _folder(keep) as folder, _stage(folder, scenario) as stage:
+    with (
+        interruptible(),
+        own,
+        _folder(keep) as folder,
+        _stage(folder, scenario) as stage,
+        contextlib.ExitStack() as showing,
+    ):
         if scenario.analysts:
             _found(stage, scenario)
             _introduce(stage, scenario)
             _link(stage)
+        if shown:
+            address = showing.enter_context(console(stage, scenario.analysts[0]))
+            _print(
+                f"\nconsole at {address}\n  open it in a browser on this machine, and watch the scenes there"
+            )
+            time.sleep(pause)
         for number, scene in enumerate(scenario.scenes, 1):
             if not _scene(stage, scene, f"{number}/{len(scenario.scenes)}", keep):
                 return 1
             time.sleep(pause)
+        if shown:
+            _print("\nevery scene as expected; the console stays open until Ctrl-C")
+            _until_interrupted()
     _print()
     _ok("every scene as expected", began)
     _print()
     _goodbye(scenario, keep)
     return 0
+
+
+def _until_interrupted() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
 
 
 def _scene(stage: Stage, scene: Scene, number: str, keep: Path | None) -> bool:

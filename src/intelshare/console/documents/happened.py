@@ -1,4 +1,4 @@
-"""One event of the watch, as pages are told it: with whom what was submitted is withheld from."""
+"""Events of the watch, as pages are told them: with titles, and whom a part is withheld from."""
 
 from __future__ import annotations
 
@@ -12,36 +12,50 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_TOLD: Final = 32
 """Recipients of one bulletin that are told of one by one."""
+MAX_TITLES: Final = 512
+"""Bulletins whose titles are remembered."""
 
 
-def happened(client: Client, event: pb.WatchEvent, *, brief: bool) -> Iterator[dict[str, Any]]:
-    """The event; then, of a bulletin that was submitted, whom it is withheld from, wholly or in part.
+class Teller:
+    """The node says what happened to a bulletin by its id; here its title is remembered."""
 
-    ``brief``: the event alone, for when very much happens at once.
-    """
-    yield _told(event.what, event)
-    if event.what != "submitted" or brief:
-        return
-    try:
-        entries = client.outbox(event.bulletin.hex()).entries
-    except IntelshareError:
-        # It may be gone, or not for this user; the event itself was.
-        return
-    for pair in list(entries[0].pairs)[:MAX_TOLD] if entries else ():
-        if pair.granted < pair.portions:
-            yield _told("withheld" if not pair.granted else "partly withheld", event, pair, entries[0])
+    def __init__(self) -> None:
+        self._titles: dict[bytes, tuple[str, str]] = {}
 
+    def told(self, client: Client, event: pb.WatchEvent, *, brief: bool) -> Iterator[dict[str, Any]]:
+        """The event; then, of a bulletin that was submitted, whom a part of it is withheld from.
 
-def _told(
-    what: str, event: pb.WatchEvent, pair: pb.OutboxPair | None = None, entry: pb.OutboxEntry | None = None
-) -> dict[str, Any]:
-    return {
-        "what": what,
-        "at": at(event.at),
-        "bulletin": event.bulletin.hex(),
-        "member": event.member if pair is None else pair.recipient,
-        "codes": list(event.codes if pair is None else pair.codes),
-        "banner": cut(event.banner if entry is None else entry.banner),
-        "title": cut(event.title if entry is None else entry.title),
-        "text": cut(event.text),
-    }
+        ``brief``: the event alone, for when very much happens at once.
+        """
+        entry = self._entry(client, event) if event.what == "submitted" and not brief else None
+        if entry is not None:
+            self._remember(entry)
+        yield self._told(event, event.what, event.member, list(event.codes))
+        for pair in list(entry.pairs)[:MAX_TOLD] if entry is not None else ():
+            if 0 < pair.granted < pair.portions:
+                yield self._told(event, "partly withheld", pair.recipient, list(pair.codes))
+
+    def _entry(self, client: Client, event: pb.WatchEvent) -> pb.OutboxEntry | None:
+        try:
+            return next(iter(client.outbox(event.bulletin.hex()).entries), None)
+        except IntelshareError:
+            # It may be gone, or not for this user; the event itself was.
+            return None
+
+    def _remember(self, entry: pb.OutboxEntry) -> None:
+        self._titles[entry.bulletin] = entry.title, entry.banner
+        while len(self._titles) > MAX_TITLES:
+            self._titles.pop(next(iter(self._titles)))
+
+    def _told(self, event: pb.WatchEvent, what: str, member: str, codes: list[str]) -> dict[str, Any]:
+        title, banner = self._titles.get(event.bulletin, ("", ""))
+        return {
+            "what": what,
+            "at": at(event.at),
+            "bulletin": event.bulletin.hex(),
+            "member": member,
+            "codes": codes,
+            "banner": cut(event.banner or banner),
+            "title": cut(event.title or title),
+            "text": cut(event.text),
+        }

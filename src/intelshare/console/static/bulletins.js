@@ -41,6 +41,12 @@ function moments(document, pair) {
   return found;
 }
 
+// What happened at nearly the same time stands side by side.
+function spread(points, place) {
+  let before = -9;
+  return points.map((one) => { before = Math.max(place(one.at), before + 2.4); return { ...one, left: before }; });
+}
+
 function Timeline({ document }) {
   const rows = document.pairs.map((pair) => ({ pair, moments: moments(document, pair) }));
   const all = rows.flatMap((row) => row.moments.map((one) => one.at));
@@ -48,11 +54,11 @@ function Timeline({ document }) {
   const first = Math.min(...all);
   const length = Math.max(...all) - first || 1;
   // By the root: the first second, in which most of it happens, is not a point.
-  const left = (at) => `${3 + 94 * Math.sqrt((at - first) / length)}%`;
+  const place = (at) => 3 + 93 * Math.sqrt((at - first) / length);
   return html`
     <div class="lanes" role="img" aria-label="Delivery in time; the table below says the same">${rows.map(({ pair, moments: points }) => html`
       <div class="lane" key=${pair.recipient}><span class="lane-name">${pair.recipient}</span>
-        <div class="track points">${points.map((one) => html`<span class=${`point ${tone(one.word)}`} style=${{ left: left(one.at) }} title=${`${one.word} ${time(one.at)}`}>${sign(one.word)}</span>`)}</div></div>`)}
+        <div class="track points">${spread(points, place).map((one) => html`<span class=${`point ${tone(one.word)}`} style=${{ left: `${one.left}%` }} title=${`${one.word} ${time(one.at)}`}>${sign(one.word)}</span>`)}</div></div>`)}
     </div>
     <p class="axis"><span>${time(first)}</span><span>${length > 1 ? `+${span(length)}` : ""}</span></p>
     <${Twin} label="Delivery as a table"><${Table} caption="Delivery" rows=${rows.flatMap(({ pair, moments: points }) => points.map((one) => ({ ...one, recipient: pair.recipient })))}
@@ -82,12 +88,12 @@ function One({ id }) {
         <div><dt>Precedence</dt><dd>${document.precedence}</dd></div>
         <div><dt>Written</dt><dd><${Time} at=${document.created_at} /> by ${document.author.split("/").pop()}</dd></div>
         ${document.recalled_at && html`<div><dt>Recalled</dt><dd><${Time} at=${document.recalled_at} /></dd></div>`}
-        <div><dt>Text</dt><dd class="muted">is not opened here, for to read is an act that the log keeps: <code>intelshare read ${short(document.bulletin)}</code></dd></div>
+        <div><dt>Text</dt><dd class="muted">is not opened here: reading is an act that the log keeps. <code>intelshare read ${short(document.bulletin)}</code></dd></div>
       </dl>
       <${Grid} document=${document} />
       ${document.recipients > document.pairs.length && html`<p class="note">${document.pairs.length} of ${document.recipients} recipients are shown.</p>`}
     </${Card}>
-    <${Card} title="Delivery" id="delivery" note="by this node’s clock; the first second is drawn wide"><${Timeline} document=${document} /></${Card}>
+    <${Card} title="Delivery" id="delivery" note="by this node’s clock; what came early is drawn wide"><${Timeline} document=${document} /></${Card}>
     ${denied.length > 0 && html`<${Card} title="Withheld" id="denied" note="why, and the smallest change that would release it">
       ${denied.map((pair) => html`<h3 key=${pair.recipient}>${pair.recipient}</h3><div class="case"><${Decisions} pair=${pair} marks=${document.marks} denied /></div>`)}</${Card}>`}
     <${Card} title="Receipts" id="receipts" note=${html`decision in log entry ${document.pairs.map((pair) => pair.why.log_index !== null && html` <a href=${`#/audit/${pair.why.log_index}`}>${pair.why.log_index}</a>`)}`}><${Receipts} document=${document} /></${Card}>

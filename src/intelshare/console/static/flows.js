@@ -7,7 +7,7 @@ import { count, span, time } from "./show.js";
 
 const WIDTH = 1000;
 const BAR = 12;
-const GAP = 14;
+const GAP = 26;
 const ARTICLES = 14;
 
 function column(rows, keyOf, height) {
@@ -45,12 +45,12 @@ function Ribbons({ rows }) {
       ribbon(via.nodes.get(row.via), to.nodes.get(row.to), xs[1] + BAR, xs[2], row.portions, via.scale, to.scale, title),
     ];
   });
-  return html`<svg class="ribbons" viewBox=${`0 -34 ${WIDTH} ${height + 40}`} role="img" aria-label="Who gave how many portions to whom under which article; the table below says the same">
-    <text class="head" x=${xs[0] + BAR} y="-16" text-anchor="end">from</text><text class="head" x=${WIDTH / 2} y="-16" text-anchor="middle">under</text><text class="head" x=${xs[2]} y="-16">to</text>
+  return html`<svg class="ribbons" viewBox=${`0 -42 ${WIDTH} ${height + 48}`} role="img" aria-label="Who gave how many portions to whom under which article; the table below says the same">
+    <text class="head" x=${xs[0] + BAR} y="-24" text-anchor="end">from</text><text class="head" x=${WIDTH / 2} y="-24" text-anchor="middle">under</text><text class="head" x=${xs[2]} y="-24">to</text>
     ${drawn}
     ${columns.map(({ nodes }, n) => [...nodes.values()].map((one) => html`<rect x=${xs[n]} y=${one.y} width=${BAR} height=${Math.max(1, one.height)} rx="2" />
       ${n === 1
-        ? html`<text x=${WIDTH / 2} y=${one.y - 3} text-anchor="middle">${one.key} <tspan class="n">${one.sum}</tspan></text>`
+        ? html`<text x=${WIDTH / 2} y=${one.y - 6} text-anchor="middle">${one.key} <tspan class="n">${one.sum}</tspan></text>`
         : html`<text x=${n === 0 ? xs[0] - 9 : xs[2] + BAR + 9} y=${one.y + one.height / 2 + 4} text-anchor=${n === 0 ? "end" : "start"}>${one.key} <tspan class="n">${one.sum}</tspan></text>`}`))}
   </svg>`;
 }

@@ -11,21 +11,24 @@ const WORDS = {
   NOT_RATIFIED: [".", "not ratified"], SUSPENDED: ["~", "suspended"], WITHDRAWN: ["x", "withdrawn"], TERMINATED: ["x", "ended"],
 };
 const said = (state) => (WORDS[state] ? WORDS[state][1] : state);
+const FIRST = 12; // Lanes that are drawn before somebody asks for all.
 const date = (ms, first, last) => (ms < first ? "from the beginning" : ms > last ? "open" : day(ms));
 
 function Lane({ lane, first, last, asOf }) {
   const at = (ms) => Math.min(100, Math.max(0, ((ms - first) / (last - first)) * 100));
   return html`<div class="lane"><span class="lane-name">${lane.member}${lane.known ? "" : html` <span class="muted" title="has no node that this one knows">·</span>`}</span>
     <div class="track">${lane.spans.filter((one) => one.until > first && one.start < last).map((one) => html`
-      <span class=${`piece s-${one.state}`} style=${{ left: `${at(one.start)}%`, width: `${at(one.until) - at(one.start)}%` }} title=${`${said(one.state)}, ${date(one.start, first, last)} to ${date(one.until, first, last)}`}>${said(one.state)}</span>`)}
+      <span class=${`piece s-${one.state}`} style=${{ left: `${at(one.start)}%`, width: `${at(one.until) - at(one.start)}%` }} title=${`${said(one.state)}, ${date(one.start, first, last)} to ${date(one.until, first, last)}`}>${at(one.until) - at(one.start) > 9 ? said(one.state) : ""}</span>`)}
       <span class="asof" style=${{ left: `${at(asOf)}%` }}></span></div></div>`;
 }
 
 function Lanes({ treaty, asOf }) {
   const { first, last, lanes } = treaty;
+  const [all, show] = useState(false);
   return html`
-    <div class="lanes" role="img" aria-label=${`Lives of the parties of ${treaty.title}; the table below says the same`}>${lanes.map((lane) => html`<${Lane} key=${lane.member} lane=${lane} first=${first} last=${last} asOf=${asOf} />`)}</div>
+    <div class="lanes" role="img" aria-label=${`Lives of the parties of ${treaty.title}; the table below says the same`}>${lanes.slice(0, all ? lanes.length : FIRST).map((lane) => html`<${Lane} key=${lane.member} lane=${lane} first=${first} last=${last} asOf=${asOf} />`)}</div>
     <p class="axis"><span>${day(first)}</span><span>${day(last)}</span></p>
+    ${lanes.length > FIRST && html`<p class="buttons"><button aria-expanded=${all ? "true" : "false"} onClick=${() => show(!all)}>${all ? "Draw fewer parties" : `Draw all ${lanes.length} parties`}</button></p>`}
     ${treaty.parties > lanes.length && html`<p class="note">${lanes.length} of ${treaty.parties} parties are drawn, those with a node first: <code>intelshare treaty timeline</code> draws all.</p>`}
     <${Twin} label="Parties as a table"><${Table} caption=${`Parties of ${treaty.title}`} rows=${lanes.flatMap((lane) => lane.spans.filter((one) => one.until > first && one.start < last).map((one) => ({ ...one, member: lane.member })))}
       columns=${[["Member", (one) => one.member], ["State", (one) => said(one.state)], ["From", (one) => date(one.start, first, last)], ["Until", (one) => date(one.until, first, last)]]} /></${Twin}>`;

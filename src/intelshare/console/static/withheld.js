@@ -21,7 +21,7 @@ function sums(counts) {
 
 function Heat({ document, chosen }) {
   const { cells, members, codes, ofMember, ofCode } = sums(document.counts);
-  const most = Math.max(1, ...cells.values());
+  const most = Math.max(STEPS, ...cells.values());
   // By the root: one large number must not make all others alike.
   const step = (n) => Math.max(1, Math.ceil(Math.sqrt(n / most) * STEPS));
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Withheld portions by member and reason"><table class="heat">
