@@ -1,8 +1,8 @@
 """``make sbom``: what is installed with intelshare, as CycloneDX 1.6 writes it, in docs/sbom.cdx.json.
 
 It holds the packages that the wheel needs, no extras, each with the version of requirements.lock, the
-licence that the package states, and what it needs itself. It says nothing of when it was written: the same
-lock gives the same bytes.
+licence that the package states, and what it needs itself; and the JavaScript of others in the wheel. It says
+nothing of when it was written: the same lock gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import vendored
+
 REPOSITORY = Path(__file__).parents[1]
 LOCK = REPOSITORY / "requirements.lock"
 SBOM = REPOSITORY / "docs" / "sbom.cdx.json"
@@ -30,7 +32,7 @@ SBOM = REPOSITORY / "docs" / "sbom.cdx.json"
 OWN = "intelshare"
 
 ALLOWED = {
-    "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "LicenseRef-any-OSI", "MIT", "MIT-0", "PSF-2.0",
+    "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "LicenseRef-any-OSI", "MIT", "MIT-0", "PSF-2.0",
 }  # fmt: skip
 """Licences under which a package may be needed. Nothing else comes in without a decision."""
 
@@ -103,16 +105,30 @@ def wrong(packages: Mapping[str, Package], lock: Mapping[str, str]) -> list[str]
 def sbom(packages: Mapping[str, Package]) -> str:
     """The document."""
     components = {name: _component(package) for name, package in packages.items()}
-    bom = Bom(components=[one for name, one in components.items() if name != OWN])
+    lying = [_vendored(one) for one in vendored.SOURCES]
+    bom = Bom(components=[*(one for name, one in components.items() if name != OWN), *lying])
     bom.metadata.component = components[OWN]
     for package in packages.values():
-        bom.register_dependency(components[package.name], [components[name] for name in package.needs])
+        needed = [components[name] for name in package.needs]
+        bom.register_dependency(components[package.name], needed + (lying if package.name == OWN else []))
     document = json.loads(JsonV1Dot6(bom).output_as_string())
     # The same packages give the same document, whenever it is written.
     del document["metadata"]["timestamp"]
     names = "\n".join(f"{one.name}=={one.version}" for one in packages.values())
+    names += "".join(f"\n{one.package}=={one.version}" for one in vendored.SOURCES)
     document["serialNumber"] = f"urn:uuid:{uuid5(NAMESPACE_URL, names)}"
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _vendored(source: vendored.Source) -> Component:
+    return Component(
+        name=source.package,
+        version=source.version,
+        type=ComponentType.LIBRARY,
+        bom_ref=f"npm:{source.package}",
+        purl=PackageURL("npm", None, source.package, source.version),
+        licenses=[LicenseExpression(source.licence)],
+    )
 
 
 def _component(package: Package) -> Component:

@@ -2,7 +2,7 @@
 
 Each file is taken as its package ships it, with two changes: an import of a package becomes one of the file
 that lies beside it (an import map would be an inline script, which the page forbids), and the line that names
-a source map goes, for none is served. ``VENDORED.toml`` has version, licence, origin and SHA-256 of each file;
+a source map goes, for none is served. ``VENDORED.toml`` has version, licence, origin and SHA-256 of each;
 ``tests/unit/console/test_vendored.py`` holds that nothing else lies there and that no byte was changed.
 """
 

@@ -83,10 +83,10 @@ class Feed:
                 except TimeoutError:
                     yield ": nothing happened\n\n"
                 page.written.clear()
-                if page.missed:
-                    page.missed = False
-                    yield "event: missed\ndata: {}\n\n"
                 while page.waiting:
+                    if page.missed:
+                        page.missed = False
+                        yield "event: missed\ndata: {}\n\n"
                     name, data = page.waiting.popleft()
                     yield f"event: {name}\ndata: {data}\n\n"
 
@@ -138,7 +138,7 @@ class Feed:
             self._ended.wait(LOOK)
 
     def _follow(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
-        latest = time.monotonic()
+        latest = 0.0
         for event in client.watch(self._cursor):
             if self._ended.is_set():
                 return

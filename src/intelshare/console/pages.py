@@ -15,8 +15,8 @@ _TYPES: Final = {
 }
 
 _MODULES: Final = (
-    "app", "audit", "bulletins", "connection", "decisions", "flows", "map", "members", "merkle", "now", "parts",
-    "show", "treaties", "withheld",
+    "app", "audit", "bulletins", "connection", "decisions", "flows", "map", "members", "merkle", "now",
+    "parts", "show", "treaties", "withheld",
 )  # fmt: skip
 _VENDORED: Final = (
     "d3-array.js", "d3-geo.js", "topojson-feature.js", "topojson-identity.js", "topojson-reverse.js",

@@ -73,14 +73,16 @@ class Web:
         path, query = request.url.path, request.query_params
         if len(request.url.query) > MAX_QUERY:
             raise DeliveryError("TOO_LARGE", f"a query has at most {MAX_QUERY} characters")
-        if path == "/" and "token" in query:
-            entered = self._guard.enter(query["token"])
-            return Response(status_code=303, headers={"Location": "/", "Set-Cookie": entered})
         try:
+            if path == "/" and "token" in query:
+                entered = self._guard.enter(query["token"])
+                return Response(status_code=303, headers={"Location": "/", "Set-Cookie": entered})
             self._guard.check_session(request.cookies)
-        except DeliveryError as error:
+        except DeliveryError:
+            if path != "/":
+                raise
             # A person reads this one.
-            return _refused(error, 401) if path != "/" else Response(_ENTRY, 401, media_type="text/plain")
+            return Response(_ENTRY, 401, media_type="text/plain")
         if path in self._pages:
             page = self._pages[path]
             return Response(page.data, media_type=page.media)

@@ -34,8 +34,9 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float, shown: bool = F
     """Play a scenario; return 0, or 1 if anything differs from what it expects.
 
     ``keep``: the folder that contains everything and stays; by default a temporary one is used. ``pause``:
-    seconds after each scene. ``shown``: in a console too, which stays open at the end until Ctrl-C. Raises ConfigError ID_CONFLICT
-    for a folder in use, and what the commands raise.
+    seconds after each scene. ``shown``: in a console too, which stays open at the end until Ctrl-C.
+
+    Raises ConfigError ID_CONFLICT for a folder in use, and what the commands raise.
     """
     began = time.monotonic()
     _print(f"intelshare demo: {scenario.opening}")

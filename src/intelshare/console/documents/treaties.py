@@ -13,7 +13,7 @@ from intelshare.builtin import extended_registry
 from intelshare.cli.shared.law import act_of
 from intelshare.cli.shared.times import moment
 from intelshare.client import Client
-from intelshare.console.documents.shown import at, cut, now
+from intelshare.console.documents.shown import cut, now
 from intelshare.console.nodes import EVERYBODY, Nodes
 from intelshare.instant import DAY, Instant
 from intelshare.policy import (
@@ -48,8 +48,8 @@ def treaties(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
     chosen = asked.get("category", "")[:64] or next(iter(categories), "")
     world = compile_world(registry, sorted({*known, *parties}), live)
     return {
-        "as_of": at(when),
-        "now": at(now()),
+        "as_of": _drawn(when),
+        "now": _drawn(now()),
         "categories": [word for word in categories if word != ANY_CATEGORY],
         "category": chosen,
         "members": side,
