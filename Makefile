@@ -44,6 +44,14 @@ agree:          ## the engine and its second reading on 50,000 random worlds (WO
 prove:          ## the invariants of the decision over the finite core, with z3 (extra prove)
 	PYTHONPATH=tests $(PY) -m pytest -n 0 -m 'soak or not soak' tests/property/test_policy_prove.py
 
+console-test:   ## the console in Chromium over real nodes, with 10,000 bulletins; makes docs/images
+	.venv/bin/pip install -q --require-hashes -r browser.lock
+	mkdir -p build/browser && cd build/browser && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-*.tgz package/axe.min.js
+	CONSOLE_IMAGES=1 CONSOLE_BULLETINS=$(or $(BULLETINS),10000) $(PY) -m pytest -n 0 -s tests/browser
+
+console-vendor: ## the JavaScript of others that the console serves, anew from npm, with its table of hashes
+	$(PY) tests/vendored.py
+
 gateway-load:   ## 10,000 objects through a gateway while they arrive: none lost, none twice
 	PYTHONPATH=tests $(PY) tests/gateway_load.py --bulletins $(or $(BULLETINS),100) --objects $(or $(OBJECTS),100)
 

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 @click.command(
     epilog=examples(
         "intelshare console",
-        "intelshare console --as fra/users/m.durand --also fra/users/operator --port 8321",
+        "intelshare console --as fra/users/m.durand --also fra/users/operator",
     )
 )
 @click.option(
