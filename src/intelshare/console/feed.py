@@ -64,7 +64,7 @@ class Feed:
         try:
             while True:
                 await self._opened.wait()
-                state = json.dumps(await asyncio.to_thread(self._look))
+                state = await asyncio.to_thread(self._looked)
                 if state != self._state:
                     self._state = state
                     self._tell(("state", state))
@@ -94,6 +94,14 @@ class Feed:
     def full(self) -> bool:
         """Whether no further page is served."""
         return len(self._pages) >= MAX_PAGES
+
+    def _looked(self) -> str:
+        """The state as JSON; the one before where the look itself is at fault, which the terminal says."""
+        try:
+            return json.dumps(self._look())
+        except Exception:
+            _log.exception("defect")
+            return self._state
 
     @contextlib.contextmanager
     def _page(self) -> Iterator[_Page]:

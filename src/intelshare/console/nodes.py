@@ -22,7 +22,7 @@ OVERSEERS: Final = frozenset((Role.OPERATOR, Role.AUDITOR))
 """Who sees the log, and how much there is."""
 EVERYBODY: Final = READERS | OVERSEERS
 
-_DOWN: Final = frozenset(("NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED", "NOT_FOUND"))
+_DOWN: Final = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED"))
 """After these the way to the node is looked for anew: it may serve at another port, or with another key."""
 REFRESH: Final = 600.0
 """Seconds after which certificates are looked at."""

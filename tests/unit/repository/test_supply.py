@@ -13,6 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 import supply
+from intelshare.console.pages import SERVED
 from processes import clean_environment, finished
 
 
@@ -83,6 +84,7 @@ def test_row_86_two_builds_give_the_same_wheel_and_so_does_the_source_archive(tm
     inside = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in inside} == {"intelshare"}
     assert any(name.endswith("licenses/LICENSE") for name in inside)
+    assert {f"intelshare/console/static/{name}" for name in SERVED.values()} <= set(inside)
 
 
 def _build(tree: Path, out: Path, *targets: str) -> list[Path]:

@@ -17,8 +17,20 @@ function add(found) {
   changed({ events: [...held.events, ...events].slice(-KEPT), news: held.news + events.length });
 }
 
+// A browser opens six connections to one place: a page that nobody sees gives its own back.
 export function connect() {
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", connect, { once: true });
+    return;
+  }
   const source = new EventSource("/events");
+  const hide = () => {
+    if (!document.hidden) return;
+    document.removeEventListener("visibilitychange", hide);
+    source.close();
+    connect();
+  };
+  document.addEventListener("visibilitychange", hide);
   source.addEventListener("open", () => changed({ live: "open" }));
   source.addEventListener("state", (event) => changed({ state: JSON.parse(event.data), live: "open" }));
   source.addEventListener("happened", (event) => add([JSON.parse(event.data)]));
@@ -31,7 +43,10 @@ export function connect() {
   source.addEventListener("error", () => {
     changed({ live: "lost" });
     // The browser tries again by itself, unless it was refused.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
+    if (source.readyState === EventSource.CLOSED) {
+      document.removeEventListener("visibilitychange", hide);
+      setTimeout(connect, 5000);
+    }
   });
 }
 

@@ -19,6 +19,8 @@ const DRAWN = {
   withheld: { kind: "withheld" }, "partly withheld": { kind: "partly" }, received: { kind: "received", inward: true },
 };
 
+const RANK = ["sent", "received", "accepted", "partly", "withheld"];
+
 let world = null; // asked for once, whatever view is open
 
 function useWorld() {
@@ -58,7 +60,9 @@ const line = (a, b, share = 1) => {
 export function WorldMap({ state, events }) {
   const found = useWorld();
   const [now, tick] = useState(0);
-  const recent = events.filter((one) => DRAWN[one.what] && performance.now() - one.came < LIFE).slice(-MOST);
+  const recent = events.filter((one) => DRAWN[one.what] && performance.now() - one.came < LIFE).slice(-MOST)
+    // What did not go lies above what did.
+    .sort((a, b) => RANK.indexOf(DRAWN[a.what].kind) - RANK.indexOf(DRAWN[b.what].kind) || a.serial - b.serial);
   useEffect(() => {
     if (!recent.length) return undefined;
     const timer = setTimeout(() => tick(now + 1), 1000);

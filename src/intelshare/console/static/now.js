@@ -17,6 +17,8 @@ export function sentence(event) {
     case "accepted": case "read": case "refused": return `${event.member} ${event.what === "read" ? "has read" : event.what} ${about}${codes}`;
     case "withheld": case "partly withheld": return `${event.what} ${about} from ${event.member}${codes}`;
     case "received": return `received ${about} from ${event.member}`;
+    case "destroyed": return `${event.member} has destroyed ${about}${codes}`;
+    case "recalled": return event.member ? `recalled ${about} from ${event.member}` : `recalled ${about}`;
     case "treaty act": return `${event.member}: ${event.text}`;
     default: return [event.what, about, event.member && `(${event.member})`, event.text].filter(Boolean).join(" ") + codes;
   }
@@ -75,7 +77,9 @@ export function Now() {
   if (!state) return html`<${View} name="Now" intro="" found=${{ document: null, error: null }} />`;
   if (state.down) return html`<${View} name="Now" intro="What the node does at this moment." found=${{ document: true, error: { ...state.down } }}>
     <p class="empty">The console asks again every second and goes on by itself.</p></${View}>`;
-  const wrong = state.findings;
+  // What to do about an alarm stands with it.
+  const next = (one) => (state.findings.find((each) => each.check === `alarm ${short(one.evidence)}`) || { next: "" }).next;
+  const wrong = state.findings.filter((one) => !one.check.startsWith("alarm "));
   const reader = state.who.some((one) => ["analyst", "releasing-officer"].includes(one.role));
   return html`
     <${View} name="Now" intro="What the node does at this moment.">
@@ -96,7 +100,7 @@ export function Now() {
         <${Card} title="Last checkpoint" id="checkpoint"><${Head} head=${state.head} /></${Card}>
         <${Card} title="Alarms" id="alarms" wide note="what doctor, status and health say">
           ${state.alarms.length > 0 && html`<ul class="alarms">${state.alarms.map((one) => html`
-            <li class="notice bad"><strong><span aria-hidden="true">✕ </span>${one.code}</strong> ${one.member}: ${one.what} <span class="muted">since <${Time} at=${one.first_at} />, evidence ${short(one.evidence)}</span></li>`)}</ul>`}
+            <li class="notice bad"><strong><span aria-hidden="true">✕ </span>${one.code}</strong> ${one.member}: ${one.what} <span class="muted">since <${Time} at=${one.first_at} />, evidence ${short(one.evidence)}</span>. ${next(one)}</li>`)}</ul>`}
           <${Table} caption="Findings" rows=${wrong} empty=${state.alarms.length ? "Nothing else is wrong." : "Nothing is wrong."}
             columns=${[
               ["Check", (one) => one.check],
