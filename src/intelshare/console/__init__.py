@@ -1,12 +1,12 @@
-"""The console: what a node does, as pages in a browser on the same machine, and nothing that could change it.
+"""The console: pages about a node for a browser on the same machine. They change nothing.
 
-It stands on the client library with the rights of the user who started it (decision 54, docs/console.md):
+It uses the client library with the rights of the user who started it (decision 54, docs/console.md):
 
-guard      who may ask: loopback, Host, Origin, the one-time token, the cookie
-pages      the fixed table of what is served as it lies here
-nodes      the connections to the node, shared by all pages, which come back by themselves
-feed       what happens, to every open page
-documents  what each view shows, made of the client library's answers
+guard      access: loopback, Host, Origin, the one-time token, the cookie
+pages      the fixed table of static files
+nodes      the connections to the node, shared by all pages
+feed       events and state for every open page
+documents  the content of each view, made from the client's answers
 web        the ASGI application
 run        one console process
 """

@@ -1,6 +1,6 @@
-"""What happens, to every open page: one watch of the node and one look at its state, for all of them.
+"""Tells every open page the events and the state of the node, with one watch and one look for all pages.
 
-A page that does not read keeps at most ``KEPT`` events; then it is told that it missed some, and asks anew.
+At most ``KEPT`` events wait for a page; if there were more, the page is told and asks for its document again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Page:
 
 
 class Feed:
-    """``look`` makes the state that pages are told; it is called only while a page is open."""
+    """The events of one console. ``look`` returns the state; it is called only while a page is open."""
 
     def __init__(self, nodes: Nodes, look: Callable[[], dict[str, Any]]) -> None:
         self._nodes, self._look = nodes, look
@@ -73,7 +73,7 @@ class Feed:
             self._ended.set()
 
     async def events(self) -> AsyncIterator[str]:
-        """One page's stream, in the form of ``text/event-stream``."""
+        """Yield the stream of one page as ``text/event-stream``."""
         with self._page() as page:
             yield "retry: 1000\n\n"
             while True:
@@ -92,11 +92,11 @@ class Feed:
 
     @property
     def full(self) -> bool:
-        """Whether no further page is served."""
+        """True if another page would be too many."""
         return len(self._pages) >= MAX_PAGES
 
     def _looked(self) -> str:
-        """The state as JSON; the one before where the look itself is at fault, which the terminal says."""
+        """Return the state as JSON; after a defect, which is logged, the state before."""
         try:
             return json.dumps(self._look())
         except Exception:
@@ -131,7 +131,7 @@ class Feed:
         self._tell(event)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From where the watch before ended, so that nothing is missed while the node was away."""
+        """Watch from the place of the last event on, so that nothing is missed while the node is down."""
         while not self._ended.is_set():
             try:
                 if self._nodes.may(READERS):

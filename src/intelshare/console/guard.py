@@ -1,8 +1,8 @@
-"""Who may ask the console: a browser on this machine that was given the one-time address, and no other site.
+"""Access to the console: only for a browser on this machine that has opened a one-time address.
 
-The address in the terminal has a token that opens the console once, within some minutes; what the browser
-keeps is a cookie that no script reads and no other site's request carries. The Host of every request is
-compared, for a name that another site lets point to loopback would come as that name (DNS rebinding).
+The address in the terminal contains a token that opens the console once, within ten minutes. The browser then
+keeps a cookie that no script can read and that requests of other sites do not carry. The Host of each request
+is compared, because another site can let its name point to loopback (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ POLICY: Final = "; ".join(
         "trusted-types 'none'",
     )
 )
-"""What the page may do: nothing but to show what this very address serves, and to make no HTML of text."""
+"""The content security policy: a page loads only files of this console, and makes no HTML from text."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
@@ -54,11 +54,11 @@ HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer, whatever it is."""
+"""The headers of every answer."""
 
 
 def loopback(host: str) -> str:
-    """The address. Raises ConfigError ADDRESS_FORBIDDEN for what is no loopback address."""
+    """Return the address. Raises ConfigError ADDRESS_FORBIDDEN unless it is a loopback address."""
     try:
         found = ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -66,9 +66,9 @@ def loopback(host: str) -> str:
     if found is None or not found.is_loopback:
         raise ConfigError(
             "ADDRESS_FORBIDDEN",
-            f"{host[:80]!r} is no loopback address: the console is for a browser on this machine",
+            f"{host[:80]!r} is not a loopback address: the console serves browsers on this machine only",
             place=Place("--host"),
-            hint="leave it out; from another machine, forward the port with ssh -L",
+            hint="leave out --host; from another machine, forward the port with ssh -L",
         )
     return str(found)
 
@@ -80,7 +80,7 @@ class _Until:
 
 
 class Guard:
-    """One console's tokens and sessions, in memory and as digests only."""
+    """The tokens and sessions of one console, kept in memory, as digests."""
 
     def __init__(self, host: str, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         shown = f"[{host}]" if ":" in host else host
@@ -93,13 +93,13 @@ class Guard:
         self._sessions: list[_Until] = []
 
     def address(self) -> str:
-        """A new address, which opens the console once."""
+        """Return a new address, which opens the console once."""
         token = secrets.token_urlsafe(32)
         self._tokens = [*self._tokens[1 - MAX_TOKENS :], _Until(_digest(token), self._clock() + TOKEN_LIFE)]
         return f"{self.url}/?token={token}"
 
     def enter(self, token: str) -> str:
-        """The cookie for a token, which is over by that. Raises DeliveryError CONSOLE_TOKEN."""
+        """Exchange a token for a cookie; the token is then used up. Raises DeliveryError CONSOLE_TOKEN."""
         given, now = _digest(token), self._clock()
         fitting = [one for one in self._tokens if hmac.compare_digest(one.digest, given) and now < one.end]
         if not fitting:
@@ -110,20 +110,20 @@ class Guard:
         return f"{self.cookie}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={int(SESSION_LIFE)}"
 
     def check_place(self, headers: Mapping[str, str]) -> None:
-        """The request was meant for this address, and comes from its own pages or from the address bar.
+        """Check that the request is for this address, and comes from its pages or from the address bar.
 
         Raises DeliveryError CONSOLE_HOST, CONSOLE_ORIGIN.
         """
         host = headers.get("host", "")
         if host not in self._hosts:
-            raise DeliveryError("CONSOLE_HOST", f"the request is for {host[:80]!r}, which this is not")
+            raise DeliveryError("CONSOLE_HOST", f"the request is for another host: {host[:80]!r}")
         origin = headers.get("origin", "")
         elsewhere = origin not in ("", *(f"http://{name}" for name in self._hosts if name == host))
         if elsewhere or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise DeliveryError("CONSOLE_ORIGIN", "another site's page has made the request")
 
     def check_session(self, cookies: Mapping[str, str]) -> None:
-        """The browser was given an address. Raises DeliveryError CONSOLE_TOKEN."""
+        """Check the cookie. Raises DeliveryError CONSOLE_TOKEN."""
         given, now = _digest(cookies.get(self.cookie, "")), self._clock()
         if not any(hmac.compare_digest(one.digest, given) and now < one.end for one in self._sessions):
             raise _no_entry("this browser has not been let in, or too long ago")

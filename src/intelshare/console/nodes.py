@@ -1,4 +1,4 @@
-"""The connections to the node: one for each profile, shared by all pages; one that fails is made again."""
+"""The connections to the node: one for each profile, shared by all pages, renewed after a failure."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from intelshare.wire.v1 import user_pb2 as pb
 T = TypeVar("T")
 
 READERS: Final = frozenset((Role.ANALYST, Role.RELEASING_OFFICER))
-"""Who sees bulletins."""
+"""The roles that see bulletins."""
 OVERSEERS: Final = frozenset((Role.OPERATOR, Role.AUDITOR))
-"""Who sees the log, and how much there is."""
+"""The roles that see the log and all counts."""
 EVERYBODY: Final = READERS | OVERSEERS
 
 _DOWN: Final = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED"))
-"""After these the way to the node is looked for anew: it may serve at another port, or with another key."""
+"""Errors after which the connection is made again: the node may have another port or key now."""
 REFRESH: Final = 600.0
 """Seconds after which certificates are looked at."""
 
 
 class Nodes(Protocol):
-    """What documents are made from. ``ask`` raises IntelshareError as the client does."""
+    """The node as documents see it. ``ask`` raises the errors of the client."""
 
     def ask(self, roles: frozenset[Role], question: Callable[[Client], T]) -> T:
         """Ask as the first user who has one of these roles. Raises DeliveryError NOT_AUTHORISED."""
         ...
 
     def may(self, roles: frozenset[Role]) -> bool:
-        """Whether there is a user with one of these roles."""
+        """Return whether a user has one of these roles."""
         ...
 
     def who(self) -> Sequence[pb.WhoAmIResponse]:
-        """Everybody as whom this console asks."""
+        """Return all users of this console."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The files that the console serves: one table, read at the start. No path of a request reaches the disk."""
+"""The files of the console: a fixed table, read at the start. No path of a request reaches the disk."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SERVED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One file, as it is answered."""
+    """One file with its media type."""
 
     media: str
     data: bytes
 
 
 def read_pages() -> dict[str, Served]:
-    """Every file of the table."""
+    """Return every file of the table."""
     folder = files("intelshare.console").joinpath("static")
     return {
         path: Served(_TYPES[name.rpartition(".")[2]], folder.joinpath(*name.split("/")).read_bytes())

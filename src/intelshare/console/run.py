@@ -1,4 +1,4 @@
-"""One console process: listens on loopback, tells its address, and serves until it is told to stop."""
+"""The process of a console: it listens on loopback, prints its address, and serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(
     refresh: Callable[[Profile], object],
     listening: Callable[[str], object],
 ) -> None:
-    """Serve until SIGINT or SIGTERM. ``listening`` hears the address, and another whenever Enter is pressed.
+    """Serve until SIGINT or SIGTERM. ``listening`` gets the address, and another one after each Enter.
 
     Raises ConfigError ADDRESS_FORBIDDEN for a host that is not loopback, PORT_IN_USE.
     """
@@ -111,7 +111,7 @@ async def _serve(
 
 
 def _ask_again(loop: asyncio.AbstractEventLoop, listening: Callable[[], object]) -> None:
-    """Another address for whoever presses Enter: each opens the console once."""
+    """Print another address after each Enter, because an address opens the console once."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         for _ in sys.stdin:
             loop.call_soon_threadsafe(listening)

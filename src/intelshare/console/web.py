@@ -1,4 +1,4 @@
-"""The console's HTTP: only GET, only from this machine, every answer with the same headers."""
+"""The HTTP of the console: only GET, only from this machine, the same headers in every answer."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _GRACE: Final = 5.0
 
 @contextmanager
 def console(stage: Stage, viewer: Analyst) -> Iterator[str]:
-    """The address of a console as this analyst and as an operator of its member; it ends with the block.
+    """Start a console as this analyst and an operator of its member; yield its address.
 
     Raises ConfigError EXTRA_MISSING, or INTERNAL if the console does not start.
     """

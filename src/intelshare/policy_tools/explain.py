@@ -94,7 +94,7 @@ def turns(world: World, request: Request) -> list[Turn]:
 
 
 def releasing(world: World, request: Request) -> list[Turn]:
-    """The turns of a denial; none if the present world grants it, which is then no denial any more."""
+    """Return the turns of a denial; none if the present world grants the request."""
     return [] if _granted(decide(world, request)) else turns(world, request)
 
 

@@ -107,7 +107,7 @@ class Why:
     pair: PairLine
     decision: DecisionKept
     requests: tuple[Request, ...]
-    """The question of each portion as it would be asked now, by all that this member knows."""
+    """The request of each portion as it would be decided now."""
     marks: tuple[str, ...]
     place: int
     entry: Digest

@@ -1,7 +1,7 @@
-"""What was withheld from whom and why: counted over the decisions in force, and case by case.
+"""Withheld portions: counted over the decisions in force by recipient and reason, and case by case.
 
-A count names members, codes and places in the law, never a bulletin. A reader is counted what it may see; who
-oversees the node is counted everything, and is shown no case (attacks.md row 51).
+A count names members, codes and places in the law, never a bulletin. A reader gets the counts of bulletins
+that it may see; somebody who oversees the node gets all counts and no case (attacks.md row 51).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DENIED: Final = OUTCOMES[Outcome.DENY]
 
 @dataclass(frozen=True, slots=True)
 class WithheldQuery:
-    """Bulletins since when; cases of which recipient and code (empty: any), and how many of them."""
+    """A question: since when, and for the cases a recipient, a code (empty: any) and a limit."""
 
     since: Instant = EPOCH
     recipient: str = ""
@@ -76,9 +76,9 @@ class Withheld:
 def withheld(
     node: Node, view: View, actor: Actor, wanted: WithheldQuery, now: Instant, *, all_counts: bool
 ) -> Withheld:
-    """The newest first. ``all_counts``: of every bulletin, and no case.
+    """Look at the newest bulletins first. ``all_counts``: count every bulletin, and give no case.
 
-    What is damaged is left out (promise P13). Raises DeliveryError NOT_AUTHORISED.
+    Damaged records are left out (promise P13). Raises DeliveryError NOT_AUTHORISED.
     """
     reader, found = row_of(view, actor), Withheld()
     damaged: list[StoreError] = []

@@ -85,6 +85,6 @@ def _listening(out: Out, url: str, opening: bool) -> None:
     out.event("console", {"url": url})
     out.line(f"console at {url}")
     sys.stdout.flush()
-    out.note("the address opens it once, within ten minutes; Enter prints another, Ctrl-C ends the console")
+    out.note("it opens once, within ten minutes; Enter prints another address, Ctrl-C ends the console")
     if opening:
         webbrowser.open(url)

@@ -1,14 +1,14 @@
-"""What each view shows: JSON made of the client's answers, bounded, kept for a moment for all pages.
+"""The documents of the views: bounded JSON from the client's answers, kept for a moment for all pages.
 
 shown      times, ids and words as documents have them
 now        the state that every page is told; findings as `doctor` has them
 happened   one event of the watch
-flows      who gave what kind to whom under which article
-withheld   how much was withheld from whom and why, and the cases
-treaties   the lives of parties, and who may send what to whom on a day
-bulletins  what this member has sent, and what became of one
+flows      portions by sender, article and recipient
+withheld   withheld portions by recipient and reason, and the cases
+treaties   the lives of parties, and the matrix of a day
+bulletins  sent bulletins, and the way of one
 audit      one entry of the log with its path to the signed root
-members    who is known, keys, certificates, budgets
+members    known members, keys, certificates, budgets
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_KEPT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """How a view's document is made, which words its query may have, and for how many seconds it is kept."""
+    """One view: the function that makes its document, the words of its query, the seconds that it is kept."""
 
     make: Callable[[Nodes, Asked], dict[str, Any]]
     words: frozenset[str]
@@ -75,7 +75,7 @@ class Kept:
         self._slots: dict[tuple[str, frozenset[tuple[str, str]]], _Slot] = {}
 
     def document(self, view: str, asked: Asked) -> bytes:
-        """Raises what the making raises, DeliveryError INPUT_INVALID, TOO_LARGE."""
+        """Return a document as JSON. Raises DeliveryError INPUT_INVALID, TOO_LARGE; errors of the client."""
         kind = DOCUMENTS[view]
         unknown = sorted(set(asked) - kind.words)
         if unknown:

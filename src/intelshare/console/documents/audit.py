@@ -1,4 +1,4 @@
-"""One entry of the log with its path to the signed root: all that a browser needs to compute it itself."""
+"""An entry of the log with its path to the signed root: everything that a browser needs to compute it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD: Final = 41
 
 
 def entry(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
-    """The entry at ``index``, or the last one that is signed. Raises DeliveryError NOT_FOUND."""
+    """Return the entry at ``index``, or the last signed entry. Raises DeliveryError NOT_FOUND."""
     index = number(asked, "index", -1, MAX_INDEX)
     return nodes.ask(OVERSEERS, lambda client: _proved(client, index))
 

@@ -1,7 +1,7 @@
-"""What this member has sent, and what became of one: portions, decisions, receipts. No content is opened.
+"""Sent bulletins, and the way of one: portions, decisions, receipts. No content is opened.
 
-To read a bulletin is an act: the log says who did, and the originator gets a receipt. A page that refreshes
-by itself must not act, so texts stay with `intelshare read`.
+Reading is an act: the log records the reader, and the originator gets a receipt. A page that refreshes by
+itself must not act, so `intelshare read` shows texts.
 """
 
 from __future__ import annotations

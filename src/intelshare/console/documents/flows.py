@@ -1,4 +1,4 @@
-"""Who gave what kind to whom under which article, and when: the compliance report as counts."""
+"""Flows: the compliance report as counts by sender, article and recipient, and over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of the watch, as pages are told them: with titles, and whom a part is withheld from."""
+"""Events of the watch for pages: with the title of the bulletin, and the recipients of a part of it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MAX_TITLES: Final = 512
 
 
 class Teller:
-    """The node says what happened to a bulletin by its id; here its title is remembered."""
+    """Adds the titles, which the node does not repeat: they are remembered from the submission."""
 
     def __init__(self) -> None:
         self._titles: dict[bytes, tuple[str, str]] = {}
 
     def told(self, client: Client, event: pb.WatchEvent, *, brief: bool) -> Iterator[dict[str, Any]]:
-        """The event; then, of a bulletin that was submitted, whom a part of it is withheld from.
+        """Yield the event; then, for a submitted bulletin, one event for each recipient of only a part of it.
 
         ``brief``: the event alone, for when very much happens at once.
         """

@@ -1,4 +1,4 @@
-"""Who is known, since and until when; this node's keys and certificates; budgets that were spent."""
+"""Members: known members and their dates, this node's keys and certificates, budgets that were spent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_KEYS: Final = 200
 
 
 def members(nodes: Nodes, _: Mapping[str, str]) -> dict[str, Any]:
-    """Keys are for those who oversee: null for others."""
+    """Return the document; its keys are null unless somebody who oversees the node asks."""
     listed = nodes.ask(EVERYBODY, lambda client: client.operate("ListMembers", pb.ListMembersRequest()))
     roles = OVERSEERS if nodes.may(OVERSEERS) else EVERYBODY
     status = nodes.ask(roles, lambda client: client.status())

@@ -1,6 +1,6 @@
-"""The state that every page is told: links, queues, the last checkpoint, what was withheld, what is wrong.
+"""The state for every page: links, queues, the last checkpoint, withheld portions, alarms.
 
-Nothing in it changes while nothing happens, so that an idle node costs a page nothing.
+It contains no time that changes by itself, so an idle node sends nothing to its pages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SLOWLY: Final = 5.0
 
 
 class Look:
-    """What a look costs the node is bounded: what has to be counted is counted every few seconds."""
+    """Looks at the node at a bounded cost: counts are taken every few seconds, not at every look."""
 
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
@@ -34,7 +34,7 @@ class Look:
         self._until = 0.0
 
     def state(self) -> dict[str, Any]:
-        """The state now; of a node that does not answer, why not."""
+        """Return the state, or the reason if the node does not answer."""
         try:
             status = self._nodes.ask(EVERYBODY, lambda client: client.status())
             if time.monotonic() >= self._until:

@@ -1,4 +1,4 @@
-"""Times, ids and words as documents have them: milliseconds since 1970, hexadecimal, words; else null."""
+"""Times, texts and numbers in documents: milliseconds since 1970, bounded texts, null for an absent value."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The lives of parties, lane by lane, and who may send how much to whom on a day, by files and acts together.
+"""Treaties: a lane for each party, and the matrix of levels between members on a day, by files and acts.
 
-Decided here, with the policy tools, over what the node holds. National overlays are no part of what a node
-tells its users: on a real bulletin its own law may forbid more, and the page says so.
+The policy tools compute both here from the treaties of the node. A node does not tell its users the national
+overlays, so the law of a member may forbid more for a real bulletin; the page says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_TREATIES: Final = 64
 
 
 def treaties(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
-    """The treaties as of ``as_of``, and the matrix of ``category``. Raises ConfigError INPUT_INVALID."""
+    """Return the treaties and the matrix of ``category`` at ``as_of``. Raises ConfigError INPUT_INVALID."""
     when = moment(asked.get("as_of", "")[:40] or None, "as_of")
     held, acts, own, known = nodes.ask(EVERYBODY, _held)
     registry = extended_registry(own)

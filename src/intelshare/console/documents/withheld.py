@@ -1,4 +1,4 @@
-"""How much was withheld from whom and why, and the cases behind one number."""
+"""Withheld portions by recipient and reason, and the cases of one of these numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_CASES: Final = 50
 
 
 def withheld(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
-    """Counts as the overseer has them, else as the reader may; cases of a recipient or code for a reader."""
+    """Return all counts to somebody who oversees the node, otherwise the reader's; cases to a reader."""
     start, limit = since(asked), number(asked, "limit", DEFAULT_CASES, MAX_CASES)
     recipient, code = asked.get("recipient", "")[:16], asked.get("code", "")[:48]
     counting = OVERSEERS if nodes.may(OVERSEERS) else EVERYBODY

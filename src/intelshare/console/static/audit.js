@@ -49,7 +49,7 @@ function Proof({ entry }) {
       <div><p><strong>${made.holds ? "Your browser has computed the signed root." : "Your browser has computed another root."}</strong></p>
       <p>${made.holds
         ? html`Entry ${entry.index} is in the log of ${entry.size.toLocaleString("en")} entries that the node has signed, byte for byte.`
-        : html`With byte ${changed + 1} changed the entry is not in the log: whoever edits it afterwards is found out by anybody who holds the root.`}</p></div></div>
+        : html`With byte ${changed + 1} changed, the entry is not in the log. Anybody who has the root would notice such an edit.`}</p></div></div>
     <div class="audit">
       <${Card} title=${`Entry ${entry.index}: ${entry.type_name}`} id="entry">
         <dl class="facts">
@@ -81,7 +81,7 @@ export function Audit({ rest }) {
   const { document } = found;
   const go = (index) => { location.hash = `#/audit/${index}`; };
   return html`
-    <${View} name="Audit" intro="One entry of this node’s log, and its way to the root that the node has signed and other members hold. Your browser computes it; the server is not believed." found=${found}>
+    <${View} name="Audit" intro="An entry of this node’s log, and its path to the root that the node has signed and other members keep. Your browser computes it and does not rely on the server." found=${found}>
       <form class="controls" onSubmit=${(event) => { event.preventDefault(); if (/^[0-9]{1,15}$/.test(typed)) go(typed); }}>
         <label class="choice"><span>Entry</span><input type="number" min="0" max=${document ? document.size - 1 : undefined} value=${typed} placeholder=${document ? String(document.index) : ""} onInput=${(event) => type(event.currentTarget.value)} /></label>
         <button type="submit">Show</button>

@@ -108,7 +108,7 @@ export function Bulletins({ rest }) {
   const found = useDocument("bulletins", { query, limit: String(limit) });
   const { document } = found;
   return html`
-    <${View} name="Bulletins" intro="What your member has sent: who got which portion under which article, who was denied what, and what recipients have signed." found=${found}>
+    <${View} name="Bulletins" intro="Bulletins that your member has sent: the portions of each recipient, the article or the reason, and the signed receipts." found=${found}>
       ${id && html`<p class="controls"><a href="#/bulletins">← All bulletins</a></p><${One} id=${id} key=${id} />`}
       ${!id && html`<form class="controls" role="search" onSubmit=${(event) => { event.preventDefault(); search(typed.trim()); }}>
         <label class="choice"><span>Words in the bulletin</span><input type="search" maxlength="200" value=${typed} onInput=${(event) => type(event.currentTarget.value)} /></label>

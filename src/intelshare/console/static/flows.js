@@ -73,7 +73,7 @@ export function Flows() {
   const found = useDocument("flows", { hours });
   const { document } = found;
   return html`
-    <${View} name="Flows" intro="Who gave what kind to whom under which article, as this node’s log has it: kinds, levels and articles, never a title." found=${found}>
+    <${View} name="Flows" intro="Portions by sender, article and recipient, from this node’s log: categories, levels and articles, without titles." found=${found}>
       <div class="controls"><${Choice} label="In" value=${hours} options=${PERIODS} onChange=${choose} /></div>
       ${document && html`<div class="stack">
         <${Card} title="From whom, under what, to whom" id="ribbons" note=${`portions${document.truncated ? "; of the first 10,000 releases" : ""}`}>

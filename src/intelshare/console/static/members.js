@@ -26,7 +26,7 @@ export function Members() {
   useFeed();
   const { document } = found;
   return html`
-    <${View} name="Members" intro="Who is known here and until when, this node’s keys and certificates, and what others have asked beyond their budgets." found=${found}>
+    <${View} name="Members" intro="The members that this node knows, its keys and certificates, and the budgets that members have spent." found=${found}>
       ${document && html`<div class="stack">
         <${Card} title="Members" id="members">
           <${Table} caption="Members that this node knows" rows=${document.members} keyOf=${(one) => one.member}

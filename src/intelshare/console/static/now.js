@@ -75,18 +75,18 @@ function Head({ head }) {
 export function Now() {
   const { state, events } = useFeed();
   if (!state) return html`<${View} name="Now" intro="" found=${{ document: null, error: null }} />`;
-  if (state.down) return html`<${View} name="Now" intro="What the node does at this moment." found=${{ document: true, error: { ...state.down } }}>
+  if (state.down) return html`<${View} name="Now" intro="The node at this moment." found=${{ document: true, error: { ...state.down } }}>
     <p class="empty">The console asks again every second and goes on by itself.</p></${View}>`;
   // What to do about an alarm stands with it.
   const next = (one) => (state.findings.find((each) => each.check === `alarm ${short(one.evidence)}`) || { next: "" }).next;
   const wrong = state.findings.filter((one) => !one.check.startsWith("alarm "));
   const reader = state.who.some((one) => ["analyst", "releasing-officer"].includes(one.role));
   return html`
-    <${View} name="Now" intro="What the node does at this moment.">
+    <${View} name="Now" intro="The node at this moment.">
       <div class="now">
         <div class="card mapcard"><${WorldMap} state=${state} events=${events} />
           ${!reader && html`<p class="note">Releases move on the map for an analyst’s profile: <code>--also</code> adds one.</p>`}</div>
-        <${Card} title="What happened" id="happened" note="newest first"><${Ticker} events=${events} /></${Card}>
+        <${Card} title="Latest events" id="happened" note="newest first"><${Ticker} events=${events} /></${Card}>
         <${Card} title="Links" id="links" note=${count(state.peers.length, "node")}>
           <${Table} caption="Links to other members" rows=${state.peers} keyOf=${(one) => one.node} empty="No other member is known."
             columns=${[
@@ -98,7 +98,7 @@ export function Now() {
         <${Card} title="Withheld in the last hour" id="withheld"><${Withheld} rows=${state.withheld} /></${Card}>
         <${Card} title="Queues" id="queues" note="by precedence"><${Queues} rows=${state.queues} /></${Card}>
         <${Card} title="Last checkpoint" id="checkpoint"><${Head} head=${state.head} /></${Card}>
-        <${Card} title="Alarms" id="alarms" wide note="what doctor, status and health say">
+        <${Card} title="Alarms" id="alarms" wide note="from status, health and doctor">
           ${state.alarms.length > 0 && html`<ul class="alarms">${state.alarms.map((one) => html`
             <li class="notice bad"><strong><span aria-hidden="true">✕ </span>${one.code}</strong> ${one.member}: ${one.what} <span class="muted">since <${Time} at=${one.first_at} />, evidence ${short(one.evidence)}</span>. ${next(one)}</li>`)}</ul>`}
           <${Table} caption="Findings" rows=${wrong} empty=${state.alarms.length ? "Nothing else is wrong." : "Nothing is wrong."}

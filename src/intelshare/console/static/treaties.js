@@ -67,9 +67,9 @@ export function Treaties() {
   const found = useDocument("treaties", { as_of: asOf, category });
   const { document } = found;
   return html`
-    <${View} name="Treaties" intro="Which treaty binds whom, and since when; who may send how much to whom on the day that you choose, by files and acts together." found=${found}>
+    <${View} name="Treaties" intro="The parties of each treaty over time, and the highest level that may pass between members on the day that you choose." found=${found}>
       ${document && html`<div class="stack">
-        <${Card} title="Who may send what to whom" id="matrix" note="a member’s own law may forbid more: it is no part of this table">
+        <${Card} title="Who may send what to whom" id="matrix" note="without national overlays, which may forbid more">
           <div class="controls"><${Choice} label="Category" value=${document.category} options=${document.categories.map((one) => [one, one])} onChange=${choose} /></div>
           ${document.treaties.length > 0 && html`<${AsOf} document=${document} value=${asOf} set=${set} />`}
           <${Matrix} document=${document} />

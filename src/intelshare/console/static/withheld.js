@@ -76,7 +76,7 @@ export function Withheld({ rest }) {
   const found = useDocument("withheld", { hours, recipient: member, code, limit: String(limit) });
   const { document } = found;
   return html`
-    <${View} name="Withheld" intro="What was withheld from whom, and why: every portion that a rule denied to a recipient. Choose a number to see its cases, the article, and the smallest change that would release it." found=${found}>
+    <${View} name="Withheld" intro="Every portion that a rule denied to a recipient. Choose a number to see its cases, the article, and the smallest change that would release it." found=${found}>
       <div class="controls"><${Choice} label="Bulletins of" value=${hours} options=${PERIODS} onChange=${setHours} /></div>
       ${document && html`<div class="stack">
         <${Card} title="Portions by member and reason" id="heat" note=${`${document.truncated ? "the newest " : ""}${count(document.looked, "bulletin")}${document.whose === "all" ? "" : ", of which you may see these"}`}>
