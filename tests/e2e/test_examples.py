@@ -105,7 +105,7 @@ CASES: dict[str, Case] = {
     "read": Case(bulletin="received"),
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
     "outbox approve": Case(OFFICER, bulletin="held"),
-    "console": Case(stopped=True, why="it ends with Ctrl-C, and as it should"),
+    "console": Case(stopped=True),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
     "poll": Case(code=6, why="nobody answers there", before=lambda w: w.sources()),
     "misp import": Case(before=lambda w: w.event()),

@@ -11,6 +11,7 @@ The key of a row is the index of its last entry, so the first row at or after an
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -31,6 +32,9 @@ MAX_TOGETHER: Final = 256
 
 _ROWS: Final = 64
 """The rows read at a time."""
+
+_KEPT: Final = 8
+"""The opened rows that ``OpenedRows`` keeps."""
 
 _clear = struct.Struct(">BQ32s")
 
@@ -65,7 +69,27 @@ def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
 
 def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:
     """Return the entry with this index, opened. Raises what ``opened`` raises."""
-    return next(opened(node, view, incarnation, place, place + 1), None)
+    return OpenedRows(node, view).at(incarnation, place)
+
+
+class OpenedRows:
+    """Reads single entries, and opens a row once for all its entries that are read soon after each other."""
+
+    def __init__(self, node: Node, view: View) -> None:
+        self._node, self._view = node, view
+        self._kept: deque[list[OpenedEntry]] = deque(maxlen=_KEPT)
+
+    def at(self, incarnation: Incarnation, place: int) -> OpenedEntry | None:
+        """Return the entry with this index, opened. Raises what ``opened`` raises."""
+        for kept in self._kept:
+            if kept[0].incarnation == incarnation and kept[0].place <= place <= kept[-1].place:
+                return kept[place - kept[0].place]
+        row = row_of(self._view, incarnation, place)
+        found = open_row(self._node, row) if row is not None else []
+        if not found or place < found[0].place:
+            return None
+        self._kept.append(found)
+        return found[place - found[0].place]
 
 
 def entries(view: View, incarnation: Incarnation, low: int = 0, high: int | None = None) -> Iterator[Entry]:

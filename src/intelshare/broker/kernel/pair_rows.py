@@ -10,7 +10,7 @@ from intelshare.audit.decided import portion_hashes
 from intelshare.audit.records import DecisionKept, EntryType
 from intelshare.broker.kernel.counters import QUEUE, queue_of
 from intelshare.broker.kernel.decide_pair import Loggable, PairDecision
-from intelshare.broker.kernel.log import opened_at
+from intelshare.broker.kernel.log import OpenedRows
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
@@ -23,9 +23,12 @@ from intelshare.instant import Instant
 from intelshare.ports import View, changed
 
 
-def logged_decision(node: Node, view: View, row: PairRow) -> DecisionKept:
-    """Return the decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT."""
-    entry = opened_at(node, view, row.decided_in, row.decided_at)
+def logged_decision(node: Node, view: View, row: PairRow, rows: OpenedRows | None = None) -> DecisionKept:
+    """Return the decision now in force for a pair, from the log. Raises StoreError RECORD_CORRUPT.
+
+    ``rows``: for whoever asks about many pairs, the rows of the log that are open already.
+    """
+    entry = (rows or OpenedRows(node, view)).at(row.decided_in, row.decided_at)
     if entry is None:
         raise StoreError("RECORD_CORRUPT", "the log entry of a decision is missing")
     return decode(DecisionKept, entry.record)

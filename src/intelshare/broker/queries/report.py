@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from intelshare.audit.records import STORED, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
-from intelshare.broker.kernel.log import opened
+from intelshare.broker.kernel.log import OpenedRows, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -55,6 +55,7 @@ _Line = tuple[str, str, str, str, str, str]
 
 @dataclass(slots=True)
 class _Gathered:
+    rows: OpenedRows
     shared: dict[_Line, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     stopped: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     releases: list[Released] = field(default_factory=list)
@@ -68,7 +69,7 @@ def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, 
 
     Reads the log entries of the period once.
     """
-    found = _Gathered()
+    found = _Gathered(OpenedRows(node, view))
     for at, record in _records(node, view, since, until):
         if len(found.releases) >= MAX_RELEASES:
             found.truncated = True
@@ -116,7 +117,7 @@ def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, 
     row, written = view.get(PAIR, act.md, act.recipient), view.get(BULLETIN, act.md)
     if row is None or written is None:
         return
-    kinds = _granted_here(node, view, row)
+    kinds = _granted_here(node, view, row, found.rows)
     if _share(found, node.member, act.recipient, kinds, treaty):
         current = row.leaf == act.leaf
         one = Released(
@@ -133,12 +134,12 @@ def _sent(node: Node, view: View, found: _Gathered, act: HandOver, treaty: str, 
             found.missing.append(one)
 
 
-def _granted_here(node: Node, view: View, row: PairRow) -> list[_Kind]:
+def _granted_here(node: Node, view: View, row: PairRow, rows: OpenedRows) -> list[_Kind]:
     """Return what the decision in force grants, with category and level of each portion."""
     written = view.get(BULLETIN, row.md)
     assert written is not None  # noqa: S101 - a pair has its bulletin
     opened = read_written(node, view, written)
-    decision = logged_decision(node, view, row)
+    decision = logged_decision(node, view, row, rows)
     kinds = []
     for portion in decision.portions:
         made = portion.decision.value

@@ -13,6 +13,7 @@ from typing import Final
 from intelshare.audit.records import DecisionKept
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import OUTCOMES, banner_of
+from intelshare.broker.kernel.log import OpenedRows
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
@@ -80,7 +81,7 @@ def withheld(
 
     Damaged records are left out (promise P13). Raises DeliveryError NOT_AUTHORISED.
     """
-    reader, found = row_of(view, actor), Withheld()
+    reader, found, log = row_of(view, actor), Withheld(), OpenedRows(node, view)
     damaged: list[StoreError] = []
     for row in _newest(view, damaged):
         if row.created < wanted.since:
@@ -93,9 +94,9 @@ def withheld(
         with noting_damage(damaged):
             if pairs and all_counts:
                 for pair in pairs:
-                    _count(found, row, pair, logged_decision(node, view, pair))
+                    _count(found, row, pair, logged_decision(node, view, pair, log))
             elif pairs:
-                _seen(node, view, found, row, pairs, (reader, wanted, now))
+                _seen(node, view, found, row, pairs, (reader, wanted, now, log))
     return found
 
 
@@ -105,15 +106,15 @@ def _seen(
     found: Withheld,
     row: BulletinRow,
     pairs: Iterable[PairRow],
-    asked: tuple[UserRow, WithheldQuery, Instant],
+    asked: tuple[UserRow, WithheldQuery, Instant, OpenedRows],
 ) -> None:
     """Count what the reader may see, and keep the cases that are asked for."""
-    reader, wanted, now = asked
+    reader, wanted, now, log = asked
     written = read_written(node, view, row)
     if not may_see(node, written, reader, now):
         return
     for pair in pairs:
-        codes = _count(found, row, pair, logged_decision(node, view, pair))
+        codes = _count(found, row, pair, logged_decision(node, view, pair, log))
         fitting = wanted.recipient in ("", pair.recipient) and (not wanted.code or wanted.code in codes)
         if codes and fitting and len(found.cases) < wanted.limit:
             found.cases.append(_case(node, view, written, pair, codes, now))

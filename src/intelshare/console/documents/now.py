@@ -38,8 +38,10 @@ class Look:
         try:
             status = self._nodes.ask(EVERYBODY, lambda client: client.status())
             if time.monotonic() >= self._until:
+                began = time.monotonic()
                 self._counted = self._count()
-                self._until = time.monotonic() + SLOWLY
+                # The more there is to count, the less often.
+                self._until = time.monotonic() + max(SLOWLY, 20 * (time.monotonic() - began))
             return {"down": None, "who": self._who(), **_of_status(status), **self._counted}
         except IntelshareError as error:
             self._until = 0.0

@@ -77,7 +77,7 @@ function Proof({ entry }) {
 export function Audit({ rest }) {
   const asked = /^[0-9]{1,15}$/.test(rest[0] || "") ? rest[0] : "";
   const [typed, type] = useState("");
-  const found = useDocument("audit", { index: asked });
+  const found = useDocument("audit", { index: asked }, { still: true });
   const { document } = found;
   const go = (index) => { location.hash = `#/audit/${index}`; };
   return html`

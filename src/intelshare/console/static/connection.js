@@ -78,28 +78,29 @@ export function fixed(path) {
 
 const PAUSE = 2000;
 
-// The document of a view, asked for again when something has happened, at most every two seconds.
-// What was shown stays until the next answer is here.
-export function useDocument(view, query = {}) {
+// The document of a view, asked for again when something has happened, at most every two seconds; not if it is still.
+// The old one stays until the next answer is here, and an answer to an older question is dropped.
+export function useDocument(view, query = {}, { still = false } = {}) {
   const feed = useFeed();
   const path = `/data/${view}?${new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""))}`;
   const [found, set] = useState({ path: "", document: null, error: null });
-  const asked = useRef({ path: "", at: 0, timer: 0 });
+  const asked = useRef({ path: "", at: 0 });
+  const current = useRef(path);
+  current.current = path;
   const down = Boolean(feed.state && feed.state.down);
   useEffect(() => {
     const last = asked.current;
-    let ended = false;
     const run = () => {
       last.path = path;
       last.at = performance.now();
       ask(path).then(
-        (document) => ended || set({ path, document, error: null }),
-        (error) => ended || set((was) => ({ path, document: was.path === path ? was.document : null, error })),
+        (document) => current.current === path && set({ path, document, error: null }),
+        (error) => current.current === path && set((was) => ({ path, document: was.path === path ? was.document : null, error })),
       );
     };
     const wait = last.path === path ? Math.max(0, last.at + PAUSE - performance.now()) : 0;
     const timer = setTimeout(run, wait);
-    return () => { clearTimeout(timer); if (last.path !== path) ended = true; };
-  }, [path, feed.news, down]);
+    return () => clearTimeout(timer);
+  }, [path, still ? 0 : feed.news, down]);
   return { document: found.document, error: found.error, waiting: found.path !== path };
 }

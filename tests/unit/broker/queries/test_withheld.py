@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from builders import Member, actor, draft, text, user
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
@@ -47,6 +49,16 @@ def test_every_denied_portion_is_counted_once_and_a_granted_one_never() -> None:
         ("KEN", 0, 1),
     ]
     assert (found.looked, found.truncated) == (3, False)
+
+
+def test_pages_of_bulletins_count_as_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    fra = world()
+    whole = ask(fra, actor("FRA", "a"), limit=10)
+    monkeypatch.setattr("intelshare.broker.queries.withheld.PAGE", 1)
+    assert ask(fra, actor("FRA", "a"), limit=10) == whole
+    monkeypatch.setattr("intelshare.broker.queries.withheld.MAX_LOOKED", 2)
+    part = ask(fra, actor("FRA", "a"))
+    assert (part.looked, part.truncated) == (2, True)
 
 
 def test_cases_are_chosen_by_recipient_and_code_and_counts_stay() -> None:
