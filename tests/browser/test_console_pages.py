@@ -15,6 +15,7 @@ from browser.conftest import CHROMIUM, Site, Watched, console, draft
 from console_world import HOSTILE
 from e2e.nodes import found, running
 from intelshare.patience import patient
+from intelshare.text import visible
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = REPOSITORY / "docs" / "images"
@@ -26,6 +27,47 @@ MOST_NODES = 8000
 """Elements of the page of any view."""
 
 Open = Callable[..., Watched]
+
+
+@pytest.mark.skipif("CONSOLE_IMAGES" not in os.environ, reason="only make console-test writes docs/images")
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_the_pictures_of_the_documentation(site: Site, opened: Open) -> None:
+    window = opened(reduced_motion="reduce")
+    for title, to, label in STORY:
+        site.client.submit(draft(title, "text", to=to, label=label))
+        window.page.locator(".ticker li", has_text=title).first.wait_for()
+    window.page.locator(".arc").first.wait_for()
+    shot(window, "console-now")
+    window.open("withheld").locator(".heat button").first.click()
+    window.page.locator("section[aria-labelledby=cases] .link-button").first.click()
+    window.page.locator(".case .reason").first.wait_for()
+    shot(window, "console-withheld")
+    window.open("audit").get_by_role("button", name="Change one byte").click()
+    window.page.locator(".verdict.broken").wait_for()
+    shot(window, "console-audit")
+    dark = opened(reduced_motion="reduce", color_scheme="dark")
+    dark.open("treaties").locator(".lane").first.wait_for()
+    shot(dark, "console-treaties")
+
+
+STORY = (
+    (
+        "Phishing kit against grid operators",
+        ("USA", "KEN"),
+        "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN",
+    ),
+    ("Who operates the kit", ("USA", "KEN"), "//FRA SECRET//REL TO FRA, USA, KEN"),
+    ("Build server seized", ("USA", "KEN"), "//FRA SECRET//REL TO FRA, USA"),
+    ("Domain has changed hands", ("KEN", "USA"), "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"),
+)
+
+
+def shot(window: Watched, name: str) -> None:
+    """A picture of what is in view, as small as the promise."""
+    path = IMAGES / f"{name}.png"
+    window.page.evaluate("scrollTo(0, 0)")
+    window.page.screenshot(path=path)
+    assert path.stat().st_size < 300 * 1024
 
 
 def test_an_event_shows_within_two_seconds_in_every_window(site: Site, opened: Open) -> None:
@@ -62,10 +104,10 @@ def test_rows_74_75_hostile_text_of_a_bulletin_stays_text(site: Site, opened: Op
     page = window.open("bulletins")
     # What a person sees is what was written, but for the letter that turns the line round.
     row = page.locator("tbody tr", has=page.locator(f'a[href="#/bulletins/{bulletin}"]'))
-    assert row.locator("a").first.text_content() == HOSTILE
+    assert row.locator("a").first.text_content() == visible(HOSTILE)
     row.locator("a").first.click()
     page.locator("#one").wait_for()
-    assert page.locator("#one").text_content() == HOSTILE
+    assert page.locator("#one").text_content() == visible(HOSTILE)
     window.open("withheld")
     page.locator(".heat button").first.click()
     page.locator("section[aria-labelledby=cases] .link-button").first.click()
@@ -264,44 +306,3 @@ def test_many_bulletins_stay_fluid(site: Site, opened: Open) -> None:
             more.click()
             page.locator("main .view[aria-busy=false]").wait_for()
     assert page.evaluate("document.querySelectorAll('*').length") < 3 * MOST_NODES
-
-
-@pytest.mark.skipif("CONSOLE_IMAGES" not in os.environ, reason="only make console-test writes docs/images")
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
-def test_the_pictures_of_the_documentation(site: Site, opened: Open) -> None:
-    window = opened(reduced_motion="reduce")
-    for title, to, label in STORY:
-        site.client.submit(draft(title, "text", to=to, label=label))
-        window.page.locator(".ticker li", has_text=title).first.wait_for()
-    window.page.locator(".arc").first.wait_for()
-    shot(window, "console-now")
-    window.open("withheld").locator(".heat button").first.click()
-    window.page.locator("section[aria-labelledby=cases] .link-button").first.click()
-    window.page.locator(".case .reason").first.wait_for()
-    shot(window, "console-withheld")
-    window.open("audit").get_by_role("button", name="Change one byte").click()
-    window.page.locator(".verdict.broken").wait_for()
-    shot(window, "console-audit")
-    dark = opened(reduced_motion="reduce", color_scheme="dark")
-    dark.open("treaties").locator(".lane").first.wait_for()
-    shot(dark, "console-treaties")
-
-
-STORY = (
-    (
-        "Phishing kit against grid operators",
-        ("USA", "KEN"),
-        "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN",
-    ),
-    ("Who operates the kit", ("USA", "KEN"), "//FRA SECRET//REL TO FRA, USA, KEN"),
-    ("Build server seized", ("USA", "KEN"), "//FRA SECRET//REL TO FRA, USA"),
-    ("Domain has changed hands", ("KEN", "USA"), "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"),
-)
-
-
-def shot(window: Watched, name: str) -> None:
-    """A picture of what is in view, as small as the promise."""
-    path = IMAGES / f"{name}.png"
-    window.page.evaluate("scrollTo(0, 0)")
-    window.page.screenshot(path=path)
-    assert path.stat().st_size < 300 * 1024

@@ -11,6 +11,7 @@ from console_world import HOSTILE, Browser, Desk, member
 from intelshare.console import documents
 from intelshare.console.guard import MAX_QUERY
 from intelshare.console.pages import SERVED, read_pages
+from intelshare.text import visible
 
 STATIC = Path(documents.__file__).parents[1] / "static"
 OWN = sorted(path for path in STATIC.glob("*.*") if path.suffix in (".js", ".html", ".css"))
@@ -121,9 +122,10 @@ def test_what_the_role_does_not_show_is_refused_by_name_and_a_node_that_is_down_
     assert browser.get("/data/members").status == 200
 
 
-def test_row_75_hostile_text_is_json_text_byte_for_byte() -> None:
+def test_row_75_hostile_text_is_json_text_and_turns_nothing_round() -> None:
     browser = Browser()
     browser.enter()
     said = browser.get("/data/bulletins")
     assert said.headers["Content-Type"] == "application/json"
-    assert HOSTILE in [one["title"] for one in said.json["entries"]]
+    assert "\u202e" not in said.data.decode()
+    assert visible(HOSTILE) in [one["title"] for one in said.json["entries"]]

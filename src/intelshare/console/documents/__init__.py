@@ -82,13 +82,16 @@ class Kept:
             raise DeliveryError("INPUT_INVALID", f"{view} is not asked by {unknown[0][:40]!r}")
         slot = self._slot((view, frozenset(asked.items())))
         with slot.lock:
-            if time.monotonic() >= slot.until:
+            began = time.monotonic()
+            if began >= slot.until:
                 data = json.dumps(kind.make(self._nodes, asked), ensure_ascii=False).encode(
                     "utf-8", "replace"
                 )
                 if len(data) > MAX_DOCUMENT:
                     raise DeliveryError("TOO_LARGE", f"the document has more than {MAX_DOCUMENT >> 20} MiB")
-                slot.data, slot.until = data, time.monotonic() + kind.seconds
+                made = time.monotonic()
+                # The longer it takes to make, the longer it is kept.
+                slot.data, slot.until = data, made + max(kind.seconds, 5 * (made - began))
             return slot.data
 
     def _slot(self, key: tuple[str, frozenset[tuple[str, str]]]) -> _Slot:

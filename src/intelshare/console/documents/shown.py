@@ -8,6 +8,7 @@ from typing import Final
 
 from intelshare.errors import DeliveryError
 from intelshare.instant import HOUR, LATEST, Instant
+from intelshare.text import visible
 
 MAX_HOURS: Final = 24 * 366 * 10
 MAX_TEXT: Final = 600
@@ -25,7 +26,8 @@ def now() -> Instant:
 
 
 def cut(text: str) -> str:
-    """A text of others, bounded."""
+    """A text of others, bounded, with visible escapes for what would hide or turn round what is beside it."""
+    text = visible(text)
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 

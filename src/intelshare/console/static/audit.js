@@ -16,10 +16,14 @@ function Tree({ made, entry }) {
   made.steps.forEach((step, n) => xs.push(xs[n] + (step.left ? -28 : 28)));
   const state = made.holds ? "on" : "broken";
   const mark = made.holds ? "✓" : "✕";
+  // The picture is as wide as the path: it may go the same way many times.
+  const sides = made.steps.map((step, n) => xs[n] + (step.left ? -170 : 170));
+  const low = Math.min(...xs, ...sides, middle - 150) - 76;
+  const high = Math.max(...xs.map((x) => x + 150), ...sides, middle + 150) + 76;
   const box = (x, level, value, kind, label) => html`<g class=${kind} transform=${`translate(${x} ${y(level)})`}><rect x="-66" y="-14" width="132" height="28" rx="6" /><text text-anchor="middle" dy="4">${kind ? `${mark} ` : ""}${value.slice(0, 12)}</text>${label && html`<text x="78" dy="4">${label}</text>`}</g>`;
-  return html`<svg class="tree" viewBox=${`0 0 600 ${top * 2 + (levels.length - 1) * height}`} role="img" aria-label=${`Path of ${made.steps.length} hashes from the entry to the root; the table below says the same`}>
+  return html`<svg class="tree" viewBox=${`${low} 0 ${high - low} ${top * 2 + (levels.length - 1) * height}`} role="img" aria-label=${`Path of ${made.steps.length} hashes from the entry to the root; the table below says the same`}>
     ${made.steps.map((step, n) => {
-      const side = xs[n] + (step.left ? -170 : 170);
+      const side = sides[n];
       return html`<line class=${state} x1=${xs[n]} y1=${y(n) - 14} x2=${xs[n + 1]} y2=${y(n + 1) + 14} /><line x1=${side} y1=${y(n) - 14} x2=${xs[n + 1]} y2=${y(n + 1) + 14} />${box(side, n, step.sibling, "", "")}`;
     })}
     ${levels.map((level, n) => box(xs[n], n, level.hash, state, n === 0 ? `leaf of entry ${entry.index}` : n === levels.length - 1 ? "root" : ""))}
