@@ -23,7 +23,14 @@ BESIDE: Final = {"README.md": "index.md"} | {
 
 API: Final = """# Python client
 
-What a program needs to send and read bulletins. Everything here is imported from `intelshare.client`.
+The library of values is imported from `intelshare.api`; see [the guide](client.md). Below it stands
+`intelshare.client`, which speaks the messages of the wire.
+
+::: intelshare.api.asynchronous.Client
+
+::: intelshare.api.sync.SyncClient
+
+::: intelshare.api.values
 
 ::: intelshare.client.asynchronous.AsyncClient
 

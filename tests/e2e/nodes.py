@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 import forked
 import waits
+from intelshare.cli.shared.documents import DIALECT, document_names, schema_of
 from intelshare.store.sidecar import read_sidecar, write_sidecar
 from processes import Ended, clean_environment, process
 
@@ -35,9 +38,55 @@ class Done(Ended):
 
     @property
     def json(self) -> dict[str, Any]:
-        """Its one document."""
-        document: dict[str, Any] = json.loads(self.out)
+        """Its one document, which is as its schema says."""
+        (document,) = documents_of(self.out)
+        wrong = list(unlike_schema(document))
+        assert not wrong, wrong
         return document
+
+
+FILES = frozenset(("compliance-report", "evidence", "log-proof", "release"))
+"""What stands in files for others (docs/format.md); some commands print it."""
+
+
+def documents_of(out: str) -> list[dict[str, Any]]:
+    """The one document that a command printed, or those of a stream."""
+    try:
+        return [json.loads(out)]
+    except ValueError:
+        return [json.loads(line) for line in out.splitlines()]
+
+
+@functools.cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schema_of(name))
+
+
+def unlike_schema(document: dict[str, Any]) -> Iterator[str]:
+    """Where a document is not as its schema says."""
+    schema = document.get("schema", document.get("$schema"))
+    if schema == DIALECT:
+        return
+    name = str(schema).split("/")[1] if "/" in str(schema) else ""
+    if name in FILES:
+        return
+    if name not in document_names():
+        yield f"no schema {schema}"
+        return
+    for error in _validator(name).iter_errors(document):
+        yield f"{schema} {'/'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+
+
+def pair_to(sent: dict[str, Any], recipient: str) -> dict[str, Any]:
+    """The pair of a recipient in what ``send --json`` printed."""
+    (found,) = [pair for pair in sent["pairs"] if pair["recipient"] == recipient]
+    pair: dict[str, Any] = found
+    return pair
+
+
+def word_of(sent: dict[str, Any], recipient: str) -> str:
+    """How that pair stood."""
+    return str(pair_to(sent, recipient)["word"])
 
 
 def intelshare(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> Done:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import waits
-from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, pair_to, running, wait_for_links, wait_until
 from processes import clean_environment, outcome, process
 
 LABEL = "//FRA SECRET//REL TO FRA, USA"
@@ -71,7 +71,7 @@ def test_a_file_travels_whole_under_its_name_and_never_over_another(tmp_path: Pa
     with linked(tmp_path) as (fra, usa, _):
         file = a_file(tmp_path / "annex.pdf", 3)
         sent = ok(*send(fra, file, "--wait", "whole", "--timeout", "60")).json
-        assert sent["states"]["USA"]["codes"] == ["WHOLE"]
+        assert pair_to(sent, "USA")["codes"] == ["WHOLE"]
         reader, name = usa / "users" / "ana", sent["bulletin"][:8]
         shown = ok("read", name, "--as", reader).out
         assert f"application/pdf; name=annex.pdf, {3 * MIB} bytes: write it with --out DIR" in shown
@@ -144,7 +144,7 @@ def test_kills_in_the_middle_of_upload_transfer_and_download_lose_nothing(tmp_pa
             with running(usa):
                 sent = outcome(sender)
                 assert sent.code == 0, sent
-                assert json.loads(sent.out)["states"]["USA"]["codes"] == ["WHOLE"]
+                assert pair_to(json.loads(sent.out), "USA")["codes"] == ["WHOLE"]
                 reader = usa / "users" / "ana"
                 name = ok("inbox", "--as", reader, "--json").json["entries"][0]["bulletin"]
             with running(usa) as third, _command("read", name, "--as", reader, "--out", out) as command:

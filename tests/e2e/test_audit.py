@@ -77,13 +77,13 @@ def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
     identity = sha256(f"{witness}\n".encode() + material).hexdigest()[:8]
     keys.append(c2sp.read_vkey(f"{witness}+{identity}+{b64encode(material).decode()}"))
     head, signed, entries = c2sp.follow(lambda name: (tmp_path / "log" / name).read_bytes(), keys)
-    assert (head.origin, head.size) == (told["origin"], told["size"])
+    assert (head.origin, str(head.size)) == (told["origin"], told["size"])
     assert signed[head.origin] is None
     assert signed[witness] is not None
 
     members = [str(word) for m in ("fra", "usa") for word in ("--member", fra.parent / f"{m}.member")]
     judged = ok("verify", checkpoint, *members, "--json").json
-    assert (judged["size"], [one["member"] for one in judged["witnesses"]]) == (head.size, ["USA"])
+    assert (judged["size"], [one["member"] for one in judged["witnesses"]]) == (str(head.size), ["USA"])
     assert intelshare("verify", checkpoint, *members[2:]).code == 7
 
     words = ("audit", "prove", "2", "--tlog", "--folder", fra, "--checkpoint", checkpoint)
@@ -119,7 +119,7 @@ def test_the_log_is_followed_cosigned_and_proved_with_the_tools_of_others(
     # The folder is exported into again: grown, and the older files are kept as they were.
     ok("user", "add", "one-more", "--folder", fra, "--role", "analyst")
     again = ok("audit", "export", "--tlog", tmp_path / "log", "--folder", fra, "--json").json
-    assert again["size"] > told["size"]
+    assert int(again["size"]) > int(told["size"])
     c2sp.follow(lambda name: (tmp_path / "log" / name).read_bytes(), keys)
     other = intelshare("audit", "export", "--tlog", tmp_path / "log", "--folder", usa)
     assert (other.code, "LOG_INCONSISTENT" in other.err) == (7, True)
@@ -303,7 +303,8 @@ def test_an_expert_follows_decision_receipt_and_recall_with_files_alone(
                     proof.read_text().split("\n")[1].removeprefix("extra ")
                 )
                 assert alone["says"]["recipient"] == "USA"
-            swapped = proof.read_text().replace(f"index {entry['index']}\n", f"index {entry['index'] + 1}\n")
+            following = int(entry["index"]) + 1
+            swapped = proof.read_text().replace(f"index {entry['index']}\n", f"index {following}\n")
             proof.write_text(swapped)
             assert intelshare("verify", proof, *members).code == 7
     assert {"SUBMIT", "DECISION", "HAND_OVER", "RECEIPT", "RECALL"} <= set(told["fra"]), told

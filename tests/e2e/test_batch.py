@@ -81,7 +81,7 @@ def test_a_batch_reaches_the_recipient_in_its_order_and_a_second_run_stores_noth
 
         def arrived() -> list[str]:
             found = ok("inbox", "--as", sender.smith, "--limit", "500", "--json").json["entries"]
-            return [entry["bulletin"] for entry in sorted(found, key=lambda entry: entry["sequence"])]
+            return [entry["bulletin"] for entry in sorted(found, key=lambda entry: int(entry["sequence"]))]
 
         wait_until(lambda: arrived() == bulletins(first), "all bulletins in their order at USA")
 

@@ -67,19 +67,19 @@ def test_a_bulletin_its_receipt_its_recall_and_its_destruction_travel_by_files_a
 
     file, said = gap.export(gap.fra, "USA")
     assert said["schema"] == "intelshare/courier-bundle/1"
-    assert (said["releases"], said["more"], said["queued"]) == (1, False, 0)
+    assert (said["releases"], said["more"], said["queued"]) == ("1", False, "0")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert gap.word(bulletin) == "sent"
     taken = ok("courier", "import", file, "--folder", gap.usa, "--json").json
-    assert (taken["member"], taken["accepted"], taken["code"]) == ("FRA", 1, "")
+    assert (taken["member"], taken["accepted"], taken["code"]) == ("FRA", "1", None)
     assert taken["sha256"] == said["sha256"]
     assert "Phishing kit" in ok("read", bulletin[:8], "--as", gap.smith).out
 
     again = ok("courier", "import", file, "--folder", gap.usa, "--json").json
-    assert again["accepted"] == 0, "twice is once"
+    assert again["accepted"] == "0", "twice is once"
 
     back = gap.carry(gap.usa, gap.fra)
-    assert back["acknowledgements"] > 0
+    assert int(back["acknowledgements"]) > 0
     assert gap.word(bulletin) in ("accepted", "read")
 
     ok("recall", bulletin, "--reason", "wrong source", "--yes", "--as", gap.ana)
@@ -98,11 +98,11 @@ def test_a_lost_bundle_costs_nothing_and_what_comes_late_is_known(gap: Gap) -> N
     lost, _ = gap.export(gap.fra, "USA")
     second = gap.send("Second")
     later, said = gap.export(gap.fra, "USA")
-    assert said["releases"] == 2, "what was in the lost bundle is in this one again"
+    assert said["releases"] == "2", "what was in the lost bundle is in this one again"
     taken = ok("courier", "import", later, "--folder", gap.usa, "--json").json
-    assert taken["accepted"] == 2
+    assert taken["accepted"] == "2"
     late = ok("courier", "import", lost, "--folder", gap.usa, "--json").json
-    assert (late["accepted"], late["rejected"]) == (0, [])
+    assert (late["accepted"], late["rejected"]) == ("0", [])
     for bulletin in (first, second):
         assert ok("read", bulletin[:8], "--as", gap.smith).out.count("Phishing kit") == 1
 
@@ -119,7 +119,8 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     other = gap.home / "other"
     other.write_bytes(b"something else")
     assert "not a courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err
-    assert ok("courier", "import", file, "--folder", gap.usa, "--json").json["accepted"] <= 1
+    taken = ok("courier", "import", file, "--folder", gap.usa, "--json").json
+    assert int(taken["accepted"]) <= 1
     taken = intelshare("courier", "export", "USA", "-o", file, "--folder", gap.fra)
     assert "UNSAFE_NAME" in taken.err, "a file that is there is never overwritten"
     stranger = intelshare("courier", "export", "DEU", "-o", gap.home / "deu", "--folder", gap.fra)

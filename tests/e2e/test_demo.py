@@ -48,9 +48,16 @@ CLIMATE = (
     r"   (USA|KEN) +DESTROYED +RECALLED .* holds",
     r"   error\[NOT_FOUND\]: the bulletin was destroyed here: RECALLED, the domain has changed hands",
     r"6/6 somebody edits USA's audit log: FRA, holding an earlier checkpoint, catches it",
-    r"   3 logs verified, \d+ entries; FRA holds of the others:",
+    r"   3 logs verified, \d+ entries\.",
+    r"   FRA holds of USA's log a signed state of \d+ entries, and proof how it grew\.",
     rf"   \w+ +USA +LOG_INCONSISTENT +{_TIME} +history rewritten at entry [1-9].*",
-    r"   proved: USA .*: history rewritten at entry [1-9].*",
+    r"   proved: USA has contradicted itself: history rewritten at entry [1-9].*",
+    r"In short",
+    r"     - Phishing kit .*: KEN had it, has destroyed it and has",
+    r"   Stopped, and by which rule",
+    r"     - Phishing kit .*: KEN did not get 1 of 2",
+    r"   Proved",
+    r"     - Whoever edits USA's log, .*",
     r"  ok  every scene as expected +\d+\.\d s",
 )
 

@@ -28,11 +28,22 @@ import click
 import pytest
 
 import forked
-from e2e.nodes import Done, intelshare, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import (
+    Done,
+    documents_of,
+    intelshare,
+    introduce,
+    ok,
+    running,
+    unlike_schema,
+    wait_for_links,
+    wait_until,
+)
 from gateway_world import make_gateway_user
 from gateway_world import settings as gateway_settings
 from intelshare.cli import run
 from intelshare.cli.app import root
+from intelshare.cli.shared.documents import document_names
 from intelshare.crypto.x509 import request_key, request_to_pem
 from intelshare.interop import write_bundle_of, write_report
 from intelshare.patience import patient
@@ -104,8 +115,10 @@ CASES: dict[str, Case] = {
     ),
     "read": Case(bulletin="received"),
     "outbox --follow": Case(stopped=True, code=130, why=ENDLESS, until=lambda w: w.send("news")),
-    "outbox approve": Case(OFFICER, bulletin="held"),
+    "outbox approve": Case(OFFICER, bulletin="held", typed="y\n"),
     "console": Case(stopped=True),
+    "outbox refuse": Case(OFFICER, bulletin="held too", typed="y\n"),
+    "draft edit": Case(before=lambda w: w.editor()),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
     "poll": Case(code=6, why="nobody answers there", before=lambda w: w.sources()),
     "misp import": Case(before=lambda w: w.event()),
@@ -165,6 +178,7 @@ CASES: dict[str, Case] = {
 """By the longest beginning of an example that is here; others need nothing and end with 0."""
 
 ORDER = (
+    "draft new",
     "treaty new",
     "trust root new",
     "trust root sign",
@@ -196,6 +210,21 @@ ORDER = (
 )
 """Examples that begin so come in this order, those that are not named where "" stands, as help has them."""
 
+NO_JSON = {
+    ("node", "run"),
+    ("demo",),
+    ("sim",),
+    ("completion",),
+    ("policy", "schema"),
+}
+"""Commands without --json: a service with a log of its own, scenes for people, a script, and a schema."""
+
+NOT_IN_EXAMPLES = {
+    f"intelshare/{name}/1"
+    for name in ("batch-line", "labels", "poll-draft", "poll-refused", "evidence-settled", "treaty-resumed")
+}
+"""Documents that no example prints; ``Done.json`` holds them in the tests of their commands."""
+
 ON_THE_SHELF = re.compile(
     r"policy (?!plan|apply|groups --folder)|conformance|treaty (list|show|lint|fmt|new|compare|timeline)"
 )
@@ -211,6 +240,7 @@ class World:
         self.shelf.mkdir()
         self.running = contextlib.ExitStack()
         self._bulletins: dict[str, str] = {}
+        self.more: dict[str, str] = {}
         self._path = f"{_installed(home / 'bin')}{os.pathsep}{os.environ['PATH']}"
 
     def found(self) -> None:
@@ -325,6 +355,10 @@ class World:
         file.unlink()
         ok("user", "add", name, "--folder", self.desk / "fra", "--elsewhere", "--out", file)
 
+    def editor(self) -> None:
+        """An editor that saves what it was given."""
+        self.more["EDITOR"] = "true"
+
     def asked(self) -> None:
         """Wait until KEN knows that its consent is asked for."""
         words = ("consent", "list", "--open", "--json", "--as", self.desk / KENYAN)
@@ -391,13 +425,13 @@ class World:
         trust = members["FRA"].node.trust.members["USA"]
         (self.desk / "usa.member").write_text(write_member_file(trust))
 
-    def run(self, example: str) -> str:
-        """Run an example; what is wrong with how it ended, or nothing."""
+    def run(self, example: str, more: str = "") -> tuple[Done, str]:
+        """Run an example, with more words behind it; how it ended, and what is wrong with it."""
         case = _case(example)
         if case.before is not None:
             case.before(self)
-        done = self._ended(self._filled(example, case), case)
-        return judged(done, case)
+        done = self._ended(self._filled(example, case) + more, case)
+        return done, judged(done, case)
 
     def _filled(self, text: str, case: Case) -> str:
         if BULLETIN in text:
@@ -414,6 +448,7 @@ class World:
             PATH=self._path,
             INTELSHARE_PROFILE=str(self.desk / case.who),
             XDG_CONFIG_HOME=str(self.desk / "config"),
+            **self.more,
         )
         folder = self.shelf if ON_THE_SHELF.match(line.removeprefix("intelshare ")) else self.desk
         if not (case.typed or case.stopped or set(line) & set("|<>$*")):
@@ -487,6 +522,7 @@ BULLETINS: dict[str, Callable[[World], str]] = {
     ),
     "mistake": lambda w: w.send("of a wrong source", "--wait", "accepted"),
     "held": lambda w: w.send("about a person", "--flag", "personal-data"),
+    "held too": lambda w: w.send("about another", "--flag", "personal-data"),
     "third": lambda w: w.send("of KEN", "--label", OF_KEN, "--from-bulletin", w.bulletin("theirs")),
     "theirs": lambda w: w.send("of KEN", "--label", OF_KEN, "--wait", "accepted", who=KENYAN, to="FRA"),
     "duty": lambda w: w.send(
@@ -602,5 +638,40 @@ def test_an_example_that_does_something_else_is_found(done: Done, wrong: bool) -
 def test_every_example_does_what_it_says_as_it_is_printed(world: World) -> None:
     examples = [example for path in commands(root) for example in lines_of(path)]
     examples.sort(key=lambda example: ORDER.index(_longest(example, ORDER)))
-    wrong = {example: said for example in examples if (said := world.run(example))}
+    wrong = {example: said for example in examples if (said := world.run(example)[1])}
     assert not wrong, "\n".join(f"{example}: {said}" for example, said in wrong.items())
+
+
+@pytest.mark.timeout(600)
+def test_every_command_prints_json_as_its_schema_says(world: World) -> None:
+    examples = [(path, example) for path in commands(root) for example in lines_of(path)]
+    examples.sort(key=lambda one: ORDER.index(_longest(one[1], ORDER)))
+    wrong: dict[str, str] = {}
+    seen: set[str] = set()
+    for path, example in examples:
+        asked = prints_json(path) and not set(example) & set("|>")
+        done, said = world.run(example, " --json" if asked else "")
+        if asked:
+            shown = documents_of(done.out)
+            seen |= {str(document.get("schema")) for document in shown}
+            said = said or "; ".join(line for document in shown for line in unlike_schema(document))
+        if said:
+            wrong[example] = said
+    assert not wrong, "\n".join(f"{example}: {said}" for example, said in wrong.items())
+    known = {f"intelshare/{name}/1" for name in document_names()}
+    assert known - seen == NOT_IN_EXAMPLES
+
+
+def test_every_command_but_a_few_prints_json() -> None:
+    assert {path for path in commands(root) if not prints_json(path)} == NO_JSON
+
+
+def prints_json(path: tuple[str, ...]) -> bool:
+    """Whether a command takes --json."""
+    command: click.Command = root
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    return any(one.name == "as_json" for one in command.params)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import found, intelshare, introduce, ok, running, wait_for_links, wait_until, word_of
 
 TO_KEN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, KEN"
 LABELS = {"fra": "//FRA SECRET//REL TO FRA, USA", "usa": "SECRET//REL TO USA, FRA"}
@@ -21,7 +21,7 @@ def test_a_suite_1_and_a_suite_2_node_exchange_bulletins_and_each_export_is_veri
             to, ana = recipient.name.upper(), sender / "users" / "ana"
             words = ("--as", ana, "--category", "cyber", "--to", to, "--label", LABELS[sender.name])
             sent = ok("send", "-", *words, "--wait", "accepted", "--json", stdin="Phishing kit").json
-            assert sent["states"][to]["word"] == "accepted"
+            assert word_of(sent, to) == "accepted"
             name = sent["bulletin"]
             reader = recipient / "users" / "ana"
             assert "Phishing kit" in ok("read", name, "--as", reader).out
@@ -56,7 +56,7 @@ def test_a_floor_refuses_a_lower_suite_with_a_code_on_both_sides_until_it_is_rai
             wait_for_links(fra)
             words = ("--as", fra / "users" / "ana", "--category", "cyber", "--to", "KEN", "--label", TO_KEN)
             sent = ok("send", "-", *words, "--wait", "accepted", "--json", stdin="Drought").json
-            assert sent["states"]["KEN"]["word"] == "accepted", "under its new keys"
+            assert word_of(sent, "KEN") == "accepted", "under its new keys"
 
 
 @pytest.mark.parametrize("words", [("--suite", "3"), ("--floor", "0")])

@@ -95,7 +95,7 @@ def _without_numbers(text: str) -> str:
 
 def test_an_act_is_made_by_who_answers_yes_on_a_terminal_and_by_nobody_else(parties: Parties) -> None:
     before = len(parties.acts("KEN"))
-    assert on_terminal(b"n\n", "treaty", "suspend", CLIMATE, "--as", str(parties.officer["KEN"])) == 130
+    assert on_terminal(b"n\n", "treaty", "suspend", CLIMATE, "--as", str(parties.officer["KEN"])) == 1
     assert len(parties.acts("KEN")) == before
     assert on_terminal(b"y\n", "treaty", "suspend", CLIMATE, "--as", str(parties.officer["KEN"])) == 0
     assert parties.acts("KEN")[-1]["kind"] == "suspend"
@@ -145,7 +145,11 @@ def test_notice_names_the_date_and_can_be_taken_back_before_it(parties: Parties)
     count = len(parties.acts("KEN"))
     done = parties.does("withdraw", CLIMATE, "--effective", "90d", "--json")
     act = done.json
-    assert (act["schema"], act["kind"], act["n"]) == ("intelshare/treaty-act/1", "give-notice", count + 1)
+    assert (act["schema"], act["kind"], act["n"]) == (
+        "intelshare/treaty-act/1",
+        "give-notice",
+        str(count + 1),
+    )
     assert {(c["sender"], c["recipient"]) for c in act["changes"]} == {("FRA", "KEN"), ("KEN", "FRA")}
     parties.known(count + 1)
     assert parties.acts("FRA")[-1]["since"] == act["effective"]

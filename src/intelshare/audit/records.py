@@ -65,6 +65,7 @@ class EntryType(IntEnum):
     COURIER = 23
     EXPORT = 24
     OPERATED = 25
+    REFUSE = 26
 
 
 @record
@@ -430,6 +431,17 @@ class Operated:
     user: Text
 
 
+@record
+class Refuse:
+    """A releasing officer ended a held pair; a STOP entry stands beside it."""
+
+    md: Md32
+    recipient: Member
+    user: Text
+    holds: Annotated[tuple[Text, ...], Count()]
+    reason: Text
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -454,6 +466,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.EXCLUSION: ExclusionSet,
     EntryType.KEY: KeyChanged,
     EntryType.OPERATED: Operated,
+    EntryType.REFUSE: Refuse,
     EntryType.TREATY_ACT: TreatyActed,
     EntryType.COURIER: Courier,
 }

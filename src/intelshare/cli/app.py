@@ -109,6 +109,10 @@ def _of_file(error: OSError) -> IntelshareError:
 
 def main() -> NoReturn:
     """Run the ``intelshare`` script. It prints UTF-8 in every locale, because names of levels need it."""
+    if "_INTELSHARE_COMPLETE" in os.environ:
+        from intelshare.cli.shared.shells import use
+
+        use()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from google.protobuf.message import Message
 
 from intelshare.client.batch import (
     AsyncReading,
@@ -20,7 +21,9 @@ from intelshare.client.batch import (
     unknown_outcome,
 )
 from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
+from intelshare.client.connection import as_dry_run
 from intelshare.client.profile import Profile, address_of, read_credentials
+from intelshare.errors import IntelshareError
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
@@ -48,6 +51,49 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
+
+    async def ask(self, method: str, request: Message) -> Any:
+        """A call of the Bulletins service by its name (``"Inbox"``)."""
+        try:
+            return await getattr(self._bulletins, method)(request, timeout=patient(DEADLINE))
+        except grpc.RpcError as error:
+            raise error_of(error, self.profile, self._address) from None
+
+    async def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        """As ``Client.submit``."""
+        await self.ask("WhoAmI", pb.WhoAmIRequest())
+        try:
+            answer: pb.SubmitResponse = await self.ask("Submit", request)
+            return answer
+        except IntelshareError as error:
+            raise unknown_outcome(error, self._address) or error from None
+
+    async def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
+        """As ``Client.dry_run``."""
+        answer: pb.SubmitResponse = await self.ask("DryRun", as_dry_run(request))
+        return answer
+
+    async def search(self, query: str, *, outbox: bool = False) -> AsyncIterator[pb.SearchResponse]:
+        """As ``Client.search``."""
+        where = pb.SEARCH_WHERE_OUTBOX if outbox else pb.SEARCH_WHERE_INBOX
+        request = pb.SearchRequest(query=query, where=where)
+        while True:
+            page: pb.SearchResponse = await self.ask("Search", request)
+            yield page
+            if not page.HasField("before"):
+                return
+            request.before.CopyFrom(page.before)
+
+    async def watch(self, cursor: str = "", *, once: bool = False) -> AsyncIterator[pb.WatchEvent]:
+        """As ``Client.watch``."""
+        call = self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
+        try:
+            async for event in call:
+                yield event
+        except grpc.RpcError as error:
+            raise error_of(error, self.profile, self._address) from None
+        finally:
+            call.cancel()
 
     async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[Outcome]:
         """Store and release bulletins over one call; yield each outcome, in order, once it is durable.

@@ -147,11 +147,7 @@ class Client:
 
     def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """Return the decision that ``submit`` would make now. Nothing is stored."""
-        asked = pb.SubmitRequest()
-        asked.CopyFrom(request)
-        # The request has the form of a submission, but nothing is stored under this key.
-        asked.key = request.key or bytes(16)
-        answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, asked)
+        answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, as_dry_run(request))
         return answer
 
     def inbox(
@@ -248,11 +244,19 @@ class Client:
         )
         return answer
 
-    def approve(self, bulletin: str, recipient: str) -> str:
-        """Release a held pair; return its new status."""
-        answer: pb.ApproveResponse = self._call(
-            self._bulletins.Approve, pb.ApproveRequest(id=bulletin, recipient=recipient)
-        )
+    def approve(self, bulletin: str, recipient: str, *, shown: bytes = b"") -> str:
+        """Release a held pair; the word that the pair then has.
+
+        ``shown``: the ``log_entry`` of the ``why`` that was shown; ID_CONFLICT if another is in force.
+        """
+        request = pb.ApproveRequest(id=bulletin, recipient=recipient, log_entry=shown)
+        answer: pb.ApproveResponse = self._call(self._bulletins.Approve, request)
+        return answer.word
+
+    def refuse(self, bulletin: str, recipient: str, reason: str) -> str:
+        """End a held pair for good; its author reads the reason. The word that the pair then has."""
+        request = pb.RefuseRequest(id=bulletin, recipient=recipient, reason=reason)
+        answer: pb.RefuseResponse = self._call(self._bulletins.Refuse, request)
         return answer.word
 
     def why(self, bulletin: str, recipient: str, *, changes: bool = False) -> pb.WhyResponse:
@@ -366,7 +370,9 @@ class Client:
         """Yield pages of the bulletins that contain all the words, newest first; each page is one call, made
         on demand.
         """
-        request = pb.SearchRequest(query=query, where=2 if outbox else 1)
+        request = pb.SearchRequest(
+            query=query, where=pb.SEARCH_WHERE_OUTBOX if outbox else pb.SEARCH_WHERE_INBOX
+        )
         while True:
             page: pb.SearchResponse = self._call(self._bulletins.Search, request)
             yield page
@@ -408,6 +414,10 @@ class Client:
         answer: pb.ListOwnFilesResponse = self._call(self._treaties.ListOwnFiles, pb.ListOwnFilesRequest())
         return {file.name: file.text for file in answer.files}
 
+    def ask(self, method: str, request: Message) -> Any:
+        """A call of the Bulletins service by its name (``"Inbox"``)."""
+        return self._call(getattr(self._bulletins, method), request)
+
     def treat(self, method: str, request: Message) -> Any:
         """Call the Treaties service by method name (``"PreviewAct"``)."""
         return self._call(getattr(self._treaties, method), request)
@@ -425,6 +435,14 @@ class Client:
 
     def _error(self, error: Any) -> IntelshareError:
         return error_of(error, self.profile, self._address)
+
+
+def as_dry_run(request: pb.SubmitRequest) -> pb.SubmitRequest:
+    """The same in the form of a submission; nothing is stored under its key."""
+    asked = pb.SubmitRequest()
+    asked.CopyFrom(request)
+    asked.key = request.key or bytes(16)
+    return asked
 
 
 def content_digest(key: bytes, request: pb.SubmitRequest) -> str:

@@ -43,7 +43,7 @@ def shared_of(
 
 
 def _portion(portion: pb.Portion, registry: Registry, at: Instant) -> SharedPortion:
-    if portion.kind not in set(PortionKind):
+    if int(portion.kind) not in set(PortionKind):
         raise LabelError("INPUT_INVALID", f"a portion has the kind {portion.kind}, which is unknown here")
     return SharedPortion(
         kind=PortionKind(portion.kind),

@@ -30,6 +30,8 @@ class Cause(IntEnum):
     EXPIRED = 2
     RECALLED = 3
     UNDELIVERABLE = 4
+    HOLD_REFUSED = 5
+    """A releasing officer refused what was held: for good, whatever is decided later."""
 
 
 class BestReceipt(IntEnum):
@@ -81,6 +83,7 @@ _STOPPED = {
     Cause.EXPIRED: PairStatus.EXPIRED,
     Cause.RECALLED: PairStatus.RECALLED,
     Cause.UNDELIVERABLE: PairStatus.UNDELIVERABLE,
+    Cause.HOLD_REFUSED: PairStatus.WITHHELD,
 }
 
 _ANSWERED = {

@@ -135,25 +135,34 @@ def climate(story: Story = STORY) -> Scenario:
             f"the same bulletin, as {story.reader.member} reads it: {spelled(granted)} "
             f"{'portion' if granted == 1 else 'portions'}, signatures valid, nothing about the other",
             partial(read, sending=kit, reader=story.reader, granted=story.granted),
+            f"{story.reader.member} was told nothing of what it was not given, not even that it exists.",
         ),
         Scene(
             f"{leaving.member} gives notice of withdrawal from {leaving.treaty} (90 days, then "
             f"seconds); {warning.author.member}'s drought warning is withheld: WITHDRAWN since ...",
             partial(withdrawal, story=leaving),
+            f"A treaty that {leaving.member} has left opens nothing to it any more, from the second on "
+            "at which its notice ends.",
         ),
         Scene(
             f"{story.cut.member}'s link is cut (its node is killed), {story.cut.since} bulletins queue, "
             f"the link returns: {story.cut.since} of {story.cut.since}, FLASH first",
             partial(cut, story=story.cut),
+            f"Of {story.cut.since} bulletins that waited for a node that was killed none was lost and "
+            "none came twice.",
         ),
         Scene(
             f"{author.member} recalls: {' and '.join(kit.recipients)} destroy the keys and sign for it",
             partial(recall, sending=kit, reader=story.reader, reason=story.reason),
+            f"{' and '.join(kit.recipients)} have destroyed what {author.member} took back, and have "
+            "signed for it; where the keys were are zeros on their disks.",
         ),
         Scene(
             f"somebody edits {story.rewriting.member}'s audit log: {story.rewriting.witness}, holding an "
             "earlier checkpoint, catches it",
             partial(rewriting, story=story.rewriting),
+            f"Whoever edits {story.rewriting.member}'s log, with its disk and its keys, is caught by "
+            f"{story.rewriting.witness}, and a file proves it to anybody who was not there.",
         ),
     )
     analysts = (_DURAND, _MOREAU, _MILLER, _NGUYEN, _OTIENO, _KAMAU)

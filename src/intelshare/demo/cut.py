@@ -18,6 +18,7 @@ from intelshare.client import new_key
 from intelshare.demo.scenario import Analyst, unmet
 from intelshare.demo.stage import MARGIN, Stage, say, until
 from intelshare.instant import NEVER, Instant
+from intelshare.wire import precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ def _submit(client: Client, story: Cut, one: tuple[int, int]) -> bytes:
     request = pb.SubmitRequest(
         key=new_key(Instant(time.time_ns() // 1000), os.urandom),
         to=[story.member],
-        precedence=precedence,
+        precedence=precedence_value(precedence),
         valid_until=NEVER,
         deliver_by=NEVER,
         portions=[
             pb.Portion(
-                kind=2,
+                kind=pb.PORTION_KIND_TITLE,
                 label=story.label,
                 category=story.category,
                 media="text/plain",

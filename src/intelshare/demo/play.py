@@ -19,6 +19,7 @@ from intelshare.demo.interrupt import interruptible, undisturbed
 from intelshare.demo.scenario import Scenario, Scene
 from intelshare.demo.showing import console
 from intelshare.demo.stage import Site, Stage, command, environment, last_lines, report, stop_all
+from intelshare.demo.summary import summarise
 from intelshare.errors import ConfigError, IntelshareError, Place
 from intelshare.patience import VARIABLE
 
@@ -64,6 +65,8 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float, shown: bool = F
             if not _scene(stage, scene, f"{number}/{len(scenario.scenes)}", keep):
                 return 1
             time.sleep(pause)
+        _print("\nIn short")
+        summarise(stage, [scene.proved for scene in scenario.scenes if scene.proved])
         if shown:
             _print("\nevery scene as expected; the console stays open until Ctrl-C")
             _until_interrupted()

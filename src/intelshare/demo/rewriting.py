@@ -38,23 +38,26 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     """Verify all logs; rewrite one; the witness notices, and can prove it to anybody."""
     forged, witness = stage.sites[story.member], stage.sites[story.witness]
     folder, witnessing = ("--folder", str(forged.folder)), ("--folder", str(witness.folder))
-    say(f"{len(stage.sites)} logs verified, {_verified(stage)} entries; {story.witness} holds of the others:")
+    say(f"{len(stage.sites)} logs verified, {_verified(stage)} entries.")
     # What the witness can prove to a third party is what it has proved to itself.
     until(
         lambda: _holds_all(witness, forged),
         f"{story.witness} to hold all of {story.member}'s log",
         look=_LOOK,
     )
-    command("audit", "head", *witnessing, out=indented(sys.stdout))
+    for member, count in sorted(_held(witness).items()):
+        state = f"a signed state of {count} entries, and proof how it grew"
+        say(f"{story.witness} holds of {member}'s log {state}.")
     forged.stop()
     edited = forge(forged.folder, Passphrase(None, None, forged.folder)(), story.entry, HOUR)
     say(
         f"{story.member}'s node is stopped. Entry {edited.place} of its log ({story.what}) is dated back, "
         f"from {short_time(edited.before)}"
     )
-    say(f"to {short_time(edited.after)}, and the hash tree recomputed. Its `audit verify` then says:")
-    # Whether the member itself can find out depends on the forger; that others do, does not.
-    command("audit", "verify", *folder, out=indented(sys.stdout), ends=(Exit.DONE, Exit.NOT_VERIFIED))
+    say(f"to {short_time(edited.after)}, and the hash tree is computed again.")
+    # Whether the member itself can find out is up to the forger; that others do is not.
+    own = report("audit", "verify", *folder, ends=(Exit.DONE, Exit.NOT_VERIFIED))["findings"]
+    say(f"{story.member} itself, asked to verify its log: {'; '.join(own) if own else 'every entry fits'}.")
     forged.start()
     forged.serving()
     found = until(lambda: _narrowed(witness, story.member, edited.place), f"{story.witness} to notice")
@@ -66,8 +69,10 @@ def rewriting(stage: Stage, story: Rewriting) -> list[str]:
     # Whoever has cosigned is in the file too, and that depends on who was quick enough.
     sources = [("--member", str(stage.folder / f"{code}.member")) for code in sorted(stage.sites)]
     checking = ("audit", "check-evidence", str(file), *chain.from_iterable(sources))
-    command(*checking, out=indented(sys.stdout))
     proved = report(*checking)
+    seen = sorted({one["member"] for signed in proved["statements"] for one in signed["seen"]})
+    by = f"; {', '.join(seen)} had seen what it signed before" if seen else ""
+    say(f"proved: {proved['member']} has contradicted itself: {proved['what']}{by}")
     return unmet(
         {
             f"it is shown as {found['code']}": found["code"] == "LOG_INCONSISTENT",
@@ -88,7 +93,13 @@ def _verified(stage: Stage) -> int:
     verify.
     """
     logs = [report("audit", "verify", "--folder", str(site.folder))["logs"] for site in stage.sites.values()]
-    return sum(log["size"] for found in logs for log in found)
+    return sum(int(log["size"]) for found in logs for log in found)
+
+
+def _held(witness: Site) -> dict[str, str]:
+    """Entries of each other log that the witness holds a checkpoint of."""
+    held = report("audit", "head", "--folder", str(witness.folder))["held"]
+    return {one["member"]: one["size"] for one in held}
 
 
 def _holds_all(witness: Site, of: Site) -> bool:

@@ -67,6 +67,8 @@ class Scene:
 
     title: str
     play: Callable[[Stage], list[str]]
+    proved: str = ""
+    """A sentence for the summary, true if the scene goes as expected; empty: the tables say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def send(stage: Stage, sending: Sending, *, wait: bool = True) -> list[str]:
     words += ["--wait", "accepted"] if wait else []
     words += ["--from-bulletin", stage.sent[sending.source][:8]] if sending.source else []
     command(*words, out=indented(sys.stdout), ends=(Exit.DONE, Exit.DENIED))
+    stage.authors[sending.title] = sending.author
     with stage.client(sending.author) as client:
         stage.sent[sending.title] = client.outbox(limit=1).entries[0].bulletin.hex()
         return compare(client, stage.sent[sending.title], sending.expected) if wait else []

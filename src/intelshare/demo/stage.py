@@ -132,6 +132,8 @@ class Stage:
     sites: Mapping[str, Site]
     sent: dict[str, str] = field(default_factory=dict)
     """The ids of bulletins, by the demo's names for them."""
+    authors: dict[str, Analyst] = field(default_factory=dict)
+    """Authors by title, for the summary."""
 
     @contextlib.contextmanager
     def client(self, analyst: Analyst) -> Iterator[Client]:
@@ -187,9 +189,9 @@ def command(*words: str, out: TextIO | None = None, ends: Collection[int] = (0,)
     return kept.getvalue()
 
 
-def report(*words: str) -> dict[str, Any]:
+def report(*words: str, ends: Collection[int] = (0,)) -> dict[str, Any]:
     """Return the one document that a command prints with ``--json``. Raises as ``command`` does."""
-    document: dict[str, Any] = json.loads(command(*words, "--json"))
+    document: dict[str, Any] = json.loads(command(*words, "--json", ends=ends))
     return document
 
 

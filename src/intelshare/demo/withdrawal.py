@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from intelshare.demo.scenario import Analyst, Expected, Sending, unmet
 from intelshare.demo.sending import compare, send
 from intelshare.demo.stage import Stage, command, indented, report, say, until
-from intelshare.instant import SECOND, Instant, show
+from intelshare.instant import SECOND, Instant, parse, show
 from intelshare.patience import patient
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _ends(stage: Stage, story: Withdrawal, code: str) -> int:
     """
     profile = str(stage.sites[code].profile("operator"))
     acts: list[dict[str, Any]] = report("treaty", "acts", "--member", story.member, "--as", profile)["acts"]
-    return int(acts[-1]["since"]) if acts else 0
+    return parse(acts[-1]["since"]) if acts and acts[-1]["since"] else 0
 
 
 def _settled(client: Client, bulletin: str, recipient: str) -> bool:

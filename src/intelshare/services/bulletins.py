@@ -12,15 +12,16 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.attachments import file_of
+from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand, approve, refuse
 from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
 from intelshare.broker.lifecycle.relations import context_of
 from intelshare.broker.line.alike import SubmitResult
-from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, submit
+from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries import lists
 from intelshare.broker.queries.withheld import WithheldQuery, withheld
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
-from intelshare.ids import MemberCode
+from intelshare.ids import Digest, MemberCode
 from intelshare.instant import show
 from intelshare.policy_tools import releasing
 from intelshare.services.backend import Backend
@@ -41,6 +42,7 @@ from intelshare.services.rpc import (
 from intelshare.services.shown import read_response
 from intelshare.services.submit_many import submit_drafts, to_wake
 from intelshare.services.watching import search_bulletins, watch_log
+from intelshare.wire import precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_LISTED: Final = 500
@@ -101,7 +103,7 @@ def outbox_page(context: CallContext, request: pb.OutboxRequest) -> pb.OutboxRes
 
 
 def approve_command(actor: Actor, request: pb.ApproveRequest) -> ApproveCommand:
-    return ApproveCommand(actor, request.id, MemberCode(request.recipient))
+    return ApproveCommand(actor, request.id, MemberCode(request.recipient), Digest(request.log_entry))
 
 
 def _wakes_approved(command: ApproveCommand, _: str) -> Iterable[MemberCode]:
@@ -110,6 +112,14 @@ def _wakes_approved(command: ApproveCommand, _: str) -> Iterable[MemberCode]:
 
 def approve_response(result: str, *_: object) -> pb.ApproveResponse:
     return pb.ApproveResponse(word=result)
+
+
+def refuse_command(actor: Actor, request: pb.RefuseRequest) -> RefuseCommand:
+    return RefuseCommand(actor, request.id, MemberCode(request.recipient), request.reason)
+
+
+def refuse_response(result: str, *_: object) -> pb.RefuseResponse:
+    return pb.RefuseResponse(word=result)
 
 
 def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
@@ -230,6 +240,7 @@ BULLETINS: Final = (
     Rpc("Read", WRITERS, AsyncCall(read_bulletin)),
     Rpc("Outbox", WRITERS, QueryCall(outbox_page)),
     Rpc("Approve", OFFICERS, StepCall(approve_command, approve, approve_response, _wakes_approved)),
+    Rpc("Refuse", OFFICERS, StepCall(refuse_command, refuse, refuse_response)),
     Rpc("Why", WRITERS, QueryCall(why_response)),
     Rpc("Withheld", WRITERS | OVERSEERS, QueryCall(withheld_response, slow=True)),
     Rpc("Recall", WRITERS, StepCall(recall_command, recall, recall_response), preview=recall_preview),
@@ -246,7 +257,7 @@ def _inbox_entry(line: lists.InboxLine) -> pb.InboxEntry:
         bulletin=row.bulletin,
         originator=row.originator,
         sequence=row.sequence,
-        precedence=row.precedence,
+        precedence=precedence_value(row.precedence),
         received_at=row.received,
         created_at=row.created,
         banner=shown.banner if shown is not None else "",
@@ -266,7 +277,7 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
     row = line.row
     return pb.OutboxEntry(
         bulletin=row.bulletin,
-        precedence=row.precedence,
+        precedence=precedence_value(row.precedence),
         created_at=row.created,
         banner=line.banner,
         title=f"(content purged {show(line.purged)}, after delivery)" if line.purged else line.title,
@@ -287,6 +298,8 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
                 sequence=pair.row.sequence,
                 took=_took(pair),
                 recall_requested=pair.recall_requested,
+                reason=pair.refusal.reason if pair.refusal is not None else "",
+                refused_by=pair.refusal.user if pair.refusal is not None else "",
             )
             for pair in line.pairs
         ],

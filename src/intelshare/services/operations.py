@@ -33,6 +33,7 @@ from intelshare.services.metrics import metrics
 from intelshare.services.operator_acts import OPERATOR_ACTS, clock_state
 from intelshare.services.rpc import EVERYBODY, OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import user_uri
+from intelshare.wire import precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
 FOLDER_OWNER: Final = "folder-owner"
@@ -167,7 +168,7 @@ def queues_response(context: CallContext, _: pb.QueuesRequest) -> pb.QueuesRespo
 def _queue(one: Queue) -> pb.Queue:
     return pb.Queue(
         member=one.member,
-        precedence=one.precedence,
+        precedence=precedence_value(one.precedence),
         queued=one.queued,
         oldest_queued=one.oldest_queued,
         unacknowledged=one.unacknowledged,
@@ -280,6 +281,7 @@ def _row(node: Node, asked: pb.NewUser) -> UserRow:
         categories,
         0,
         subject=asked.subject,
+        person=asked.person,
     )
 
 
@@ -322,4 +324,5 @@ def _user_message(row: UserRow) -> pb.User:
         certificate=row.certificate,
         enrolling=bool(row.ticket),
         subject=row.subject,
+        person=row.person,
     )

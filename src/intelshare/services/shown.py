@@ -11,6 +11,7 @@ from intelshare.broker.lifecycle.relations import Context
 from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.ids import MemberCode
+from intelshare.wire import kind_value, precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -23,7 +24,7 @@ def read_response(
     return pb.ReadResponse(
         bulletin=row.bulletin,
         originator=originator,
-        precedence=row.precedence,
+        precedence=precedence_value(row.precedence),
         created_at=row.created,
         received_at=got.received if got is not None else 0,
         valid_until=row.expires,
@@ -54,7 +55,7 @@ def _is_lost(file: FileRow | None) -> bool:
 
 def _portion(portion: Portion) -> pb.Portion:
     return pb.Portion(
-        kind=portion.kind,
+        kind=kind_value(portion.kind),
         label=portion.label,
         category=portion.category,
         flags=portion.flags,

@@ -65,6 +65,11 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
     ("undeliverable", frozenset(("review",)), _stopped(Cause.UNDELIVERABLE)),
     (
+        "hold refused",
+        frozenset(("refuse",)),
+        lambda old, new: (old, new) == (_fresh(HELD), _fresh(HELD, Cause.HOLD_REFUSED)),
+    ),
+    (
         "recalled",
         frozenset(("recall",)),
         lambda old, new: (
@@ -121,7 +126,10 @@ WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     ("accepted", lambda f: f.receipt is BestReceipt.ACCEPTED),
     ("refused", lambda f: f.receipt is BestReceipt.REFUSED),
     *(
-        (cause.name.lower(), lambda f, c=cause: f.stage in (QUEUED, HELD) and f.cause is c)
+        (
+            "withheld" if cause is Cause.HOLD_REFUSED else cause.name.lower(),
+            lambda f, c=cause: f.stage in (QUEUED, HELD) and f.cause is c,
+        )
         for cause in Cause
         if cause is not Cause.NONE
     ),

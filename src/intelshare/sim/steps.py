@@ -13,9 +13,10 @@ from intelshare.broker.lifecycle import operator_acts
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
+from intelshare.broker.lifecycle.holds import approve, refuse
 from intelshare.broker.lifecycle.read import read
 from intelshare.broker.line import hello
-from intelshare.broker.line.submit import approve, submit
+from intelshare.broker.line.submit import submit
 from intelshare.broker.treaty import act
 from intelshare.engine import steps as engine
 from intelshare.ports import Plan
@@ -34,6 +35,7 @@ STEPS: Steps = {
     "finish_upload": finish_upload,
     "lost": lost,
     "approve": approve,
+    "refuse": refuse,
     "read": read,
     "ask_again": hello.ask_again,
     "recall": recall,

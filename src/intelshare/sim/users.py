@@ -29,11 +29,12 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.attachments import BeginUpload, FileState, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.exclude import ExcludeCommand
+from intelshare.broker.lifecycle.holds import ApproveCommand
 from intelshare.broker.lifecycle.operator_acts import BelieveCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
-from intelshare.broker.line.submit import ApproveCommand, SubmitCommand
+from intelshare.broker.line.submit import SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
 from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode, encode

@@ -96,6 +96,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     ),
     24: ("EXPORT", _row("Export", md=_DIGEST, user=Text, consumer=Text, slots=_many(U32))),
     25: ("OPERATED", _row("Operated", act=U8, about=Text, reason=Text, user=Text)),
+    26: ("REFUSE", _row("Refuse", md=_DIGEST, recipient=Text, user=Text, holds=_many(Text), reason=Text)),
 }  # fmt: skip
 
 

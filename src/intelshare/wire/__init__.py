@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from intelshare.wire.enums import enum_word, kind_value, precedence_value
 from intelshare.wire.flow import FLOW
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ __all__ = [
     "Message",
     "acks_message",
     "ask_message",
+    "enum_word",
     "frame_message",
     "gap_message",
     "hello_message",
+    "kind_value",
     "link_message",
     "path_message",
+    "precedence_value",
     "read_message",
 ]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from intelshare.cli.shared.completion import MAX_SEEN, see, seen
+import pytest
+
+from intelshare.cli.shared.completion import MAX_SEEN, MEMBER, TREATY, USER, know, known, see, seen
 from intelshare.client import Credentials, Profile, write_profile
 
 
@@ -81,3 +84,123 @@ def test_words_of_a_node_on_this_machine_are_completed(tmp_path: Path) -> None:
     assert completions("send", "--as", str(made.folder), "--category", "tid", at=tmp_path) == ["tide"]
     (tmp_path / "words" / "own.toml").write_text("nonsense")
     assert completions("send", "--category", "cybe", at=made.folder) == ["cyber"]
+
+
+def test_known_members_come_first_and_alone(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, MEMBER, ["USA", "KEN"])
+    assert completions("send", "--to", "", at=one.folder) == ["KEN", "USA"]
+    assert completions("why", "3f9a1c22", "--member", "U", at=one.folder) == ["USA"]
+    assert completions("send", "--to", "NO", at=one.folder) == ["NOR"]
+
+
+def test_treaties_are_the_nodes(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, TREATY, ["gsa-fra-usa"])
+    assert completions("treaty", "withdraw", "", at=one.folder) == ["gsa-fra-usa"]
+    node = tmp_path / "node"
+    (node / "treaties").mkdir(parents=True)
+    for name in ("rhine", "rhine_test"):
+        (node / "treaties" / f"{name}.toml").touch()
+    (one.folder / "profile.toml").write_text(
+        'member = "FRA"\nuser = "m"\nserver_name = "x"\nnode_folder = "../node"\n'
+    )
+    assert completions("treaty", "withdraw", "", at=one.folder) == ["rhine"]
+
+
+def test_treaties_that_ship_are_offered_where_files_are_too(tmp_path: Path) -> None:
+    assert "paris" in completions("treaty", "show", "", at=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "among"),
+    [
+        (("send", "--category", "cyb"), "cyber"),
+        (("send", "--flag", "per"), "personal-data"),
+        (("send", "--label", "//FRA S"), "'//FRA SECRET'"),
+        (("errors", "EXC"), "EXCEEDS_CEILING"),
+        (("user", "add", "x", "--clearance", "R"), "R3"),
+        (("schema", "out"), "outbox"),
+        (("send", "--prece"), "--precedence"),
+    ],
+)
+def test_words_of_closed_sets_are_completed(words: tuple[str, ...], among: str, tmp_path: Path) -> None:
+    assert among in completions(*words, at=profile(tmp_path / "one").folder)
+
+
+def test_users_are_those_of_the_folder_and_those_that_were_listed(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, USER, ["a.petit"])
+    (tmp_path / "fra" / "users" / "m.durand").mkdir(parents=True)
+    (tmp_path / "fra" / "users" / "c.roux.enrol").touch()
+    folder = str(tmp_path / "fra")
+    found = completions("user", "revoke", "--folder", folder, "", at=one.folder)
+    assert found == ["a.petit", "c.roux", "m.durand"]
+
+
+def test_outbox_offers_ids_beside_its_commands(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    see(one, ["3f9a1c22" + "0" * 24])
+    assert completions("outbox", "3f", at=one.folder) == ["3f9a1c22"]
+    assert {"approve", "refuse"} <= set(completions("outbox", "", at=one.folder))
+
+
+def test_what_is_known_is_kept_once(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, MEMBER, ["USA", "USA"])
+    know(one, MEMBER, ["USA", "KEN"])
+    know(one, TREATY, ["KEN"])
+    assert known(one, MEMBER) == ["USA", "KEN"]
+
+
+def raw(shell: str, line: str, word: str, at: Path) -> str:
+    """What the program tells the script of a shell, by that script's own protocol."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": word}
+    done = subprocess.run(
+        [sys.executable, "-c", "from intelshare.cli import main; main()"],
+        env={
+            **os.environ,
+            **words,
+            "_INTELSHARE_COMPLETE": f"{shell}_complete",
+            "INTELSHARE_PROFILE": str(at),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_zsh_and_fish_get_values_with_their_meaning(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, MEMBER, ["USA"])
+    assert raw("zsh", "intelshare send --to U", "3", one.folder) == "plain\nUSA\nUnited States\n"
+    assert raw("fish", "intelshare send --to U", "U", one.folder) == "plain,USA\tUnited States\n"
+
+
+def test_the_script_of_fish_cuts_at_the_first_comma_only(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "intelshare", "completion", "fish"], capture_output=True, text=True, check=True
+    )
+    assert 'split -m 1 ","' in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_itself_completes_by_the_script(tmp_path: Path) -> None:
+    one = profile(tmp_path / "one")
+    know(one, MEMBER, ["USA"])
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "intelshare").write_text(f'#!/bin/sh\nexec {sys.executable} -m intelshare "$@"\n')
+    (folder / "intelshare").chmod(0o700)
+    script = (
+        'eval "$(intelshare completion bash)"; COMP_WORDS=(intelshare send --to U); COMP_CWORD=3; '
+        '_intelshare_completion intelshare; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "INTELSHARE_PROFILE": str(one.folder),
+    }
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["USA"]

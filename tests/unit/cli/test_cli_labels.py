@@ -146,7 +146,7 @@ def test_labels_of_a_stix_object_are_listed_with_their_selectors(
     read = told(["label", "parse", "--file", str(file)], capsys)
     assert read["schema"] == "intelshare/labels/1"
     assert [(each["object"], each["selector"], each["label"]) for each in read["labels"]] == [
-        ("report--1", "", labels[WHOLE]),
+        ("report--1", None, labels[WHOLE]),
         ("report--1", "name", labels["name"]),
     ]
     assert run(["label", "parse", "--file", str(file)]) == 0

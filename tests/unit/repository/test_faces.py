@@ -12,6 +12,7 @@ import intelshare
 ROOT: Final = Path(intelshare.__file__).parent
 
 FACES: Final[Mapping[str, str]] = {
+    "api": "",
     "audit": "decided exhibit log notes path portable proofs records report tiles tree work",
     "broker": "exchange kernel lifecycle line queries transparency treaty",
     "bulletin": "",

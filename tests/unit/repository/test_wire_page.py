@@ -16,10 +16,13 @@ from intelshare.delivery.stream import MAX_ASKED
 from intelshare.engine import ConnectionLimits, Limits
 from intelshare.engine.attachments import PER_PIECE, SILENT
 from intelshare.instant import SECOND
+from intelshare.node.refusal import CODE_KEY, DETAIL_KEY, RETRY_KEY, STATUS
 from intelshare.wire import MAX_MESSAGE, flow, scan
 from intelshare.wire.v1 import peer_pb2 as pb
 
-PAGE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text("utf-8")
+WHOLE = (Path(__file__).parents[3] / "docs" / "wire.md").read_text("utf-8")
+PAGE = WHOLE.partition("\n## The user port\n")[0]
+"""What it says of links between nodes."""
 MESSAGES = pb.DESCRIPTOR.message_types_by_name
 CONSTANTS = {
     "MAX_MESSAGE": MAX_MESSAGE,
@@ -96,3 +99,11 @@ def test_the_method_is_the_one_of_the_proto() -> None:
     (method,) = service.methods
     assert f"`/{service.full_name}/{method.name}`" in PAGE
     assert PER_PIECE == PIECE // SLICE == 16, "as the page counts slices of a piece"
+
+
+def test_the_page_has_every_status_with_its_codes() -> None:
+    for code, status in STATUS.items():
+        (row,) = [line for line in WHOLE.splitlines() if line.startswith(f"| {status.name} | ")]
+        assert code in row.split("|")[2].replace(",", "").split()
+    for key in (CODE_KEY, DETAIL_KEY, RETRY_KEY):
+        assert f"| `{key}` |" in WHOLE

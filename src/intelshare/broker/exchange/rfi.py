@@ -71,7 +71,7 @@ def requests_of(
     """Return the rows for a bulletin of this member: a request to each recipient that gets it, or its end.
 
     Raises DeliveryError INPUT_INVALID if it answers something that is not a request, or answers the wrong
-    member.
+    member; ID_CONFLICT if it declines a request that is not open.
     """
     marked = marked_in(portions)
     if marked is None:
@@ -101,6 +101,8 @@ def requests_of(
             return []
     if not rows:
         raise _no_request(marked.word)
+    if marked.word is Word.DECLINE and all(row.state != RequestState.OPEN for row in rows):
+        raise _settled(rows[0])
     return [_ended(tx, row, marked.word, md) for row in rows]
 
 
@@ -151,8 +153,8 @@ def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, m
 
 
 def _ended(tx: Transaction, row: RequestRow, word: Word, reply: ManifestDigest) -> RequestRow:
-    # A second answer is recorded; closing does not undo an answer.
-    if word is Word.CLOSE and row.state != RequestState.OPEN:
+    # An answer always counts; declining or closing changes only an open request.
+    if word is not Word.ANSWER and row.state != RequestState.OPEN:
         return row
     return changed(row, state=_ENDS[word], reply=reply, changed=tx.now)
 
@@ -162,6 +164,15 @@ def _no_request(word: Word) -> DeliveryError:
         "INPUT_INVALID",
         "only your own request can be closed" if word is Word.CLOSE else "this answers no request",
         hint="`intelshare rfi list` shows the requests; name one with --in-reply-to",
+    )
+
+
+def _settled(row: RequestRow) -> DeliveryError:
+    state = RequestState(row.state).name.lower()
+    return DeliveryError(
+        "ID_CONFLICT",
+        f"the request is {state} already, and stays so; nothing was sent",
+        hint="`intelshare rfi list` shows it; a further answer may still be sent",
     )
 
 

@@ -75,6 +75,15 @@ def proofs(row: UserRow) -> Mapping[Digest, Proof]:
     return {digest: proof for digest, proof in known.items() if digest}
 
 
+def is_same_person(one: UserRow | None, other: UserRow | None) -> bool:
+    """Return True unless the register says that these users are two persons. Unknown users may be one."""
+    return one is None or other is None or _person(one) == _person(other)
+
+
+def _person(row: UserRow) -> str:
+    return (row.person or row.name).casefold()
+
+
 def subject_of(row: UserRow) -> str:
     """Return the name by which certificates of another authority identify the user."""
     return row.subject or f"uri:{row.user}"

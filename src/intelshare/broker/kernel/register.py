@@ -58,6 +58,8 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
     check_rights(node, row.clearance, row.nationality, () if row.revoked else row.categories.split(), now)
     tx = Transaction(node, view, now, random)
     change = "revoked" if row.revoked else f"{row.role} {row.clearance} {row.nationality} {row.categories}"
+    if row.person and not row.revoked:
+        change += f" person {row.person}"
     tx.log(EntryType.REGISTER, Register(event.by, row.user, change))
     tx.put(USER, row)
     return tx.plan(row)

@@ -11,8 +11,9 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, is_open, is_ready, log_decision
 from intelshare.broker.kernel.tables import PAIR, PairRow
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.redecide import ONLY_OWN
 from intelshare.delivery import Cause, Facts, Stage
-from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest
+from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import changed
 
@@ -29,6 +30,11 @@ def addressed_by(user: str) -> str:
     close its hold. No row's id starts this way.
     """
     return f"@{user}"
+
+
+def addresser_of(mark: str) -> UserUri | None:
+    """Whom such a mark names; None for every other mark and id."""
+    return UserUri(mark[1:]) if mark.startswith("@") and mark != ONLY_OWN else None
 
 
 class NewPair(NamedTuple):

@@ -19,23 +19,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intelshare.audit.records import Approve, EntryType, Submit
+from intelshare.audit.records import EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import put_secret
 from intelshare.broker.kernel.queue_bounds import need_room
 from intelshare.broker.kernel.shortage import need_disk
-from intelshare.broker.kernel.stored_bulletins import (
-    Made,
-    find_bulletin,
-    remember_made,
-)
+from intelshare.broker.kernel.stored_bulletins import Made, remember_made
 from intelshare.broker.kernel.tables import (
     BULLETIN,
-    PAIR,
     PORTION,
     PURGE,
     REQUEST,
@@ -48,17 +42,15 @@ from intelshare.broker.kernel.tables import (
     UserRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by
+from intelshare.broker.lifecycle.add_recipient import add_recipient
 from intelshare.broker.lifecycle.attachments import take_uploads, uploads_of
 from intelshare.broker.lifecycle.foreign import check_foreign
 from intelshare.broker.lifecycle.relations import Named, keep, named_by
 from intelshare.broker.line.alike import NOBODY, Alike, SubmitResult, alike_of, decided_of
 from intelshare.bulletin import Draft, check_content, check_draft, encode_draft
 from intelshare.crypto.codec import decode
-from intelshare.delivery import PairStatus, Stage, pair, status_of
 from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
 from intelshare.errors import CryptoError, DeliveryError, IntelshareError
-from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 
@@ -70,15 +62,6 @@ class SubmitCommand:
     actor: Actor
     key: bytes
     draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
-class ApproveCommand:
-    """A releasing officer's command to release one held pair."""
-
-    actor: Actor
-    bulletin: str
-    recipient: MemberCode
 
 
 def submit(
@@ -231,36 +214,6 @@ def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> Sub
     alike, _ = _checked(node, view, draft, user, now)
     decided = decided_of(node, draft, alike, tuple(range(len(alike.labels))), now)
     return SubmitResult(*NOBODY, decided.banner, decided.marks, decided.told)
-
-
-def approve(
-    node: Node, view: View, command: ApproveCommand, now: Instant, random: Random
-) -> Plan[PairStatus]:
-    """Close the holds of a pair, by a second person; hand-over decides again. Return the status after it.
-
-    Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (the officer's bulletin, or not a releasing officer).
-    """
-    officer = row_of(view, command.actor)
-    bulletin = find_bulletin(node, view, command.bulletin, officer, now).row
-    row = view.get(PAIR, bulletin.md, command.recipient)
-    if row is None:
-        raise DeliveryError("NOT_FOUND", f"the bulletin was not sent to {command.recipient}")
-    if bulletin.author == command.actor.user or addressed_by(command.actor.user) in row.approved.split():
-        raise DeliveryError(
-            "NOT_AUTHORISED",
-            "you wrote this bulletin or addressed it: somebody else must release it",
-            hint="ask another releasing officer",
-        )
-    facts = facts_of(row)
-    if facts.stage is not Stage.HELD:
-        raise DeliveryError("INPUT_INVALID", f"the pair is {status_of(facts)}, not held")
-    logged = logged_decision(node, view, row)
-    holds = tuple(sorted({hold for portion in logged.portions for hold in portion.decision.value.holds}))
-    tx = Transaction(node, view, now, random)
-    tx.log(EntryType.APPROVE, Approve(bulletin.md, command.recipient, command.actor.user, holds))
-    approved = sorted({*row.approved.split(), *holds})
-    after = put_pair(tx, row, pair.approve(facts), approved=" ".join(approved))
-    return tx.plan(status_of(facts_of(after)))
 
 
 def _first_answer(node: Node, known: SubmissionRow, command: SubmitCommand, content: bytes) -> SubmitResult:

@@ -29,6 +29,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.destroy import reason_of
+from intelshare.broker.lifecycle.holds import Refusal, refusal_of
 from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.lifecycle.relations import Context, context_of
 from intelshare.broker.lifecycle.streams import missing
@@ -80,6 +81,8 @@ class PairLine:
     status: PairStatus
     codes: tuple[str, ...]
     """The codes of the refusal, why it was stopped, or why it waits."""
+    refusal: Refusal | None = None
+    """The refusal of a releasing officer, if one ended it."""
 
     @property
     def recall_requested(self) -> bool:
@@ -202,7 +205,7 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
         )
     entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(
-        _pair_line(node, row),
+        _pair_line(node, view, row),
         logged_decision(node, view, row),
         _requests(node, written, row, now),
         tuple(format_portion(label, node.world.registry) for label in written.labels),
@@ -267,14 +270,14 @@ def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
 
 def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
     row, title = written.row, title_of(node, view, written)
-    pairs = tuple(_pair_line(node, pair) for pair in view.find(PAIR, "key", row.md))
+    pairs = tuple(_pair_line(node, view, pair) for pair in view.find(PAIR, "key", row.md))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(
         row, banner_of(node, written.labels, node.member, now), title, pairs, context, written.purged
     )
 
 
-def _pair_line(node: Node, row: PairRow) -> PairLine:
+def _pair_line(node: Node, view: View, row: PairRow) -> PairLine:
     """Describe a pair.
 
     If its member is left out, that code comes first: nothing goes there, whatever the row says.
@@ -282,4 +285,4 @@ def _pair_line(node: Node, row: PairRow) -> PairLine:
     facts, codes, how = facts_of(row), tuple(row.codes.split()), node.trust.excluded.get(row.recipient)
     if how is not None and is_open(facts):
         codes = (how.code, *codes)
-    return PairLine(row, status_of(facts), codes)
+    return PairLine(row, status_of(facts), codes, refusal_of(node, view, row))

@@ -56,6 +56,7 @@ _STOPPED = {
     Cause.EXPIRED: "expired",
     Cause.RECALLED: "recalled",
     Cause.UNDELIVERABLE: "undeliverable",
+    Cause.HOLD_REFUSED: "withheld",
 }
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -124,7 +124,7 @@ class _Report:
             "hint": error.hint,
             "retry_after_seconds": error.retry_after,
         }
-        self.out.event("batch-line", {"line": line, "key": show_key(entry.key), "refused": refusal})
+        self._event(line, entry, refused=refusal)
 
     def _stored(self, line: int, entry: Spooled, answer: pb.SubmitResponse) -> None:
         from intelshare.cli.shared.plain import plain
@@ -135,10 +135,19 @@ class _Report:
         self.withheld += all(pair.word == "withheld" for pair in answer.pairs)
         words = ", ".join(f"{pair.recipient} {pair.word}" for pair in answer.pairs)
         self.rows.append((str(line), answer.bulletin.hex(), words))
-        self.out.event(
-            "batch-line",
-            {"line": line, "key": show_key(entry.key), "before": earlier, "stored": plain(answer)},
-        )
+        self._event(line, entry, before=earlier, stored=plain(answer))
+
+    def _event(
+        self,
+        line: int,
+        entry: Spooled,
+        *,
+        before: bool = False,
+        stored: dict[str, Any] | None = None,
+        refused: dict[str, Any] | None = None,
+    ) -> None:
+        about = {"line": line, "key": show_key(entry.key), "before": before}
+        self.out.event("batch-line", {**about, "stored": stored, "refused": refused})
 
     def print(self) -> None:
         """Print a line for each bulletin, then what to do about those that were refused."""
@@ -222,8 +231,9 @@ def read_items(path: str, now: Instant, words: NodeRegistry) -> list[Item]:
     name = "standard input" if path == "-" else path
     items: list[Item] = []
     size = 0
-    for number, line in _lines(path):
-        item = _item(line, name, number, now, words)
+    for number, item in read_lines(path, now, words):
+        if isinstance(item, IntelshareError):
+            raise item
         size += item.request.ByteSize()
         if size > MAX_BYTES or len(items) >= MAX_LINES:
             raise ConfigError(
@@ -236,6 +246,16 @@ def read_items(path: str, now: Instant, words: NodeRegistry) -> list[Item]:
     if not items:
         raise ConfigError("INPUT_INVALID", "the file has no lines", place=Place(name), hint=_FIELDS)
     return items
+
+
+def read_lines(path: str, now: Instant, words: NodeRegistry) -> Iterator[tuple[int, Item | IntelshareError]]:
+    """Every line with its number, as a request or as what is wrong with it. Raises ConfigError NOT_FOUND."""
+    name = "standard input" if path == "-" else path
+    for number, line in _lines(path):
+        try:
+            yield number, _item(line, name, number, now, words)
+        except ConfigError as error:
+            yield number, error
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:

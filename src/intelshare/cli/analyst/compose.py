@@ -57,6 +57,7 @@ def request_of(composition: Composition, now: Instant, words: NodeRegistry) -> p
     """
     from intelshare.cli.analyst import draft
     from intelshare.cli.shared.deadlines import until
+    from intelshare.wire import precedence_value
     from intelshare.wire.v1 import user_pb2 as pb
 
     grade = composition.grade.upper()
@@ -73,7 +74,7 @@ def request_of(composition: Composition, now: Instant, words: NodeRegistry) -> p
     draft.check_size([piece for piece, _ in pieces])
     return pb.SubmitRequest(
         to=draft.recipients(composition.to),
-        precedence=PRECEDENCES.index(composition.precedence.upper()) + 1,
+        precedence=precedence_value(PRECEDENCES.index(composition.precedence.upper()) + 1),
         valid_until=until(composition.valid_until, now),
         deliver_by=NEVER,
         portions=[

@@ -90,10 +90,11 @@ def recipients(given: tuple[str, ...]) -> list[str]:
 
 def portion(piece: Piece, label: str, *, category: str, flags: tuple[str, ...], grade: str) -> pb.Portion:
     """Return the portion as the wire's message."""
+    from intelshare.wire import kind_value
     from intelshare.wire.v1 import user_pb2 as pb
 
     return pb.Portion(
-        kind=piece.kind,
+        kind=kind_value(piece.kind),
         label=label,
         category=category,
         flags=flags,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.completion import bulletins
+from intelshare.cli.shared.completion import bulletins, members
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import originator, talking
+from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "recipient",
     default="",
     metavar="MEMBER",
+    shell_complete=members,
     help="The member whose release it is, if there are several.",
 )
 @click.option(
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     type=click.Choice(["xml", "json"]),
     help="With --out: also write a STANAG 4778 binding (banner and hash) in this form; repeatable.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
+@printing
 @talking
 def export(
     client: Client,
@@ -64,7 +65,7 @@ def export(
     slots: tuple[int, ...],
     target: Path | None,
     bindings: tuple[str, ...],
-    quiet: bool,
+    out: Out,
 ) -> int:
     """Write the release of the bulletin whose id begins with ID, with all that was signed about it.
 
@@ -85,8 +86,9 @@ def export(
     target.write_text(text, "utf-8")
     for path, binding in companions.items():
         path.write_bytes(binding)
+    out.document("files", {"files": [str(path) for path in (target, *companions)]})
     for path in (target, *companions):
-        Out(quiet=quiet).note(f"written to {path}")
+        out.note(f"written to {path}")
     return Exit.DONE
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
-from intelshare.cli.shared.completion import bulletins, members, see
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.completion import MEMBER, bulletins, know, members, see
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out
@@ -24,7 +27,7 @@ MAX_ASKED = 20
 
 
 class _Outbox(Group):
-    """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` acts."""
+    """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` and ``refuse`` act."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -34,11 +37,15 @@ class _Outbox(Group):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Commands, and ids."""
+        return [*super().shell_complete(ctx, incomplete), *bulletins(ctx, self.params[0], incomplete)]
+
 
 @click.group(
     cls=_Outbox,
     invoke_without_command=True,
-    subcommand_metavar="[ID | approve ID --member M]",
+    subcommand_metavar="[ID | approve ID --member M | refuse ID --member M --reason R]",
     epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
 )
 @click.option("--held", is_flag=True, help="List only bulletins held for a releasing officer.")
@@ -68,6 +75,7 @@ def outbox(
         found = client.outbox(held=held, limit=limit)
         (out.event if follow else out.document)("outbox", plain(found))
         see(client.profile, [entry.bulletin.hex() for entry in found.entries])
+        know(client.profile, MEMBER, [pair.recipient for entry in found.entries for pair in entry.pairs])
         if found.entries:
             out.table(outbox_table(found.entries))
         else:
@@ -85,7 +93,7 @@ def outbox(
 @printing
 @talking
 def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
-    """Show one bulletin with the state of each recipient."""
+    """Show one bulletin with the state of each recipient. `intelshare read ID` opens its text."""
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
     from intelshare.cli.shared.plain import plain
@@ -102,42 +110,118 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
+    for pair in entry.pairs:
+        if pair.reason:
+            out.line(f"{pair.recipient}: refused by {pair.refused_by}: {pair.reason}")
     if follow:
         go_on(client, out, cursor, lambda event: event.bulletin == entry.bulletin)
 
 
-@outbox.command(epilog=examples("intelshare outbox approve 3f9a1c22 --member USA"))
-@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
-@click.option(
+_member = click.option(
     "--member",
     required=True,
     metavar="CODE",
     shell_complete=members,
     help="The recipient for whom it is held.",
 )
+
+
+@outbox.command(epilog=examples("intelshare outbox approve 3f9a1c22 --member USA"))
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@_member
+@click.option("--yes", is_flag=True, help="Do not show it, and do not ask.")
 @printing
 @talking
-def approve(client: Client, out: Out, bulletin: str, member: str) -> None:
-    """Release a held bulletin to one recipient. Releasing officers only, and never the author."""
-    word = client.approve(bulletin, member.upper())
-    out.document("approval", {"recipient": member.upper(), "word": word})
+def approve(client: Client, out: Out, bulletin: str, member: str, yes: bool) -> None:
+    """Release a held bulletin to one recipient. Releasing officers only, and never the author.
+
+    Shows each portion with its text, what holds it and the rule under which it would go, and asks. Your node
+    logs that you read it. If it is decided again while you look, nothing is released.
+    """
+    shown = b"" if yes else _show_held(client, bulletin, member.upper(), "Release it")
+    word = client.approve(bulletin, member.upper(), shown=shown)
+    out.document("approval", {"recipient": member.upper(), "word": word, "reason": None})
     out.line(f"{member.upper()} {word}")
 
 
-@click.command(epilog=examples("intelshare why 3f9a1c22 --member KEN --changes"))
+@outbox.command(epilog=examples('intelshare outbox refuse 3f9a1c22 --member USA --reason "name the source"'))
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@_member
+@click.option("--reason", required=True, help="Why. The author reads it; it does not leave your node.")
+@click.option("--yes", is_flag=True, help="Do not show it, and do not ask.")
+@printing
+@talking
+def refuse(client: Client, out: Out, bulletin: str, member: str, reason: str, yes: bool) -> None:
+    """End what is held for one recipient: it is withheld for good. Releasing officers only, not the author.
+
+    `intelshare outbox ID` shows the reason to the author.
+    """
+    if not yes:
+        _show_held(client, bulletin, member.upper(), "Refuse it for good")
+    word = client.refuse(bulletin, member.upper(), reason)
+    out.document("approval", {"recipient": member.upper(), "word": word, "reason": reason})
+    out.line(f"{member.upper()} {word}: {reason}")
+
+
+def _show_held(client: Client, bulletin: str, member: str, what: str) -> bytes:
+    """Show on stderr what an officer decides about, and ask; the log entry of the decision that was shown.
+
+    Raises ConfigError USAGE, NOT_CONFIRMED, and what the calls raise.
+    """
+    import sys
+
+    from intelshare.cli.analyst.read import text_of_portion
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.tables import held_lines
+    from intelshare.text import visible
+
+    stays = f"it is still held for {member}"
+    if not sys.stdin.isatty():
+        # Nothing is opened for somebody who cannot answer.
+        confirm(what, yes=False, otherwise=stays)
+    found = client.why(bulletin, member)
+    entry = _only(client.outbox(bulletin).entries)
+    opened = client.read(entry.bulletin.hex(), originator=client.profile.member)
+    texts = [text_of_portion(portion) for portion in opened.portions]
+    for line in held_lines(entry, found, texts):
+        sys.stderr.write(visible(line, lines=True) + "\n")
+    confirm(
+        f"{what} for {member}?",
+        yes=False,
+        otherwise=stays,
+        hint=f"intelshare outbox refuse {entry.bulletin.hex()[:8]} --member {member} --reason ... ends it",
+    )
+    return found.log_entry
+
+
+@click.command(
+    epilog=examples(
+        "intelshare why 3f9a1c22 --member KEN --changes", "intelshare why --file kit.ndjson --member KEN"
+    )
+)
+@click.argument("bulletin", metavar="ID", required=False, shell_complete=bulletins)
 @click.option("--member", required=True, metavar="CODE", shell_complete=members, help="The recipient.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A draft instead of a bulletin: what would be decided for each line. Nothing is stored.",
+)
 @click.option(
     "--changes", is_flag=True, help="Also show the smallest changes that would release what is denied."
 )
 @printing
 @talking
-def why(client: Client, out: Out, bulletin: str, member: str, changes: bool) -> None:
+def why(client: Client, out: Out, bulletin: str | None, member: str, file: Path | None, changes: bool) -> int:
     """Explain the decision for one recipient: every portion, rule by rule, with article, file and line."""
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import explanation, short_time
 
-    found = client.why(bulletin, member.upper(), changes=changes)
+    if (bulletin is None) == (file is None):
+        raise click.UsageError("name a bulletin by ID, or a draft by --file")
+    if file is not None:
+        return _why_file(client, out, file, member.upper())
+    found = client.why(bulletin or "", member.upper(), changes=changes)
     out.document("why", plain(found))
     for line in explanation([found.decision], found.marks):
         out.line(line)
@@ -145,6 +229,27 @@ def why(client: Client, out: Out, bulletin: str, member: str, changes: bool) -> 
         basis = " ".join((one.basis, ", ".join(one.articles))).strip()
         out.line(f"  portion {one.position + 1} would go with another {one.change}: {one.to}   ({basis})")
     out.line(f"decided {short_time(found.decided_at)}, log entry {found.log_index}")
+    return Exit.DONE
+
+
+def _why_file(client: Client, out: Out, file: Path, member: str) -> int:
+    """The same for each line of a draft, as it would be decided now."""
+    from intelshare.cli.analyst.drafts import show_lines, tried_lines
+    from intelshare.cli.shared.tables import explanation
+
+    tried = tried_lines(client, file)
+    if out.json or any(isinstance(found, IntelshareError) for _, found, _ in tried):
+        return show_lines(tried, file, out)
+    for number, found, to in tried:
+        if isinstance(found, IntelshareError):
+            continue
+        out.line(f"line {number}  {found.banner}")
+        pairs = [pair for pair in found.pairs if pair.recipient == member]
+        if not pairs:
+            out.line(f"  it is not for {member}, but for {', '.join(to)}")
+        for line in explanation(pairs, found.portion_banners):
+            out.line(f"  {line}")
+    return Exit.DONE
 
 
 def _only(entries: object) -> pb.OutboxEntry:

@@ -87,11 +87,11 @@ def _keep(source: PollSource, polled: Polled, place: Path, registry: Registry, o
         except IntelshareError as caught:
             error = caught
     if error is None:
-        out.event("draft", {"source": source.name, "folder": str(folder)})
+        out.event("poll-draft", {"source": source.name, "folder": str(folder)})
         out.line(str(folder))
     else:
         refusal = {"code": error.code, "message": error.message, "hint": error.hint}
-        out.event("refused", {"source": source.name, "name": polled.name, "refused": refusal})
+        out.event("poll-refused", {"source": source.name, "name": polled.name, "refused": refusal})
         out.note(f"{source.name} {polled.name}: {error.code}: {error.message}")
     _remember(place, polled.state)
     return error is None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from intelshare.cli.shared.beside import NodeRegistry
-from intelshare.cli.shared.completion import bulletins, categories, members, see
+from intelshare.cli.shared.completion import MEMBER, bulletins, categories, know, members, see
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
@@ -85,6 +85,7 @@ def inbox(
     )
     (out.event if follow else out.document)("inbox", plain(found))
     see(client.profile, [entry.bulletin.hex() for entry in found.entries])
+    know(client.profile, MEMBER, [entry.originator for entry in found.entries])
     if found.entries:
         out.table(inbox_table(found.entries))
     else:
@@ -196,13 +197,21 @@ def _show(
         out.line("  ".join((f"[{number}] {shown.mark}", kind, *(word for word in about if word))))
         for line in _duties(shown.obligations, words):
             out.line(f"    {line}")
+        text = text_of_portion(shown)
         if portion.kind in _TEXTS:
-            out.block(portion.content.decode("utf-8", "backslashreplace"))
+            out.block(text)
         else:
-            size = shown.file_size if portion.kind == _ATTACHMENT else len(portion.content)
-            out.line(f"{portion.media}, {size} bytes: {_where(shown, received=received)}")
+            out.line(f"{text}: {_where(shown, received=received)}")
     out.line()
     out.block(banner)
+
+
+def text_of_portion(shown: pb.ReadPortion) -> str:
+    """The text of a portion, or what it is where it is none."""
+    if shown.portion.kind in _TEXTS:
+        return shown.portion.content.decode("utf-8", "backslashreplace")
+    size = shown.file_size if shown.portion.kind == _ATTACHMENT else len(shown.portion.content)
+    return f"{shown.portion.media}, {size} bytes"
 
 
 def _where(shown: pb.ReadPortion, *, received: bool) -> str:
@@ -233,10 +242,9 @@ def _wrapped(banner: str) -> str:
 def _json(number: int, shown: pb.ReadPortion) -> dict[str, object]:
     from intelshare.cli.shared.plain import plain
 
-    content = plain(shown) | {"number": number}
-    if shown.portion.kind in _TEXTS:
-        content["text"] = shown.portion.content.decode("utf-8", "replace")
-    return content
+    about = plain(shown)
+    text = shown.portion.content.decode("utf-8", "replace") if shown.portion.kind in _TEXTS else None
+    return {"number": number, **about.pop("portion"), **about, "text": text}
 
 
 def may_keep(number: int, shown: pb.ReadPortion) -> None:

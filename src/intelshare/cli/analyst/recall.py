@@ -49,7 +49,11 @@ def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, 
     if not dry_run and not answer.before:
         if not yes:
             draw(recall_table(answer.pairs), sys.stderr)
-            confirm(f"Recall bulletin {answer.bulletin.hex()}? This cannot be undone.", yes=yes)
+            confirm(
+                f"Recall bulletin {answer.bulletin.hex()}? This cannot be undone.",
+                yes=yes,
+                otherwise="not recalled: nothing has changed",
+            )
         answer = client.recall(answer.bulletin.hex(), reason)
     out.document("recall", plain(answer) | {"dry_run": dry_run})
     about = "was recalled before" if answer.before else "would be recalled" if dry_run else "recalled"

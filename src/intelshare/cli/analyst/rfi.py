@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intelshare.cli.analyst.compose import PRECEDENCES, Composition
-from intelshare.cli.shared.completion import bulletins, categories, members
+from intelshare.cli.shared.completion import bulletins, categories, labels, members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
@@ -42,7 +42,7 @@ def _sending(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _SEND_OPTIONS = (
-    click.option("--label", required=True, help="Label of FILE."),
+    click.option("--label", required=True, shell_complete=labels, help="Label of FILE."),
     click.option("--title", help="Title of the bulletin; it is a portion too."),
     click.option(
         "--precedence",
@@ -98,7 +98,9 @@ def answer(
 @click.argument("request", metavar="ID", shell_complete=bulletins)
 @click.option("--reason", default="", help="The reason; it needs --label.")
 @click.option(
-    "--label", help="Label of the reason. Without a reason, the lowest level of your member's ladder is used."
+    "--label",
+    shell_complete=labels,
+    help="Label of the reason. Without a reason, the lowest level of your member's ladder is used.",
 )
 @originator(of="the request")
 @printing

@@ -25,7 +25,7 @@ from intelshare.cli.analyst.compose import (
 )
 from intelshare.cli.shared.beside import NodeRegistry
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.completion import categories, flag_words, members
+from intelshare.cli.shared.completion import bulletins, categories, flag_words, labels, members
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out, Progress
@@ -75,14 +75,18 @@ class Sending:
     shell_complete=members,
     help="Recipients; repeatable, or separated by commas.",
 )
-@click.option("--label", help="Label of FILE (and of the title, unless --title-label is given).")
+@click.option(
+    "--label",
+    shell_complete=labels,
+    help="Label of FILE (and of the title, unless --title-label is given).",
+)
 @click.option(
     "--category",
     shell_complete=categories,
     help="Subject category, as named in treaties: cyber, terrorism ...",
 )
 @click.option("--title", help="Title of the bulletin; it is a portion too.")
-@click.option("--title-label", help="Label of the title.")
+@click.option("--title-label", shell_complete=labels, help="Label of the title.")
 @click.option(
     "--portion",
     "portions",
@@ -119,16 +123,22 @@ class Sending:
     "--supersedes",
     default="",
     metavar="ID",
+    shell_complete=bulletins,
     help="An earlier bulletin of your member that this one replaces.",
 )
 @click.option(
-    "--in-reply-to", default="", metavar="ID", help="A bulletin, received or sent, that this one answers."
+    "--in-reply-to",
+    default="",
+    metavar="ID",
+    shell_complete=bulletins,
+    help="A bulletin, received or sent, that this one answers.",
 )
 @originator("in_reply_to_from", of="the bulletin of --in-reply-to")
 @click.option(
     "--from-bulletin",
     default="",
     metavar="ID",
+    shell_complete=bulletins,
     help="The received bulletin that contains the portions under another member's label.",
 )
 @click.option("--rfi", type=click.Choice(["ask", "answer", "decline", "close"]), hidden=True)
@@ -238,9 +248,26 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
         if not how.yes and sys.stdin.isatty() and sys.stdout.isatty():
             _confirm(client.dry_run(request))
         answer = _submit(client, out, request, composition, how.key)
-    states = _wait(client, request, answer, how, out) if how.wait and not how.dry_run else {}
+    states: Mapping[str, pb.OutboxPair] = {}
+    if how.wait and not how.dry_run:
+        out.note(f"bulletin {answer.bulletin.hex()} is stored and goes on its way")
+        try:
+            states = _wait(client, request, answer, how, out)
+        except (KeyboardInterrupt, IntelshareError):
+            _print(answer, {}, how, out, tables)
+            out.note(_stored(answer.bulletin))
+            raise
     _print(answer, states, how, out, tables)
     return _exit(answer, strict=how.strict)
+
+
+def _stored(bulletin: bytes) -> str:
+    """Say after an interruption that the bulletin is stored, and which commands follow."""
+    name = bulletin.hex()[:8]
+    return (
+        f"bulletin {bulletin.hex()} is stored and goes on its way: `intelshare outbox {name}` shows it, "
+        f"`intelshare recall {name} --reason ...` takes it back"
+    )
 
 
 def _submit(
@@ -264,8 +291,16 @@ def _submit(
     upload_attached(client, out, request, [path for path, _ in composition.attached], key)
     digest = content_digest(digest_key(client.profile.key.parent), request)
     remember(spool, key, digest, now)
+    stored = b""
     try:
         answer = client.submit(request)
+        stored = answer.bulletin
+        answered(spool, key, stored)
+    except KeyboardInterrupt:
+        resolving = _resolving(composition, show_key(key), request)
+        doubt = "interrupted before the answer came: it may be stored; this stores nothing twice"
+        out.note(_stored(stored) if stored else f"{doubt}: {resolving}")
+        raise
     except IntelshareError as error:
         if error.code == "OUTCOME_UNKNOWN":
             raise DeliveryError(
@@ -277,7 +312,6 @@ def _submit(
         if given is None:
             forget(spool, key)
         raise
-    answered(spool, key, answer.bulletin)
     return answer
 
 
@@ -296,13 +330,27 @@ def _resolving(given: Composition, key: str, request: pb.SubmitRequest) -> str:
 
 
 def _confirm(planned: pb.SubmitResponse) -> None:
-    """On a terminal, show what would be withheld and ask. Raises click.Abort."""
+    """On a terminal, show what would be withheld and ask.
+
+    Raises DeliveryError POLICY_DENIED where nothing would go, ConfigError NOT_CONFIRMED.
+    """
+    from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.output import draw
     from intelshare.cli.shared.tables import recipient_table
 
     if any(portion.outcome == "deny" for pair in planned.pairs for portion in pair.portions):
         draw(recipient_table(planned.pairs), sys.stderr)
-        click.confirm("Some portions are withheld. Send the rest?", abort=True, err=True)
+        if all(portion.outcome == "deny" for pair in planned.pairs for portion in pair.portions):
+            raise DeliveryError(
+                "POLICY_DENIED",
+                "nothing of it would go to anybody; not sent, and nothing was stored",
+                hint="--dry-run --explain shows every reason; --yes stores it all the same",
+            )
+        confirm(
+            "Some portions are withheld. Send the rest?",
+            yes=False,
+            otherwise="not sent, and nothing was stored",
+        )
 
 
 def _wait(
@@ -388,9 +436,7 @@ def _print(
     from intelshare.cli.shared.plain import plain
 
     if out.json:
-        out.document(
-            "submit", plain(answer) | {"states": {code: plain(pair) for code, pair in states.items()}}
-        )
+        out.document("submit", {**plain(answer), "pairs": [_pair(pair, states) for pair in answer.pairs]})
         return
     identity = "dry run: nothing stored" if how.dry_run else f"bulletin {answer.bulletin.hex()}"
     out.line(f"{identity}  {answer.banner}")
@@ -398,6 +444,17 @@ def _print(
     if how.explain:
         for line in tables.explanation(answer.pairs, answer.portion_banners):
             out.line(line)
+
+
+def _pair(pair: pb.PairDecision, states: Mapping[str, pb.OutboxPair]) -> dict[str, Any]:
+    """The decision, with how the pair stands by now if that was waited for."""
+    from intelshare.cli.shared.plain import plain
+
+    now, decided = states.get(pair.recipient), plain(pair)
+    if now is None:
+        return {**decided, "took_seconds": None}
+    stands = plain(now)
+    return {**decided, **{name: stands[name] for name in ("word", "codes", "took_seconds")}}
 
 
 def _exit(answer: pb.SubmitResponse, *, strict: bool) -> int:

@@ -8,6 +8,7 @@ import click
 
 from intelshare import __version__
 from intelshare.cli.shared.codes import EXIT_MEANINGS, catalogue
+from intelshare.cli.shared.completion import codes as code_names
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out, Table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=examples("intelshare errors EXCEEDS_CEILING", "intelshare errors"))
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=code_names)
 @printing
 def errors(code: str | None, out: Out) -> None:
     """Explain CODE, or list all codes. Needs no node."""
@@ -104,6 +105,9 @@ def completion(shell: str) -> None:
     """Print the completion script of SHELL: eval "$(intelshare completion bash)"."""
     from click.shell_completion import get_completion_class
 
+    from intelshare.cli.shared.shells import use
+
+    use()
     found = get_completion_class(shell)
     if found is None:
         raise ConfigError("NOT_FOUND", f"completion for {shell} is not available")

@@ -125,7 +125,7 @@ def head(node: NodeFolder, out: Out) -> int:
     help="With --tlog: prove the entry under this cosigned checkpoint.",
 )
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
+@printing
 @on_folder
 def prove(
     node: NodeFolder,
@@ -139,7 +139,7 @@ def prove(
     tlog: bool,
     checkpoint: Path | None,
     target: Path | None,
-    quiet: bool,
+    out: Out,
 ) -> int:
     """Write entries of the log, opened, with proofs that the log contains them, as a file that anybody can
     check.
@@ -158,7 +158,7 @@ def prove(
         raise click.UsageError("--tlog needs the number of an entry, and --checkpoint needs --tlog")
     if tlog:
         proof = prove_entry(node, _hexadecimal(log), entry or 0, checkpoint)
-        return _give(proof, target, Out(quiet=quiet))
+        return _give(proof, target, out)
     request = pb.ProveRequest(
         incarnation=_hexadecimal(log),
         index=entry or 0,
@@ -168,7 +168,7 @@ def prove(
         recipient=recipient.upper(),
         withheld=withheld,
     )
-    return _give(node.operate("Prove", request).text, target, Out(quiet=quiet))
+    return _give(node.operate("Prove", request).text, target, out)
 
 
 @audit.command(epilog=examples("intelshare audit evidence --folder fra"))
@@ -264,5 +264,6 @@ def _give(text: str, target: Path | None, out: Out) -> int:
         sys.stdout.write(text)
         return Exit.DONE
     target.write_text(text, "utf-8")
+    out.document("files", {"files": [str(target)]})
     out.note(f"written to {target}")
     return Exit.DONE

@@ -122,7 +122,7 @@ def _proof_document(found: Provenance) -> dict[str, Any]:
         "node": found.node,
         "member": found.member,
         "fingerprint": found.fingerprint,
-        "size": found.checkpoint.size,
+        "size": str(found.checkpoint.size),
         "root": found.checkpoint.root.hex(),
         "signed_at": when(found.signed_at),
         "revoked": found.revoked,
@@ -130,7 +130,7 @@ def _proof_document(found: Provenance) -> dict[str, Any]:
             {
                 "member": one.member,
                 "node": one.node,
-                "entries": one.entries,
+                "entries": str(one.entries),
                 "signed_at": when(one.signed_at),
                 "confirmed": one.confirmed,
             }
@@ -139,7 +139,7 @@ def _proof_document(found: Provenance) -> dict[str, Any]:
         "entries": [
             {
                 "log": f"{one.incarnation:016x}",
-                "index": one.index,
+                "index": str(one.index),
                 "type": one.type,
                 "time": when(one.at),
                 "says": one.says,
@@ -183,8 +183,8 @@ def named_members(members: Sequence[Named]) -> list[dict[str, Any]]:
             "member": one.member,
             "fingerprint": one.fingerprint,
             "confirmed": one.confirmed,
-            "directory": one.directory,
-            "issued": when(one.issued),
+            "directory": str(one.directory) if one.directory else None,
+            "issued": when(one.issued) if one.directory else None,
         }
         for one in members
     ]

@@ -40,8 +40,9 @@ FORMATS = ("text", "json", "markdown", "csv")
     show_default=True,
     help="Output format; json is for `audit reconcile`.",
 )
+@printing
 @on_folder
-def report(node: NodeFolder, treaty: str, since: str | None, until: str | None, form: str) -> int:
+def report(node: NodeFolder, out: Out, treaty: str, since: str | None, until: str | None, form: str) -> int:
     """Report who shared which kind of information with whom under which article; what was stopped, and why;
     what is overdue.
 
@@ -55,14 +56,14 @@ def report(node: NodeFolder, treaty: str, since: str | None, until: str | None, 
         until=moment(until, "--until") if until else 0,
     )
     text = node.operate("Report", request).text
-    if form == "json":
+    if form == "json" or out.json:
         sys.stdout.write(text)
         return Exit.DONE
     found = _read(text.encode(), "the node's answer")
     if form == "csv":
         write_csv(found, sys.stdout)
         return Exit.DONE
-    _write_tables(found, Out(), markdown=form == "markdown")
+    _write_tables(found, out, markdown=form == "markdown")
     return Exit.DONE
 
 

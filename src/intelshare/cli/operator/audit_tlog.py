@@ -14,7 +14,7 @@ import click
 
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import on_folder
+from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
 from intelshare.errors import Place, TrustError
 
@@ -30,9 +30,9 @@ CHECKPOINT = "checkpoint"
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", "target", type=click.Path(dir_okay=False, path_type=Path), help="File; else stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print no notes on standard error.")
+@printing
 @on_folder
-def cosign(node: NodeFolder, file: Path, target: Path | None, quiet: bool) -> int:
+def cosign(node: NodeFolder, out: Out, file: Path, target: Path | None) -> int:
     """Sign another member's checkpoint as its witness, if its log has proved that state to your node.
 
     FILE is the `checkpoint` written by the other member's `audit export --tlog`. The result is the same file
@@ -45,7 +45,8 @@ def cosign(node: NodeFolder, file: Path, target: Path | None, quiet: bool) -> in
         sys.stdout.write(answer.text)
         return Exit.DONE
     _write(target, answer.text.encode())
-    Out(quiet=quiet).note(f"written to {target}")
+    out.document("files", {"files": [str(target)]})
+    out.note(f"written to {target}")
     return Exit.DONE
 
 
@@ -73,7 +74,7 @@ def export_tiles(node: NodeFolder, out: Out, log: int, target: Path) -> int:
             raise _another("a tile with different content already exists", path)
     # Written last, so that a follower never sees a checkpoint whose tiles are missing.
     _write(target / CHECKPOINT, note.encode())
-    found = {"origin": head.origin, "size": head.size, "root": head.root.hex(), "vkey": first.vkey}
+    found = {"origin": head.origin, "size": str(head.size), "root": head.root.hex(), "vkey": first.vkey}
     out.document("tlog", found)
     out.line(f"{head.origin}  {head.size} entries")
     out.line(f"key {first.vkey}")

@@ -11,6 +11,7 @@ import click
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out, Progress
+from intelshare.cli.shared.plain import time_text
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
@@ -99,11 +100,11 @@ def _show(out: Out, what: str, made: Manifest, path: Path, aside: Path | None) -
             "path": str(path),
             "member": made.member,
             "node": made.node,
-            "made": made.made,
+            "made_at": time_text(made.made),
             "incarnation": f"{made.incarnation:016x}",
-            "log_entries": made.entries,
+            "log_entries": str(made.entries),
             "files": len(made.files),
-            "bytes": sum(size for size, _ in made.files.values()),
+            "bytes": str(sum(size for size, _ in made.files.values())),
             "sealing_keys_left_out": made.sealing_keys,
             "secrets_left_out": made.secrets,
             "put_aside": str(aside) if aside is not None else "",

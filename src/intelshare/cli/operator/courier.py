@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out, Progress
@@ -27,7 +28,7 @@ def courier() -> None:
 
 
 @courier.command(epilog=examples("intelshare courier export USA --out to-usa.bundle --folder fra"))
-@click.argument("member", metavar="MEMBER")
+@click.argument("member", metavar="MEMBER", shell_complete=members)
 @click.option(
     "-o",
     "--out",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -145,14 +145,8 @@ def init(
         )
     secret = _new_passphrase(passphrase, dev=dev)
     of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
-    settings = {
-        "suite": int(suite),
-        "host": host,
-        "advertise": advertise,
-        "peer_port": peer_port,
-        "user_port": user_port,
-    }
-    founded = _make(folder, plan, (secret, of_roots), settings, own, dev=dev)
+    chosen = Listening(int(suite), host, advertise, peer_port, user_port)
+    founded = _make(folder, plan, (secret, of_roots), chosen, own, dev=dev)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -169,11 +163,22 @@ def init(
     out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The suite of a new node, and where it listens."""
+
+    suite: int
+    host: str
+    advertise: str
+    peer_port: int
+    user_port: int
+
+
 def _make(
     folder: Path,
     plan: Founding,
     passphrases: tuple[bytes, bytes],
-    chosen: dict[str, Any],
+    chosen: Listening,
     own: list[Path],
     *,
     dev: bool,
@@ -206,7 +211,7 @@ def _make(
         replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan,
         now,
         os.urandom,
-        SUITES[chosen["suite"]],
+        SUITES[chosen.suite],
         known=SUITES,
     )
     settings = Settings(
@@ -217,7 +222,11 @@ def _make(
         user_lifetime=DEVELOPMENT_LIFETIME if dev else USER_LIFETIME,
         node_lifetime=DEVELOPMENT_LIFETIME if dev else NODE_LIFETIME,
         space=DEVELOPMENT_SPACE if dev else SpaceLimits(),
-        **chosen,
+        suite=chosen.suite,
+        host=chosen.host,
+        advertise=chosen.advertise,
+        peer_port=chosen.peer_port,
+        user_port=chosen.user_port,
     )
     uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)
     authority, lifetime = founded.user_authority, settings.user_lifetime

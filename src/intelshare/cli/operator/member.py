@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
@@ -97,7 +98,7 @@ def list_(node: NodeFolder, out: Out) -> None:
 
 
 @member.command(epilog=examples("intelshare member suspend USA --folder fra"))
-@click.argument("code", metavar="MEMBER")
+@click.argument("code", metavar="MEMBER", shell_complete=members)
 @printing
 @on_folder
 def suspend(node: NodeFolder, out: Out, code: str) -> None:
@@ -112,7 +113,7 @@ def suspend(node: NodeFolder, out: Out, code: str) -> None:
 
 
 @member.command(epilog=examples("intelshare member resume USA --folder fra"))
-@click.argument("code", metavar="MEMBER")
+@click.argument("code", metavar="MEMBER", shell_complete=members)
 @printing
 @on_folder
 def resume(node: NodeFolder, out: Out, code: str) -> None:
@@ -124,7 +125,7 @@ def resume(node: NodeFolder, out: Out, code: str) -> None:
 
 
 @member.command(epilog=examples("intelshare member remove USA --folder fra --dry-run"))
-@click.argument("code", metavar="MEMBER")
+@click.argument("code", metavar="MEMBER", shell_complete=members)
 @click.option("--dry-run", is_flag=True, help="Show what would be stopped; remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing

@@ -12,9 +12,11 @@ from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.completion import MEMBER, TREATY, know
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import folder_option, on_folder, passphrase, printing, talking
 from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.plain import time_text
 from intelshare.errors import ConfigError, Place
 
 if TYPE_CHECKING:
@@ -135,7 +137,11 @@ def health(folder: Path, out: Out) -> int:
             "codes": list(found.codes),
             "node": found.node,
             "pid": found.pid,
-            "clock": {"now": found.at, "expected": found.clock_expected, "until": found.clock_until},
+            "clock": {
+                "now": time_text(found.at),
+                "expected": time_text(found.clock_expected),
+                "until": time_text(found.clock_until),
+            },
         },
     )
     out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
@@ -193,7 +199,12 @@ def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> 
 @talking
 def status(client: Client, out: Out) -> int:
     """Show your node's health, links and queues."""
-    return _show(client.status(), out)
+    found = client.status()
+    know(client.profile, MEMBER, [found.member, *(peer.member for peer in found.peers)])
+    know(
+        client.profile, TREATY, [law.about for law in found.policy.files if law.file.startswith("treaties/")]
+    )
+    return _show(found, out)
 
 
 def _show(found: Any, out: Out) -> int:

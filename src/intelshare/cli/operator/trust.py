@@ -164,7 +164,7 @@ def publish(node: NodeFolder, out: Out, file: Path) -> None:
     from intelshare.wire.v1 import user_pb2 as pb
 
     done = node.operate("PublishRoot", pb.PublishRootRequest(text=_read(file).decode("utf-8", "replace")))
-    out.document("root-published", {"version": done.version, "fingerprint": done.fingerprint})
+    out.document("root-published", {"version": str(done.version), "fingerprint": done.fingerprint})
     out.line(f"root {done.version} holds")
 
 
@@ -249,7 +249,7 @@ def _plain(document: object) -> dict[str, object]:
     assert isinstance(document, RootDocument)  # noqa: S101
     return {
         "member": document.member,
-        "version": document.version,
+        "version": str(document.version),
         "threshold": document.threshold,
         "keys": [key_id(one).hex() for one in document.keys],
         "directory": [key_id(one).hex() for one in document.directory],

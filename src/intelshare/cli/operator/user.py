@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.completion import categories, clearances, members, users
 from intelshare.cli.shared.confirm import confirm
 from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.options import on_folder, printing
@@ -37,6 +39,12 @@ def _rights(*, new: bool) -> Callable[[F], F]:
         usual: dict[str, Any] = {"default": Role.ANALYST.value, "show_default": True} if new else {}
         for option in (
             click.option(
+                "--person",
+                metavar="ID",
+                help="Number of the person in your personnel register. Rules that ask for two persons "
+                "count persons. Default: the name.",
+            ),
+            click.option(
                 "--subject",
                 metavar="KIND:NAME",
                 help="The user's name in certificates of another authority: email:, uri:, dns: or dn:.",
@@ -45,6 +53,7 @@ def _rights(*, new: bool) -> Callable[[F], F]:
                 "--category",
                 "categories",
                 multiple=True,
+                shell_complete=categories,
                 help="Category that the user needs to know; repeatable; * for all.",
             ),
             click.option(
@@ -54,7 +63,9 @@ def _rights(*, new: bool) -> Callable[[F], F]:
                 help="The user's nationality. Default: the member's." if new else "The user's own.",
             ),
             click.option(
-                "--clearance", help="The highest level for the user, from the member's ladder or R0 to R4."
+                "--clearance",
+                shell_complete=clearances,
+                help="The highest level for the user, from the member's ladder or R0 to R4.",
             ),
             click.option(
                 "--role",
@@ -69,8 +80,27 @@ def _rights(*, new: bool) -> Callable[[F], F]:
     return options
 
 
+@dataclass(frozen=True, slots=True)
+class ComingIn:
+    """By what a user will come in, and where it is written."""
+
+    here: bool | None
+    """A profile on this machine; None: as the folder and the profile say."""
+    request: Path | None
+    """A certificate request of a key that is elsewhere."""
+    target: Path | None
+    address: str
+
+
 def _coming_in(function: F) -> F:
-    """Add the options for access: an enrolment for another machine, a profile on this one, or a request."""
+    """The command gets ``coming``: an enrolment for another machine, a profile on this one, or a request."""
+
+    @wraps(function)
+    def command(
+        *args: Any, here: bool | None, request: Path | None, target: Path | None, address: str, **given: Any
+    ) -> Any:
+        return function(*args, coming=ComingIn(here, request, target, address), **given)
+
     for option in (
         click.option(
             "--address",
@@ -98,8 +128,8 @@ def _coming_in(function: F) -> F:
             "--here for a development folder or if the profile is already on this machine.",
         ),
     ):
-        function = option(function)
-    return function
+        command = option(command)
+    return command  # type: ignore[return-value]
 
 
 @user.command(
@@ -123,7 +153,8 @@ def add(
     nationality: str | None,
     categories: tuple[str, ...],
     subject: str | None,
-    **coming: Any,
+    person: str | None,
+    coming: ComingIn,
 ) -> None:
     """Register NAME (small letters, such as m.durand), and write an enrolment or a profile for this user.
 
@@ -140,13 +171,14 @@ def add(
         nationality=nationality or _state(member, node.folder),
         categories=categories,
         subject=subject or "",
+        person=person or "",
     )
     _let_in(
         node,
         out,
         name,
         lambda request: ("AddUser", pb.AddUserRequest(user=wanted, request=request)),
-        **coming,
+        coming,
     )
 
 
@@ -155,7 +187,7 @@ def add(
         "intelshare user change a.petit --folder fra --clearance R1 --category '*'",
     )
 )
-@click.argument("name")
+@click.argument("name", shell_complete=users)
 @_rights(new=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
@@ -169,6 +201,7 @@ def change(
     nationality: str | None,
     categories: tuple[str, ...],
     subject: str | None,
+    person: str | None,
     yes: bool,
 ) -> None:
     """Change NAME's entry in the register at once. Whatever you do not give stays as it is, including the
@@ -185,6 +218,7 @@ def change(
         nationality=known.nationality if nationality is None else nationality,
         categories=categories or known.categories,
         subject=known.subject if subject is None else subject,
+        person=known.person if person is None else person,
     )
     changes = _differences(known, wanted)
     if changes:
@@ -199,11 +233,11 @@ def change(
         "intelshare user renew m.durand --folder fra", "intelshare user renew operator --folder fra"
     )
 )
-@click.argument("name")
+@click.argument("name", shell_complete=users)
 @_coming_in
 @printing
 @on_folder
-def renew(node: NodeFolder, out: Out, name: str, **coming: Any) -> None:
+def renew(node: NodeFolder, out: Out, name: str, coming: ComingIn) -> None:
     """Give NAME a new certificate or enrolment, and invalidate the previous certificates at once. The entry
     stays.
 
@@ -217,17 +251,17 @@ def renew(node: NodeFolder, out: Out, name: str, **coming: Any) -> None:
         out,
         name,
         lambda request: ("RenewUser", pb.RenewUserRequest(name=name, request=request)),
-        **coming,
+        coming,
     )
 
 
 @user.command(epilog=examples("intelshare user restore a.petit --folder fra"))
-@click.argument("name")
+@click.argument("name", shell_complete=users)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_coming_in
 @printing
 @on_folder
-def restore(node: NodeFolder, out: Out, name: str, yes: bool, **coming: Any) -> None:
+def restore(node: NodeFolder, out: Out, name: str, yes: bool, coming: ComingIn) -> None:
     """Readmit NAME, who was revoked: the same person, with the same rights and a new certificate."""
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -241,7 +275,7 @@ def restore(node: NodeFolder, out: Out, name: str, yes: bool, **coming: Any) -> 
         out,
         name,
         lambda request: ("RenewUser", pb.RenewUserRequest(name=name, request=request, restore=True)),
-        **coming,
+        coming,
     )
 
 
@@ -250,23 +284,21 @@ def _let_in(
     out: Out,
     name: str,
     call: Callable[[bytes], tuple[str, Any]],
-    *,
-    here: bool | None,
-    request: Path | None,
-    target: Path | None,
-    address: str,
+    coming: ComingIn,
 ) -> None:
     """Have the node issue a certificate for a key that is made here or elsewhere, or an enrolment ticket."""
-    if request is not None:
-        _sign_request(node, out, call, request, target)
+    if coming.request is not None:
+        _sign_request(node, out, call, coming.request, coming.target)
         return
-    profile = target or node.folder / "users" / name
+    profile = coming.target or node.folder / "users" / name
+    here = coming.here
     if here is None:
         here = node.is_development or (profile / "profile.toml").exists()
     if here and not _settings(node).user_authority:
-        _make_profile(node, out, name, call, profile, address)
+        _make_profile(node, out, name, call, profile, coming.address)
     else:
-        _make_enrolment(node, out, name, call, target or profile.with_name(f"{name}.enrol"), address)
+        file = coming.target or profile.with_name(f"{name}.enrol")
+        _make_enrolment(node, out, name, call, file, coming.address)
 
 
 def _sign_request(
@@ -281,7 +313,7 @@ def _sign_request(
         raise ConfigError("USAGE", "a certificate needs a file", hint="--out FILE")
     given = node.operate(*call(request_from_pem(request.read_bytes())))
     write_new(target.parent, {target.name: given.certificate_pem})
-    out.document("user", {"user": given.user.uri, "role": given.user.role, "certificate": str(target)})
+    _document(out, given, certificate=target)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"certificate {target}")
 
@@ -313,7 +345,7 @@ def _make_profile(
         replace_credentials(read_profile(folder), credentials)
     else:
         write_profile(profile, credentials)
-    out.document("user", {"user": given.user.uri, "role": given.user.role, "profile": str(folder)})
+    _document(out, given, profile=folder)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"profile {folder}")
     out.note(f"try: intelshare whoami --as {folder}")
@@ -341,10 +373,7 @@ def _make_enrolment(
         given.ticket_pem,
     )
     write_enrolment(file, enrolment)
-    out.document(
-        "user",
-        {"user": given.user.uri, "role": given.user.role, "enrolment": str(file), "expires": expires},
-    )
+    _document(out, given, enrolment=file)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"enrolment {file}, valid until {expires}")
     if given.ticket_pem:
@@ -355,6 +384,28 @@ def _make_enrolment(
         )
     if not address:
         out.note("it names this machine's folder: for another machine give --address HOST:PORT")
+
+
+def _document(
+    out: Out,
+    given: pb.UserCredential,
+    *,
+    profile: Path | None = None,
+    enrolment: Path | None = None,
+    certificate: Path | None = None,
+) -> None:
+    """Whom the register knows now, and what was written for them to come in with."""
+    from intelshare.cli.shared.plain import plain, time_text
+
+    written = {"profile": profile, "enrolment": enrolment, "certificate_file": certificate}
+    out.document(
+        "user-credential",
+        {
+            **plain(given.user),
+            **{what: None if path is None else str(path) for what, path in written.items()},
+            "expires": time_text(given.expires),
+        },
+    )
 
 
 def _known(node: NodeFolder, name: str) -> pb.User:
@@ -376,7 +427,7 @@ def _known(node: NodeFolder, name: str) -> pb.User:
 def _differences(known: pb.User, wanted: pb.NewUser) -> list[str]:
     pairs = [
         (what, getattr(known, what), getattr(wanted, what))
-        for what in ("role", "clearance", "nationality", "subject")
+        for what in ("role", "clearance", "nationality", "subject", "person")
     ]
     pairs.append(("categories", " ".join(known.categories), " ".join(wanted.categories)))
     return [f"{what} {old or 'none'} becomes {new or 'none'}" for what, old, new in pairs if old != new]
@@ -397,7 +448,7 @@ def list_(node: NodeFolder, out: Out) -> None:
 
 
 @user.command(epilog=examples("intelshare user revoke a.petit --folder fra"))
-@click.argument("name")
+@click.argument("name", shell_complete=users)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder

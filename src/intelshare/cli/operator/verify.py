@@ -90,10 +90,10 @@ def _show_note(out: Out, found: Noted) -> int:
         {
             "node": found.node,
             **document,
-            "size": found.size,
+            "size": str(found.size),
             "witnesses": seen,
             "unknown": found.unknown,
-            "entry": entry and {"index": entry.index, "type": entry.type, "says": entry.says},
+            "entry": entry and {"index": str(entry.index), "type": entry.type, "says": entry.says},
             "members": named_members(found.members),
         },
     )

@@ -108,8 +108,8 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
         "drain",
         {
             "draining": not undo and not stopped,
-            "queued": found.queued,
-            "unacknowledged": found.unacknowledged,
+            "queued": str(found.queued),
+            "unacknowledged": str(found.unacknowledged),
             "stopped": stopped,
         },
     )

@@ -18,6 +18,7 @@ from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import folder_option, printing
 from intelshare.cli.shared.output import Out, Table, draw
 from intelshare.cli.shared.paths import paths_argument
+from intelshare.cli.shared.plain import time_text
 from intelshare.cli.shared.times import moment
 from intelshare.errors import ConfigError, IntelshareError, Place, PolicyFileError
 
@@ -123,7 +124,7 @@ def apply(
             return Exit.PENDING
     write_law(found.law)
     since = _await_law(found, found.node.client) if found.node is not None else 0
-    out.document("policy-apply", {**found.document(applied=True), "since": since or None})
+    out.document("policy-apply", found.document(applied=True, since=since))
     if yes:
         for line in _lines(found):
             out.line(line)
@@ -152,7 +153,7 @@ class _Plan:
     effects: list[Effect]
     notes: list[str]
 
-    def document(self, *, applied: bool) -> dict[str, object]:
+    def document(self, *, applied: bool, since: int = 0) -> dict[str, object]:
         """Return the plan for ``--json``."""
         return {
             "files": [{"file": one.name, "change": one.became.value} for one in self.law.changes],
@@ -161,7 +162,17 @@ class _Plan:
             "notes": self.notes,
             "compared_with": "the running node" if self.node is not None else "the files of the folder",
             "applied": applied,
+            "since": time_text(since),
+            "results": [],
         }
+
+
+def _wrong_document(wrong: list[Result]) -> dict[str, object]:
+    """Of new files that are not looked at any further."""
+    from intelshare.policy_tools import as_json
+
+    nothing: dict[str, object] = dict.fromkeys(("files", "left", "effects", "notes"), ())
+    return {**nothing, "compared_with": None, "applied": False, "since": None, "results": as_json(wrong)}
 
 
 def _plan(
@@ -183,7 +194,10 @@ def _plan(
     settings = read_settings(target.settings)
     wrong = _wrong(files, paths, no_test)
     if wrong:
-        write_results(wrong, "json" if out.json else "text", "policy plan", out)
+        if out.json:
+            out.document(f"policy-{click.get_current_context().info_name}", _wrong_document(wrong))
+        else:
+            write_results(wrong, "text", "policy plan", out)
         out.line(f"{len(wrong)} errors: nothing was written")
         return None
     own = [path for path in files.overlays if path.stem.upper() == settings.member]

@@ -11,6 +11,7 @@ import click
 from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.bindings import SUFFIXES, binding_of
 from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.completion import labels
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
@@ -32,7 +33,9 @@ _BOUND, _CHANGED, _MISSING, _UNHASHED, _ELSEWHERE = "as bound", "changed", "miss
     )
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--label", "text", required=True, metavar="TEXT", help="Label of the files.")
+@click.option(
+    "--label", "text", required=True, metavar="TEXT", shell_complete=labels, help="Label of the files."
+)
 @click.option(
     "--form",
     "forms",

@@ -188,6 +188,7 @@ def effects_counted(found: list[Effect]) -> str:
 
 def effect_document(effect: Effect) -> dict[str, object]:
     """Return one effect for ``--json``."""
+    from intelshare.instant import NEVER
     from intelshare.labels import when
 
     return {
@@ -198,7 +199,7 @@ def effect_document(effect: Effect) -> dict[str, object]:
         "flag": effect.flag,
         "levels": [level.name for level in effect.levels],
         "since": when(effect.start),
-        "until": when(effect.until),
+        "until": None if effect.until == NEVER else when(effect.until),
         "before": effect.before,
         "after": effect.after,
     }

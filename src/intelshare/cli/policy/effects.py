@@ -12,7 +12,7 @@ import click
 
 from intelshare.cli.policy.label import read_label
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.completion import categories, flag_words, members
+from intelshare.cli.shared.completion import categories, flag_words, labels, members
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.obligations import seen_to
 from intelshare.cli.shared.options import printing
@@ -61,7 +61,7 @@ def build_world(files: Files, read: Callable[[Path], str]) -> World:
 @click.option(
     "--to", "recipient", required=True, metavar="MEMBER", shell_complete=members, help="Who would receive."
 )
-@click.option("--label", "text", required=True, help="Label of the portion.")
+@click.option("--label", "text", required=True, shell_complete=labels, help="Label of the portion.")
 @click.option("--category", required=True, shell_complete=categories, help="Category of the portion.")
 @click.option("--at", "at", metavar="TIME", help="Decide as of this date or time. Default: now.")
 @click.option(

@@ -254,10 +254,10 @@ def _print_level(read: Label, to: str, registry: Registry, when: Instant, out: O
 def _print_form(read: Label, form: str, registry: Registry, when: Instant, out: Out) -> None:
     written = _written(read, form, registry, when)
     if isinstance(written, str):
-        out.document("label-form", {"form": form, "text": written})
+        out.document("label-form", {"form": form, "text": written, "bundle": None})
         out.block(written)
     else:
-        out.document("label-form", {"form": form, "bundle": written})
+        out.document("label-form", {"form": form, "text": None, "bundle": written})
         out.block(json.dumps(written, indent=2))
 
 

@@ -55,7 +55,7 @@ def prove(claim: str, paths: tuple[Path, ...], out: Out) -> int:
     for note in proof.notes:
         out.note(f"note: {note}")
     if found is None:
-        out.document("policy-proof", document)
+        out.document("policy-proof", {**document, "counterexample": None})
         out.line(f"proved: {claim}")
         return Exit.DONE
     request = found.request

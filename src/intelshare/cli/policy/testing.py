@@ -100,9 +100,11 @@ def _once(paths: tuple[Path, ...], asked: _Asked, out: Out) -> int:
             results += lived
     if asked.junit_file is not None:
         _write_report(asked.junit_file, junit(results, "policy test"))
-    figures: dict[str, object] = {"cases": len(run.tried), "mutants": mutants}
-    if coverage is not None:
-        figures["coverage"] = _figures(coverage)
+    figures = {
+        "cases": len(run.tried),
+        "mutants": mutants,
+        "coverage": None if coverage is None else _figures(coverage),
+    }
     write_results(results, "json" if out.json else asked.form, "policy test", out, figures)
     if asked.form == "text":
         if coverage is not None:

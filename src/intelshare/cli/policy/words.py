@@ -28,7 +28,8 @@ def words(kind: str | None, folder: Path, out: Out) -> None:
     It marks obligations that the node fulfils itself; every other obligation is for people.
     """
     from intelshare.cli.shared.beside import registry_for
-    from intelshare.labels import WordKind, when
+    from intelshare.instant import NEVER
+    from intelshare.labels import BEGINNING, WordKind, when
 
     registry = registry_for(folder / "words.toml")
     rows = []
@@ -45,8 +46,8 @@ def words(kind: str | None, folder: Path, out: Out) -> None:
                     "name": word.name,
                     "means": word.means,
                     "enforced": word.enforced,
-                    "from": when(word.during.start),
-                    "until": when(word.during.until),
+                    "from": None if word.during.start == BEGINNING else when(word.during.start),
+                    "until": None if word.during.until == NEVER else when(word.during.until),
                 }
             )
     if out.json:

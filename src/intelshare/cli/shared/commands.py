@@ -21,6 +21,7 @@ COMMANDS: dict[str, Entry] = {
     "inbox": Entry("Analyst", _HERE + "analyst.read:inbox", "List received bulletins."),
     "read": Entry("Analyst", _HERE + "analyst.read:read", "Open a bulletin."),
     "outbox": Entry("Analyst", _HERE + "analyst.outbox:outbox", "List sent bulletins; release held ones."),
+    "draft": Entry("Analyst", _HERE + "analyst.drafts:draft", "Begin, check and edit drafts of bulletins."),
     "recall": Entry("Analyst", _HERE + "analyst.recall:recall", "Recall a bulletin."),
     "receipts": Entry(
         "Analyst", _HERE + "analyst.recall:receipts", "List the receipts that recipients have signed."
@@ -88,6 +89,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("Everyone", _HERE + "operator.config:config", "Show the settings and their sources."),
     "errors": Entry("Everyone", _HERE + "operator.about:errors", "Explain a code, without a node."),
     "help": Entry("Everyone", _HERE + "operator.about:help_", "Explain the exit codes, or a command."),
+    "schema": Entry("Everyone", _HERE + "operator.schema:schema", "Print the JSON Schema of a document."),
     "completion": Entry(
         "Everyone", _HERE + "operator.about:completion", "Print the completion script of a shell."
     ),

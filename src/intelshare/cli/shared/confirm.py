@@ -1,13 +1,15 @@
-"""Asks for confirmation before an act that cannot be undone."""
+"""Ask before what cannot be undone."""
 
 from __future__ import annotations
 
 import click
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask for confirmation of an irreversible act, and never guess. Raises ConfigError USAGE if nobody can
-    answer.
+def confirm(question: str, *, yes: bool, otherwise: str = "nothing was done", hint: str = "") -> None:
+    """Ask before what cannot be undone; never guess.
+
+    ``otherwise``: how things stand after a "no"; ``hint``: what follows then. Raises ConfigError USAGE where
+    nobody can answer, NOT_CONFIRMED for a "no".
     """
     import sys
 
@@ -18,7 +20,8 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(
             "USAGE",
-            "confirmation is needed, but standard input is not a terminal",
+            f"confirmation is needed, but standard input is not a terminal; {otherwise}",
             hint="pass --yes if you are sure",
         )
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise ConfigError("NOT_CONFIRMED", otherwise, hint=hint or None)

@@ -42,9 +42,26 @@ WORD_STYLES = {
     "undeliverable": "red",
     "recalled": "red",
     "destroyed": "red",
-    "FLASH": "bold",
+    "FLASH": "bold red",
+    "IMMEDIATE": "bold",
+    "ok": "green",
+    "linked": "green",
+    "open": "yellow",
+    "warning": "yellow",
+    "dialling": "yellow",
+    "waiting": "yellow",
+    "suspended": "yellow",
+    "overdue": "red",
+    "wrong": "red",
+    "removed": "red",
+    "revoked": "red",
 }
 """Colours only repeat what the words say."""
+
+
+def style_of(cell: str) -> str:
+    """Of a cell that is such a word, or a list that ends in one ("open, overdue")."""
+    return WORD_STYLES.get(cell) or WORD_STYLES.get(cell.rpartition(", ")[2], "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +82,7 @@ class Out:
     def document(self, schema: str, content: Mapping[str, Any]) -> None:
         """With ``--json``: print the one document of this command."""
         if self.json:
-            document = {"schema": f"intelshare/{schema}/1", **content}
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(_document(schema, content), indent=2, ensure_ascii=False) + "\n")
 
     def event(self, schema: str, content: Mapping[str, Any]) -> None:
         """With ``--json``: print one document of a stream at once, on one line (NDJSON).
@@ -77,8 +93,7 @@ class Out:
             context = click.get_current_context(silent=True)
             if context is not None and context.find_root().obj is not None:
                 context.find_root().obj["stream"] = True
-            document = {"schema": f"intelshare/{schema}/1", **content}
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(_document(schema, content), ensure_ascii=False) + "\n")
             sys.stdout.flush()
 
     def table(self, table: Table, *, indent: int = 0) -> None:
@@ -100,6 +115,19 @@ class Out:
         """Print a note beside the answer on stderr, unless ``--quiet`` is given."""
         if not self.quiet:
             sys.stderr.write(visible(text) + "\n")
+
+
+def _document(schema: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """With its schema; what is absent is null and never an empty text (docs/json.md)."""
+    return {"schema": f"intelshare/{schema}/1", **_with_nulls(content)}
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_nulls(one) for one in value]
+    return None if isinstance(value, str) and not value else value
 
 
 def note_damaged(out: Out, damaged: Iterable[str]) -> None:
@@ -199,16 +227,18 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
     plain = bool(os.environ.get("NO_COLOR"))
     console = Console(file=stream, color_system=None if plain else "auto", highlight=False)
     rows = [[visible(cell) for cell in row] for row in table.rows]
-    names, *cells = fit([table.columns, *rows], console.width - indent)
+    (names, *cells), left_out = fit([table.columns, *rows], console.width - indent)
+    kept = [n for n, name in enumerate(table.columns) if name not in left_out]
     drawn = RichTable(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in names:
-        drawn.add_column(Text(name), overflow="fold")
+        drawn.add_column(Text(name), no_wrap=True)
     for row, shown in zip(rows, cells, strict=True):
         # A Text is never read as markup: a title "[link=...]" stays a title.
-        drawn.add_row(
-            *(Text(cell, style=WORD_STYLES.get(was, "")) for was, cell in zip(row, shown, strict=True))
-        )
+        whole = [row[n] for n in kept]
+        drawn.add_row(*(Text(cell, style=style_of(was)) for was, cell in zip(whole, shown, strict=True)))
     console.print(Padding(drawn, (0, 0, 0, indent)))
+    if left_out:
+        console.print(Padding(Text(f"no room for: {', '.join(left_out)}", style="dim"), (0, 0, 0, indent)))
 
 
 def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = False) -> None:

@@ -19,7 +19,7 @@ SHORT_ID = 8
 """The hexadecimal digits of an id that lists show."""
 
 _OUTCOMES = {"allow": "released", "hold": "held", "deny": "withheld"}
-_MAX_CELL = 60
+_MAX_CELL = 120
 
 
 def precedence(number: int) -> str:
@@ -80,7 +80,9 @@ def recipient_table(
                     (duration(state.took) if state is not None and granted else where) if first else "",
                 )
             )
-    return Table(("recipient", "portions", "decision", "basis", "state", "time"), rows)
+    whole = Table(("recipient", "portions", "decision", "basis", "state", "time"), rows)
+    without_time = _without_empty(whole.columns, rows, "time")
+    return _without_empty(without_time.columns, without_time.rows, "state")
 
 
 def _groups(pair: pb.PairDecision) -> list[tuple[str, str, str]]:
@@ -129,6 +131,34 @@ def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[
                 place = f"   ({reason.place})" if reason.place else ""
                 lines.append(f"    because      {reason.code}{detail}{place}")
     return lines
+
+
+def held_lines(entry: pb.OutboxEntry, found: pb.WhyResponse, texts: Sequence[str]) -> list[str]:
+    """The text on which a releasing officer decides: author, recipient, and each portion with its hold."""
+    decision = found.decision
+    outcomes = {portion.position: portion for portion in decision.portions}
+    lines = [
+        f"bulletin {entry.bulletin.hex()}  {entry.banner}",
+        f"{precedence(entry.precedence)}  by {entry.author}, {short_time(entry.created_at)}",
+        f"for {decision.recipient}: {decision.word}",
+    ]
+    for place, text in enumerate(texts):
+        mark = found.marks[place] if place < len(found.marks) else ""
+        lines += ["", f"[{place + 1}] {mark}"]
+        one = outcomes.get(place)
+        if one is None:
+            lines.append(f"    not for {decision.recipient}")
+            continue
+        outcome, basis, where = _row(one)
+        under = f" under {' '.join((one.basis, ', '.join(one.articles))).strip()}" if one.basis else ""
+        if outcome == "deny":
+            lines.append(f"    is withheld: {basis}{f'  ({where})' if where else ''}")
+        elif one.holds:
+            lines.append(f"    would go{under}; held by {', '.join(one.holds)}")
+        else:
+            lines.append(f"    would go{under}")
+        lines += [f"    | {line}" for line in text.splitlines()]
+    return [*lines, ""]
 
 
 def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
@@ -308,7 +338,7 @@ def queue_table(queues: Iterable[pb.Queue]) -> Table:
         )
         for queue in queues
     ]
-    heads = ("recipient", "precedence", "queued", "oldest", "unacknowledged", "oldest", "size")
+    heads = ("recipient", "precedence", "queued", "since", "unacknowledged", "oldest", "size")
     return Table(heads, rows)
 
 
@@ -321,11 +351,13 @@ def user_table(users: Iterable[pb.User]) -> Table:
             user.clearance or "none",
             user.nationality,
             " ".join(user.categories),
+            user.person,
             _comes_in(user),
         )
         for user in users
     ]
-    return Table(("name", "role", "clearance", "nationality", "categories", "certificate"), rows)
+    columns = ("name", "role", "clearance", "nationality", "categories", "person", "certificate")
+    return _without_empty(columns, rows, "person")
 
 
 def _comes_in(user: pb.User) -> str:

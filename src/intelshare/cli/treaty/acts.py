@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -34,6 +35,17 @@ _effective = click.option(
     "--effective", metavar="TIME", help="When it takes effect: a date, a time, 36h or 90d. Default: now."
 )
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The terms of a reservation, as the options say them."""
+
+    categories: tuple[str, ...]
+    level_at_least: str | None
+    parties: tuple[str, ...]
+    start: str | None = None
+    until: str | None = None
 
 
 def _terms(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +104,7 @@ def reserve(client: Client, out: Out, treaty: str, effective: str | None, yes: b
 
     The reservation covers information that matches every option; with no option, everything.
     """
-    _act(client, out, "reserve", treaty, effective, yes=yes, terms=terms)
+    _act(client, out, "reserve", treaty, effective, yes=yes, terms=Terms(**terms))
 
 
 @click.command(epilog=examples("intelshare treaty suspend demo-climate"))
@@ -139,7 +151,15 @@ def reinstate(client: Client, out: Out, treaty: str, effective: str | None, yes:
 
     With the terms of a reservation that was made by an act: end that reservation, and nothing else.
     """
-    _act(client, out, "reinstate", treaty, effective, yes=yes, terms=terms if any(terms.values()) else None)
+    _act(
+        client,
+        out,
+        "reinstate",
+        treaty,
+        effective,
+        yes=yes,
+        terms=Terms(**terms) if any(terms.values()) else None,
+    )
 
 
 @click.command(epilog=examples("intelshare treaty acts", "intelshare treaty acts --member USA"))
@@ -242,7 +262,7 @@ def resume(client: Client, out: Out, member: str, yes: bool) -> None:
         f"All acts of {code} that your node holds will count from now on. Has {code} confirmed them?", yes=yes
     )
     found = client.treat("ResumeActs", pb.ResumeActsRequest(member=code))
-    out.document("treaty-resumed", {"member": code, "n": found.n})
+    out.document("treaty-resumed", {"member": code, "n": str(found.n)})
     out.line(f"{code}: acts up to number {found.n} count")
 
 
@@ -254,7 +274,7 @@ def _act(
     effective: str | None,
     *,
     yes: bool,
-    terms: dict[str, Any] | None = None,
+    terms: Terms | None = None,
 ) -> None:
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.output import draw
@@ -266,28 +286,28 @@ def _act(
         request.reservation.CopyFrom(_reservation(terms))
     shown = client.treat("PreviewAct", request)
     if not yes:
-        sys.stderr.write("\n".join(_said(shown, effective, "would hold")) + "\n")
+        sys.stderr.write("\n".join(_said(shown, effective, "would hold", "will be told")) + "\n")
         if shown.changes:
             draw(_effect_table(shown), sys.stderr)
-        confirm("Sign this act and tell every member?", yes=yes)
+        confirm("Sign this act and tell every member?", yes=yes, otherwise="not signed, and nobody was told")
     request.n = shown.n
     done = client.treat("Act", request)
     done.changes.extend(shown.changes)
     done.at = shown.at
     out.document("treaty-act", plain(done))
-    for line in _said(done, effective, "holds"):
+    for line in _said(done, effective, "holds", "told"):
         out.line(line)
     if done.changes:
         out.table(_effect_table(done))
 
 
-def _said(act: pb.ActResponse, effective: str | None, holds: str) -> list[str]:
+def _said(act: pb.ActResponse, effective: str | None, holds: str, are_told: str) -> list[str]:
     from intelshare.cli.shared.tables import short_time
 
     since = "now" if effective is None else short_time(act.effective)
     lines = [f"{act.member} {_VERBS[act.kind]} {act.treaty}: act {act.n}, {holds} from {since}"]
     told = ", ".join(act.told) or "nobody: no other member is known here"
-    lines.append(f"told: {told}")
+    lines.append(f"{are_told}: {told}")
     if not act.changes:
         lines.append("it changes what no known member can receive")
     return lines
@@ -304,16 +324,16 @@ def _effect_table(act: pb.ActResponse) -> Table:
     return Table(("category", "from", "to", f"at {then} without it", "with it"), rows)
 
 
-def _reservation(terms: dict[str, Any]) -> pb.Reservation:
+def _reservation(terms: Terms) -> pb.Reservation:
     from intelshare.wire.v1 import user_pb2 as pb
 
     made = pb.Reservation(
-        categories=terms["categories"],
-        level_at_least=(terms["level_at_least"] or "").upper(),
-        counterparties=[code.upper() for code in terms["parties"]],
-        until=_time(terms.get("until"), "--until"),
+        categories=terms.categories,
+        level_at_least=(terms.level_at_least or "").upper(),
+        counterparties=[code.upper() for code in terms.parties],
+        until=_time(terms.until, "--until"),
     )
-    setattr(made, "from", _time(terms.get("start"), "--from"))
+    setattr(made, "from", _time(terms.start, "--from"))
     return made
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.completion import members, treaties
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out, Table
@@ -27,7 +27,7 @@ PART: Final = 64
         "intelshare treaty backfill demo-climate --to KEN --since 2026-01-01",
     )
 )
-@click.argument("treaty")
+@click.argument("treaty", shell_complete=treaties)
 @click.option(
     "--to",
     "recipient",
@@ -63,7 +63,7 @@ def backfill(
         if not yes:
             draw(_offer_table(offers), sys.stderr)
         count = "1 bulletin" if len(offers) == 1 else f"{len(offers)} bulletins"
-        confirm(f"Send {count} to {recipient.upper()}?", yes=yes)
+        confirm(f"Send {count} to {recipient.upper()}?", yes=yes, otherwise="nothing was sent")
         entries = []
         for first in range(0, len(offers), PART):
             chosen = [offer.md for offer in offers[first : first + PART]]

@@ -13,7 +13,7 @@ import click
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table, align
-from intelshare.cli.shared.paths import paths_argument
+from intelshare.cli.shared.paths import treaty_paths_argument
 from intelshare.cli.shared.times import moment
 from intelshare.cli.treaty.live import live_option, treaties_of
 from intelshare.errors import ConfigError, Place
@@ -39,7 +39,7 @@ _HARD = "\u00a0"
         "intelshare treaty timeline jcpoa --member USA --member IRN --as-of 2021-01-01",
     )
 )
-@paths_argument
+@treaty_paths_argument
 @click.option(
     "--as-of", metavar="TIME", help="Date or time of the mark and of the states shown. Default: now."
 )

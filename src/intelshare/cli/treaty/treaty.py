@@ -14,7 +14,7 @@ from intelshare.cli.shared.help import Group, examples
 from intelshare.cli.shared.markdown import markdown_table
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table, align
-from intelshare.cli.shared.paths import paths_argument
+from intelshare.cli.shared.paths import treaty_paths_argument
 from intelshare.cli.shared.times import moment
 from intelshare.cli.treaty.acts import COMMANDS
 from intelshare.cli.treaty.backfill import backfill
@@ -61,14 +61,14 @@ for command in (*COMMANDS, backfill):
 def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
     """List the treaties of PATHS, or those that ship; with --as, those of your node."""
     from intelshare.builtin import treaty_packs
-    from intelshare.labels import when
+    from intelshare.cli.shared.plain import time_text
 
     rows = [
         {
             "id": each.id,
             "kind": each.kind.value,
-            "in_force": when(each.in_force),
-            "terminated": when(each.terminated),
+            "in_force": time_text(each.in_force),
+            "terminated": time_text(each.terminated),
             "parties": len(each.parties),
             "title": each.title,
         }
@@ -76,12 +76,12 @@ def list_(paths: tuple[Path, ...], profile: str | None, out: Out) -> None:
     ]
     out.document("treaties", {"treaties": rows})
     columns = ("id", "kind", "in force", "until", "parties", "title")
-    shown = [[str(value).removesuffix("T00:00:00Z") for value in row.values()] for row in rows]
+    shown = [[str(value or "").removesuffix("T00:00:00Z") for value in row.values()] for row in rows]
     out.table(Table(columns, shown))
 
 
 @treaty.command(epilog=examples("intelshare treaty show nato", "intelshare treaty show treaties/nordic.toml"))
-@paths_argument
+@treaty_paths_argument
 @as_of_option
 @live_option
 @printing
@@ -144,7 +144,7 @@ def _show(each: Treaty, now: Instant, registry: Registry, out: Out) -> None:
         "intelshare treaty compare paris jcpoa --format markdown",
     )
 )
-@paths_argument
+@treaty_paths_argument
 @as_of_option
 @click.option(
     "--format",

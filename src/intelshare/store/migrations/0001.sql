@@ -149,6 +149,12 @@ CREATE TABLE "recalled" (
     _place INTEGER NOT NULL,
     PRIMARY KEY ("member", "md")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "refusal" (
+    "md" BLOB NOT NULL,
+    "recipient" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "related" (
     "of" BLOB NOT NULL,
     "relation" INTEGER NOT NULL,

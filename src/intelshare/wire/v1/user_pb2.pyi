@@ -4,12 +4,14 @@ isort:skip_file
 Between a member's users and their national node. On the user port only: mutual TLS with a client
 certificate from the member's user authority; one table defines who may call what (services/table.py).
 Times are microseconds since 1970 UTC; 0 stands for "not given" and 2^64-1 for "never".
+Errors, ports, keys and a walk through a first call: docs/wire.md, "The user port".
 """
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +22,71 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Precedence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PrecedenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precedence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRECEDENCE_UNSPECIFIED: _Precedence.ValueType  # 0
+    PRECEDENCE_ROUTINE: _Precedence.ValueType  # 1
+    PRECEDENCE_PRIORITY: _Precedence.ValueType  # 2
+    PRECEDENCE_IMMEDIATE: _Precedence.ValueType  # 3
+    PRECEDENCE_FLASH: _Precedence.ValueType  # 4
+
+class Precedence(_Precedence, metaclass=_PrecedenceEnumTypeWrapper):
+    """What goes first when not everything can."""
+
+PRECEDENCE_UNSPECIFIED: Precedence.ValueType  # 0
+PRECEDENCE_ROUTINE: Precedence.ValueType  # 1
+PRECEDENCE_PRIORITY: Precedence.ValueType  # 2
+PRECEDENCE_IMMEDIATE: Precedence.ValueType  # 3
+PRECEDENCE_FLASH: Precedence.ValueType  # 4
+Global___Precedence: _TypeAlias = Precedence  # noqa: Y015
+
+class _PortionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PortionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PortionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PORTION_KIND_UNSPECIFIED: _PortionKind.ValueType  # 0
+    PORTION_KIND_TEXT: _PortionKind.ValueType  # 1
+    PORTION_KIND_TITLE: _PortionKind.ValueType  # 2
+    PORTION_KIND_FILE: _PortionKind.ValueType  # 3
+    PORTION_KIND_STIX: _PortionKind.ValueType  # 4
+    PORTION_KIND_ATTACHMENT: _PortionKind.ValueType  # 5
+    """A file beside the bulletin: see the service Files."""
+
+class PortionKind(_PortionKind, metaclass=_PortionKindEnumTypeWrapper): ...
+
+PORTION_KIND_UNSPECIFIED: PortionKind.ValueType  # 0
+PORTION_KIND_TEXT: PortionKind.ValueType  # 1
+PORTION_KIND_TITLE: PortionKind.ValueType  # 2
+PORTION_KIND_FILE: PortionKind.ValueType  # 3
+PORTION_KIND_STIX: PortionKind.ValueType  # 4
+PORTION_KIND_ATTACHMENT: PortionKind.ValueType  # 5
+"""A file beside the bulletin: see the service Files."""
+Global___PortionKind: _TypeAlias = PortionKind  # noqa: Y015
+
+class _SearchWhere:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchWhereEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchWhere.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_WHERE_UNSPECIFIED: _SearchWhere.ValueType  # 0
+    SEARCH_WHERE_INBOX: _SearchWhere.ValueType  # 1
+    SEARCH_WHERE_OUTBOX: _SearchWhere.ValueType  # 2
+
+class SearchWhere(_SearchWhere, metaclass=_SearchWhereEnumTypeWrapper):
+    """In what is searched."""
+
+SEARCH_WHERE_UNSPECIFIED: SearchWhere.ValueType  # 0
+SEARCH_WHERE_INBOX: SearchWhere.ValueType  # 1
+SEARCH_WHERE_OUTBOX: SearchWhere.ValueType  # 2
+Global___SearchWhere: _TypeAlias = SearchWhere  # noqa: Y015
 
 @_typing.final
 class Portion(_message.Message):
@@ -32,8 +99,7 @@ class Portion(_message.Message):
     GRADE_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
-    kind: _builtins.int
-    """1 text, 2 title, 3 file, 4 STIX, 5 attachment."""
+    kind: Global___PortionKind.ValueType
     label: _builtins.str
     """Label text, in any form that docs/policy-guide.md describes."""
     category: _builtins.str
@@ -47,7 +113,7 @@ class Portion(_message.Message):
     def __init__(
         self,
         *,
-        kind: _builtins.int = ...,
+        kind: Global___PortionKind.ValueType = ...,
         label: _builtins.str = ...,
         category: _builtins.str = ...,
         flags: _abc.Iterable[_builtins.str] | None = ...,
@@ -392,8 +458,7 @@ class SubmitRequest(_message.Message):
     FROM_BULLETIN_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """UUIDv7, 16 bytes, made by the client before the call."""
-    precedence: _builtins.int
-    """1 ROUTINE, 2 PRIORITY, 3 IMMEDIATE, 4 FLASH."""
+    precedence: Global___Precedence.ValueType
     valid_until: _builtins.int
     deliver_by: _builtins.int
     supersedes: _builtins.str
@@ -416,7 +481,7 @@ class SubmitRequest(_message.Message):
         *,
         key: _builtins.bytes = ...,
         to: _abc.Iterable[_builtins.str] | None = ...,
-        precedence: _builtins.int = ...,
+        precedence: Global___Precedence.ValueType = ...,
         valid_until: _builtins.int = ...,
         deliver_by: _builtins.int = ...,
         portions: _abc.Iterable[Global___Portion] | None = ...,
@@ -769,7 +834,7 @@ class InboxEntry(_message.Message):
     """Its first 8 or more hexadecimal digits name it in commands."""
     originator: _builtins.str
     sequence: _builtins.int
-    precedence: _builtins.int
+    precedence: Global___Precedence.ValueType
     received_at: _builtins.int
     created_at: _builtins.int
     banner: _builtins.str
@@ -791,7 +856,7 @@ class InboxEntry(_message.Message):
         bulletin: _builtins.bytes = ...,
         originator: _builtins.str = ...,
         sequence: _builtins.int = ...,
-        precedence: _builtins.int = ...,
+        precedence: Global___Precedence.ValueType = ...,
         received_at: _builtins.int = ...,
         created_at: _builtins.int = ...,
         banner: _builtins.str = ...,
@@ -921,7 +986,7 @@ class ReadResponse(_message.Message):
     REPLY_TO_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     originator: _builtins.str
-    precedence: _builtins.int
+    precedence: Global___Precedence.ValueType
     created_at: _builtins.int
     received_at: _builtins.int
     valid_until: _builtins.int
@@ -939,7 +1004,7 @@ class ReadResponse(_message.Message):
         *,
         bulletin: _builtins.bytes = ...,
         originator: _builtins.str = ...,
-        precedence: _builtins.int = ...,
+        precedence: Global___Precedence.ValueType = ...,
         created_at: _builtins.int = ...,
         received_at: _builtins.int = ...,
         valid_until: _builtins.int = ...,
@@ -1245,6 +1310,8 @@ class OutboxPair(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TOOK_FIELD_NUMBER: _builtins.int
     RECALL_REQUESTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFUSED_BY_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     word: _builtins.str
     changed_at: _builtins.int
@@ -1256,6 +1323,9 @@ class OutboxPair(_message.Message):
     """From submission to the receipt, microseconds; 0: no receipt yet."""
     recall_requested: _builtins.bool
     """The recipient was asked to destroy what it holds, and has not signed that it did."""
+    reason: _builtins.str
+    """Of a releasing officer who refused it, and who that was: the URI of a user."""
+    refused_by: _builtins.str
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Codes of the refusal, or the reason why it was stopped."""
@@ -1273,10 +1343,12 @@ class OutboxPair(_message.Message):
         sequence: _builtins.int = ...,
         took: _builtins.int = ...,
         recall_requested: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        refused_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "changed_at", b"changed_at", "codes", b"codes", "granted", b"granted", "portions", b"portions", "recall_requested", b"recall_requested", "recipient", b"recipient", "sequence", b"sequence", "took", b"took", "word", b"word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "changed_at", b"changed_at", "codes", b"codes", "granted", b"granted", "portions", b"portions", "reason", b"reason", "recall_requested", b"recall_requested", "recipient", b"recipient", "refused_by", b"refused_by", "sequence", b"sequence", "took", b"took", "word", b"word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1298,7 +1370,7 @@ class OutboxEntry(_message.Message):
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
-    precedence: _builtins.int
+    precedence: Global___Precedence.ValueType
     created_at: _builtins.int
     banner: _builtins.str
     title: _builtins.str
@@ -1314,7 +1386,7 @@ class OutboxEntry(_message.Message):
         self,
         *,
         bulletin: _builtins.bytes = ...,
-        precedence: _builtins.int = ...,
+        precedence: Global___Precedence.ValueType = ...,
         created_at: _builtins.int = ...,
         banner: _builtins.str = ...,
         title: _builtins.str = ...,
@@ -1365,17 +1437,23 @@ class ApproveRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     RECIPIENT_FIELD_NUMBER: _builtins.int
+    LOG_ENTRY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     recipient: _builtins.str
+    log_entry: _builtins.bytes
+    """The log entry of the decision that the officer was shown (WhyResponse.log_entry); if another is in force by now,
+    ID_CONFLICT. Empty: whichever is.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         recipient: _builtins.str = ...,
+        log_entry: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "log_entry", b"log_entry", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1399,6 +1477,51 @@ class ApproveResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApproveResponse: _TypeAlias = ApproveResponse  # noqa: Y015
+
+@_typing.final
+class RefuseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    recipient: _builtins.str
+    reason: _builtins.str
+    """For the author and those who may see the bulletin; it never leaves the node. At most 500 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefuseRequest: _TypeAlias = RefuseRequest  # noqa: Y015
+
+@_typing.final
+class RefuseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORD_FIELD_NUMBER: _builtins.int
+    word: _builtins.str
+    def __init__(
+        self,
+        *,
+        word: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefuseResponse: _TypeAlias = RefuseResponse  # noqa: Y015
 
 @_typing.final
 class WhyRequest(_message.Message):
@@ -2423,8 +2546,7 @@ class Queue(_message.Message):
     OLDEST_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     BYTES_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     member: _builtins.str
-    precedence: _builtins.int
-    """1 ROUTINE to 4 FLASH"""
+    precedence: Global___Precedence.ValueType
     queued: _builtins.int
     """Bulletins that wait for hand-over, and since when the oldest of them does."""
     oldest_queued: _builtins.int
@@ -2436,7 +2558,7 @@ class Queue(_message.Message):
         self,
         *,
         member: _builtins.str = ...,
-        precedence: _builtins.int = ...,
+        precedence: Global___Precedence.ValueType = ...,
         queued: _builtins.int = ...,
         oldest_queued: _builtins.int = ...,
         unacknowledged: _builtins.int = ...,
@@ -2571,6 +2693,7 @@ class User(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     ENROLLING_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -2584,6 +2707,8 @@ class User(_message.Message):
     """The user has an unused ticket."""
     subject: _builtins.str
     """The user's name in certificates of another authority; empty: uri: and the URI above."""
+    person: _builtins.str
+    """Who it is: users of one person count as one where two people are asked for. Empty: the name says it."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -2599,10 +2724,11 @@ class User(_message.Message):
         certificate: _builtins.bytes = ...,
         enrolling: _builtins.bool = ...,
         subject: _builtins.str = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "person", b"person", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2618,6 +2744,7 @@ class NewUser(_message.Message):
     NATIONALITY_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: _builtins.str
     """analyst, releasing-officer, operator, auditor"""
@@ -2625,6 +2752,8 @@ class NewUser(_message.Message):
     nationality: _builtins.str
     subject: _builtins.str
     """With its kind: uri:, email:, dns: or dn:. Only if another authority issues certificates."""
+    person: _builtins.str
+    """As in User."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -2636,10 +2765,11 @@ class NewUser(_message.Message):
         nationality: _builtins.str = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
         subject: _builtins.str = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "role", b"role", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "clearance", b"clearance", "name", b"name", "nationality", b"nationality", "person", b"person", "role", b"role", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3783,8 +3913,7 @@ class SearchRequest(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Words that must all occur; case does not matter."""
-    where: _builtins.int
-    """1 inbox, 2 outbox"""
+    where: Global___SearchWhere.ValueType
     @_builtins.property
     def before(self) -> Global___SearchPlace:
         """Where the page before ended; absent: from the newest."""
@@ -3793,7 +3922,7 @@ class SearchRequest(_message.Message):
         self,
         *,
         query: _builtins.str = ...,
-        where: _builtins.int = ...,
+        where: Global___SearchWhere.ValueType = ...,
         before: Global___SearchPlace | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015

@@ -70,6 +70,11 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveResponse.FromString,
                 _registered_method=True)
+        self.Refuse = channel.unary_unary(
+                '/intelshare.v1.Bulletins/Refuse',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.FromString,
+                _registered_method=True)
         self.Why = channel.unary_unary(
                 '/intelshare.v1.Bulletins/Why',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
@@ -164,6 +169,13 @@ class BulletinsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Refuse(self, request, context):
+        """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Why(self, request, context):
         """The decision of one pair, rule by rule.
         """
@@ -249,6 +261,11 @@ def add_BulletinsServicer_to_server(servicer, server):
                     servicer.Approve,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveResponse.SerializeToString,
+            ),
+            'Refuse': grpc.unary_unary_rpc_method_handler(
+                    servicer.Refuse,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.SerializeToString,
             ),
             'Why': grpc.unary_unary_rpc_method_handler(
                     servicer.Why,
@@ -476,6 +493,33 @@ class Bulletins:
             '/intelshare.v1.Bulletins/Approve',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ApproveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refuse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/Refuse',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.FromString,
             options,
             channel_credentials,
             insecure,

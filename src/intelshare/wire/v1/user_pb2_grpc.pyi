@@ -4,6 +4,7 @@ isort:skip_file
 Between a member's users and their national node. On the user port only: mutual TLS with a client
 certificate from the member's user authority; one table defines who may call what (services/table.py).
 Times are microseconds since 1970 UTC; 0 stands for "not given" and 2^64-1 for "never".
+Errors, ports, keys and a walk through a first call: docs/wire.md, "The user port".
 """
 
 from collections import abc as _abc
@@ -56,6 +57,8 @@ class BulletinsStub:
     """The bulletins that this member has sent, with the state of each recipient."""
     Approve: _grpc.UnaryUnaryMultiCallable[_user_pb2.ApproveRequest, _user_pb2.ApproveResponse]
     """Releases one held pair. Releasing officers only, and never the author."""
+    Refuse: _grpc.UnaryUnaryMultiCallable[_user_pb2.RefuseRequest, _user_pb2.RefuseResponse]
+    """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
     Why: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]
     """The decision of one pair, rule by rule."""
     Withheld: _grpc.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]
@@ -95,6 +98,8 @@ class BulletinsAsyncStub(BulletinsStub):
     """The bulletins that this member has sent, with the state of each recipient."""
     Approve: _aio.UnaryUnaryMultiCallable[_user_pb2.ApproveRequest, _user_pb2.ApproveResponse]  # type: ignore[assignment]
     """Releases one held pair. Releasing officers only, and never the author."""
+    Refuse: _aio.UnaryUnaryMultiCallable[_user_pb2.RefuseRequest, _user_pb2.RefuseResponse]  # type: ignore[assignment]
+    """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
     Why: _aio.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]  # type: ignore[assignment]
     """The decision of one pair, rule by rule."""
     Withheld: _aio.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]  # type: ignore[assignment]
@@ -173,6 +178,14 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ApproveResponse, _abc.Awaitable[_user_pb2.ApproveResponse]]:
         """Releases one held pair. Releasing officers only, and never the author."""
+
+    @_abc_1.abstractmethod
+    def Refuse(
+        self,
+        request: _user_pb2.RefuseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RefuseResponse, _abc.Awaitable[_user_pb2.RefuseResponse]]:
+        """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
 
     @_abc_1.abstractmethod
     def Why(

@@ -21,7 +21,7 @@ from intelshare.broker.exchange.backfill import (
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import PAIR, UserRow
-from intelshare.broker.line.submit import ApproveCommand, approve
+from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, HOUR, Instant

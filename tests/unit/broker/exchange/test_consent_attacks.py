@@ -20,8 +20,8 @@ from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.tables import CONSENT, INBOX, PORTION, RECEIVED
 from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.lifecycle.read import ReadCommand, read
-from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.broker.queries.lists import why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Citation, Claims, Consent, Evidence, Granted, Kind, Precedence

@@ -203,3 +203,22 @@ def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all
 )
 def test_the_date_of_an_obligation_stands_in_its_name(word: str, days: int | None) -> None:
     assert due_of_duty(word, NOW) == (NEVER if days is None else NOW + days * DAY)
+
+
+def test_an_answered_request_stays_answered(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA")
+    deliver(members, "USA", "FRA")
+    with pytest.raises(DeliveryError) as refused:
+        reply(members["USA"], bulletin, Word.DECLINE, OF_USA, "FRA", key="late")
+    assert refused.value.code == "ID_CONFLICT"
+    assert states(members["USA"]) == {"FRA": RequestState.ANSWERED}
+    assert states(members["FRA"])["USA"] is RequestState.ANSWERED
+
+
+def test_a_declined_request_may_still_be_answered(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.DECLINE, OF_USA, "FRA")
+    reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA", key="after all")
+    deliver(members, "USA", "FRA")
+    assert states(members["FRA"])["USA"] is RequestState.ANSWERED

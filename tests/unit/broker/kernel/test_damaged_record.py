@@ -10,10 +10,10 @@ import pytest
 from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, PENDING, PORTION, SECRET, STATEMENT
+from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.lifecycle.review import review
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.resend import resend
-from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.delivery import Stage
 from intelshare.errors import StoreError

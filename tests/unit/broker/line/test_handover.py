@@ -16,11 +16,11 @@ from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
+from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.line import handover as room
 from intelshare.broker.line.handover import MAX_FRAME, entry_of, handover
 from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
-from intelshare.broker.line.submit import ApproveCommand, approve
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
 from intelshare.delivery import Cause, status_of

@@ -11,7 +11,8 @@ from builders import NOW, STIX_MEDIA, actor, draft, marked_red, text, user
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.register import revoke_user
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, SUBMISSION
-from intelshare.broker.line.submit import ApproveCommand, SubmitCommand, approve, dry_run, submit
+from intelshare.broker.lifecycle.holds import ApproveCommand, approve
+from intelshare.broker.line.submit import SubmitCommand, dry_run, submit
 from intelshare.bulletin import Draft, encode_draft
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import PortionKind, Precedence

@@ -120,6 +120,8 @@ class UserRow(NamedTuple):
 
     Only certificates of another authority that are valid from a later time supersede it.
     """
+    person: str = ""
+    """The person behind the user; empty: the name. Rules that ask for two persons count persons."""
 
 
 USER = Table("user", UserRow, ("user",))

@@ -145,6 +145,19 @@ PAIR = Table(
 )
 
 
+class RefusalRow(NamedTuple):
+    """Why a releasing officer ended a held pair."""
+
+    md: ManifestDigest
+    recipient: MemberCode
+    user: UserUri
+    at: Instant
+    sealed_reason: bytes
+
+
+REFUSAL = Table("refusal", RefusalRow, ("md", "recipient"))
+
+
 class RelatedRow(NamedTuple):
     """Bulletin ``md`` names an earlier one, ``of``: this member's or received; neither need be held here."""
 
