@@ -29,7 +29,7 @@ def draft() -> None:
 
 @draft.command(
     epilog=examples(
-        'intelshare draft new kit.ndjson --to USA --category cyber --label "//FRA SECRET//REL TO FRA, USA"'
+        'intelshare draft new kit.jsonl --to USA --category cyber --label "//FRA SECRET//REL TO FRA, USA"'
     )
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -77,7 +77,7 @@ def new(
     out.note(f"next: intelshare draft edit {path}, then intelshare send --batch {path}")
 
 
-@draft.command(epilog=examples("intelshare draft check kit.ndjson"))
+@draft.command(epilog=examples("intelshare draft check kit.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @printing
 @talking
@@ -89,7 +89,7 @@ def check(client: Client, out: Out, file: Path) -> int:
     return show_lines(tried_lines(client, file), file, out)
 
 
-@draft.command(epilog=examples("intelshare draft edit kit.ndjson"))
+@draft.command(epilog=examples("intelshare draft edit kit.jsonl"))
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @printing
 @talking

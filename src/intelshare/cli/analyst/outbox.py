@@ -196,7 +196,7 @@ def _show_held(client: Client, bulletin: str, member: str, what: str) -> bytes:
 
 @click.command(
     epilog=examples(
-        "intelshare why 3f9a1c22 --member KEN --changes", "intelshare why --file kit.ndjson --member KEN"
+        "intelshare why 3f9a1c22 --member KEN --changes", "intelshare why --file kit.jsonl --member KEN"
     )
 )
 @click.argument("bulletin", metavar="ID", required=False, shell_complete=bulletins)

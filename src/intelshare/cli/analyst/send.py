@@ -253,8 +253,10 @@ def deliver(client: Client, out: Out, composition: Composition, how: Sending) ->
         out.note(f"bulletin {answer.bulletin.hex()} is stored and goes on its way")
         try:
             states = _wait(client, request, answer, how, out)
-        except (KeyboardInterrupt, IntelshareError):
-            _print(answer, {}, how, out, tables)
+        except (KeyboardInterrupt, IntelshareError) as ended:
+            # With --json the error is the one document.
+            if not (out.json and isinstance(ended, IntelshareError)):
+                _print(answer, {}, how, out, tables)
             out.note(_stored(answer.bulletin))
             raise
     _print(answer, states, how, out, tables)
