@@ -140,7 +140,7 @@ WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     *(
         (cause.name.lower(), lambda f, c=cause: f.stage is CANCELLED and f.cause is c)
         for cause in Cause
-        if cause is not Cause.NONE
+        if cause not in (Cause.NONE, Cause.HOLD_REFUSED)
     ),
 )
 """The status words with their conditions; the first that fits counts."""

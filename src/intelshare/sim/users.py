@@ -29,7 +29,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.attachments import BeginUpload, FileState, FinishUpload, Upload
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.exclude import ExcludeCommand
-from intelshare.broker.lifecycle.holds import ApproveCommand
+from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand
 from intelshare.broker.lifecycle.operator_acts import BelieveCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
@@ -246,10 +246,14 @@ def _answer(doing: _Doing) -> None:
 
 
 def _approve(doing: _Doing) -> None:
-    """Let a releasing officer release the oldest held pairs."""
+    """Let a releasing officer release the oldest held pairs, or now and then refuse them."""
     for row in doing.view.find(PAIR, "stage", Stage.HELD, 1, limit=3):
         bulletin = doing.view.get(BULLETIN, row.md)
         assert bulletin is not None  # noqa: S101 - stored with its pairs
+        if doing.act.what % 8 == 3:
+            refusal = RefuseCommand(doing.actor("r"), bulletin.bulletin.hex(), row.recipient, "not now")
+            doing.perform("refuse", refusal, then=lambda _: None)
+            continue
         command = ApproveCommand(doing.actor("r"), bulletin.bulletin.hex(), row.recipient)
 
         def done(_: str, peer: MemberCode = row.recipient) -> None:
