@@ -75,7 +75,7 @@ def test_a_bulletin_becomes_stix_and_stix_becomes_a_bulletin_as_the_page_says(si
     again = intelshare(
         "read", inbox[0]["bulletin"], "--as", site.home / "usa" / "users" / "ana", "--json"
     ).json
-    assert {one["portion"]["label"] for one in again["portions"]} >= {SECRET, RESTRICTED}
+    assert {one["label"] for one in again["portions"]} >= {SECRET, RESTRICTED}
 
 
 def test_a_bulletin_becomes_an_event_and_a_warning_an_alert_as_the_page_says(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,13 @@ def test_a_signed_list_of_hashes_is_checked_by_the_commands_of_the_page(tmp_path
     assert finished(["sh", "-c", check]).code == 0
     sums.write_text(sums.read_text("utf-8").replace("a.whl", "b.whl"), "utf-8")
     assert finished(["sh", "-c", check]).code != 0
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_has_what_clients_in_other_languages_compile(made: Path) -> None:
+    (wheel,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+        assert len(names) == len(set(names))
+        for proto in (Path(__file__).parents[3] / "proto" / "intelshare" / "v1").iterdir():
+            assert opened.read(f"intelshare/wire/v1/{proto.name}").startswith(b"//")
