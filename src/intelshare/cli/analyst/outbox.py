@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from intelshare.cli.analyst.held import show_held
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, bulletins, know, members, see
 from intelshare.cli.shared.help import Group, examples
@@ -138,7 +139,7 @@ def approve(client: Client, out: Out, bulletin: str, member: str, yes: bool) -> 
     Shows each portion with its text, what holds it and the rule under which it would go, and asks. Your node
     logs that you read it. If it is decided again while you look, nothing is released.
     """
-    shown = b"" if yes else _show_held(client, bulletin, member.upper(), "Release it")
+    shown = b"" if yes else show_held(client, bulletin, member.upper(), "Release it")
     word = client.approve(bulletin, member.upper(), shown=shown)
     out.document("approval", {"recipient": member.upper(), "word": word, "reason": None})
     out.line(f"{member.upper()} {word}")
@@ -157,41 +158,10 @@ def refuse(client: Client, out: Out, bulletin: str, member: str, reason: str, ye
     `intelshare outbox ID` shows the reason to the author.
     """
     if not yes:
-        _show_held(client, bulletin, member.upper(), "Refuse it for good")
+        show_held(client, bulletin, member.upper(), "Refuse it for good")
     word = client.refuse(bulletin, member.upper(), reason)
     out.document("approval", {"recipient": member.upper(), "word": word, "reason": reason})
     out.line(f"{member.upper()} {word}: {reason}")
-
-
-def _show_held(client: Client, bulletin: str, member: str, what: str) -> bytes:
-    """Show on stderr what an officer decides about, and ask; the log entry of the decision that was shown.
-
-    Raises ConfigError USAGE, NOT_CONFIRMED, and what the calls raise.
-    """
-    import sys
-
-    from intelshare.cli.analyst.read import text_of_portion
-    from intelshare.cli.shared.confirm import confirm
-    from intelshare.cli.shared.tables import held_lines
-    from intelshare.text import visible
-
-    stays = f"it is still held for {member}"
-    if not sys.stdin.isatty():
-        # Nothing is opened for somebody who cannot answer.
-        confirm(what, yes=False, otherwise=stays)
-    found = client.why(bulletin, member)
-    entry = _only(client.outbox(bulletin).entries)
-    opened = client.read(entry.bulletin.hex(), originator=client.profile.member)
-    texts = [text_of_portion(portion) for portion in opened.portions]
-    for line in held_lines(entry, found, texts):
-        sys.stderr.write(visible(line, lines=True) + "\n")
-    confirm(
-        f"{what} for {member}?",
-        yes=False,
-        otherwise=stays,
-        hint=f"intelshare outbox refuse {entry.bulletin.hex()[:8]} --member {member} --reason ... ends it",
-    )
-    return found.log_entry
 
 
 @click.command(

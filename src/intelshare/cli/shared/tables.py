@@ -89,10 +89,10 @@ def _groups(pair: pb.PairDecision) -> list[tuple[str, str, str]]:
     """Return the different outcomes of a pair with their bases, allowed ones first."""
     order = ("allow", "hold", "deny")
     portions = sorted(pair.portions, key=lambda p: order.index(p.outcome) if p.outcome in order else 3)
-    return list(dict.fromkeys(_row(portion) for portion in portions))
+    return list(dict.fromkeys(grounds(portion) for portion in portions))
 
 
-def _row(portion: pb.PortionDecision) -> tuple[str, str, str]:
+def grounds(portion: pb.PortionDecision) -> tuple[str, str, str]:
     if portion.outcome == "deny":
         reason = portion.reasons[0] if portion.reasons else None
         if reason is None:
@@ -131,34 +131,6 @@ def explanation(pairs: Iterable[pb.PairDecision], marks: Sequence[str]) -> list[
                 place = f"   ({reason.place})" if reason.place else ""
                 lines.append(f"    because      {reason.code}{detail}{place}")
     return lines
-
-
-def held_lines(entry: pb.OutboxEntry, found: pb.WhyResponse, texts: Sequence[str]) -> list[str]:
-    """The text on which a releasing officer decides: author, recipient, and each portion with its hold."""
-    decision = found.decision
-    outcomes = {portion.position: portion for portion in decision.portions}
-    lines = [
-        f"bulletin {entry.bulletin.hex()}  {entry.banner}",
-        f"{precedence(entry.precedence)}  by {entry.author}, {short_time(entry.created_at)}",
-        f"for {decision.recipient}: {decision.word}",
-    ]
-    for place, text in enumerate(texts):
-        mark = found.marks[place] if place < len(found.marks) else ""
-        lines += ["", f"[{place + 1}] {mark}"]
-        one = outcomes.get(place)
-        if one is None:
-            lines.append(f"    not for {decision.recipient}")
-            continue
-        outcome, basis, where = _row(one)
-        under = f" under {' '.join((one.basis, ', '.join(one.articles))).strip()}" if one.basis else ""
-        if outcome == "deny":
-            lines.append(f"    is withheld: {basis}{f'  ({where})' if where else ''}")
-        elif one.holds:
-            lines.append(f"    would go{under}; held by {', '.join(one.holds)}")
-        else:
-            lines.append(f"    would go{under}")
-        lines += [f"    | {line}" for line in text.splitlines()]
-    return [*lines, ""]
 
 
 def inbox_table(entries: Iterable[pb.InboxEntry]) -> Table:
