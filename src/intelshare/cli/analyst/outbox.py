@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from intelshare.cli.analyst.held import show_held
+from intelshare.cli.analyst.preview import show_held
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, bulletins, know, members, see
 from intelshare.cli.shared.help import Group, examples
