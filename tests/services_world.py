@@ -32,6 +32,7 @@ from intelshare.services.backend import (
     Issued,
     LinkFacts,
     NodeFacts,
+    OwnCertificate,
     SpentBudget,
     Uploading,
 )
@@ -199,7 +200,22 @@ class MemberBackend:
         credential = Credential(ticket=Digest(sha256(user.encode())))
         return Issued(credential, b"ticket", b"authority", "node", Instant(NOW + 1))
 
-    async def renew_node(self) -> None:
+    def own_certificates(self) -> list[OwnCertificate]:
+        return []
+
+    async def sign_leaf(self, request: bytes, by: UserUri) -> tuple[bytes, bytes]:
+        raise NotImplementedError
+
+    async def revoke_leaf(self, certificate: Digest, by: UserUri) -> None:
+        self.orders.append(("revoke_leaf", certificate, by))
+
+    async def succeed_authorities(self, by: UserUri) -> None:
+        raise NotImplementedError
+
+    async def end_former_authorities(self, by: UserUri) -> None:
+        raise NotImplementedError
+
+    async def renew_node(self, by: UserUri) -> None:
         return None
 
     def register_changed(self, row: UserRow) -> None:

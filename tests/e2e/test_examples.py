@@ -61,6 +61,9 @@ BULLETIN = "3f9a1c22"
 KEY = "5a0c77e1"
 """What they have for the id of a key."""
 
+SERIAL = "31b2c9d0"
+"""And for the serial number of a certificate."""
+
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 HOLD = """
@@ -156,12 +159,15 @@ CASES: dict[str, Case] = {
     "member import": Case(typed="FINGERPRINT\n"),
     "courier import": Case(before=lambda w: w.carried()),
     "user revoke": Case(typed="y\n"),
-    "user add d.vidal": Case(before=lambda w: w.requests()),
+    "user add d.vidal": Case(before=lambda w: w.requests("d.vidal")),
     "user change": Case(typed="y\n"),
     "user restore": Case(typed="y\n", before=lambda w: w.revokes("a.petit")),
     "vault passwd": Case(before=lambda w: w.stops_and_chooses()),
     "enrol c.roux.enrol --out": Case(before=lambda w: w.enrols("e.blanc")),
     "vault revoke": Case(typed="y\n"),
+    "pki issue standby": Case(before=lambda w: w.requests("standby")),
+    "pki revoke": Case(typed="y\n"),
+    "pki revoke --user": Case(typed="y\n", before=lambda w: w.admits("b.noir")),
     "audit check-evidence": Case(before=lambda w: w.evidence()),
     "audit check-proof": Case(code=5, why="KEN saw it too", before=lambda w: w.member_files()),
     "verify fra-log": Case(before=lambda w: (w.followed(), w.member_files())),
@@ -205,6 +211,8 @@ ORDER = (
     "audit reconcile",
     "member suspend",
     "member resume",
+    "pki rotate-ca --folder",
+    "pki rotate-ca --finish",
     "node run",
     "vault passwd",
 )
@@ -341,9 +349,13 @@ class World:
         (self.desk / "new.passphrase").write_text("correct horse battery staple\n")
         (self.desk / "new.passphrase").chmod(0o600)
 
-    def requests(self) -> None:
+    def requests(self, name: str) -> None:
         """A certificate request that another tool could have made."""
-        (self.desk / "d.vidal.csr").write_bytes(request_to_pem(request_key(os.urandom).request))
+        (self.desk / f"{name}.csr").write_bytes(request_to_pem(request_key(os.urandom).request))
+
+    def admits(self, name: str) -> None:
+        """A user of FRA is added."""
+        ok("user", "add", name, "--folder", self.desk / "fra", "--here")
 
     def revokes(self, name: str) -> None:
         """A user of FRA is revoked."""
@@ -439,6 +451,9 @@ class World:
         if KEY in text:
             keys = ok("vault", "status", "--folder", self.desk / "fra", "--json").json["keys"]
             text = text.replace(KEY, next(key["id"][:16] for key in keys if key["use"] == "signing"))
+        if SERIAL in text:
+            spare = ("pki", "issue", self.desk / "spare", "--folder", self.desk / "fra", "--json")
+            text = text.replace(SERIAL, ok(*spare).json["serial"])
         if "FINGERPRINT" in text:
             text = text.replace("FINGERPRINT", ok("member", "fingerprint", "--folder", self.desk / "usa").out)
         return text

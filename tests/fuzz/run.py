@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -35,12 +35,19 @@ def check(target: object, data: bytes, figures: Figures, patience: float = 1.0) 
     from fuzz.targets import Target
 
     assert isinstance(target, Target)
-    begun = time.thread_time()
-    target.check(data)
-    took = time.thread_time() - begun
+    took, allowed = _timed(target.check, data), patience * target.milliseconds / 1000
+    if took > allowed:
+        # The collector, or another process, may have been at work: what is slow is slow each time.
+        took = min(took, *(_timed(target.check, data) for _ in range(3)))
     figures.inputs += 1
     figures.slowest = max(figures.slowest, took)
-    assert took <= patience * target.milliseconds / 1000, f"{took * 1000:.0f} ms"
+    assert took <= allowed, f"{took * 1000:.0f} ms"
+
+
+def _timed(check: Callable[[bytes], None], data: bytes) -> float:
+    begun = time.thread_time()
+    check(data)
+    return time.thread_time() - begun
 
 
 def kept(name: str) -> list[bytes]:

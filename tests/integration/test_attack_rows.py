@@ -171,6 +171,26 @@ async def test_rows_77_and_80_what_is_too_large_is_refused_before_and_after_it_i
     assert await served(fra)
 
 
+async def test_row_77_a_length_of_two_gibibytes_takes_no_memory(
+    sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    """It is told before a byte of it has come, at either port, by who has genuine certificates."""
+    fra, usa = sites
+    assert await served(fra)
+    before = _resident()
+    told = PREFACE + frame(4, 0, 0, b"")
+    told += frame(1, 4, 1, headers(LINK)) + frame(
+        0, 0, 1, b"\x00" + (2**31 - 1).to_bytes(4, "big") + bytes(64)
+    )
+    for leaf, port in (
+        (usa.founded.node_leaf, fra.running.peer_port),
+        (fra.leaf("a"), fra.running.user_port),
+    ):
+        await asyncio.gather(*(_flood(fra, port, _client(fra, leaf, tmp_path), told) for _ in range(20)))
+    assert _resident() - before < 10 << 20
+    assert await served(fra)
+
+
 async def served(site: Site) -> bool:
     """Whether an honest user is answered."""
     async with site.channel(site.leaf("a"), site.running.user_port) as channel:
@@ -183,12 +203,20 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
+def headers(path: str) -> bytes:
+    """Of a call (RFC 7541, literals that are not indexed)."""
+    return b"".join(
+        b"\x00" + b"".join(bytes((len(text),)) + text.encode() for text in pair)
+        for pair in (
+            (":method", "POST"), (":scheme", "https"), (":path", path), (":authority", "node"),
+            ("content-type", "application/grpc"), ("te", "trailers"),
+        )
+    )  # fmt: skip
+
+
 def reset_streams(count: int) -> bytes:
     """So many calls, each of them reset at once."""
-    block = b"".join(
-        b"\x00" + b"".join(bytes((len(text),)) + text.encode() for text in pair)
-        for pair in ((":method", "POST"), (":scheme", "https"), (":path", WHOAMI), (":authority", "node"))
-    )
+    block = headers(WHOAMI)
     return b"".join(
         frame(1, 4, number, block) + frame(3, 0, number, (8).to_bytes(4, "big"))
         for number in range(1, 2 * count, 2)

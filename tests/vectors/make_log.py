@@ -126,6 +126,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
         logged.Exported(h("md"), USER, "opencti", (0, 7)),
         logged.Operated(1, "expected 2026-11-28T00:00:00Z; agreed USA", "the clock was a day ahead", USER),
         logged.Refuse(md, USA, USER, ("FRA-personal-data",), "name the source first"),
+        logged.CertificateChanged(h("leaf"), 2, USER, "5a0c77e1", now, "the laptop was stolen", USER),
     ]
     types = {record: kind for kind, record in RECORDS.items()}
     return {types[type(record)]: record for record in made}

@@ -66,6 +66,7 @@ class EntryType(IntEnum):
     EXPORT = 24
     OPERATED = 25
     REFUSE = 26
+    CERTIFICATE = 27
 
 
 @record
@@ -442,6 +443,36 @@ class Refuse:
     reason: Text
 
 
+class CertificateChange(IntEnum):
+    """The ways in which a certificate of this member changes."""
+
+    ISSUED = 1
+    REVOKED = 2
+    AUTHORITY_MADE = 3
+    AUTHORITY_ENDED = 4
+    """It is no longer trusted: only its successor is."""
+
+
+@record
+class CertificateChanged:
+    """A certificate of a node was issued, one of a node or user revoked, an authority succeeded."""
+
+    certificate: Digest32
+    """SHA-256 of the DER."""
+    change: U8
+    """A ``CertificateChange``."""
+    holder: Text
+    """The URI that it names; for an authority, its subject."""
+    serial: Text
+    """In hexadecimal."""
+    until: Time
+    """The time at which it ends, or has ended."""
+    reason: Text
+    """The operator's reason; empty if none was asked for."""
+    user: Text
+    """The user who asked for it; empty if it was due."""
+
+
 RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.START: Start,
     EntryType.SUBMIT: Submit,
@@ -467,6 +498,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.KEY: KeyChanged,
     EntryType.OPERATED: Operated,
     EntryType.REFUSE: Refuse,
+    EntryType.CERTIFICATE: CertificateChanged,
     EntryType.TREATY_ACT: TreatyActed,
     EntryType.COURIER: Courier,
 }

@@ -89,7 +89,7 @@ class Links:
         """Begin the hello of a stream that a peer node has opened, or turn it away."""
         limits = turn.parts.limits
         link = PeerLink(event.link, event.member, event.node, turn.now.steady, limits, dialled=False)
-        link.channel, link.certificate = event.channel, event.certificate
+        link.channel, link.certificate, link.between = event.channel, event.certificate, event.between
         streams = [one for one in self._all.values() if one.node == event.node and not one.dialled]
         self.add(link)
         try:

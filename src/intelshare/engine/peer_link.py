@@ -135,6 +135,7 @@ class PeerLink:
         self.queue = LinkQueue()
         self.channel: Channel | None = None
         self.certificate = b""
+        self.between: tuple[bytes, ...] = ()
         self.met: Durable[HelloResult] | None = None
         """The result of the hello, until the link is open."""
         self.looking = False
@@ -165,7 +166,7 @@ class PeerLink:
         trust, at = turn.node.trust, turn.now.wall
         trust.need_dealing(self.member)
         if self.certificate:
-            trust.identify(self.certificate, at)
+            trust.identify(self.certificate, at, self.between)
         if self._peer is not None:
             member, _ = trust.need_node(self.node, at)
             revoked = trust.revocation(self._peer.key)

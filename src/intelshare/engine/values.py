@@ -314,6 +314,8 @@ class Accepted:
     channel: Channel
     certificate: bytes = b""
     """The DER of its leaf certificate: checked against revocations at every message. Empty without TLS."""
+    between: tuple[bytes, ...] = ()
+    """The DER of the certificates that came with it."""
 
 
 @dataclass(frozen=True, slots=True)

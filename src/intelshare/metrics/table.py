@@ -139,6 +139,8 @@ class Metric(Enum):
         "member",
         "budget",
     )
+    KEPT = _row("peer_kept_rows", _S, "Rows that the member has made this node keep for ever.", "member")
+    KEPT_LIMIT = _row("peer_kept_limit_rows", _P, "Rows that one member may make this node keep for ever.")
     # Queues
     QUEUED = _row("queue_pairs", _S, "Pairs that are ready for hand-over.", "member", "precedence")
     QUEUE_AGE = _row(

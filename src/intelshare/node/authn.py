@@ -54,6 +54,8 @@ class PeerCaller:
     node: NodeUri
     certificate: bytes
     """The certificate in DER; it is checked again at every message."""
+    between: tuple[bytes, ...]
+    """The DER of the certificates that came with it: the bridge to a new authority."""
     leaf: bytes
     """The SHA-256 of the certificate, to which the hello is bound."""
 
@@ -73,9 +75,10 @@ def peer_identity(runtime: Runtime, proved: Proved) -> Identify:
 
     def identify(context: Context) -> Caller:
         certificate = x509.from_pem(_pem(context))
-        peer = runtime.node.trust.identify(certificate, runtime.clock.now())
+        between = _between(context, certificate)
+        peer = runtime.node.trust.identify(certificate, runtime.clock.now(), between)
         proved(context.peer(), peer.node.uri)
-        return PeerCaller(peer.member, peer.node.uri, certificate, peer.leaf.digest)
+        return PeerCaller(peer.member, peer.node.uri, certificate, between, peer.leaf.digest)
 
     return identify
 
@@ -168,6 +171,15 @@ def _user(row: UserRow, certificate: Digest) -> UserCaller:
         raise superseded()
     pending, ticket = proof is Proof.PENDING, proof is Proof.TICKET
     return UserCaller(row.user, row.role, certificate, pending=pending, ticket=ticket)
+
+
+def _between(context: Context, leaf: bytes) -> tuple[bytes, ...]:
+    """Return the certificates that came with the caller's leaf, as many as are looked at."""
+    shown = context.auth_context().get("x509_pem_cert_chain")
+    if not shown:
+        return ()
+    chain = x509.all_from_pem(shown[0][: (x509.MAX_BETWEEN + 1) * 2 * x509.MAX_CERTIFICATE])
+    return tuple(der for der in chain if der != leaf)[: x509.MAX_BETWEEN]
 
 
 def _pem(context: Context) -> bytes:

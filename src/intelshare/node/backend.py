@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from pathlib import Path
 from typing import Final, TypeVar
 
+from intelshare.broker.kernel.certificates import certificate_row
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
@@ -25,15 +26,17 @@ from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine.values import Committed, NodeChanged
 from intelshare.errors import DeliveryError, IntelshareError, VaultError
-from intelshare.ids import FilePlace, MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.metrics import Sample
+from intelshare.node.authorities import end_former_authorities, overlap_ends, succeed_authorities
 from intelshare.node.counters import counts
 from intelshare.node.courier import NodeCourier
 from intelshare.node.events import Event
+from intelshare.node.leaf import renew_leaf, sign_leaf
 from intelshare.node.links import Links
 from intelshare.node.metrics_port import Collector
-from intelshare.node.renewal import KeyOrder, need_directory_key, renew, renew_leaf
+from intelshare.node.renewal import KeyOrder, need_directory_key, renew
 from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import (
@@ -46,12 +49,13 @@ from intelshare.services import (
     Issued,
     LinkFacts,
     NodeFacts,
+    OwnCertificate,
     PortFacts,
     SpentBudget,
     Uploading,
     collect,
 )
-from intelshare.trust import Periods, Revocation, RootDocument, new_key
+from intelshare.trust import Periods, Revocation, Revoked, RootDocument, Why, new_key
 from intelshare.vault import USER_AUTHORITY
 
 A = TypeVar("A")
@@ -231,8 +235,7 @@ class NodeBackend:
         need_directory_key(runtime, decode(RootDocument, root.document))
         await self._carry_out(publish_root, (root,), None)
         # The old directory counts as expired if the root names another key.
-        await renew(runtime)
-        await self._carry_out(announce, (runtime.node.trust.partners,), None)
+        await self._tell_directory()
 
     def note_key(self) -> NoteKey:
         """Return the key that signs notes in the node's name. Raises VaultError NOT_FOUND."""
@@ -295,7 +298,9 @@ class NodeBackend:
             )
         authority, lifetime = runtime.vault.certified(USER_AUTHORITY), runtime.settings.user_lifetime
         made = sign_user(authority, user, request, self.now(), self.random, lifetime=lifetime)
-        return self._issued(made, Credential(certificate=digest_of(made)), to_pem((made,)))
+        return self._issued(
+            made, Credential(certificate=digest_of(made), issued=certificate_row(made, user)), to_pem((made,))
+        )
 
     def make_ticket(self, user: UserUri) -> Issued:
         """Return a ticket with which the user fetches a first certificate."""
@@ -304,7 +309,8 @@ class NodeBackend:
         authority = self._runtime.vault.certified(USER_AUTHORITY)
         made = issue_user(authority, user, self.now(), self.random, lifetime=TICKET_LIFETIME)
         pem = to_pem((made.certificate,)) + made.key
-        return self._issued(made.certificate, Credential(ticket=digest_of(made.certificate)), pem)
+        row = certificate_row(made.certificate, user)
+        return self._issued(made.certificate, Credential(ticket=row.certificate, issued=row), pem)
 
     def _issued(self, certificate: bytes, credential: Credential, pem: bytes) -> Issued:
         runtime = self._runtime
@@ -317,9 +323,63 @@ class NodeBackend:
             validity(certificate).end if certificate else Instant(0),
         )
 
-    async def renew_node(self) -> None:
-        """Make a new certificate for the node, and use it at its ports at once."""
-        renew_leaf(self._runtime, at_once=True)
+    async def renew_node(self, by: UserUri) -> None:
+        """A new certificate for the node, and at its ports at once."""
+        await asyncio.shield(renew_leaf(self._runtime, at_once=True, by=by))
+        await self._follow_ports()
+
+    def own_certificates(self) -> list[OwnCertificate]:
+        """The authorities that are believed here, the bridge between two of them, and the node's own."""
+        runtime = self._runtime
+        certificates, until = runtime.certificates, overlap_ends(runtime)
+        found = []
+        for who, ders, elsewhere in (
+            ("node", certificates.node_authorities(), certificates.node_elsewhere),
+            ("user", certificates.user_authorities, certificates.users_elsewhere),
+        ):
+            for place, der in enumerate(ders):
+                state = "elsewhere" if elsewhere else "believed" if place else "issues"
+                ends = until if place and not elsewhere else Instant(0)
+                found.append(OwnCertificate(der, f"{who} authority", state, ends))
+        leaf, *bridge = certificates.chain
+        found += [OwnCertificate(der, "bridge", "shown") for der in bridge]
+        return [*found, OwnCertificate(leaf, "node", "counts")]
+
+    async def sign_leaf(self, request: bytes, by: UserUri) -> tuple[bytes, bytes]:
+        """A certificate of this node for a key that is held elsewhere, and it as PEM with the bridge."""
+        made = await sign_leaf(self._runtime, request, by)
+        return made, to_pem((made, *self._runtime.certificates.chain[1:]))
+
+    async def revoke_leaf(self, certificate: Digest, by: UserUri) -> None:
+        """Tell every peer that a certificate of this node counts no more."""
+        runtime = self._runtime
+        if certificate == digest_of(runtime.certificates.leaf.certificate):
+            await self.renew_node(by)
+        row = Revocation(Revoked.CERTIFICATE, certificate, Why.COMPROMISED, runtime.now())
+        await self.renew_keys(by, frozenset(), (row,))
+
+    async def succeed_authorities(self, by: UserUri) -> None:
+        """New authorities issue from now on, and every peer is told."""
+        await asyncio.shield(self._succeed(by))
+
+    async def _succeed(self, by: UserUri) -> None:
+        await succeed_authorities(self._runtime, by)
+        await self._tell_directory()
+
+    async def end_former_authorities(self, by: UserUri) -> None:
+        """The former authorities are believed no longer."""
+        await asyncio.shield(self._end_former(by))
+
+    async def _end_former(self, by: UserUri) -> None:
+        await end_former_authorities(self._runtime, by)
+        await self._tell_directory()
+
+    async def _tell_directory(self) -> None:
+        await renew(self._runtime)
+        await self._carry_out(announce, (self._runtime.node.trust.partners,), None)
+        await self._follow_ports()
+
+    async def _follow_ports(self) -> None:
         if self._follow is not None:
             await self._follow()
 

@@ -16,13 +16,23 @@ from intelshare.crypto.x509 import (
     from_pem,
     inspect,
     is_authority,
+    is_issued_by,
+    validity,
 )
 from intelshare.errors import ConfigError, IntelshareError, Place, TrustError
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.settings import Settings
 from intelshare.private_files import read_secret, read_trusted, secrets_folder
-from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY, FileVault
+from intelshare.vault import (
+    FORMER_NODE_AUTHORITY,
+    FORMER_USER_AUTHORITY,
+    NODE_AUTHORITY,
+    NODE_BRIDGE,
+    NODE_LEAF,
+    USER_AUTHORITY,
+    FileVault,
+)
 
 _MOUNTED: Final = "secrets:"
 
@@ -37,6 +47,8 @@ class Certificates:
         self._vault = vault
         self.leaf: CertifiedKey = self._leaf(now)
         """The node's certificate and key."""
+        self.chain: tuple[bytes, ...] = self._chain(now)
+        """DER of it and of what is shown with it: the bridge to its authority from the one before."""
         self.user_authorities: tuple[bytes, ...] = self._user_authorities()
         """The authorities, in DER, whose certificates are accepted on the user port."""
 
@@ -53,6 +65,7 @@ class Certificates:
         finally:
             # A fault in one of the two does not prevent reading the other.
             self.leaf = self._leaf(now)
+            self.chain = self._chain(now)
 
     @property
     def users_elsewhere(self) -> bool:
@@ -80,21 +93,34 @@ class Certificates:
             raise _unusable(name, f"{self._settings.node_key} is not its key")
         return CertifiedKey(certificate, key)
 
+    def _chain(self, now: Instant) -> tuple[bytes, ...]:
+        leaf, bridge = self.leaf.certificate, self._vault.certificate(NODE_BRIDGE)
+        # Whoever knows the leaf's authority needs no bridge to it, and one that has ended leads nowhere.
+        if not bridge or self.node_elsewhere or not validity(bridge).holds(now):
+            return (leaf,)
+        return (leaf, bridge) if is_issued_by(leaf, self._own_authority) else (leaf,)
+
+    @property
+    def _own_authority(self) -> bytes:
+        return self._vault.certified(NODE_AUTHORITY).certificate
+
     def node_authorities(self) -> tuple[bytes, ...]:
         """Return the authorities, in DER, that peers are told about: the vault's, until the node has a
         certificate of another one.
 
         Raises what ``follow`` raises.
         """
-        own = self._vault.certified(NODE_AUTHORITY).certificate
+        former = self._vault.certificate(FORMER_NODE_AUTHORITY)
+        own = (self._own_authority, *((former,) if former else ()))
         if not self._settings.node_authority:
-            return (own,)
+            return own
         others = self._node_authorities()
-        return others if self.node_elsewhere else (own, *others)
+        return others if self.node_elsewhere else (*own, *others)
 
     def _user_authorities(self) -> tuple[bytes, ...]:
         if not self.users_elsewhere:
-            return (self._vault.certified(USER_AUTHORITY).certificate,)
+            former = self._vault.certificate(FORMER_USER_AUTHORITY)
+            return (self._vault.certified(USER_AUTHORITY).certificate, *((former,) if former else ()))
         return self._authorities(self._settings.user_authority)
 
     def _node_authorities(self) -> tuple[bytes, ...]:

@@ -42,10 +42,8 @@ async def dial(
     Raises DeliveryError ADDRESS_FORBIDDEN, OSError if no name resolves, grpc.aio.AioRpcError later.
     """
     trust = runtime.node.trust
-    leaf = runtime.certificates.leaf
-    credentials = grpc.ssl_channel_credentials(
-        to_pem(trust.authorities(member)), leaf.key, to_pem((leaf.certificate,))
-    )
+    leaf, chain = runtime.certificates.leaf, runtime.certificates.chain
+    credentials = grpc.ssl_channel_credentials(to_pem(trust.authorities(member)), leaf.key, to_pem(chain))
     options: list[tuple[str, Any]] = [
         *KEEPALIVE,
         *FLOW,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.tables import CERTIFICATE, TRUST, USER, CertificateRow, TrustRow, UserRow
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Random, Suites
@@ -52,9 +52,14 @@ def make_folder(
     write_private(folder.settings, write_settings(settings).encode())
 
 
-def first_rows(settings: Settings, founded: Founded, users: Iterable[UserRow]) -> Plan[None]:
-    """Return the rows of a new store: this member's documents, and the first users (at least one
-    operator).
+def first_rows(
+    settings: Settings,
+    founded: Founded,
+    users: Iterable[UserRow],
+    certificates: Iterable[CertificateRow] = (),
+) -> Plan[None]:
+    """Return the rows of a new store: this member's documents, the first users (at least one operator), and
+    their certificates.
     """
     documents = ((TrustType.ROOT, founded.root), (TrustType.DIRECTORY, founded.directory))
     return Plan(
@@ -64,6 +69,7 @@ def first_rows(settings: Settings, founded: Founded, users: Iterable[UserRow]) -
                 for kind, trust in documents
             ),
             *(Put(USER, row) for row in users),
+            *(Put(CERTIFICATE, row) for row in certificates),
         ),
         None,
     )

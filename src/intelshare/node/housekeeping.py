@@ -11,9 +11,10 @@ from intelshare.engine.values import Chore, PolicyAvailable, Space
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
+from intelshare.node.leaf import renew_leaf
 from intelshare.node.links import Files, Links
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
-from intelshare.node.renewal import renew_and_tell, renew_leaf
+from intelshare.node.renewal import renew_and_tell
 from intelshare.node.reserve import give_up, held_bytes, hold, look
 from intelshare.node.running import EVERY, end_running, show_running
 from intelshare.node.runtime import Runtime
@@ -162,7 +163,7 @@ class NodeProcess(Files):
                 self.runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
 
     async def _renew_leaf(self) -> None:
-        renew_leaf(self.runtime)
+        await renew_leaf(self.runtime)
         await self.ports.follow()
 
     async def _renew_directory(self) -> None:

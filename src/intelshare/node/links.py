@@ -207,7 +207,7 @@ class Links:
         link = self.engine.new_link()
         stream = self._streams[link] = Stream(link, self.feed)
         channel = Channel(caller.node, self._runtime.node.uri, caller.leaf)
-        self.feed(Accepted(link, caller.member, caller.node, channel, caller.certificate))
+        self.feed(Accepted(link, caller.member, caller.node, channel, caller.certificate, caller.between))
         code = ""
         try:
             await stream.run(context)

@@ -1,5 +1,5 @@
-"""Renews what a node renews by itself: its directory at half of its life, its TLS leaf, its sealing and
-signing keys.
+"""Renews what a node renews by itself: its directory at half of its life, its sealing and signing keys, and
+with them its certificates.
 
 The order of a rotation: the new key is durable in the vault; the directory that names it is signed and
 durable; then it is sent.
@@ -18,14 +18,15 @@ from intelshare.broker.line.hello import announce
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import Signer
-from intelshare.crypto.x509 import issue_node, to_pem, validity
 from intelshare.errors import VaultError
 from intelshare.ids import Digest, KeyId, UserUri
 from intelshare.instant import Instant
+from intelshare.node.authorities import follow_authorities
 from intelshare.node.events import Event
+from intelshare.node.leaf import DUE, renew_leaf
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
-from intelshare.private_files import make_private_folder, write_private
+from intelshare.node.settings import LONGEST_LEAF
 from intelshare.trust import (
     DirectoryDocument,
     DirectoryNode,
@@ -33,6 +34,7 @@ from intelshare.trust import (
     Endpoint,
     Ratified,
     Revocation,
+    Revoked,
     RootDocument,
     SecretKey,
     due,
@@ -41,17 +43,13 @@ from intelshare.trust import (
     rotated_out,
     spent,
 )
-from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
-
-_DUE: Final = UserUri("")
-"""The author of changes that nobody ordered."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyOrder:
     """An operator's order for the keys, due or not."""
 
-    by: UserUri = _DUE
+    by: UserUri = DUE
     rotate: frozenset[KeyUse] = frozenset()
     """The uses for which a new key is made."""
     revoke: tuple[Revocation, ...] = ()
@@ -73,7 +71,8 @@ async def renew(
     signed and forgotten: signing a second content under one of them would be evidence against it
     (TRUST_FORK).
     """
-    renew_leaf(runtime)
+    await follow_authorities(runtime)
+    await renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
     directory = held.directory
@@ -93,7 +92,7 @@ async def renew(
     if without:
         order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
     keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, (*what.retired, *without), order.revoke)
+    gone = _dropped(directory, (*what.retired, *without), order.revoke) | _ended(directory, now)
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
@@ -155,6 +154,15 @@ def _dropped(
     }
 
 
+def _ended(directory: DirectoryDocument, now: Instant) -> frozenset[KeyId]:
+    """Revoked certificates that have ended meanwhile: nobody needs to be told any more."""
+    return frozenset(
+        KeyId(row.subject)
+        for row in directory.revocations
+        if row.what is Revoked.CERTIFICATE and now > row.effective + LONGEST_LEAF
+    )
+
+
 async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     """Destroy the secrets of expired keys, and continue with the remaining keys."""
     vault, node, now = runtime.vault, runtime.node, runtime.now()
@@ -176,7 +184,7 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     )
     if over:
         vault.retire(over)
-        changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, _DUE) for key in over]
+        changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, DUE) for key in over]
     if changes:
         signer = vault.signer(node.trust.signing_key(node.uri, now))
         await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer, changes)
@@ -200,6 +208,7 @@ def _said(directory: DirectoryDocument, revoked: Iterable[Revocation], order: Ke
             order.by,
         )
         for row in revoked
+        if row.what is Revoked.KEY
     ]
 
 
@@ -207,49 +216,6 @@ async def renew_and_tell(runtime: Runtime, links: Links, order: KeyOrder = _NOTH
     """Renew what is due or ordered, and send a new directory to every peer."""
     if await renew(runtime, order=order):
         await links.act(announce, runtime.node.trust.partners)
-
-
-def renew_leaf(runtime: Runtime, *, at_once: bool = False) -> None:
-    """Renew the node's certificate in the second half of its life, or at once. Raises VaultError,
-    StoreError.
-    """
-    if runtime.certificates.node_elsewhere:
-        return
-    now = runtime.now()
-    leaf = runtime.vault.certified(NODE_LEAF)
-    valid = validity(leaf.certificate)
-    if not at_once and now < valid.start + (valid.end - valid.start) // 2:
-        return
-    listed = runtime.node.trust.node(runtime.node.uri)
-    if listed is None:
-        return
-    issued = issue_node(
-        runtime.vault.certified(NODE_AUTHORITY),
-        runtime.node.uri,
-        listed[1].dns,
-        now,
-        runtime.random,
-        lifetime=runtime.settings.node_lifetime,
-    )
-    runtime.vault.put(certified={NODE_LEAF: issued})
-    runtime.certificates.follow(now)
-    show_certificates(runtime)
-    runtime.log.info(Event.LEAF_RENEWED)
-
-
-def show_certificates(runtime: Runtime) -> None:
-    """Write certificates in the clear, for people and tools; of our programs only ``doctor`` reads them.
-    Raises StoreError.
-    """
-    folder = runtime.folder.tls
-    make_private_folder(folder)
-    certificates = runtime.certificates
-    for name, ders in (
-        (NODE_AUTHORITY, certificates.node_authorities()),
-        (USER_AUTHORITY, certificates.user_authorities),
-        (NODE_LEAF, (certificates.leaf.certificate,)),
-    ):
-        write_private(folder / f"{name}.pem", to_pem(ders))
 
 
 def _listed(row: DirectoryNode, runtime: Runtime, endpoints: tuple[Endpoint, ...] | None) -> DirectoryNode:

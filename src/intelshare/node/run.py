@@ -39,9 +39,10 @@ from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess
+from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
 from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
-from intelshare.node.renewal import renew, show_certificates
+from intelshare.node.renewal import renew
 from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime

@@ -8,6 +8,7 @@ gRPC asks for at each handshake end the process when many handshakes are cut sho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -44,6 +45,9 @@ DRAIN: Final = 3600.0
 """The seconds that the links of a server with former certificates may continue; each is authenticated again
 anyway.
 """
+
+SETTLE: Final = 10.0
+"""Seconds that connections on their way to a server have to begin a call, before it takes no more."""
 
 _FORMER: Final = 4
 """The most servers that may drain at once; beyond that, the oldest is closed within the grace."""
@@ -149,32 +153,33 @@ class Port:
         self._calls = calls
         self._handlers = handlers
         self._authorities = Authorities(sockets)
-        self._present: tuple[bytes, Roots] | None = None
+        self._present: tuple[tuple[bytes, ...], Roots] | None = None
         self._server: grpc.aio.Server | None = None
         self._former: deque[grpc.aio.Server] = deque()
         self._draining: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     async def follow(self) -> None:
         """Use the current certificates. Raises what the vault raises; then the previous ones stay in use."""
-        leaf = self._runtime.certificates.leaf
+        leaf, chain = self._runtime.certificates.leaf, self._runtime.certificates.chain
         roots = self._roots()
-        if (leaf.certificate, roots) == self._present:
+        if (chain, roots) == self._present:
             return
         server = grpc.aio.server(options=[*_BOUNDS, ("grpc.max_concurrent_streams", self._calls)])
         server.add_generic_rpc_handlers(self._handlers)
         path = self._sockets.path()
         sound = self._authorities.sound(leaf, roots)
         ders = tuple(der for of_one in sound.values() for der in of_one)
-        server.add_secure_port(f"unix:{path}", _credentials(leaf, ders))
+        server.add_secure_port(f"unix:{path}", _credentials(leaf, ders, chain))
         self.shut_out = tuple(member for member in roots if sound[member] != roots[member])
         await server.start()
-        former, self._server, self._present = self._server, server, (leaf.certificate, roots)
+        former, self._server, self._present = self._server, server, (chain, roots)
         if former is None:
             self.gate.start(path)
         else:
             self.gate.behind = path
             self._former.append(former)
-            self._let_end(former, DRAIN)
+            self._let_end(former, DRAIN, settle=SETTLE)
             if len(self._former) > _FORMER:
                 self._let_end(self._former.popleft(), GRACE)
 
@@ -193,15 +198,22 @@ class Port:
     async def close(self) -> None:
         """Accept no new calls, and let the running ones end within the grace."""
         self.gate.stop_accepting()
+        self._closing.set()
         servers = [*self._former, self._server]
         await asyncio.gather(*(server.stop(GRACE) for server in servers if server is not None))
         await asyncio.gather(*self._draining)
         self.gate.close()
 
-    def _let_end(self, server: grpc.aio.Server, grace: float) -> None:
-        task = asyncio.create_task(server.stop(grace))
+    def _let_end(self, server: grpc.aio.Server, grace: float, *, settle: float = 0) -> None:
+        task = asyncio.create_task(self._end(server, grace, settle))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
+
+    async def _end(self, server: grpc.aio.Server, grace: float, settle: float) -> None:
+        # The gate leads nobody there any more; who is in the middle of a handshake is not cut.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), settle)
+        await server.stop(GRACE if self._closing.is_set() else grace)
 
 
 class Ports:
@@ -361,6 +373,8 @@ def _gate(runtime: Runtime, limits: ConnectionLimits, name: str, port: int, last
     )
 
 
-def _credentials(leaf: CertifiedKey, roots: tuple[bytes, ...]) -> grpc.ServerCredentials:
-    pair = leaf.key, to_pem((leaf.certificate,))
+def _credentials(
+    leaf: CertifiedKey, roots: tuple[bytes, ...], chain: tuple[bytes, ...] = ()
+) -> grpc.ServerCredentials:
+    pair = leaf.key, to_pem(chain or (leaf.certificate,))
     return grpc.ssl_server_credentials([pair], to_pem(roots), require_client_auth=True)

@@ -33,6 +33,7 @@ _QUEUES: Final = {
     "size": ("mib", 1 << 20),
     "all_rows": ("all_bulletins", 1),
     "all_size": ("all_mib", 1 << 20),
+    "kept": ("kept_rows", 1),
 }
 """The bounds of queues, with name and unit in node.toml."""
 
@@ -55,6 +56,9 @@ _ALL: Final = 3
 
 _MOST_DAYS: Final = 398
 """The most days of a certificate: common TLS libraries refuse longer ones too."""
+
+LONGEST_LEAF: Final = _MOST_DAYS * DAY
+"""The longest lifetime of a certificate of this node."""
 
 
 DEVELOPMENT_SPACE: Final = SpaceLimits(16 * MIB, MIB, 4 * MIB)
@@ -173,6 +177,7 @@ def write_settings(settings: Settings) -> str:
         "",
         "[queues]",
         "# How much may wait: for one recipient, and in total. ROUTINE may fill 70 % of it, FLASH all of it.",
+        "# kept_rows: the rows that one member may make this node keep permanently (decision 56).",
     ]
     for name, (key, unit) in _QUEUES.items():
         value, most = getattr(settings.queues, name) // unit, getattr(QueueBounds(), name) // unit

@@ -16,7 +16,7 @@ from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
-from intelshare.ids import FilePlace, KeyId, MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, FilePlace, KeyId, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.metrics import Sample
 from intelshare.ports import Figures, Plan, Random, View
@@ -149,6 +149,19 @@ class Issued:
     server_name: str
     """The DNS name in the node's certificate."""
     expires: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCertificate:
+    """A certificate of the node itself, or of an authority that it believes."""
+
+    certificate: bytes
+    """DER."""
+    use: str
+    """For people: "node authority"."""
+    state: str
+    until: Instant = EPOCH
+    """When it is believed no longer though it has not ended; 0: until its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,10 +371,32 @@ class Backend(Protocol):
         issues them.
         """
 
-    async def renew_node(self) -> None:
+    async def renew_node(self, by: UserUri) -> None:
         """Make a new certificate for the node, and use it at its ports at once. Raises VaultError,
         StoreError.
         """
+
+    def own_certificates(self) -> Sequence[OwnCertificate]:
+        """The authorities that are believed here, the bridge between two of them, and the node's own."""
+
+    async def sign_leaf(self, request: bytes, by: UserUri) -> tuple[bytes, bytes]:
+        """A certificate (DER) of this node for the key that a PKCS #10 request (DER) names; and the same as
+        PEM, with what is shown beside it.
+
+        Raises TrustError INPUT_INVALID, DeliveryError ISSUED_ELSEWHERE, StoreError.
+        """
+
+    async def revoke_leaf(self, certificate: Digest, by: UserUri) -> None:
+        """Tell every peer that a certificate of this node counts no more; the node's present one has a
+        successor first. Raises VaultError, StoreError."""
+
+    async def succeed_authorities(self, by: UserUri) -> None:
+        """New authorities issue from now on, and every peer is told. Raises DeliveryError ISSUED_ELSEWHERE,
+        ID_CONFLICT, VaultError, StoreError."""
+
+    async def end_former_authorities(self, by: UserUri) -> None:
+        """The former authorities are believed no longer. Raises DeliveryError NOT_FOUND, VaultError,
+        StoreError."""
 
     @property
     def draining(self) -> bool:

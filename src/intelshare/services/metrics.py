@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from intelshare import __version__
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.counters import QUEUE, Count, count_of, queue_of
+from intelshare.broker.kernel.kept_rows import kept_by
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import CHECKPOINT, INCOMING, LOG_HEAD, PAIR, IncomingRow
@@ -44,6 +45,8 @@ class Stored:
     signed: int
     """The entries under this node's last checkpoint."""
     signed_at: Instant
+    kept: Mapping[MemberCode, int]
+    """Rows that a member has made this node keep."""
     theirs: Mapping[MemberCode, Instant]
     """When the newest checkpoint held of each member was made."""
 
@@ -66,6 +69,7 @@ def stored(node: Node, view: View) -> Stored:
         head.size if head is not None else 0,
         mine.size if mine is not None else 0,
         last.at if last is not None else Instant(0),
+        kept_by(view, others),
         dict(_their_checkpoints(node, view, others)),
     )
 
@@ -152,6 +156,7 @@ def _links(member: MemberCode, links: list[LinkFacts], started: Instant, now: In
 
 
 def _bounds(bounds: QueueBounds) -> Iterator[Sample]:
+    yield Sample(Metric.KEPT_LIMIT, (), bounds.kept)
     yield Sample(Metric.BOUND, (), bounds.rows)
     yield Sample(Metric.BOUND_BYTES, (), bounds.size)
     yield Sample(Metric.BOUND_ALL, (), bounds.all_rows)
@@ -174,6 +179,7 @@ def _stored(found: Stored, now: Instant) -> Iterator[Sample]:
     for stage, number in found.open.items():
         yield Sample(Metric.OPEN, (stage.name.lower(),), number)
     yield from _by_member(Metric.GAPS, found.gaps)
+    yield from _by_member(Metric.KEPT, found.kept)
     yield from _by_member(Metric.FROZEN, found.frozen)
     yield from (Sample(Metric.ALARMS, of, count) for of, count in sorted(found.alarms.items()))
     yield from _by_member(Metric.WANTED, found.wanted)

@@ -8,6 +8,7 @@ from typing import Final
 from intelshare import __version__
 from intelshare.broker.kernel import register
 from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.kept_rows import kept_by
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import (
     RenewOwnCommand,
@@ -50,7 +51,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
     node, facts = backend.node, backend.facts()
     counts = actor.role in OVERSEERS
     own = node.trust.members[node.member].directory
-    alarms, size, waiting = await backend.query(lambda view: _stored(node, view, counts=counts))
+    alarms, size, waiting, kept = await backend.query(lambda view: _stored(node, view, counts=counts))
     held = await backend.query(lambda view: (law_in_force(view), files_in_force(view)))
     return pb.StatusResponse(
         member=node.member,
@@ -79,6 +80,10 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         certificate_expires=facts.certificate_expires,
         policy=policy_state(node, held, backend.now()),
         clock=clock_state(backend),
+        kept=[
+            pb.KeptRows(member=member, rows=rows, most=backend.queue_bounds.kept)
+            for member, rows in sorted(kept.items())
+        ],
     )
 
 
@@ -126,15 +131,16 @@ _NOTHING: Final = _Waiting(0, 0, None)
 
 def _stored(
     node: Node, view: View, *, counts: bool
-) -> tuple[list[pb.Alarm], int, dict[MemberCode, _Waiting]]:
-    """Return the alarms, the size of the log, and what waits for each peer."""
+) -> tuple[list[pb.Alarm], int, dict[MemberCode, _Waiting], dict[MemberCode, int]]:
+    """Return the alarms, the size of the log, and for each peer what waits and how many rows are kept."""
     head = view.get(LOG_HEAD, node.incarnation) if counts else None
     waiting = (
         {member: _Waiting(*queued(view, member), wanted_of(view, member)) for member in node.trust.members}
         if counts
         else {}
     )
-    return alarm_messages(view), head.size if head is not None else 0, waiting
+    kept = kept_by(view, node.trust.members) if counts else {}
+    return alarm_messages(view), head.size if head is not None else 0, waiting, kept
 
 
 def _peer_status(
@@ -192,7 +198,7 @@ async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -
     row = _row(backend.node, request.user)
     issued = _issue(backend, row.user, request.request)
     row = changed(row, certificate=issued.credential.certificate, ticket=issued.credential.ticket)
-    command = SetUserCommand(actor.user, row)
+    command = SetUserCommand(actor.user, row, issued.credential.issued)
     stored = await backend.perform(register.add_user, command, then=backend.register_changed)
     return _credential(stored, issued)
 
@@ -216,7 +222,7 @@ async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserReques
 async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.UserCredential:
     """Return a certificate for the caller, who used the previous one or a ticket."""
     issued = backend.sign_user(actor.user, request.request)
-    command = RenewOwnCommand(actor.user, actor.certificate, issued.credential.certificate)
+    command = RenewOwnCommand(actor.user, actor.certificate, issued.credential)
     stored = await backend.perform(register.renew_own, command, then=backend.register_changed)
     return _credential(stored, issued)
 
@@ -233,9 +239,9 @@ async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) 
     return pb.RevokeUserResponse()
 
 
-async def renew_node(backend: Backend, _: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
+async def renew_node(backend: Backend, actor: Actor, __: pb.RenewNodeRequest) -> pb.RenewNodeResponse:
     """Make a new certificate for the node at once."""
-    await backend.renew_node()
+    await backend.renew_node(actor.user)
     return pb.RenewNodeResponse(expires=backend.facts().certificate_expires)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from intelshare.services.audit import AUDIT
 from intelshare.services.bulletins import BULLETINS
+from intelshare.services.certificates import CERTIFICATES
 from intelshare.services.consents import CONSENTS
 from intelshare.services.courier import COURIER
 from intelshare.services.files import FILES
@@ -30,7 +31,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
         ("Consents", CONSENTS),
         ("Treaties", TREATIES),
         ("Tasks", TASKS),
-        ("Operations", OPERATIONS + MEMBERS + KEYS),
+        ("Operations", OPERATIONS + MEMBERS + KEYS + CERTIFICATES),
         ("Audit", AUDIT),
     )
 }

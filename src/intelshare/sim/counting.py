@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.counters import INBOX, LOG_BYTES, OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.counters import INBOX, KEPT, LOG_BYTES, OUTBOX, QUEUE, queue_of
 from intelshare.broker.kernel.log import entries_of as entries_in
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import BULLETIN, COUNTER, LOG, PAIR, PORTION
@@ -32,7 +32,12 @@ def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> No
 def check_counters(machine: Machine) -> None:
     """Check that every counter matches a count of all rows. Raises Violation I10."""
     view = machine.disk.view
-    said = {row.name: (row.rows, row.size) for row in view.find(COUNTER, "key", limit=_ALL)}
+    said = {
+        row.name: (row.rows, row.size)
+        for row in view.find(COUNTER, "key", limit=_ALL)
+        # Of what a member had kept here no row says by whose will it is there.
+        if not row.name.startswith(KEPT)
+    }
     there = _counted(view)
     for name in sorted({*said, *there}):
         if said.get(name, (0, 0)) != there.get(name, (0, 0)):

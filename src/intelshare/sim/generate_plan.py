@@ -35,7 +35,7 @@ def generate_plan(seed: int) -> FaultPlan:
 def _knobs(chance: Stream, seed: int) -> Knobs:
     pick = chance.choice
     real = seed % 50 == 49
-    return Knobs(
+    drawn = Knobs(
         members=pick((2, 3, 3, 3, 4)),
         lasts=pick((20, 60, 60, 120)) * SECOND,
         real_crypto=real,
@@ -50,7 +50,10 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         both_dial=chance.random() < 0.4,
         queue=pick((0, 0, 0, 3)),
         retention=pick((0, 0, 10 * SECOND, MINUTE)),
+        introduced_early=chance.random() < 0.2,
     )
+    # Whoever knows no address is dialled, or nobody is.
+    return replace(drawn, both_dial=True) if drawn.introduced_early else drawn
 
 
 def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
@@ -71,7 +74,7 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
             else:
                 others = [member for member in members if member != node]
                 what, to = chance.randrange(1 << 16), chance.choice(others)
-                lasts = chance.choice((0, 0, 2, 10, 30)) * SECOND
+                lasts = chance.choice(_LEFT_OUT if kind in _EXCLUDING else (0, 0, 2, 10, 30)) * SECOND
                 acts.append(Act(kind, at, node, to, what=what, lasts=lasts))
             if kind == "treaty":
                 # Most members take the act back, and then write.
@@ -82,6 +85,11 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
 
 
 _WRITTEN = frozenset(("supersede", "ask", "answer", "attach"))
+
+_EXCLUDING = frozenset(("suspend-member", "remove-member"))
+
+_LEFT_OUT = (2, 5, 10, 30)
+"""Seconds; whoever is left out for good settles nothing."""
 
 _KINDS = (
     # kind, in how many seeds, how often at most
@@ -101,6 +109,8 @@ _KINDS = (
     ("attach", 0.4, 3),
     ("download", 0.5, 4),
     ("courier", 0.5, 12),
+    ("suspend-member", 0.25, 2),
+    ("remove-member", 0.15, 1),
 )
 
 

@@ -29,7 +29,9 @@ class Knobs:
     silence: int = 20 * SECOND
     """The time after which an end notices that the other is gone."""
     fresh_directories: bool = False
-    """True if peers first hold an older directory of each other."""
+    """True if some peers first hold an older directory of others."""
+    introduced_early: bool = False
+    """True if one of each pair holds the other's directory from before its first run, without an address."""
     page: int = 1_000
     """The time to read a page of a log."""
     both_dial: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from intelshare.broker.exchange.backfill import OfferQuery, find_offers
 from intelshare.broker.exchange.consent import AnswerConsentCommand, AskConsentCommand
@@ -20,6 +20,7 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     CONSENT,
     DUTY,
+    EXCLUSION,
     FILE,
     INBOX,
     PAIR,
@@ -385,6 +386,9 @@ def _backfill(doing: _Doing) -> None:
         doing.perform("backfill", wanted, offered)
 
 
+_LOOKS_AGAIN: Final = 5 * SECOND
+
+
 def _suspend(doing: _Doing) -> None:
     _exclude(doing, Exclusion.SUSPENDED)
 
@@ -394,18 +398,26 @@ def _remove(doing: _Doing) -> None:
 
 
 def _exclude(doing: _Doing, how: Exclusion) -> None:
-    """Let an operator stop dealing with a member, and resume after ``lasts``."""
-    member = MemberCode(doing.act.to)
+    """Let an operator stop dealing with a member, and resume after ``lasts``, also if the node is down then
+    or goes down before that is durable: otherwise nothing could settle.
+    """
+    member, machine, heap = MemberCode(doing.act.to), doing.machine, doing.heap
     doing.perform("exclude", ExcludeCommand(doing.actor("o"), member, how))
-    resume = replace(doing.act, kind="resume-member")
-    doing.heap.after(
-        doing.act.lasts, _when_it_serves(resume, doing.key, doing.machine, doing.heap, doing.oracle)
-    )
 
+    def go_on() -> None:
+        process = machine.process
+        if process is None or not process.serving:
+            heap.after(_PATIENCE, go_on)
+            return
+        command = ExcludeCommand(doing.actor("o"), member, None, again=True)
+        _Doing(doing.act, doing.key, machine, process, heap, doing.oracle).perform("exclude", command)
+        heap.after(_LOOKS_AGAIN, look)
 
-def _resume_member(doing: _Doing) -> None:
-    command = ExcludeCommand(doing.actor("o"), MemberCode(doing.act.to), None, again=True)
-    doing.perform("exclude", command)
+    def look() -> None:
+        if machine.disk.view.get(EXCLUSION, member) is not None:
+            go_on()
+
+    heap.after(doing.act.lasts, go_on)
 
 
 def _rotate(doing: _Doing) -> None:
@@ -456,7 +468,6 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "rotate": _rotate,
     "courier": _courier,
     "suspend-member": _suspend,
-    "resume-member": _resume_member,
     "remove-member": _remove,
 }
 

@@ -49,8 +49,8 @@ _USERS = (
 
 
 @lru_cache(maxsize=8)
-def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, TrustRow]:
-    """Return the member, its root, its directory, and the next directory."""
+def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, tuple[TrustRow, ...]]:
+    """Return the member, its root, and its directories: before its first run, the usual one, the next."""
     made = create_member(
         Founding(MemberCode(member), member.title(), "one"),
         BEGIN,
@@ -64,24 +64,27 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, TrustRow, Tr
     )
     suites = {suite.number: suite}
     code = MemberCode(member)
-    rows = [TrustRow(code, TrustType.ROOT, 1, encode(Trust, made.root))]
+    root = TrustRow(code, TrustType.ROOT, 1, encode(Trust, made.root))
+    rows = []
     held = TrustView.load(code, [encode(Trust, made.root), encode(Trust, made.directory)], suites)
-    for later in (0, 1):
+    for place in range(3):
         directory = held.members[code].directory
         assert directory is not None  # noqa: S101 - it was loaded
         # Certificates have no place in a simulation, and X.509 signatures do not repeat.
-        nodes = tuple(replace(node, endpoints=(Endpoint(node.dns, 1),)) for node in directory.nodes)
+        nodes = tuple(
+            replace(node, endpoints=(Endpoint(node.dns, 1),) if place else ()) for node in directory.nodes
+        )
         renewed = renew_directory(
             directory,
             signer,
-            Instant(BEGIN + later * SECOND),
+            Instant(BEGIN + place * SECOND // 2),
             nodes=nodes,
             ratified=ratified(),
             authorities=(),
         )
         held = held.with_document(renewed, Instant(BEGIN + SECOND)).view
-        rows.append(TrustRow(code, TrustType.DIRECTORY, 2 + later, encode(Trust, renewed)))
-    return made, rows[0], rows[1], rows[2]
+        rows.append(TrustRow(code, TrustType.DIRECTORY, 2 + place, encode(Trust, renewed)))
+    return made, root, tuple(rows)
 
 
 def _suite(plan: FaultPlan) -> Suite:
@@ -92,13 +95,24 @@ def first_disk(plan: FaultPlan, member: str) -> Plan[None]:
     """Return the contents of a member's disk before its first start: trust and users."""
     writes = []
     for other in plan.members():
-        _, root, older, newer = _founded(other, _suite(plan))
-        behind = plan.knobs.fresh_directories and other != member
-        writes += [Put(TRUST, root), Put(TRUST, older if behind else newer)]
+        _, root, directories = _founded(other, _suite(plan))
+        writes += [Put(TRUST, root), Put(TRUST, directories[_known(plan, member, other)])]
     for name, role in _USERS:
         row = UserRow(user(member, name), name, role, "R4", member, "*", 0)
         writes.append(Put(USER, row))
     return Plan(tuple(writes), None)
+
+
+def _known(plan: FaultPlan, member: str, other: str) -> int:
+    """Which directory of another a member begins with: the last, or where the seed says so one of before, so
+    that peers differ in what they hold of one."""
+    if other == member:
+        return 2
+    pair = sorted((member, other))
+    if plan.knobs.introduced_early and stream(plan.seed, "introduced", *pair).choice(pair) == member:
+        return 0
+    behind = stream(plan.seed, "directories", member, other).random() < 0.6
+    return 1 if plan.knobs.fresh_directories and behind else 2
 
 
 def first_keys(plan: FaultPlan, member: str) -> Keys:

@@ -79,11 +79,12 @@ class VerifiedRoots:
     It remembers signatures only: key, time and revocation are judged again for every statement.
     """
 
-    __slots__ = ("_batches", "_capacity")
+    __slots__ = ("_batches", "_capacity", "_forged")
 
     def __init__(self, capacity: int = 1024) -> None:
         self._capacity = capacity
         self._batches: dict[bytes, None] = {}
+        self._forged = b""
 
     def __contains__(self, batch: bytes) -> bool:
         return batch in self._batches
@@ -96,6 +97,17 @@ class VerifiedRoots:
         while len(self._batches) >= self._capacity:
             self._batches.pop(next(iter(self._batches)), None)
         self._batches[batch] = None
+
+    def note_forged(self, batch: bytes) -> None:
+        """Remember that the signatures of a batch do not hold, until another one's do not.
+
+        All statements of a frame have one batch: one that is forged costs one check, and not one for each.
+        """
+        self._forged = batch
+
+    def is_forged(self, batch: bytes) -> bool:
+        """Return True if this is the last batch whose signatures did not hold."""
+        return batch == self._forged
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +278,13 @@ def _check_signer_at(record: Batch, signer: KeyRecord, trust: TrustLookup) -> No
 def _check_signature(batch: ReceivedBatch, suite: Suite, signer: KeyRecord, roots: VerifiedRoots) -> None:
     if batch.raw in roots:
         return
+    if roots.is_forged(batch.raw):
+        raise CryptoError("SIGNATURE_INVALID", "the signature of the batch did not hold")
     record = batch.record
     message = batch_message(record.suite, record.key, record.root, record.signed_at)
-    verify_signature(suite, signer.public, Context.BATCH, message, record.signature)
+    try:
+        verify_signature(suite, signer.public, Context.BATCH, message, record.signature)
+    except CryptoError:
+        roots.note_forged(batch.raw)
+        raise
     roots.add(batch.raw)

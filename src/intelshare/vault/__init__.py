@@ -2,7 +2,10 @@
 
 from intelshare.crypto.stretch import DEVELOPMENT, STANDARD, Stretching
 from intelshare.vault.file import (
+    FORMER_NODE_AUTHORITY,
+    FORMER_USER_AUTHORITY,
     NODE_AUTHORITY,
+    NODE_BRIDGE,
     NODE_LEAF,
     USER_AUTHORITY,
     FileVault,
@@ -20,7 +23,10 @@ from intelshare.vault.passphrase import (
 
 __all__ = [
     "DEVELOPMENT",
+    "FORMER_NODE_AUTHORITY",
+    "FORMER_USER_AUTHORITY",
     "NODE_AUTHORITY",
+    "NODE_BRIDGE",
     "NODE_LEAF",
     "STANDARD",
     "USER_AUTHORITY",

@@ -41,6 +41,11 @@ from intelshare.vault.passphrase import MIN_PASSPHRASE
 NODE_AUTHORITY = "node-authority"
 USER_AUTHORITY = "user-authority"
 NODE_LEAF = "node-leaf"
+FORMER_NODE_AUTHORITY = "former-node-authority"
+FORMER_USER_AUTHORITY = "former-user-authority"
+"""Believed while what they issued has not ended. Their keys are gone: these entries hold none."""
+NODE_BRIDGE = "node-bridge"
+"""By which the former authority of nodes vouches for the present one; no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,13 @@ class FileVault:
                 return CertifiedKey(entry.public, entry.secret)
         raise VaultError("NOT_FOUND", f"the vault has no {name}", place=Place(str(self._path)))
 
+    def certificate(self, name: str) -> bytes:
+        """DER of a certificate that need not be there: of what is former; empty if it is not."""
+        for entry in self._entries:
+            if entry.kind is EntryKind.CERTIFIED and entry.name == name.encode():
+                return entry.public
+        return b""
+
     def held_keys(self) -> tuple[HeldKey, ...]:
         """Return every key of the vault without its secret."""
         return tuple(
@@ -127,11 +139,17 @@ class FileVault:
         return self._opened.stretching
 
     def put(
-        self, keys: Iterable[SecretKey] = (), certified: Mapping[str, CertifiedKey] | None = None
+        self,
+        keys: Iterable[SecretKey] = (),
+        certified: Mapping[str, CertifiedKey] | None = None,
+        drop: Iterable[str] = (),
     ) -> None:
-        """Add keys, and add or replace certified keys. Durable once this returns: publish them only then."""
+        """Add keys, add or replace certified keys, and remove those named in ``drop``. Durable once this
+        returns: publish them only then.
+        """
         added = _entries(keys, certified or {}, None)
         names = {(entry.kind, entry.name) for entry in added}
+        names |= {(EntryKind.CERTIFIED, name.encode()) for name in drop}
         self._write([e for e in self._entries if (e.kind, e.name) not in names] + added)
 
     def retire(self, key_ids: Collection[KeyId]) -> None:

@@ -97,6 +97,13 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
     24: ("EXPORT", _row("Export", md=_DIGEST, user=Text, consumer=Text, slots=_many(U32))),
     25: ("OPERATED", _row("Operated", act=U8, about=Text, reason=Text, user=Text)),
     26: ("REFUSE", _row("Refuse", md=_DIGEST, recipient=Text, user=Text, holds=_many(Text), reason=Text)),
+    27: (
+        "CERTIFICATE",
+        _row(
+            "CertificateChanged", certificate=_DIGEST, change=U8, holder=Text, serial=Text, until=Time,
+            reason=Text, user=Text,
+        ),
+    ),
 }  # fmt: skip
 
 

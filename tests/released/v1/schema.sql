@@ -255,6 +255,14 @@ CREATE TABLE "user" (
     _record BLOB NOT NULL,
     PRIMARY KEY ("user")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "certificate" (
+    "certificate" BLOB NOT NULL,
+    "holder" TEXT NOT NULL,
+    "end" INTEGER NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("certificate")
+) STRICT, WITHOUT ROWID;
+CREATE INDEX "certificate_holder" ON "certificate" ("holder", "end", "certificate");
 CREATE TABLE "evidence" (
     "evidence" BLOB NOT NULL,
     "member" TEXT NOT NULL,

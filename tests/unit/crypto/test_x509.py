@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from envelope_world import stream_of
 from hostile_authorities import SPOILT
 from intelshare.crypto.x509 import (
+    AUTHORITY_LIFETIME,
     DEVELOPMENT_LIFETIME,
     NODE_LIFETIME,
     CertifiedKey,
@@ -22,6 +23,7 @@ from intelshare.crypto.x509 import (
     from_pem,
     inspect,
     is_authority,
+    issue_bridge,
     issue_node,
     issue_user,
     make_authority,
@@ -313,3 +315,41 @@ def test_an_authority_that_openssl_made_may_stand_in_a_directory(tmp_path: Path)
         [*words.split(), "-subj", "/C=FR/O=Etat/CN=nodes", *files], check=True, capture_output=True
     )
     assert is_authority(made.read_bytes())
+
+
+def test_a_bridge_leads_from_the_authority_that_is_known_to_its_successor_and_nowhere_else(
+    fra: TestMember, deu: TestMember
+) -> None:
+    node, random = deu.founded.node, stream_of("bridge")
+    old = deu.founded.node_authority
+    new = make_authority("DEU nodes", NOW, random)
+    bridge = issue_bridge(old, new.certificate, NOW, random)
+    leaf = issue_node(new, node.uri, node.dns, NOW, random).certificate
+    assert view_of(fra, deu).identify(leaf, NOW, (bridge,)).member == "DEU"
+    foreign = issue_bridge(fra.founded.node_authority, new.certificate, NOW, random)
+    node_as_authority = issue_node(old, node.uri, node.dns, NOW, random)
+    third = make_authority("DEU nodes", NOW, random)
+    further = issue_node(third, node.uri, node.dns, NOW, random).certificate
+    onward = issue_bridge(new, third.certificate, NOW, random)
+    forged = issue_node(
+        CertifiedKey(node_as_authority.certificate, node_as_authority.key), node.uri, node.dns, NOW, random
+    ).certificate
+    for shown, between in (
+        (leaf, ()),
+        (leaf, (foreign,)),
+        (leaf, (new.certificate,)),
+        (further, (onward,)),
+        (further, (onward, bridge)),
+        (forged, (node_as_authority.certificate,)),
+    ):
+        with pytest.raises(IntelshareError) as error:
+            view_of(fra, deu).identify(shown, NOW, between)
+        assert code_of(error) == "PEER_IDENTITY_MISMATCH"
+
+
+def test_a_bridge_ends_with_the_authority_that_made_it() -> None:
+    random = stream_of("end of a bridge")
+    old = make_authority("DEU nodes", NOW, random)
+    late = Instant(NOW + AUTHORITY_LIFETIME - DAY)
+    bridge = issue_bridge(old, make_authority("DEU nodes", late, random).certificate, late, random)
+    assert validity(bridge).end == validity(old.certificate).end

@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import pytest
 
-from intelshare.client import Client
+from intelshare.client import Client, Profile
 from intelshare.errors import ConfigError
 from intelshare.patience import VARIABLE, patient
+from intelshare.wire.v1 import user_pb2 as pb
 from processes import ended, finished, process
 from waits import wait_until
 
@@ -132,14 +133,27 @@ def test_one_factor_scales_the_deadline_of_a_call_and_nothing_is_set_by_default(
 ) -> None:
     assert (patient(10, {}), patient(10, {VARIABLE: ""}), patient(10, {VARIABLE: "2.5"})) == (10, 10, 25)
     assert os.environ[VARIABLE]
-    monkeypatch.setattr(
-        "intelshare.client.connection.credentials_of", lambda _: grpc.ssl_channel_credentials()
-    )
-    monkeypatch.setattr("intelshare.client.connection.read_credentials", lambda _: None)
-    monkeypatch.setattr("intelshare.client.connection.address_of", lambda _: "ipv4:127.0.0.1:1")
     monkeypatch.setenv(VARIABLE, "3")
-    from types import SimpleNamespace
+    nowhere = _Nowhere()
+    with Client(Profile(Path(), "FRA", "a", "", "", "x"), channel=nowhere) as client:  # type: ignore[arg-type]
+        client.whoami()
+    assert nowhere.deadlines == [30]
 
-    profile = SimpleNamespace(authority="", key="", certificate="", server_name="x")
-    with Client(profile) as client:  # type: ignore[arg-type]
-        assert client._deadline == 30
+
+class _Nowhere:
+    """A channel that leads nowhere and notes how long each call may take: nothing here depends on a clock."""
+
+    def __init__(self) -> None:
+        self.deadlines: list[float] = []
+
+    def unary_unary(self, *_: object, **__: object) -> Callable[..., pb.WhoAmIResponse]:
+        def call(_: object, *, timeout: float) -> pb.WhoAmIResponse:
+            self.deadlines.append(timeout)
+            return pb.WhoAmIResponse()
+
+        return call
+
+    unary_stream = stream_unary = stream_stream = unary_unary
+
+    def close(self) -> None:
+        """Nothing is open."""

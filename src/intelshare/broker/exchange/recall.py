@@ -128,6 +128,7 @@ def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if recalled or not held:
         # Nothing else bounds how many digests a peer can recall, or how often it recalls one.
         inbound.allowance.need(Lasting.RECALLS)
+        inbound.allowance.keep(Lasting.RECALLS)
     if not recalled:
         tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))
     if row is not None and held:

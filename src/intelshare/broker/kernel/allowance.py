@@ -5,9 +5,12 @@ Rows that answer what this node sent, and rows that it asked for, cost nothing h
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import cache
+from typing import Final
 
 from intelshare.errors import DeliveryError
 
@@ -30,19 +33,40 @@ class Lasting(StrEnum):
     CHECKPOINTS = "checkpoints"
 
 
-class Allowance:
-    """The allowance of one peer for one step. Without ``left`` it is unlimited."""
+FOREVER: Final = frozenset(Lasting) - {Lasting.CHECKPOINTS}
+"""The kinds of which a row or a log entry stays; a checkpoint replaces the previous one."""
 
-    def __init__(self, left: Mapping[Lasting, int] | None = None) -> None:
+
+def no_bound() -> int:
+    """Return a room that no step fills."""
+    return sys.maxsize
+
+
+class Allowance:
+    """Of one peer, for one step. Without ``left``: as much at once as it likes.
+
+    ``room``: how many rows it may still make this node keep at all; asked once, when it is needed.
+    """
+
+    def __init__(self, left: Mapping[Lasting, int] | None = None, room: Callable[[], int] = no_bound) -> None:
         self._left = left
+        self._room = cache(room)
         self.spent: Counter[Lasting] = Counter()
+        self.kept = 0
+        """Rows and entries that are kept of it."""
 
     def take(self, what: Lasting) -> bool:
         """Spend one if there is one left; return False if not."""
         if self._left is not None and self.spent[what] >= self._left[what]:
             return False
+        if what in FOREVER and self.kept >= self._room():
+            return False
         self.spent[what] += 1
         return True
+
+    def keep(self, what: Lasting) -> None:
+        """Count one that is kept."""
+        self.kept += what in FOREVER
 
     def need(self, what: Lasting) -> None:
         """Spend one.

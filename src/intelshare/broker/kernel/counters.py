@@ -25,6 +25,10 @@ LOG_BYTES: Final = "log"
 """The log entries of all incarnations, and their bytes."""
 
 
+KEPT: Final = "kept"
+"""The rows and log entries that each member has made this node keep permanently (``kept_rows``)."""
+
+
 class Count(NamedTuple):
     """A number of rows and of bytes."""
 
@@ -35,6 +39,11 @@ class Count(NamedTuple):
 def queue_of(member: MemberCode) -> str:
     """Return the name of the counter of the pairs that are open for one recipient."""
     return f"{QUEUE}:{member}"
+
+
+def kept_of(member: MemberCode) -> str:
+    """The name of the counter of what one member has made this node keep."""
+    return f"{KEPT}:{member}"
 
 
 def count_of(rows: Rows, name: str) -> Count:

@@ -34,6 +34,8 @@ class QueueBounds:
     all_rows: int = 1_000_000
     """The most open pairs for all recipients together."""
     all_size: int = 32 << 30
+    kept: int = 500_000
+    """Rows that one member, by its own will alone, may make this node keep for ever (decision 56)."""
 
 
 class Share(NamedTuple):

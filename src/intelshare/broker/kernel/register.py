@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from intelshare.audit.records import EntryType, KeyChanged, Register, TrustAccepted
 from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
+from intelshare.broker.kernel.certificates import keep_certificate
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
+from intelshare.broker.kernel.tables import TRUST, USER, CertificateRow, TrustRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.kernel.words import check_words
 from intelshare.crypto.codec import encode
@@ -37,6 +38,8 @@ class Credential:
 
     certificate: Digest = NO_DIGEST
     ticket: Digest = NO_DIGEST
+    issued: CertificateRow | None = None
+    """The row of the certificate, or of the ticket's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class SetUserCommand:
 
     by: UserUri
     user: UserRow
+    issued: CertificateRow | None = None
+    """The row of the certificate that the user gets."""
 
 
 def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random: Random) -> Plan[UserRow]:
@@ -62,6 +67,8 @@ def set_user(node: Node, view: View, event: SetUserCommand, now: Instant, random
         change += f" person {row.person}"
     tx.log(EntryType.REGISTER, Register(event.by, row.user, change))
     tx.put(USER, row)
+    if event.issued is not None:
+        keep_certificate(tx, event.issued)
     return tx.plan(row)
 
 
@@ -142,7 +149,7 @@ def renew_user(
         )
     given = event.credential
     after = changed(
-        _without_certificates(row, now), revoked=0, certificate=given.certificate, ticket=given.ticket
+        without_certificates(row, now), revoked=0, certificate=given.certificate, ticket=given.ticket
     )
     return _credential(node, view, event.by, after, given, now, random)
 
@@ -153,7 +160,7 @@ class RenewOwnCommand:
 
     user: UserUri
     proof: Digest
-    certificate: Digest
+    credential: Credential
     """The certificate that was issued."""
 
 
@@ -166,8 +173,8 @@ def renew_own(node: Node, view: View, event: RenewOwnCommand, now: Instant, rand
     row = known_user(view.get(USER, event.user))
     if event.proof not in proofs(row):
         raise superseded()
-    after = changed(row, pending=event.certificate)
-    return _credential(node, view, event.user, after, Credential(event.certificate), now, random)
+    after = changed(row, pending=event.credential.certificate)
+    return _credential(node, view, event.user, after, event.credential, now, random)
 
 
 def count_certificate(
@@ -212,6 +219,8 @@ def _credential(
             what = f"{kind} {digest.hex()}"
     tx.log(EntryType.REGISTER, Register(by, row.user, what))
     tx.put(USER, row)
+    if given.issued is not None:
+        keep_certificate(tx, given.issued)
     return tx.plan(row)
 
 
@@ -219,11 +228,11 @@ def revoke_user(
     node: Node, view: View, by: UserUri, user: UserUri, now: Instant, random: Random
 ) -> Plan[UserRow]:
     """Revoke a user's access at once, and all the user's certificates. Raises DeliveryError NOT_FOUND."""
-    row = changed(_without_certificates(_need(view, user, revoked=True), now), revoked=1)
+    row = changed(without_certificates(_need(view, user, revoked=True), now), revoked=1)
     return set_user(node, view, SetUserCommand(by, row), now, random)
 
 
-def _without_certificates(row: UserRow, now: Instant) -> UserRow:
+def without_certificates(row: UserRow, now: Instant) -> UserRow:
     """Remove the user's certificates.
 
     Those of another authority that were valid before now never count again.

@@ -8,6 +8,7 @@ review         the world has changed: what is on its way and is now denied is st
 read           a reader opens what the reader may see
 foreign        a portion under another state's label must come from a received bulletin
 relations      a bulletin supersedes an earlier one, or replies to one
+certificates   what this node's authorities have issued; one of them counts no more
 duties         who has to report what about a received bulletin, until when
 streams        numbers, neighbours, gaps
 stop           what is over is stopped, and its number is cancelled

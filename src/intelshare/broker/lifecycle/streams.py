@@ -87,6 +87,7 @@ def take_head(
     row = tx.get(INCOMING, origin, head.incarnation)
     if row is None:
         allowance.need(Lasting.STREAMS)
+        allowance.keep(Lasting.STREAMS)
         begin = stream_start(origin, head.incarnation, tx.node.member)
         row = IncomingRow(origin, head.incarnation, member, 0, begin, b"", b"", 0, 0)
     if row.frozen:

@@ -15,9 +15,10 @@ from functools import partial
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
-from intelshare.broker.kernel.allowance import Allowance, Lasting
+from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import (
@@ -149,8 +150,8 @@ def accept_hello(
     Raises TrustError PEER_REVOKED if the peer is left out.
     """
     node.trust.need_dealing(peer.member)
-    tx, allowance = Transaction(node, view, now, random), Allowance(allowed)
-    forgot = 0
+    tx = Transaction(node, view, now, random)
+    allowance, forgot = allowance_in(tx, peer.member, allowed), 0
     starts_anew = view.get(INCOMING, peer.node, peer.payload.incarnation) is None
     if starts_anew:
         _recall_again(tx, peer.member)
@@ -161,6 +162,7 @@ def accept_hello(
             except DeliveryError as bad:
                 digest = Digest(sha256(encode(StreamHead, head)))
                 if allowance.take(Lasting.EVIDENCE):
+                    allowance.keep(Lasting.EVIDENCE)
                     tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
     gaps = []
     for row in view.find(INCOMING, "member", peer.member):
@@ -180,6 +182,7 @@ def accept_hello(
     if starts_anew:
         _name_older(tx, peer.member)
     lost = remember(tx, peer.member, peer.node, peer.payload)
+    charge(tx, peer.member, allowance)
     return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects(), allowance.spent))
 
 

@@ -28,6 +28,7 @@ from intelshare.broker.kernel.allowance import Allowance, Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
+from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
@@ -130,7 +131,7 @@ def receive(
         arrival.frame.batch_key,
         Opener(node.sealing, node.retired),
         clock=arrival.clock,
-        allowance=Allowance(arrival.allowed),
+        allowance=allowance_in(tx, arrival.member, arrival.allowed),
     )
     allowance = inbound.allowance
     shelf = Shelf(tx, arrival.member, REJECTED)
@@ -140,6 +141,7 @@ def receive(
         acks = [
             _reject(tx, shelf, arrival, allowance, carried, bad.code) for carried in arrival.frame.statements
         ]
+        charge(tx, arrival.member, allowance)
         return tx.plan(ReceiveResult(tuple(acks), False, (), 0, Effects(), allowance.spent))
     plain = open_plain(inbound, arrival.frame)
     acks, again = [], False
@@ -160,6 +162,7 @@ def receive(
         plain.settle()
     _answer(tx, inbound)
     settle(inbound)
+    charge(tx, arrival.member, allowance)
     asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
     return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects(), allowance.spent))
 
@@ -188,6 +191,8 @@ def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[Lea
             statement, batch, inbound.member, tx.now, trust=node.trust, suites=node.suites, roots=node.roots
         )
         _HANDLERS.get(verified.statement.kind, on_unknown)(inbound, verified, carried)
+    if lasting is not None:
+        inbound.allowance.keep(lasting)
     return leaf, False
 
 
@@ -303,6 +308,7 @@ def _reject(
     leaf = sha256_leaf(carried)
     fresh = code not in _KEEPS_NOTHING and not counted_again(tx, leaf, code)
     if fresh and allowance.take(Lasting.EVIDENCE):
+        allowance.keep(Lasting.EVIDENCE)
         keep_rejected(shelf, carried, arrival.frame.batch, leaf, code)
         tx.log(EntryType.REJECTED, Rejected(arrival.member, Digest(leaf), code))
     if code == "TRUST_FORK":

@@ -67,7 +67,8 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     if head is None or not _is_new(node, view, last):
         return tx.plan(tx.effects())
     if last is not None:
-        _take_back(tx, last, node.trust.partners)
+        # From a member that was removed since too: it may come back.
+        _take_back(tx, last, sorted(node.trust.members))
     logs = view.find(CHECKPOINT, "state", node.uri, CheckpointState.OWN)
     for old in [row for row in logs if row.incarnation == node.incarnation] + logs[MAX_LOGS:]:
         tx.delete(CHECKPOINT, old.origin, old.incarnation, old.size)

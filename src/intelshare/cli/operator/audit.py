@@ -175,7 +175,9 @@ def prove(
 @printing
 @on_folder
 def evidence(node: NodeFolder, out: Out) -> int:
-    """List contradictions found: forked and rewritten logs, two releases under one number, lost data."""
+    """List contradictions found: forked and rewritten logs, two releases under one number, two
+    directories of one version, lost data.
+    """
     from intelshare.cli.shared.output import Table
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time

@@ -240,7 +240,7 @@ def _make(
             make_private_folder(beside / path.parent.name)
             write_private(beside / path.parent.name / path.name, path.read_bytes())
         row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
-        asyncio.run(_first_rows(Folder(beside), settings, founded, row))
+        asyncio.run(_first_rows(Folder(beside), settings, founded, row, certificate))
         _operator_profile(Folder(beside), settings, founded, credentials)
         beside.rename(folder)
     except BaseException:
@@ -308,14 +308,17 @@ def _development(folder: Path, secret: bytes, *, given: bool) -> None:
         write_private(folder / "treaties" / name, text.encode())
 
 
-async def _first_rows(target: Folder, settings: Settings, founded: Founded, row: UserRow) -> None:
+async def _first_rows(
+    target: Folder, settings: Settings, founded: Founded, row: UserRow, certificate: bytes
+) -> None:
+    from intelshare.broker.kernel.certificates import certificate_row
     from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.establish import first_rows
     from intelshare.store.engines import open_default
 
     store = open_default(target.database, TABLES, founded.storage_key)
     try:
-        plan = first_rows(settings, founded, (row,))
+        plan = first_rows(settings, founded, (row,), (certificate_row(certificate, row.user),))
         await store.perform(lambda _: plan)
     finally:
         store.close()

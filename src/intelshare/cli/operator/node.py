@@ -208,6 +208,7 @@ def status(client: Client, out: Out) -> int:
 
 
 def _show(found: Any, out: Out) -> int:
+    from intelshare.cli.policy.examine import is_much
     from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import clock_words, duration, peer_table, short_time
@@ -251,6 +252,9 @@ def _show(found: Any, out: Out) -> int:
         )
     for member in found.shut_out:
         out.line(f"{member}: one of its certificate authorities does not load: its nodes cannot connect")
+    for kept in found.kept:
+        if is_much(kept):
+            out.line(f"kept for {kept.member}  {kept.rows} rows of {kept.most}  [RATE]")
     for spent in found.budgets:
         again = f", open again in {duration(spent.again)}" if spent.again else ""
         out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")

@@ -40,6 +40,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         yield from _link(peer, now)
     for spent in status.budgets:
         yield _budget(spent)
+    yield from (_kept(one) for one in status.kept if is_much(one))
 
 
 def _clock(status: pb.StatusResponse) -> Finding:
@@ -66,6 +67,22 @@ def _budget(spent: pb.SpentBudget) -> Finding:
     )
     what = f"{spent.name} was exceeded {spent.refused} times since the start{now}"
     return Finding(WARNING, f"budget {spent.member}", what, remedy, "RATE")
+
+
+def is_much(kept: pb.KeptRows) -> bool:
+    """Return True if a member is near the limit of what it may make this node keep permanently."""
+    return kept.rows * 10 >= kept.most * 8
+
+
+def _kept(kept: pb.KeptRows) -> Finding:
+    """Report a member that fills this node's disk with rows that stay."""
+    remedy = (
+        "ask the member's operators what their node does; `intelshare member suspend` ends it; if all of "
+        "it is honest, raise `kept_rows` in [queues] of node.toml"
+    )
+    state = WRONG if kept.rows >= kept.most else WARNING
+    what = f"{kept.rows} of {kept.most} rows that it may make this node keep for ever"
+    return Finding(state, f"kept {kept.member}", what, remedy, "RATE")
 
 
 def _law(policy: pb.PolicyState) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from intelshare.cli.shared.output import Table
-from intelshare.instant import NEVER, Instant, show
+from intelshare.instant import DAY, NEVER, Instant, show
 
 if TYPE_CHECKING:
     from intelshare.trust import RootDocument
@@ -396,6 +396,24 @@ def key_table(keys: Iterable[pb.KeyEntry]) -> Table:
     ]
     columns = ("key", "use", "suite", "state", "counts from", "until", "succeeded", "destroyed")
     return Table(columns, rows)
+
+
+def certificate_table(certificates: Iterable[pb.CertificateEntry], now: int) -> Table:
+    """One row per certificate."""
+    rows = [
+        (
+            one.serial[:16],
+            one.use,
+            one.holder,
+            one.state,
+            short_time(one.valid_from),
+            short_time(one.believed_until or one.valid_until),
+            str(max(0, (one.believed_until or one.valid_until) - now) // DAY),
+            one.reason,
+        )
+        for one in certificates
+    ]
+    return Table(("serial", "use", "of", "state", "from", "until", "days", "reason"), rows)
 
 
 def impact_table(lines: Iterable[pb.ImpactLine]) -> Table:

@@ -10,12 +10,14 @@ identity.
 """
 
 from intelshare.crypto.x509.issuing import (
+    issue_bridge,
     issue_node,
     issue_user,
     make_authority,
     request_from_pem,
     request_key,
     request_to_pem,
+    sign_node,
     sign_user,
 )
 from intelshare.crypto.x509.pem import all_from_pem, from_pem, to_pem
@@ -26,13 +28,17 @@ from intelshare.crypto.x509.reading import (
     fits,
     inspect,
     is_authority,
+    is_issued_by,
     names_of,
+    serial_of,
+    subject_of,
     validity,
 )
 from intelshare.crypto.x509.values import (
     AUTHORITY_LIFETIME,
     BACKDATE,
     DEVELOPMENT_LIFETIME,
+    MAX_BETWEEN,
     MAX_CERTIFICATE,
     NODE_LIFETIME,
     TICKET_LIFETIME,
@@ -47,6 +53,7 @@ __all__ = [
     "AUTHORITY_LIFETIME",
     "BACKDATE",
     "DEVELOPMENT_LIFETIME",
+    "MAX_BETWEEN",
     "MAX_CERTIFICATE",
     "NAME_KINDS",
     "NODE_LIFETIME",
@@ -63,6 +70,8 @@ __all__ = [
     "from_pem",
     "inspect",
     "is_authority",
+    "is_issued_by",
+    "issue_bridge",
     "issue_node",
     "issue_user",
     "make_authority",
@@ -70,7 +79,10 @@ __all__ = [
     "request_from_pem",
     "request_key",
     "request_to_pem",
+    "serial_of",
+    "sign_node",
     "sign_user",
+    "subject_of",
     "to_pem",
     "validity",
 ]

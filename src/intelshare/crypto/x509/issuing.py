@@ -1,4 +1,4 @@
-"""Issue: authorities, and leaves of nodes and users under them, of keys made here or elsewhere."""
+"""Issues authorities, and leaves for nodes and users under them, for keys made here or elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class Purpose(Enum):
 
 
 def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> CertifiedKey:
-    """Make a self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only."""
+    """Make a self-signed authority, valid for five years; ``name`` ("FRA nodes") is for people only.
+
+    One other authority may stand under it: its successor (``issue_bridge``).
+    """
     key = _new_key(ec.SECP384R1(), random)
     public = key.public_key()
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)
@@ -43,11 +46,33 @@ def make_authority(name: str, at: Instant, random: Callable[[int], bytes]) -> Ce
     )
     builder = (
         _builder(subject, subject, public, at=at, lifetime=AUTHORITY_LIFETIME, random=random)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         .add_extension(_key_usage(sign_certificates=True), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier(identifier.digest, None, None), critical=False)
     )
     return CertifiedKey(_signed(builder, key), _private_pem(key))
+
+
+def issue_bridge(
+    former: CertifiedKey, successor: bytes, at: Instant, random: Callable[[int], bytes]
+) -> bytes:
+    """Issue the certificate (DER) in which the former authority vouches for its successor, until it ends.
+
+    A peer that knows only the former one accepts a leaf of the successor that comes with it (RFC 4210, 4.4,
+    "new with old").
+    """
+    after = x509.load_der_x509_certificate(successor)
+    issuer, issuer_key, issuer_id, lifetime = _issuer(former, at, AUTHORITY_LIFETIME)
+    public = after.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise TypeError("an authority's key is an elliptic curve key")
+    builder = (
+        _builder(after.subject, issuer.subject, public, at=at, lifetime=lifetime, random=random)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(sign_certificates=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier(issuer_id.digest, None, None), critical=False)
+    )
+    return _signed(builder, issuer_key)
 
 
 def issue_node(
@@ -62,12 +87,28 @@ def issue_node(
     """Issue a leaf for a node, as TLS server and client. ``lifetime`` is in microseconds, capped by the
     authority's.
     """
+    made = request_key(random)
+    certificate = sign_node(authority, uri, dns, made.request, at, random, lifetime=lifetime)
+    return CertifiedKey(certificate, made.key)
+
+
+def sign_node(
+    authority: CertifiedKey,
+    uri: str,
+    dns: str,
+    request: bytes,
+    at: Instant,
+    random: Callable[[int], bytes],
+    *,
+    lifetime: int = NODE_LIFETIME,
+) -> bytes:
+    """Issue a leaf for a node whose key is held elsewhere (DER); only the key is taken from the request.
+
+    Raises TrustError INPUT_INVALID as ``sign_user``.
+    """
     names = (x509.UniformResourceIdentifier(uri), x509.DNSName(dns))
-    key = _new_key(ec.SECP256R1(), random)
-    certificate = _issue(
-        authority, names, key.public_key(), Purpose.NODE, at=at, lifetime=lifetime, random=random
-    )
-    return CertifiedKey(certificate, _private_pem(key))
+    public = _requested(request)
+    return _issue(authority, names, public, Purpose.NODE, at=at, lifetime=lifetime, random=random)
 
 
 def issue_user(
@@ -123,7 +164,7 @@ def request_from_pem(text: bytes) -> bytes:
     """Return the DER of the request in a PEM text. Raises TrustError INPUT_INVALID if there is none."""
     try:
         return x509.load_pem_x509_csr(text).public_bytes(serialization.Encoding.DER)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise _no_request("cannot be read") from None
 
 
@@ -157,12 +198,7 @@ def _issue(
     lifetime: int,
     random: Callable[[int], bytes],
 ) -> bytes:
-    issuer = x509.load_der_x509_certificate(authority.certificate)
-    issuer_key = serialization.load_pem_private_key(authority.key, password=None)
-    if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-        raise TypeError("an authority's key is an elliptic curve key")
-    issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    lifetime = min(lifetime, of(issuer.not_valid_after_utc) - at)
+    issuer, issuer_key, issuer_id, lifetime = _issuer(authority, at, lifetime)
     builder = (
         _builder(x509.Name([]), issuer.subject, public, at=at, lifetime=lifetime, random=random)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -173,6 +209,18 @@ def _issue(
         .add_extension(x509.AuthorityKeyIdentifier(issuer_id.digest, None, None), critical=False)
     )
     return _signed(builder, issuer_key)
+
+
+def _issuer(
+    authority: CertifiedKey, at: Instant, lifetime: int
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, x509.SubjectKeyIdentifier, int]:
+    """Return an authority's certificate, key and identifier, and the longest lifetime of a leaf from ``at``."""
+    issuer = x509.load_der_x509_certificate(authority.certificate)
+    key = serialization.load_pem_private_key(authority.key, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("an authority's key is an elliptic curve key")
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return issuer, key, identifier, min(lifetime, of(issuer.not_valid_after_utc) - at)
 
 
 def _builder(

@@ -1,4 +1,4 @@
-"""PEM: certificates as text, as TLS libraries and people want them."""
+"""Converts certificates from and to PEM, the text that TLS libraries and people use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from intelshare.crypto.x509.values import invalid
+from intelshare.crypto.x509.values import UNREADABLE, invalid
 
 
 def to_pem(certificates: Iterable[bytes]) -> bytes:
@@ -23,7 +23,7 @@ def all_from_pem(text: bytes) -> tuple[bytes, ...]:
     """
     try:
         found = x509.load_pem_x509_certificates(text)
-    except ValueError:
+    except UNREADABLE:
         raise invalid("cannot be read") from None
     return tuple(one.public_bytes(serialization.Encoding.DER) for one in found)
 
@@ -35,5 +35,5 @@ def from_pem(text: bytes) -> bytes:
     """
     try:
         return x509.load_pem_x509_certificate(text).public_bytes(serialization.Encoding.DER)
-    except ValueError:
+    except UNREADABLE:
         raise invalid("cannot be read") from None

@@ -1,4 +1,4 @@
-"""What the others of this room speak of: certified keys, leaves, validity, lifetimes, and what is refused."""
+"""The values of this room: certified keys, leaves, validity, lifetimes, and the errors of certificates."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ BACKDATE: Final = 5 * MINUTE
 
 MAX_CERTIFICATE = 16_384
 """The bytes of DER that are looked at; a leaf that intelshare issues has about 600."""
+
+
+MAX_BETWEEN: Final = 1
+"""Certificates between a leaf and the authority that is believed: a bridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def invalid(why: str) -> TrustError:
     return TrustError(
         "PEER_IDENTITY_INVALID",
         f"the certificate {why}",
-        hint="issue it again with `intelshare pki issue` at the member it belongs to",
+        hint="issue it again with `intelshare pki renew` at the member it belongs to",
     )
 
 

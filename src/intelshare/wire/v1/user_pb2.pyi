@@ -2037,6 +2037,7 @@ class StatusResponse(_message.Message):
     BUDGETS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -2077,6 +2078,10 @@ class StatusResponse(_message.Message):
     def files(self) -> Global___FileRoom: ...
     @_builtins.property
     def clock(self) -> Global___ClockState: ...
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptRows]:
+        """Of members of whom anything is kept."""
+
     def __init__(
         self,
         *,
@@ -2101,10 +2106,11 @@ class StatusResponse(_message.Message):
         budgets: _abc.Iterable[Global___SpentBudget] | None = ...,
         files: Global___FileRoom | None = ...,
         clock: Global___ClockState | None = ...,
+        kept: _abc.Iterable[Global___KeptRows] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2191,6 +2197,33 @@ class ClockResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClockResponse: _TypeAlias = ClockResponse  # noqa: Y015
+
+@_typing.final
+class KeptRows(_message.Message):
+    """What a member, by its own will alone, has made this node keep for ever, and how much that may be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    rows: _builtins.int
+    most: _builtins.int
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "most", b"most", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptRows: _TypeAlias = KeptRows  # noqa: Y015
 
 @_typing.final
 class SpentBudget(_message.Message):
@@ -3434,6 +3467,243 @@ class RevokeKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeKeyResponse: _TypeAlias = RevokeKeyResponse  # noqa: Y015
+
+@_typing.final
+class CertificateEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    VALID_FROM_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BELIEVED_UNTIL_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.bytes
+    """SHA-256 of the DER."""
+    serial: _builtins.str
+    """In hexadecimal."""
+    use: _builtins.str
+    """node authority, user authority, bridge, node, process, user or ticket."""
+    holder: _builtins.str
+    """The URI that it names; of an authority its name."""
+    valid_from: _builtins.int
+    valid_until: _builtins.int
+    state: _builtins.str
+    """issues, believed, elsewhere, shown; counts, next (once it is used), enrols, valid; superseded, revoked, ended."""
+    believed_until: _builtins.int
+    """Of a former authority: when it is believed no longer."""
+    revoked_at: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.bytes = ...,
+        serial: _builtins.str = ...,
+        use: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        valid_from: _builtins.int = ...,
+        valid_until: _builtins.int = ...,
+        state: _builtins.str = ...,
+        believed_until: _builtins.int = ...,
+        revoked_at: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["believed_until", b"believed_until", "holder", b"holder", "id", b"id", "reason", b"reason", "revoked_at", b"revoked_at", "serial", b"serial", "state", b"state", "use", b"use", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateEntry: _TypeAlias = CertificateEntry  # noqa: Y015
+
+@_typing.final
+class ListCertificatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Those that count no more too."""
+    def __init__(
+        self,
+        *,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCertificatesRequest: _TypeAlias = ListCertificatesRequest  # noqa: Y015
+
+@_typing.final
+class ListCertificatesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateEntry]: ...
+    def __init__(
+        self,
+        *,
+        certificates: _abc.Iterable[Global___CertificateEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCertificatesResponse: _TypeAlias = ListCertificatesResponse  # noqa: Y015
+
+@_typing.final
+class IssueCertificateRequest(_message.Message):
+    """The request (PKCS #10) names a key that whoever sends it holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueCertificateRequest: _TypeAlias = IssueCertificateRequest  # noqa: Y015
+
+@_typing.final
+class IssueCertificateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CHAIN_PEM_FIELD_NUMBER: _builtins.int
+    chain_pem: _builtins.bytes
+    """The certificate, and what has to be shown with it."""
+    @_builtins.property
+    def certificate(self) -> Global___CertificateEntry: ...
+    def __init__(
+        self,
+        *,
+        certificate: Global___CertificateEntry | None = ...,
+        chain_pem: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "chain_pem", b"chain_pem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueCertificateResponse: _TypeAlias = IssueCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RevokeCertificateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    serial: _builtins.str
+    """Beginning of the serial number, in hexadecimal; or a user's name: the certificate that counts."""
+    user: _builtins.str
+    reason: _builtins.str
+    dry_run: _builtins.bool
+    """Only say which certificate it is."""
+    def __init__(
+        self,
+        *,
+        serial: _builtins.str = ...,
+        user: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "reason", b"reason", "serial", b"serial", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeCertificateRequest: _TypeAlias = RevokeCertificateRequest  # noqa: Y015
+
+@_typing.final
+class RevokeCertificateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def certificate(self) -> Global___CertificateEntry: ...
+    def __init__(
+        self,
+        *,
+        certificate: Global___CertificateEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeCertificateResponse: _TypeAlias = RevokeCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RotateAuthoritiesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINISH_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    finish: _builtins.bool
+    """Believe the former authorities no longer."""
+    dry_run: _builtins.bool
+    """Only say how things stand."""
+    def __init__(
+        self,
+        *,
+        finish: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "finish", b"finish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAuthoritiesRequest: _TypeAlias = RotateAuthoritiesRequest  # noqa: Y015
+
+@_typing.final
+class RotateAuthoritiesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    USERS_LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateEntry]: ...
+    @_builtins.property
+    def users_left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of users whose certificates are still of the former authority."""
+
+    def __init__(
+        self,
+        *,
+        certificates: _abc.Iterable[Global___CertificateEntry] | None = ...,
+        users_left: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "users_left", b"users_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAuthoritiesResponse: _TypeAlias = RotateAuthoritiesResponse  # noqa: Y015
 
 @_typing.final
 class ProposeRootRequest(_message.Message):

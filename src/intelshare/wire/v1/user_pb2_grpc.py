@@ -1908,6 +1908,26 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
                 _registered_method=True)
+        self.ListCertificates = channel.unary_unary(
+                '/intelshare.v1.Operations/ListCertificates',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesResponse.FromString,
+                _registered_method=True)
+        self.IssueCertificate = channel.unary_unary(
+                '/intelshare.v1.Operations/IssueCertificate',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateResponse.FromString,
+                _registered_method=True)
+        self.RevokeCertificate = channel.unary_unary(
+                '/intelshare.v1.Operations/RevokeCertificate',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateResponse.FromString,
+                _registered_method=True)
+        self.RotateAuthorities = channel.unary_unary(
+                '/intelshare.v1.Operations/RotateAuthorities',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesResponse.FromString,
+                _registered_method=True)
         self.KeyImpact = channel.unary_unary(
                 '/intelshare.v1.Operations/KeyImpact',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.KeyImpactRequest.SerializeToString,
@@ -2071,6 +2091,34 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCertificates(self, request, context):
+        """The authorities, the node's certificates and those of users: validity, and which count.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueCertificate(self, request, context):
+        """A certificate of this node for another process of it, which holds the key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeCertificate(self, request, context):
+        """A certificate counts no more, with a reason for the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateAuthorities(self, request, context):
+        """New authorities issue from now on, and the former ones are believed a while longer; or that ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def KeyImpact(self, request, context):
         """What a compromise of a key of any member calls into question.
         """
@@ -2207,6 +2255,26 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.PublishRoot,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.SerializeToString,
+            ),
+            'ListCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCertificates,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesResponse.SerializeToString,
+            ),
+            'IssueCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueCertificate,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateResponse.SerializeToString,
+            ),
+            'RevokeCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCertificate,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateResponse.SerializeToString,
+            ),
+            'RotateAuthorities': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateAuthorities,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesResponse.SerializeToString,
             ),
             'KeyImpact': grpc.unary_unary_rpc_method_handler(
                     servicer.KeyImpact,
@@ -2775,6 +2843,114 @@ class Operations:
             '/intelshare.v1.Operations/PublishRoot',
             intelshare_dot_wire_dot_v1_dot_user__pb2.PublishRootRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RootFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ListCertificates',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ListCertificatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/IssueCertificate',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.IssueCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RevokeCertificate',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RevokeCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateAuthorities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/RotateAuthorities',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RotateAuthoritiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

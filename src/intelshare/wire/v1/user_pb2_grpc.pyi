@@ -665,6 +665,14 @@ class OperationsStub:
     """The next root of this member, to be signed by the holders of its root keys."""
     PublishRoot: _grpc.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]
     """Puts the next root, signed by enough of them, into force, and tells every member."""
+    ListCertificates: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListCertificatesRequest, _user_pb2.ListCertificatesResponse]
+    """The authorities, the node's certificates and those of users: validity, and which count."""
+    IssueCertificate: _grpc.UnaryUnaryMultiCallable[_user_pb2.IssueCertificateRequest, _user_pb2.IssueCertificateResponse]
+    """A certificate of this node for another process of it, which holds the key."""
+    RevokeCertificate: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeCertificateRequest, _user_pb2.RevokeCertificateResponse]
+    """A certificate counts no more, with a reason for the log."""
+    RotateAuthorities: _grpc.UnaryUnaryMultiCallable[_user_pb2.RotateAuthoritiesRequest, _user_pb2.RotateAuthoritiesResponse]
+    """New authorities issue from now on, and the former ones are believed a while longer; or that ends."""
     KeyImpact: _grpc.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]
@@ -713,6 +721,14 @@ class OperationsAsyncStub(OperationsStub):
     """The next root of this member, to be signed by the holders of its root keys."""
     PublishRoot: _aio.UnaryUnaryMultiCallable[_user_pb2.PublishRootRequest, _user_pb2.RootFileResponse]  # type: ignore[assignment]
     """Puts the next root, signed by enough of them, into force, and tells every member."""
+    ListCertificates: _aio.UnaryUnaryMultiCallable[_user_pb2.ListCertificatesRequest, _user_pb2.ListCertificatesResponse]  # type: ignore[assignment]
+    """The authorities, the node's certificates and those of users: validity, and which count."""
+    IssueCertificate: _aio.UnaryUnaryMultiCallable[_user_pb2.IssueCertificateRequest, _user_pb2.IssueCertificateResponse]  # type: ignore[assignment]
+    """A certificate of this node for another process of it, which holds the key."""
+    RevokeCertificate: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeCertificateRequest, _user_pb2.RevokeCertificateResponse]  # type: ignore[assignment]
+    """A certificate counts no more, with a reason for the log."""
+    RotateAuthorities: _aio.UnaryUnaryMultiCallable[_user_pb2.RotateAuthoritiesRequest, _user_pb2.RotateAuthoritiesResponse]  # type: ignore[assignment]
+    """New authorities issue from now on, and the former ones are believed a while longer; or that ends."""
     KeyImpact: _aio.UnaryUnaryMultiCallable[_user_pb2.KeyImpactRequest, _user_pb2.KeyImpactResponse]  # type: ignore[assignment]
     """What a compromise of a key of any member calls into question."""
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_user_pb2.VerifyAuditRequest, _user_pb2.VerifyAuditResponse]  # type: ignore[assignment]
@@ -878,6 +894,38 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RootFileResponse, _abc.Awaitable[_user_pb2.RootFileResponse]]:
         """Puts the next root, signed by enough of them, into force, and tells every member."""
+
+    @_abc_1.abstractmethod
+    def ListCertificates(
+        self,
+        request: _user_pb2.ListCertificatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListCertificatesResponse, _abc.Awaitable[_user_pb2.ListCertificatesResponse]]:
+        """The authorities, the node's certificates and those of users: validity, and which count."""
+
+    @_abc_1.abstractmethod
+    def IssueCertificate(
+        self,
+        request: _user_pb2.IssueCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.IssueCertificateResponse, _abc.Awaitable[_user_pb2.IssueCertificateResponse]]:
+        """A certificate of this node for another process of it, which holds the key."""
+
+    @_abc_1.abstractmethod
+    def RevokeCertificate(
+        self,
+        request: _user_pb2.RevokeCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RevokeCertificateResponse, _abc.Awaitable[_user_pb2.RevokeCertificateResponse]]:
+        """A certificate counts no more, with a reason for the log."""
+
+    @_abc_1.abstractmethod
+    def RotateAuthorities(
+        self,
+        request: _user_pb2.RotateAuthoritiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RotateAuthoritiesResponse, _abc.Awaitable[_user_pb2.RotateAuthoritiesResponse]]:
+        """New authorities issue from now on, and the former ones are believed a while longer; or that ends."""
 
     @_abc_1.abstractmethod
     def KeyImpact(

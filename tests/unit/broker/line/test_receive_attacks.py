@@ -15,7 +15,7 @@ from intelshare.broker.kernel.tables import INBOX, INCOMING, PORTION
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Batch, Kind, PortionKind, Receipt, ReceiptStatus, Release
-from intelshare.envelope import stream_start
+from intelshare.envelope import MAX_RELEASE, stream_start
 from intelshare.envelope.construct import body_digest, sealed_digest
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, Instant
@@ -207,6 +207,12 @@ def test_rows_32_47_a_bulletin_of_another_originator_without_its_consent(members
 def test_row_15_a_release_that_does_not_parse_behind_its_recipient_is_refused(members: Any) -> None:
     release = decode(Release, released(members).statements[0].data)
     data = encode(Release, release) + b"\x00"
+    assert refusal(members, signed(members["FRA"], Kind.RELEASE, data)) == ("ENVELOPE_MALFORMED",)
+
+
+def test_row_77_a_release_of_more_than_a_kilobyte_is_malformed(members: Any) -> None:
+    release = decode(Release, released(members).statements[0].data)
+    data = encode(Release, release) + bytes(MAX_RELEASE)
     assert refusal(members, signed(members["FRA"], Kind.RELEASE, data)) == ("ENVELOPE_MALFORMED",)
 
 

@@ -127,6 +127,26 @@ class UserRow(NamedTuple):
 USER = Table("user", UserRow, ("user",))
 
 
+class CertificateRow(NamedTuple):
+    """A certificate that an authority of this node has issued and that has not ended long ago."""
+
+    certificate: Digest
+    """SHA-256 of the DER."""
+    holder: str
+    """URI of the node or user that it names."""
+    serial: str
+    """In hexadecimal."""
+    start: Instant
+    end: Instant
+    revoked: Instant = Instant(0)
+    """0: it is not."""
+    reason: str = ""
+    """Why it was revoked."""
+
+
+CERTIFICATE = Table("certificate", CertificateRow, ("certificate",), {"holder": ("holder", "end")})
+
+
 class EvidenceRow(NamedTuple):
     """A rejected statement, or statements that contradict each other: limited in number for each member."""
 
