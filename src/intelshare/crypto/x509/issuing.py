@@ -214,7 +214,7 @@ def _issue(
 def _issuer(
     authority: CertifiedKey, at: Instant, lifetime: int
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, x509.SubjectKeyIdentifier, int]:
-    """Return an authority's certificate, key and identifier, and the longest lifetime of a leaf from ``at``."""
+    """Return an authority's certificate, key and identifier, and the longest life of a leaf from ``at``."""
     issuer = x509.load_der_x509_certificate(authority.certificate)
     key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
