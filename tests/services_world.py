@@ -17,7 +17,7 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
-from intelshare.errors import IntelshareError
+from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.metrics import Sample
@@ -204,16 +204,16 @@ class MemberBackend:
         return []
 
     async def sign_leaf(self, request: bytes, by: UserUri) -> tuple[bytes, bytes]:
-        raise NotImplementedError
+        raise DeliveryError("ISSUED_ELSEWHERE", "this backend has no authority")
 
     async def revoke_leaf(self, certificate: Digest, by: UserUri) -> None:
         self.orders.append(("revoke_leaf", certificate, by))
 
     async def succeed_authorities(self, by: UserUri) -> None:
-        raise NotImplementedError
+        self.orders.append(("succeed_authorities", by))
 
     async def end_former_authorities(self, by: UserUri) -> None:
-        raise NotImplementedError
+        self.orders.append(("end_former_authorities", by))
 
     async def renew_node(self, by: UserUri) -> None:
         return None

@@ -34,8 +34,9 @@ async def list_certificates(
     backend: Backend, _: Actor, request: pb.ListCertificatesRequest
 ) -> pb.ListCertificatesResponse:
     """The authorities, the node's own, and those of users that count; on request all that are noted."""
+    everything = request.all
     entries = await _entries(backend)
-    shown = [entry for entry in entries if request.all or entry.state in _COUNT]
+    shown = [entry for entry in entries if everything or entry.state in _COUNT]
     return pb.ListCertificatesResponse(certificates=shown)
 
 

@@ -18,13 +18,14 @@ from builders import NOW, actor, draft, seeded, text, user
 from intelshare.broker.kernel.actor import Actor, authorised, row_of
 from intelshare.broker.kernel.cursor import seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
-from intelshare.broker.kernel.tables import BULLETIN, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, CertificateRow, UserRow
+from intelshare.broker.lifecycle.certificates import note_certificates
 from intelshare.broker.queries.watch import Cursor, cursor_text
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
-from intelshare.ids import MemberCode
-from intelshare.instant import LATEST
+from intelshare.ids import Digest, MemberCode
+from intelshare.instant import LATEST, NEVER, Instant
 from intelshare.policy import ActKind
 from intelshare.roles import Role
 from intelshare.services.dispatch import answer, authorise, stream
@@ -220,6 +221,7 @@ class World:
         self.fra = met(("FRA", "USA"))["FRA"]
         self.bulletin = send(self.fra, draft(text(TO_USA), to=["USA"])).bulletin.hex()
         does(self.fra, ActKind.GIVE_NOTICE)
+        self.fra.do(note_certificates, (CERTIFICATE,), ())
         self.backend = MemberBackend(self.fra)
         self.actor = actor("FRA", "a")
 
@@ -271,6 +273,14 @@ class World:
             "Operations/RevokeKey": (
                 pb.RevokeKeyRequest(key=self.fra.node.signer.key_id.hex(), compromised=True, since=1),
             ),
+            "Operations/RevokeCertificate": (
+                pb.RevokeCertificateRequest(serial=CERTIFICATE.serial, reason="lost"),
+                pb.RevokeCertificateRequest(user="nobody", dry_run=True),
+            ),
+            "Operations/RotateAuthorities": (
+                pb.RotateAuthoritiesRequest(finish=True),
+                pb.RotateAuthoritiesRequest(dry_run=True),
+            ),
             "Operations/AddUser": (pb.AddUserRequest(user=NEW_USER, request=b"x"),),
             "Operations/ChangeUser": (pb.ChangeUserRequest(user=NEW_USER),),
         }
@@ -321,6 +331,7 @@ def test_every_field_of_a_request_is_read_by_its_handler(name: str) -> None:
     assert set(fields_of(METHODS[name].input_type)) - read == set()
 
 
+CERTIFICATE = CertificateRow(Digest(bytes(32)), "a node", "5a0c", Instant(0), NEVER)
 CONSUMER = pb.Consumer(name="opencti", clearance="R1", nationality="FRA", categories=["*"])
 NEW_USER = pb.NewUser(
     name="x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -10,17 +11,18 @@ import pytest
 from attacker import flip
 from builders import NOW, STIX_MEDIA, draft, marked_red, seeded, text
 from intelshare.audit.records import EntryType
-from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.tables import INBOX, INCOMING, PORTION
+from intelshare.broker.line.receive import Arrival, receive
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
-from intelshare.crypto.records import Batch, Kind, PortionKind, Receipt, ReceiptStatus, Release
+from intelshare.crypto.records import Batch, Kind, PortionKind, Recall, Receipt, ReceiptStatus, Release
 from intelshare.envelope import MAX_RELEASE, stream_start
 from intelshare.envelope.construct import body_digest, sealed_digest
-from intelshare.ids import MemberCode
+from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import MINUTE, Instant
 from intelshare.policy import compile_world
-from intelshare.statement import Leaf, sign_batch
+from intelshare.statement import Leaf, VerifiedRoots, sign_batch
 from line_world import (
     LATER,
     TO_BOTH,
@@ -382,3 +384,32 @@ def _resigned(fra: Any, frame: Frame, release: Release, **changes: Any) -> Frame
     made = batch.statements[0]
     again = replace(carried, data=made.data, proof=made.proof)
     return replace(frame, batch=batch.batch, statements=(again,))
+
+
+def test_rows_1_83_a_forged_batch_costs_one_check_and_not_one_for_each_of_its_statements(
+    members: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    checks: list[bytes] = []
+    module: Any = sys.modules[VerifiedRoots.__module__]
+    checked = module.verify_signature
+
+    def count(*given: Any) -> None:
+        checks.append(given[-1])
+        checked(*given)
+
+    monkeypatch.setattr(module, "verify_signature", count)
+    leaves = [
+        Leaf(Kind.RECALL, bytes([n]) * 16, encode(Recall, Recall(USA, ManifestDigest(bytes([n]) * 32), "x")))
+        for n in range(40)
+    ]
+    made = sign_batch(leaves, fra.node.signer, NOW, seeded("forged"))
+    carried = tuple(Carried(one.kind, one.nonce, one.data, one.proof) for one in made.statements)
+    for bit in (1, 2):
+        forged = Frame(made.batch[:-1] + bytes([made.batch[-1] ^ bit]), b"", carried)
+        taken = usa.do(receive, Arrival(fra.node.member, fra.node.uri, forged))
+        assert codes(taken) == ["SIGNATURE_INVALID"] * 40
+        assert len(checks) == bit
+    honest = usa.do(receive, Arrival(fra.node.member, fra.node.uri, Frame(made.batch, b"", carried)))
+    assert codes(honest) == [""] * 40
+    assert len(checks) == 3
