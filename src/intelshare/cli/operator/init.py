@@ -318,7 +318,15 @@ async def _first_rows(
 
     store = open_default(target.database, TABLES, founded.storage_key)
     try:
-        plan = first_rows(settings, founded, (row,), (certificate_row(certificate, row.user),))
+        plan = first_rows(
+            settings,
+            founded,
+            (row,),
+            (
+                certificate_row(certificate, row.user),
+                certificate_row(founded.node_leaf.certificate, founded.node.uri),
+            ),
+        )
         await store.perform(lambda _: plan)
     finally:
         store.close()
