@@ -43,9 +43,9 @@ def no_bound() -> int:
 
 
 class Allowance:
-    """Of one peer, for one step. Without ``left``: as much at once as it likes.
+    """The allowance of one peer for one step. Without ``left`` it is unlimited.
 
-    ``room``: how many rows it may still make this node keep at all; asked once, when it is needed.
+    ``room`` returns how many rows the peer may still make this node keep in total; called once, if needed.
     """
 
     def __init__(self, left: Mapping[Lasting, int] | None = None, room: Callable[[], int] = no_bound) -> None:
@@ -53,7 +53,7 @@ class Allowance:
         self._room = cache(room)
         self.spent: Counter[Lasting] = Counter()
         self.kept = 0
-        """Rows and entries that are kept of it."""
+        """The rows and entries that were kept."""
 
     def take(self, what: Lasting) -> bool:
         """Spend one if there is one left; return False if not."""

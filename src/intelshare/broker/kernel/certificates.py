@@ -1,7 +1,7 @@
-"""Which certificates this node's authorities have issued: what ``pki show`` lists and ``pki revoke`` finds.
+"""The certificates that this node's authorities have issued, as ``pki show`` lists them.
 
-The rows let nobody in: of users the register names the certificate that counts, of nodes the directory says
-which does not.
+A row grants nothing: for users the register names the certificate that counts, for nodes the directory names
+those that do not.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ MOST: Final = 64
 
 
 def certificate_row(certificate: bytes, holder: str) -> CertificateRow:
-    """The row of a certificate (DER) that was issued to the holder."""
+    """Return the row of a certificate (DER) that was issued to the holder."""
     valid = validity(certificate)
     return CertificateRow(digest_of(certificate), holder, serial_of(certificate), valid.start, valid.end)
 
 
 def keep_certificate(tx: Transaction, row: CertificateRow) -> None:
-    """Note what was issued, and forget what has ended of the same holder."""
+    """Store the row of a new certificate, and delete those of the same holder that have ended."""
     known = sorted(tx.view.find(CERTIFICATE, "holder", row.holder), key=lambda one: one.end)
     ended = sum(one.end <= tx.now for one in known)
     for old in known[: max(ended, len(known) - MOST + 1)]:
