@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
+from intelshare.broker.lifecycle.mend import Mended, MendResult, Outcome, Record
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
@@ -68,6 +69,7 @@ class MemberBackend:
         self.woken: list[MemberCode] = []
         self.refusals: list[str] = []
         self.wrong_clock = False
+        self.rotten: tuple[Record, ...] = ()
         self.draining = False
         self.orders: list[Any] = []
 
@@ -87,6 +89,18 @@ class MemberBackend:
 
     def believe_clock(self) -> None:
         self.wrong_clock = False
+
+    def damaged(self) -> tuple[Record, ...]:
+        return self.rotten
+
+    async def scrub(self) -> None:
+        self.rotten = (Record("reader", (UserUri("somebody"), bytes(32))),)
+
+    async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
+        return tuple(Mended(record, Outcome.ASKED, "USA") for record in records)
+
+    def mended(self, result: MendResult) -> None:
+        self.rotten = ()
 
     def clock_is_wrong(self) -> bool:
         return self.wrong_clock

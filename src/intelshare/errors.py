@@ -108,6 +108,20 @@ class StoreError(IntelshareError):
     """The store cannot be opened, read or written."""
 
 
+class RecordError(StoreError):
+    """A stored record that is not as it was written: RECORD_CORRUPT. Where a page cannot be read, ``key`` is
+    as much of a key as is known."""
+
+    def __init__(self, table: str, key: tuple[int | str | bytes, ...], message: str) -> None:
+        super().__init__(
+            "RECORD_CORRUPT",
+            message,
+            hint="it is not served; `intelshare node repair` says what can be done about it",
+        )
+        self.table = table
+        self.key = key
+
+
 class VaultError(IntelshareError):
     """The vault cannot be opened or lacks a key."""
 

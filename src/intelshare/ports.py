@@ -7,13 +7,13 @@ applied in one transaction or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError, StoreError
 
 if TYPE_CHECKING:
     from intelshare.crypto.suites import Signer
@@ -107,7 +107,7 @@ class Rows(Protocol):
 class View(Protocol):
     """The rows as they are inside the running transaction (or as last committed, for a query).
 
-    Every read checks the record's digest and raises ``StoreError`` RECORD_CORRUPT naming table and key.
+    Every read checks the record's digest. Reading by key raises ``RecordError``; a list goes on without it.
     """
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
@@ -129,9 +129,9 @@ class View(Protocol):
 
         ``index`` is a name of ``table.indexes`` or "key". For an index named in ``table.only`` the result
         holds only rows whose flag is 1. ``after`` has values for the index fields that follow the prefix,
-        then the key's (as many as given); only rows strictly greater in those are returned. ``damaged``
-        collects a RECORD_CORRUPT for each row that does not match its digest, which is left out (and counts
-        for ``limit``); without it the first one is raised.
+        then the key's (as many as given); only rows strictly greater in those are returned. A row that does
+        not match its digest is left out and noted (``Store.damage``), and the list goes on. ``damaged``
+        collects a RECORD_CORRUPT for each such row, which then counts for ``limit``.
         """
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
@@ -203,12 +203,32 @@ class Figures:
     """The bytes of rows in memory that are not in their tables yet."""
 
 
+class Damaged(Protocol):
+    """The records of a store that were met damaged and are not settled. For any thread."""
+
+    def note(self, error: RecordError) -> None:
+        """A record was met that is not as it was written."""
+
+    def follow(self, tell: Callable[[RecordError], None]) -> None:
+        """Call this for what is known, and from now on once for each that is met, in any thread."""
+
+    def known(self) -> tuple[RecordError, ...]:
+        """What was met and is not settled."""
+
+    def forget(self, table: str, key: tuple[Scalar, ...]) -> None:
+        """The record was written anew, or is gone."""
+
+
 class Store(Protocol):
     """A transactional store with one writer. ``tests/integration/test_store.py`` states its promises.
 
     A second process that opens the same store takes it over: from then on every commit of the first one fails
     with StoreError DATA_LOCKED.
     """
+
+    @property
+    def damage(self) -> Damaged:
+        """What was met damaged since it was opened."""
 
     @property
     def commits(self) -> int:
@@ -237,6 +257,9 @@ class Store(Protocol):
 
         The whole query sees one state, and no commit waits for it.
         """
+
+    def scrub(self) -> Iterator[StoreError]:
+        """Read every row again: a RECORD_CORRUPT for each that is not as it was written. In any thread."""
 
     def ask_now(self, question: Callable[[View], A]) -> A:
         """Run a query for a caller that cannot wait yet. Only an engine in this process can offer it."""

@@ -179,3 +179,30 @@ def test_no_sealing_key_is_in_a_backup(tmp_path: Path, name: str) -> None:
     )
     assert (len(vault.sealing_keys()), len(vault.retired())) == (0, 1)
     assert not (tmp_path / "backup" / "folder" / "users").exists()
+
+
+def test_what_was_sent_after_the_backup_is_known_again_from_its_recipient_and_is_recalled(
+    tmp_path: Path,
+) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    backup, again = tmp_path / "backup", tmp_path / "fra-again"
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            ok("node", "backup", backup, "--folder", fra)
+            later = send(fra, "USA", SHARED, "after the backup", "--wait", "accepted")
+        ok("node", "restore", backup, again)
+        secrets_of_users(fra, again)
+        shutil.move(fra, tmp_path / "gone")
+        with running(again):
+            wait_for_links(again)
+
+            def word() -> str:
+                shown = intelshare("outbox", later, "--as", again / "users" / "rel", "--json")
+                return str(shown.json["pairs"][0]["word"]) if shown.code == 0 else ""
+
+            wait_until(lambda: word() == "accepted", "the sender to know it again, and its receipt")
+            ok("recall", later, "--as", again / "users" / "rel", "--reason", "wrong", "--yes")
+            wait_until(lambda: word() == "destroyed", "the recipient to destroy it")
+            assert titles(usa) == []

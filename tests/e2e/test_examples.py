@@ -122,6 +122,9 @@ CASES: dict[str, Case] = {
     "console": Case(stopped=True),
     "outbox refuse": Case(OFFICER, bulletin="held too", typed="y\n"),
     "draft edit": Case(before=lambda w: w.editor()),
+    "outbox give-up": Case(bulletin="to give up"),
+    "node repair --folder fra --drop": Case(typed="y\n", code=8, why="nothing is damaged here"),
+    "node release-stream": Case(code=8, why="no stream is frozen here"),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
     "poll": Case(code=6, why="nobody answers there", before=lambda w: w.sources()),
     "misp import": Case(before=lambda w: w.event()),
@@ -538,6 +541,7 @@ BULLETINS: dict[str, Callable[[World], str]] = {
     "mistake": lambda w: w.send("of a wrong source", "--wait", "accepted"),
     "held": lambda w: w.send("about a person", "--flag", "personal-data"),
     "held too": lambda w: w.send("about another", "--flag", "personal-data"),
+    "to give up": lambda w: w.send("about a person", "--flag", "personal-data"),
     "third": lambda w: w.send("of KEN", "--label", OF_KEN, "--from-bulletin", w.bulletin("theirs")),
     "theirs": lambda w: w.send("of KEN", "--label", OF_KEN, "--wait", "accepted", who=KENYAN, to="FRA"),
     "duty": lambda w: w.send(

@@ -18,7 +18,7 @@ import apsw
 import pytest
 
 from intelshare.broker.kernel.tables import TABLES as BROKER_TABLES
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError, StoreError
 from intelshare.instant import Instant
 from intelshare.patience import patient
 from intelshare.ports import Delete, Plan, Put, Table, View
@@ -117,16 +117,26 @@ async def test_a_record_that_is_not_as_it_was_written_is_named_and_never_served(
     damage(path, change)
     index = next((name for name in ("owner", "due") if name in change and name in table.indexes), "key")
     with opened(path) as store:
-        asks = [lambda view: view.find(table, index)]
-        if index == "key":
-            asks.append(lambda view: view.get(table, "a", 2))
-        for ask in asks:
-            with pytest.raises(StoreError, match=rf"{table.name}.*a, 2") as raised:
-                store.ask_now(ask)
-            assert raised.value.code == "RECORD_CORRUPT"
+        met: list[str] = []
+        store.damage.follow(lambda error: met.append(error.message))
+        whole = [row._replace(part=1), row._replace(part=3)]
+        in_order = sorted(
+            whole, key=lambda one: tuple(getattr(one, name) for name in (index,) if name != "key")
+        )
+        assert store.ask_now(lambda view: view.find(table, index)) == in_order
+        assert len(store.ask_now(lambda view: view.find(table, index, limit=2))) == 2
+        (noted,) = store.damage.known()
+        assert (noted.table, noted.key, noted.code) == (table.name, ("a", 2), "RECORD_CORRUPT")
+        assert met == [noted.message]
         assert store.ask_now(lambda view: view.get(table, "a", 1)) == row._replace(part=1)
-        with pytest.raises(StoreError, match="RECORD_CORRUPT"):
-            await store.perform(lambda view: Plan((), asks[0](view)))
+        if index == "key":
+            with pytest.raises(RecordError, match=rf"{table.name}.*a, 2"):
+                store.ask_now(lambda view: view.get(table, "a", 2))
+            with pytest.raises(RecordError):
+                await store.perform(lambda view: Plan((), view.get(table, "a", 2)))
+        damaged: list[StoreError] = []
+        store.ask_now(lambda view: view.find(table, index, damaged=damaged))
+        assert [one.message for one in damaged] == met
         await store.perform(put(thing("b", 4)))
         named = [error.message for error in store.scrub() if error.code == "RECORD_CORRUPT"]
         assert any(table.name in message and "a, 2" in message for message in named)

@@ -253,6 +253,13 @@ class Client:
         answer: pb.ApproveResponse = self._call(self._bulletins.Approve, request)
         return answer.word
 
+    def give_up(self, bulletin: str, recipient: str, reason: str) -> str:
+        """Wait for one recipient no longer; the word that the pair then has."""
+        answer: pb.GiveUpResponse = self._call(
+            self._bulletins.GiveUp, pb.GiveUpRequest(id=bulletin, recipient=recipient, reason=reason)
+        )
+        return answer.word
+
     def refuse(self, bulletin: str, recipient: str, reason: str) -> str:
         """End a held pair for good; its author reads the reason. The word that the pair then has."""
         request = pb.RefuseRequest(id=bulletin, recipient=recipient, reason=reason)

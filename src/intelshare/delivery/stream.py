@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -74,6 +74,8 @@ class Incoming:
     holes: Ranges = Ranges()
     cancelled: Ranges = Ranges()
     frozen: bool = False
+    floor: int = 0
+    """Up to this number an operator has let contradictions be: kept as evidence, and not compared."""
 
 
 class NumberVerdict(Enum):
@@ -99,20 +101,22 @@ def arrive(
     if stream.frozen:
         raise _fork(number, "the stream has been frozen since an earlier contradiction")
     if number == stream.last + 1:
-        if prev != stream.head and stream.head:
+        if prev != stream.head and stream.head and stream.last >= stream.floor + bool(stream.floor):
             raise _fork(number, "it names another release as the one before it")
-        after = Incoming(number, leaf, stream.holes, stream.cancelled)
+        after = replace(stream, last=number, head=leaf)
     elif number > stream.last:
         holes = stream.holes.add(stream.last + 1, number - 1)
-        after = Incoming(number, leaf, holes, stream.cancelled)
+        after = replace(stream, last=number, head=leaf, holes=holes)
     else:
-        if held(number) is not None:
+        around = (number - 1, number, number + 1)
+        known = {place: None if 0 < place <= stream.floor else held(place) for place in around}
+        if known[number] is not None:
             raise _fork(number, "another release has this number")
-        before, behind = held(number - 1), held(number + 1)
+        before, behind = known[number - 1], known[number + 1]
         if (before is not None and before[0] != prev) or (behind is not None and behind[1] != leaf):
             raise _fork(number, "its neighbours name other releases")
         holes = stream.holes.remove(number, number)
-        after = Incoming(stream.last, stream.head, holes, stream.cancelled)
+        after = replace(stream, holes=holes)
     if len(after.holes.spans) > MAX_RANGES:
         raise DeliveryError("RATE", f"more than {MAX_RANGES} gaps in one stream")
     if number in stream.cancelled:

@@ -122,7 +122,9 @@ class Engine:
             state, error = self._parts.dialling.state(node)
             return LinkState(state, twice or error, seen=seen)
         error = twice or link.last_error
-        return LinkState("linked", error, link.since, link.offset_at(now), link.queue.unacknowledged, seen)
+        return LinkState(
+            "linked", error, link.since, link.offset_at(now), link.queue.unacknowledged, seen, *link.lost
+        )
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """Return the budgets that a peer has spent since the start of this node."""
@@ -400,12 +402,14 @@ _LEADS: Final = frozenset(
 Those of MEET wait for the link, those of CHECKPOINT for the sidecar.
 """
 
-_OF_LINK: Final = frozenset((Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.PROVE, Step.JUDGE))
+_OF_LINK: Final = frozenset(
+    (Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE)
+)
 
 
 def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
     """Go on after a step that a message has caused. Raises what ends the link."""
-    if step in (Step.RECEIVE, Step.FILL, Step.PROVE, Step.JUDGE):
+    if step in (Step.RECEIVE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE):
         link.worked(turn)
     if isinstance(answer, IntelshareError):
         raise answer
@@ -418,6 +422,9 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.judged(turn, answer.value.forked)
         case Step.ACKNOWLEDGE:
             link.acknowledged(turn)
+        case Step.HAND_BACK:
+            link.hand(turn, answer.part(lambda back: back.frames))
+            link.queue.more = True
         case Step.FILL if answer.value:
             link.queue.more = True
     turn.parts.sender.look_at(turn, [link.member])

@@ -151,6 +151,8 @@ class PeerLink:
         self._at_work = 0
         self._reading = True
         self._gaps = GapRequests()
+        self.lost = (0, 0)
+        """Entries of the own log that this node forgot, and numbers that the peer forgot, by its hello."""
         self._serving = Serving()
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0
@@ -263,6 +265,7 @@ class PeerLink:
         self.tell_directories(turn, turn.node.trust.members)
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
+        self.lost = met.value.lost, met.value.forgot
         for notice, count in ((Notice.PEER_FORGOT, met.value.forgot), (Notice.FORGOT, met.value.lost)):
             if count:
                 turn.tell(self.member, Tell(notice, self.node, count=count))
@@ -329,7 +332,11 @@ class PeerLink:
         turn.parts.budgets.need(self.member, Passing.GAPS, turn.now.steady)
         if gap.acts:
             turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
-        self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
+        if gap.origin == self.node:
+            # Its own releases: it has forgotten them.
+            self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number))
+        else:
+            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
 
     def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)

@@ -14,7 +14,7 @@ from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle import anew, attachments, destroy, purge, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
-from intelshare.broker.line import courier, hello
+from intelshare.broker.line import courier, hand_back, hello
 from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
 from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
@@ -37,6 +37,7 @@ class Step(StrEnum):
     RECEIVE = "receive"
     ACKNOWLEDGE = "acknowledge"
     FILL = "fill"
+    HAND_BACK = "hand_back"
     PROVE = "prove"
     JUDGE = "judge"
     EXPIRE = "expire"
@@ -97,6 +98,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.RECEIVE: receive,
     Step.ACKNOWLEDGE: hello.acknowledge,
     Step.FILL: hello.answer_gap,
+    Step.HAND_BACK: hand_back.hand_back,
     Step.PROVE: witness.prove,
     Step.JUDGE: directories.judge_directory,
     Step.EXPIRE: stop.expire,

@@ -89,6 +89,9 @@ class Turn:
         for member, ask in effects.asks:
             if (link := links.of_member(member)) is not None:
                 link.ask_about(self, ask)
+        for member, gap in effects.gaps:
+            if (link := links.of_member(member)) is not None:
+                link.ask(self, [gap])
         if effects.marked:
             self.parts.destruction.wake(self)
         self.parts.fetching.wake(self, sorted(effects.wanted))

@@ -64,6 +64,8 @@ class Chore(StrEnum):
     """Renew what is due: certificates, keys, the directory."""
     SPACE = "space"
     """Check how much room the disk has; then ``Space``."""
+    MEND = "mend"
+    """Mend the records that were found damaged."""
 
 
 # Actions
@@ -550,3 +552,7 @@ class LinkState:
     """The statements that were sent and are not acknowledged."""
     seen: Instant = EPOCH
     """The wall time at which the last link to it ended; 0: none has since the start."""
+    forgot: int = 0
+    """Entries of this node's log that the peer holds and this node forgot, according to the peer's hello."""
+    peer_forgot: int = 0
+    """Numbers that the peer had given and forgot."""

@@ -58,6 +58,7 @@ HEALTH: Final = (
     "DISK_FULL",
     "DRAINING",
     "POLICY_UNAVAILABLE",
+    "RECORD_CORRUPT",
     "RESOURCES_SHORT",
     "STOPPING",
 )

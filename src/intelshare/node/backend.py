@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,13 +20,15 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
+from intelshare.broker.lifecycle.mend import MAX_MENDED, Mended, MendResult, Record
+from intelshare.broker.lifecycle.rebuild import is_damaged
 from intelshare.broker.line.hello import announce, publish_root
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine.values import Committed, NodeChanged
-from intelshare.errors import DeliveryError, IntelshareError, VaultError
+from intelshare.errors import DeliveryError, IntelshareError, RecordError, VaultError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.metrics import Sample
@@ -35,6 +38,7 @@ from intelshare.node.courier import NodeCourier
 from intelshare.node.events import Event
 from intelshare.node.leaf import renew_leaf, sign_leaf
 from intelshare.node.links import Links
+from intelshare.node.mending import record_of
 from intelshare.node.metrics_port import Collector
 from intelshare.node.renewal import KeyOrder, need_directory_key, renew
 from intelshare.node.runtime import Runtime
@@ -106,6 +110,32 @@ class NodeBackend:
         """Believe the current time from now on."""
         self._runtime.clock.believe()
         self._links.feed(NodeChanged())
+
+    def damaged(self) -> tuple[Record, ...]:
+        """Records that were met damaged and are not settled."""
+        return tuple(map(record_of, self._runtime.store.damage.known()))
+
+    async def scrub(self) -> None:
+        """Read every record: what is damaged is known then."""
+        store = self._runtime.store
+
+        def read_all() -> None:
+            for error in store.scrub():
+                if isinstance(error, RecordError) and store.ask_now(partial(is_damaged, error=error)):
+                    store.damage.note(error)
+
+        await asyncio.get_running_loop().run_in_executor(self._slow, read_all)
+
+    async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
+        """Make these again, or ask peers for them, if that can be."""
+        done: list[Mended] = []
+        for start in range(0, len(records), MAX_MENDED):
+            done += await self._runtime.mending.mend(self._links, records[start : start + MAX_MENDED])
+        return tuple(done)
+
+    def mended(self, result: MendResult) -> None:
+        """What was dropped is damaged no more."""
+        self._runtime.mending.settled(result)
 
     def clock_is_wrong(self) -> bool:
         """Return true if nothing may be signed now because the clock was set back."""
@@ -281,7 +311,9 @@ class NodeBackend:
     def link(self, node: NodeUri) -> LinkFacts:
         """Return the state of the connection to a peer node."""
         state = self._links.state(node)
-        return LinkFacts(state.state, state.error, state.since, state.offset, state.seen)
+        return LinkFacts(
+            state.state, state.error, state.since, state.offset, state.seen, state.forgot, state.peer_forgot
+        )
 
     def spent(self, member: MemberCode) -> list[SpentBudget]:
         """Return the budgets that a peer has exceeded."""

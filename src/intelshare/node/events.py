@@ -42,6 +42,7 @@ class Event(StrEnum):
     DIAL_FAILED = "link.dial_failed"
     RESERVE_GIVEN_UP = "disk.reserve_given_up"
     RECORD_DAMAGED = "record.damaged"
+    RECORD_MENDED = "record.mended"
     FILE_WAITS = "file.waits"
     STEP_FAILED = "step.failed"
     LINES_LEFT_OUT = "peer.lines_left_out"
@@ -99,6 +100,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.FORGOT: "peer code count",
             Event.DIAL_FAILED: "peer code count",
             Event.RECORD_DAMAGED: "code record",
+            Event.RECORD_MENDED: "record status member",
             Event.FILE_WAITS: "peer code count",
             Event.STEP_FAILED: "peer code count",
             Event.LINES_LEFT_OUT: "member peer code count",

@@ -76,6 +76,11 @@ class Folder:
         return self.tls / "node-leaf.pem"
 
     @property
+    def own_member(self) -> Path:
+        """What this member publishes of itself, should the database lose it."""
+        return self.tls / "own.member"
+
+    @property
     def users(self) -> Path:
         """The certificates and keys of users that were made on this machine."""
         return self.root / "users"

@@ -13,6 +13,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.leaf import renew_leaf
 from intelshare.node.links import Files, Links
+from intelshare.node.mending import CODE
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew_and_tell
 from intelshare.node.reserve import give_up, held_bytes, hold, look
@@ -35,6 +36,7 @@ class NodeProcess(Files):
         self.links = links
         self.ports = ports
         self._policies = policies
+        self.mending = runtime.mending
         self._remembered: Sidecar | None = None
         self._shown: tuple[tuple[str, ...], Instant] = ((), Instant(0))
         self._files = threading.Lock()
@@ -45,6 +47,8 @@ class NodeProcess(Files):
         runtime.on_full.append(lambda: links.feed(Space(0, held_bytes(runtime.folder.root))))
         runtime.on_trust.append(self._follow_trust)
         links.start()
+        if self.mending.withholds:
+            self._say_law()
 
     @property
     def user_port(self) -> int:
@@ -89,10 +93,12 @@ class NodeProcess(Files):
                 await self._unless_full("run.json", self._show)
             case Chore.POLICY:
                 changed = await self._policies.follow()
-                self.links.feed(PolicyAvailable(UNAVAILABLE not in self.runtime.health.codes))
+                self._say_law()
                 return changed
             case Chore.RENEW:
                 await self._renew()
+            case Chore.MEND:
+                await self.mending.look(self.links)
             case Chore.SPACE:
                 self.links.feed(await asyncio.to_thread(look, self.runtime.folder.root))
         return False
@@ -128,6 +134,12 @@ class NodeProcess(Files):
                 self.runtime.noticed(error)
             raise
         self.runtime.lacks(file)
+
+    def _say_law(self) -> None:
+        """Whether there is a law to release by."""
+        health, withholds = self.runtime.health, self.mending.withholds
+        (health.set if withholds else health.clear)(CODE)
+        self.links.feed(PolicyAvailable(UNAVAILABLE not in health.codes and not withholds))
 
     def _remember(self, *, clean: bool = False) -> None:
         runtime = self.runtime

@@ -13,6 +13,7 @@ from intelshare.ids import UserUri
 from intelshare.node.events import Event
 from intelshare.node.runtime import Runtime
 from intelshare.private_files import make_private_folder, write_private
+from intelshare.trust import write_member_file
 from intelshare.vault import NODE_AUTHORITY, NODE_LEAF, USER_AUTHORITY
 
 DUE: Final = UserUri("")
@@ -89,6 +90,14 @@ def show_certificates(runtime: Runtime) -> None:
         (NODE_LEAF, certificates.chain),
     ):
         write_private(folder / f"{name}.pem", to_pem(ders))
+    show_member(runtime)
+
+
+def show_member(runtime: Runtime) -> None:
+    """Write what this member publishes of itself beside the database, which may lose it. StoreError."""
+    held = runtime.node.trust.members[runtime.node.member]
+    make_private_folder(runtime.folder.tls)
+    write_private(runtime.folder.own_member, write_member_file(held).encode())
 
 
 def _dns(runtime: Runtime) -> str:

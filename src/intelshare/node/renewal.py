@@ -23,7 +23,7 @@ from intelshare.ids import Digest, KeyId, UserUri
 from intelshare.instant import Instant
 from intelshare.node.authorities import follow_authorities
 from intelshare.node.events import Event
-from intelshare.node.leaf import DUE, renew_leaf
+from intelshare.node.leaf import DUE, renew_leaf, show_member
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import LONGEST_LEAF
@@ -119,6 +119,8 @@ async def renew(
         skip=skip,
     )
     await runtime.step(adopt, signed)
+    # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
+    show_member(runtime)
     await _go_on(runtime, [*_made(keys, order), *_said(directory, revoked, order)])
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True

@@ -20,7 +20,6 @@ from typing import Final
 
 from intelshare import __version__
 from intelshare.broker.kernel.node import Node, with_acts, with_trust
-from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.exclude import exclusions
@@ -41,6 +40,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
+from intelshare.node.mending import known_documents, rebuild_driving
 from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
 from intelshare.node.renewal import renew
 from intelshare.node.reserve import need_room_to_start
@@ -111,6 +111,7 @@ def open_folder(
         if not accept_loss:
             check_database(folder.sidecar, folder.database)
         store = open_default(folder.database, TABLES, vault.storage_key())
+        rebuild_driving(store)
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall)
@@ -140,7 +141,7 @@ def _runtime(
     me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0), wall)
     try:
-        node = _node(settings, store, vault, world, clock.now())
+        node = _node(folder, settings, store, vault, world, clock.now())
     except PolicyFileError as error:
         lost = taken_away(store.ask_now(files_in_force), texts)
         if error.place is not None or not lost:
@@ -210,8 +211,10 @@ async def forget_lost(runtime: Runtime) -> None:
     runtime.log.warning(Event.RECEIVED_FORGOTTEN, count=count)
 
 
-def _node(settings: Settings, store: Store, vault: FileVault, world: World, now: Instant) -> Node:
-    stored = store.ask_now(documents)
+def _node(
+    folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, now: Instant
+) -> Node:
+    stored = known_documents(folder, settings.member, store)
     if not stored:
         raise ConfigError(
             "NOT_FOUND",

@@ -10,10 +10,10 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from intelshare.broker.kernel.actor import known_user, subject_of
 from intelshare.broker.kernel.effects import Effects, HasEffects
@@ -23,7 +23,7 @@ from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
-from intelshare.errors import PASSING, IntelshareError, StoreError
+from intelshare.errors import PASSING, IntelshareError, RecordError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.certificates import Certificates
@@ -31,12 +31,17 @@ from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
 from intelshare.node.health import Health
+from intelshare.node.mending import Mending
 from intelshare.node.pieces import PieceFiles
 from intelshare.node.settings import Settings
 from intelshare.ports import Durable, Plan, Random, Store, View
 from intelshare.vault import FileVault
 
 A = TypeVar("A")
+
+
+MAX_TOLD: Final = 4096
+"""Damaged records that are logged."""
 
 
 class Runtime:
@@ -63,6 +68,7 @@ class Runtime:
         self.certificates = certificates
         """The node's certificates, and the authorities that it trusts."""
         self.random: Random = os.urandom
+        self.mending = Mending(self)
         self.started = clock.now()
         self.health = Health(log)
         self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
@@ -98,6 +104,8 @@ class Runtime:
         self._subjects = {subject_of(row): row.user for row in self._register.values()}
         self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
+        self._told: set[str] = set()
+        store.damage.follow(self._met)
 
     @property
     def incarnation(self) -> Incarnation:
@@ -164,7 +172,15 @@ class Runtime:
         finally:
             self._listening.remove(written)
 
+    def _met(self, error: RecordError) -> None:
+        """In any thread."""
+        with suppress(RuntimeError):  # the loop has ended: nobody is told any more
+            self._loop.call_soon_threadsafe(self._damaged, error.message)
+
     def _damaged(self, record: str) -> None:
+        if record in self._told or len(self._told) >= MAX_TOLD:
+            return
+        self._told.add(record)
         self.log.error(Event.RECORD_DAMAGED, code="RECORD_CORRUPT", record=record)
 
     def _follow(self, answer: object) -> None:

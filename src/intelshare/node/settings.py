@@ -136,6 +136,23 @@ class Settings:
         return self.dial_member.get(member, self.dial)
 
 
+def light(settings: Settings) -> Settings:
+    """The same for a small machine behind a poor line: it dials and is not dialled, and keeps little.
+
+    Everything else is that of any node: it takes part in all that members do.
+    """
+    return replace(
+        settings,
+        connections=ConnectionLimits(connections=64, unknown=16, of_address=32, of_one=16),
+        queues=QueueBounds(rows=2_000, size=64 * MIB, all_rows=10_000, all_size=256 * MIB),
+        largest_file=16 * MIB,
+        all_files=256 * MIB,
+        peer_files=usual_share(16 * MIB, 256 * MIB),
+        space=SpaceLimits(64 * MIB, 4 * MIB, 16 * MIB),
+        retention=24 * HOUR,
+    )
+
+
 def write_settings(settings: Settings) -> str:
     """Return the text of a ``node.toml`` that states exactly these settings."""
     lines = [

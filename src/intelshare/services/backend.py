@@ -13,6 +13,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
+from intelshare.broker.lifecycle.mend import Mended, MendResult, Record
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.errors import IntelshareError
@@ -120,6 +121,10 @@ class LinkFacts:
     """Its clock minus this one, in microseconds."""
     seen: Instant = EPOCH
     """When the last link to it ended; 0 if there has been none since the start."""
+    forgot: int = 0
+    """Entries of this node's log that the peer holds and this node forgot, according to the open link."""
+    peer_forgot: int = 0
+    """Numbers that the peer had given and forgot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +260,18 @@ class Backend(Protocol):
 
     def believe_clock(self) -> None:
         """Believe the current time from now on. Called once that decision is durable."""
+
+    def damaged(self) -> tuple[Record, ...]:
+        """Records that were met damaged and are not settled."""
+
+    async def scrub(self) -> None:
+        """Read every record: what is damaged is known then. Raises StoreError."""
+
+    async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
+        """Make these again, or ask peers for them, if that can be. Raises StoreError."""
+
+    def mended(self, result: MendResult) -> None:
+        """What was dropped is damaged no more: called after that is durable."""
 
     def clock_is_wrong(self) -> bool:
         """Return true if nothing may be signed now because the clock was set back."""

@@ -13,6 +13,7 @@ from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.attachments import file_of
 from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand, approve, refuse
+from intelshare.broker.lifecycle.operator_acts import GiveUpCommand, GiveUpResult, give_up
 from intelshare.broker.lifecycle.read import ReadCommand, Shown, read
 from intelshare.broker.lifecycle.relations import context_of
 from intelshare.broker.line.alike import SubmitResult
@@ -120,6 +121,14 @@ def refuse_command(actor: Actor, request: pb.RefuseRequest) -> RefuseCommand:
 
 def refuse_response(result: str, *_: object) -> pb.RefuseResponse:
     return pb.RefuseResponse(word=result)
+
+
+def give_up_command(actor: Actor, request: pb.GiveUpRequest) -> GiveUpCommand:
+    return GiveUpCommand(actor, request.id, MemberCode(request.recipient), request.reason)
+
+
+def give_up_response(result: GiveUpResult, *_: object) -> pb.GiveUpResponse:
+    return pb.GiveUpResponse(word=result.status)
 
 
 def why_response(context: CallContext, request: pb.WhyRequest) -> pb.WhyResponse:
@@ -241,6 +250,7 @@ BULLETINS: Final = (
     Rpc("Outbox", WRITERS, QueryCall(outbox_page)),
     Rpc("Approve", OFFICERS, StepCall(approve_command, approve, approve_response, _wakes_approved)),
     Rpc("Refuse", OFFICERS, StepCall(refuse_command, refuse, refuse_response)),
+    Rpc("GiveUp", WRITERS, StepCall(give_up_command, give_up, give_up_response)),
     Rpc("Why", WRITERS, QueryCall(why_response)),
     Rpc("Withheld", WRITERS | OVERSEERS, QueryCall(withheld_response, slow=True)),
     Rpc("Recall", WRITERS, StepCall(recall_command, recall, recall_response), preview=recall_preview),

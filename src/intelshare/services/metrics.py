@@ -14,7 +14,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import CHECKPOINT, INCOMING, LOG_HEAD, PAIR, IncomingRow
 from intelshare.broker.lifecycle.attachments import wanted_of
-from intelshare.broker.lifecycle.streams import missing
+from intelshare.broker.lifecycle.streams import is_frozen, missing
 from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.checkpoint import own
 from intelshare.broker.transparency.evidence import alarms
@@ -63,7 +63,7 @@ def stored(node: Node, view: View) -> Stored:
         count_of(view, QUEUE),
         {stage: view.count(PAIR, "stage", stage, 1) for stage in Stage},
         {member: sum(map(_missing, rows)) for member, rows in incoming.items()},
-        {member: sum(bool(row.frozen) for row in rows) for member, rows in incoming.items()},
+        {member: sum(map(is_frozen, rows)) for member, rows in incoming.items()},
         Counter((row.member, row.code) for row in alarms(view)),
         {member: wanted_of(view, member) for member in others},
         head.size if head is not None else 0,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from intelshare import __version__
 from intelshare.broker.kernel import register
 from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.kernel.counters import INBOX, LOG_BYTES, OUTBOX, QUEUE, Count, count_of, queue_of
 from intelshare.broker.kernel.kept_rows import kept_by
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import (
@@ -16,8 +18,9 @@ from intelshare.broker.kernel.register import (
     SetUserCommand,
     users,
 )
-from intelshare.broker.kernel.tables import LOG_HEAD, UserRow
+from intelshare.broker.kernel.tables import INCOMING, LOG_HEAD, UserRow
 from intelshare.broker.lifecycle.attachments import wanted_of
+from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.log_reader import verify_logs
@@ -84,7 +87,23 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
             pb.KeptRows(member=member, rows=rows, most=backend.queue_bounds.kept)
             for member, rows in sorted(kept.items())
         ],
+        damaged=len(backend.damaged()) if counts else 0,
+        stores=await backend.query(partial(_stores, node)) if counts else (),
     )
+
+
+def _stores(node: Node, view: View) -> list[pb.KeptKind]:
+    """Rows and bytes by kind, with the bounds that there are."""
+    bounds = node.queues
+    found = [(kind, Count()) for kind in (INBOX, OUTBOX, LOG_BYTES)]
+    found += [(QUEUE, Count(bounds.all_rows, bounds.all_size))]
+    others = sorted(set(node.trust.members) - {node.member})
+    found += [(queue_of(member), Count(bounds.rows, bounds.size)) for member in others]
+    return [
+        pb.KeptKind(kind=kind, rows=there.rows, bytes=there.size, most_rows=most.rows, most_bytes=most.size)
+        for kind, most in found
+        if (there := count_of(view, kind)).rows or ":" not in kind
+    ]
 
 
 def _budgets(backend: Backend) -> list[pb.SpentBudget]:
@@ -124,6 +143,8 @@ class _Waiting:
     unacknowledged: int
     files: int | None
     """The files that have not arrived completely; None if the caller is not an overseer."""
+    frozen: int = 0
+    """Streams that contradicted themselves."""
 
 
 _NOTHING: Final = _Waiting(0, 0, None)
@@ -135,12 +156,19 @@ def _stored(
     """Return the alarms, the size of the log, and for each peer what waits and how many rows are kept."""
     head = view.get(LOG_HEAD, node.incarnation) if counts else None
     waiting = (
-        {member: _Waiting(*queued(view, member), wanted_of(view, member)) for member in node.trust.members}
+        {
+            member: _Waiting(*queued(view, member), wanted_of(view, member), _frozen(view, member))
+            for member in node.trust.members
+        }
         if counts
         else {}
     )
     kept = kept_by(view, node.trust.members) if counts else {}
     return alarm_messages(view), head.size if head is not None else 0, waiting, kept
+
+
+def _frozen(view: View, member: MemberCode) -> int:
+    return sum(map(is_frozen, view.find(INCOMING, "member", member)))
 
 
 def _peer_status(
@@ -162,6 +190,9 @@ def _peer_status(
         files_wanted=waiting.files or 0,
         last_seen=backend.now() if link.state == "linked" else link.seen,
         directory_version=held.directory.version if held.directory is not None else 0,
+        frozen_streams=waiting.frozen,
+        peer_forgot=link.peer_forgot,
+        forgot=link.forgot,
     )
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.lifecycle.operator_acts import BelieveCommand, believe_clock
+from intelshare.broker.lifecycle.mend import DropCommand, Mended, Outcome, Record, drop
+from intelshare.broker.lifecycle.operator_acts import (
+    BelieveCommand,
+    ReleaseStreamCommand,
+    ReleaseStreamResult,
+    believe_clock,
+    release_stream,
+)
+from intelshare.crypto.pae import sha256
+from intelshare.errors import DeliveryError
+from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import OPERATORS, AsyncCall, Rpc
+from intelshare.services.rpc import OPERATORS, AsyncCall, Rpc, StepCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -34,4 +45,80 @@ async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.
     return pb.ClockResponse(clock=clock_state(backend), agreed=agreed)
 
 
-OPERATOR_ACTS: Final = (Rpc("Clock", OPERATORS, AsyncCall(clock)),)
+_RESTORE: Final = "restore the folder from a backup: intelshare node restore"
+_DROP: Final = 'give it up: intelshare node repair --drop ID --reason "..."'
+_REMEDIES: Final[Mapping[str, str]] = {
+    "log": f"{_RESTORE}; until then this node cannot prove what the row held",
+    "act": "an act of a peer is asked for; one of this member: " + _RESTORE,
+    "trust": "intelshare member import FILE, with a file that the member exports now",
+    "exclusion": "the member counts as suspended: intelshare member resume, or remove, says what is meant",
+    "user": f"{_DROP}; then intelshare user add",
+    "node": _RESTORE,
+    "log_head": _RESTORE,
+    "counter": _RESTORE,
+}
+"""What settles a record that does not mend by itself."""
+
+
+async def repair(backend: Backend, actor: Actor, request: pb.RepairRequest) -> pb.RepairResponse:
+    """Name damaged records; mend what can be; give up what the operator names."""
+    if request.scrub:
+        await backend.scrub()
+    known = backend.damaged()
+    states: dict[Record, Mended] = {}
+    if request.fetch:
+        states.update({one.record: one for one in await backend.mend(known)})
+    if request.drop:
+        if not request.reason.strip():
+            raise DeliveryError("INPUT_INVALID", "a reason is needed: the log keeps it", hint="--reason TEXT")
+        command = DropCommand(_chosen(known, request.drop), actor.user, request.reason)
+        dropped = await backend.perform(drop, command, then=backend.mended)
+        states.update({one.record: one for one in dropped.mended})
+    return pb.RepairResponse(records=[_damaged(record, states.get(record)) for record in known])
+
+
+def _chosen(known: Sequence[Record], ids: Iterable[str]) -> tuple[Record, ...]:
+    """The records with these ids. Raises DeliveryError NOT_FOUND."""
+    by_id = {_id_of(record): record for record in known}
+    for one in ids:
+        if one not in by_id:
+            raise DeliveryError(
+                "NOT_FOUND",
+                f"no damaged record has the id {one[:80]!r}",
+                hint="intelshare node repair lists them",
+            )
+    return tuple([by_id[one] for one in dict.fromkeys(ids)])
+
+
+def _id_of(record: Record) -> str:
+    return sha256(str(record).encode()).hex()[:12]
+
+
+def _damaged(record: Record, mended: Mended | None) -> pb.DamagedRecord:
+    outcome = mended.outcome.value if mended is not None else "damaged"
+    settled = mended is not None and mended.outcome in (Outcome.WHOLE, Outcome.REBUILT, Outcome.DROPPED)
+    return pb.DamagedRecord(
+        id=_id_of(record),
+        table=record.table,
+        key=str(record).partition(" ")[2],
+        state=outcome,
+        member=mended.member if mended is not None else "",
+        remedy="" if settled else _REMEDIES.get(record.table, _DROP),
+    )
+
+
+def release_command(actor: Actor, request: pb.ReleaseStreamRequest) -> ReleaseStreamCommand:
+    """Which member's streams."""
+    return ReleaseStreamCommand(actor.user, MemberCode(request.member), request.reason)
+
+
+def release_response(result: ReleaseStreamResult, *_: object) -> pb.ReleaseStreamResponse:
+    """How many go on."""
+    return pb.ReleaseStreamResponse(streams=result.streams)
+
+
+OPERATOR_ACTS: Final = (
+    Rpc("Clock", OPERATORS, AsyncCall(clock)),
+    Rpc("Repair", OPERATORS, AsyncCall(repair)),
+    Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
+)

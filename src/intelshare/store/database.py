@@ -25,6 +25,7 @@ from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import Checkpoints, connect
+from intelshare.store.damage import Damage
 from intelshare.store.flush import Flush
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
@@ -54,7 +55,14 @@ SHRINK_PATIENCE: Final = 100
 class Database:
     """An open database. Call ``close`` at the end."""
 
-    def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tables: Sequence[Table[Any]],
+        key: bytes,
+        vfs: str | None = None,
+        damage: Damage | None = None,
+    ) -> None:
         """Take the database over, and load the journal into memory.
 
         Raises StoreError RECORD_CORRUPT, DISK_ERROR; apsw.Error.
@@ -62,6 +70,7 @@ class Database:
         self._tables = {table.name: RowTable(table) for table in tables}
         self._key = key
         self._path, self._vfs = path, vfs
+        self._damage = damage
         self._writer = connect(path, writes=True, vfs=vfs)
         try:
             self._begin()
@@ -155,7 +164,11 @@ class Database:
         """
         group = self._layer()
         with self._transaction():
-            fill(Writing(self._writer, self._tables, self._chunks, self._layers, self._filled, group))
+            fill(
+                Writing(
+                    self._writer, self._tables, self._chunks, self._layers, self._filled, group, self._damage
+                )
+            )
             overwrites = self._place(group)
             size = 0
             if group.tables:
@@ -253,7 +266,7 @@ class Database:
         return overwrites
 
     def _view(self, connection: apsw.Connection) -> Reading:
-        return Reading(connection, self._tables, self._chunks, self._layers, self._filled)
+        return Reading(connection, self._tables, self._chunks, self._layers, self._filled, self._damage)
 
     def _may_be_below(self, name: str, key: Key) -> bool:
         """Return true if anything under the newest layer can contain this row."""

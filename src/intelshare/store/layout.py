@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import msgspec
 
 from intelshare.crypto.aead import TAG_LENGTH, checksum
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError
 from intelshare.ids import Incarnation, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.ports import Scalar, Table
@@ -130,8 +130,7 @@ class Layout:
         return self._digest(record) + record
 
     def checked(self, found: Any, key: Sequence[Any]) -> Any:
-        """Return the row of a record at rest. Raises StoreError RECORD_CORRUPT if it has changed since it was
-        written.
+        """Return the row of a record at rest. Raises RecordError if it has changed since it was written.
 
         ``key``: where it was found, for the message; a record with another key is corrupt as well.
         """
@@ -174,14 +173,16 @@ class Layout:
             raise TypeError(f"a row of {self.table.name} is overwritten, never deleted")
         return self.check_key(key)
 
-    def corrupt(self, key: Sequence[Any]) -> StoreError:
-        """Return RECORD_CORRUPT, naming table and key."""
+    def corrupt(self, key: Sequence[Any]) -> RecordError:
+        """Return RECORD_CORRUPT, naming table and key (``key``: as it is stored)."""
+        wide = [name in self._wide for name in self.table.key] + [False] * len(key)
+        key = [
+            part + (1 << 64) if is_wide and isinstance(part, int) and part < 0 else part
+            for part, is_wide in zip(key, wide, strict=False)
+        ]
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in key)
-        return StoreError(
-            "RECORD_CORRUPT",
-            f"a record of {self.table.name} does not match its digest: {shown}",
-            hint="it is not served; `intelshare doctor` shows how to fetch it again",
-        )
+        what = f"a record of {self.table.name} does not match its digest: {shown}"
+        return RecordError(self.table.name, tuple(key), what)
 
     def _misfit(self, row: Any) -> str:
         """Return the first field of a row whose type does not allow its value."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from intelshare.ports import (
     View,
     durable_after_commit,
 )
+from intelshare.store.damage import Damage
 from intelshare.store.layout import Layout, stored
 from intelshare.store.memory_table import TOP
 
@@ -108,6 +109,8 @@ class MemoryStore:
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
         self._tables: dict[str, _Rows] = {}
         self.commits = 0
+        self.damage = Damage()
+        """See ports.Store: nothing is ever met."""
         for plan in plans:
             self.apply(plan)
 
@@ -197,6 +200,10 @@ class MemoryStore:
     def ask_now(self, question: Callable[[View], A]) -> A:
         """See ports.Store."""
         return question(self)
+
+    def scrub(self) -> Iterator[StoreError]:
+        """See ports.Store. Nothing here is ever damaged."""
+        return iter(())
 
     def figures(self) -> Figures:
         """See ports.Store."""

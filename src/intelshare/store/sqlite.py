@@ -26,6 +26,7 @@ import apsw
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Figures, Plan, Table, View
 from intelshare.store.connection import broken, is_full, no_room
+from intelshare.store.damage import Damage
 from intelshare.store.database import Database
 from intelshare.store.jobs import MAX_GROUP, MAX_WRITES, Job, resolve
 from intelshare.store.migrate import migrate, opening
@@ -78,8 +79,10 @@ class SqliteStore:
         """
         self._path, self._tables, self._key = path, tables, key
         self._flush_bytes = flush_bytes
+        self.damage = Damage()
+        """See ports.Store."""
         with opening(path):
-            self._database = Database(path, tables, key, vfs)
+            self._database = Database(path, tables, key, vfs, self.damage)
         self._no_room_until = 0.0
         self._may_shrink = True
         """True if free pages should be looked for when there is nothing else to do."""

@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError, StoreError
 from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table
 from intelshare.store.chunks import Chunks
+from intelshare.store.damage import Damage
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
@@ -43,14 +44,19 @@ class Reading:
         chunks: Chunks,
         layers: Sequence[Layer],
         filled: Mapping[str, Filled],
+        damage: Damage | None = None,
     ) -> None:
-        """``tables`` by name; ``layers``, the newest first; ``filled``: those with rows in SQLite."""
+        """``tables`` by name; ``layers``, the newest first; ``filled``: those with rows in SQLite.
+
+        ``damage``: takes what is met damaged.
+        """
         self._connection = connection
         self._execute = connection.execute
         self._chunks = chunks
         self._tables = tables
         self._layers = layers
         self._filled = filled
+        self._damage = damage
 
     def place_of(self, sql: RowTable, key: Key) -> int:
         """Return the place of a row that has a separate one, or 0 if there is none."""
@@ -90,17 +96,20 @@ class Reading:
         sql = self._tables[table.name]
         first, beyond = tuple(map(stored, prefix)), tuple(map(stored, after))
         sources = list(self._sources(sql, index, first, beyond, limit))
-        chosen = sources[0] if len(sources) == 1 else merge(*sources, key=_ENTRY)
-        if damaged is None:
-            return [self._found(sql, index, entry, value) for entry, value in islice(chosen, limit)]
-        found = []
-        for entry, value in islice(chosen, limit):
-            try:
-                found.append(self._found(sql, index, entry, value))
-            except StoreError as error:
-                if error.code != "RECORD_CORRUPT":
-                    raise
-                damaged.append(error)
+        chosen = iter(sources[0]) if len(sources) == 1 else merge(*sources, key=_ENTRY)
+        found: list[R] = []
+        left_out = 0
+        while len(found) + left_out < limit:
+            piece = list(islice(chosen, limit - len(found) - left_out))
+            if not piece:
+                break
+            for entry, value in piece:
+                try:
+                    found.append(self._found(sql, index, entry, value))
+                except RecordError as error:
+                    if damaged is not None:
+                        damaged.append(error)
+                        left_out += 1
         return found
 
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
@@ -109,8 +118,16 @@ class Reading:
             return self._row(sql, key, value)
         row = self._checked(sql, key, value)
         if sql.entry_in(index)(row) != entry:
-            raise sql.layout.corrupt(key)
+            raise self._corrupt(sql, key)
         return row
+
+    def _corrupt(self, sql: RowTable, key: Sequence[Any]) -> RecordError:
+        return self._noted(sql.layout.corrupt(key))
+
+    def _noted(self, error: RecordError) -> RecordError:
+        if self._damage is not None:
+            self._damage.note(error)
+        return error
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
@@ -123,7 +140,7 @@ class Reading:
         try:
             return int(str(self._execute(sql.count(index, len(first)), first).fetchall()[0][0]))
         except DAMAGE:
-            raise sql.layout.corrupt(first) from None
+            raise self._corrupt(sql, first) from None
 
     def _sources(
         self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int
@@ -171,7 +188,7 @@ class Reading:
                     sql.find(index, len(first), len(beyond)), (*first, *beyond, limit)
                 ).fetchall()
             except DAMAGE:
-                raise sql.layout.corrupt(first) from None
+                raise self._corrupt(sql, first) from None
             entries: list[tuple[Any, Any]] = [(row[:-1], row[-1]) for row in rows]
             yield from self._unshadowed(sql, index, entries, newer)
             if len(rows) < limit:
@@ -211,22 +228,22 @@ class Reading:
         try:
             found = self._execute(sql.get, place).fetchall()
         except DAMAGE:
-            raise sql.layout.corrupt(place) from None
+            raise self._corrupt(sql, place) from None
         return found[0][0] if found else None
 
     def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
-        """Return the row of a record at rest, or of the place that leads to it. Raises StoreError
-        RECORD_CORRUPT.
-        """
+        """Return the row of a record at rest, or of the place that leads to it. Raises RecordError."""
         try:
             if sql.kept is Kept.CHUNK:
                 return sql.layout.named(self._chunks.read(self._connection, found), key)
             if sql.kept is Kept.APART:
                 rows = self._execute(sql.read_at, (found,)).fetchall()
                 found = rows[0][0] if rows else None
+            return sql.layout.checked(found, key)
         except DAMAGE:
-            raise sql.layout.corrupt(key) from None
-        return sql.layout.checked(found, key)
+            raise self._corrupt(sql, key) from None
+        except RecordError as error:
+            raise self._noted(error) from None
 
 
 def _pieces(
@@ -249,9 +266,10 @@ class Writing(Reading):
         layers: Sequence[Layer],
         filled: Mapping[str, Filled],
         group: Layer,
+        damage: Damage | None = None,
     ) -> None:
         """``group``: an empty layer, which takes everything that the steps write."""
-        super().__init__(connection, tables, chunks, (group, *layers), filled)
+        super().__init__(connection, tables, chunks, (group, *layers), filled, damage)
         self._group = group
         self.writes = 0
         """The number of writes that were taken."""

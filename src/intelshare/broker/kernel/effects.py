@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from intelshare.audit.path import LogAsk
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.ids import LeafId, MemberCode
 
@@ -27,6 +27,8 @@ class Effects:
     """The members whose files are to be requested."""
     asks: tuple[tuple[MemberCode, LogAsk], ...] = ()
     """The questions about logs to send to peers."""
+    gaps: tuple[tuple[MemberCode, Gap], ...] = ()
+    """The requests to peers for what this node has lost."""
     node: Node | None = None
     """The new node if trust or world changed: it replaces the old one before any later step."""
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import SECRET, PortionRow, SecretRow
 from intelshare.broker.kernel.transaction import Transaction, open_secret
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import ManifestDigest
 from intelshare.ports import View, changed
+
+SEALED: Final = 72
+"""Bytes of a sealed secret: they keep their place when they are overwritten."""
 
 
 def put_secret(tx: Transaction, md: ManifestDigest, slot: int, secret: bytes) -> None:
@@ -16,8 +21,11 @@ def put_secret(tx: Transaction, md: ManifestDigest, slot: int, secret: bytes) ->
 
 
 def destroy_secret(tx: Transaction, md: ManifestDigest, slot: int) -> None:
-    """Overwrite the secret with zeros. It is gone from the files once the store is shredded."""
-    row = tx.get(SECRET, md, slot)
+    """Overwrite the secret with zeros, also a damaged one. It is gone once the store is shredded."""
+    try:
+        row = tx.get(SECRET, md, slot)
+    except RecordError:
+        row = SecretRow(md, slot, bytes(SEALED))
     if row is not None:
         tx.put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
 

@@ -17,7 +17,7 @@ from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.counters import LOG_BYTES, Count, counted
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Outbound
+from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Gap, Outbound
 from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
@@ -92,6 +92,8 @@ class Transaction:
         """The members whose files are to be requested."""
         self.asks: list[tuple[MemberCode, LogAsk]] = []
         """The questions about logs to send to peers."""
+        self.gaps: list[tuple[MemberCode, Gap]] = []
+        """The requests to peers for what was lost here."""
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """Return the row with this key, as it will be after the commit."""
@@ -248,7 +250,7 @@ class Transaction:
         node = self.node if self.node is not self._before else None
         return Effects(
             tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked,
-            frozenset(self.wanted), tuple(self.asks), node,
+            frozenset(self.wanted), tuple(self.asks), tuple(self.gaps), node,
         )  # fmt: skip
 
     def batch(self, record: bytes) -> Digest:

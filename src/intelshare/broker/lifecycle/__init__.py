@@ -15,6 +15,9 @@ stop           what is over is stopped, and its number is cancelled
 attachments    files in pieces: uploaded, kept, wanted, whole, ended
 purge          what was delivered is not kept for ever
 serving        which members get the pieces of a file
+mend           a damaged record is rebuilt, requested from a peer, or dropped
+rebuild        rows that follow from other rows
+operator_acts  decisions that only a person may make
 restored       bulletins whose keys are in no backup are forgotten, and asked for again
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them
 """

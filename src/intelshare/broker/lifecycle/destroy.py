@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Final
 
 from intelshare.audit.records import Destroyed, EntryType
@@ -25,10 +26,11 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
 from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
-from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret, unless_damaged
 from intelshare.broker.lifecycle.attachments import any_due, end_due, end_received, ended, forget
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import FilePlace, ManifestDigest
 from intelshare.instant import DAY, Instant, after
 from intelshare.ports import Plan, Random, View, changed
@@ -127,7 +129,7 @@ def finish(node: Node, view: View, marked: Marked, now: Instant, random: Random)
     forget(tx, marked.files)
     said = []
     for md in marked.bulletins:
-        row = view.get(INBOX, md)
+        row = unless_damaged(tx, partial(view.get, INBOX, md))
         if row is None or row.gone != Gone.MARKED:
             continue
         tx.put(INBOX, changed(row, gone=Gone.DESTROYED))
@@ -140,7 +142,9 @@ def finish(node: Node, view: View, marked: Marked, now: Instant, random: Random)
 
 def _slots(tx: Transaction, row: InboxRow) -> list[int]:
     """Return the slots whose secrets are held."""
-    stored = [secret.slot for secret in tx.view.find(SECRET, "key", row.md)]
+    damaged: list[StoreError] = []
+    stored = [secret.slot for secret in tx.view.find(SECRET, "key", row.md, damaged=damaged)]
+    stored += [int(one.key[1]) for one in damaged if isinstance(one, RecordError) and len(one.key) == 2]
     if stored:
         return stored
     # It came in this same frame: its rows are not in the view yet.

@@ -18,7 +18,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import EXCLUSION, PAIR, PENDING, ExclusionRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, RecordError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
@@ -93,8 +93,11 @@ def exclusion_effect(node: Node, view: View, member: MemberCode) -> ExclusionEff
 
 
 def exclusions(view: View) -> dict[MemberCode, Exclusion]:
-    """Return the stored exclusions, for ``TrustView.load``."""
-    return {row.member: Exclusion(row.how) for row in view.find(EXCLUSION, "key", limit=100_000)}
+    """Return the stored exclusions, for ``TrustView.load``. A member whose row is damaged is suspended."""
+    damaged: list[StoreError] = []
+    rows = view.find(EXCLUSION, "key", limit=100_000, damaged=damaged)
+    lost = [MemberCode(str(one.key[0])) for one in damaged if isinstance(one, RecordError) and one.key]
+    return dict.fromkeys(lost, Exclusion.SUSPENDED) | {row.member: Exclusion(row.how) for row in rows}
 
 
 def _check_other(node: Node, member: MemberCode) -> None:

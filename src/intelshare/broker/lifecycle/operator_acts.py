@@ -1,21 +1,37 @@
 """Decisions that a node must leave to an operator: each is in the log, with its reason.
 
 believe_clock    the present time counts, whatever was stored or expected (promise P10)
+release_stream   a stream that contradicted itself goes on; what contradicts stays as evidence (P11)
+give_up          a pair ends, undeliverable (P8): of those who send the bulletin, not of operators
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import NODE
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import INCOMING, NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF, Transaction
+from intelshare.broker.lifecycle.relations import own_bulletin
+from intelshare.broker.lifecycle.stop import stop
+from intelshare.broker.lifecycle.streams import FROZEN, gap_of, is_frozen
+from intelshare.delivery import Cause, PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import MINUTE, SECOND, Instant, show
 from intelshare.ports import Plan, Random, View, changed
+
+GIVEN_UP: Final = "GIVEN_UP"
+"""Why a pair ended that somebody gave up."""
+
+MAX_REASON: Final = 500
+"""Characters."""
 
 AGREES = 5 * MINUTE
 """Microseconds by which a peer's clock may differ and still agree: beyond it statements are CLOCK_SKEW."""
@@ -73,3 +89,105 @@ def _check(command: BelieveCommand, agreed: Sequence[MemberCode]) -> None:
 
 def _second(at: Instant) -> str:
     return show(Instant(at - at % SECOND))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStreamCommand:
+    """An operator lets the streams of a member go on."""
+
+    user: UserUri
+    member: MemberCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStreamResult:
+    """How many streams go on, and what is asked for now."""
+
+    streams: int
+    effects: Effects
+
+
+def release_stream(
+    node: Node, view: View, command: ReleaseStreamCommand, now: Instant, random: Random
+) -> Plan[ReleaseStreamResult]:
+    """Take the frozen streams of a member as its node goes on with them now.
+
+    Numbers up to the last that came are compared with nothing any more; from there on a contradiction freezes
+    the stream again. Raises DeliveryError NOT_FOUND (none is frozen), INPUT_INVALID (no reason).
+    """
+    _need_reason(command.reason)
+    rows = [row for row in view.find(INCOMING, "member", command.member) if is_frozen(row)]
+    if not rows:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"no stream of {command.member} is frozen",
+            hint="`intelshare node peers` shows frozen streams",
+        )
+    tx = Transaction(node, view, now, random)
+    for row in rows:
+        tx.put(INCOMING, changed(row, frozen=FROZEN + 1 + row.last))
+        gap = gap_of(tx, row.origin, row.incarnation)
+        if gap is not None:
+            tx.gaps.append((command.member, gap))
+        about = f"{row.origin} {row.incarnation:016x} up to {row.last}"
+        tx.log(
+            EntryType.OPERATED,
+            Operated(OperatorAct.STREAM_RELEASED, about, command.reason, command.user),
+        )
+    return tx.plan(ReleaseStreamResult(len(rows), tx.effects()))
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpCommand:
+    """A bulletin is not to wait for one recipient any longer."""
+
+    actor: Actor
+    bulletin: str
+    recipient: MemberCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpResult:
+    """The word of the pair now."""
+
+    status: PairStatus
+    effects: Effects
+
+
+def give_up(
+    node: Node, view: View, command: GiveUpCommand, now: Instant, random: Random
+) -> Plan[GiveUpResult]:
+    """End an open pair: undeliverable, or in doubt until its number is cancelled if it was handed over.
+
+    Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED (neither author nor officer),
+    INPUT_INVALID (no reason, or the pair has ended).
+    """
+    _need_reason(command.reason)
+    user = row_of(view, command.actor)
+    md = own_bulletin(node, view, command.bulletin, user, now)
+    row = view.get(PAIR, md, command.recipient)
+    if row is None:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"the bulletin was not sent to {command.recipient}",
+            hint="`intelshare outbox ID` lists the recipients",
+        )
+    if not row.open:
+        raise DeliveryError("INPUT_INVALID", f"the pair has ended: it is {status_of(facts_of(row))}")
+    tx = Transaction(node, view, now, random)
+    about = f"{md.hex()} for {command.recipient}"
+    tx.log(EntryType.OPERATED, Operated(OperatorAct.GIVEN_UP, about, command.reason, command.actor.user))
+    stop(tx, [row], Cause.UNDELIVERABLE, (GIVEN_UP,))
+    after = tx.get(PAIR, md, command.recipient) or row
+    return tx.plan(GiveUpResult(status_of(facts_of(after)), tx.effects()))
+
+
+def _need_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > MAX_REASON:
+        raise DeliveryError(
+            "INPUT_INVALID",
+            f"a reason of 1 to {MAX_REASON} characters is needed: the log keeps it",
+            hint="--reason TEXT",
+        )

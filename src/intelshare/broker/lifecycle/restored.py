@@ -24,6 +24,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.delivery import Ranges
 from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
@@ -72,6 +73,6 @@ def _forget(tx: Transaction, row: InboxRow) -> None:
         return
     tx.delete(RECEIVED, row.sender, row.leaf)
     stream = tx.get(INCOMING, stored.origin, stored.incarnation)
-    if stream is not None and not stream.frozen:
+    if stream is not None and not is_frozen(stream):
         holes = Ranges.unpack(stream.holes).add(stored.sequence, stored.sequence)
         tx.put(INCOMING, changed(stream, holes=holes.pack()))

@@ -7,6 +7,7 @@ and the pair is in doubt until that head is acknowledged or the recipient's rece
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.effects import Effects
@@ -23,7 +24,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
+from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.destroy import anything_due, mark_due
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Cancelled, Consent, Kind, StreamHead
@@ -68,7 +69,9 @@ def stop(tx: Transaction, rows: Iterable[PairRow], cause: Cause, codes: tuple[st
         stop_pair(tx, row, cause, codes)
         if row.stage == Stage.HANDED_OVER and row.receipt == BestReceipt.NONE:
             tx.end(row.recipient, row.leaf)
-            on_the_way.append(row)
+            # Where the stream is damaged nothing can be said of it: the pair stays in doubt, and is shown so.
+            if unless_damaged(tx, partial(tx.get, OUTGOING, row.incarnation, row.recipient)) is not None:
+                on_the_way.append(row)
     cancel(tx, on_the_way)
 
 
@@ -121,7 +124,7 @@ def head_acknowledged(tx: Transaction, peer: MemberCode, data: bytes) -> None:
     head = decode(StreamHead, data)
     for span in head.cancelled:
         for row in _numbered(tx.view, peer, head.incarnation, span):
-            stored = tx.get(PAIR, row.md, peer)
+            stored = unless_damaged(tx, partial(tx.get, PAIR, row.md, peer))
             if stored is not None and stored.leaf == row.leaf and stored.cause != Cause.NONE:
                 facts = facts_of(stored)
                 after = pair.cancelled(facts)

@@ -20,6 +20,20 @@ from intelshare.statement import Verified
 MAX_SKIP = 1 << 20
 """The most numbers by which a head may run ahead of what is held."""
 
+FROZEN = 1
+"""``IncomingRow.frozen``: it contradicted itself. ``FROZEN + 1 + n``: an operator has let it go on, and up to
+number n nothing is compared. 0: neither."""
+
+
+def is_frozen(row: IncomingRow) -> bool:
+    """Whether the stream contradicted itself and waits for an operator."""
+    return row.frozen == FROZEN
+
+
+def floor_of(row: IncomingRow) -> int:
+    """Up to this number an operator has let contradictions be."""
+    return max(0, row.frozen - FROZEN - 1)
+
 
 def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
     """Enter a release's number into its stream; return True if it was cancelled (VOIDED).
@@ -50,7 +64,7 @@ def number(inbound: Inbound, leaf: LeafId, start: ReleasePeek) -> bool:
         judged, after = arrive(_stream(row), start.sequence, leaf, start.prev, held)
     except DeliveryError as fork:
         if fork.code == "SEQUENCE_FORK":
-            tx.put(INCOMING, changed(row, frozen=1))
+            tx.put(INCOMING, changed(row, frozen=FROZEN))
         raise
     inbound.numbers[start.origin, start.incarnation, start.sequence] = (leaf, start.prev)
     if after.holes.spans:
@@ -90,7 +104,7 @@ def take_head(
         allowance.keep(Lasting.STREAMS)
         begin = stream_start(origin, head.incarnation, tx.node.member)
         row = IncomingRow(origin, head.incarnation, member, 0, begin, b"", b"", 0, 0)
-    if row.frozen:
+    if is_frozen(row):
         return 0
     if head.last > row.last + MAX_SKIP:
         raise DeliveryError("RATE", f"the head is more than {MAX_SKIP} numbers ahead")
@@ -101,8 +115,8 @@ def take_head(
         holes = holes.remove(span.first, span.last)
     if len(cancelled.spans) > MAX_RANGES:
         raise DeliveryError("RATE", f"more than {MAX_RANGES} cancelled ranges in one stream")
-    if head.last == row.last and row.last and head.head != row.head:
-        tx.put(INCOMING, changed(row, frozen=1))
+    if head.last == row.last > floor_of(row) and head.head != row.head:
+        tx.put(INCOMING, changed(row, frozen=FROZEN))
         raise DeliveryError("SEQUENCE_FORK", "the head names another release for a number that is held")
     tx.put(
         INCOMING,
@@ -132,13 +146,12 @@ def gaps(tx: Transaction, inbound: Inbound) -> Iterator[Gap]:
 def gap_of(tx: Transaction, origin: NodeUri, incarnation: Incarnation) -> Gap | None:
     """Return the gap of one stream, at most 64 ranges; None: nothing is missing, or the stream is frozen."""
     row = tx.get(INCOMING, origin, incarnation)
-    if row is None or row.frozen:
+    if row is None or is_frozen(row):
         return None
     spans = missing(row).spans[:MAX_ASKED]
     return Gap(origin, incarnation, spans) if spans else None
 
 
 def _stream(row: IncomingRow) -> Incoming:
-    return Incoming(
-        row.last, row.head, Ranges.unpack(row.holes), Ranges.unpack(row.cancelled), bool(row.frozen)
-    )
+    holes, cancelled = Ranges.unpack(row.holes), Ranges.unpack(row.cancelled)
+    return Incoming(row.last, row.head, holes, cancelled, is_frozen(row), floor_of(row))

@@ -6,5 +6,6 @@ receive    a peer's frame: verified before it is parsed                 -> ackno
 release    one release: opened, decided under the recipient's law, accepted
 release_many  the plain releases of a frame, which are nearly all, in one loop: it can accept but not refuse
 resend     unacknowledged statements that may still go, again as the same bytes
+hand_back  releases that this node has forgotten come back from those who received them
 hello      an incarnation begins; two nodes meet; each asks for what it misses
 """

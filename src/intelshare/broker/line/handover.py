@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.decide_pair import (
@@ -50,7 +51,7 @@ from intelshare.crypto.pae import u16, u64
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
 from intelshare.delivery import Cause, pair
 from intelshare.envelope import Cleared, ClearedPortion, SealedRow, Tip, first_tip, seal_many
-from intelshare.errors import CryptoError, DeliveryError, TrustError
+from intelshare.errors import CryptoError, DeliveryError, StoreError, TrustError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
 from intelshare.labels import Label, format_banner
@@ -214,9 +215,7 @@ def _clear(
     now = tx.now
     bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
     if bulletin is None:
-        # It waits for an operator, and so do questions about it; the other pairs go on.
-        cancel_questions(tx, row)
-        put_pair(tx, row, pair.hold(facts_of(row)), codes="RECORD_CORRUPT")
+        _hold_damaged(tx, row)
         return None
     bulletins[row.md] = bulletin
     written = bulletin.written
@@ -227,7 +226,11 @@ def _clear(
     if now >= due:
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None
-    row, decided, consents = _decide_again(tx, row, bulletin)
+    again = _decide_again(tx, row, bulletin)
+    if again is None:
+        _hold_damaged(tx, row)
+        return None
+    row, decided, consents = again
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
         return None
@@ -246,6 +249,12 @@ def _clear(
     return _Chosen(row, cleared, granted.bodies, granted.size)
 
 
+def _hold_damaged(tx: Transaction, row: PairRow) -> None:
+    """It waits for an operator, and questions about it with it; the others go on."""
+    cancel_questions(tx, row)
+    put_pair(tx, row, pair.hold(facts_of(row)), codes="RECORD_CORRUPT")
+
+
 def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
     """Read everything that handing over a bulletin needs. Raises StoreError RECORD_CORRUPT."""
     row = tx.view.get(BULLETIN, md)
@@ -258,13 +267,18 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
         if len(portions) == len(stored):
             return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
     secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
-    return _Bulletin(read_written(tx.node, tx.view, row), None, secrets)
+    written = read_written(tx.node, tx.view, row)
+    if any(portion.slot not in secrets for portion in written.portions):
+        raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} has lost a key")
+    return _Bulletin(written, None, secrets)
 
 
 def _decide_again(
     tx: Transaction, row: PairRow, bulletin: _Bulletin
-) -> tuple[PairRow, PairDecision, tuple[Carrying, ...]]:
+) -> tuple[PairRow, PairDecision, tuple[Carrying, ...]] | None:
     """Decide the pair again (promise P9), and log a changed decision; also return the consents it needs.
+
+    None: a record that the decision rests on is damaged.
 
     The decision on a remembered bulletin stands as long as the world is the very one, and in the same stretch
     of time, in which it was decided: no act, law or date has come between.
@@ -274,7 +288,10 @@ def _decide_again(
         decided = made.decided.get(row.recipient)
         if decided is not None and "CONSENT_REQUIRED" not in decided.codes:
             return row, decided, ()
-    decided, consents = redecide(tx, row, bulletin.written)
+    again = unless_damaged(tx, partial(redecide, tx, row, bulletin.written))
+    if again is None:
+        return None
+    decided, consents = again
     return _note_decision(tx, row, decided), decided, consents
 
 

@@ -40,7 +40,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of
-from intelshare.broker.lifecycle.streams import gap_of, missing, take_head
+from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
 from intelshare.broker.transparency.known_checkpoints import latest
 from intelshare.broker.transparency.witness import remember
 from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_acts
@@ -49,7 +49,7 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Consent, Kind, Receipt, StreamHead, Trust, TrustType
 from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage
 from intelshare.envelope import stream_start
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import NEVER, Instant
 from intelshare.ports import Plan, Random, Scalar, View
@@ -247,10 +247,11 @@ def acknowledge(
     tx = Transaction(node, view, now, random)
     for ack in acks:
         if not ack.code and len(ack.digest) == 32:
-            row = view.get(PENDING, ack.digest, peer)
-            if row is not None:
+            bad: list[StoreError] = []
+            waits = view.find(PENDING, "key", ack.digest, peer, limit=1, damaged=bad)
+            if waits or bad:
                 tx.delete(PENDING, ack.digest, peer)
-                said = view.get(STATEMENT, ack.digest)
+                said = unless_damaged(tx, partial(view.get, STATEMENT, ack.digest))
                 if said is not None and said.kind == Kind.STREAM_HEAD:
                     head_acknowledged(tx, peer, said.data)
     return tx.plan(tuple(acks))
@@ -345,7 +346,7 @@ def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -
         first = missing_acts(acts(view, peer))
         return None if first is None else Gap.of_acts(first)
     row = view.get(INCOMING, origin, incarnation)
-    spans = missing(row).spans[:MAX_ASKED] if row is not None and not row.frozen else ()
+    spans = missing(row).spans[:MAX_ASKED] if row is not None and not is_frozen(row) else ()
     return Gap(origin, incarnation, spans) if spans else None
 
 

@@ -35,6 +35,7 @@ from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
+from intelshare.broker.line.hand_back import is_own, on_returned
 from intelshare.broker.line.release_many import open_releases
 from intelshare.broker.transparency import witness
 from intelshare.broker.transparency.directories import keep_directory_fork
@@ -184,7 +185,9 @@ def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[Lea
     lasting = _LASTING.get(statement.kind)
     if lasting is not None:
         inbound.allowance.need(lasting)
-    if statement.kind is Kind.TRUST:
+    if statement.kind is Kind.RELEASE and is_own(node, batch):
+        on_returned(inbound, statement, batch, carried)
+    elif statement.kind is Kind.TRUST:
         on_trust(inbound, statement, prove(statement, batch), batch.raw)
     else:
         verified = verify(
@@ -294,8 +297,9 @@ def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
     return True
 
 
-_KEEPS_NOTHING = frozenset(("RATE", "DISK_FULL"))
-"""No evidence is kept of what came too fast or found no room: it says nothing about the peer."""
+_KEEPS_NOTHING = frozenset(("RATE", "DISK_FULL", "RECORD_CORRUPT"))
+"""No evidence is kept of what came too fast, found no room or met a damaged record: it says nothing about
+the peer."""
 
 
 def _reject(

@@ -77,7 +77,7 @@ def _resend(
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
-            return tx.plan((_outbound(view, peer, found), True))
+            return tx.plan((_outbound(tx, peer, found), True))
         loaded = unless_damaged(tx, partial(_load, tx, pending, releases=releases))
         if loaded is not None and loaded.carried is not None:
             item = pending.leaf, loaded.carried, pending.rank
@@ -86,8 +86,8 @@ def _resend(
         elif loaded is not None and loaded.over:
             tx.delete(PENDING, pending.leaf, peer)
         if taken + 1 >= MAX_LEAVES:
-            return tx.plan((_outbound(view, peer, found), True))
-    return tx.plan((_outbound(view, peer, found), False))
+            return tx.plan((_outbound(tx, peer, found), True))
+    return tx.plan((_outbound(tx, peer, found), False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +143,17 @@ def _is_answered(tx: Transaction, statement: StatementRow) -> bool:
     return row is not None and row.receipt != BestReceipt.NONE
 
 
-def _outbound(view: View, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
+def _outbound(tx: Transaction, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
     frames: list[Outbound] = []
     for (batch, kem), items in groups.items():
-        record = view.get(BATCH, batch)
-        if record is not None:
-            key = view.get(BATCH_KEY, batch, kem) if kem else None
-            frames += frames_of(peer, record.record, key.sealed if key is not None else b"", items)
+        signed = unless_damaged(tx, partial(_signed, tx.view, batch, kem))
+        if signed is not None:
+            frames += frames_of(peer, *signed, items)
     return tuple(frames)
+
+
+def _signed(view: View, batch: Digest, kem: KeyId) -> tuple[bytes, bytes] | None:
+    """A batch record, and its sealed key if it has one. Raises StoreError RECORD_CORRUPT."""
+    record = view.get(BATCH, batch)
+    key = view.get(BATCH_KEY, batch, kem) if kem else None
+    return (record.record, key.sealed if key is not None else b"") if record is not None else None

@@ -33,7 +33,7 @@ from intelshare.broker.transparency.evidence import contradict, signed_of
 from intelshare.broker.treaty.act_record import FIRST, check, record_of, value_of
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, TreatyAct
-from intelshare.errors import CryptoError, DeliveryError, EnvelopeError
+from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import WordKind
@@ -88,6 +88,16 @@ def acts(view: View, *member: MemberCode) -> list[ActRow]:
     return view.find(ACT, "key", *member, limit=1_000_000)
 
 
+def _own_acts(node: Node, view: View) -> list[ActRow]:
+    """This member's acts, all of them. Raises StoreError RECORD_CORRUPT: the number of a damaged one would be
+    given twice."""
+    damaged: list[StoreError] = []
+    rows = view.find(ACT, "key", node.member, limit=1_000_000, damaged=damaged)
+    if damaged:
+        raise damaged[0]
+    return rows
+
+
 def counting(view: View) -> list[PartyAct]:
     """Return the acts from which the world is compiled at a start."""
     return [value_of(row) for row in acts(view) if row.state == ActState.COUNTS]
@@ -115,7 +125,7 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
     if command.reservation is not None and command.kind is ActKind.RESERVE:
         named = command.reservation.categories or frozenset()
         check_words(node, WordKind.CATEGORY, sorted(named - {ANY_CATEGORY}))
-    last = _last(acts(view, node.member))
+    last = _last(_own_acts(node, view))
     n = 1 if last is None else last.n + 1
     if command.n not in (0, n):
         raise DeliveryError(
@@ -146,7 +156,7 @@ def act(node: Node, view: View, command: ActCommand, now: Instant, random: Rando
     """
     said = effect_of_act(node, view, command, now)[0].act
     tx = Transaction(node, view, now, random)
-    last = _last(acts(view, node.member))
+    last = _last(_own_acts(node, view))
     data = encode(TreatyAct, record_of(said, FIRST if last is None else last.leaf))
     if len(data) > MAX_BYTES:
         raise DeliveryError("TOO_LARGE", f"an act has at most {MAX_BYTES} bytes, not {len(data)}")

@@ -46,7 +46,7 @@ class _Outbox(Group):
 @click.group(
     cls=_Outbox,
     invoke_without_command=True,
-    subcommand_metavar="[ID | approve ID --member M | refuse ID --member M --reason R]",
+    subcommand_metavar="[ID | COMMAND ID ...]",
     epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
 )
 @click.option("--held", is_flag=True, help="List only bulletins held for a releasing officer.")
@@ -142,6 +142,31 @@ def approve(client: Client, out: Out, bulletin: str, member: str, yes: bool) -> 
     shown = b"" if yes else show_held(client, bulletin, member.upper(), "Release it")
     word = client.approve(bulletin, member.upper(), shown=shown)
     out.document("approval", {"recipient": member.upper(), "word": word, "reason": None})
+    out.line(f"{member.upper()} {word}")
+
+
+@outbox.command(
+    "give-up",
+    epilog=examples('intelshare outbox give-up 3f9a1c22 --member USA --reason "sent by fax" --yes'),
+)
+@click.argument("bulletin", metavar="ID", shell_complete=bulletins)
+@click.option(
+    "--member", required=True, metavar="CODE", shell_complete=members, help="The recipient that is given up."
+)
+@click.option("--reason", required=True, help="Why. It is logged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@talking
+def give_up(client: Client, out: Out, bulletin: str, member: str, reason: str, yes: bool) -> None:
+    """Stop waiting for one recipient: what was not accepted yet ends, undeliverable.
+
+    The author and releasing officers. What was handed over is in doubt until the recipient has heard of it.
+    """
+    from intelshare.cli.shared.confirm import confirm
+
+    confirm(f"Give up what waits for {member.upper()}?", yes=yes)
+    word = client.give_up(bulletin, member.upper(), reason)
+    out.document("given-up", {"recipient": member.upper(), "word": word})
     out.line(f"{member.upper()} {word}")
 
 

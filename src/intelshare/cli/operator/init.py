@@ -88,6 +88,11 @@ ROOT_VAULT = "root-keys"
     "accepts such a folder only with --dev.",
 )
 @click.option(
+    "--light",
+    is_flag=True,
+    help="For a small machine behind a poor line: it dials, is dialled by nobody, and keeps little.",
+)
+@click.option(
     "--own",
     "beside",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
@@ -111,6 +116,7 @@ def init(
     peer_port: int,
     user_port: int,
     dev: bool,
+    light: bool,
     beside: Path | None,
     passphrase: Passphrase,
 ) -> None:
@@ -146,7 +152,7 @@ def init(
     secret = _new_passphrase(passphrase, dev=dev)
     of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
     chosen = Listening(int(suite), host, advertise, peer_port, user_port)
-    founded = _make(folder, plan, (secret, of_roots), chosen, own, dev=dev)
+    founded = _make(folder, plan, (secret, of_roots), chosen, own, dev=dev, light=light)
     if dev:
         _development(folder, secret, given=passphrase.given)
     print_ = fingerprint(founded.root.document)
@@ -182,6 +188,7 @@ def _make(
     own: list[Path],
     *,
     dev: bool,
+    light: bool,
 ) -> Founded:
     """Make the whole folder or nothing: it is built beside the target and renamed into place."""
     import asyncio
@@ -203,6 +210,7 @@ def _make(
     from intelshare.engine import SpaceLimits
     from intelshare.node.folder import Folder
     from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
+    from intelshare.node.settings import light as small
     from intelshare.private_files import make_private_folder, write_private
     from intelshare.trust import create_member, user_uri
 
@@ -228,6 +236,7 @@ def _make(
         peer_port=chosen.peer_port,
         user_port=chosen.user_port,
     )
+    settings = small(settings) if light else settings
     uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)
     authority, lifetime = founded.user_authority, settings.user_lifetime
     certificate = sign_user(authority, uri, made.request, now, os.urandom, lifetime=lifetime)

@@ -10,6 +10,7 @@ import click
 
 from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
+from intelshare.cli.operator.repair import release_stream, repair
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, TREATY, know
@@ -211,7 +212,14 @@ def _show(found: Any, out: Out) -> int:
     from intelshare.cli.policy.examine import is_much
     from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import clock_words, duration, peer_table, short_time
+    from intelshare.cli.shared.tables import (
+        clock_words,
+        duration,
+        kept_line,
+        peer_notes,
+        peer_table,
+        short_time,
+    )
 
     out.document("status", plain(found))
     out.line(f"{found.member}  {found.node}")
@@ -226,6 +234,10 @@ def _show(found: Any, out: Out) -> int:
             f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
             f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
         )
+    for kind in found.stores:
+        out.line(kept_line(kind))
+    if found.damaged:
+        out.line(f"damaged records {found.damaged}: intelshare node repair  [RECORD_CORRUPT]")
     if found.HasField("files"):
         room = found.files
         out.line(
@@ -241,6 +253,8 @@ def _show(found: Any, out: Out) -> int:
     out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))
+        for line in peer_notes(found.peers):
+            out.line(line)
     else:
         out.note("no other member is known: intelshare member import")
     for port in found.ports:
@@ -268,5 +282,5 @@ def _show(found: Any, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-for _command in (peers, queues, drain, backup, restore, metrics):
+for _command in (peers, queues, drain, backup, restore, metrics, repair, release_stream):
     node.add_command(_command)

@@ -31,7 +31,7 @@ def peers(node: NodeFolder, out: Out) -> None:
     used up.
     """
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import duration, peers_table
+    from intelshare.cli.shared.tables import duration, peer_notes, peers_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.ask("Status", pb.StatusRequest())
@@ -41,6 +41,8 @@ def peers(node: NodeFolder, out: Out) -> None:
         out.note("no other member is known: intelshare member import")
         return
     out.table(peers_table(found.peers))
+    for line in peer_notes(found.peers):
+        out.line(line)
     for spent in found.budgets:
         again = f", takes something again in {duration(spent.again)}" if spent.again else ""
         out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")

@@ -30,6 +30,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
     for alarm in status.alarms:
         yield by_code(WRONG, f"alarm {alarm.evidence.hex()[:8]}", alarm.code, f"{alarm.member}: {alarm.what}")
+    yield from _stores(status)
     yield from _ends("directory", status.directory_expires, now)
     yield from _ends("node certificate", status.certificate_expires, now)
     yield from _law(status.policy)
@@ -41,6 +42,20 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     for spent in status.budgets:
         yield _budget(spent)
     yield from (_kept(one) for one in status.kept if is_much(one))
+
+
+def _stores(status: pb.StatusResponse) -> Iterator[Finding]:
+    """Damaged records, and how much is kept."""
+    from intelshare.cli.shared.tables import kept_line
+
+    if status.damaged:
+        remedy = "intelshare node repair --folder FOLDER says which, and what settles each"
+        what = f"{status.damaged} damaged records were met"
+        yield Finding(WRONG, "records", what, remedy, "RECORD_CORRUPT")
+    for kept in status.stores:
+        tight = 10 * kept.rows >= 7 * kept.most_rows > 0 or 10 * kept.bytes >= 7 * kept.most_bytes > 0
+        remedy = "ROUTINE is refused from 70 % on: intelshare node queues --folder FOLDER" if tight else ""
+        yield Finding(WARNING if tight else OK, "kept", kept_line(kept).removeprefix("kept "), remedy)
 
 
 def _clock(status: pb.StatusResponse) -> Finding:
@@ -151,6 +166,18 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         yield Finding(WARNING, check, f"{peer.state}{waiting}", remedy, peer.last_error)
         return
     yield Finding(OK, check, f"linked{waiting}")
+    if peer.frozen_streams:
+        remedy = (
+            f"look at `intelshare audit evidence`, call its operators, then: intelshare node release-stream "
+            f"{peer.member} --reason TEXT --folder FOLDER"
+        )
+        what = f"{peer.frozen_streams} stream(s) are frozen"
+        yield Finding(WRONG, check, what, remedy, "SEQUENCE_FORK")
+    if peer.forgot or peer.peer_forgot:
+        sides = ((peer.forgot, "log entries were forgotten here"), (peer.peer_forgot, "numbers there"))
+        what = ", ".join(f"{count} {words}" for count, words in sides if count)
+        remedy = 'docs/runbook.md, "Restored backup"'
+        yield Finding(WARNING, check, what, remedy, "LOG_FORGOT")
     offset = abs(peer.clock_offset)
     if offset > SKEW:
         state = WRONG if offset > MAX_SKEW else WARNING

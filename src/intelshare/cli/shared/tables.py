@@ -296,6 +296,31 @@ def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
     return Table(heads, rows)
 
 
+def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
+    """What an operator must know of a peer besides: frozen streams, and what either side has forgotten."""
+    lines = []
+    for peer in peers:
+        if peer.frozen_streams:
+            lines.append(
+                f"{peer.member}: {peer.frozen_streams} stream(s) frozen: intelshare node release-stream "
+                f"{peer.member}  [SEQUENCE_FORK]"
+            )
+        if peer.forgot:
+            lines.append(
+                f"{peer.member} holds {peer.forgot} log entries of this node that it forgot  [LOG_FORGOT]"
+            )
+        if peer.peer_forgot:
+            lines.append(f"{peer.member} forgot {peer.peer_forgot} numbers that it had given  [LOG_FORGOT]")
+    return lines
+
+
+def kept_line(kept: pb.KeptKind) -> str:
+    """Rows and bytes of one kind, with their bounds."""
+    rows = f" of {kept.most_rows}" if kept.most_rows else ""
+    size = f" of {kept.most_bytes / 2**20:.0f}" if kept.most_bytes else ""
+    return f"kept {kept.kind}  rows {kept.rows}{rows}  {kept.bytes / 2**20:.1f}{size} MiB"
+
+
 def queue_table(queues: Iterable[pb.Queue]) -> Table:
     """Return one row per recipient and precedence."""
     rows = [

@@ -206,7 +206,9 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 
 @_typing.final
 class GapRequest(_message.Message):
-    """Asks for numbers of a stream that were not seen, at most 64 ranges; or for the peer's treaty acts."""
+    """Asks for numbers of a stream that were not seen, at most 64 ranges; or for the peer's treaty acts. If origin is
+    the asker's node: for its own releases, which it has forgotten.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

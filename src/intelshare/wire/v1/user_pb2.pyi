@@ -1524,6 +1524,51 @@ class RefuseResponse(_message.Message):
 Global___RefuseResponse: _TypeAlias = RefuseResponse  # noqa: Y015
 
 @_typing.final
+class GiveUpRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    recipient: _builtins.str
+    reason: _builtins.str
+    """Why. It is logged."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveUpRequest: _TypeAlias = GiveUpRequest  # noqa: Y015
+
+@_typing.final
+class GiveUpResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORD_FIELD_NUMBER: _builtins.int
+    word: _builtins.str
+    def __init__(
+        self,
+        *,
+        word: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveUpResponse: _TypeAlias = GiveUpResponse  # noqa: Y015
+
+@_typing.final
 class WhyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2038,6 +2083,8 @@ class StatusResponse(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -2052,6 +2099,8 @@ class StatusResponse(_message.Message):
     steps: _builtins.int
     """What the store has carried out since the start; many steps should share a commit under load."""
     commits: _builtins.int
+    damaged: _builtins.int
+    """Records that were met damaged and are not settled."""
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -2082,6 +2131,10 @@ class StatusResponse(_message.Message):
     def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptRows]:
         """Of members of whom anything is kept."""
 
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptKind]:
+        """How much is kept, by kind."""
+
     def __init__(
         self,
         *,
@@ -2107,14 +2160,50 @@ class StatusResponse(_message.Message):
         files: Global___FileRoom | None = ...,
         clock: Global___ClockState | None = ...,
         kept: _abc.Iterable[Global___KeptRows] | None = ...,
+        damaged: _builtins.int = ...,
+        stores: _abc.Iterable[Global___KeptKind] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "damaged", b"damaged", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "stores", b"stores", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
+
+@_typing.final
+class KeptKind(_message.Message):
+    """Rows and bytes of one kind, and their bounds; 0: there is none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MOST_ROWS_FIELD_NUMBER: _builtins.int
+    MOST_BYTES_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """inbox, outbox, log, queue; queue:MEMBER for what is open for one member."""
+    rows: _builtins.int
+    bytes: _builtins.int
+    most_rows: _builtins.int
+    most_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        most_rows: _builtins.int = ...,
+        most_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "kind", b"kind", "most_bytes", b"most_bytes", "most_rows", b"most_rows", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptKind: _TypeAlias = KeptKind  # noqa: Y015
 
 @_typing.final
 class ClockState(_message.Message):
@@ -2487,6 +2576,9 @@ class PeerStatus(_message.Message):
     FILES_WANTED_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    FROZEN_STREAMS_FIELD_NUMBER: _builtins.int
+    PEER_FORGOT_FIELD_NUMBER: _builtins.int
+    FORGOT_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
@@ -2505,6 +2597,11 @@ class PeerStatus(_message.Message):
     """When there was last a link, since this node's start; 0: none."""
     directory_version: _builtins.int
     """Version of the member's directory that is held."""
+    frozen_streams: _builtins.int
+    """Streams of the member that contradicted themselves and wait for an operator."""
+    peer_forgot: _builtins.int
+    """As the open link showed: numbers that the peer forgot, and entries of this node's log that it forgot."""
+    forgot: _builtins.int
     def __init__(
         self,
         *,
@@ -2521,10 +2618,13 @@ class PeerStatus(_message.Message):
         files_wanted: _builtins.int = ...,
         last_seen: _builtins.int = ...,
         directory_version: _builtins.int = ...,
+        frozen_streams: _builtins.int = ...,
+        peer_forgot: _builtins.int = ...,
+        forgot: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "forgot", b"forgot", "frozen_streams", b"frozen_streams", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "peer_forgot", b"peer_forgot", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2648,6 +2748,142 @@ class DrainResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
+
+@_typing.final
+class RepairRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCRUB_FIELD_NUMBER: _builtins.int
+    FETCH_FIELD_NUMBER: _builtins.int
+    DROP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    scrub: _builtins.bool
+    """Read every record first."""
+    fetch: _builtins.bool
+    """Make again, or ask a peer for, what can be."""
+    reason: _builtins.str
+    """Why. It is logged."""
+    @_builtins.property
+    def drop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Give up the records with these ids."""
+
+    def __init__(
+        self,
+        *,
+        scrub: _builtins.bool = ...,
+        fetch: _builtins.bool = ...,
+        drop: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop", b"drop", "fetch", b"fetch", "reason", b"reason", "scrub", b"scrub"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairRequest: _TypeAlias = RepairRequest  # noqa: Y015
+
+@_typing.final
+class RepairResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___DamagedRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairResponse: _TypeAlias = RepairResponse  # noqa: Y015
+
+@_typing.final
+class DamagedRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TABLE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """By which it is dropped."""
+    table: _builtins.str
+    key: _builtins.str
+    """Its key."""
+    state: _builtins.str
+    """damaged; or what has become of it now: whole, rebuilt, asked, stays, dropped."""
+    member: _builtins.str
+    """Whom it was asked for."""
+    remedy: _builtins.str
+    """What settles it."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        table: _builtins.str = ...,
+        key: _builtins.str = ...,
+        state: _builtins.str = ...,
+        member: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "key", b"key", "member", b"member", "remedy", b"remedy", "state", b"state", "table", b"table"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DamagedRecord: _TypeAlias = DamagedRecord  # noqa: Y015
+
+@_typing.final
+class ReleaseStreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    reason: _builtins.str
+    """Why. It is logged."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStreamRequest: _TypeAlias = ReleaseStreamRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseStreamResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAMS_FIELD_NUMBER: _builtins.int
+    streams: _builtins.int
+    """How many streams go on."""
+    def __init__(
+        self,
+        *,
+        streams: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["streams", b"streams"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStreamResponse: _TypeAlias = ReleaseStreamResponse  # noqa: Y015
 
 @_typing.final
 class MetricsRequest(_message.Message):

@@ -75,6 +75,11 @@ class BulletinsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.FromString,
                 _registered_method=True)
+        self.GiveUp = channel.unary_unary(
+                '/intelshare.v1.Bulletins/GiveUp',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpResponse.FromString,
+                _registered_method=True)
         self.Why = channel.unary_unary(
                 '/intelshare.v1.Bulletins/Why',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.WhyRequest.SerializeToString,
@@ -176,6 +181,13 @@ class BulletinsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GiveUp(self, request, context):
+        """Wait for one recipient no longer: the pair ends, undeliverable. The author and releasing officers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Why(self, request, context):
         """The decision of one pair, rule by rule.
         """
@@ -266,6 +278,11 @@ def add_BulletinsServicer_to_server(servicer, server):
                     servicer.Refuse,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.SerializeToString,
+            ),
+            'GiveUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveUp,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpResponse.SerializeToString,
             ),
             'Why': grpc.unary_unary_rpc_method_handler(
                     servicer.Why,
@@ -520,6 +537,33 @@ class Bulletins:
             '/intelshare.v1.Bulletins/Refuse',
             intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.RefuseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Bulletins/GiveUp',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.GiveUpResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1948,6 +1992,16 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
                 _registered_method=True)
+        self.Repair = channel.unary_unary(
+                '/intelshare.v1.Operations/Repair',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RepairRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RepairResponse.FromString,
+                _registered_method=True)
+        self.ReleaseStream = channel.unary_unary(
+                '/intelshare.v1.Operations/ReleaseStream',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
+                _registered_method=True)
         self.Metrics = channel.unary_unary(
                 '/intelshare.v1.Operations/Metrics',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.SerializeToString,
@@ -2146,6 +2200,20 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Repair(self, request, context):
+        """Lists records that have changed since they were written, fetches them again, drops them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseStream(self, request, context):
+        """Releases the frozen streams of a member that contradicted itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Metrics(self, request, context):
         """All of the node's measurements (docs/metrics.md).
         """
@@ -2295,6 +2363,16 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.Drain,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.SerializeToString,
+            ),
+            'Repair': grpc.unary_unary_rpc_method_handler(
+                    servicer.Repair,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RepairRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.RepairResponse.SerializeToString,
+            ),
+            'ReleaseStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseStream,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.SerializeToString,
             ),
             'Metrics': grpc.unary_unary_rpc_method_handler(
                     servicer.Metrics,
@@ -3059,6 +3137,60 @@ class Operations:
             '/intelshare.v1.Operations/Drain',
             intelshare_dot_wire_dot_v1_dot_user__pb2.DrainRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Repair(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/Repair',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RepairRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.RepairResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ReleaseStream',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

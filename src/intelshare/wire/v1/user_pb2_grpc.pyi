@@ -59,6 +59,8 @@ class BulletinsStub:
     """Releases one held pair. Releasing officers only, and never the author."""
     Refuse: _grpc.UnaryUnaryMultiCallable[_user_pb2.RefuseRequest, _user_pb2.RefuseResponse]
     """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
+    GiveUp: _grpc.UnaryUnaryMultiCallable[_user_pb2.GiveUpRequest, _user_pb2.GiveUpResponse]
+    """Wait for one recipient no longer: the pair ends, undeliverable. The author and releasing officers."""
     Why: _grpc.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]
     """The decision of one pair, rule by rule."""
     Withheld: _grpc.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]
@@ -100,6 +102,8 @@ class BulletinsAsyncStub(BulletinsStub):
     """Releases one held pair. Releasing officers only, and never the author."""
     Refuse: _aio.UnaryUnaryMultiCallable[_user_pb2.RefuseRequest, _user_pb2.RefuseResponse]  # type: ignore[assignment]
     """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
+    GiveUp: _aio.UnaryUnaryMultiCallable[_user_pb2.GiveUpRequest, _user_pb2.GiveUpResponse]  # type: ignore[assignment]
+    """Wait for one recipient no longer: the pair ends, undeliverable. The author and releasing officers."""
     Why: _aio.UnaryUnaryMultiCallable[_user_pb2.WhyRequest, _user_pb2.WhyResponse]  # type: ignore[assignment]
     """The decision of one pair, rule by rule."""
     Withheld: _aio.UnaryUnaryMultiCallable[_user_pb2.WithheldRequest, _user_pb2.WithheldResponse]  # type: ignore[assignment]
@@ -186,6 +190,14 @@ class BulletinsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RefuseResponse, _abc.Awaitable[_user_pb2.RefuseResponse]]:
         """End one held pair: it is withheld for good, and its author reads the reason. Who may approve may refuse."""
+
+    @_abc_1.abstractmethod
+    def GiveUp(
+        self,
+        request: _user_pb2.GiveUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.GiveUpResponse, _abc.Awaitable[_user_pb2.GiveUpResponse]]:
+        """Wait for one recipient no longer: the pair ends, undeliverable. The author and releasing officers."""
 
     @_abc_1.abstractmethod
     def Why(
@@ -680,6 +692,10 @@ class OperationsStub:
     """What waits, by recipient and precedence."""
     Drain: _grpc.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]
     """Stops accepting bulletins, and continues everything else; or accepts them again."""
+    Repair: _grpc.UnaryUnaryMultiCallable[_user_pb2.RepairRequest, _user_pb2.RepairResponse]
+    """Lists records that have changed since they were written, fetches them again, drops them."""
+    ReleaseStream: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]
+    """Releases the frozen streams of a member that contradicted itself."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -736,6 +752,10 @@ class OperationsAsyncStub(OperationsStub):
     """What waits, by recipient and precedence."""
     Drain: _aio.UnaryUnaryMultiCallable[_user_pb2.DrainRequest, _user_pb2.DrainResponse]  # type: ignore[assignment]
     """Stops accepting bulletins, and continues everything else; or accepts them again."""
+    Repair: _aio.UnaryUnaryMultiCallable[_user_pb2.RepairRequest, _user_pb2.RepairResponse]  # type: ignore[assignment]
+    """Lists records that have changed since they were written, fetches them again, drops them."""
+    ReleaseStream: _aio.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]  # type: ignore[assignment]
+    """Releases the frozen streams of a member that contradicted itself."""
     Metrics: _aio.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]  # type: ignore[assignment]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -957,6 +977,22 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.DrainResponse, _abc.Awaitable[_user_pb2.DrainResponse]]:
         """Stops accepting bulletins, and continues everything else; or accepts them again."""
+
+    @_abc_1.abstractmethod
+    def Repair(
+        self,
+        request: _user_pb2.RepairRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.RepairResponse, _abc.Awaitable[_user_pb2.RepairResponse]]:
+        """Lists records that have changed since they were written, fetches them again, drops them."""
+
+    @_abc_1.abstractmethod
+    def ReleaseStream(
+        self,
+        request: _user_pb2.ReleaseStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ReleaseStreamResponse, _abc.Awaitable[_user_pb2.ReleaseStreamResponse]]:
+        """Releases the frozen streams of a member that contradicted itself."""
 
     @_abc_1.abstractmethod
     def Metrics(

@@ -1,0 +1,206 @@
+"""Rows that follow from others: when one of them is damaged it is made again, and nothing is lost but time.
+
+    table      follows from
+    ---------  ------------------------------------------------------------------------------------------
+    node       the newest log, and its last entry
+    log_head   the rows of that log
+    counter    what it counts
+    outgoing   the releases of that stream; cancelled is what was stopped, or goes under another number
+    incoming   the releases that came; what else the peer has numbered or cancelled it says at its next hello
+    pending    the statement, if it still waits for its peer: it is queued again
+    receipt    its key, which is all of it
+    purge      its key: the bulletin is looked at now
+    reader     its key; when it was read is not known any more
+
+Reads and answers with writes; None: what a row follows from is damaged too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from intelshare.audit import LogHead, append
+from intelshare.broker.kernel import counters
+from intelshare.broker.kernel.frame import FRAMING
+from intelshare.broker.kernel.log import entries
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    COUNTER,
+    INBOX,
+    INCOMING,
+    LOG,
+    LOG_HEAD,
+    NODE,
+    OUTGOING,
+    PAIR,
+    PENDING,
+    PORTION,
+    PURGE,
+    READER,
+    RECEIPT,
+    RECEIVED,
+    STATEMENT,
+    TABLES,
+    CounterRow,
+    IncomingRow,
+    LogHeadRow,
+    NodeRow,
+    OutgoingRow,
+    PendingRow,
+    PurgeRow,
+    ReaderRow,
+    ReceiptRow,
+)
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.crypto.records import Kind
+from intelshare.delivery import BestReceipt, Cause, Ranges
+from intelshare.errors import RecordError
+from intelshare.ids import Incarnation, MemberCode
+from intelshare.instant import EPOCH, Instant
+from intelshare.ports import Put, Table, View
+
+Writes = Sequence[Put]
+
+_ALL: Final = 1 << 30
+
+
+def rebuild(view: View, table: str, key: tuple[Any, ...]) -> Writes | None:
+    """What to write for a damaged row; None: it does not follow from others, or these are damaged too."""
+    make = _MAKERS.get(table)
+    if make is None:
+        return None
+    try:
+        return make(view, *key)
+    except RecordError:
+        return None
+
+
+def damaged_in(view: View, tables: Sequence[Table[Any]]) -> list[RecordError]:
+    """The damaged rows of these tables, each once. Reads them whole."""
+    found: list[Any] = []
+    for table in tables:
+        for index in ("key", *table.indexes):
+            view.find(table, index, limit=_ALL, damaged=found)
+    return list({(one.table, one.key): one for one in found if isinstance(one, RecordError)}.values())
+
+
+def is_damaged(view: View, error: RecordError) -> bool:
+    """Whether a record that a look at the file alone calls damaged is: a newer one may not be there yet."""
+    table = next((one for one in TABLES if one.name == error.table), None)
+    if table is None or len(error.key) != len(table.key):
+        return True
+    try:
+        row = view.get(table, *error.key)
+    except RecordError:
+        return True
+    if row is None:
+        return False
+    listed = [
+        view.find(table, index, *[getattr(row, field) for field in fields], limit=_ALL)
+        for index, fields in table.indexes.items()
+        if index not in table.only or getattr(row, table.only[index]) == 1
+    ]
+    return not all(row in rows for rows in listed)
+
+
+def _node(view: View, _: str) -> Writes | None:
+    heads = view.find(LOG_HEAD, "began", limit=_ALL)
+    if not heads:
+        return None
+    last = heads[-1]
+    at = max([one.at for one in entries(view, last.incarnation, max(0, last.size - 1))], default=last.began)
+    return [Put(NODE, NodeRow(SELF, last.incarnation, Incarnation(0), last.began, at, at))]
+
+
+def _log_head(view: View, incarnation: Incarnation) -> Writes | None:
+    head, began = LogHead(incarnation, 0, b""), EPOCH
+    for entry in entries(view, incarnation):
+        if entry.place != head.size:
+            return None
+        began = began or entry.at
+        head = append(head, [entry.leaf])
+    return [Put(LOG_HEAD, LogHeadRow(incarnation, began, head.size, head.frontier))] if head.size else None
+
+
+def _counter(view: View, name: str) -> Writes:
+    return [Put(COUNTER, recount(view, name))]
+
+
+def recount(view: View, name: str) -> CounterRow:
+    """What a look at all rows says of a counter."""
+    sizes: list[int] = []
+    kind, _, recipient = name.partition(":")
+    if kind == counters.QUEUE:
+        pairs = view.find(PAIR, "key", limit=_ALL)
+        sizes = [row.size for row in pairs if row.open and recipient in ("", row.recipient)]
+    elif kind == counters.OUTBOX:
+        for written in view.find(BULLETIN, "key", limit=_ALL):
+            bodies = [portion.body for portion in view.find(PORTION, "key", written.md)]
+            sizes += [sum([len(body) for body in bodies])] if any(bodies) else []
+    elif kind == counters.INBOX:
+        sizes = [row.size for row in view.find(INBOX, "key", limit=_ALL) if row.gone == Gone.NO]
+    elif kind == counters.LOG_BYTES:
+        rows = view.find(LOG, "key", limit=_ALL)
+        size = sum([len(row.entries) + len(row.sealed_entries) for row in rows])
+        return CounterRow(name, sum([row.size for row in view.find(LOG_HEAD, "key", limit=_ALL)]), size)
+    return CounterRow(name, len(sizes), sum(sizes))
+
+
+def _outgoing(view: View, incarnation: Incarnation, recipient: MemberCode) -> Writes | None:
+    head = view.get(LOG_HEAD, incarnation)
+    said = view.find(STATEMENT, "number", recipient, Kind.RELEASE, incarnation, limit=_ALL)
+    if head is None or not said:
+        return None
+    cancelled = Ranges()
+    for row in said:
+        pair = view.get(PAIR, row.md, recipient)
+        stopped = pair is not None and pair.receipt == BestReceipt.NONE and pair.cause != Cause.NONE
+        if pair is None or pair.leaf != row.leaf or stopped:
+            cancelled = cancelled.add(row.sequence, row.sequence)
+    last = said[-1]
+    row_ = OutgoingRow(incarnation, recipient, -head.began, last.sequence, last.leaf, cancelled.pack())
+    return [Put(OUTGOING, row_)]
+
+
+def _incoming(view: View, origin: str, incarnation: Incarnation) -> Writes | None:
+    rows = view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, limit=_ALL)
+    if not rows:
+        return None
+    last, holes, cancelled = 0, Ranges(), Ranges()
+    for row in rows:
+        holes = holes.add(last + 1, row.sequence - 1)
+        if row.code == "VOIDED":
+            cancelled = cancelled.add(row.sequence, row.sequence)
+        last = row.sequence
+    end = rows[-1]
+    made = IncomingRow(
+        end.origin, incarnation, end.member, last, end.leaf, holes.pack(), cancelled.pack(), 0, 0
+    )
+    return [Put(INCOMING, made)]
+
+
+def _pending(view: View, leaf: bytes, peer: MemberCode) -> Writes | None:
+    said = view.get(STATEMENT, leaf)
+    if said is None:
+        return None
+    pair = view.get(PAIR, said.md, peer) if said.kind == Kind.RELEASE else None
+    size = FRAMING + len(said.data) + len(said.grant) + (pair.size if pair is not None else 0)
+    return [Put(PENDING, PendingRow(said.leaf, peer, pair.rank if pair is not None else 0, 0, size))]
+
+
+_MAKERS: Final[Mapping[str, Callable[..., Writes | None]]] = {
+    NODE.name: _node,
+    LOG_HEAD.name: _log_head,
+    COUNTER.name: _counter,
+    OUTGOING.name: _outgoing,
+    INCOMING.name: _incoming,
+    PENDING.name: _pending,
+    RECEIPT.name: lambda _, *key: [Put(RECEIPT, ReceiptRow(*key))],
+    PURGE.name: lambda _, at, md: [Put(PURGE, PurgeRow(at, md))],
+    READER.name: lambda _, user, md: [Put(READER, ReaderRow(user, md, Instant(0)))],
+}
+
+DRIVING: Final = (LOG_HEAD, NODE, COUNTER, OUTGOING, INCOMING, PENDING)
+"""What every step and every link reads: looked at before a start goes on, in this order."""

@@ -1,0 +1,84 @@
+"""``node repair`` and ``node release-stream``: what an operator settles when a record is damaged, or a peer
+has contradicted itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.output import Out, Table
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import NodeFolder
+
+
+@click.command(
+    epilog=examples(
+        "intelshare node repair --folder fra --scrub",
+        "intelshare node repair --folder fra --fetch",
+        'intelshare node repair --folder fra --drop 91d0a7c2b7d0 --reason "nobody has it"',
+    )
+)
+@click.option("--scrub", is_flag=True, help="Read every record first. Without it: those that were met.")
+@click.option("--fetch", is_flag=True, help="Make again or ask peers for what can be, now.")
+@click.option("--drop", multiple=True, metavar="ID", help="Give up the record with this id. Repeatable.")
+@click.option("--reason", default="", help="Why you give it up. It is logged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def repair(
+    node: NodeFolder, out: Out, scrub: bool, fetch: bool, drop: tuple[str, ...], reason: str, yes: bool
+) -> int:
+    """List records that are not as they were written, and what settles each.
+
+    A running node mends by itself what it meets: from other records, or from the member that has it. Exits
+    with 7 if a damaged record is left.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    if bool(drop) != bool(reason):
+        raise click.UsageError("--drop and --reason belong together")
+    if drop:
+        confirm(f"Give up {len(drop)} record(s)? What depends on them ends.", yes=yes)
+    found = node.operate("Repair", pb.RepairRequest(scrub=scrub, fetch=fetch, drop=drop, reason=reason))
+    out.document("repair", plain(found))
+    if not found.records:
+        out.line("no record was met that is damaged" if not scrub else "every record is as it was written")
+        return Exit.DONE
+    rows = [
+        (one.id, one.table, one.key, f"{one.state} {one.member}".strip(), one.remedy) for one in found.records
+    ]
+    out.table(Table(("id", "table", "key", "state", "what settles it"), rows))
+    return Exit.DONE if all(not one.remedy for one in found.records) else Exit.NOT_VERIFIED
+
+
+@click.command(
+    "release-stream",
+    epilog=examples('intelshare node release-stream USA --folder fra --reason "cleared by phone" --yes'),
+)
+@click.argument("member")
+@click.option("--reason", required=True, help="Why it may go on. It is logged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def release_stream(node: NodeFolder, out: Out, member: str, reason: str, yes: bool) -> None:
+    """Let the frozen streams of MEMBER go on, as its node numbers them now.
+
+    A stream freezes when its node gives one number to two contents (SEQUENCE_FORK). The evidence stays; a
+    new contradiction freezes the stream again.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    code = member.upper()
+    confirm(f"Let the streams of {code} go on, although they contradict themselves?", yes=yes)
+    found = node.operate("ReleaseStream", pb.ReleaseStreamRequest(member=code, reason=reason))
+    out.document("released", plain(found))
+    out.line(f"{code}: {found.streams} stream(s) go on")

@@ -1,0 +1,91 @@
+"""Rotten rows under real nodes (F12, F31): named, fetched again where somebody has it; no node ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from e2e.nodes import found, intelshare, introduce, log_of, ok, running, wait_for_links, wait_until
+from rot import kinds, rot
+
+SHARED = "//FRA SECRET//REL TO FRA, USA"
+
+
+def send(folder: Path, to: str, *words: str, label: str = SHARED) -> str:
+    done = ok(
+        "send", "-", "--as", folder / "users" / "ana", "--to", to, "--label", label,
+        "--category", "cyber", *words, "--json", stdin="Phishing kit",
+    )  # fmt: skip
+    return str(done.json["bulletin"])
+
+
+def inbox(folder: Path) -> set[str]:
+    done = ok("inbox", "--as", folder / "users" / "ana", "--json")
+    return {row["bulletin"] for row in done.json["entries"] if not row.get("destroyed")}
+
+
+def repair(folder: Path, *words: str) -> list[dict[str, Any]]:
+    done = intelshare("node", "repair", "--folder", folder, *words, "--json")
+    assert done.code in (0, 7), done
+    records: list[dict[str, Any]] = done.json["records"]
+    return records
+
+
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+
+
+def test_f31_a_rotten_row_of_each_kind_at_the_recipient_is_named_and_fetched_again(tmp_path: Path) -> None:
+    fra, usa = pair(tmp_path)
+    with running(fra):
+        with running(usa):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            sent = {send(fra, "USA", "--wait", "accepted") for _ in range(4)}
+            ok("read", sorted(sent)[0], "--as", usa / "users" / "ana")
+        database = usa / "intelshare.db"
+        there = list(kinds(database))
+        for kind in ("node", "log_head", "counter", "incoming", "inbox", "secret", "portion", "reader"):
+            assert kind in there, there
+            rot(database, kind, 1)
+        with running(usa):
+            wait_for_links(fra)
+            repair(usa, "--scrub", "--fetch")
+            wait_until(lambda: inbox(usa) == sent, "all to be there again")
+            wait_until(lambda: not repair(usa, "--scrub"), "nothing to be damaged any more")
+            for one in sent:
+                assert "Phishing kit" in ok("read", one, "--as", usa / "users" / "ana").out
+            assert send(fra, "USA", "--wait", "accepted")
+            assert ok("audit", "verify", "--folder", usa).code == 0
+        said = log_of(usa).read_text()
+        assert "record.mended" in said
+        assert "node.fatal" not in said + log_of(fra).read_text()
+
+
+def test_f31_a_rotten_row_of_each_kind_at_the_sender_stops_one_thing(tmp_path: Path) -> None:
+    fra, usa = pair(tmp_path)
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            sent = send(fra, "USA", "--wait", "accepted")
+        with running(fra):
+            pass
+    with running(fra):
+        waiting = [send(fra, "USA") for _ in range(4)]
+    database = fra / "intelshare.db"
+    rot(database, "portion", 0)
+    rot(database, "secret", 1)
+    for kind in ("outgoing", "pending", "user", "receipt", "counter"):
+        if kind in kinds(database):
+            rot(database, kind)
+    with running(fra) as node:
+        assert intelshare("outbox", "--as", fra / "users" / "ana").code in (0, 4)
+        with running(usa):
+            wait_for_links(fra)
+            repair(fra, "--scrub", "--fetch")
+            fresh = ok("inbox", "--as", usa / "users" / "ana", "--json").json["entries"]
+            assert fresh
+        assert node.poll() is None
+    assert len({sent, *waiting}) == 5
+    assert "node.fatal" not in log_of(fra).read_text()
