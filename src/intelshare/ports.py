@@ -213,10 +213,10 @@ class Damaged(Protocol):
         """Call this for what is known, and from now on once for each that is met, in any thread."""
 
     def known(self) -> tuple[RecordError, ...]:
-        """What was met and is not settled."""
+        """Return the records that were found damaged and are not settled."""
 
     def forget(self, table: str, key: tuple[Scalar, ...]) -> None:
-        """The record was written anew, or is gone."""
+        """Remove a record that was written again, or deleted."""
 
 
 class Store(Protocol):
@@ -228,7 +228,7 @@ class Store(Protocol):
 
     @property
     def damage(self) -> Damaged:
-        """What was met damaged since it was opened."""
+        """The records that were found damaged since the store was opened."""
 
     @property
     def commits(self) -> int:

@@ -152,7 +152,7 @@ class PeerLink:
         self._reading = True
         self._gaps = GapRequests()
         self.lost = (0, 0)
-        """Entries of the own log that this node forgot, and numbers that the peer forgot, by its hello."""
+        """Log entries that this node forgot, and numbers that the peer forgot, as its hello shows."""
         self._serving = Serving()
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0

@@ -134,7 +134,7 @@ class NodeBackend:
         return tuple(done)
 
     def mended(self, result: MendResult) -> None:
-        """What was dropped is damaged no more."""
+        """Remove dropped records from the list of damaged ones."""
         self._runtime.mending.settled(result)
 
     def clock_is_wrong(self) -> bool:

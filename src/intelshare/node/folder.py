@@ -77,7 +77,7 @@ class Folder:
 
     @property
     def own_member(self) -> Path:
-        """What this member publishes of itself, should the database lose it."""
+        """A copy of what this member publishes about itself, in case the database loses it."""
         return self.tls / "own.member"
 
     @property

@@ -136,7 +136,7 @@ class NodeProcess(Files):
         self.runtime.lacks(file)
 
     def _say_law(self) -> None:
-        """Whether there is a law to release by."""
+        """Tell the engine whether releases are possible under the law."""
         health, withholds = self.runtime.health, self.mending.withholds
         (health.set if withholds else health.clear)(CODE)
         self.links.feed(PolicyAvailable(UNAVAILABLE not in health.codes and not withholds))

@@ -60,7 +60,7 @@ class Mending:
 
     @property
     def withholds(self) -> bool:
-        """Whether nothing may be released: a treaty act is damaged, and without it nobody knows the law."""
+        """True if releases must wait: a treaty act is damaged, and without it the law is not known."""
         return any(one.table == ACT.name for one in self._runtime.store.damage.known())
 
     async def look(self, links: Links) -> None:
@@ -101,7 +101,7 @@ class Mending:
         return done.value.mended
 
     def settled(self, result: MendResult) -> None:
-        """What was mended or dropped is damaged no more."""
+        """Remove mended and dropped records from the list of damaged ones."""
         runtime = self._runtime
         for one in result.mended:
             if one.outcome in (Outcome.STAYS, Outcome.ASKED):

@@ -271,7 +271,7 @@ class Backend(Protocol):
         """Make these again, or ask peers for them, if that can be. Raises StoreError."""
 
     def mended(self, result: MendResult) -> None:
-        """What was dropped is damaged no more: called after that is durable."""
+        """Remove dropped records from the list of damaged ones, after that is durable."""
 
     def clock_is_wrong(self) -> bool:
         """Return true if nothing may be signed now because the clock was set back."""

@@ -57,7 +57,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "log_head": _RESTORE,
     "counter": _RESTORE,
 }
-"""What settles a record that does not mend by itself."""
+"""The remedy for a record of this table, if the node cannot mend it."""
 
 
 async def repair(backend: Backend, actor: Actor, request: pb.RepairRequest) -> pb.RepairResponse:
@@ -113,7 +113,7 @@ def release_command(actor: Actor, request: pb.ReleaseStreamRequest) -> ReleaseSt
 
 
 def release_response(result: ReleaseStreamResult, *_: object) -> pb.ReleaseStreamResponse:
-    """How many go on."""
+    """Return the number of released streams."""
     return pb.ReleaseStreamResponse(streams=result.streams)
 
 

@@ -43,11 +43,11 @@ class Damage:
             tell(error)
 
     def known(self) -> tuple[RecordError, ...]:
-        """What was met and is not settled, in the order in which it was met."""
+        """See ports.Damaged: in the order in which they were found."""
         with self._lock:
             return tuple(self._known.values())
 
     def forget(self, table: str, key: tuple[Scalar, ...]) -> None:
-        """The record was written anew, or is gone."""
+        """See ports.Damaged."""
         with self._lock:
             self._known.pop((table, key), None)

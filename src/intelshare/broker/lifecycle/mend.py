@@ -1,18 +1,18 @@
-"""Mend: what becomes of a stored record that is not as it was written (promise P13).
+"""Mend: the step for a stored record that has changed since it was written (promise P13).
 
-    outcome    what of                                                     what happens
-    ---------  ----------------------------------------------------------  ----------------------------------
-    whole      it reads as it should, or is gone                           it is written once more
-    rebuilt    rows that follow from others (``rebuild``)                  made again
-    asked      a received bulletin; a treaty act of a peer; the content    forgotten, and asked for from the
-               of a bulletin of this member that somebody accepted         member that has it
-    stays      everything else                                             it waits for an operator
-    dropped    on an operator's word                                       removed; what depends on it ends
+    outcome    records                                              consequence
+    ---------  ---------------------------------------------------  ----------------------------------------
+    whole      those that read correctly, or are gone               written again
+    rebuilt    rows that follow from others (``rebuild``)           made from these
+    asked      received bulletins; treaty acts of peers; content    forgotten here, and requested from the
+               of this member's bulletins that somebody accepted    member that has it
+    stays      all others                                           an operator decides
+    dropped    those that an operator gives up                      deleted; pairs that need them end
 
-The first three need nobody. An operator's word is in the log with who gave it and why, and so is what the
-node forgets to ask for it again. Never dropped: the log, own acts, own trust documents, and who was left out:
-without these a node would say what is not so. Until it is settled a damaged record stays where it is, and
-nobody is served it.
+The first three need nobody. The log records an operator's decision with its reason, and also what the node
+forgets in order to request it again. Never dropped: the log, this member's acts and trust documents, and
+exclusions, because the node would then claim what is not true. Until it is settled a damaged record stays in
+its place, and is not served.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABL
 
 
 class Outcome(StrEnum):
-    """What has become of a damaged record."""
+    """The result for one damaged record."""
 
     WHOLE = "whole"
     REBUILT = "rebuilt"
@@ -98,7 +98,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """One record, and what has become of it."""
+    """One record and its result."""
 
     record: Record
     outcome: Outcome
@@ -125,7 +125,7 @@ class MendCommand:
 
 @dataclass(frozen=True, slots=True)
 class DropCommand:
-    """An operator gives these up."""
+    """An operator drops these records."""
 
     records: tuple[Record, ...]
     user: UserUri
@@ -134,14 +134,14 @@ class DropCommand:
 
 @dataclass(frozen=True, slots=True)
 class MendResult:
-    """What was done."""
+    """The results, in the order of the records."""
 
     mended: tuple[Mended, ...]
     effects: Effects
 
 
 def mend(node: Node, view: View, command: MendCommand, now: Instant, random: Random) -> Plan[MendResult]:
-    """Make again, or ask for, what can be; the rest stays. A second time is no harm."""
+    """Rebuild or request the records for which that is possible; the others stay. May be repeated."""
     tx = Transaction(node, view, now, random)
     done = [_mend(tx, record, command) for record in command.records[:MAX_MENDED]]
     return tx.plan(MendResult(tuple(done), tx.effects()))
@@ -281,7 +281,7 @@ def _number_of(
 
 
 def _ask_recipient(tx: Transaction, md: ManifestDigest) -> str:
-    """Whoever accepted a bulletin of this member still has what it was sent of it."""
+    """Request the content from a recipient that accepted the bulletin. Return that member, or nothing."""
     accepted = (BestReceipt.ACCEPTED, BestReceipt.READ)
     for pair in tx.view.find(PAIR, "key", md):
         if pair.receipt in accepted and pair.stage == Stage.HANDED_OVER:
@@ -382,7 +382,7 @@ def _is_damaged(view: View, table: Table[Any], key: tuple[Any, ...]) -> bool:
 
 
 def _there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
-    """Whether there is such a row, damaged or not."""
+    """Return whether the row exists, damaged or not."""
     try:
         return tx.get(table, *key) is not None
     except RecordError:

@@ -102,7 +102,7 @@ class ReleaseStreamCommand:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStreamResult:
-    """How many streams go on, and what is asked for now."""
+    """The number of released streams, and the requests that follow."""
 
     streams: int
     effects: Effects

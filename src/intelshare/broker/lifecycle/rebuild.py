@@ -67,7 +67,7 @@ _ALL: Final = 1 << 30
 
 
 def rebuild(view: View, table: str, key: tuple[Any, ...]) -> Writes | None:
-    """What to write for a damaged row; None: it does not follow from others, or these are damaged too."""
+    """Return the writes for a damaged row; None if it does not follow from others, or these are damaged."""
     make = _MAKERS.get(table)
     if make is None:
         return None
@@ -87,7 +87,7 @@ def damaged_in(view: View, tables: Sequence[Table[Any]]) -> list[RecordError]:
 
 
 def is_damaged(view: View, error: RecordError) -> bool:
-    """Whether a record that a look at the file alone calls damaged is: a newer one may not be there yet."""
+    """Return whether a record that the scrub of the file found damaged is: memory may hold a newer one."""
     table = next((one for one in TABLES if one.name == error.table), None)
     if table is None or len(error.key) != len(table.key):
         return True
@@ -129,7 +129,7 @@ def _counter(view: View, name: str) -> Writes:
 
 
 def recount(view: View, name: str) -> CounterRow:
-    """What a look at all rows says of a counter."""
+    """Return the counter as computed from all rows."""
     sizes: list[int] = []
     kind, _, recipient = name.partition(":")
     if kind == counters.QUEUE:
@@ -203,4 +203,4 @@ _MAKERS: Final[Mapping[str, Callable[..., Writes | None]]] = {
 }
 
 DRIVING: Final = (LOG_HEAD, NODE, COUNTER, OUTGOING, INCOMING, PENDING)
-"""What every step and every link reads: looked at before a start goes on, in this order."""
+"""The tables that every step and link reads: checked in this order before a start continues."""

@@ -26,7 +26,7 @@ number n nothing is compared. 0: neither."""
 
 
 def is_frozen(row: IncomingRow) -> bool:
-    """Whether the stream contradicted itself and waits for an operator."""
+    """Return whether the stream contradicted itself and waits for an operator."""
     return row.frozen == FROZEN
 
 

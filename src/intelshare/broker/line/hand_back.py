@@ -1,13 +1,12 @@
-"""Hand back: a member that has forgotten what it sent learns it again from who received it (promise P12).
+"""Hand back: recipients return to a node the releases that it has forgotten (promise P12).
 
-    back_since    after a restore: ask linked members for what came of this node since an instant
-    hand_back     the peer asks for its own releases: as they were signed, with what their grants said
-    on_returned   an own release comes back: what is known is completed, what was forgotten is known again
+    back_since    after a restore: ask linked members for the releases of this node since an instant
+    hand_back     the peer asks for its releases: they go back as they were signed, with the claims
+    on_returned   a release of this node comes back: what is known is completed, the rest is learned again
 
-What comes back proves itself: the signature is this node's own, and the release commits to what was granted.
-Content comes back only for a number that is named, and is compared with what the manifest commits to. A
-bulletin that was forgotten is known again without content, as after a purge: who has it, so that it can be
-recalled.
+A returned release proves itself: it carries this node's signature, and it commits to the claims. Content
+comes back only for numbers that were named, and is compared with the commitments of the manifest. A forgotten
+bulletin is known afterwards as if it had been purged: its recipients are shown, and it can be recalled.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ _UNKNOWN: Final = Digest(bytes(32))
 
 @dataclass(frozen=True, slots=True)
 class HandBackResult:
-    """What goes back. Receipts for it are queued again."""
+    """The frames that go back. The receipts for them are queued again."""
 
     frames: tuple[Outbound, ...]
 
@@ -91,7 +90,7 @@ def back_since(
 def hand_back(
     node: Node, view: View, peer: MemberCode, uri: NodeUri, gap: Gap, now: Instant, random: Random
 ) -> Plan[HandBackResult]:
-    """What was accepted of a peer's own node: by number, or all since an instant. TrustError PEER_REVOKED."""
+    """Return the accepted releases of a peer's node, by number or since an instant. Raises PEER_REVOKED."""
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
     found: dict[Digest, list[tuple[LeafId, Carried, int]]] = {}
@@ -160,19 +159,19 @@ def _receipt_again(tx: Transaction, row: ReceivedRow) -> None:
 
 
 def is_own(node: Node, batch: ReceivedBatch) -> bool:
-    """Whether a batch names a key of this member."""
+    """Return whether a batch names a key of this member."""
     signer = node.trust.key_record(batch.record.key)
     return signer is not None and signer.member == node.member
 
 
 def on_returned(inbound: Inbound, statement: Statement, batch: ReceivedBatch, carried: Carried) -> None:
-    """Take in an own release. Raises CryptoError, EnvelopeError: it is none of this node's to this peer."""
+    """Take in a returned release. Raises CryptoError, EnvelopeError for one of another node or recipient."""
     tx, node = inbound.tx, inbound.tx.node
     evidence = Evidence(statement.kind, statement.nonce, statement.data, statement.proof, batch.raw)
     verified = verify_evidence(evidence, trust=node.trust, suites=node.suites, roots=node.roots)
     release = verified.read(Release)
     if release.recipient != inbound.member:
-        raise EnvelopeError("WRONG_RECIPIENT", "an own release to another member comes back")
+        raise EnvelopeError("WRONG_RECIPIENT", "the returned release was made for another member")
     if release.origin != node.uri:
         raise CryptoError("SIGNER_NOT_AUTHORISED", "the release is of another node of this member")
     secrets, claims_bytes = Digest(carried.grant[:32]), carried.grant[32:]

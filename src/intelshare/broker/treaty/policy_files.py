@@ -75,7 +75,7 @@ def take_files(
     for file, became in changes:
         if became is Became.GONE:
             tx.delete(LAW, file)
-    whole = view.get(LAW, ALL)
+    whole = law_in_force(view)
     if whole is None or whole.digest != digest:
         tx.put(LAW, LawRow(ALL, "", digest, now))
     tx.node = with_files(node, files)
@@ -88,8 +88,11 @@ def files_in_force(view: View) -> list[LawRow]:
 
 
 def law_in_force(view: View) -> LawRow | None:
-    """Return the row for all files together, which says since when nothing about them has changed."""
-    return view.get(LAW, ALL)
+    """Return the row for all files together, which says since when nothing about them has changed.
+
+    None if there is none, or if it is damaged: the next reading of the files writes it again.
+    """
+    return next(iter(view.find(LAW, "key", ALL, limit=1)), None)
 
 
 def digest_of(read: Iterable[LawFile]) -> Digest:

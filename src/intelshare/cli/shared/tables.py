@@ -297,7 +297,7 @@ def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
 
 
 def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
-    """What an operator must know of a peer besides: frozen streams, and what either side has forgotten."""
+    """Return lines about frozen streams, and about losses of memory on either side."""
     lines = []
     for peer in peers:
         if peer.frozen_streams:
