@@ -46,7 +46,7 @@ class _Outbox(Group):
 @click.group(
     cls=_Outbox,
     invoke_without_command=True,
-    subcommand_metavar="[ID | COMMAND ID ...]",
+    subcommand_metavar="[ID | approve|refuse|give-up ID --member M]",
     epilog=examples("intelshare outbox", "intelshare outbox --held", "intelshare outbox --follow"),
 )
 @click.option("--held", is_flag=True, help="List only bulletins held for a releasing officer.")
