@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from intelshare.broker.kernel.frame import Gap
 from intelshare.engine.budgets import Passing
 from intelshare.engine.peer_link import PeerLink, State
 from intelshare.engine.turn import Turn
@@ -19,6 +20,9 @@ from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Te
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import MINUTE, Instant
+
+MAX_GAPS: Final = 256
+"""Requests that wait for a link to one member. A hello asks for what is missing of each stream anyway."""
 
 DOUBLED: Final = 30 * MINUTE
 """The time, on the steady clock, for which a node seen in two instances is reported as running twice."""
@@ -45,6 +49,8 @@ class Links:
         """The incarnations of a node that were met, the newest last."""
         self._doubled: dict[NodeUri, Instant] = {}
         """The nodes of which two run at once, and when that was last seen, on the steady clock."""
+        self._gaps: dict[MemberCode, list[Gap]] = {}
+        """The requests that wait for a link to a member."""
         self._made = 0
 
     def new(self) -> LinkId:
@@ -67,6 +73,16 @@ class Links:
     def seen(self, node: NodeUri) -> Instant:
         """Return when the last open link to a node ended, by wall time; 0: never."""
         return self._seen.get(node, Instant(0))
+
+    def ask_later(self, member: MemberCode, gap: Gap) -> None:
+        """Ask when a link opens: its hello may have been made before the gap was there."""
+        waiting = self._gaps.setdefault(member, [])
+        if gap not in waiting and len(waiting) < MAX_GAPS:
+            waiting.append(gap)
+
+    def asked_later(self, member: MemberCode) -> list[Gap]:
+        """Return the gaps that waited for a link to this member, once."""
+        return self._gaps.pop(member, [])
 
     def of_member(self, member: MemberCode) -> PeerLink | None:
         """Return the link over which a member is served: the newest if several are open."""

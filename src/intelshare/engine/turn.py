@@ -92,6 +92,8 @@ class Turn:
         for member, gap in effects.gaps:
             if (link := links.of_member(member)) is not None:
                 link.ask(self, [gap])
+            else:
+                links.ask_later(member, gap)
         if effects.marked:
             self.parts.destruction.wake(self)
         self.parts.fetching.wake(self, sorted(effects.wanted))
