@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from intelshare.broker.kernel.tables import ACT, TRUST
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
-    Brought,
     MendCommand,
     Mended,
     MendResult,
@@ -94,7 +93,8 @@ class Mending:
     async def mend(self, links: Links, records: Sequence[Record]) -> tuple[Mended, ...]:
         """Mend these now; what became of each. Raises StoreError."""
         runtime = self._runtime
-        brought = await asyncio.to_thread(runtime.store.ask_now, lambda view: self._brought(view, records))
+        node = runtime.node
+        brought = await asyncio.to_thread(runtime.store.ask_now, lambda view: brought_by(node, view, records))
         done = await runtime.step(mend, MendCommand(tuple(records), brought))
         links.feed(Committed(done.part(lambda result: result.effects)))
         self.settled(done.value)
@@ -114,10 +114,6 @@ class Mending:
                 runtime.log.warning(
                     Event.RECORD_MENDED, record=str(one.record), status=one.outcome.value, member=one.member
                 )
-
-    def _brought(self, view: View, records: Sequence[Record]) -> dict[Record, Brought]:
-        found = ((record, brought_by(self._runtime.node, view, record)) for record in records)
-        return {record: brought for record, brought in found if brought is not None}
 
 
 def rebuild_driving(store: Store) -> None:

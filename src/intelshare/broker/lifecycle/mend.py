@@ -17,7 +17,7 @@ its place, and is not served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -166,24 +166,35 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
     return tx.plan(MendResult(done, tx.effects()))
 
 
-def brought_by(node: Node, view: View, record: Record) -> Brought | None:
-    """Which bulletin a damaged record is of, and what brought it, by the log, the newest first.
+def brought_by(node: Node, view: View, records: Iterable[Record]) -> dict[Record, Brought]:
+    """Return the bulletins that damaged records belong to, with the releases that brought them, by the log.
 
-    None: it is of no received bulletin. Reads logs: for a thread of its own.
+    Records of no received bulletin are left out. Reads the logs once, the newest first, until all are found:
+    call it in a thread.
     """
-    if record.table not in _RECEIVED:
-        return None
-    by_leaf = record.table == RECEIVED.name
+    wanted: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        if record.table in _RECEIVED:
+            wanted.setdefault(_subject(record), []).append(record)
+    found: dict[Record, Brought] = {}
     for head in reversed(view.find(LOG_HEAD, "began", limit=100_000)):
-        found = None
+        if len(found) == sum(map(len, wanted.values())):
+            break
+        here: dict[Record, Brought] = {}
         for entry in opened(node, view, head.incarnation, types={EntryType.RECEIVED}):
             said = decode(ReceivedEntry, entry.record)
-            wanted = record.key == (said.member, said.leaf) if by_leaf else record.key[0] == said.subject
-            if wanted and not said.codes and any(said.subject):
-                found = Brought(ManifestDigest(said.subject), said.member, LeafId(said.leaf))
-        if found is not None:
-            return found
-    return None
+            if said.codes or not any(said.subject):
+                continue
+            for subject in ((said.subject,), (said.member, said.leaf)):
+                brought = Brought(ManifestDigest(said.subject), said.member, LeafId(said.leaf))
+                here.update(dict.fromkeys(wanted.get(subject, ()), brought))
+        found = here | found
+    return found
+
+
+def _subject(record: Record) -> tuple[Any, ...]:
+    """By what an entry of the log names the bulletin of a record."""
+    return record.key if record.table == RECEIVED.name else record.key[:1]
 
 
 def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
@@ -225,7 +236,7 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
 
 
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
-    """A received bulletin is forgotten as if it had never come: its number is a gap, which is asked for."""
+    """Forget a received bulletin as if it had never come: its number becomes a gap, which is requested."""
     brought = command.brought.get(record)
     if record.table != RECEIVED.name and _there(tx, BULLETIN, record.key[0]):
         return _ask_recipient(tx, ManifestDigest(record.key[0])) if record.table == PORTION.name else ""
@@ -263,8 +274,10 @@ def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
 def _number_of(
     tx: Transaction, member: MemberCode, leaf: LeafId, sequence: int
 ) -> tuple[IncomingRow, int] | None:
-    """The stream and number of a release that came, though its row may be damaged. None: not known, or the
-    stream is frozen."""
+    """Return the stream and number of a received release, also if its row is damaged.
+
+    None: not known, or the stream is frozen.
+    """
     stored = _whole(tx, RECEIVED, member, leaf)
     for row in tx.view.find(INCOMING, "member", member):
         stream = tx.get(INCOMING, row.origin, row.incarnation) or row
@@ -291,7 +304,7 @@ def _ask_recipient(tx: Transaction, md: ManifestDigest) -> str:
 
 
 def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
-    """An act of a peer: known no more, so that it is judged when it comes again under the same key."""
+    """Forget that an act of a peer was received, so that it is judged when it comes again, and request it."""
     del command
     member, n, leaf = record.key
     if member == tx.node.member:
@@ -315,7 +328,7 @@ def _delete(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
 
 
 def _drop_content(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    """Of a bulletin of this member: what can still go ends, undeliverable."""
+    """Drop a part of a bulletin of this member, and end its open pairs as undeliverable."""
     md = ManifestDigest(key[0])
     if table is SECRET:
         tx.put(SECRET, SecretRow(md, key[1], bytes(SEALED)))

@@ -100,8 +100,7 @@ def mended(member: Any, *places: Any) -> Any:
     """These records are mended, with what the log says of them."""
     records = tuple(Record(table.name, key) for table, key in places)
     view = Rotten(member.store, *places)
-    found = {record: brought_by(member.node, view, record) for record in records}
-    command = MendCommand(records, {record: one for record, one in found.items() if one is not None})
+    command = MendCommand(records, brought_by(member.node, view, records))
     return perform(member, mend, command, *places)
 
 
