@@ -11,7 +11,7 @@ env:            ## environment for development, from the lock
 
 lock:           ## pin every dependency with its hashes (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
-		--python-version 3.11 --extra bench --extra dev --extra gateway --extra prove pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra bench --extra dev --extra gateway --extra postgres --extra prove pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --extra site pyproject.toml -o site.lock
 
@@ -91,6 +91,12 @@ bench-short:    ## what a release costs, held against bench/figures.json, in a m
 
 bench-latency:  ## one bulletin alone and behind a queue, beside a gRPC call; memory of an idle node
 	$(PY) -m bench.latency
+
+bench-postgres: ## what a release costs with its rows in PostgreSQL, beside SQLite (extra postgres, a server)
+	$(PY) -m bench.postgres
+
+replicas:       ## kill the node of a member with replicas KILLS times under load: nothing lost, nothing twice
+	PYTHONPATH=tests:. $(PY) tests/replicas_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
 
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients

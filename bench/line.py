@@ -149,7 +149,7 @@ def main() -> None:
         members = federation(codes, MemoryStore if options.store == "memory" else sqlite)
         fra, usa = members[FRA], members[USA]
         hello = fra.ask(make_hello, USA, NOW)
-        usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
+        usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0), None)
         costs = Costs(options.profile)
         line(costs, members, options.batch)
         best: dict[str, tuple[float, float]] = {}

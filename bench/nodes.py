@@ -124,8 +124,10 @@ def command(*words: str) -> Any:
 
 
 @contextlib.contextmanager
-def federation(codes: Sequence[str], treaties: Iterable[Path] = ()) -> Iterator[list[Node]]:
+def federation(codes: Sequence[str], treaties: Iterable[Path] = (), server: str = "") -> Iterator[list[Node]]:
     """Running nodes; the first knows every other, and they know it. All ended, whatever happens.
+
+    ``server``: the URL of a PostgreSQL that holds the rows of all of them, each in a schema of its own.
 
     A SIGTERM to this process from now on unwinds it; a SIGKILL ends the nodes by the pipes that it held.
     """
@@ -137,6 +139,9 @@ def federation(codes: Sequence[str], treaties: Iterable[Path] = ()) -> Iterator[
                 command("init", node.code, str(node.folder), "--dev")
                 for treaty in treaties:
                     shutil.copy(treaty, node.folder / "treaties")
+                if server:
+                    words = ("--to", server, "--schema", f"{node.code.lower()}_{os.getpid()}")
+                    command("node", "move", "--folder", str(node.folder), *words)
                 node.start()
             rights = ("--clearance", "SECRET" if codes[0] == "FRA" else "R3", "--category", "*")
             for node in nodes[:2]:

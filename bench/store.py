@@ -28,9 +28,11 @@ from builders import NOW, federation
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.ports import Delete, Plan, Put, Table, View
-from intelshare.store.engines import ENGINES
+from intelshare.store.engines import ENGINES, Location
 from intelshare.store.memory import MemoryStore
+from intelshare.store.server import Server
 from intelshare.trust import PeerHello
+from postgres_server import new_schema, server_url
 
 _TABLES = {table.name: table for table in TABLES}
 
@@ -92,7 +94,7 @@ def recorded(batch: int, rounds: int, member: str) -> list[list[Recorded]]:
     members = federation([FRA, USA], RecordingStore)
     fra, usa = members[FRA], members[USA]
     hello = fra.ask(make_hello, USA, NOW)
-    usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0))
+    usa.do(accept_hello, PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, hello, 0), None)
     store = (fra if member == "sender" else usa).store
     found = []
     for _ in range(rounds):
@@ -180,13 +182,18 @@ def main() -> None:
     loop = asyncio.new_event_loop()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.db"
-        store = ENGINES[options.engine](path, TABLES, bytes(32))
+
+        def opened() -> Any:
+            return ENGINES[options.engine](where, TABLES, bytes(32), lambda _: None)
+
+        where = Location(path, Server(server_url(), new_schema()) if options.engine == "postgres" else None)
+        store = opened()
         for number in range(1, 1 + options.stored // releases):
             replay(store, loop, (_Anew(number).group(one) for one_round in rounds for one in one_round))
         if options.stored:
             store.close()
             start = time.perf_counter()
-            store = ENGINES[options.engine](path, TABLES, bytes(32))
+            store = opened()
             print(f"opened in {time.perf_counter() - start:.3f} s")
         wrote, cpu = written(), 0.0
         commits = groups = 0
@@ -203,7 +210,7 @@ def main() -> None:
             f"{options.engine}, {options.member}, {options.stored} stored: {micro:.1f} µs of CPU "
             f"({end:.1f} of it at the end), {(written() - wrote) / releases / 1024:.1f} KiB, "
             f"{commits / releases:.3f} commits per release; "
-            f"database {path.stat().st_size / 1024 / 1024:.1f} MiB"
+            + (f"database {path.stat().st_size / 1024 / 1024:.1f} MiB" if path.exists() else "")
         )
 
 

@@ -26,7 +26,7 @@ from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.run import NodeProcess, start_node
 from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
-from intelshare.store.engines import open_default
+from intelshare.store.engines import Location, open_at
 from intelshare.trust import Founded, Founding, create_member, user_uri
 from intelshare.vault import DEVELOPMENT
 from intelshare.wire.v1 import user_pb2 as pb
@@ -213,7 +213,7 @@ def make_site(code: str, root: Path, *, at: Instant | None = None, **settings: A
         )
         for name, role in ROLES.items()
     ]
-    store = open_default(folder.database, TABLES, founded.storage_key)
+    store = open_at(Location(folder.database), TABLES, founded.storage_key)
     try:
         asyncio.run(store.perform(lambda _: first_rows(wanted, founded, users)))
     finally:

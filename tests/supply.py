@@ -1,22 +1,22 @@
 """``make sbom``: what is installed with intelshare, as CycloneDX 1.6 writes it, in docs/sbom.cdx.json.
 
-It holds the packages that the wheel needs, no extras, each with the version of requirements.lock, the
-licence that the package states, and what it needs itself; and the JavaScript of others in the wheel. It says
-nothing of when it was written: the same lock gives the same bytes.
+It holds the packages that the wheel needs, and as optional those of the extra postgres, each with the version
+of requirements.lock, the licence that it states, and what it needs itself; and the JavaScript of others in the
+wheel. It says nothing of when it was written: the same lock gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageMetadata, distribution
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentScope, ComponentType
 from cyclonedx.model.license import LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
@@ -35,6 +35,12 @@ ALLOWED = {
     "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "LicenseRef-any-OSI", "MIT", "MIT-0", "PSF-2.0",
 }  # fmt: skip
 """Licences under which a package may be needed. Nothing else comes in without a decision."""
+
+BESIDE = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
+"""Packages of extras under another licence: as they are, loaded when asked for (decision 62)."""
+
+EXTRAS = ("postgres",)
+"""Extras whose packages stand in the bill of materials too, as optional."""
 
 _SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
@@ -56,24 +62,30 @@ class Package:
     needs: tuple[str, ...]
 
 
-def runtime() -> dict[str, Package]:
-    """Everything that a plain install brings, intelshare itself included, by name."""
+def runtime(extras: Sequence[str] = ()) -> dict[str, Package]:
+    """Everything that an install brings, plain or with extras, intelshare itself included, by name."""
     found: dict[str, Package] = {}
-    waiting = [OWN]
+    waiting: list[tuple[str, Sequence[str]]] = [(OWN, extras)]
     while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in found:
-            continue
+        name, wanted = waiting.pop()
         one = distribution(name)
-        required = [Requirement(text) for text in one.requires or ()]
-        needs = sorted(
-            canonicalize_name(each.name)
-            for each in required
-            if each.marker is None or each.marker.evaluate({"extra": ""})
-        )
-        found[name] = Package(name, one.version, licence_of(one.metadata), tuple(needs))
-        waiting += needs
+        needed = [
+            Requirement(text)
+            for text in one.requires or ()
+            if any(_applies(Requirement(text), extra) for extra in ("", *wanted))
+        ]
+        needs = {canonicalize_name(each.name) for each in needed}
+        if name in found:
+            needs |= set(found[name].needs)
+        before = found.get(name)
+        found[name] = Package(name, one.version, licence_of(one.metadata), tuple(sorted(needs)))
+        if found[name] != before:
+            waiting += [(canonicalize_name(each.name), sorted(each.extras)) for each in needed]
     return dict(sorted(found.items()))
+
+
+def _applies(required: Requirement, extra: str) -> bool:
+    return required.marker is None or required.marker.evaluate({"extra": extra})
 
 
 def licence_of(metadata: PackageMetadata) -> str:
@@ -95,6 +107,8 @@ def wrong(packages: Mapping[str, Package], lock: Mapping[str, str]) -> list[str]
     for package in packages.values():
         if package.name != OWN and lock.get(package.name) != package.version:
             found.append(f"{package.name} {package.version}: the lock has {lock.get(package.name)}")
+        if BESIDE.get(package.name) == package.licence:
+            continue
         parts = set(re.split(r" (?:OR|AND) |[()]", package.licence)) - {""}
         choice = " OR " in package.licence
         if not (parts & ALLOWED if choice else parts <= ALLOWED):
@@ -102,9 +116,11 @@ def wrong(packages: Mapping[str, Package], lock: Mapping[str, str]) -> list[str]
     return found
 
 
-def sbom(packages: Mapping[str, Package]) -> str:
-    """The document."""
+def sbom(packages: Mapping[str, Package], plain: Collection[str] = ()) -> str:
+    """The document. What is not in ``plain`` is optional; nothing is if that is empty."""
     components = {name: _component(package) for name, package in packages.items()}
+    for name in components.keys() - set(plain) if plain else ():
+        components[name].scope = ComponentScope.OPTIONAL
     lying = [_vendored(one) for one in vendored.SOURCES]
     bom = Bom(components=[*(one for name, one in components.items() if name != OWN), *lying])
     bom.metadata.component = components[OWN]
@@ -143,10 +159,15 @@ def _component(package: Package) -> Component:
     )
 
 
+def bill() -> str:
+    """The document of what is installed here."""
+    return sbom(runtime(EXTRAS), runtime())
+
+
 def main() -> int:
     """Write the document; the exit code says whether everything fits the lock and the licences."""
-    packages = runtime()
-    SBOM.write_text(sbom(packages), "utf-8")
+    packages = runtime(EXTRAS)
+    SBOM.write_text(bill(), "utf-8")
     found = wrong(packages, locked(LOCK.read_text("utf-8")))
     print("\n".join(found) or f"{len(packages)} packages in {SBOM.relative_to(REPOSITORY)}")
     return 1 if found else 0

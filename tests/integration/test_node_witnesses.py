@@ -20,7 +20,7 @@ from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.sidecar import log_position
 from intelshare.ports import Plan, Put
-from intelshare.store.engines import open_default
+from intelshare.store.engines import Location, open_at
 from intelshare.store.sidecar import write_sidecar
 from intelshare.verifier import check_evidence, check_proof
 from intelshare.wire.v1 import user_pb2 as pb
@@ -112,7 +112,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
     await usa.stop()
 
     folder = Folder(usa.root)
-    store = open_default(folder.database, TABLES, usa.founded.storage_key)
+    store = open_at(Location(folder.database), TABLES, usa.founded.storage_key)
     rows: list[Any] = []
 
     class Editor:

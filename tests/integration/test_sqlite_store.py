@@ -22,7 +22,7 @@ from intelshare.errors import RecordError, StoreError
 from intelshare.instant import Instant
 from intelshare.patience import patient
 from intelshare.ports import Delete, Plan, Put, Table, View
-from intelshare.store import journal, sqlite
+from intelshare.store import grouped, journal
 from intelshare.store.connection import check_durable, connect
 from intelshare.store.flush import Flush
 from intelshare.store.measure import measure
@@ -342,7 +342,7 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_by_itself(stor
 async def test_rows_that_cannot_be_moved_for_lack_of_room_stay_readable_and_are_moved_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "FLUSH_RETRY", 0.05)
+    monkeypatch.setattr(grouped, "FLUSH_RETRY", 0.05)
     store = SqliteStore(path, TABLES, KEY, flush_bytes=1)
     full = threading.Event()
     full.set()
@@ -376,7 +376,7 @@ async def test_rows_that_cannot_be_moved_for_lack_of_room_stay_readable_and_are_
 async def test_while_memory_cannot_be_moved_it_takes_no_more_than_its_bound(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "MAX_BYTES", 2500)
+    monkeypatch.setattr(grouped, "MAX_BYTES", 2500)
     store = SqliteStore(path, TABLES, KEY, flush_bytes=1)
 
     def no_room(self: Flush, connection: apsw.Connection) -> bool:
@@ -794,7 +794,7 @@ def found(path: Path, content: bytes) -> bool:
 async def test_p16_the_file_shrinks_when_what_is_large_has_gone_and_nobody_asks(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "FLUSH_IDLE", 0.2)
+    monkeypatch.setattr(grouped, "FLUSH_IDLE", 0.2)
     with opened(path) as store:
         rows = [Body("a", part, Instant(1), os.urandom(64 << 10)) for part in range(400)]
         for start in range(0, len(rows), 50):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Durable, Plan, Put, Store, Table, View
-from intelshare.store.engines import ENGINES
+from intelshare.store.engines import ENGINES, Location
 from intelshare.store.migrate import migrate
+from intelshare.store.server import Server
+from postgres_server import make_schema, new_schema, server_url
 from store_tables import (
     BODY,
     KEY,
@@ -34,9 +37,13 @@ from store_tables import (
 
 @pytest.fixture(params=sorted(ENGINES))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    path = tmp_path / "store.db"
-    migrate(path, [SCHEMA])
-    opened = ENGINES[request.param](path, TABLES, KEY)
+    where = Location(tmp_path / "store.db")
+    if request.param == "postgres":
+        where = replace(where, server=Server(server_url(), new_schema()))
+        make_schema(where.server)
+    else:
+        migrate(where.database, [SCHEMA])
+    opened = ENGINES[request.param](where, TABLES, KEY, lambda _: None)
     yield opened
     opened.close()
 
@@ -46,7 +53,7 @@ def names(store: Store, *args: Any, **options: Any) -> list[str]:
 
 
 async def test_a_row_comes_back_as_it_was_put(store: Store) -> None:
-    row = thing("Zürich\0 🜁", 2**63 - 1, owner=2**64 - 1, due=2**63, rank=-5, body=bytes(range(256)))
+    row = thing("Zürich 🜁", 2**63 - 1, owner=2**64 - 1, due=2**63, rank=-5, body=bytes(range(256)))
     await store.perform(put(row))
     assert store.ask_now(lambda view: view.get(THING, row.name, row.part)) == row
     assert store.ask_now(lambda view: view.find(THING, "owner", 2**64 - 1)) == [row]
@@ -161,6 +168,7 @@ async def test_a_step_that_raises_changes_nothing_and_fails_alone(store: Store) 
         thing("x", rank=1.5),  # type: ignore[arg-type]
         thing("x", body=None),  # type: ignore[arg-type]
         thing("\ud800"),
+        thing("x\0"),
     ],
 )
 async def test_a_plan_with_a_row_that_cannot_be_stored_is_not_stored_at_all(store: Store, wrong: Any) -> None:

@@ -61,6 +61,7 @@ HEALTH: Final = (
     "RECORD_CORRUPT",
     "RESOURCES_SHORT",
     "STOPPING",
+    "STORE_UNAVAILABLE",
 )
 """The codes that prevent serving and are always exported, so that an alert can wait for them."""
 

@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -37,11 +38,14 @@ from intelshare.errors import ConfigError, CryptoError, Place, StoreError
 from intelshare.ids import FilePlace
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
-from intelshare.node.settings import read_settings
+from intelshare.node.replicas import location
+from intelshare.node.settings import Settings, read_settings, with_store
 from intelshare.ports import View, changed
 from intelshare.private_files import check_private, disk_errors, make_private_folder, write_private
 from intelshare.store.backup import copy_database
 from intelshare.store.beside import looking, snapshot
+from intelshare.store.copying import copy_view
+from intelshare.store.examine import look_at
 from intelshare.store.folder import lock
 from intelshare.vault import FileVault, open_vault
 
@@ -55,7 +59,19 @@ RESTORED: Final = "restored"
 """The file that marks a restored data folder until its first start has completed the restore."""
 
 _NOT_COPIED: Final = frozenset(
-    ("lock", "run.json", "sockets", "sidecar", "root-keys", "vault", "files", "users", RESTORED)
+    (
+        "lock",
+        "run.json",
+        "database-keys",
+        "forgot",
+        "sockets",
+        "sidecar",
+        "root-keys",
+        "vault",
+        "files",
+        "users",
+        RESTORED,
+    )
 )
 """Files that belong to a running process, are made again, or are secrets that must not be in a backup.
 Databases are copied separately.
@@ -109,16 +125,8 @@ def make_backup(
     with _appearing(target) as made:
         data = made / DATA
         make_private_folder(data)
-        with snapshot(folder.database) as source:
-            view = looking(source, TABLES, vault.storage_key())
-            assert view is not None  # noqa: S101 - the storage key was given
-            blanked = copy_database(
-                source,
-                data / folder.database.name,
-                TABLES,
-                lambda row: _blanked(view, row),
-                lambda done, whole: progress("database", done, whole),
-            )
+        with _copied(folder, settings, data / folder.database.name, vault.storage_key(), progress) as copied:
+            view, blanked = copied
             own = [row.place.hex() for row in _own_files(view)]
             me = view.get(NODE, SELF)
             head = view.get(LOG_HEAD, me.incarnation) if me is not None else None
@@ -130,6 +138,9 @@ def make_backup(
         make_private_folder(data / "vault")
         write_private(data / "vault" / "keys", vault.without_sealing_keys())
         _copy_rest(root, data)
+        if settings.store is not None:  # in a backup the rows are in a file
+            written = data / folder.settings.name
+            write_private(written, with_store(written.read_text("utf-8"), None).encode())
         _copy_own_files(folder, data, own, progress)
         manifest = Manifest(
             FORMAT,
@@ -148,6 +159,29 @@ def make_backup(
         write_private(made / MANIFEST, text)
         write_private(made / SEAL, _seal(vault, text).hex().encode())
     return manifest
+
+
+@contextlib.contextmanager
+def _copied(
+    folder: Folder, settings: Settings, target: Path, key: bytes, progress: Progress
+) -> Iterator[tuple[View, int]]:
+    """Copy the rows into a file; what was copied, and how many secrets are not in it."""
+    if settings.store is not None:
+        with look_at(location(folder, settings, None), TABLES, key) as found:
+            yield (
+                _given(found),
+                copy_view(_given(found), target, TABLES, key, partial(_blanked, _given(found))),
+            )
+        return
+    with snapshot(folder.database) as source:
+        view = _given(looking(source, TABLES, key))
+        say = partial(progress, "database")
+        yield view, copy_database(source, target, TABLES, partial(_blanked, view), say)
+
+
+def _given(view: View | None) -> View:
+    assert view is not None  # noqa: S101 - the storage key was given
+    return view
 
 
 def restore_backup(
@@ -229,7 +263,11 @@ def _own_files(view: View) -> list[FileRow]:
 
 def _copy_rest(root: Path, data: Path) -> None:
     for path in sorted(root.iterdir()):
-        if path.name in _NOT_COPIED or path.name.startswith((".", "intelshare.")) or path.is_symlink():
+        if (
+            path.name in _NOT_COPIED
+            or path.name.startswith((".", "intelshare.", "replica-", "sockets"))
+            or path.is_symlink()
+        ):
             continue
         for one in (path, *sorted(path.rglob("*"))):
             if one.is_dir():

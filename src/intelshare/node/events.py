@@ -26,6 +26,8 @@ class Event(StrEnum):
     """All events that are logged."""
 
     STARTED = "node.started"
+    STANDBY = "node.standby"
+    TAKING_OVER = "node.taking_over"
     STOPPING = "node.stopping"
     STOPPED = "node.stopped"
     FATAL = "node.fatal"
@@ -86,6 +88,8 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         event: frozenset(fields.split())
         for event, fields in {
             Event.STARTED: "node peer_port user_port metrics_port incarnation pid version",
+            Event.STANDBY: "replica pid version",
+            Event.TAKING_OVER: "replica",
             Event.STOPPING: "",
             Event.STOPPED: "",
             Event.FATAL: "code",

@@ -45,10 +45,9 @@ class Folder:
         """The ports and the process of the running node; absent when none runs."""
         return self.root / "run.json"
 
-    @property
-    def sockets(self) -> Path:
-        """The sockets behind the ports of the running node; made again at every start."""
-        return self.root / "sockets"
+    def sockets(self, replica: str = "") -> Path:
+        """The sockets behind the ports of the running node; made again at every start. Each replica has its own."""
+        return self.root / (f"sockets-{replica}" if replica else "sockets")
 
     @property
     def files(self) -> Path:

@@ -17,7 +17,7 @@ from intelshare.node.mending import CODE
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew_and_tell
 from intelshare.node.reserve import give_up, held_bytes, hold, look
-from intelshare.node.running import EVERY, end_running, show_running
+from intelshare.node.running import EVERY, end_running, read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position
@@ -155,9 +155,16 @@ class NodeProcess(Files):
         """Write ``run.json`` every few seconds, and at once when health has changed."""
         now, codes = self.runtime.now(), self.runtime.health.codes
         with self._files:
+            if self._overtaken():
+                return
             if not self._ended and (codes != self._shown[0] or abs(now - self._shown[1]) >= EVERY * SECOND):
                 show_running(self.runtime, self.ports)
                 self._shown = codes, now
+
+    def _overtaken(self) -> bool:
+        """Whether another replica has shown itself since: this one froze, and will notice that it lost."""
+        shown = read_running(self.runtime.folder) if self.runtime.replica else None
+        return shown is not None and shown.replica != self.runtime.replica and shown.at > self._shown[1]
 
     def _follow_trust(self) -> None:
         """Let new members and authorities in at once."""

@@ -43,6 +43,7 @@ from intelshare.node.links import Links
 from intelshare.node.mending import known_documents, rebuild_driving
 from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
 from intelshare.node.renewal import renew
+from intelshare.node.replicas import Trouble, Turn, location, wait_for_turn
 from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
@@ -52,9 +53,10 @@ from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.statement import VerifiedRoots
-from intelshare.store.engines import open_default
+from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
-from intelshare.store.sidecar import write_sidecar
+from intelshare.store.sidecar import accept_loss as confirm_loss
+from intelshare.store.sidecar import remember_loss, write_sidecar
 from intelshare.trust import Endpoint, TrustView
 from intelshare.vault import FileVault, open_vault
 
@@ -67,14 +69,15 @@ async def start_node(
     accept_loss: bool = False,
     development: bool = False,
     wall: Callable[[], Instant] | None = None,
+    turn: Turn | None = None,
 ) -> NodeProcess:
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
     ``passphrase`` is called after everything that does not need it was checked. ``development``: also accept
-    a folder whose vault does not protect the keys. ``wall``: a clock other than the machine's.
+    a folder whose vault does not protect the keys. ``wall``: a clock other than the machine's. ``turn``: of a replica.
     """
     runtime, locked = open_folder(
-        root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall
+        root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn
     )
     try:
         return await _serve(runtime, locked)
@@ -92,13 +95,14 @@ def open_folder(
     accept_loss: bool = False,
     development: bool = False,
     wall: Callable[[], Instant] | None = None,
+    turn: Turn | None = None,
 ) -> tuple[Runtime, Locked]:
     """Open and lock everything in a data folder that needs no port. Call it in the event loop; raises as
     ``start_node``.
     """
     folder = Folder(root)
     need_room_to_start(root)
-    locked = lock(root)
+    locked = lock(root, shared=turn is not None)
     accept_loss = accept_loss or restored_at(root) is not None
     store: Store | None = None
     try:
@@ -108,9 +112,10 @@ def open_folder(
         vault = open_vault(
             folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=development
         )
-        if not accept_loss:
+        if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
-        store = open_default(folder.database, TABLES, vault.storage_key())
+        trouble = Trouble()
+        store = open_at(location(folder, settings, turn), TABLES, vault.storage_key(), trouble.tell)
         rebuild_driving(store)
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
@@ -120,6 +125,8 @@ def open_folder(
             runtime.forgot = me.latest if me is not None else None
         else:
             _unmark(runtime)
+        trouble.listener = runtime.noticed
+        runtime.replica = turn.replica if turn is not None else ""
         return runtime, locked
     except BaseException:
         if store is not None:
@@ -168,6 +175,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         # Until this is durable, the sidecar also tells the next start that the disk forgot.
         await runtime.step(ask_again)
         await forget_lost(runtime)
+        confirm_loss(runtime.folder.root)
         _unmark(runtime)
     await runtime.step(start_incarnation)
     policies = PolicyFiles(runtime)
@@ -272,29 +280,48 @@ def run_node(
     accept_loss: bool = False,
     development: bool = False,
     log: Logger | None = None,
+    replica: str = "",
 ) -> int:
     """Run a node in this process until SIGTERM or SIGINT; return the exit code. Logs to standard error, or
     ``log``.
 
-    On SIGHUP, the log continues in a new file of the same name. Raises what ``start_node`` raises.
+    On SIGHUP, the log continues in a new file of the same name. ``replica``: the name of this process among
+    those that share the folder and take turns (``node.replicas``). Raises what ``start_node`` raises.
     """
     log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
     _keep_out_of_core_dumps()
     sys.setswitchinterval(_SWITCH)
     gc.disable()  # until the node has started
-    return asyncio.run(_run(root, passphrase, log, accept_loss=accept_loss, development=development))
+    return asyncio.run(
+        _run(root, passphrase, log, accept_loss=accept_loss, development=development, replica=replica)
+    )
 
 
 async def _run(
-    root: Path, passphrase: Callable[[], bytes], log: Logger, *, accept_loss: bool, development: bool
+    root: Path,
+    passphrase: Callable[[], bytes],
+    log: Logger,
+    *,
+    accept_loss: bool,
+    development: bool,
+    replica: str,
 ) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     loop.add_signal_handler(signal.SIGHUP, log.reopen)
-    node = await start_node(root, passphrase, log, accept_loss=accept_loss, development=development)
+    turn: Turn | None = None
+    if replica:
+        secret = passphrase()  # nobody is there to be asked when its turn comes
+        turn = await wait_for_turn(root, replica, asked, log)
+        if turn is None:
+            return 0
+        passphrase = lambda: secret  # noqa: E731
+    node = await start_node(
+        root, passphrase, log, accept_loss=accept_loss, development=development, turn=turn
+    )
     _collect_from_here_on()
     failed = asyncio.create_task(node.failed())
     stopped = asyncio.create_task(asked.wait())
@@ -303,6 +330,8 @@ async def _run(
     if failed.done():
         error = failed.result()
         log.critical(Event.FATAL, code=error.code)
+        if error.code == "STORE_FORGOT":
+            remember_loss(root)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(node.stop(), 5)
         return 1

@@ -45,6 +45,8 @@ class Running(msgspec.Struct, frozen=True):
     """The earliest time that the clock should show if it is not believed; otherwise 0."""
     clock_until: int = 0
     """The reading at which this clock will be believed if it continues to run; 0 if it is believed."""
+    replica: str = ""
+    """Its name among the replicas that share the folder; empty: it is none."""
 
     def fresh(self, now: Instant) -> bool:
         """Return true if the node was alive just now."""
@@ -66,6 +68,7 @@ def show_running(runtime: Runtime, ports: Ports) -> Running:
         clock.now,
         0 if clock.believed else clock.expected,
         0 if clock.believed else clock.until,
+        runtime.replica,
     )
     write_private(runtime.folder.running, msgspec.json.encode(running))
     return running

@@ -7,6 +7,7 @@ with the changed node swapped in right after the commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,6 +39,9 @@ from intelshare.ports import Durable, Plan, Random, Store, View
 from intelshare.vault import FileVault
 
 A = TypeVar("A")
+
+_TRY_AGAIN: Final = 0.5
+"""Seconds until the database is tried again that could not be reached."""
 
 
 MAX_TOLD: Final = 4096
@@ -96,12 +100,16 @@ class Runtime:
             keep_free=settings.space.low,
         )
         """The attachments; closed by ``close``."""
+        self.replica = ""
+        """Its name among the replicas that share the folder; empty: it is none."""
         self.on_full: list[Callable[[], None]] = []
         """Called in the loop when a write has found no room on the disk."""
         self._shortage: Shortage | None = None
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
         self._subjects = {subject_of(row): row.user for row in self._register.values()}
+        self._trying: asyncio.TimerHandle | None = None
+        self._tried: asyncio.Task[None] | None = None
         self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
         self._told: set[str] = set()
@@ -114,6 +122,8 @@ class Runtime:
 
     def close(self) -> None:
         """Close the store and the files. Idempotent."""
+        if self._trying is not None:
+            self._trying.cancel()
         self.store.close()
         self.pieces.close()
 
@@ -204,9 +214,21 @@ class Runtime:
         if error.code in PASSING:
             self.lacks("database", error.code)
             self.found_full(error)
-        elif error.code in ("DISK_ERROR", "DATA_LOCKED") and not self.failed.done():
+            if error.code == "STORE_UNAVAILABLE" and self._trying is None:
+                self._trying = self._loop.call_later(_TRY_AGAIN, self._try_store)
+        elif error.code in ("DISK_ERROR", "DATA_LOCKED", "STORE_FORGOT") and not self.failed.done():
             self.health.set(error.code)
             self.failed.set_result(error)
+
+    def _try_store(self) -> None:
+        """Whether the database is back: a node without anything to do would not see it."""
+
+        async def tried() -> None:
+            with contextlib.suppress(IntelshareError, RuntimeError):
+                await self._perform(lambda _: Plan((), None), lambda _: None)
+
+        self._trying = None
+        self._tried = self._loop.create_task(tried())
 
     def found_full(self, error: IntelshareError) -> None:
         """Note that a write has found no room: the engine gives up the reserve."""

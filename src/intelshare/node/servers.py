@@ -299,7 +299,7 @@ async def open_ports(
     )
     gateway = UserGateway(runtime, backend, identify_user)
     services = user_pb2.DESCRIPTOR.services_by_name
-    sockets = Sockets(runtime.folder.sockets)
+    sockets = Sockets(runtime.folder.sockets(runtime.replica))
     ports = Ports(
         runtime,
         Port(

@@ -20,6 +20,7 @@ from intelshare.errors import ConfigError, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, HOUR, SECOND
 from intelshare.private_files import read_trusted
+from intelshare.store.server import SCHEMA, Server, wrong_schema, wrong_url
 from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL, Periods
 
@@ -121,6 +122,8 @@ class Settings:
     """The budgets of each peer at this node, where they differ from the default."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
     """The disk space that is left free, and held in reserve."""
+    store: Server | None = None
+    """The PostgreSQL that holds the rows, if they are not in a file of the folder."""
     retention: int = RETENTION
     """The microseconds for which content is kept after its delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
@@ -252,9 +255,38 @@ def write_settings(settings: Settings) -> str:
         "# Where Prometheus on this machine finds the metrics (docs/metrics.md): a loopback address.",
         f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
     ]
+    lines += write_store(settings.store)
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f"code = {quoted(member)}", f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
+
+
+def write_store(server: Server | None) -> list[str]:
+    """The lines of node.toml that say where the rows are; none for the folder's own file."""
+    if server is None:
+        return []
+    return [
+        "",
+        "[store]",
+        "# The PostgreSQL that holds the rows (docs/operations.md); `intelshare node move` writes this.",
+        f"url = {quoted(server.url)}",
+        f"schema = {quoted(server.schema)}",
+        *([f"password_file = {quoted(server.password_file)}"] if server.password_file else []),
+    ]
+
+
+def with_store(text: str, server: Server | None) -> str:
+    """The text of a ``node.toml`` with another ``[store]``; all else stays as somebody has written it."""
+    kept: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("["):
+            inside = line.strip() == "[store]"
+        if not inside:
+            kept.append(line)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return "\n".join((*kept, *write_store(server))) + "\n"
 
 
 def read_settings(path: Path) -> Settings:
@@ -280,7 +312,7 @@ def _read(top: Table) -> Settings:
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
-    metrics = top.table("metrics")
+    metrics, store = top.table("metrics"), top.table("store")
     metrics_host, metrics_port = _loopback(metrics)
     largest = _mib(files, "largest_mib", MAX_FILE, most=MAX_FILE)
     all_files = _mib(files, "total_mib", ALL_FILES, most=1 << 62)
@@ -311,17 +343,28 @@ def _read(top: Table) -> Settings:
         queues=_queues(queues),
         space=_space(disk),
         retention=_hours(retention),
+        store=_store(store),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
     sections = (
         *(metrics, keys, certificates, files, disk),
-        *(retention, queues, budgets, connections, peers, listen),
+        *(store, retention, queues, budgets, connections, peers, listen),
     )
     for table in (*members, *sections, top):
         table.close()
     return settings
+
+
+def _store(store: Table) -> Server | None:
+    if not store.has("url"):
+        return None
+    server = Server(store.text("url"), store.text_or("schema", SCHEMA), store.text_or("password_file", ""))
+    for key, wrong in (("url", wrong_url(server.url)), ("schema", wrong_schema(server.schema))):
+        if wrong is not None:
+            store.fail("FIELD_RANGE", wrong, key)
+    return server
 
 
 def usual_share(largest: int, total: int) -> int:

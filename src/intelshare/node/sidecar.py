@@ -10,7 +10,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import StoreError
 from intelshare.ids import Incarnation
 from intelshare.ports import View
-from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar
+from intelshare.store.sidecar import Sidecar, check_loss, check_place, compare, read_sidecar
 
 
 def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -> Sidecar:
@@ -24,7 +24,7 @@ def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -
 
 
 def check_database(path: Path, database: Path) -> None:
-    """Check before a database is created in place of a lost one. Raises StoreError STORE_FORGOT if the
+    """Check before a database file is created in place of a lost one. Raises StoreError STORE_FORGOT if the
     sidecar knows of one.
     """
     if not database.exists() and read_sidecar(path) is not None:
@@ -37,6 +37,7 @@ def check_database(path: Path, database: Path) -> None:
 
 def check_memory(path: Path, view: View) -> None:
     """Compare the sidecar with the database. Raises StoreError STORE_FORGOT, saying what is missing."""
+    check_loss(path.parent)
     check_remembered(read_sidecar(path), view, path.name)
     check_place(path)
 

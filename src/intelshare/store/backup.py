@@ -16,6 +16,7 @@ import apsw
 
 from intelshare.ports import Table
 from intelshare.private_files import disk_errors
+from intelshare.store.connection import connect
 from intelshare.store.layout import DIGEST_LENGTH
 from intelshare.store.migrate import opening
 from intelshare.store.row_tables import RowTable
@@ -56,6 +57,23 @@ def copy_database(
         finally:
             copy.close()
     return count
+
+
+def blank_file(path: Path, tables: Sequence[Table[Any]]) -> None:
+    """Overwrite every erasable row of a database that nobody uses any more, in its place.
+
+    Raises StoreError DISK_FULL, DISK_ERROR.
+    """
+    with opening(path):
+        connection = connect(path, writes=True)
+        try:
+            for table in tables:
+                if table.erasable:
+                    name = table.name
+                    connection.execute(f'UPDATE "{name}" SET _record = zeroblob(length(_record))')  # noqa: S608
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        finally:
+            connection.close()
 
 
 def _blank(copy: apsw.Connection, sql: RowTable, blanked: Callable[[Any], Any]) -> int:

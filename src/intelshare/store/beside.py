@@ -20,6 +20,7 @@ from intelshare.store.connection import BUSY
 from intelshare.store.memory_table import Layer, MemoryTable
 from intelshare.store.migrate import opening
 from intelshare.store.row_tables import RowTable
+from intelshare.store.sql import Connection
 from intelshare.store.traces import Filled
 from intelshare.store.views import Reading
 
@@ -42,7 +43,12 @@ def snapshot(path: Path) -> Iterator[apsw.Connection]:
         connection.close()
 
 
-def looking(connection: apsw.Connection, tables: Sequence[Table[Any]], key: bytes | None) -> View | None:
+def looking(
+    connection: Connection,
+    tables: Sequence[Table[Any]],
+    key: bytes | None,
+    reading: type[Reading] = Reading,
+) -> View | None:
     """Return a view of what is committed in a snapshot, or None without the storage ``key`` if the journal is
     not empty.
 
@@ -59,4 +65,4 @@ def looking(connection: apsw.Connection, tables: Sequence[Table[Any]], key: byte
         for name, sql in by_name.items()
         if connection.execute(sql.any).fetchall() == [(1,)]
     }
-    return Reading(connection, by_name, Chunks(key or b"", 0), (layer,), filled)
+    return reading(connection, by_name, Chunks(key or b"", 0), (layer,), filled)

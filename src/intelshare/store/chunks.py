@@ -20,12 +20,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import apsw
 import msgspec
 
 from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import digest
+from intelshare.store.sql import UNREADABLE, Connection
 
 SCHEMA: Final = """\
 CREATE TABLE "chunk" (
@@ -70,7 +70,7 @@ class Chunks:
         self._size = 0
         self._lock = threading.Lock()
 
-    def write(self, connection: apsw.Connection, rows: Sequence[Row], *, bulk: bool = False) -> list[int]:
+    def write(self, connection: Connection, rows: Sequence[Row], *, bulk: bool = False) -> list[int]:
         """Write rows inside a running transaction; return the place of each."""
         places: list[int] = []
         made, left = [], []
@@ -86,7 +86,7 @@ class Chunks:
         return places
 
     @staticmethod
-    def drop(connection: apsw.Connection, places: Sequence[int]) -> None:
+    def drop(connection: Connection, places: Sequence[int]) -> None:
         """Delete bulk rows, inside a running transaction."""
         for number, count in Counter(place // MAX_ROWS for place in places).items():
             connection.execute("UPDATE chunk_left SET rows = rows - ? WHERE id = ?", (count, number))
@@ -96,8 +96,8 @@ class Chunks:
             )
             connection.execute("DELETE FROM chunk_left WHERE id = ? AND rows = 0", (number,))
 
-    def read(self, connection: apsw.Connection, place: int) -> Row | None:
-        """Return the row in a place, or None if it is missing or damaged. Raises apsw.Error."""
+    def read(self, connection: Connection, place: int) -> Row | None:
+        """Return the row in a place, or None if it is missing or damaged. Raises errors of the engine."""
         number, at = divmod(place, MAX_ROWS)
         with self._lock:
             rows = self._opened.get(number)
@@ -112,13 +112,13 @@ class Chunks:
                     self._size -= _size(self._opened.popitem(last=False)[1])
         return rows[at] if at < len(rows) else None
 
-    def _open(self, connection: apsw.Connection, number: int) -> list[Row]:
+    def _open(self, connection: Connection, number: int) -> list[Row]:
         for (sealed,) in connection.execute("SELECT sealed FROM chunk WHERE id = ?", (number,)).fetchall():
             return opened(self._key, number, sealed) or []
         return []
 
 
-def examine(connection: apsw.Connection) -> Iterator[StoreError]:
+def examine(connection: Connection) -> Iterator[StoreError]:
     """Yield a RECORD_CORRUPT for each damaged chunk; needs no key."""
     number, last = 0, 0
     try:
@@ -126,7 +126,7 @@ def examine(connection: apsw.Connection) -> Iterator[StoreError]:
             last = number
             if digest(sealed) != kept:
                 yield _corrupt(number)
-    except apsw.CorruptError:
+    except UNREADABLE:
         yield _corrupt(last + 1)
 
 
@@ -147,7 +147,7 @@ def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
         return None
 
 
-def is_there(connection: apsw.Connection, place: int) -> bool:
+def is_there(connection: Connection, place: int) -> bool:
     """Return true if the chunk of a place has not been given back."""
     return bool(connection.execute("SELECT 1 FROM chunk WHERE id = ?", (place // MAX_ROWS,)).fetchall())
 

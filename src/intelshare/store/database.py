@@ -1,46 +1,17 @@
-"""The rows of one database file: memory over tables, a journal for rows that only memory has, one writer.
-
-A commit writes one sealed group of the journal and the rows that have separate places, then shows them. A
-flush moves rows from memory into their tables (``flush``). All methods but ``ask``, ``looking`` and
-``waiting`` belong to one thread. SQLite's errors are raised as they are, after the transaction was rolled
-back.
-
-A question sees the layers that existed when it began, and a snapshot of SQLite from the same moment. A layer
-that a question sees is never changed: rows committed in the meantime go into a new layer on top, and the two
-are merged when nobody looks at them any more. So a long question delays nobody, and never sees half of a
-group.
-"""
+"""One database file of SQLite: ``layered`` over it, with checkpoints, and free pages given back."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import apsw
 
 from intelshare.ports import Table
-from intelshare.store import journal
-from intelshare.store.chunks import Chunks
 from intelshare.store.connection import Checkpoints, connect
-from intelshare.store.damage import Damage
-from intelshare.store.flush import Flush
-from intelshare.store.layout import Key
-from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
-from intelshare.store.row_tables import Kept, RowTable
-from intelshare.store.traces import Filled
-from intelshare.store.views import DAMAGE, Reading, Writing
-
-A = TypeVar("A")
-
-
-LOOSE_BYTES: Final = 4 << 20
-"""The bytes of rows that stay in memory although they have places: a step reads what the previous one
-wrote.
-"""
-
+from intelshare.store.layered import LayeredDatabase
 
 SPARE_PAGES: Final = 1024
 """The free pages (4 MiB) that are kept, or a tenth of all pages if that is more."""
@@ -52,286 +23,20 @@ SHRINK_PATIENCE: Final = 100
 """The milliseconds for which the end of a slice waits for readers."""
 
 
-class Database:
-    """An open database. Call ``close`` at the end."""
+class Database(LayeredDatabase):
+    """An open file. Call ``close`` at the end."""
 
-    def __init__(
-        self,
-        path: Path,
-        tables: Sequence[Table[Any]],
-        key: bytes,
-        vfs: str | None = None,
-        damage: Damage | None = None,
-    ) -> None:
-        """Take the database over, and load the journal into memory.
+    errors = (apsw.Error,)
+    _writer: apsw.Connection
 
-        Raises StoreError RECORD_CORRUPT, DISK_ERROR; apsw.Error.
-        """
-        self._tables = {table.name: RowTable(table) for table in tables}
-        self._key = key
+    def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
+        """As ``LayeredDatabase``. ``vfs``: a VFS of SQLite, for tests."""
         self._path, self._vfs = path, vfs
-        self._damage = damage
-        self._writer = connect(path, writes=True, vfs=vfs)
-        try:
-            self._begin()
-        except BaseException:
-            self._writer.close()
-            raise
+        super().__init__(tables, key)
         self.checkpoints = Checkpoints(self._writer)
-        self._showing = threading.Lock()
-        """Held while a group is shown, and while a question begins."""
-        self._readers: list[apsw.Connection] = []
-        self._seen: dict[int, tuple[Layer, ...]] = {}
-        """The layers that each running question looks at, by the question's number."""
-        self._flush: Flush | None = None
-        self.commits = self.journalled = self.flushed = 0
-        """See ports.Figures."""
 
-    def _begin(self) -> None:
-        self._epoch = journal.raise_epoch(self._writer)
-        self._filled: Mapping[str, Filled] = {
-            name: Filled(sql, read=True) for name, sql in self._tables.items() if self._one(sql.any)
-        }
-        self._next = {
-            name: self._one(sql.last_place) + 1
-            for name, sql in self._tables.items()
-            if sql.kept is Kept.APART
-        }
-        self._at_start = self._filled
-        self._chunks = Chunks(self._key, self._one("SELECT ifnull(max(id), 0) FROM chunk"))
-        layer = self._layer()
-        self._last = journal.replay(self._writer, self._key, self._tables, layer)
-        self._fresh = [layer]
-        self._layers: tuple[Layer, ...] = (layer,)
-        """All layers, newest first: those of ``_fresh``, then the one that a flush moves."""
-
-    def _one(self, sql: str) -> int:
-        (found,) = self._writer.execute(sql).fetchall()[0]
-        return int(str(found))
-
-    def _layer(self) -> Layer:
-        return Layer(lambda table: MemoryTable(self._tables[table.name]))
-
-    # --- questions ----------------------------------------------------------------------------------------
-
-    def ask(self, question: Callable[[Reading], A]) -> A:
-        """Answer from what is committed, in any thread."""
-        with self.looking() as view:
-            return question(view)
-
-    @contextlib.contextmanager
-    def looking(self) -> Iterator[Reading]:
-        """Yield what is committed now, unchanged until the end."""
-        with self._showing:
-            connection = self._readers.pop() if self._readers else self._connect()
-            try:
-                connection.execute("BEGIN")
-                connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
-            except BaseException:
-                connection.close()  # and its transaction, whose state is not known
-                raise
-            self._seen[id(connection)] = self._layers
-            view = self._view(connection)
-        try:
-            yield view
-        finally:
-            del self._seen[id(connection)]
-            connection.execute("ROLLBACK")
-            self._readers.append(connection)
-
-    def learn(self) -> None:
-        """Read which keys the tables have, so that few questions about other keys search their trees. In any
-        thread, once; until then every question does. What is damaged stays unread: it is reported to those
-        who ask for it.
-        """
-        for name, filled in self._at_start.items():
-            with self.looking() as view, contextlib.suppress(*DAMAGE):
-                filled.learn(view.all_columns(self._tables[name]))
-
-    def _connect(self) -> apsw.Connection:
-        return connect(self._path, writes=False, vfs=self._vfs)
-
-    @property
-    def waiting(self) -> int:
-        """Return the bytes of records in memory that are not in their tables yet."""
-        return sum(layer.size for layer in self._layers)
-
-    # --- commits ------------------------------------------------------------------------------------------
-
-    def commit(self, fill: Callable[[Writing], None]) -> None:
-        """Commit what ``fill`` takes into the view, in one durable transaction. Raises StoreError
-        DATA_LOCKED.
-        """
-        group = self._layer()
-        with self._transaction():
-            fill(
-                Writing(
-                    self._writer, self._tables, self._chunks, self._layers, self._filled, group, self._damage
-                )
-            )
-            overwrites = self._place(group)
-            size = 0
-            if group.tables:
-                size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
-            # A reader must not see an overwritten row beside the old rows that lead to it.
-            with self._showing if overwrites else contextlib.nullcontext():
-                self._writer.execute("COMMIT")
-                if overwrites:
-                    self._show(group)
-        if not overwrites:
-            with self._showing:
-                self._show(group)
-        self._last += bool(group.tables)
-        self.commits += 1
-        self.journalled += size
-
-    def _show(self, group: Layer) -> None:
-        seen = {id(layer) for layers in list(self._seen.values()) for layer in layers}
-        fresh = self._fresh
-        if id(fresh[0]) in seen:
-            fresh.insert(0, group)
-        else:
-            fresh[0].absorb(group, self._may_be_below)
-        if fresh[0].loose > LOOSE_BYTES:
-            fresh[0].let_go()
-        while len(fresh) > 1 and id(fresh[1]) not in seen:
-            fresh[1].absorb(fresh.pop(0), lambda _, __: True)
-        self._layers = (*fresh, *self._layers[-1:]) if self._flush is not None else tuple(fresh)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Begin a transaction, which the caller commits. It is rolled back on an error."""
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            journal.check_epoch(self._writer, self._epoch)
-            yield
-        except BaseException:
-            if self._writer.in_transaction:
-                with contextlib.suppress(apsw.Error):
-                    self._writer.execute("ROLLBACK")
-            raise
-
-    def _place(self, group: Layer) -> bool:
-        """Write the rows that have separate places; return true if a committed one was changed or removed."""
-        changed = False
-        for bulk in (False, True):
-            chunked = [
-                memory
-                for memory in group.tables.values()
-                if memory.sql.kept is Kept.CHUNK and memory.sql.layout.table.bulk is bulk
-            ]
-            if bulk and chunked:
-                changed = self._drop([(memory.sql, key) for memory in chunked for key in memory.rows])
-            rows = [
-                (memory.sql.layout.table.name, one.record)
-                for memory in chunked
-                for one in memory.rows.values()
-                if one is not None
-            ]
-            places = iter(self._chunks.write(self._writer, rows, bulk=bulk))
-            for memory in chunked:
-                for key, one in memory.rows.items():
-                    if one is not None:
-                        _placed(group, memory, key, one, next(places))
-        apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
-        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
-
-    def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
-        """Give back the space of bulk rows that are rewritten or deleted; return true if there were any."""
-        below = self._view(self._writer)
-        places = [place for sql, key in keys if (place := below.place_of(sql, key))]
-        self._chunks.drop(self._writer, places)
-        return bool(places)
-
-    def _place_apart(self, group: Layer, memory: MemoryTable) -> bool:
-        below, sql = self._view(self._writer), memory.sql
-        name = sql.layout.table.name
-        fresh = []
-        overwrites = False
-        for key, one in memory.rows.items():
-            place = below.place_of(sql, key)
-            overwrites = overwrites or place > 0
-            if one is None:
-                self._writer.execute(sql.delete_at, (place,))
-                continue
-            record = sql.layout.digested(one.record)
-            if place:  # Overwritten in place: otherwise a copy of the old content could stay behind.
-                self._writer.execute(sql.replace_at, (record, place))
-            else:
-                place = self._next[name]
-                self._next[name] += 1
-                fresh.append((place, record))
-            _placed(group, memory, key, one, place)
-        self._writer.executemany(sql.insert_at, fresh)
-        return overwrites
-
-    def _view(self, connection: apsw.Connection) -> Reading:
-        return Reading(connection, self._tables, self._chunks, self._layers, self._filled, self._damage)
-
-    def _may_be_below(self, name: str, key: Key) -> bool:
-        """Return true if anything under the newest layer can contain this row."""
-        filled = self._filled.get(name)
-        if filled is not None and filled.may_hold("key", key):
-            return True
-        below = [layer for layer in self._layers if layer is not self._fresh[0]]
-        tables = [layer.tables[name] for layer in below if name in layer.tables]
-        return any(key in memory.rows for memory in tables)
-
-    # --- flushes ------------------------------------------------------------------------------------------
-
-    @property
-    def flushing(self) -> bool:
-        """Return true if rows are being moved."""
-        return self._flush is not None
-
-    @property
-    def holds_rows(self) -> bool:
-        """Return true if there is something in memory that a flush would move."""
-        return any(layer.tables for layer in self._layers)
-
-    @property
-    def fresh(self) -> int:
-        """Return the bytes of records that no flush has begun to move."""
-        return sum(layer.size for layer in self._fresh)
-
-    def begin_flush(self) -> None:
-        """Begin to move everything that is in memory now. Does nothing if that is empty, or a flush is
-        running.
-        """
-        if self._flush is not None or not self.holds_rows:
-            return
-        layer = self._fresh[0]
-        if len(self._fresh) > 1:  # somebody is looking at the older ones
-            layer = self._layer()
-            for older in reversed(self._fresh):
-                layer.absorb(older, lambda _, __: True)
-        self._fresh = [self._layer()]
-        self._layers = (self._fresh[0], layer)
-        filled = {
-            name: self._filled.get(name) or Filled(self._tables[name], read=False) for name in layer.tables
-        }
-        self._flush = Flush(layer, self._tables, filled, self._last)
-
-    def flush_slice(self) -> None:
-        """Move some rows. After an error nothing has changed, and the same can be tried again."""
-        flush = self._flush
-        if flush is None:
-            return
-        with self._transaction():
-            ended = flush.write(self._writer)
-            self._writer.execute("COMMIT")
-        self.flushed += flush.written()
-        if not ended:
-            return
-        emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
-        with self._showing:
-            self._filled = {
-                name: filled
-                for name, filled in {**self._filled, **flush.filled}.items()
-                if name not in emptied
-            }
-            self._layers = tuple(self._fresh)
-        self._flush = None
+    def _connect(self, *, writes: bool) -> apsw.Connection:
+        return connect(self._path, writes=writes, vfs=self._vfs)
 
     def shrink(self) -> bool:
         """Give back a slice of the free pages at the end of the file; return true if giving back more is
@@ -354,19 +59,9 @@ class Database:
         return False
 
     def close(self, *, failed: bool) -> None:
-        """Release everything. Idempotent."""
-        while self._readers:
-            self._readers.pop().close()
+        """See ``LayeredDatabase``."""
         with contextlib.suppress(apsw.Error):  # everything that was answered is in the WAL
             if failed:
                 # A checkpoint now could seem to succeed, and remove the WAL that contains what was promised.
                 self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            self._writer.close()
-
-
-def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
-    """Record that the row is in this place now; it stays in memory for a while."""
-    columns = key if memory.sql.key_alone else memory.sql.values(one.row)
-    memory.rows[key] = memory_row((one.row, b"", place, columns))
-    memory.loose.append(key)
-    group.loose += len(one.record)
+        super().close(failed=failed)

@@ -3,25 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from intelshare.errors import ConfigError, StoreError
 from intelshare.ports import Store, Table
+from intelshare.store.backup import blank_file
 from intelshare.store.memory import MemoryStore
+from intelshare.store.server import Server
 from intelshare.store.sqlite import open_store
 
-Open = Callable[[Path, Sequence[Table[Any]], bytes], Store]
-"""Opens the store of a data folder: path of the database, tables, the vault's storage key."""
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a node's rows are."""
+
+    database: Path
+    """The file, if they are in one; the folder that it is in has the keys of rows that are in a server."""
+    server: Server | None = None
+    name: str = "intelshare"
+    """What the server shows of this process."""
+    held: Any = None
+    """A connection to it that has the lock already (``store.postgres.lease``)."""
+
+
+OnFailure = Callable[[StoreError], None]
+Open = Callable[[Location, Sequence[Table[Any]], bytes, OnFailure], Store]
+"""Opens a store: where, tables, the vault's storage key, who is told of what goes wrong outside of a step."""
+
+
+def _open_postgres(where: Location, tables: Sequence[Table[Any]], key: bytes, on_failure: OnFailure) -> Store:
+    need_postgres()
+    from intelshare.store.postgres.store import open_store as open_postgres
+
+    if where.server is None:
+        raise ValueError("the engine postgres needs a server")
+    folder = where.database.parent
+    return open_postgres(where.server, folder, tables, key, on_failure, name=where.name, held=where.held)
+
 
 ENGINES: Final[Mapping[str, Open]] = {
-    "sqlite": open_store,
-    "memory": lambda _, __, ___: MemoryStore(),
+    "sqlite": lambda where, tables, key, on_failure: open_store(where.database, tables, key, on_failure),
+    "memory": lambda _, __, ___, ____: MemoryStore(),
+    "postgres": _open_postgres,
 }
 """The engines by name. A further engine is one row here and one module, and passes the port's test suite."""
 
-DEFAULT: Final = "sqlite"
+
+def open_at(
+    where: Location, tables: Sequence[Table[Any]], key: bytes, on_failure: OnFailure = lambda _: None
+) -> Store:
+    """Open the store of a node, made or migrated first. Raises Store- and ConfigError as its engine says."""
+    return ENGINES["sqlite" if where.server is None else "postgres"](where, tables, key, on_failure)
 
 
-def open_default(path: Path, tables: Sequence[Table[Any]], key: bytes) -> Store:
-    """Open the store of a node, which is created or migrated first. Raises StoreError as its engine does."""
-    return ENGINES[DEFAULT](path, tables, key)
+def need_postgres() -> None:
+    """Raises ConfigError EXTRA_MISSING without the library for PostgreSQL."""
+    from importlib.util import find_spec
+
+    if find_spec("psycopg") is None:
+        raise ConfigError(
+            "EXTRA_MISSING",
+            "rows in PostgreSQL need an extra that is not installed",
+            hint="pip install 'intelshare[postgres]'",
+        )
+
+
+def begin_at(where: Location) -> Location:
+    """An empty place for rows that are to be moved there: what an attempt before has left is thrown away.
+
+    Raises StoreError ID_CONFLICT if somebody's rows are there, and what opening raises.
+    """
+    if where.server is not None:
+        need_postgres()
+        from intelshare.store.postgres.moving import begin
+
+        begin(where.server, where.database.parent, where.name)
+        return where
+    path = where.database.with_name(f"{where.database.name}.moving")
+    _remove(path)
+    return replace(where, database=path)
+
+
+def finish_at(begun: Location, database: Path) -> None:
+    """All rows are there: it is a node's from now on. ``database``: where its file is to be."""
+    if begun.server is not None:
+        from intelshare.store.postgres.moving import finish
+
+        finish(begun.server, begun.database.parent, begun.name)
+        return
+    _remove(database)
+    begun.database.rename(database)
+
+
+def erase_at(where: Location, tables: Sequence[Table[Any]]) -> None:
+    """Erase rows that are elsewhere now: first the secrets, so that none can be read again."""
+    if where.server is not None:
+        from intelshare.store.postgres.moving import erase
+
+        erase(where.server, where.database.parent, where.name)
+        return
+    blank_file(where.database, tables)
+    _remove(where.database)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

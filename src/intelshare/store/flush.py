@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-import apsw
-
 from intelshare.store.journal import forget
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Layer, MemoryRow
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import Connection
 from intelshare.store.traces import Filled
 
 SLICE: Final = 1024
@@ -45,7 +44,7 @@ class Flush:
         self._batches = _batches(layer, tables, filled)
         self._next: _Batch | None = next(self._batches, None)
 
-    def write(self, connection: apsw.Connection) -> bool:
+    def write(self, connection: Connection) -> bool:
         """Write one slice inside a running transaction; return true if it was the last. Then call
         ``written``.
         """

@@ -25,8 +25,11 @@ class Locked:
             self._descriptor = -1
 
 
-def lock(folder: Path) -> Locked:
-    """Lock the folder. Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL."""
+def lock(folder: Path, *, shared: bool = False) -> Locked:
+    """Lock the folder. ``shared``: together with other replicas, of which the database lets one write.
+
+    Raises StoreError DATA_PERMISSIONS, DATA_LOCKED (by which process), DISK_FULL.
+    """
     if not folder.is_dir():
         raise StoreError(
             "NOT_FOUND", f"{folder} is not a data folder", hint="`intelshare init MEMBER FOLDER` makes one"
@@ -41,7 +44,7 @@ def lock(folder: Path) -> Locked:
             "DATA_PERMISSIONS", f"the lock cannot be opened: {error}", hint=f"remove {path} if it is a link"
         ) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)

@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import apsw
 import msgspec
 
 from intelshare.crypto.rest import open_group, seal_group
@@ -24,6 +23,7 @@ from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key, digest
 from intelshare.store.memory_table import COST, Layer, MemoryRow
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import UNREADABLE, Connection
 
 SCHEMA: Final = """\
 CREATE TABLE "journal" (
@@ -52,7 +52,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Group).decode
 
 
-def raise_epoch(connection: apsw.Connection) -> int:
+def raise_epoch(connection: Connection) -> int:
     """Take the database over from any earlier opening; return the number of this opening, durably."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'epoch'")
@@ -61,7 +61,7 @@ def raise_epoch(connection: apsw.Connection) -> int:
     return epoch
 
 
-def check_epoch(connection: apsw.Connection, epoch: int) -> None:
+def check_epoch(connection: Connection, epoch: int) -> None:
     """Raise StoreError DATA_LOCKED if another opening has taken the database over."""
     if _state(connection, "epoch") != epoch:
         raise StoreError(
@@ -71,7 +71,7 @@ def check_epoch(connection: apsw.Connection, epoch: int) -> None:
         )
 
 
-def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
+def append(connection: Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
     """Write a group in a running transaction; return its size in bytes."""
     content: _Group = []
     for name, memory in group.tables.items():
@@ -83,7 +83,7 @@ def append(connection: apsw.Connection, key: bytes, place: int, epoch: int, grou
     return len(sealed)
 
 
-def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
+def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
     """Load all groups into a layer; return the number of the last one.
 
     Raises StoreError RECORD_CORRUPT naming the group that is missing or damaged: later groups may depend on
@@ -106,7 +106,7 @@ def replay(connection: apsw.Connection, key: bytes, tables: Mapping[str, RowTabl
     return last
 
 
-def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
+def groups(connection: Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
     """Yield all groups after ``flushed``, in order. Raises StoreError RECORD_CORRUPT as ``replay`` does."""
     expected = flushed
     try:
@@ -117,11 +117,11 @@ def groups(connection: apsw.Connection, key: bytes, flushed: int) -> Iterator[tu
             yield place, _opened(key, place, epoch, sealed)
         if expected != _state(connection, "last"):
             raise corrupt(expected + 1, "it is missing")
-    except apsw.CorruptError as error:
+    except UNREADABLE as error:
         raise corrupt(expected + 1, str(error)) from None
 
 
-def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreError]:
+def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
     """Yield a RECORD_CORRUPT for each missing or damaged group; the key is not needed."""
     expected = None
     try:
@@ -141,11 +141,11 @@ def examine(connection: apsw.Connection, key: bytes | None) -> Iterator[StoreErr
         for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
             if key is None and digest(sealed) != kept:
                 yield corrupt(place, "it has changed since it was written")
-    except apsw.CorruptError as error:
+    except UNREADABLE as error:
         yield corrupt(expected or 0, str(error))
 
 
-def may_move(connection: apsw.Connection, key: bytes | None, table: str, row: Key) -> bool:
+def may_move(connection: Connection, key: bytes | None, table: str, row: Key) -> bool:
     """Return true if a group deletes or moves this row; without the storage key, if there is any group. Only
     for tables whose rows have separate places.
     """
@@ -169,13 +169,13 @@ def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
         raise corrupt(place, "it has changed since it was written") from None
 
 
-def forget(connection: apsw.Connection, upto: int) -> None:
+def forget(connection: Connection, upto: int) -> None:
     """Delete the groups whose rows are all in their tables, inside a running transaction."""
     connection.execute("DELETE FROM journal WHERE id <= ?", (upto,))
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
 
 
-def is_empty(connection: apsw.Connection) -> bool:
+def is_empty(connection: Connection) -> bool:
     """Return true if all rows are in their tables."""
     return not connection.execute("SELECT 1 FROM journal LIMIT 1").fetchall()
 
@@ -185,12 +185,12 @@ def corrupt(place: int, why: str) -> StoreError:
     return StoreError("RECORD_CORRUPT", f"group {place} of the journal: {why}", hint=RESTORE)
 
 
-def flushed_upto(connection: apsw.Connection) -> int:
+def flushed_upto(connection: Connection) -> int:
     """Return the last group whose rows are all in their tables."""
     return _state(connection, "flushed")
 
 
-def _state(connection: apsw.Connection, name: str) -> int:
+def _state(connection: Connection, name: str) -> int:
     for (value,) in connection.execute("SELECT value FROM store_state WHERE name = ?", (name,)):
         return int(value)
     raise StoreError("RECORD_CORRUPT", f"the database does not contain its {name}", hint=RESTORE)

@@ -56,6 +56,7 @@ class Layout:
         "_make",
         "_narrow",
         "_prefix",
+        "_texts",
         "_wide",
         "kinds",
         "stored_key",
@@ -73,6 +74,9 @@ class Layout:
         self._decode = msgspec.msgpack.Decoder(tuple[typed]).decode  # type: ignore[valid-type]
         self._key = picker([names.index(name) for name in table.key])
         self._key_kinds = tuple([self.kinds[name] for name in table.key])
+        listed = dict.fromkeys((*table.key, *(name for fields in table.indexes.values() for name in fields)))
+        texts = [names.index(name) for name in listed if self.kinds[name] is str]
+        self._texts = picker(texts) if texts else None
         self._narrow = self._wide.isdisjoint(table.key)
         self._make = table.row
         self._prefix = table.name.encode() + b"\0"
@@ -103,8 +107,9 @@ class Layout:
     def record(self, row: Any) -> tuple[Key, bytes]:
         """The key of a row, as it is stored, and the row as a record without its digest.
 
-        Raises TypeError for a row that cannot be stored: a field of a type other than the table's, or an
-        integer out of range (such as an instant before 1970, which would be read back as another value).
+        Raises TypeError for a row that cannot be stored: a field of a type other than the table's, an integer
+        out of range (such as an instant before 1970, which would be read back as another value), or a text
+        with NUL in a field that rows are found by (PostgreSQL cannot hold one).
         """
         try:
             record = _encode(row)
@@ -113,6 +118,8 @@ class Layout:
             raise TypeError(
                 f"a row of {self.table.name} cannot be stored: {self._misfit(row)}: {error}"
             ) from None
+        if self._texts is not None and "\0" in "".join(self._texts(row)):
+            raise TypeError(f"a row of {self.table.name} cannot be stored: NUL in a text that it is found by")
         key = self._key(row)
         return (key if self._narrow else tuple(map(stored, key))), record
 

@@ -56,8 +56,8 @@ class RowTable:
             f"DO UPDATE SET {_renewed(fresh)}"
         )
         self.delete = f"DELETE {self._from}{where}"
-        self.any = f"SELECT EXISTS (SELECT 1 {self._from})"
-        self.last_place = f'SELECT ifnull(max(_place), 0) FROM "{table.name}"'  # noqa: S608
+        self.any = f"SELECT count(*) FROM (SELECT 1 {self._from} LIMIT 1) AS one"  # noqa: S608
+        self.last_place = f'SELECT coalesce(max(_place), 0) FROM "{table.name}"'  # noqa: S608
         self.read_at = f'SELECT _record FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         self.insert_at = f'INSERT INTO "{table.name}" (_place, _record) VALUES (?, ?)'  # noqa: S608
         self.replace_at = f'UPDATE "{table.name}" SET _record = ? WHERE _place = ?'  # noqa: S608

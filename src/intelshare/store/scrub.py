@@ -18,6 +18,7 @@ from intelshare.store import chunks, journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import Connection
 from intelshare.store.views import DAMAGE, Reading
 
 ROWS: Final = 500
@@ -38,21 +39,30 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
         ) from None
     try:
         connection.set_busy_timeout(BUSY)
-        for table in tables:
-            yield from _table(connection, RowTable(table), key)
-        if key is None:
-            yield from chunks.examine(connection)
-        yield from journal.examine(connection, key)
+        yield from scrub_rows(connection, tables, key)
         for said in _integrity(connection):
             yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)
     finally:
         connection.close()
 
 
-def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Iterator[StoreError]:
-    if key is None and sql.kept is Kept.CHUNK:
+def scrub_rows(
+    connection: Connection, tables: Sequence[Table[Any]], key: bytes | None, reading: type[Reading] = Reading
+) -> Iterator[StoreError]:
+    """The same for the rows alone, over any engine."""
+    for table in tables:
+        yield from _table(connection, RowTable(table), key, reading)
+    if key is None:
+        yield from chunks.examine(connection)
+    yield from journal.examine(connection, key)
+
+
+def _table(
+    connection: Connection, sql: RowTable, key: bytes | None, reading: type[Reading]
+) -> Iterator[StoreError]:
+    if key is None and sql.kept in reading.sealed:
         return
-    view = Reading(connection, {}, Chunks(key or b"", 0), (), {})
+    view = reading(connection, {}, Chunks(key or b"", 0), (), {})
     after: tuple[Any, ...] = ()
     while True:
         try:
@@ -72,7 +82,7 @@ def _table(connection: apsw.Connection, sql: RowTable, key: bytes | None) -> Ite
 
 
 def _is_there(
-    connection: apsw.Connection, sql: RowTable, columns: list[Any], found: Any, key: bytes | None
+    connection: Connection, sql: RowTable, columns: list[Any], found: Any, key: bytes | None
 ) -> bool:
     """Return true if a row that seems damaged is still in that place, and nothing in the journal moves it."""
     where = tuple(columns[: len(sql.layout.table.key)])

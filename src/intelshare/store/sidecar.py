@@ -72,6 +72,30 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     write_private(path, json.dumps({**asdict(sidecar), "written": 0}).encode())
 
 
+FORGOT: Final = "forgot"
+"""In the data folder: the database was seen to have lost something while the node ran."""
+
+
+def remember_loss(folder: Path) -> None:
+    """The next start is refused until an operator accepts the loss: the sidecar may lag behind it."""
+    write_private(folder / FORGOT, b"the database lost what it had confirmed while the node ran\n")
+
+
+def accept_loss(folder: Path) -> None:
+    """An operator has."""
+    (folder / FORGOT).unlink(missing_ok=True)
+
+
+def check_loss(folder: Path) -> None:
+    """Raises StoreError STORE_FORGOT if a running node has seen a loss that nobody has accepted."""
+    if (folder / FORGOT).exists():
+        raise StoreError(
+            "STORE_FORGOT",
+            "the database lost what it had confirmed while the node ran: a standby that lagged was promoted",
+            hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+        )
+
+
 def check_place(path: Path) -> None:
     """Check that the file was last changed when it was written. Raises StoreError STORE_FORGOT if somebody
     has put it here since: the folder is a copy, or was put back, and may contain what has been destroyed in

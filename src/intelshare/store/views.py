@@ -1,4 +1,4 @@
-"""Views: rows in memory, layer over layer, and below them those of one SQLite connection."""
+"""Views: rows in memory, layer over layer, and below them those of one connection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from itertools import islice, repeat
 from operator import contains, itemgetter
 from typing import Any, Final, TypeVar
 
-import apsw
-
 from intelshare.errors import RecordError, StoreError
 from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table
 from intelshare.store.chunks import Chunks
@@ -17,11 +15,12 @@ from intelshare.store.damage import Damage
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import UNREADABLE, Connection
 from intelshare.store.traces import Filled
 
 R = TypeVar("R", bound=Row)
 
-DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)
+DAMAGE: Final = (*UNREADABLE, UnicodeDecodeError)
 """The exceptions that reading a damaged page or text raises, before any digest can be checked."""
 
 _ENTRY: Final = itemgetter(0)
@@ -37,9 +36,12 @@ class Reading:
     Every row that comes from SQLite is checked against its digest.
     """
 
+    sealed: tuple[Kept, ...] = (Kept.CHUNK,)
+    """Where the records stand that only the storage key opens."""
+
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         tables: Mapping[str, RowTable],
         chunks: Chunks,
         layers: Sequence[Layer],
@@ -204,7 +206,7 @@ class Reading:
 
     def all_columns(self, sql: RowTable) -> Iterator[list[Any]]:
         """Yield the columns of all rows that SQLite has, piece by piece."""
-        cursor = self._execute(sql.all_columns)
+        cursor = iter(self._execute(sql.all_columns))
         while piece := list(islice(cursor, _PIECE)):
             yield piece
 
@@ -220,6 +222,11 @@ class Reading:
         """Return true if SQLite may have entries that begin with these values."""
         filled = self._filled.get(sql.layout.table.name)
         return filled is not None and filled.may_hold(index, known)
+
+    def _apart(self, sql: RowTable, place: int) -> Any:
+        """The record of an erasable row behind its digest; None: there is none."""
+        rows = self._execute(sql.read_at, (place,)).fetchall()
+        return rows[0][0] if rows else None
 
     def _below(self, sql: RowTable, place: Key) -> Any:
         """Return SQLite's record or id for a key, or None if it has none."""
@@ -237,8 +244,7 @@ class Reading:
             if sql.kept is Kept.CHUNK:
                 return sql.layout.named(self._chunks.read(self._connection, found), key)
             if sql.kept is Kept.APART:
-                rows = self._execute(sql.read_at, (found,)).fetchall()
-                found = rows[0][0] if rows else None
+                found = self._apart(sql, found)
             return sql.layout.checked(found, key)
         except DAMAGE:
             raise self._corrupt(sql, key) from None
@@ -260,7 +266,7 @@ class Writing(Reading):
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         tables: Mapping[str, RowTable],
         chunks: Chunks,
         layers: Sequence[Layer],

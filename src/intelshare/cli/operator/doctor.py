@@ -28,6 +28,7 @@ from intelshare.instant import DAY, SECOND, Instant
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
     from intelshare.client import Profile
+    from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
 
 _LOW: Final = 512 * 1024 * 1024
@@ -354,7 +355,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
     else:
         remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
         yield Finding(WARNING, "process", "no node is running here", remedy)
-    yield from _database(folder.database, where)
+    yield from _database(folder, settings, where)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
@@ -371,16 +372,15 @@ def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield Finding(WARNING, "folder", "peers on this machine are allowed", remedy)
 
 
-def _database(path: Path, where: _Where) -> Iterator[Finding]:
-    from intelshare.store.measure import measure
+def _database(folder: Folder, settings: Settings, where: _Where) -> Iterator[Finding]:
+    from intelshare.node.replicas import location
+    from intelshare.store.examine import measure_at
 
-    found = measure(path, kinds=where.deep)
-    yield Finding(
-        OK,
-        "database",
-        f"{_mib(found.database)}, its log {_mib(found.wal)}; "
-        f"journal: {found.groups} groups, {_mib(found.journal)}",
-    )
+    found = measure_at(location(folder, settings, None), kinds=where.deep)
+    at = f"{_mib(found.database)}, its log {_mib(found.wal)}"
+    if settings.store is not None:
+        at = f"{_mib(found.database)} in the schema {settings.store.schema} of a PostgreSQL"
+    yield Finding(OK, "database", f"{at}; journal: {found.groups} groups, {_mib(found.journal)}")
     if found.kinds:
         largest = sorted(found.kinds.items(), key=lambda kind: -kind[1])[:_MAX_KINDS]
         yield Finding(OK, "database", ", ".join(f"{name} {_mib(size)}" for name, size in largest))
@@ -429,10 +429,13 @@ def _records(where: _Where) -> Iterator[Finding]:
         return
     from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.folder import Folder
-    from intelshare.store.scrub import scrub
+    from intelshare.node.replicas import location
+    from intelshare.node.settings import read_settings
+    from intelshare.store.examine import scrub_at
 
-    database = Folder(where.folder).database
-    bad = list(scrub(database, TABLES))
+    folder = Folder(where.folder)
+    at = location(folder, read_settings(folder.settings), None)
+    bad = list(scrub_at(at, TABLES, None))
     for error in bad[:_MAX_BAD]:
         yield Finding(WRONG, "records", error.message, error.hint or "", error.code)
     if bad:

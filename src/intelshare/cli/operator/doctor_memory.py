@@ -18,20 +18,24 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
     from intelshare.broker.kernel.tables import NODE, TABLES
     from intelshare.broker.kernel.transaction import SELF
     from intelshare.node.folder import Folder
+    from intelshare.node.replicas import location
+    from intelshare.node.settings import read_settings
     from intelshare.node.sidecar import check_database, check_remembered
-    from intelshare.store.beside import looking, snapshot
-    from intelshare.store.sidecar import check_place, read_sidecar
+    from intelshare.store.examine import look_at
+    from intelshare.store.sidecar import check_loss, check_place, read_sidecar
 
     where = Folder(folder)
-    check_database(where.sidecar, where.database)
+    at = location(where, read_settings(where.settings), None)
+    if at.server is None:
+        check_database(where.sidecar, where.database)
+    check_loss(folder)
     # Read before the database: on a running node the sidecar may lag behind the database, and never leads.
     remembered = read_sidecar(where.sidecar)
-    if not where.database.exists():
+    if at.server is None and not where.database.exists():
         yield Finding(WARNING, "memory", "there is no database: this node has never run")
         return
     key = _storage_key(folder, passphrase)
-    with snapshot(where.database) as connection:
-        view = looking(connection, TABLES, key)
+    with look_at(at, TABLES, key) as view:
         if view is None:
             what = "sidecar and database cannot be compared: the last commits are sealed under the vault"
             yield Finding(WARNING, "memory", what, "name the passphrase with --passphrase-file FILE")

@@ -323,9 +323,9 @@ async def _first_rows(
     from intelshare.broker.kernel.certificates import certificate_row
     from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.establish import first_rows
-    from intelshare.store.engines import open_default
+    from intelshare.store.engines import Location, open_at
 
-    store = open_default(target.database, TABLES, founded.storage_key)
+    store = open_at(Location(target.database), TABLES, founded.storage_key)
     try:
         plan = first_rows(
             settings,

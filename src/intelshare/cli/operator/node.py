@@ -11,6 +11,7 @@ import click
 from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.repair import release_stream, repair
+from intelshare.cli.operator.server import move, replicas
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, TREATY, know
@@ -62,6 +63,12 @@ def node() -> None:
     show_default=True,
     help="JSON lines for log collectors, or text for people.",
 )
+@click.option(
+    "--replica",
+    default="",
+    metavar="NAME",
+    help="Share the folder with other replicas: wait until none of them is the node, then take over.",
+)
 def run(
     folder: Path,
     passphrase: Passphrase,
@@ -70,6 +77,7 @@ def run(
     log_file: Path | None,
     log_level: str,
     log_format: str,
+    replica: str,
 ) -> int:
     """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -81,7 +89,9 @@ def run(
     from intelshare.node.run import run_node
 
     log = Logger(sys.stderr, file=log_file, level=Level(log_level), form=Form(log_format))
-    return run_node(folder, passphrase.of(folder), accept_loss=accept_loss, development=dev, log=log)
+    return run_node(
+        folder, passphrase.of(folder), accept_loss=accept_loss, development=dev, log=log, replica=replica
+    )
 
 
 @node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
@@ -111,9 +121,10 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
 
 
 @node.command(epilog=examples("intelshare node health --folder fra"))
+@click.option("--replica", default="", metavar="NAME", help="Ask for this replica: 0 also while it waits.")
 @folder_option
 @printing
-def health(folder: Path, out: Out) -> int:
+def health(folder: Path, out: Out, replica: str) -> int:
     """Show whether the node of a data folder serves, for service managers. Needs no certificate.
 
     Exits with 0 if it serves, with 1 if it runs but does not serve, with 6 if it does not run.
@@ -121,10 +132,17 @@ def health(folder: Path, out: Out) -> int:
     from intelshare.cli.shared.tables import clock_words
     from intelshare.instant import Instant
     from intelshare.node.folder import Folder
+    from intelshare.node.replicas import STANDBY, is_standby
     from intelshare.node.running import read_running
 
-    found = read_running(Folder(folder))
-    if found is None or not found.fresh(Instant(time.time_ns() // 1000)):
+    found, now = read_running(Folder(folder)), Instant(time.time_ns() // 1000)
+    if replica and is_standby(Folder(folder), replica, now):
+        out.document("health", {"health": STANDBY, "codes": [], "replica": replica})
+        out.line(STANDBY)
+        return Exit.DONE
+    if replica and found is not None and found.replica != replica:
+        found = None
+    if found is None or not found.fresh(now):
         raise ConfigError(
             "NODE_UNREACHABLE",
             "no node has reported recently that it runs in this folder",
@@ -282,5 +300,5 @@ def _show(found: Any, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-for _command in (peers, queues, drain, backup, restore, metrics, repair, release_stream):
+for _command in (peers, queues, drain, backup, restore, metrics, repair, release_stream, move, replicas):
     node.add_command(_command)

@@ -16,13 +16,15 @@ from intelshare.errors import ConfigError, Place
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.owner import OWNER_KEY, OWNER_SOCKET, owner_certificate
+from intelshare.node.running import read_running
 
 
 @contextmanager
 def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client]:
     """Yield a client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
     certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
-    sockets = Folder(root).sockets
+    running = read_running(Folder(root))
+    sockets = Folder(root).sockets(running.replica if running is not None else "")
     try:
         # Reached through a descriptor, because the name of a socket may have at most 107 bytes.
         holder = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

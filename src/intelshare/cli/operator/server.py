@@ -1,0 +1,98 @@
+"""``node move`` and ``node replicas``: rows in a PostgreSQL, and the processes that share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.options import folder_option, passphrase, printing
+from intelshare.cli.shared.output import Out
+
+if TYPE_CHECKING:
+    from intelshare.cli.shared.node_folder import Passphrase
+
+_FILE = "sqlite"
+
+
+@click.command(
+    epilog=examples("intelshare node move --folder fra --to postgresql://fra@db.example/intelshare")
+)
+@folder_option
+@passphrase
+@click.option("--to", "target", required=True, help="postgresql://USER@HOST/DATABASE, or sqlite.")
+@click.option("--schema", default="intelshare", show_default=True, help="Schema in the database; a new one.")
+@click.option(
+    "--password-file",
+    default="",
+    help="File in FOLDER with the database's password, or secrets:NAME. Default: libpq's own (~/.pgpass).",
+)
+@printing
+def move(
+    out: Out, folder: Path, passphrase: Passphrase, target: str, schema: str, password_file: str
+) -> None:
+    """Move the rows of a node that does not run into a PostgreSQL, or back into a file.
+
+    Every row is read again at its new place. Until that is done nothing changes; a move that was
+    interrupted is given once more. Then node.toml names the new place, and the old rows are erased.
+    """
+    from intelshare.cli.shared.output import waiting
+    from intelshare.node.move import move_rows
+    from intelshare.store.server import Server, wrong_schema, wrong_url
+
+    server = None
+    if target != _FILE:
+        wrong = wrong_url(target) or wrong_schema(schema)
+        if wrong is not None:
+            raise click.UsageError(wrong)
+        server = Server(target, schema, password_file)
+    with waiting("moving"):
+        moved = move_rows(folder, passphrase.of(folder), server)
+    out.document(
+        "moved",
+        {
+            "to": target,
+            "rows": moved.rows,
+            "tables": [{"table": one.table, "rows": one.rows, "sha256": one.digest} for one in moved.tables],
+        },
+    )
+    for one in moved.tables:
+        if one.rows:
+            out.line(f"{one.table}: {one.rows} rows, sha256 {one.digest[:16]} at both ends")
+    out.line(f"{moved.rows} rows moved and read again; start the node as before")
+
+
+@click.command(epilog=examples("intelshare node replicas --folder fra"))
+@folder_option
+@printing
+def replicas(out: Out, folder: Path) -> None:
+    """Show which replica is the node, and which wait for their turn: as the database sees them."""
+    from intelshare.cli.shared.tables import short_time
+    from intelshare.instant import Instant
+    from intelshare.node.replicas import listed
+
+    found = listed(folder)
+    out.document(
+        "replicas",
+        {
+            "replicas": [
+                {
+                    "name": one.replica,
+                    "version": one.version,
+                    "state": "active" if one.active else "standby",
+                    "address": one.address,
+                    "since": one.since,
+                }
+                for one in found
+            ]
+        },
+    )
+    for one in found:
+        state = "active " if one.active else "standby"
+        place = one.address or "this machine"
+        since = short_time(Instant(one.since))
+        out.line(f"{state}  {one.replica}  from {place}  since {since}  version {one.version}")
+    if not found:
+        out.note("no process writes to the database of this folder")

@@ -1,0 +1,143 @@
+"""Replicas: processes that share one data folder and one database, of which one is the node at a time.
+
+The database says whose turn it is (``store.postgres.lease``). Who waits has read nothing yet: when its turn
+comes it starts as after a crash, with an incarnation of its own. ``replica-NAME.json`` says that it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from intelshare import __version__
+from intelshare.errors import ConfigError, StoreError
+from intelshare.instant import SECOND, Instant
+from intelshare.node.events import Event, Logger
+from intelshare.node.folder import Folder
+from intelshare.node.running import EVERY, FRESH
+from intelshare.node.settings import Settings, read_settings
+from intelshare.private_files import write_private
+from intelshare.store.engines import Location, need_postgres
+from intelshare.text import safe_name
+
+if TYPE_CHECKING:
+    from intelshare.store.postgres.lease import Session
+
+STANDBY: Final = "STANDBY"
+"""What a replica says of itself that waits for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A replica may be the node now."""
+
+    replica: str
+    held: Any
+    """The connection that has the lock."""
+
+
+class Trouble:
+    """Passes on what the store says of itself, from its thread, once somebody listens."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.listener: Callable[[StoreError], None] = lambda _: None
+
+    def tell(self, error: StoreError) -> None:
+        """In any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(lambda: self.listener(error))
+
+
+def location(folder: Folder, settings: Settings, turn: Turn | None) -> Location:
+    """Where the rows of a node are."""
+    name = process_name(turn.replica if turn is not None else "-")
+    return Location(folder.database, settings.store, name, turn.held if turn is not None else None)
+
+
+def process_name(replica: str) -> str:
+    """What the database shows of a process: ``intelshare REPLICA VERSION``."""
+    return f"intelshare {replica} {__version__}"
+
+
+async def wait_for_turn(root: Path, replica: str, stop: asyncio.Event, log: Logger) -> Turn | None:
+    """Wait until no other replica is the node; None once ``stop`` is set.
+
+    Raises ConfigError FIELD_MISSING for a folder whose rows are in a file, and what reading it raises.
+    """
+    folder = Folder(root)
+    server = read_settings(folder.settings).store
+    if server is None:
+        raise ConfigError(
+            "REPLICA_ALONE",
+            "replicas share a PostgreSQL, and the rows of this node are in a file",
+            hint="`intelshare node move --to postgresql://...` moves them",
+        )
+    need_postgres()
+    from intelshare.store.postgres.lease import Standby
+
+    standby = Standby(server, root, process_name(safe_name(replica, source="--replica")))
+    log.info(Event.STANDBY, replica=replica, pid=os.getpid(), version=__version__)
+    waiting = asyncio.get_running_loop().run_in_executor(None, standby.wait)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not waiting.done() and not stopped.done():
+            show_standby(folder, replica)
+            await asyncio.wait((waiting, stopped), timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        if not waiting.done():
+            standby.stop()
+        held = await waiting
+        _path(folder, replica).unlink(missing_ok=True)
+    if held is None or stop.is_set():
+        if held is not None:
+            held.close()
+        return None
+    log.info(Event.TAKING_OVER, replica=replica)
+    return Turn(replica, held)
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    replica: str
+    pid: int
+    at: int
+
+
+def show_standby(folder: Folder, replica: str) -> None:
+    """Say that it lives. A disk that takes no more is no reason to end."""
+    with contextlib.suppress(StoreError, OSError):
+        shown = _Shown(replica, os.getpid(), time.time_ns() // 1000)
+        write_private(_path(folder, replica), msgspec.json.encode(shown))
+
+
+def is_standby(folder: Folder, replica: str, now: Instant) -> bool:
+    """Whether this replica has said lately that it waits."""
+    try:
+        shown = msgspec.json.decode(_path(folder, replica).read_bytes(), type=_Shown)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return abs(now - shown.at) < FRESH * SECOND
+
+
+def listed(root: Path) -> list[Session]:
+    """Who writes to the database of a folder, or waits. Raises StoreError STORE_UNAVAILABLE, ConfigError."""
+    server = read_settings(Folder(root).settings).store
+    if server is None:
+        return []
+    need_postgres()
+    from intelshare.store.postgres.store import sessions_of
+
+    return sessions_of(server, root, process_name("list"))
+
+
+def _path(folder: Folder, replica: str) -> Path:
+    return folder.root / f"replica-{replica}.json"

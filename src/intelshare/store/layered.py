@@ -1,0 +1,349 @@
+"""The rows of one database: memory over tables, a journal for rows that only memory has, one writer.
+
+It is the same over every SQL engine (decision 62). A commit writes one sealed group of the journal and the rows
+that have separate places, then shows them. A flush moves rows from memory into their tables (``flush``). All
+methods but ``ask``, ``looking`` and ``waiting`` belong to one thread. The engine's errors are raised as they
+are, after the transaction was rolled back.
+
+A question sees the layers that existed when it began, and a snapshot of the tables from the same moment. A
+layer that a question sees is never changed: rows committed in the meantime go into a new layer on top, and the
+two are merged when nobody looks at them any more. So a long question delays nobody, and never sees half of a
+group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from intelshare.ports import Table
+from intelshare.store import journal
+from intelshare.store.chunks import Chunks
+from intelshare.store.damage import Damage
+from intelshare.store.flush import Flush
+from intelshare.store.layout import Key
+from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import Connection
+from intelshare.store.traces import Filled
+from intelshare.store.views import DAMAGE, Reading, Writing
+
+A = TypeVar("A")
+
+
+LOOSE_BYTES: Final = 4 << 20
+"""The bytes of rows that stay in memory although they have places: a step reads what the previous one
+wrote.
+"""
+
+
+class LayeredDatabase:
+    """An open database. Call ``close`` at the end."""
+
+    reading = Reading
+    writing = Writing
+    errors: tuple[type[BaseException], ...] = ()
+    """The exceptions that the engine raises."""
+
+    def __init__(self, tables: Sequence[Table[Any]], key: bytes) -> None:
+        """Take the database over, and load the journal into memory.
+
+        Raises StoreError RECORD_CORRUPT, DISK_ERROR; errors of the engine.
+        """
+        self._tables = {table.name: RowTable(table) for table in tables}
+        self._key = key
+        self.damage = Damage()
+        """See ports.Store."""
+        self._writer = self._connect(writes=True)
+        try:
+            self._begin()
+        except BaseException:
+            self._writer.close()
+            raise
+        self._showing = threading.Lock()
+        """Held while a group is shown, and while a question begins."""
+        self._readers: list[Connection] = []
+        self._seen: dict[int, tuple[Layer, ...]] = {}
+        """The layers that each running question looks at, by the question's number."""
+        self._flush: Flush | None = None
+        self.commits = self.journalled = self.flushed = 0
+        """See ports.Figures."""
+
+    def _connect(self, *, writes: bool) -> Connection:
+        raise NotImplementedError
+
+    def _begin(self) -> None:
+        self._epoch = journal.raise_epoch(self._writer)
+        self._filled: Mapping[str, Filled] = {
+            name: Filled(sql, read=True) for name, sql in self._tables.items() if self._one(sql.any)
+        }
+        self._next = {
+            name: self._one(sql.last_place) + 1
+            for name, sql in self._tables.items()
+            if sql.kept is Kept.APART
+        }
+        self._at_start = self._filled
+        self._chunks = Chunks(self._key, self._one("SELECT coalesce(max(id), 0) FROM chunk"))
+        layer = self._layer()
+        self._last = journal.replay(self._writer, self._key, self._tables, layer)
+        self._fresh = [layer]
+        self._layers: tuple[Layer, ...] = (layer,)
+        """All layers, newest first: those of ``_fresh``, then the one that a flush moves."""
+
+    def _one(self, sql: str) -> int:
+        (found,) = self._writer.execute(sql).fetchall()[0]
+        return int(str(found))
+
+    def _layer(self) -> Layer:
+        return Layer(lambda table: MemoryTable(self._tables[table.name]))
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Reading], A]) -> A:
+        """Answer from what is committed, in any thread."""
+        with self.looking() as view:
+            return question(view)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Reading]:
+        """Yield what is committed now, unchanged until the end."""
+        with self._showing:
+            connection = self._readers.pop() if self._readers else self._connect(writes=False)
+            try:
+                connection.execute("BEGIN")
+                connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
+            except BaseException:
+                connection.close()  # and its transaction, whose state is not known
+                raise
+            self._seen[id(connection)] = self._layers
+            view = self._view(connection)
+        try:
+            yield view
+        finally:
+            del self._seen[id(connection)]
+            connection.execute("ROLLBACK")
+            self._readers.append(connection)
+
+    def learn(self) -> None:
+        """Read which keys the tables have, so that few questions about other keys search their trees. In any
+        thread, once; until then every question does. What is damaged stays unread: it is reported to those
+        who ask for it.
+        """
+        for name, filled in self._at_start.items():
+            with self.looking() as view, contextlib.suppress(*DAMAGE):
+                filled.learn(view.all_columns(self._tables[name]))
+
+    @property
+    def waiting(self) -> int:
+        """Return the bytes of records in memory that are not in their tables yet."""
+        return sum(layer.size for layer in self._layers)
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def commit(self, fill: Callable[[Writing], None]) -> None:
+        """Commit what ``fill`` takes into the view, in one durable transaction. Raises StoreError
+        DATA_LOCKED.
+        """
+        group = self._layer()
+        with self._transaction():
+            fill(
+                self.writing(
+                    self._writer, self._tables, self._chunks, self._layers, self._filled, group, self.damage
+                )
+            )
+            overwrites = self._place(group)
+            size = 0
+            if group.tables:
+                size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
+            # A reader must not see an overwritten row beside the old rows that lead to it.
+            with self._showing if overwrites else contextlib.nullcontext():
+                self._finish(wrote=bool(group.tables), overwrites=overwrites)
+                if overwrites:
+                    self._show(group)
+        if not overwrites:
+            with self._showing:
+                self._show(group)
+        self._last += bool(group.tables)
+        self.commits += 1
+        self.journalled += size
+
+    def _finish(self, *, wrote: bool, overwrites: bool) -> None:  # noqa: ARG002 - where it may be in doubt
+        """Commit a group."""
+        self._writer.execute("COMMIT")
+
+    def _show(self, group: Layer) -> None:
+        seen = {id(layer) for layers in list(self._seen.values()) for layer in layers}
+        fresh = self._fresh
+        if id(fresh[0]) in seen:
+            fresh.insert(0, group)
+        else:
+            fresh[0].absorb(group, self._may_be_below)
+        if fresh[0].loose > LOOSE_BYTES:
+            fresh[0].let_go()
+        while len(fresh) > 1 and id(fresh[1]) not in seen:
+            fresh[1].absorb(fresh.pop(0), lambda _, __: True)
+        self._layers = (*fresh, *self._layers[-1:]) if self._flush is not None else tuple(fresh)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Begin a transaction, which the caller commits. It is rolled back on an error."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            journal.check_epoch(self._writer, self._epoch)
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                with contextlib.suppress(*self.errors):
+                    self._writer.execute("ROLLBACK")
+            raise
+
+    def _place(self, group: Layer) -> bool:
+        """Write the rows that have separate places; return true if a committed one was changed or removed."""
+        changed = False
+        for bulk in (False, True):
+            chunked = [
+                memory
+                for memory in group.tables.values()
+                if memory.sql.kept is Kept.CHUNK and memory.sql.layout.table.bulk is bulk
+            ]
+            if bulk and chunked:
+                changed = self._drop([(memory.sql, key) for memory in chunked for key in memory.rows])
+            rows = [
+                (memory.sql.layout.table.name, one.record)
+                for memory in chunked
+                for one in memory.rows.values()
+                if one is not None
+            ]
+            places = iter(self._chunks.write(self._writer, rows, bulk=bulk))
+            for memory in chunked:
+                for key, one in memory.rows.items():
+                    if one is not None:
+                        _placed(group, memory, key, one, next(places))
+        apart = [name for name in group.tables if self._tables[name].kept is Kept.APART]
+        return sum(self._place_apart(group, group.tables[name]) for name in apart) > 0 or changed
+
+    def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
+        """Give back the space of bulk rows that are rewritten or deleted; return true if there were any."""
+        below = self._view(self._writer)
+        places = [place for sql, key in keys if (place := below.place_of(sql, key))]
+        self._chunks.drop(self._writer, places)
+        return bool(places)
+
+    def _place_apart(self, group: Layer, memory: MemoryTable) -> bool:
+        below, sql = self._view(self._writer), memory.sql
+        name = sql.layout.table.name
+        fresh: list[tuple[int, bytes]] = []
+        overwrites = False
+        for key, one in memory.rows.items():
+            place = below.place_of(sql, key)
+            overwrites = overwrites or place > 0
+            if one is None:
+                self._writer.execute(sql.delete_at, (place,))
+                continue
+            record = sql.layout.digested(one.record)
+            if place:
+                self._replace_apart(sql, place, record)
+            else:
+                place = self._next[name]
+                self._next[name] += 1
+                fresh.append((place, record))
+            _placed(group, memory, key, one, place)
+        self._insert_apart(sql, fresh)
+        return overwrites
+
+    def _replace_apart(self, sql: RowTable, place: int, record: bytes) -> None:
+        """Overwrite an erasable row in place: otherwise a copy of the old content could stay behind."""
+        self._writer.execute(sql.replace_at, (record, place))
+
+    def _insert_apart(self, sql: RowTable, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Write new erasable rows."""
+        self._writer.executemany(sql.insert_at, rows)
+
+    def _view(self, connection: Connection) -> Reading:
+        return self.reading(connection, self._tables, self._chunks, self._layers, self._filled, self.damage)
+
+    def _may_be_below(self, name: str, key: Key) -> bool:
+        """Return true if anything under the newest layer can contain this row."""
+        filled = self._filled.get(name)
+        if filled is not None and filled.may_hold("key", key):
+            return True
+        below = [layer for layer in self._layers if layer is not self._fresh[0]]
+        tables = [layer.tables[name] for layer in below if name in layer.tables]
+        return any(key in memory.rows for memory in tables)
+
+    # --- flushes ------------------------------------------------------------------------------------------
+
+    @property
+    def flushing(self) -> bool:
+        """Return true if rows are being moved."""
+        return self._flush is not None
+
+    @property
+    def holds_rows(self) -> bool:
+        """Return true if there is something in memory that a flush would move."""
+        return any(layer.tables for layer in self._layers)
+
+    @property
+    def fresh(self) -> int:
+        """Return the bytes of records that no flush has begun to move."""
+        return sum(layer.size for layer in self._fresh)
+
+    def begin_flush(self) -> None:
+        """Begin to move everything that is in memory now. Does nothing if that is empty, or a flush is
+        running.
+        """
+        if self._flush is not None or not self.holds_rows:
+            return
+        layer = self._fresh[0]
+        if len(self._fresh) > 1:  # somebody is looking at the older ones
+            layer = self._layer()
+            for older in reversed(self._fresh):
+                layer.absorb(older, lambda _, __: True)
+        self._fresh = [self._layer()]
+        self._layers = (self._fresh[0], layer)
+        filled = {
+            name: self._filled.get(name) or Filled(self._tables[name], read=False) for name in layer.tables
+        }
+        self._flush = Flush(layer, self._tables, filled, self._last)
+
+    def _moving(self) -> None:
+        """Called right before a commit that changes tables which a question may look at."""
+
+    def flush_slice(self) -> None:
+        """Move some rows. After an error nothing has changed, and the same can be tried again."""
+        flush = self._flush
+        if flush is None:
+            return
+        with self._transaction():
+            ended = flush.write(self._writer)
+            self._moving()
+            self._writer.execute("COMMIT")
+        self.flushed += flush.written()
+        if not ended:
+            return
+        emptied = {name for name in flush.layer.tables if not self._one(self._tables[name].any)}
+        with self._showing:
+            self._filled = {
+                name: filled
+                for name, filled in {**self._filled, **flush.filled}.items()
+                if name not in emptied
+            }
+            self._layers = tuple(self._fresh)
+        self._flush = None
+
+    def close(self, *, failed: bool) -> None:  # noqa: ARG002 - only SQLite needs it
+        """Release everything. Idempotent."""
+        while self._readers:
+            self._readers.pop().close()
+        with contextlib.suppress(*self.errors):
+            self._writer.close()
+
+
+def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
+    """Record that the row is in this place now; it stays in memory for a while."""
+    columns = key if memory.sql.key_alone else memory.sql.values(one.row)
+    memory.rows[key] = memory_row((one.row, b"", place, columns))
+    memory.loose.append(key)
+    group.loose += len(one.record)

@@ -1,0 +1,267 @@
+"""A connection to PostgreSQL as the store asks for one: statements as SQLite has them, few round trips.
+
+Statements that give no rows wait until one does, or until COMMIT: then all go to the server at once. What is
+written for many rows goes as one statement over arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from intelshare.errors import StoreError
+from intelshare.store.postgres.keys import GroupKeys
+from intelshare.store.postgres.pipeline import NAMES, Pipeline, Statement, columns, kind_of
+from intelshare.store.server import Server
+from intelshare.store.sql import Damaged
+
+CONNECT: Final = 5
+"""Seconds for which a connection is tried."""
+
+IDLE: Final = 5
+"""Seconds without a word of its holder after which the server ends the connection that writes."""
+
+IDLE_IN_STEP: Final = 10
+"""The same inside of a transaction: steps run there."""
+
+IDLE_AT_START: Final = 60
+"""The same until the writer's thread runs: a start reads the journal and opens the vault."""
+
+_GONE: Final = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.IdleSessionTimeout,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TooManyConnections,
+    errors.ReadOnlySqlTransaction,
+)
+"""What a server says that stops, starts, has become a standby, or has given this session up."""
+
+_DURABLE: Final = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_apply"),
+}
+
+_BEGIN: Final = {
+    "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
+_VALUES: Final = re.compile(r"VALUES \([?, ]+\)")
+_DELETE: Final = re.compile(r"WHERE (.*)$", re.DOTALL)
+
+
+class PostgresConnection:
+    """One session. See ``store.sql.Connection``; used by one thread at a time."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.raw = raw
+        self.keys: GroupKeys | None = None
+        """What erasable rows are opened with."""
+        self._pipeline = Pipeline(raw)
+        self._waiting: list[Statement] = []
+        self._warned = False
+        raw.add_notice_handler(self._noticed)
+
+    @property
+    def in_transaction(self) -> bool:
+        """See ``store.sql.Connection``."""
+        return bool(self._waiting) or self.raw.info.transaction_status in (
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        )
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> PostgresAnswer:
+        """See ``store.sql.Connection``. A SELECT is sent once its rows are asked for."""
+        text = marked(sql)
+        answer = PostgresAnswer(self, text, values)
+        if sql.startswith("SELECT"):
+            return answer
+        if sql == "ROLLBACK":
+            self._waiting.clear()
+            if self.raw.info.transaction_status != TransactionStatus.IDLE:
+                self._send(text, values)
+        elif sql == "COMMIT":
+            self._commit()
+        else:
+            self._waiting.append((text, values))
+        return answer
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """See ``store.sql.Connection``: one statement over an array of each column."""
+        rows = list(rows)
+        if rows:
+            types = tuple(NAMES[kind_of(value)] for value in rows[0])
+            self._waiting.append((_over_arrays(sql, types), columns(rows)))
+
+    def rows(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """Send a statement, behind those that wait; its rows. Raises psycopg.Error, Damaged."""
+        try:
+            return self._send(text, values)[0]
+        except (errors.DataCorrupted, errors.IndexCorrupted) as error:
+            raise Damaged(str(error)) from None
+
+    def stream(self, text: str, values: Sequence[Any]) -> Iterator[Any]:
+        """The same for very many rows: they come piece by piece, if a transaction was begun."""
+        self._flush()
+        if self.raw.info.transaction_status != TransactionStatus.INTRANS:
+            yield from self.rows(text, values)
+            return
+        with psycopg.RawServerCursor(self.raw, "pieces") as cursor:
+            cursor.itersize = 5000
+            cursor.execute(text.encode(), values, binary=True)
+            yield from cursor
+
+    def close(self) -> None:
+        """See ``store.sql.Connection``."""
+        with contextlib.suppress(psycopg.Error):
+            self.raw.close()
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether an error says that this session is over, and nothing else."""
+        return lost(error) or self.raw.closed
+
+    def _commit(self) -> None:
+        self._warned = False
+        _, tag = self._send("COMMIT", ())
+        if tag != "COMMIT":
+            raise errors.InFailedSqlTransaction("the transaction was rolled back")
+        if self._warned:
+            # Someone has cancelled the wait for a standby: it is on one disk alone.
+            raise StoreError(
+                "DISK_ERROR",
+                "the database was told not to wait for its standby",
+                hint="what was written may be lost with its disk; start again once the standby is back",
+            )
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._send("SELECT 1", ())
+
+    def _send(self, text: str, values: Sequence[Any]) -> tuple[list[Any], str]:
+        waiting, self._waiting = self._waiting, []
+        return self._pipeline.run([*waiting, (text, values)])
+
+    def _noticed(self, said: errors.Diagnostic) -> None:
+        self._warned = self._warned or (said.severity_nonlocalized == "WARNING")
+
+
+class PostgresAnswer:
+    """The rows of a statement. See ``store.sql.Answer``."""
+
+    def __init__(self, connection: PostgresConnection, text: str, values: Sequence[Any]) -> None:
+        self._connection, self._text, self._values = connection, text, values
+
+    def fetchall(self) -> list[Any]:
+        """See ``store.sql.Answer``."""
+        return self._connection.rows(self._text, self._values) if self._text.startswith("SELECT") else []
+
+    def __iter__(self) -> Iterator[Any]:
+        """See ``store.sql.Answer``."""
+        return self._connection.stream(self._text, self._values)
+
+
+def connect(server: Server, folder: Path, name: str, *, writes: bool) -> PostgresConnection:
+    """Open a session whose statements are for one schema.
+
+    Raises StoreError DISK_ERROR if what is written would not be durable there; ConfigError; psycopg.Error.
+    """
+    raw = psycopg.connect(
+        server.url,
+        autocommit=True,
+        prepare_threshold=None,
+        password=server.password(folder),
+        application_name=name,
+        connect_timeout=CONNECT,
+        sslmode=server.tls(),
+        gssencmode="disable",
+        target_session_attrs="read-write" if writes else "any",
+        keepalives_idle=CONNECT,
+        keepalives_interval=1,
+        keepalives_count=3,
+        tcp_user_timeout=CONNECT * 1000,
+        client_encoding="UTF8",
+    )
+    try:
+        connection = PostgresConnection(raw)
+        if writes:
+            check_durable(connection)
+        settings = {
+            "search_path": f"{server.schema}, pg_catalog",
+            "tcp_keepalives_idle": CONNECT,
+            "tcp_keepalives_interval": 1,
+            "tcp_keepalives_count": 3,
+            "tcp_user_timeout": CONNECT * 1000,
+            "idle_session_timeout": IDLE_AT_START * 1000 if writes else 0,
+            "idle_in_transaction_session_timeout": (IDLE_IN_STEP if writes else 600) * 1000,
+            "default_transaction_read_only": "off" if writes else "on",
+            "client_min_messages": "warning",
+        }
+        for setting, value in settings.items():
+            connection.execute("SELECT set_config(?, ?, false)", (setting, str(value))).fetchall()
+    except BaseException:
+        raw.close()
+        raise
+    return connection
+
+
+def check_durable(connection: PostgresConnection) -> None:
+    """Read what an answer's durability rests on. Raises StoreError DISK_ERROR."""
+    for name, needed in _DURABLE.items():
+        ((found,),) = connection.execute("SELECT current_setting(?)", (name,)).fetchall()
+        if found not in needed:
+            raise StoreError(
+                "DISK_ERROR",
+                f"the database does not write durably: {name} is {found}, not {needed[0]}",
+                hint=f"set {name} = {needed[0]} on the server, and start again",
+            )
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that a session, or the server, is not there; nothing is said of the rows."""
+    if isinstance(error, _GONE):
+        return True
+    return isinstance(error, psycopg.InterfaceError) or (
+        isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server says that its disk is full: nothing was changed."""
+    return isinstance(error, errors.DiskFull)
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Whether two transactions could not be put in an order: the same is worth another try."""
+    return isinstance(error, errors.SerializationFailure | errors.DeadlockDetected)
+
+
+@cache
+def marked(sql: str) -> str:
+    """A statement as PostgreSQL has it: numbered marks, and which isolation a transaction has."""
+    parts = _BEGIN.get(sql, sql).split("?")
+    return parts[0] + "".join(f"${place}{part}" for place, part in enumerate(parts[1:], 1))
+
+
+@cache
+def _over_arrays(sql: str, types: tuple[str, ...]) -> str:
+    """An INSERT or DELETE of one row as one of many: each mark is an array of this type."""
+    arrays = ", ".join(f"${place}::{one}[]" for place, one in enumerate(types, 1))
+    rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 - of numbers and types
+    if sql.startswith("DELETE"):
+        names = re.findall(r'"?(\w+)"? = \?', sql)
+        return _DELETE.sub(lambda _: f"WHERE ({', '.join(map(_quoted, names))}) IN ({rows})", sql)
+    return _VALUES.sub(lambda _: rows, sql)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

@@ -1,0 +1,378 @@
+"""One schema of PostgreSQL: ``layered`` over it, secrets under keys of the folder, a server that may be away.
+
+A question takes its snapshot when it first needs a row that memory does not have. If rows were moved by then
+it is asked anew, with a snapshot from the start.
+
+A commit whose answer was lost is in doubt. Only the session that has the lock can tell, because the one
+before may still be committing: it reads the number of the last group, and with it whether that was ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from intelshare.errors import StoreError
+from intelshare.ports import Table
+from intelshare.store import journal
+from intelshare.store.layered import LayeredDatabase
+from intelshare.store.postgres.connection import (
+    IDLE,
+    PostgresAnswer,
+    PostgresConnection,
+    connect,
+    lost,
+)
+from intelshare.store.postgres.keys import GroupKeys
+from intelshare.store.postgres.lease import took
+from intelshare.store.postgres.views import PostgresReading, PostgresWriting
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.server import Server
+from intelshare.store.views import Reading
+
+A = TypeVar("A")
+
+KEYS: Final = "database-keys"
+"""The folder of the groups' keys, in the data folder."""
+
+_LOOK: Final = 0.2
+"""Seconds after which whoever waits to look asks whether the server is away."""
+
+
+class InDoubt(Exception):
+    """A commit whose outcome nobody here will know, and why not."""
+
+    def __init__(self, why: StoreError) -> None:
+        super().__init__(why.code)
+        self.why = why
+
+
+class _Moved(Exception):
+    """Rows were moved since the question began: its layers and the tables of now are no one state."""
+
+
+class PostgresDatabase(LayeredDatabase):
+    """An open schema. ``close`` it."""
+
+    reading = PostgresReading
+    writing = PostgresWriting
+    errors = (psycopg.Error,)
+    _writer: PostgresConnection
+
+    def __init__(
+        self,
+        server: Server,
+        folder: Path,
+        name: str,
+        tables: Sequence[Table[Any]],
+        key: bytes,
+        writer: PostgresConnection,
+    ) -> None:
+        """``writer``: a connection that has the lock. As ``LayeredDatabase``."""
+        self._server, self._folder, self._name = server, folder, name
+        self._first: PostgresConnection | None = writer
+        self.recover: Callable[[], None] = lambda: None
+        """Called by the writer while the server is away: returns once ``resume`` has, or raises."""
+        self.away = False
+        """The server was not there when it was last spoken to."""
+        self._changes = 0
+        """Commits that changed rows which a snapshot may show: counted before each."""
+        self._asked = 0
+        self._free: list[PostgresConnection] = []
+        """Connections of questions that have ended."""
+        self._dropping: dict[int, set[int]] = {}
+        """Groups whose rows stand elsewhere now, with the questions that may still look at the old ones."""
+        super().__init__(tables, key)
+
+    def scrub(self) -> Iterator[StoreError]:
+        """Read every row again, in any thread. Raises StoreError."""
+        from intelshare.store.postgres.beside import scrub
+
+        tables = [sql.layout.table for sql in self._tables.values()]
+        return scrub(self._server, self._folder, self._name, tables, self._key)
+
+    def _connect(self, *, writes: bool) -> PostgresConnection:
+        if writes and self._first is not None:
+            first, self._first = self._first, None
+            return first
+        made = connect(self._server, self._folder, self._name, writes=writes)
+        made.keys = self.keys
+        return made
+
+    def _begin(self) -> None:
+        super()._begin()
+        self.keys = GroupKeys(self._folder / KEYS, self._key, self._epoch)
+        self._writer.keys = self.keys
+        self._drop_unused()
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Reading], A]) -> A:
+        """See ``LayeredDatabase``. Raises StoreError STORE_UNAVAILABLE."""
+        try:
+            with self.looking(at_once=False) as view:
+                return question(view)
+        except _Moved:
+            return super().ask(question)
+
+    @contextlib.contextmanager
+    def looking(self, *, at_once: bool = True) -> Iterator[Reading]:
+        """See ``LayeredDatabase``. Not ``at_once``: it may raise ``_Moved`` at any read."""
+        with self._shown():
+            self._asked += 1
+            number, snapshot = self._asked, _Snapshot(self)
+            if at_once:
+                snapshot.begin()
+            self._seen[number] = self._layers
+            view = self._view(snapshot)
+        try:
+            yield view
+        finally:
+            del self._seen[number]
+            snapshot.end()
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Hold what is shown, unless the server is away: then a commit may hold it for long."""
+        while True:
+            if self.away:
+                raise unavailable()
+            if self._showing.acquire(timeout=_LOOK):
+                break
+        try:
+            yield
+        finally:
+            self._showing.release()
+
+    def begun(self, since: int) -> PostgresConnection:
+        """A connection with a snapshot of now, which is that of a question ``since``. Raises _Moved."""
+        if since != self._changes:
+            raise _Moved
+        connection = self._free.pop() if self._free else self._connect(writes=False)
+        try:
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM store_state").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def ended(self, connection: PostgresConnection) -> None:
+        """A question is answered."""
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+        else:
+            self._free.append(connection)
+
+    def _let_go(self) -> None:
+        while self._free:
+            self._free.pop().close()
+
+    def close(self, *, failed: bool) -> None:
+        """See ``LayeredDatabase``."""
+        self._let_go()
+        super().close(failed=failed)
+
+    @property
+    def changes(self) -> int:
+        """How often rows that a snapshot may show have changed."""
+        return self._changes
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Nothing is shown meanwhile."""
+        with self._shown():
+            yield
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def _moving(self) -> None:
+        with self._showing:
+            self._changes += 1
+
+    def _finish(self, *, wrote: bool, overwrites: bool) -> None:
+        self._changes += overwrites  # under the lock then
+        try:
+            self._writer.execute("COMMIT")
+        except psycopg.Error as error:
+            if not (wrote and self._writer.is_lost(error)):
+                raise
+            self.away = True
+            try:
+                self.recover()
+            except StoreError as why:
+                raise InDoubt(why) from None
+            if self._state("last") != self._last + 1:
+                raise
+
+    def resume(self) -> bool:
+        """Connect again and take the lock; False: not yet. Then ``away`` is over.
+
+        Raises StoreError DATA_LOCKED if another has taken over, STORE_FORGOT if the server knows less than
+        it has confirmed.
+        """
+        self._writer.close()
+        self._let_go()
+        try:
+            self._writer = self._connect(writes=True)
+            if not took(self._writer, self._server.schema):
+                journal.check_epoch(self._writer, self._epoch)
+                return False
+            journal.check_epoch(self._writer, self._epoch)
+            if self._state("last") not in (self._last, self._last + 1):
+                raise StoreError(
+                    "STORE_FORGOT",
+                    "the database has lost what it had confirmed: a standby that lagged was promoted",
+                    hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+                )
+            # Waits until the standbys, if there are any, have all that was committed before.
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute("UPDATE store_state SET value = value WHERE name = 'epoch'")
+            self._writer.execute("COMMIT")
+            self.arm()
+        except psycopg.Error as error:
+            self._writer.close()
+            if not (lost(error) or self._writer.raw.closed):
+                raise
+            return False
+        self.away = False
+        return True
+
+    def arm(self) -> None:
+        """From now on the server ends this session if it hears nothing: ``ping`` it."""
+        values = ("idle_session_timeout", f"{IDLE}s")
+        self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
+
+    def ping(self) -> None:
+        """Say a word. Raises psycopg.Error."""
+        self._writer.execute("SELECT 1").fetchall()
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Whether an error says that the writer's session is over."""
+        return isinstance(error, psycopg.Error) and self._writer.is_lost(error)
+
+    def _state(self, name: str) -> int:
+        return self._one(f"SELECT value FROM store_state WHERE name = '{name}'")  # noqa: S608 - own names
+
+    # --- secrets ------------------------------------------------------------------------------------------
+
+    def _replace_apart(self, sql: RowTable, place: int, record: bytes) -> None:
+        name = sql.layout.table.name
+        group, sealed = self.keys.sealed(name, place, record)
+        self._writer.execute(
+            f'INSERT INTO erasing SELECT _group FROM "{name}" WHERE _place = ? ON CONFLICT DO NOTHING',  # noqa: S608
+            (place,),
+        )
+        self._writer.execute(
+            f'UPDATE "{name}" SET _group = ?, _record = ? WHERE _place = ?',  # noqa: S608
+            (group, sealed, place),
+        )
+
+    def _insert_apart(self, sql: RowTable, rows: Sequence[tuple[int, bytes]]) -> None:
+        name = sql.layout.table.name
+        sealed = [(place, *self.keys.sealed(name, place, record)) for place, record in rows]
+        insert = f'INSERT INTO "{name}" (_place, _group, _record) VALUES (?, ?, ?)'  # noqa: S608
+        self._writer.executemany(insert, sealed)
+
+    def erase(self) -> bool:
+        """Make what was overwritten unreadable wherever it is left; False: a question may still look at it.
+
+        Raises StoreError, psycopg.Error.
+        """
+        for (group,) in self._writer.execute("SELECT id FROM erasing ORDER BY id").fetchall():
+            self._seal_anew(group)
+        running = set(self._seen)
+        gone = [group for group, looking in self._dropping.items() if not looking & running]
+        self.keys.drop(gone)
+        for group in gone:
+            del self._dropping[group]
+        return not self._dropping
+
+    def _seal_anew(self, group: int) -> None:
+        """All rows of a group under another key; then nothing needs the old one."""
+        self.keys.end_group()
+        with self._transaction():
+            for sql in self._apart():
+                name = sql.layout.table.name
+                find = f'SELECT _place, _record FROM "{name}" WHERE _group = ?'  # noqa: S608
+                moved = []
+                for place, found in self._writer.execute(find, (group,)).fetchall():
+                    record = self.keys.opened(name, place, group, found)
+                    if record is not None:
+                        moved.append((place, *self.keys.sealed(name, place, record)))
+                self._writer.executemany(
+                    f'INSERT INTO "{name}" (_place, _group, _record) VALUES (?, ?, ?) '  # noqa: S608
+                    "ON CONFLICT (_place) DO UPDATE SET _group = excluded._group, _record = excluded._record",
+                    moved,
+                )
+            self._writer.execute("DELETE FROM erasing WHERE id = ?", (group,))
+            with self._showing:
+                self._changes += 1
+                self._writer.execute("COMMIT")
+                self._dropping[group] = set(self._seen)
+
+    def _drop_unused(self) -> None:
+        """Keys that no row needs: a process ended between its commit and the end of its keys."""
+        groups = self.keys.groups()
+        for sql in self._apart():
+            used = f'SELECT DISTINCT _group FROM "{sql.layout.table.name}"'  # noqa: S608
+            groups = [one for one in groups if (one,) not in set(self._writer.execute(used).fetchall())]
+        self.keys.drop(groups)
+
+    def _apart(self) -> list[RowTable]:
+        return [sql for sql in self._tables.values() if sql.kept is Kept.APART]
+
+
+class _Snapshot:
+    """The connection of one question: begun when it is first needed. See ``store.sql.Connection``."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._since = database.changes
+        self._connection: PostgresConnection | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def keys(self) -> GroupKeys:
+        return self._database.keys
+
+    def begin(self) -> PostgresConnection:
+        """With the lock held. Raises _Moved, psycopg.Error."""
+        self._connection = self._database.begun(self._since)
+        return self._connection
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> PostgresAnswer:
+        if self._connection is None:
+            with self._database.beginning():
+                self.begin()
+        assert self._connection is not None  # noqa: S101 - begun above
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Any, /) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        if self._connection is not None:
+            self._database.ended(self._connection)
+
+    def close(self) -> None:
+        self.end()
+
+
+def unavailable() -> StoreError:
+    """STORE_UNAVAILABLE: it passes."""
+    return StoreError(
+        "STORE_UNAVAILABLE",
+        "the database cannot be reached",
+        hint="nothing changed; the node goes on by itself once it is back",
+        retry_after=1,
+    )

@@ -1,0 +1,149 @@
+"""Who writes: the session that holds the advisory lock of a schema, and no other.
+
+The lock is on the connection that writes, so losing one is losing the other: a holder that is frozen, cut off
+or killed cannot commit any more once another has it (decision 64). It does not survive a pooler that gives a
+session to several clients; such a one is not to stand between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg.errors import LockNotAvailable
+
+from intelshare.errors import StoreError
+from intelshare.store.postgres.connection import IDLE, PostgresConnection, connect
+from intelshare.store.server import Server
+
+PATIENCE: Final = IDLE + 3.0
+"""Seconds for which a start waits for the lock: longer than a session without a holder lives."""
+
+_PAUSE: Final = 0.2
+_RETRY: Final = 1.0
+"""Seconds between two attempts to reach a server that is away."""
+
+_TURN: Final = "1s"
+"""For which a standby waits in the queue for the lock before it looks at the holder."""
+
+_KEY: Final = "hashtextextended('intelshare.' || ?, 0)"
+_TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
+_WAIT: Final = f"SELECT pg_advisory_lock({_KEY})"
+_SESSIONS: Final = f"""\
+SELECT l.granted, a.application_name, coalesce(host(a.client_addr), ''), a.pid,
+       (extract(epoch FROM a.backend_start) * 1000000)::bigint
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory'
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = {_KEY} AND l.objsubid = 1
+ORDER BY l.granted DESC, a.backend_start"""  # noqa: S608 - nothing of it comes from outside
+
+_STUCK: Final = f"""\
+SELECT pg_terminate_backend(a.pid)
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = {_KEY} AND l.objsubid = 1
+  AND a.state = 'active' AND a.wait_event = 'ClientRead' AND a.state_change < now() - ?::interval"""  # noqa: S608
+"""A holder that froze while it sent: no timeout of the server counts there (seen with PostgreSQL 15)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One that writes, or waits for its turn."""
+
+    active: bool
+    name: str
+    """What the process calls itself: ``intelshare REPLICA VERSION``."""
+    address: str
+    """Where it calls from; empty: this machine."""
+    server_pid: int
+    """Of the session, on the server."""
+    since: int
+    """When it connected, in microseconds since 1970."""
+
+    @property
+    def replica(self) -> str:
+        """What the operator has named it; ``-``: it is no replica."""
+        return (*self.name.split(" "), "-")[1]
+
+    @property
+    def version(self) -> str:
+        """Of the program; empty: it is another program."""
+        return (*self.name.split(" "), "", "")[2]
+
+
+def sessions(connection: PostgresConnection, schema: str) -> list[Session]:
+    """The holder of the lock, then those that wait. Raises psycopg.Error."""
+    return [Session(*row) for row in connection.execute(_SESSIONS, (schema,)).fetchall()]
+
+
+def took(connection: PostgresConnection, schema: str) -> bool:
+    """Whether the lock is this session's now. Raises psycopg.Error."""
+    return bool(connection.execute(_TRY, (schema,)).fetchall()[0][0])
+
+
+def take(connection: PostgresConnection, schema: str, patience: float = PATIENCE) -> None:
+    """Take the lock. Raises StoreError DATA_LOCKED naming the holder; psycopg.Error."""
+    end = time.monotonic() + patience
+    while not took(connection, schema):
+        if time.monotonic() > end:
+            held = [one for one in sessions(connection, schema) if one.active]
+            who = f"{held[0].name} ({held[0].address or 'this machine'})" if held else "another process"
+            raise StoreError(
+                "DATA_LOCKED",
+                f"{who} writes to this database",
+                hint="stop it; or run as a standby of it: `intelshare node run --replica NAME`",
+            )
+        time.sleep(_PAUSE)
+
+
+class Standby:
+    """Waits for the lock in a thread of its own choosing, for as long as it takes."""
+
+    def __init__(self, server: Server, folder: Path, name: str) -> None:
+        self._server, self._folder, self._name = server, folder, name
+        self._stopped = threading.Event()
+
+    def wait(self) -> PostgresConnection | None:
+        """The connection that has the lock; None after ``stop``. Raises StoreError, ConfigError.
+
+        A server that is away is waited for as well.
+        """
+        while not self._stopped.is_set():
+            connection = None
+            try:
+                connection = connect(self._server, self._folder, self._name, writes=True)
+                if self._waited(connection):
+                    return connection
+            except psycopg.Error:
+                self._stopped.wait(_RETRY)
+            if connection is not None:
+                connection.close()
+        return None
+
+    def _waited(self, connection: PostgresConnection) -> bool:
+        """Wait in the queue, a turn after the other; False after ``stop``. Raises psycopg.Error."""
+        schema = self._server.schema
+        _set(connection, "lock_timeout", _TURN)
+        while not self._stopped.is_set():
+            try:
+                connection.execute(_WAIT, (schema,)).fetchall()
+            except LockNotAvailable:
+                connection.execute(_STUCK, (schema, f"{IDLE}s")).fetchall()
+            else:
+                _set(connection, "lock_timeout", "0")
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Give up waiting, within a turn; in any thread."""
+        self._stopped.set()
+
+
+def _set(connection: PostgresConnection, name: str, value: str) -> None:
+    connection.execute("SELECT set_config(?, ?, false)", (name, value)).fetchall()

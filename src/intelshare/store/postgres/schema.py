@@ -1,0 +1,115 @@
+"""The schema in PostgreSQL: made, or brought up to date by numbered steps in one transaction, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+from intelshare.errors import StoreError
+from intelshare.ports import Table
+from intelshare.store.postgres.connection import PostgresConnection
+from intelshare.store.row_tables import Kept, RowTable
+
+_TYPES: Final = {int: "BIGINT", str: 'TEXT COLLATE "C"', bytes: "BYTEA"}
+
+_STORE: Final = """\
+CREATE TABLE "journal" (
+    id BIGINT PRIMARY KEY,
+    epoch BIGINT NOT NULL,
+    digest BYTEA NOT NULL,
+    sealed BYTEA NOT NULL
+);
+CREATE TABLE "store_state" (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
+CREATE TABLE "chunk" (
+    id BIGINT PRIMARY KEY,
+    digest BYTEA NOT NULL,
+    sealed BYTEA NOT NULL
+);
+CREATE TABLE "chunk_left" (
+    id BIGINT PRIMARY KEY,
+    rows BIGINT NOT NULL
+);
+CREATE TABLE "erasing" (
+    id BIGINT PRIMARY KEY
+);
+"""
+"""Besides the tables that are declared. ``erasing``: key groups of which a row was overwritten (``keys``)."""
+
+
+def first_schema(tables: Sequence[Table[Any]]) -> str:
+    """The SQL that makes these tables and what every store has besides: a whole version 1."""
+    return _STORE + "".join(f"{one};\n" for table in tables for one in _table(RowTable(table)))
+
+
+def _table(sql: RowTable) -> list[str]:
+    """The statements that make the tables and indexes of one kind of row: see ``store.row_tables``."""
+    table = sql.layout.table
+    typed = [f'"{name}" {_TYPES[sql.layout.kinds[name]]} NOT NULL' for name in sql.columns]
+    what = "_record BYTEA NOT NULL" if sql.kept is Kept.IN_TABLE else "_place BIGINT NOT NULL"
+    apart = sql.kept is Kept.APART
+    key = ", ".join(f'"{name}"' for name in table.key)
+    made = [_created(f"{table.name}_at" if apart else table.name, (*typed, what, f"PRIMARY KEY ({key})"))]
+    if apart:
+        columns = ("_place BIGINT PRIMARY KEY", "_group BIGINT NOT NULL", "_record BYTEA NOT NULL")
+        made += [
+            _created(table.name, columns),
+            f'CREATE INDEX "{table.name}__group" ON "{table.name}" ("_group", "_place")',
+        ]
+    for name in table.indexes:
+        flag = table.only.get(name)
+        where = f' WHERE "{flag}" = 1' if flag else ""
+        order = ", ".join(f'"{field}"' for field in sql.layout.order(name))
+        made.append(f'CREATE INDEX "{table.name}_{name}" ON "{table.name}" ({order}){where}')
+    return made
+
+
+def _created(name: str, columns: Sequence[str]) -> str:
+    listed = ",\n    ".join(columns)
+    return f'CREATE TABLE "{name}" (\n    {listed}\n)'
+
+
+def migrations() -> list[str]:
+    """The SQL of every version, in order."""
+    folder = files("intelshare.store.postgres").joinpath("migrations")
+    return [
+        entry.read_text("utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".sql")
+    ]
+
+
+def migrate(connection: PostgresConnection, schema: str, steps: Sequence[str] | None = None) -> None:
+    """Bring the schema to the newest version, in one transaction: the old one after a crash, or the new one.
+
+    ``pg_dump`` before an upgrade is the operator's. Raises StoreError SCHEMA_NEWER; psycopg.Error.
+    """
+    steps = migrations() if steps is None else steps
+    version = version_of(connection, schema)
+    if version > len(steps):
+        raise StoreError(
+            "SCHEMA_NEWER",
+            f"the schema {schema} has version {version}, this version knows {len(steps)}",
+            hint="run the version that wrote it, or restore what was dumped before its upgrade",
+        )
+    if version == len(steps):
+        return
+    sql = "\n".join(steps[version:])
+    if not version:
+        made = "INSERT INTO store_state VALUES ('schema', 0);"
+        sql = f'CREATE SCHEMA IF NOT EXISTS "{schema}";\n{sql}\n{made}'
+    done = f"UPDATE store_state SET value = {len(steps)} WHERE name = 'schema';"  # noqa: S608 - a number
+    connection.raw.execute(f"BEGIN;\n{sql}\n{done}\nCOMMIT;".encode())
+
+
+def version_of(connection: PostgresConnection, schema: str) -> int:
+    """The version of the schema; 0: there is none. Raises psycopg.Error."""
+    ((table,),) = connection.execute("SELECT to_regclass(?)::text", (f'"{schema}"."store_state"',)).fetchall()
+    if table is None:
+        return 0
+    found = connection.execute("SELECT value FROM store_state WHERE name = 'schema'").fetchall()
+    return int(found[0][0]) if found else 0

@@ -1,0 +1,298 @@
+"""The store of a node in PostgreSQL: ``grouped`` over ``PostgresDatabase``, and what waits while it is away.
+
+While it is away nothing is taken: a step is refused with STORE_UNAVAILABLE, which passes. Only steps whose
+commit is in doubt wait for the answer. Steps that met another transaction are run again.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.errors import InFailedSqlTransaction
+
+from intelshare.errors import StoreError
+from intelshare.ports import Table, View
+from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore
+from intelshare.store.jobs import Job, resolve
+from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
+from intelshare.store.postgres.database import InDoubt, PostgresDatabase, unavailable
+from intelshare.store.postgres.lease import Session, sessions, take
+from intelshare.store.postgres.schema import migrate
+from intelshare.store.server import Server
+
+A = TypeVar("A")
+
+PING: Final = 1.0
+"""Seconds without a commit after which the server is spoken to: it hears from its writer, and the reverse."""
+
+_PAUSE: Final = 0.25
+"""Seconds between two attempts to reach a server that is away."""
+
+_REPEATS: Final = 20
+"""Times that a group is run again because of other transactions."""
+
+
+class PostgresStore(GroupedStore[PostgresDatabase]):
+    """One schema. Made by ``open_store``; close it."""
+
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        on_failure: Callable[[StoreError], None],
+        flush_bytes: int = FLUSH_BYTES,
+    ) -> None:
+        """``on_failure`` is called for STORE_UNAVAILABLE too, which passes."""
+        self._worked = time.monotonic()
+        self._repeated = 0
+        database.recover = self._recover
+        super().__init__(database, on_failure, flush_bytes)
+
+    def scrub(self) -> Iterator[StoreError]:
+        """See ports.Store: on a connection of its own."""
+        return self._database.scrub()
+
+    def ask_now(self, question: Callable[[View], A]) -> A:
+        """See ports.Store. Raises StoreError STORE_UNAVAILABLE besides."""
+        self._check_open()
+        try:
+            return self._database.ask(question)
+        except psycopg.Error as error:
+            if lost(error):
+                raise unavailable() from None
+            raise self._fail(error) from error
+
+    # --- what an engine says ------------------------------------------------------------------------------
+
+    def _is_full(self, error: BaseException) -> bool:
+        return is_full(error)
+
+    def _no_room(self) -> StoreError:
+        return StoreError(
+            "DISK_FULL", "the disk of the database is full", hint="make room; it goes on by itself"
+        )
+
+    def _broken(self, error: BaseException) -> StoreError:
+        return StoreError(
+            "DISK_ERROR",
+            f"the database could not be written or read: {type(error).__name__}: {_said(error)}",
+            hint="the node stops; look at the server's log, then start it again",
+        )
+
+    def _clear(self) -> bool:
+        return self._database.erase()
+
+    # --- the writer's thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._may_rest = False
+        try:
+            self._database.arm()
+        except psycopg.Error:
+            self._database.away = True
+        super()._run()
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        if self._failed is not None:
+            return None
+        return PING if patience is None else min(PING, patience)
+
+    def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
+        self._worked = time.monotonic()
+        if self._database.away:
+            group[0].error = unavailable()
+            return
+        super()._perform(group, more)
+        self._repeated = 0
+
+    def _undone(self, group: list[Job], error: BaseException) -> None:
+        if isinstance(error, InDoubt):
+            if not _is_unavailable(error.why):
+                self._fail(error.why)
+            for job in group:
+                job.error = _unknown()
+        elif self._database.away or self._database.is_lost(error):
+            self._went_away()
+            for job in group:
+                job.error = unavailable()
+        elif may_repeat(error) and self._repeated < _REPEATS:
+            self._repeated += 1
+            self._run_again(group)
+        elif isinstance(error, InFailedSqlTransaction) and (len(group) > 1 or group[0].error is not None):
+            if len(group) > 1:  # one of the steps has met a damaged page: its error is its own
+                for job in group:
+                    job.answer, job.error, job.last = None, None, False
+                    self._perform([job], lambda: None)
+        else:
+            super()._undone(group, error)
+
+    def _run_again(self, group: list[Job]) -> None:
+        """The same steps, in the same order."""
+        rest = iter(group[1:])
+        for job in group:
+            job.answer, job.error, job.last = None, None, False
+        again = [group[0]]
+        super()._perform(again, lambda: next(rest, None))
+        for job in rest:  # a step before them was the last of its group this time
+            super()._perform([job], lambda: None)
+
+    def _shred(self, job: Job) -> None:
+        if self._database.away:
+            job.error = unavailable()
+            return
+        try:
+            job.answer = self._clear()
+        except psycopg.Error as error:
+            job.error = self._said_of(error)
+        except StoreError as error:
+            job.error = error
+
+    def _tidy(self, *, idle: bool) -> None:
+        if self._failed is None and self._database.away and not self._closing:
+            self._say_away()
+            try:
+                self._recover()
+            except StoreError as error:
+                if not _is_unavailable(error):
+                    self._fail(error)
+            return
+        super()._tidy(idle=idle and time.monotonic() - self._worked >= FLUSH_IDLE)
+
+    def _look_after(self) -> None:
+        if time.monotonic() - self._worked < PING:
+            return
+        try:
+            self._database.ping()
+        except psycopg.Error as error:
+            self._said_of(error)
+
+    def _move(self) -> bool:
+        if self._database.away:
+            return False
+        try:
+            self._database.flush_slice()
+        except StoreError as error:
+            self._fail(error)
+        except psycopg.Error as error:
+            if not may_repeat(error):
+                self._said_of(error)
+        except BaseException as error:  # a thread that dies silently would leave every caller waiting
+            self._fail(error)
+        else:
+            return True
+        self._no_room_until = time.monotonic() + PING
+        return False
+
+    def _said_of(self, error: psycopg.Error) -> StoreError:
+        """What is said of an error outside of a group."""
+        if self._database.is_lost(error):
+            self._went_away()
+            return unavailable()
+        return self._no_room() if is_full(error) else self._fail(error)
+
+    def _went_away(self) -> None:
+        self._database.away = True
+
+    def _say_away(self) -> None:
+        self._on_failure(unavailable())
+
+    def _recover(self) -> None:
+        """Try until the server is back; who comes meanwhile is refused. Raises StoreError."""
+        self._say_away()
+        while not self._database.resume():
+            try:
+                job = self._jobs.get(timeout=_PAUSE)
+            except queue.Empty:
+                continue
+            if job is None:
+                self._closing = True
+                raise unavailable()
+            job.error = unavailable()
+            resolve([job])
+
+
+def _unknown() -> StoreError:
+    return StoreError(
+        "OUTCOME_UNKNOWN",
+        "the database went away while it committed: this may be stored, or not",
+        hint="send the same again under the same key: nothing is stored twice",
+    )
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    return isinstance(error, StoreError) and error.code == "STORE_UNAVAILABLE"
+
+
+def _said(error: BaseException) -> str:
+    """What the server said, without the values that it repeats."""
+    return error.diag.message_primary or "no word" if isinstance(error, psycopg.Error) else str(error)
+
+
+def open_store(
+    server: Server,
+    folder: Path,
+    tables: Sequence[Table[Any]],
+    key: bytes,
+    on_failure: Callable[[StoreError], None] = lambda _: None,
+    *,
+    name: str = "intelshare",
+    steps: Sequence[str] | None = None,
+    held: PostgresConnection | None = None,
+    flush_bytes: int = FLUSH_BYTES,
+) -> PostgresStore:
+    """Open the schema, made or migrated first; ``key``: the vault's storage key; ``folder``: of the node.
+
+    ``name`` is what the server shows. ``held``: a connection that has the lock already; it is closed if this
+    raises. Raises StoreError STORE_UNAVAILABLE, DATA_LOCKED, SCHEMA_NEWER, RECORD_CORRUPT, DISK_ERROR,
+    DISK_FULL.
+    """
+    try:
+        writer = held or connect(server, folder, name, writes=True)
+    except psycopg.Error as error:
+        raise opening_failed(error) from None
+    try:
+        if held is None:
+            take(writer, server.schema)
+        migrate(writer, server.schema, steps)
+        database = PostgresDatabase(server, folder, name, tables, key, writer)
+    except psycopg.Error as error:
+        writer.close()
+        raise opening_failed(error) from None
+    except BaseException:
+        writer.close()
+        raise
+    return PostgresStore(database, on_failure, flush_bytes)
+
+
+def opening_failed(error: psycopg.Error) -> StoreError:
+    """What a start says of an error of the server."""
+    if lost(error):
+        return StoreError(
+            "STORE_UNAVAILABLE",
+            f"the database cannot be reached: {str(error).strip().splitlines()[0]}",
+            hint="start the server, or mend [store] in node.toml; then start again",
+        )
+    if is_full(error):
+        return StoreError("DISK_FULL", "the disk of the database is full", hint="make room, then start again")
+    return StoreError(
+        "DISK_ERROR",
+        f"the database cannot be opened: {_said(error)}",
+        hint="look at the server's log and at the rights of this user",
+    )
+
+
+def sessions_of(server: Server, folder: Path, name: str) -> list[Session]:
+    """Who writes to this schema, and who waits. Raises StoreError, ConfigError."""
+    try:
+        connection = connect(server, folder, name, writes=False)
+        try:
+            return sessions(connection, server.schema)
+        finally:
+            connection.close()
+    except psycopg.Error as error:
+        raise opening_failed(error) from None

@@ -1,0 +1,72 @@
+"""Views over PostgreSQL: many rows in one question, and erasable rows opened with the keys of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from intelshare.ports import Row, Scalar, Table
+from intelshare.store.layout import Key, stored
+from intelshare.store.postgres.pipeline import NAMES, columns
+from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.sql import UNREADABLE
+from intelshare.store.views import Reading, Writing
+
+R = TypeVar("R", bound=Row)
+
+
+class PostgresReading(Reading):
+    """Rows as they are. Its connection has ``keys`` (``GroupKeys``)."""
+
+    sealed = (Kept.CHUNK, Kept.APART)
+
+    def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
+        """See ports.View: what memory does not have is asked for at once."""
+        sql = self._tables[table.name]
+        places = [tuple(map(stored, key)) for key in keys]
+        below = [place for place in dict.fromkeys(places) if not self._in_memory(table.name, place)]
+        below = [place for place in below if self._may_be_below(sql, "key", place)]
+        found = self._found_at(sql, below) if len(below) > 1 else {}
+        return [
+            self._checked(sql, place, found[place])
+            if place in found
+            else None
+            if place in below and len(below) > 1
+            else self.get(table, *place)
+            for place in places
+        ]
+
+    def _in_memory(self, name: str, place: Key) -> bool:
+        tables = (layer.tables.get(name) for layer in self._layers)
+        return any(memory is not None and place in memory.rows for memory in tables)
+
+    def _found_at(self, sql: RowTable, places: Sequence[Key]) -> dict[Key, Any]:
+        try:
+            found = self._execute(_many(sql), columns(places)).fetchall()
+            return {tuple(row[:-1]): row[-1] for row in found}
+        except UNREADABLE:
+            raise self._corrupt(sql, places[0]) from None
+
+    def _apart(self, sql: RowTable, place: int) -> Any:
+        name = sql.layout.table.name
+        question = f'SELECT _group, _record FROM "{name}" WHERE _place = ?'  # noqa: S608 - own names
+        keys = self._connection.keys  # type: ignore[attr-defined]
+        for group, found in self._execute(question, (place,)).fetchall():
+            return keys.opened(name, place, group, found)
+        return None
+
+
+class PostgresWriting(PostgresReading, Writing):
+    """Rows as they are inside a running group of steps."""
+
+
+@cache
+def _many(sql: RowTable) -> str:
+    """Keys, with record or place: each mark is an array of one field of them."""
+    keys = sql.layout.table.key
+    arrays = ", ".join(f"?::{NAMES[sql.layout.kinds[name]]}[]" for name in keys)
+    head, _, _ = sql.get.partition(" WHERE ")
+    listed = ", ".join(f'"{name}"' for name in keys)
+    what = head.removeprefix("SELECT ")
+    return f"SELECT {listed}, {what} WHERE ({listed}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608

@@ -1,0 +1,43 @@
+"""What the store asks of an SQL engine: little enough that apsw's own connection is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import apsw
+
+
+class Damaged(Exception):
+    """PostgreSQL could not read what it has written."""
+
+
+UNREADABLE: Final = (apsw.CorruptError, Damaged)
+"""What reading a damaged page raises."""
+
+
+class Answer(Protocol):
+    """The rows that a statement gives."""
+
+    def fetchall(self) -> list[Any]:
+        """All of them."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """One after the other, for a few or for very many."""
+
+
+class Connection(Protocol):
+    """One connection. Values are bound to the marks ``?`` of a statement."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether one was begun and did not end."""
+
+    def execute(self, sql: str, values: Any = (), /) -> Answer:
+        """Carry out one statement."""
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
+        """Carry out one statement for each row of values."""
+
+    def close(self) -> None:
+        """Let it go. Idempotent."""

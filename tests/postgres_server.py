@@ -1,0 +1,170 @@
+"""A PostgreSQL for tests: one that a variable names, or one that this process starts."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from intelshare.ports import Table
+from intelshare.store.postgres.connection import connect
+from intelshare.store.postgres.schema import first_schema, migrate
+from intelshare.store.server import Server
+from store_tables import TABLES
+
+NAMED = "INTELSHARE_TEST_POSTGRES"
+"""The URL of a database in which tests may make schemas."""
+
+_schemas = count(1)
+
+
+@dataclass
+class Cluster:
+    """A server of this process alone, in a folder of its own, on a socket in it."""
+
+    root: Path
+    programs: Path
+    options: str = ""
+    user: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.user = "postgres" if os.geteuid() == 0 else None
+
+    @property
+    def as_user(self) -> list[str]:
+        """What runs a command as its user: the server does not run as root."""
+        return ["setpriv", "--reuid", self.user, "--regid", self.user, "--clear-groups"] if self.user else []
+
+    @property
+    def data(self) -> Path:
+        """Its files."""
+        return self.root / "data"
+
+    @property
+    def url(self) -> str:
+        """How it is reached."""
+        return f"postgresql://postgres@/postgres?host={self.root}"
+
+    def run(self, program: str, *words: str) -> None:
+        """One of its programs, to its end."""
+        done = subprocess.run(
+            [*self.as_user, self.programs / program, *words],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (program, words, done.stdout, done.stderr)
+
+    def make(self) -> None:
+        """An empty cluster."""
+        if self.user is not None:
+            shutil.chown(self.root, self.user)
+        self.run(
+            "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"
+        )
+
+    def start(self, *options: str) -> None:
+        """Serve."""
+        words = (
+            f"-k {self.root} -c listen_addresses='' -c max_connections=60 {self.options} {' '.join(options)}"
+        )
+        self.run(
+            "pg_ctl",
+            "-D",
+            str(self.data),
+            "-w",
+            "-t",
+            "60",
+            "-l",
+            str(self.root / "log"),
+            "-o",
+            words,
+            "start",
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """End serving; ``immediate``: as if it had crashed."""
+        self.run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def restart(self, mode: str = "immediate") -> None:
+        """End and serve again."""
+        self.stop(mode)
+        self.start()
+
+    def pid(self) -> int:
+        """Of the process above all of its processes."""
+        return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+
+
+def programs() -> Path | None:
+    """The folder of the newest server's programs that are installed here."""
+    found = shutil.which("initdb")
+    places = (
+        [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
+    usable = os.geteuid() != 0 or any(entry.pw_name == "postgres" for entry in pwd.getpwall())
+    return next((place for place in places if (place / "initdb").exists()), None) if usable else None
+
+
+def new_cluster(options: str = "") -> Cluster:
+    """A cluster of one's own, which serves; ends with this process. Skips the test where none can be."""
+    where = programs()
+    if where is None:
+        pytest.skip(f"no PostgreSQL is installed here, and {NAMED} names none")
+    root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    cluster = Cluster(root, where, options)
+
+    def end() -> None:
+        subprocess.run(
+            [*cluster.as_user, where / "pg_ctl", "-D", cluster.data, "-m", "immediate", "stop"],
+            cwd="/", capture_output=True, check=False,
+        )  # fmt: skip
+        shutil.rmtree(root, ignore_errors=True)
+
+    atexit.register(end)
+    cluster.make()
+    cluster.start()
+    return cluster
+
+
+@functools.cache
+def _url() -> str:
+    return os.environ.get(NAMED) or new_cluster().url
+
+
+def server_url() -> str:
+    """A server for tests that only need one. Skips the test where there is none."""
+    return _url()
+
+
+def new_schema() -> str:
+    """A name that no other test has."""
+    return f"t{os.getpid()}_{next(_schemas)}"
+
+
+def make_schema(server: Server | None, tables: Sequence[Table[Any]] = TABLES) -> None:
+    """A schema with these tables, made as an upgrade makes one."""
+    assert server is not None
+    connection = connect(server, Path("/"), "test", writes=True)
+    migrate(connection, server.schema, [first_schema(tables)])
+    connection.close()
+
+
+def asked(url: str, sql: str) -> list[tuple[object, ...]]:
+    """What the server answers, on a connection beside all others."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
