@@ -108,9 +108,9 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     assert copy.name not in done.err, done
 
 
-def manifests() -> dict[str, Any]:
+def manifests(name: str = "node.yaml") -> dict[str, Any]:
     """By kind."""
-    text = (ROOT / "examples" / "kubernetes" / "node.yaml").read_text("utf-8")
+    text = (ROOT / "examples" / "kubernetes" / name).read_text("utf-8")
     found = list(yaml.load_all(text, NoDuplicates))
     assert len({one["kind"] for one in found}) == len(found)
     return {one["kind"]: one for one in found}
@@ -120,7 +120,8 @@ def test_the_kubernetes_manifests_are_valid() -> None:
     command = shutil.which("kubernetes-validate")
     if command is None:
         pytest.skip("kubernetes-validate is not installed: the manifests were only read, not validated")
-    finished([command, "--strict", ROOT / "examples" / "kubernetes" / "node.yaml"], check=True)
+    for name in ("node.yaml", "replicas.yaml"):
+        finished([command, "--strict", ROOT / "examples" / "kubernetes" / name], check=True)
 
 
 def test_the_manifests_select_the_pod_that_they_make() -> None:
@@ -203,3 +204,40 @@ def test_health_needs_no_certificate_and_says_when_nobody_runs(tmp_path: Path) -
     done = intelshare("node", "health", "--folder", folder)
     assert done.code == 6
     assert "node run" in done.err
+
+
+def test_replicas_in_a_cluster_share_one_volume_and_each_answers_for_itself() -> None:
+    found = manifests("replicas.yaml")
+    spec = found["StatefulSet"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["replicas"] == 2
+    assert "volumeClaimTemplates" not in spec
+    claim = found["PersistentVolumeClaim"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}} in pod[
+        "volumes"
+    ]
+    assert container["args"][-2:] == ["--replica", "$(POD)"]
+    assert found["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert "--replica $POD" in container[probe]["exec"]["command"][-1]
+    assert pod["securityContext"] == manifests()["StatefulSet"]["spec"]["template"]["spec"]["securityContext"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_replicas_of_the_compose_example_are_alike_and_have_the_least_that_they_need() -> None:
+    found = compose((ROOT / "examples" / "postgres" / "compose.yaml").read_text("utf-8"))
+    services = found["services"]
+    for name in ("a", "b"):
+        one = services[name]
+        assert one["command"][-2:] == ["--replica", name]
+        assert one["healthcheck"]["test"][-2:] == ["--replica", name]
+        assert one["read_only"] is True
+        assert one["cap_drop"] == ["ALL"]
+        assert one["user"] == "10001:10001"
+        assert list(one["environment"]) == ["INTELSHARE_SECRETS"]
+    assert services["a"]["volumes"] == services["b"]["volumes"]
+    assert services["database"]["networks"] == ["database"]
+    assert "POSTGRES_PASSWORD" not in services["database"]["environment"]
+    assert all(network["internal"] is True for network in found["networks"].values())

@@ -46,7 +46,7 @@ class Folder:
         return self.root / "run.json"
 
     def sockets(self, replica: str = "") -> Path:
-        """The sockets behind the ports of the running node; made again at every start. Each replica has its own."""
+        """The sockets behind the ports of the running node, or of one replica; made again at every start."""
         return self.root / (f"sockets-{replica}" if replica else "sockets")
 
     @property

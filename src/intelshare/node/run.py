@@ -74,7 +74,8 @@ async def start_node(
     """Start the node of a data folder. Raises Config-, Vault-, Store-, Trust- and PolicyFileError.
 
     ``passphrase`` is called after everything that does not need it was checked. ``development``: also accept
-    a folder whose vault does not protect the keys. ``wall``: a clock other than the machine's. ``turn``: of a replica.
+    a folder whose vault does not protect the keys. ``wall``: a clock other than the machine's.
+    ``turn``: that of a replica.
     """
     runtime, locked = open_folder(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn

@@ -240,8 +240,8 @@ class GroupedStore(Generic[D]):
             self.steps += len(group)
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
-        """Handle a group of which nothing was committed. A full disk recovers by itself; any other error stops
-        the process.
+        """Handle a group of which nothing was committed. A full disk recovers by itself; any other error
+        stops the process.
         """
         if not self._is_full(error):
             failure = self._fail(error)

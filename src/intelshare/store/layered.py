@@ -1,14 +1,14 @@
 """The rows of one database: memory over tables, a journal for rows that only memory has, one writer.
 
-It is the same over every SQL engine (decision 62). A commit writes one sealed group of the journal and the rows
-that have separate places, then shows them. A flush moves rows from memory into their tables (``flush``). All
-methods but ``ask``, ``looking`` and ``waiting`` belong to one thread. The engine's errors are raised as they
-are, after the transaction was rolled back.
+It is the same over every SQL engine (decision 62). A commit writes one sealed group of the journal and the
+rows that have separate places, then shows them. A flush moves rows from memory into their tables (``flush``).
+All methods but ``ask``, ``looking`` and ``waiting`` belong to one thread. The engine's errors are raised as
+they are, after the transaction was rolled back.
 
 A question sees the layers that existed when it began, and a snapshot of the tables from the same moment. A
-layer that a question sees is never changed: rows committed in the meantime go into a new layer on top, and the
-two are merged when nobody looks at them any more. So a long question delays nobody, and never sees half of a
-group.
+layer that a question sees is never changed: rows committed in the meantime go into a new layer on top, and
+the two are merged when nobody looks at them any more. So a long question delays nobody, and never sees half
+of a group.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The store of a node: SQLite through apsw, durable at every commit (WAL, synchronous=FULL): ``grouped``.
 
 By default, SQLite checkpoints inside COMMIT and ignores errors there. After a failed fsync a second one
-"succeeds" (facts.md), so this store runs checkpoints itself, after the answers are out, and stops at an error.
+"succeeds" (facts.md), so this store runs checkpoints itself, after the answers are out, and stops at an
+error.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ FACES: Final[Mapping[str, str]] = {
     "services": "dispatch",
     "sim": "",
     "statement": "",
-    "store": "backup beside engines folder measure memory scrub sidecar",
+    "store": "backup beside copying engines examine folder memory postgres server sidecar",
     "toml": "",
     "trust": "courier hello",
     "vault": "",
