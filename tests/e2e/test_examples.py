@@ -159,6 +159,7 @@ CASES: dict[str, Case] = {
     "treaty fmt --check": Case(code=1, why="a file would change", before=lambda w: w.untidies()),
     "treaty backfill": Case(OFFICER, typed="y\n", before=lambda w: w.bulletin("climate")),
     "node run": Case(stopped=True, before=lambda w: w.stop()),
+    "node move": Case(code=6, why="the server of the example is not there", before=lambda w: w.stop()),
     "member import": Case(typed="FINGERPRINT\n"),
     "courier import": Case(before=lambda w: w.carried()),
     "user revoke": Case(typed="y\n"),

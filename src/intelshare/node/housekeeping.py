@@ -162,7 +162,7 @@ class NodeProcess(Files):
                 self._shown = codes, now
 
     def _overtaken(self) -> bool:
-        """Whether another replica has shown itself since: this one froze, and will notice that it lost."""
+        """Return true if another replica has shown itself since: this one was frozen, and will notice."""
         shown = read_running(self.runtime.folder) if self.runtime.replica else None
         return shown is not None and shown.replica != self.runtime.replica and shown.at > self._shown[1]
 

@@ -30,7 +30,7 @@ from intelshare.vault import open_vault
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was moved: the same at both ends."""
+    """The rows that were moved, which are the same at both ends."""
 
     tables: tuple[Copied, ...]
 

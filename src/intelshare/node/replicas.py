@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from intelshare.store.postgres.lease import Session
 
 STANDBY: Final = "STANDBY"
-"""What a replica says of itself that waits for its turn."""
+"""The health that a replica shows while it waits for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ def location(folder: Folder, settings: Settings, turn: Turn | None) -> Location:
 
 
 def process_name(replica: str) -> str:
-    """What the database shows of a process: ``intelshare REPLICA VERSION``."""
+    """Return the name of a process that the database shows: ``intelshare REPLICA VERSION``."""
     return f"intelshare {replica} {__version__}"
 
 
 async def wait_for_turn(root: Path, replica: str, stop: asyncio.Event, log: Logger) -> Turn | None:
-    """Wait until no other replica is the node; None once ``stop`` is set.
+    """Wait until no other replica is the node; return None once ``stop`` is set.
 
-    Raises ConfigError FIELD_MISSING for a folder whose rows are in a file, and what reading it raises.
+    Raises ConfigError REPLICA_ALONE for a folder whose rows are in a file, and what reading it raises.
     """
     folder = Folder(root)
     server = read_settings(folder.settings).store
@@ -113,14 +113,14 @@ class _Shown(msgspec.Struct, frozen=True):
 
 
 def show_standby(folder: Folder, replica: str) -> None:
-    """Say that it lives. A disk that takes no more is no reason to end."""
+    """Write the sign of life of a waiting replica. A full disk does not end it."""
     with contextlib.suppress(StoreError, OSError):
         shown = _Shown(replica, os.getpid(), time.time_ns() // 1000)
         write_private(_path(folder, replica), msgspec.json.encode(shown))
 
 
 def is_standby(folder: Folder, replica: str, now: Instant) -> bool:
-    """Whether this replica has said lately that it waits."""
+    """Return true if this replica has reported recently that it is waiting."""
     try:
         shown = msgspec.json.decode(_path(folder, replica).read_bytes(), type=_Shown)
     except (OSError, msgspec.MsgspecError):
@@ -129,7 +129,7 @@ def is_standby(folder: Folder, replica: str, now: Instant) -> bool:
 
 
 def listed(root: Path) -> list[Session]:
-    """Who writes to the database of a folder, or waits. Raises StoreError STORE_UNAVAILABLE, ConfigError."""
+    """Return the sessions that write to the database of a folder, or wait. Raises StoreError, ConfigError."""
     server = read_settings(Folder(root).settings).store
     if server is None:
         return []

@@ -221,7 +221,7 @@ class Runtime:
             self.failed.set_result(error)
 
     def _try_store(self) -> None:
-        """Whether the database is back: a node without anything to do would not see it."""
+        """Try the database: a node that has nothing to do would not notice that it is back."""
 
         async def tried() -> None:
             with contextlib.suppress(IntelshareError, RuntimeError):

@@ -23,7 +23,7 @@ class Location:
     """The file, if they are in one; the folder that it is in has the keys of rows that are in a server."""
     server: Server | None = None
     name: str = "intelshare"
-    """What the server shows of this process."""
+    """The name of this process that the server shows."""
     held: Any = None
     """A connection to it that has the lock already (``store.postgres.lease``)."""
 

@@ -15,7 +15,7 @@ from intelshare.store.measure import Measured
 
 @contextmanager
 def look_at(where: Location, tables: Sequence[Table[Any]], key: bytes | None) -> Iterator[View | None]:
-    """What is committed; without the storage key None where it is sealed. Raises Store- and ConfigError."""
+    """Yield a view of what is committed, or None if only the missing storage key opens it."""
     if where.server is not None:
         need_postgres()
         from intelshare.store.postgres.beside import look
@@ -38,7 +38,7 @@ def scrub_at(where: Location, tables: Sequence[Table[Any]], key: bytes | None) -
 
 
 def measure_at(where: Location, *, kinds: bool) -> Measured:
-    """How much room the rows take. Raises Store- and ConfigError."""
+    """Measure the room that the rows take. Raises Store- and ConfigError."""
     if where.server is None:
         return measure.measure(where.database, kinds=kinds)
     need_postgres()

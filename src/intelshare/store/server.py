@@ -32,7 +32,7 @@ class Server:
     """Below the data folder, or ``secrets:`` and a name; empty: libpq's own (pgpass), or none is needed."""
 
     def password(self, folder: Path) -> str | None:
-        """What the file says. Raises ConfigError NOT_FOUND, UNSAFE_FILE, TOO_LARGE."""
+        """Read the password from its file. Raises ConfigError NOT_FOUND, UNSAFE_FILE, TOO_LARGE."""
         if not self.password_file:
             return None
         name = self.password_file.removeprefix("secrets:")
@@ -56,12 +56,12 @@ class Server:
 
 
 def wrong_url(url: str) -> str | None:
-    """What is wrong with the URL of a server; None: nothing."""
+    """Return what is wrong with the URL of a server, or None."""
     try:
         parts = urlsplit(url)
         options = parse_qsl(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
-        return "this is no URL"
+        return "this is not a URL"
     if parts.scheme not in _SCHEMES:
         return "this begins with postgresql://"
     if ":" in parts.netloc.rpartition("@")[0]:
@@ -75,7 +75,7 @@ def wrong_url(url: str) -> str | None:
 
 
 def wrong_schema(name: str) -> str | None:
-    """What is wrong with the name of a schema; None: nothing."""
+    """Return what is wrong with the name of a schema, or None."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and name == name.lower()
     if not plain or not name[:1].isalpha() or len(name) > _MOST_NAME or name.startswith("pg_"):
         return f"a schema has up to {_MOST_NAME} small letters, digits and _, and begins with a letter"
@@ -83,7 +83,7 @@ def wrong_schema(name: str) -> str | None:
 
 
 def _is_here(url: str) -> bool:
-    """Whether all hosts of an URL are sockets of this machine, or its loopback."""
+    """Return true if all hosts of a URL are sockets of this machine, or its loopback."""
     parts = urlsplit(url)
     hosts = [_host(one) for one in parts.netloc.rpartition("@")[2].split(",")]
     hosts += [value for name, one in parse_qsl(parts.query) if name == "host" for value in one.split(",")]

@@ -1,4 +1,4 @@
-"""What the store asks of an SQL engine: little enough that apsw's own connection is one."""
+"""The interface of an SQL engine, small enough that a connection of apsw is one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Damaged(Exception):
 
 
 UNREADABLE: Final = (apsw.CorruptError, Damaged)
-"""What reading a damaged page raises."""
+"""The exceptions that reading a damaged page raises."""
 
 
 class Answer(Protocol):
@@ -31,7 +31,7 @@ class Connection(Protocol):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether one was begun and did not end."""
+        """True if a transaction was begun and has not ended."""
 
     def execute(self, sql: str, values: Any = (), /) -> Answer:
         """Carry out one statement."""

@@ -29,8 +29,8 @@ FACES: Final[Mapping[str, str]] = {
     "interop": "",
     "labels": "",
     "metrics": "",
-    "node": "backup clock establish events folder new_law offline owner policies run running runtime "
-    "settings sidecar",
+    "node": "backup clock establish events folder move new_law offline owner policies replicas run running "
+    "runtime settings sidecar",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

@@ -35,8 +35,8 @@ def move(
 ) -> None:
     """Move the rows of a node that does not run into a PostgreSQL, or back into a file.
 
-    Every row is read again at its new place. Until that is done nothing changes; a move that was
-    interrupted is given once more. Then node.toml names the new place, and the old rows are erased.
+    Every row is read back from its new place. Until that is done nothing changes, and a move that was
+    interrupted can simply be repeated. Then node.toml names the new place, and the old rows are erased.
     """
     from intelshare.cli.shared.output import waiting
     from intelshare.node.move import move_rows

@@ -30,7 +30,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 def look(
     server: Server, folder: Path, name: str, tables: Sequence[Table[Any]], key: bytes | None
 ) -> Iterator[View | None]:
-    """What is committed, unchanged until the end; as ``store.beside.looking``. Raises StoreError."""
+    """Yield a view of what is committed, unchanged until the end: see ``store.beside``. Raises StoreError."""
     with _connected(server, folder, name, key) as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot

@@ -44,7 +44,7 @@ _GONE: Final = (
     errors.TooManyConnections,
     errors.ReadOnlySqlTransaction,
 )
-"""What a server says that stops, starts, has become a standby, or has given this session up."""
+"""The errors of a server that stops, starts, has become a standby, or has ended this session."""
 
 _DURABLE: Final = {
     "fsync": ("on",),
@@ -66,7 +66,7 @@ class PostgresConnection:
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self.raw = raw
         self.keys: GroupKeys | None = None
-        """What erasable rows are opened with."""
+        """The keys that open erasable rows."""
         self._pipeline = Pipeline(raw)
         self._waiting: list[Statement] = []
         self._warned = False
@@ -127,7 +127,7 @@ class PostgresConnection:
             self.raw.close()
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether an error says that this session is over, and nothing else."""
+        """Return true if an error says only that this session is over."""
         return lost(error) or self.raw.closed
 
     def _commit(self) -> None:
@@ -227,7 +227,7 @@ def check_durable(connection: PostgresConnection) -> None:
 
 
 def lost(error: BaseException) -> bool:
-    """Whether an error says that a session, or the server, is not there; nothing is said of the rows."""
+    """Return true if an error says only that a session, or the server, is not there."""
     if isinstance(error, _GONE):
         return True
     return isinstance(error, psycopg.InterfaceError) or (
@@ -236,12 +236,12 @@ def lost(error: BaseException) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the server says that its disk is full: nothing was changed."""
+    """Return true if the server says that its disk is full. Nothing was changed then."""
     return isinstance(error, errors.DiskFull)
 
 
 def may_repeat(error: BaseException) -> bool:
-    """Whether two transactions could not be put in an order: the same is worth another try."""
+    """Return true if two transactions conflicted, so that the same may be tried again."""
     return isinstance(error, errors.SerializationFailure | errors.DeadlockDetected)
 
 

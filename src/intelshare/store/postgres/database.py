@@ -1,7 +1,7 @@
 """One schema of PostgreSQL: ``layered`` over it, secrets under keys of the folder, a server that may be away.
 
 A question takes its snapshot when it first needs a row that memory does not have. If rows were moved by then
-it is asked anew, with a snapshot from the start.
+it is asked again, with a snapshot from the start.
 
 A commit whose answer was lost is in doubt. Only the session that has the lock can tell, because the one
 before may still be committing: it reads the number of the last group, and with it whether that was ours.
@@ -181,7 +181,7 @@ class PostgresDatabase(LayeredDatabase):
 
     @property
     def changes(self) -> int:
-        """How often rows that a snapshot may show have changed."""
+        """The number of changes to rows that a snapshot may show."""
         return self._changes
 
     @contextlib.contextmanager
@@ -254,7 +254,7 @@ class PostgresDatabase(LayeredDatabase):
         self._writer.execute("SELECT 1").fetchall()
 
     def is_lost(self, error: BaseException) -> bool:
-        """Whether an error says that the writer's session is over."""
+        """Return true if an error says that the writer's session is over."""
         return isinstance(error, psycopg.Error) and self._writer.is_lost(error)
 
     def _state(self, name: str) -> int:
@@ -286,7 +286,7 @@ class PostgresDatabase(LayeredDatabase):
         Raises StoreError, psycopg.Error.
         """
         for (group,) in self._writer.execute("SELECT id FROM erasing ORDER BY id").fetchall():
-            self._seal_anew(group)
+            self._seal_again(group)
         running = set(self._seen)
         gone = [group for group, looking in self._dropping.items() if not looking & running]
         self.keys.drop(gone)
@@ -294,7 +294,7 @@ class PostgresDatabase(LayeredDatabase):
             del self._dropping[group]
         return not self._dropping
 
-    def _seal_anew(self, group: int) -> None:
+    def _seal_again(self, group: int) -> None:
         """All rows of a group under another key; then nothing needs the old one."""
         self.keys.end_group()
         with self._transaction():

@@ -2,7 +2,7 @@
 
 PostgreSQL keeps what was overwritten: in dead rows until a vacuum, in its log, in standbys and in every base
 backup. So an erasable row stands there sealed under the key of its group, and the key stands here. To erase a
-row its group's other rows are sealed anew under another key, and then the file is overwritten: whatever copy
+row its group's other rows are sealed again under another key, and then the file is overwritten: whatever copy
 of the old rows is left anywhere opens no more (decision 63).
 
     KEYS/EPOCH-NUMBER   the group's 32 bytes, sealed under the vault's storage key for this name
@@ -22,7 +22,7 @@ from intelshare.errors import CryptoError, StoreError
 from intelshare.private_files import disk_errors, make_private_folder, read_private, write_private
 
 ROWS: Final = 1024
-"""Rows under one key: as many, at most, are sealed anew to erase one."""
+"""Rows under one key: as many, at most, are sealed again to erase one."""
 
 _MOST: Final = 4096
 _TABLE: Final = "database-key"
@@ -62,7 +62,7 @@ class GroupKeys:
             return None
 
     def end_group(self) -> None:
-        """What is sealed from now on has another key."""
+        """Use another key for everything that is sealed from now on."""
         self._current = None
 
     def drop(self, groups: Collection[int]) -> None:

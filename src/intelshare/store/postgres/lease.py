@@ -1,4 +1,4 @@
-"""Who writes: the session that holds the advisory lock of a schema, and no other.
+"""The lock that decides which session writes: the advisory lock of a schema.
 
 The lock is on the connection that writes, so losing one is losing the other: a holder that is frozen, cut off
 or killed cannot commit any more once another has it (decision 64). It does not survive a pooler that gives a
@@ -58,7 +58,7 @@ class Session:
 
     active: bool
     name: str
-    """What the process calls itself: ``intelshare REPLICA VERSION``."""
+    """The name that the process gave: ``intelshare REPLICA VERSION``."""
     address: str
     """Where it calls from; empty: this machine."""
     server_pid: int
@@ -68,7 +68,7 @@ class Session:
 
     @property
     def replica(self) -> str:
-        """What the operator has named it; ``-``: it is no replica."""
+        """The replica's name; ``-`` for a process that runs alone."""
         return (*self.name.split(" "), "-")[1]
 
     @property
@@ -83,7 +83,7 @@ def sessions(connection: PostgresConnection, schema: str) -> list[Session]:
 
 
 def took(connection: PostgresConnection, schema: str) -> bool:
-    """Whether the lock is this session's now. Raises psycopg.Error."""
+    """Try to take the lock; return true if this session has it now. Raises psycopg.Error."""
     return bool(connection.execute(_TRY, (schema,)).fetchall()[0][0])
 
 

@@ -189,7 +189,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         return False
 
     def _said_of(self, error: psycopg.Error) -> StoreError:
-        """What is said of an error outside of a group."""
+        """Return the error to raise for one that came outside of a group."""
         if self._database.is_lost(error):
             self._went_away()
             return unavailable()
@@ -229,7 +229,7 @@ def _is_unavailable(error: BaseException) -> bool:
 
 
 def _said(error: BaseException) -> str:
-    """What the server said, without the values that it repeats."""
+    """Return the server's message, without the values that it repeats."""
     return error.diag.message_primary or "no word" if isinstance(error, psycopg.Error) else str(error)
 
 
@@ -270,7 +270,7 @@ def open_store(
 
 
 def opening_failed(error: psycopg.Error) -> StoreError:
-    """What a start says of an error of the server."""
+    """Return the error that a start raises for an error of the server."""
     if lost(error):
         return StoreError(
             "STORE_UNAVAILABLE",
@@ -287,7 +287,7 @@ def opening_failed(error: psycopg.Error) -> StoreError:
 
 
 def sessions_of(server: Server, folder: Path, name: str) -> list[Session]:
-    """Who writes to this schema, and who waits. Raises StoreError, ConfigError."""
+    """Return the sessions that write to this schema, or wait. Raises StoreError, ConfigError."""
     try:
         connection = connect(server, folder, name, writes=False)
         try:
