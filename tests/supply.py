@@ -1,8 +1,8 @@
 """``make sbom``: what is installed with intelshare, as CycloneDX 1.6 writes it, in docs/sbom.cdx.json.
 
 It holds the packages that the wheel needs, and as optional those of the extra postgres, each with the
-version of requirements.lock, the licence that it states, and what it needs itself; and the JavaScript of others
-in the wheel. It says nothing of when it was written: the same lock gives the same bytes.
+version of requirements.lock, the licence that it states, and what it needs itself; and the JavaScript of
+others in the wheel. It says nothing of when it was written: the same lock gives the same bytes.
 """
 
 from __future__ import annotations

@@ -75,6 +75,12 @@ CREATE TABLE "pair" (
 CREATE INDEX "pair_ready" ON "pair" ("recipient", "ready", "rank", "created", "md") WHERE "ready" = 1;
 CREATE INDEX "pair_due" ON "pair" ("open", "due", "md", "recipient") WHERE "open" = 1;
 CREATE INDEX "pair_stage" ON "pair" ("stage", "open", "created", "md", "recipient") WHERE "open" = 1;
+CREATE TABLE "refusal" (
+    "md" BYTEA NOT NULL,
+    "recipient" TEXT COLLATE "C" NOT NULL,
+    _record BYTEA NOT NULL,
+    PRIMARY KEY ("md", "recipient")
+);
 CREATE TABLE "statement" (
     "leaf" BYTEA NOT NULL,
     "peer" TEXT COLLATE "C" NOT NULL,
