@@ -137,7 +137,8 @@ def health(folder: Path, out: Out, replica: str) -> int:
 
     found, now = read_running(Folder(folder)), Instant(time.time_ns() // 1000)
     if replica and is_standby(Folder(folder), replica, now):
-        out.document("health", {"health": STANDBY, "codes": [], "replica": replica})
+        clock = {"now": time_text(now), "expected": None, "until": None}
+        out.document("health", {"health": STANDBY, "codes": [], "node": "", "pid": 0, "clock": clock})
         out.line(STANDBY)
         return Exit.DONE
     if replica and found is not None and found.replica != replica:

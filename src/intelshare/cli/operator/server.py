@@ -10,6 +10,7 @@ import click
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.plain import time_text
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
@@ -83,7 +84,7 @@ def replicas(out: Out, folder: Path) -> None:
                     "version": one.version,
                     "state": "active" if one.active else "standby",
                     "address": one.address,
-                    "since": one.since,
+                    "since": time_text(Instant(one.since)),
                 }
                 for one in found
             ]
