@@ -260,6 +260,14 @@ CREATE TABLE "user" (
     _record BYTEA NOT NULL,
     PRIMARY KEY ("user")
 );
+CREATE TABLE "certificate" (
+    "certificate" BYTEA NOT NULL,
+    "holder" TEXT COLLATE "C" NOT NULL,
+    "end" BIGINT NOT NULL,
+    _record BYTEA NOT NULL,
+    PRIMARY KEY ("certificate")
+);
+CREATE INDEX "certificate_holder" ON "certificate" ("holder", "end", "certificate");
 CREATE TABLE "evidence" (
     "evidence" BYTEA NOT NULL,
     "member" TEXT COLLATE "C" NOT NULL,
