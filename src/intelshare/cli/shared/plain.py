@@ -56,6 +56,7 @@ _TIMES = frozenset(
             "valid_until",
         ),
         *("counts_from", "counts_until", "witnessed_until", "directory_expires", "certificate_expires"),
+        "believed_until",
         *("oldest_queued", "oldest_unacknowledged"),
     )
 )
