@@ -57,6 +57,7 @@ _TIMES = frozenset(
         ),
         *("counts_from", "counts_until", "witnessed_until", "directory_expires", "certificate_expires"),
         "believed_until",
+        "valid_from",
         *("oldest_queued", "oldest_unacknowledged"),
     )
 )
