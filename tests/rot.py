@@ -50,7 +50,7 @@ def rot(database: Path, kind: str, which: int = 0) -> tuple[str, ...]:
         else:
             where = " AND ".join(f'"{name}" = ?' for name in KINDS[kind].key)
             flipped = _flipped(found)
-            connection.execute(f'UPDATE "{kind}" SET _record = ? WHERE {where}', (flipped, *key))  # noqa: S608
+            connection.execute(f'UPDATE "{kind}" SET _record = ? WHERE {where}', (flipped, *key))
         return tuple(part.hex() if isinstance(part, bytes) else str(part) for part in key)
 
 
