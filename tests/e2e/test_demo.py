@@ -55,7 +55,7 @@ CLIMATE = (
     r"In short",
     r"     - Phishing kit .*: KEN had it, has destroyed it and has",
     r"   Stopped, and by which rule",
-    r"     - Phishing kit .*: KEN did not get 1 of 2",
+    r"     - Phishing kit .*: KEN did not get 1 of 2 portions:",
     r"   Proved",
     r"     - Whoever edits USA's log, .*",
     r"  ok  every scene as expected +\d+\.\d s",
@@ -298,10 +298,9 @@ def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: t
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--console",), "the console is not available yet"),
         (("paris", "--keep", "play"), "paris starts no node, so there is nothing to keep"),
     ],
-    ids=["console", "keep"],
+    ids=["keep"],
 )
 def test_what_the_demo_cannot_do_it_says(home: Path, words: tuple[str, ...], said: str) -> None:
     demo = played(home, *DEMO, *words)

@@ -183,7 +183,6 @@ CASES: dict[str, Case] = {
     "node health": Case(before=lambda w: w.serving()),
     "audit settle": Case(typed="y\n", code=8, why="no node of this world contradicts itself"),
     "demo": Case(stopped=True, code=130, why="it is played to its end by test_demo.py; here it gets Ctrl-C"),
-    "demo paris": Case(),
 }
 """By the longest beginning of an example that is here; others need nothing and end with 0."""
 
@@ -219,6 +218,7 @@ ORDER = (
     "pki rotate-ca --finish",
     "node run",
     "vault passwd",
+    "node move",
 )
 """Examples that begin so come in this order, those that are not named where "" stands, as help has them."""
 

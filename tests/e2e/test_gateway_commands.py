@@ -68,7 +68,7 @@ def test_a_bulletin_becomes_stix_and_stix_becomes_a_bulletin_as_the_page_says(si
     assert one == two
     assert complaints(one["objects"]) == []
     assert (one["objects"][-1]["name"], one["objects"][-1]["description"]) == ("Flood", "The dam at Lokoja")
-    done = site.sh(section("STIX of others as a draft"))
+    done = site.sh(section("STIX from others as a draft"))
     assert done.code == 0, done
     inbox = ok("inbox", "--as", site.home / "usa" / "users" / "ana", "--json").json["entries"]
     assert [entry["title"] for entry in inbox] == ["Flood", "Flood"]

@@ -138,7 +138,7 @@ def test_search_finds_words_in_what_one_may_see_and_nothing_else(three: Three, t
     assert [
         h["bulletin"] for h in ok("search", "heron", "--sent", "--as", three.ana, "--json").json["matches"]
     ] == [bulletin]
-    assert "nothing in" in ok("search", "no such word", "--as", three.smith).err
+    assert "no match in" in ok("search", "no such word", "--as", three.smith).err
 
 
 def test_from_says_whose_bulletin_an_id_means(three: Three) -> None:

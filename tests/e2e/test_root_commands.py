@@ -31,9 +31,9 @@ def test_two_of_three_holders_sign_the_next_root_by_file(tmp_path: Path) -> None
     assert "USAGE" in asked.err, "it asks"
     for holder, left in ((holders[1], "1 of the current keys, 1 of the next ones"), (holders[2], "")):
         done = ok("trust", "root", "sign", file, "--vault", holder / "vault", "--yes", *secret)
-        assert (left or "signed by enough") in done.out
+        assert (left or "enough keys have signed") in done.out
     stranger = intelshare("trust", "root", "sign", file, "--vault", fra / "vault" / "keys", "--yes", *secret)
-    assert "signed by enough" in stranger.out, "a vault without root keys signs nothing"
+    assert "enough keys have signed" in stranger.out, "a vault without root keys signs nothing"
     ok("trust", "root", "publish", file, "--folder", fra)
     after = ok("trust", "root", "show", "--folder", fra, "--json").json
     assert after["version"] == "2"
@@ -62,5 +62,5 @@ def test_root_keys_have_a_passphrase_of_their_own_and_keep_it(tmp_path: Path) ->
     sign = ("trust", "root", "sign", file, "--vault", fra / "root-keys" / "holder-2" / "vault", "--yes")
     wrong = intelshare(*sign, *now)
     assert "KEYSTORE_PASSWORD" in wrong.err
-    assert "signed by enough" in ok(*sign, "--passphrase-file", files["root"]).out
+    assert "enough keys have signed" in ok(*sign, "--passphrase-file", files["root"]).out
     ok("trust", "root", "publish", file, "--folder", fra, *now)

@@ -21,7 +21,7 @@ def values(hint: Any, kind: type) -> st.SearchStrategy[Any]:
     if kind is int:
         return st.integers(0, 2**64 - 1) if hint in WIDE else st.integers(-(2**63), 2**63 - 1)
     return (
-        st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
         if kind is str
         else st.binary(max_size=9)
     )

@@ -24,7 +24,6 @@ RECORDS = SCENARIOS[2:]
         "intelshare demo",
         "intelshare demo --console",
         "intelshare demo five --keep play",
-        "intelshare demo paris --no-pause",
     )
 )
 @click.argument("scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0])

@@ -48,7 +48,7 @@ _JAMMING: Final = Sending(
         Expected(
             "KEN",
             (
-                "withheld OUT_OF_SCOPE: collective-defence is none of climate-disaster, cyber "
+                "withheld OUT_OF_SCOPE: collective-defence is not one of climate-disaster, cyber "
                 "(demo-climate.toml:9)",
             ),
             "withheld",

@@ -166,7 +166,7 @@ class Metric(Enum):
     BOUND_ALL = _row("queue_limit_pairs_all", _P, "Pairs that may wait for all members together.")
     BOUND_ALL_BYTES = _row("queue_limit_bytes_all", _P, "Bytes that may wait for all members together.")
     OPEN = _row("pairs_open", _S, "Pairs that are not stopped and have no receipt.", "stage")
-    GAPS = _row("stream_gaps", _S, "Numbers of the member's streams that have not come.", "member")
+    GAPS = _row("stream_gaps", _S, "Missing numbers in the member's streams.", "member")
     FROZEN = _row(
         "streams_frozen",
         _S,

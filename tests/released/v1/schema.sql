@@ -70,6 +70,12 @@ CREATE TABLE "pair" (
 CREATE INDEX "pair_ready" ON "pair" ("recipient", "ready", "rank", "created", "md") WHERE "ready" = 1;
 CREATE INDEX "pair_due" ON "pair" ("open", "due", "md", "recipient") WHERE "open" = 1;
 CREATE INDEX "pair_stage" ON "pair" ("stage", "open", "created", "md", "recipient") WHERE "open" = 1;
+CREATE TABLE "refusal" (
+    "md" BLOB NOT NULL,
+    "recipient" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("md", "recipient")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "statement" (
     "leaf" BLOB NOT NULL,
     "peer" TEXT NOT NULL,
@@ -148,12 +154,6 @@ CREATE TABLE "recalled" (
     "md" BLOB NOT NULL,
     _place INTEGER NOT NULL,
     PRIMARY KEY ("member", "md")
-) STRICT, WITHOUT ROWID;
-CREATE TABLE "refusal" (
-    "md" BLOB NOT NULL,
-    "recipient" TEXT NOT NULL,
-    _record BLOB NOT NULL,
-    PRIMARY KEY ("md", "recipient")
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE "related" (
     "of" BLOB NOT NULL,

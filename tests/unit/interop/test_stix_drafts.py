@@ -132,7 +132,7 @@ def test_a_text_in_which_nothing_is_marked_needs_a_row_for_that() -> None:
     [
         (f'statement = "{SECRET}"\nlabel = "TLP:CLEAR"', "already a label"),
         (f'id = "{TLP_IDS["RED"]}"\nlabel = "TLP:CLEAR"', "TLP word"),
-        ('tlp = "PURPLE"\nlabel = "TLP:CLEAR"', "none of"),
+        ('tlp = "PURPLE"\nlabel = "TLP:CLEAR"', "not one of"),
         ('tlp = "RED"\nlabel = "SECRTE"', "not a label"),
         ('label = "TLP:CLEAR"', "one of"),
         ('tlp = "RED"\nid = "x"\nlabel = "TLP:CLEAR"', "one of"),

@@ -48,7 +48,7 @@ def test_withdrawal_takes_away_from_its_day_on(compare):
     code, found = compare(TREATY, TREATY.replace(left.rsplit("\n", 1)[0], left))
     assert code == 2
     assert {(row["widens"], row["since"], row["until"], row["after"]) for row in found} == {
-        (False, "2027-01-01T00:00:00Z", "never", "WITHDRAWN")
+        (False, "2027-01-01T00:00:00Z", None, "WITHDRAWN")
     }
     assert {frozenset((row["from"], row["to"])) for row in found} == {
         frozenset(("FRA", "KEN")),

@@ -132,17 +132,19 @@ def health(folder: Path, out: Out, replica: str) -> int:
     from intelshare.cli.shared.tables import clock_words
     from intelshare.instant import Instant
     from intelshare.node.folder import Folder
-    from intelshare.node.replicas import STANDBY, is_standby
     from intelshare.node.running import read_running
 
     found, now = read_running(Folder(folder)), Instant(time.time_ns() // 1000)
-    if replica and is_standby(Folder(folder), replica, now):
-        clock = {"now": time_text(now), "expected": None, "until": None}
-        out.document("health", {"health": STANDBY, "codes": [], "node": "", "pid": 0, "clock": clock})
-        out.line(STANDBY)
-        return Exit.DONE
-    if replica and found is not None and found.replica != replica:
-        found = None
+    if replica:
+        from intelshare.node.replicas import STANDBY, is_standby
+
+        if is_standby(Folder(folder), replica, now):
+            clock = {"now": time_text(now), "expected": None, "until": None}
+            out.document("health", {"health": STANDBY, "codes": [], "node": "", "pid": 0, "clock": clock})
+            out.line(STANDBY)
+            return Exit.DONE
+        if found is not None and found.replica != replica:
+            found = None
     if found is None or not found.fresh(now):
         raise ConfigError(
             "NODE_UNREACHABLE",

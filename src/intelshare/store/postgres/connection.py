@@ -258,7 +258,7 @@ def _over_arrays(sql: str, types: tuple[str, ...]) -> str:
     arrays = ", ".join(f"${place}::{one}[]" for place, one in enumerate(types, 1))
     rows = f"SELECT * FROM unnest({arrays})"  # noqa: S608 - of numbers and types
     if sql.startswith("DELETE"):
-        names = re.findall(r'"?(\w+)"? = \?', sql)
+        names = [part.rsplit(maxsplit=1)[-1].strip('"') for part in sql.split(" = ?")[:-1]]
         return _DELETE.sub(lambda _: f"WHERE ({', '.join(map(_quoted, names))}) IN ({rows})", sql)
     return _VALUES.sub(lambda _: rows, sql)
 

@@ -69,7 +69,7 @@ def test_p14_each_precedence_fills_its_share_and_not_one_bulletin_more(
     fill(fra, most, precedence)
     no = refused(fra, lambda: fill(fra, 1, precedence, first=most))
     assert (no.code, no.retry_after) == ("QUEUE_FULL", SHARES[precedence].retry_after)
-    assert f"{most} bulletins wait for USA" in no.message
+    assert f"{most} bulletins are waiting for USA" in no.message
 
 
 def test_p14_routine_is_refused_first_and_flash_last() -> None:
@@ -84,7 +84,7 @@ def test_p14_routine_is_refused_first_and_flash_last() -> None:
 def test_p14_bytes_are_bounded_too_and_all_recipients_together(fra: Any) -> None:
     bounded(fra, size=100_000)
     fill(fra, 1)
-    with pytest.raises(IntelshareError, match=r"QUEUE_FULL: \d+ bytes wait for USA"):
+    with pytest.raises(IntelshareError, match=r"QUEUE_FULL: \d+ bytes are waiting for USA"):
         send(fra, draft(text(TO_USA, "x" * 90_000), to=["USA"]))
     bounded(fra, all_rows=3)
     flash = replace(draft(text(TO_BOTH), to=["USA", "KEN"]), precedence=Precedence.FLASH)
