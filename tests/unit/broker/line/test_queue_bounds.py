@@ -89,7 +89,7 @@ def test_p14_bytes_are_bounded_too_and_all_recipients_together(fra: Any) -> None
     bounded(fra, all_rows=3)
     flash = replace(draft(text(TO_BOTH), to=["USA", "KEN"]), precedence=Precedence.FLASH)
     send(fra, flash, key="two")
-    with pytest.raises(IntelshareError, match="3 bulletins wait for all recipients together"):
+    with pytest.raises(IntelshareError, match="3 bulletins are waiting for all recipients together"):
         send(fra, replace(flash, to=flash.to[:1]), key="one")
 
 
