@@ -242,7 +242,7 @@ NOT_IN_EXAMPLES = {
         "poll-refused",
         "released",
         "treaty-resumed",
-    )  # fmt: skip
+    )
 }
 """Documents that no example prints; ``Done.json`` holds them in the tests of their commands."""
 
