@@ -167,6 +167,8 @@ async def test_status_tells_counts_to_overseers_alone(pair: tuple[Site, Site]) -
             status.steps >= status.commits > 0,
             *(peer.queued > 0 for peer in status.peers),
         ]
+        told = [status.HasField("log_size"), *(peer.HasField("queued") for peer in status.peers)]
+        assert told == [role in "ou"] * 2, "a count that may not be seen is absent, not 0"
     assert seen == {"a": [False] * 3, "r": [False] * 3, "o": [True] * 3, "u": [True] * 3}
 
 

@@ -64,14 +64,14 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         incarnation=node.incarnation,
         started_at=facts.started,
         peers=[
-            _peer_status(backend, member, listed.uri, waiting.get(member, _NOTHING), facts.files)
+            _peer_status(backend, member, listed.uri, waiting.get(member, _UNTOLD), facts.files)
             for member, held in sorted(node.trust.members.items())
             if member != node.member and held.directory is not None
             for listed in held.directory.nodes
         ],
         log_size=size,
-        steps=facts.steps if counts else 0,
-        commits=facts.commits if counts else 0,
+        steps=facts.steps if counts else None,
+        commits=facts.commits if counts else None,
         store=_store_figures(facts.store) if counts else None,
         files=_file_room(facts.files) if counts else None,
         ports=[_port_status(port) for port in facts.ports] if counts else (),
@@ -87,7 +87,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
             pb.KeptRows(member=member, rows=rows, most=backend.queue_bounds.kept)
             for member, rows in sorted(kept.items())
         ],
-        damaged=len(backend.damaged()) if counts else 0,
+        damaged=len(backend.damaged()) if counts else None,
         stores=await backend.query(partial(_stores, node)) if counts else (),
     )
 
@@ -137,22 +137,22 @@ def _port_status(port: PortFacts) -> pb.PortStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The amounts that wait for one peer."""
+    """The amounts that wait for one peer; None for a caller who is not an overseer."""
 
-    queued: int
-    unacknowledged: int
-    files: int | None
-    """The files that have not arrived completely; None if the caller is not an overseer."""
-    frozen: int = 0
+    queued: int | None = None
+    unacknowledged: int | None = None
+    files: int | None = None
+    """The files that have not arrived completely."""
+    frozen: int | None = None
     """Streams that contradicted themselves."""
 
 
-_NOTHING: Final = _Waiting(0, 0, None)
+_UNTOLD: Final = _Waiting()
 
 
 def _stored(
     node: Node, view: View, *, counts: bool
-) -> tuple[list[pb.Alarm], int, dict[MemberCode, _Waiting], dict[MemberCode, int]]:
+) -> tuple[list[pb.Alarm], int | None, dict[MemberCode, _Waiting], dict[MemberCode, int]]:
     """Return the alarms, the size of the log, and for each peer what waits and how many rows are kept."""
     head = view.get(LOG_HEAD, node.incarnation) if counts else None
     waiting = (
@@ -164,7 +164,8 @@ def _stored(
         else {}
     )
     kept = kept_by(view, node.trust.members) if counts else {}
-    return alarm_messages(view), head.size if head is not None else 0, waiting, kept
+    size = (head.size if head is not None else 0) if counts else None
+    return alarm_messages(view), size, waiting, kept
 
 
 def _frozen(view: View, member: MemberCode) -> int:
@@ -186,8 +187,8 @@ def _peer_status(
         last_error=link.error,
         directory_expires=held.directory.expires if held.directory is not None else Instant(0),
         clock_offset=link.offset,
-        file_bytes=files.of.get(member, 0) if waiting.files is not None else 0,
-        files_wanted=waiting.files or 0,
+        file_bytes=files.of.get(member, 0) if waiting.files is not None else None,
+        files_wanted=waiting.files,
         last_seen=backend.now() if link.state == "linked" else link.seen,
         directory_version=held.directory.version if held.directory is not None else 0,
         frozen_streams=waiting.frozen,

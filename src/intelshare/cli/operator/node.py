@@ -249,6 +249,8 @@ def _show(found: Any, out: Out) -> int:
     entries = f"  log entries {found.log_size}" if found.log_size else ""
     shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
     out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
+    if not found.HasField("log_size"):
+        out.note("counts are shown to operators and auditors only")
     if found.HasField("store"):
         store = found.store
         out.line(

@@ -113,7 +113,7 @@ def _of_field(message: str, field: Any) -> dict[str, Any]:
     kind = kind or _FORMS[form].removesuffix("?")
     if field.is_repeated:
         return _schema(f"[{kind}]")
-    may_be_empty = form is Form.MESSAGE or _FORMS[form].endswith("?")
+    may_be_empty = field.has_presence or _FORMS[form].endswith("?")
     return _schema(f"{kind}?" if may_be_empty else kind)
 
 

@@ -114,7 +114,7 @@ def _member(message: Message, field: FieldDescriptor) -> Any:
     form = form_of(field)
     if field.is_repeated:
         return [_value(field, form, item) for item in value]
-    if form is Form.MESSAGE and not message.HasField(field.name):
+    if field.has_presence and not message.HasField(field.name):
         return None
     return _value(field, form, value)
 

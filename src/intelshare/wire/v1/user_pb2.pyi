@@ -2092,6 +2092,7 @@ class StatusResponse(_message.Message):
     incarnation: _builtins.int
     started_at: _builtins.int
     log_size: _builtins.int
+    """Counts are for overseers; without the role they are absent, here and in PeerStatus."""
     version: _builtins.str
     directory_expires: _builtins.int
     """When this member's directory and the node's TLS certificate expire; both are renewed at half of their life."""
@@ -2145,13 +2146,13 @@ class StatusResponse(_message.Message):
         incarnation: _builtins.int = ...,
         started_at: _builtins.int = ...,
         peers: _abc.Iterable[Global___PeerStatus] | None = ...,
-        log_size: _builtins.int = ...,
+        log_size: _builtins.int | None = ...,
         version: _builtins.str = ...,
         alarms: _abc.Iterable[Global___Alarm] | None = ...,
         directory_expires: _builtins.int = ...,
         certificate_expires: _builtins.int = ...,
-        steps: _builtins.int = ...,
-        commits: _builtins.int = ...,
+        steps: _builtins.int | None = ...,
+        commits: _builtins.int | None = ...,
         ports: _abc.Iterable[Global___PortStatus] | None = ...,
         policy: Global___PolicyState | None = ...,
         shut_out: _abc.Iterable[_builtins.str] | None = ...,
@@ -2160,14 +2161,29 @@ class StatusResponse(_message.Message):
         files: Global___FileRoom | None = ...,
         clock: Global___ClockState | None = ...,
         kept: _abc.Iterable[Global___KeptRows] | None = ...,
-        damaged: _builtins.int = ...,
+        damaged: _builtins.int | None = ...,
         stores: _abc.Iterable[Global___KeptKind] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "files", b"files", "policy", b"policy", "store", b"store"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_commits", b"_commits", "_damaged", b"_damaged", "_log_size", b"_log_size", "_steps", b"_steps", "clock", b"clock", "commits", b"commits", "damaged", b"damaged", "files", b"files", "log_size", b"log_size", "policy", b"policy", "steps", b"steps", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "damaged", b"damaged", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "stores", b"stores", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_commits", b"_commits", "_damaged", b"_damaged", "_log_size", b"_log_size", "_steps", b"_steps", "alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "damaged", b"damaged", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "stores", b"stores", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__commits: _TypeAlias = _typing.Literal["commits"]  # noqa: Y015
+    _WhichOneofArgType__commits: _TypeAlias = _typing.Literal["_commits", b"_commits"]  # noqa: Y015
+    _WhichOneofReturnType__damaged: _TypeAlias = _typing.Literal["damaged"]  # noqa: Y015
+    _WhichOneofArgType__damaged: _TypeAlias = _typing.Literal["_damaged", b"_damaged"]  # noqa: Y015
+    _WhichOneofReturnType__log_size: _TypeAlias = _typing.Literal["log_size"]  # noqa: Y015
+    _WhichOneofArgType__log_size: _TypeAlias = _typing.Literal["_log_size", b"_log_size"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__commits) -> _WhichOneofReturnType__commits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damaged) -> _WhichOneofReturnType__damaged | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_size) -> _WhichOneofReturnType__log_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
 
@@ -2609,24 +2625,43 @@ class PeerStatus(_message.Message):
         node: _builtins.str = ...,
         state: _builtins.str = ...,
         since: _builtins.int = ...,
-        queued: _builtins.int = ...,
-        unacknowledged: _builtins.int = ...,
+        queued: _builtins.int | None = ...,
+        unacknowledged: _builtins.int | None = ...,
         last_error: _builtins.str = ...,
         directory_expires: _builtins.int = ...,
         clock_offset: _builtins.int = ...,
-        file_bytes: _builtins.int = ...,
-        files_wanted: _builtins.int = ...,
+        file_bytes: _builtins.int | None = ...,
+        files_wanted: _builtins.int | None = ...,
         last_seen: _builtins.int = ...,
         directory_version: _builtins.int = ...,
-        frozen_streams: _builtins.int = ...,
+        frozen_streams: _builtins.int | None = ...,
         peer_forgot: _builtins.int = ...,
         forgot: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_files_wanted", b"_files_wanted", "_frozen_streams", b"_frozen_streams", "_queued", b"_queued", "_unacknowledged", b"_unacknowledged", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "frozen_streams", b"frozen_streams", "queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "forgot", b"forgot", "frozen_streams", b"frozen_streams", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "peer_forgot", b"peer_forgot", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_files_wanted", b"_files_wanted", "_frozen_streams", b"_frozen_streams", "_queued", b"_queued", "_unacknowledged", b"_unacknowledged", "clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "forgot", b"forgot", "frozen_streams", b"frozen_streams", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "peer_forgot", b"peer_forgot", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__file_bytes: _TypeAlias = _typing.Literal["file_bytes"]  # noqa: Y015
+    _WhichOneofArgType__file_bytes: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__files_wanted: _TypeAlias = _typing.Literal["files_wanted"]  # noqa: Y015
+    _WhichOneofArgType__files_wanted: _TypeAlias = _typing.Literal["_files_wanted", b"_files_wanted"]  # noqa: Y015
+    _WhichOneofReturnType__frozen_streams: _TypeAlias = _typing.Literal["frozen_streams"]  # noqa: Y015
+    _WhichOneofArgType__frozen_streams: _TypeAlias = _typing.Literal["_frozen_streams", b"_frozen_streams"]  # noqa: Y015
+    _WhichOneofReturnType__queued: _TypeAlias = _typing.Literal["queued"]  # noqa: Y015
+    _WhichOneofArgType__queued: _TypeAlias = _typing.Literal["_queued", b"_queued"]  # noqa: Y015
+    _WhichOneofReturnType__unacknowledged: _TypeAlias = _typing.Literal["unacknowledged"]  # noqa: Y015
+    _WhichOneofArgType__unacknowledged: _TypeAlias = _typing.Literal["_unacknowledged", b"_unacknowledged"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_bytes) -> _WhichOneofReturnType__file_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__files_wanted) -> _WhichOneofReturnType__files_wanted | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frozen_streams) -> _WhichOneofReturnType__frozen_streams | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queued) -> _WhichOneofReturnType__queued | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unacknowledged) -> _WhichOneofReturnType__unacknowledged | None: ...
 
 Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
 
