@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from intelshare.patience import VARIABLE
-from processes import finished
+from e2e.written import run_as_written
 
 DAYS = Path(__file__).parents[2] / "docs" / "days"
-STOP = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
-
-
-def shell(page: str) -> str:
-    """The shell code of a page, all of it."""
-    return "".join(re.findall(r"```sh\n(.*?)```", (DAYS / page).read_text("utf-8"), re.DOTALL))
-
 
 SEEN = {
     "analyst.md": [
@@ -39,17 +29,7 @@ SEEN = {
 
 @pytest.mark.parametrize("page", sorted(SEEN))
 def test_a_day_goes_as_it_is_written(page: str, tmp_path: Path) -> None:
-    done = finished(
-        ["bash", "-c", STOP + shell("README.md") + shell(page)],
-        cwd=tmp_path,
-        seconds=100,
-        env={
-            "HOME": str(tmp_path),
-            "LANG": "C.UTF-8",
-            VARIABLE: os.environ[VARIABLE],
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-    )
+    done = run_as_written(tmp_path, *((DAYS / name).read_text("utf-8") for name in ("README.md", page)))
     assert done.code == 0, done.out + done.err
     missing = [text for text in SEEN[page] if not re.search(text, done.out + done.err, re.MULTILINE)]
     assert not missing, done.out + done.err

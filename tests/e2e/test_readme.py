@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 
-from intelshare.patience import VARIABLE
-from processes import finished
+from e2e.written import blocks, run_as_written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -19,25 +16,8 @@ def section(title: str) -> str:
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def blocks(text: str) -> list[str]:
-    """The shell code in it."""
-    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-
-
 def test_own_first_bulletin_as_it_is_written(tmp_path: Path) -> None:
-    script = "set -eu -o pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
-    script += "".join(blocks(section("Your own first bulletin")))
-    done = finished(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        seconds=100,
-        env={
-            "HOME": str(tmp_path),
-            "LANG": "C.UTF-8",
-            VARIABLE: os.environ[VARIABLE],
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        },
-    )
+    done = run_as_written(tmp_path, section("Your own first bulletin"))
     assert done.code == 0, done.out + done.err
     assert re.search(r"^USA +1 of 2 +released +gsa-fra-usa art\. 4 +accepted", done.out, re.MULTILINE)
     assert "withheld  NOT_RELEASABLE_TO" in done.out
