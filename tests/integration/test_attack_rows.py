@@ -288,6 +288,8 @@ async def test_row_81_a_handshake_of_a_byte_at_a_time_ends_when_its_time_is_over
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
     hello = outgoing.read()
+    ended = fra.running.ports.peers.gate.connections.ended
+    before = ended[Reason.UNPROVED]
     reader, writer = await asyncio.open_connection("127.0.0.1", fra.running.peer_port)
     try:
         for byte in hello:
@@ -300,7 +302,8 @@ async def test_row_81_a_handshake_of_a_byte_at_a_time_ends_when_its_time_is_over
         pass
     finally:
         writer.close()
-    assert fra.running.ports.peers.gate.connections.ended[Reason.UNPROVED] == 1
+    # The other site may have been cut too, on a busy machine.
+    assert ended[Reason.UNPROVED] > before
 
 
 def _client(site: Site, leaf: CertifiedKey, folder: Path) -> ssl.SSLContext:

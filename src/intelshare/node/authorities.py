@@ -23,7 +23,7 @@ from intelshare.crypto.x509 import (
 )
 from intelshare.errors import DeliveryError
 from intelshare.ids import UserUri
-from intelshare.instant import DAY, Instant
+from intelshare.instant import DAY, SECOND, Instant
 from intelshare.node.leaf import DUE
 from intelshare.node.runtime import Runtime
 from intelshare.vault import (
@@ -63,8 +63,10 @@ async def succeed_authorities(runtime: Runtime, by: UserUri) -> None:
             hint="`intelshare pki rotate-ca --finish` ends that; `pki show` says when it ends by itself",
         )
     former = {name: vault.certified(name) for name, _ in _PAIRS}
+    # A second later than anything that a former one has issued: by that the certificates are told apart.
+    begins = Instant(now + SECOND)
     made = {
-        name: make_authority(f"{runtime.node.member} {word}", now, runtime.random)
+        name: make_authority(f"{runtime.node.member} {word}", begins, runtime.random)
         for name, word in ((NODE_AUTHORITY, "nodes"), (USER_AUTHORITY, "users"))
     }
     bridge = issue_bridge(former[NODE_AUTHORITY], made[NODE_AUTHORITY].certificate, now, runtime.random)

@@ -22,7 +22,7 @@ from intelshare.crypto.x509.values import (
     RequestedKey,
 )
 from intelshare.errors import TrustError
-from intelshare.instant import SECOND, Instant, of, to_datetime
+from intelshare.instant import EPOCH, SECOND, Instant, of, to_datetime
 
 
 class Purpose(Enum):
@@ -200,7 +200,15 @@ def _issue(
 ) -> bytes:
     issuer, issuer_key, issuer_id, lifetime = _issuer(authority, at, lifetime)
     builder = (
-        _builder(x509.Name([]), issuer.subject, public, at=at, lifetime=lifetime, random=random)
+        _builder(
+            x509.Name([]),
+            issuer.subject,
+            public,
+            at=at,
+            lifetime=lifetime,
+            random=random,
+            since=of(issuer.not_valid_before_utc),
+        )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(purpose.value), critical=False)
@@ -231,15 +239,18 @@ def _builder(
     at: Instant,
     lifetime: int,
     random: Callable[[int], bytes],
+    since: Instant = EPOCH,
 ) -> x509.CertificateBuilder:
+    """``since``: the beginning of the issuer, before which nothing that it issues is valid."""
     whole = at - at % SECOND
+    start = max(whole - BACKDATE, since) if since <= whole else whole - BACKDATE
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(_serial(random))
-        .not_valid_before(to_datetime(Instant(whole - BACKDATE)))
+        .not_valid_before(to_datetime(Instant(start)))
         .not_valid_after(to_datetime(Instant(whole + lifetime - lifetime % SECOND)))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
