@@ -24,7 +24,7 @@ KEEP_ALIVE: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How an application is served."""
+    """The bounds and the certificate with which an application is served."""
 
     connections: int
     """The connections at once; one more is answered with 503."""
