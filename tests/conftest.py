@@ -8,12 +8,13 @@ import signal
 import pytest
 
 from intelshare.patience import VARIABLE, patient
+from processes import PATIENCE
 
 # A job that a runtime starts with "&" ignores SIGINT, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A good run meets no limit, so that a generous one costs nothing.
-os.environ.setdefault(VARIABLE, "4")
+os.environ.setdefault(VARIABLE, PATIENCE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -24,6 +24,9 @@ LIMIT = 60.0
 _GRACE = 30.0
 """Seconds for a process to end by the signal that it was sent."""
 
+PATIENCE = "4"
+"""How much longer limits are where nobody has said it: tests run many processes on two cores."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -37,7 +40,7 @@ class Ended:
 def clean_environment(**settings: str) -> dict[str, str]:
     """The environment without what somebody has set for a node of their own, and with these settings."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("INTELSHARE_")}
-    return ours | {VARIABLE: os.environ[VARIABLE]} | settings
+    return ours | {VARIABLE: os.environ.get(VARIABLE, PATIENCE)} | settings
 
 
 @contextlib.contextmanager
