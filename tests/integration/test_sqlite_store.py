@@ -190,7 +190,7 @@ async def test_what_bulk_rows_took_is_given_back_once_all_of_a_chunk_are_deleted
 
 async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(path: Path) -> None:
     left = await crashed(path, put(thing("a")), put(thing("b")), put(thing("c")))
-    damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)) WHERE id = 2")
+    damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)), parity = X'00' WHERE id = 2")
     for key in (KEY, None):
         assert [error.message for error in scrub(left, TABLES, key)] == [
             "group 2 of the journal: it has changed since it was written"
@@ -199,6 +199,51 @@ async def test_a_damaged_group_of_the_journal_is_named_and_nothing_is_served(pat
         SqliteStore(left, TABLES, KEY)
     assert raised.value.code == "RECORD_CORRUPT"
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_stretch_of_a_group_that_went_bad_is_repaired_at_the_start(path: Path, number: int) -> None:
+    rows = [thing(name, body=bytes(9000)) for name in "abc"]
+    left = await crashed(path, *[put(row) for row in rows])
+    rot = "CAST(substr(sealed, 1, 1000) || zeroblob(4096) || substr(sealed, 5097) AS BLOB)"
+    damage(left, f"UPDATE journal SET sealed = {rot} WHERE id = {number}")
+    (found,) = scrub(left, TABLES, KEY)
+    assert found.message == f"group {number} of the journal: it has changed since it was written"
+    with opened(left) as store:
+        assert [
+            store.ask_now(lambda view, row=row: view.get(THING, row.name, row.part)) for row in rows
+        ] == rows
+        assert [(error.table, error.key) for error in store.damage.known()] == [("journal", (number,))]
+        assert list(scrub(left, TABLES, KEY)) == []
+
+
+async def test_an_operator_starts_without_the_groups_that_nothing_repairs(path: Path) -> None:
+    kept, lost = Secret("a", 1, b"kept"), Secret("b", 1, b"lost-secret")
+    left = await crashed(path, put(thing("a"), kept), put(thing("b"), lost), put(thing("c")))
+    damage(left, "UPDATE journal SET sealed = zeroblob(length(sealed)), parity = X'00' WHERE id = 2")
+    with pytest.raises(StoreError, match="group 2 of the journal") as raised:
+        SqliteStore(left, TABLES, KEY)
+    assert "--accept-loss" in raised.value.hint
+    with closing(SqliteStore(left, TABLES, KEY, accept_loss=True)) as store:
+        assert store.ask_now(lambda view: view.find(THING, "key")) == [thing("a")]
+        assert store.ask_now(lambda view: view.find(SECRET, "key")) == [kept]
+        assert [(error.table, error.key) for error in store.damage.known()] == [("journal", (2, "set aside"))]
+        await store.perform(put(thing("d")))
+    with opened(left) as store:
+        assert store.ask_now(lambda view: view.find(THING, "key")) == [thing("a"), thing("d")]
+        assert list(scrub(left, TABLES, KEY)) == []
+    assert b"lost-secret" not in left.read_bytes()
+    other = apsw.Connection(str(left))
+    assert other.execute("SELECT id FROM journal_aside").fetchall() == [(2,), (3,)]
+    other.close()
+
+
+async def test_another_key_is_no_loss_that_an_operator_may_accept(path: Path) -> None:
+    left = await crashed(path, put(thing("a")))
+    with pytest.raises(StoreError, match="group 1 of the journal"):
+        SqliteStore(left, TABLES, bytes(32), accept_loss=True)
+    with opened(left) as store:
+        assert store.ask_now(lambda view: view.get(THING, "a", 0)) == thing("a")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from intelshare.instant import Instant
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.ports import Plan, Store, View
+from intelshare.store.journal import TABLE as GROUP
 from intelshare.trust import read_member_file
 
 if TYPE_CHECKING:
@@ -65,12 +66,23 @@ class Mending:
     async def look(self, links: Links) -> None:
         """Mend what is due. Raises StoreError."""
         now = time.monotonic()
+        self._settle_groups()
         known = [record_of(error) for error in self._runtime.store.damage.known()]
         self._later = {record: at for record, at in self._later.items() if record in known}
         due = [record for record in known if self._later.get(record, now) <= now][:MAX_MENDED]
         if due:
             await self.mend(links, due)
         await self._learn_again(links)
+
+    def _settle_groups(self) -> None:
+        """Groups of the journal were repaired, or set aside on an operator's word, as the store was opened."""
+        runtime = self._runtime
+        for error in runtime.store.damage.known():
+            if error.table == GROUP:
+                runtime.store.damage.forget(error.table, error.key)
+                outcome = Outcome.WHOLE if len(error.key) == 1 else Outcome.DROPPED
+                record = str(record_of(error))
+                runtime.log.warning(Event.RECORD_MENDED, record=record, status=outcome.value, member="")
 
     async def _learn_again(self, links: Links) -> None:
         """After the disk forgot: ask every member that is linked for what it received, once a link."""

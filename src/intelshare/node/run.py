@@ -116,7 +116,13 @@ def open_folder(
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
         trouble = Trouble()
-        store = open_at(location(folder, settings, turn), TABLES, vault.storage_key(), trouble.tell)
+        store = open_at(
+            location(folder, settings, turn),
+            TABLES,
+            vault.storage_key(),
+            trouble.tell,
+            accept_loss=accept_loss,
+        )
         rebuild_driving(store)
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))

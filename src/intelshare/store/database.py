@@ -29,10 +29,18 @@ class Database(LayeredDatabase):
     errors = (apsw.Error,)
     _writer: apsw.Connection
 
-    def __init__(self, path: Path, tables: Sequence[Table[Any]], key: bytes, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tables: Sequence[Table[Any]],
+        key: bytes,
+        vfs: str | None = None,
+        *,
+        accept_loss: bool = False,
+    ) -> None:
         """As ``LayeredDatabase``. ``vfs``: a VFS of SQLite, for tests."""
         self._path, self._vfs = path, vfs
-        super().__init__(tables, key)
+        super().__init__(tables, key, accept_loss=accept_loss)
         self.checkpoints = Checkpoints(self._writer)
 
     def _connect(self, *, writes: bool) -> apsw.Connection:

@@ -4,6 +4,8 @@
              epoch of the process that wrote it
              digest  of what is sealed, so that damage shows without the key
              sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
+             parity  of what is sealed: a stretch of it that went bad is brought back (``parity``)
+    journal_aside    groups that an operator's start has set aside, never applied (``set_aside``)
 
 Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
 deleted once all of it stands in the tables; ``flushed`` is the last one of those, ``last`` the last that was
@@ -13,8 +15,8 @@ written. A group that its tag does not authenticate is never applied.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +24,7 @@ from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key, digest
 from intelshare.store.memory_table import COST, Layer, MemoryRow
+from intelshare.store.parity import parity_of, repaired
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.sql import UNREADABLE, Connection
 
@@ -30,6 +33,12 @@ CREATE TABLE "journal" (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    parity BLOB NOT NULL
+) STRICT;
+CREATE TABLE "journal_aside" (
+    id INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "store_state" (
@@ -40,16 +49,43 @@ INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 """
 """The SQL of the tables besides the declared ones."""
 
+TABLE: Final = "journal"
+"""The name under which a damaged group is reported (``store.damage``); its key is its number."""
+
 RESTORE: Final = "restore the data folder from its backup; peers send again what it lacks"
+
+ASIDE: Final = (
+    "start once with --accept-loss: this group and those after it are set aside, a new incarnation "
+    "begins, and peers send again what is missing; or restore the data folder from its backup"
+)
 
 _Group = list[tuple[str, list[Any], list[tuple[Any, ...]]]]
 
 _WHAT: Final = b"journal"
+_CHANGED: Final = "it has changed since it was written"
+_REPAIRED: Final = "nothing is lost: its parity repairs it at the next start"
 
-_ALL: Final = "SELECT id, epoch, sealed FROM journal ORDER BY id"
+_ALL: Final = "SELECT id, epoch, digest, sealed, parity FROM journal ORDER BY id"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Group).decode
+
+
+class DamagedGroup(StoreError):
+    """A group is missing, or has rotted beyond what its parity brings back: RECORD_CORRUPT."""
+
+    def __init__(self, place: int, why: str, hint: str = ASIDE) -> None:
+        super().__init__("RECORD_CORRUPT", f"group {place} of the journal: {why}", hint=hint)
+        self.number = place
+
+
+class Replayed(NamedTuple):
+    """What a replay has read."""
+
+    last: int
+    """The number of the last group."""
+    repaired: tuple[tuple[int, bytes], ...]
+    """The groups that were damaged and are whole again, by number, as they were sealed."""
 
 
 def raise_epoch(connection: Connection) -> int:
@@ -78,19 +114,21 @@ def append(connection: Connection, key: bytes, place: int, epoch: int, group: La
         gone = [one for one, held in memory.rows.items() if held is None]
         content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
-    connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (place, epoch, digest(sealed), sealed))
+    row = (place, epoch, digest(sealed), sealed, parity_of(sealed))
+    connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'last'", (place,))
     return len(sealed)
 
 
-def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
-    """Load all groups into a layer; return the number of the last one.
+def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> Replayed:
+    """Load all groups into a layer.
 
-    Raises StoreError RECORD_CORRUPT naming the group that is missing or damaged: later groups may depend on
-    it, so nothing is served.
+    Raises StoreError RECORD_CORRUPT naming the group that is missing, or damaged beyond repair: later groups
+    may depend on it, so nothing is served (``DamagedGroup``).
     """
     last = flushed_upto(connection)
-    for place, content in groups(connection, key, last):
+    mended: list[tuple[int, bytes]] = []
+    for place, content in groups(connection, key, last, mended):
         for name, put, gone in content:
             sql = tables.get(name)
             if sql is None:
@@ -103,44 +141,73 @@ def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], l
                 memory.put(at, held)
                 layer.size += COST + len(held.record)
         last = place
-    return last
+    return Replayed(last, tuple(mended))
 
 
-def groups(connection: Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
-    """Yield all groups after ``flushed``, in order. Raises StoreError RECORD_CORRUPT as ``replay`` does."""
+def groups(
+    connection: Connection, key: bytes, flushed: int, mended: list[tuple[int, bytes]] | None = None
+) -> Iterator[tuple[int, _Group]]:
+    """Yield all groups after ``flushed``, in order. Add to ``mended`` those that their parity repaired.
+
+    Raises StoreError RECORD_CORRUPT as ``replay`` does.
+    """
     expected = flushed
     try:
-        for place, epoch, sealed in connection.execute(_ALL):
+        for place, epoch, kept, sealed, parity in connection.execute(_ALL):
             expected += 1
             if place != expected:
-                raise corrupt(expected, "it is missing")
-            yield place, _opened(key, place, epoch, sealed)
+                raise DamagedGroup(expected, "it is missing")
+            whole, content = _opened(key, place, epoch, kept, sealed, parity)
+            if whole != sealed and mended is not None:
+                mended.append((place, whole))
+            yield place, content
         if expected != _state(connection, "last"):
-            raise corrupt(expected + 1, "it is missing")
+            raise DamagedGroup(expected + 1, "it is missing")
     except UNREADABLE as error:
         raise corrupt(expected + 1, str(error)) from None
+
+
+def write_back(connection: Connection, groups_: Iterable[tuple[int, bytes]]) -> None:
+    """Write repaired groups as they were, inside a running transaction."""
+    for place, sealed in groups_:
+        connection.execute(
+            "UPDATE journal SET sealed = ?, digest = ? WHERE id = ?", (sealed, digest(sealed), place)
+        )
+
+
+def set_aside(connection: Connection, first: int) -> int:
+    """Take this group and all after it out of the journal, inside a running transaction; return their number.
+
+    They stay in the database for whoever looks for the cause. What they held is lost: an operator decides.
+    """
+    where = " FROM journal WHERE id >= ?"
+    count = len(connection.execute(f"SELECT id{where}", (first,)).fetchall())
+    connection.execute(f"INSERT INTO journal_aside SELECT id, epoch, sealed{where}", (first,))
+    connection.execute(f"DELETE{where}", (first,))
+    connection.execute("UPDATE store_state SET value = ? WHERE name = 'last'", (first - 1,))
+    return count
 
 
 def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
     """Yield a RECORD_CORRUPT for each missing or damaged group; the key is not needed."""
     expected = None
     try:
-        for place, epoch, sealed in connection.execute(_ALL):
+        for place, epoch, kept, sealed, parity in connection.execute(_ALL):
             if expected not in (None, place):
-                yield corrupt(place - 1, "it is missing")
+                yield DamagedGroup(place - 1, "it is missing")
             expected = place + 1
             try:
-                if key is not None:
-                    _opened(key, place, epoch, sealed)
+                if key is not None and _opened(key, place, epoch, kept, sealed, parity)[0] != sealed:
+                    yield DamagedGroup(place, _CHANGED, _REPAIRED)
             except StoreError as error:
                 yield error
         if expected is None:
             expected = flushed_upto(connection) + 1
         if expected <= _state(connection, "last"):
-            yield corrupt(_state(connection, "last"), "it is missing")
+            yield DamagedGroup(_state(connection, "last"), "it is missing")
         for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
             if key is None and digest(sealed) != kept:
-                yield corrupt(place, "it has changed since it was written")
+                yield DamagedGroup(place, _CHANGED)
     except UNREADABLE as error:
         yield corrupt(expected or 0, str(error))
 
@@ -149,11 +216,11 @@ def may_move(connection: Connection, key: bytes | None, table: str, row: Key) ->
     """Return true if a group deletes or moves this row; without the storage key, if there is any group. Only
     for tables whose rows have separate places.
     """
-    for place, epoch, sealed in connection.execute(_ALL):
+    for place, epoch, kept, sealed, parity in connection.execute(_ALL):
         if key is None:
             return True
         try:
-            content = _opened(key, place, epoch, sealed)
+            _, content = _opened(key, place, epoch, kept, sealed, parity)
         except StoreError:
             continue
         moved = [one for name, put, gone in content if name == table for one in (*put, *gone)]
@@ -162,11 +229,19 @@ def may_move(connection: Connection, key: bytes | None, table: str, row: Key) ->
     return False
 
 
-def _opened(key: bytes, place: int, epoch: int, sealed: bytes) -> _Group:
-    try:
-        return _decode(open_group(key, sealed, what=_WHAT, place=place, epoch=epoch))
-    except (CryptoError, msgspec.MsgspecError):
-        raise corrupt(place, "it has changed since it was written") from None
+def _opened(
+    key: bytes, place: int, epoch: int, kept: bytes, sealed: bytes, parity: bytes
+) -> tuple[bytes, _Group]:
+    """Return a group as it was sealed, and what is in it: repaired if its parity can do that."""
+    for whole in (sealed, repaired(sealed, parity)):
+        if whole is not None:
+            try:
+                return whole, _decode(open_group(key, whole, what=_WHAT, place=place, epoch=epoch))
+            except (CryptoError, msgspec.MsgspecError):
+                continue
+    if digest(sealed) == kept:  # no rot: an edit, or the key of another store
+        raise corrupt(place, _CHANGED)
+    raise DamagedGroup(place, _CHANGED)
 
 
 def forget(connection: Connection, upto: int) -> None:

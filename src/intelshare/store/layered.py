@@ -18,11 +18,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from intelshare.errors import RecordError
 from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
 from intelshare.store.flush import Flush
+from intelshare.store.journal import DamagedGroup
 from intelshare.store.layout import Key
 from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
@@ -47,11 +49,13 @@ class LayeredDatabase:
     errors: tuple[type[BaseException], ...] = ()
     """The exceptions that the engine raises."""
 
-    def __init__(self, tables: Sequence[Table[Any]], key: bytes) -> None:
+    def __init__(self, tables: Sequence[Table[Any]], key: bytes, *, accept_loss: bool = False) -> None:
         """Take the database over, and load the journal into memory.
 
+        ``accept_loss``: an operator's word that groups of the journal which cannot be read may be set aside.
         Raises StoreError RECORD_CORRUPT, DISK_ERROR; errors of the engine.
         """
+        self._accept_loss, self._lost = accept_loss, False
         self._tables = {table.name: RowTable(table) for table in tables}
         self._key = key
         self.damage = Damage()
@@ -59,6 +63,8 @@ class LayeredDatabase:
         self._writer = self._connect(writes=True)
         try:
             self._begin()
+            if self._lost:
+                self._blank_lost()
         except BaseException:
             self._writer.close()
             raise
@@ -86,11 +92,58 @@ class LayeredDatabase:
         }
         self._at_start = self._filled
         self._chunks = Chunks(self._key, self._one("SELECT coalesce(max(id), 0) FROM chunk"))
-        layer = self._layer()
-        self._last = journal.replay(self._writer, self._key, self._tables, layer)
+        try:
+            layer = self._replayed()
+        except DamagedGroup as error:
+            if not self._accept_loss:
+                raise
+            with self._transaction():
+                count = journal.set_aside(self._writer, error.number)
+                self._writer.execute("COMMIT")
+            self._note_group(
+                (error.number, "set aside"), f"{error.message}; set aside with all after it: {count}"
+            )
+            layer = self._replayed()
+            self._lost = True
         self._fresh = [layer]
         self._layers: tuple[Layer, ...] = (layer,)
         """All layers, newest first: those of ``_fresh``, then the one that a flush moves."""
+
+    def _replayed(self) -> Layer:
+        """Load the journal into a new layer. What its parity repaired is written back, and reported."""
+        layer = self._layer()
+        self._last, mended = journal.replay(self._writer, self._key, self._tables, layer)
+        if mended:
+            with self._transaction():
+                journal.write_back(self._writer, mended)
+                self._writer.execute("COMMIT")
+        for place, _ in mended:
+            self._note_group(
+                (place,), f"group {place} of the journal had changed, and its parity repaired it"
+            )
+        return layer
+
+    def _note_group(self, key: tuple[int | str, ...], message: str) -> None:
+        self.damage.note(RecordError(journal.TABLE, key, message))
+
+    def _blank_lost(self) -> None:
+        """Overwrite erasable rows to which nothing leads: their keys were in groups that were set aside, and
+        nobody could destroy them later.
+        """
+        with self._transaction():
+            for name, sql in self._tables.items():
+                if sql.kept is not Kept.APART:
+                    continue
+                known = {
+                    held.place
+                    for layer in self._layers
+                    for held in (layer.tables[name].rows.values() if name in layer.tables else ())
+                    if held is not None
+                }
+                for place, size in self._writer.execute(sql.unled).fetchall():
+                    if place not in known:
+                        self._replace_apart(sql, place, bytes(size))
+            self._writer.execute("COMMIT")
 
     def _one(self, sql: str) -> int:
         (found,) = self._writer.execute(sql).fetchall()[0]

@@ -61,6 +61,11 @@ class RowTable:
         self.read_at = f'SELECT _record FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         self.insert_at = f'INSERT INTO "{table.name}" (_place, _record) VALUES (?, ?)'  # noqa: S608
         self.replace_at = f'UPDATE "{table.name}" SET _record = ? WHERE _place = ?'  # noqa: S608
+        self.unled = (
+            f'SELECT _place, length(_record) FROM "{table.name}" '  # noqa: S608
+            f'WHERE _place NOT IN (SELECT _place FROM "{table.name}_at")'
+        )
+        """The places of erasable rows to which no key in the tables leads, with the bytes of each."""
         self.delete_at = f'DELETE FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         orders = {index: self.layout.order(index) for index in ("key", *table.indexes)}
         self._key_in = {

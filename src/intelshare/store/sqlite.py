@@ -34,6 +34,7 @@ class SqliteStore(GroupedStore[Database]):
         *,
         flush_bytes: int = FLUSH_BYTES,
         vfs: str | None = None,
+        accept_loss: bool = False,
     ) -> None:
         """``key``: 32 bytes, with which the journal is sealed. ``vfs``: a VFS of SQLite, for tests.
 
@@ -42,7 +43,7 @@ class SqliteStore(GroupedStore[Database]):
         """
         self._path, self._tables, self._key = path, tables, key
         with opening(path):
-            database = Database(path, tables, key, vfs)
+            database = Database(path, tables, key, vfs, accept_loss=accept_loss)
         super().__init__(database, on_failure, flush_bytes)
 
     def scrub(self) -> Iterator[StoreError]:
@@ -84,11 +85,15 @@ def open_store(
     tables: Sequence[Table[Any]],
     key: bytes,
     on_failure: Callable[[StoreError], None] = lambda _: None,
+    *,
+    accept_loss: bool = False,
 ) -> SqliteStore:
     """Open the database, which is created or migrated first; ``key``: the vault's storage key.
+
+    ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside.
 
     Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT (not a database of ours, or a damaged
     journal), DISK_FULL, DISK_ERROR.
     """
     migrate(path)
-    return SqliteStore(path, tables, key, on_failure)
+    return SqliteStore(path, tables, key, on_failure, accept_loss=accept_loss)

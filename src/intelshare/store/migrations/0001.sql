@@ -3,6 +3,12 @@ CREATE TABLE "journal" (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    parity BLOB NOT NULL
+) STRICT;
+CREATE TABLE "journal_aside" (
+    id INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "store_state" (

@@ -71,6 +71,8 @@ class PostgresDatabase(LayeredDatabase):
         tables: Sequence[Table[Any]],
         key: bytes,
         writer: PostgresConnection,
+        *,
+        accept_loss: bool = False,
     ) -> None:
         """``writer``: a connection that has the lock. As ``LayeredDatabase``."""
         self._server, self._folder, self._name = server, folder, name
@@ -86,7 +88,7 @@ class PostgresDatabase(LayeredDatabase):
         """Connections of questions that have ended."""
         self._dropping: dict[int, set[int]] = {}
         """Groups whose rows stand elsewhere now, with the questions that may still look at the old ones."""
-        super().__init__(tables, key)
+        super().__init__(tables, key, accept_loss=accept_loss)
 
     def scrub(self) -> Iterator[StoreError]:
         """Read every row again, in any thread. Raises StoreError."""

@@ -18,6 +18,12 @@ CREATE TABLE "journal" (
     id BIGINT PRIMARY KEY,
     epoch BIGINT NOT NULL,
     digest BYTEA NOT NULL,
+    sealed BYTEA NOT NULL,
+    parity BYTEA NOT NULL
+);
+CREATE TABLE "journal_aside" (
+    id BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
     sealed BYTEA NOT NULL
 );
 CREATE TABLE "store_state" (

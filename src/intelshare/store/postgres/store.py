@@ -244,11 +244,13 @@ def open_store(
     steps: Sequence[str] | None = None,
     held: PostgresConnection | None = None,
     flush_bytes: int = FLUSH_BYTES,
+    accept_loss: bool = False,
 ) -> PostgresStore:
     """Open the schema, made or migrated first; ``key``: the vault's storage key; ``folder``: of the node.
 
     ``name`` is what the server shows. ``held``: a connection that has the lock already; it is closed if this
-    raises. Raises StoreError STORE_UNAVAILABLE, DATA_LOCKED, SCHEMA_NEWER, RECORD_CORRUPT, DISK_ERROR,
+    raises. ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside.
+    Raises StoreError STORE_UNAVAILABLE, DATA_LOCKED, SCHEMA_NEWER, RECORD_CORRUPT, DISK_ERROR,
     DISK_FULL.
     """
     try:
@@ -259,7 +261,7 @@ def open_store(
         if held is None:
             take(writer, server.schema)
         migrate(writer, server.schema, steps)
-        database = PostgresDatabase(server, folder, name, tables, key, writer)
+        database = PostgresDatabase(server, folder, name, tables, key, writer, accept_loss=accept_loss)
     except psycopg.Error as error:
         writer.close()
         raise opening_failed(error) from None
