@@ -54,6 +54,26 @@ def rot(database: Path, kind: str, which: int = 0) -> tuple[str, ...]:
         return tuple(part.hex() if isinstance(part, bytes) else str(part) for part in key)
 
 
+def rot_journal(database: Path, *, whole: bool = False) -> int:
+    """Flip one bit of the newest group of the journal, or overwrite all of it; return its number."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        ((number,),) = connection.execute("SELECT max(id) FROM journal")
+        assert number is not None, "the journal is empty"
+        _flip(
+            connection,
+            "SELECT sealed FROM journal WHERE id = ?",
+            "UPDATE journal SET sealed = ? WHERE id = ?",
+            number,
+        )
+        if whole:
+            connection.execute(
+                "UPDATE journal SET sealed = zeroblob(length(sealed)), parity = zeroblob(length(parity)) "
+                "WHERE id = ?",
+                (number,),
+            )
+        return int(number)
+
+
 def _flip(connection: sqlite3.Connection, read: str, write: str, place: int) -> None:
     ((data,),) = connection.execute(read, (place,))
     connection.execute(write, (_flipped(data), place))

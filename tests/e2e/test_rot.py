@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
-from e2e.nodes import found, intelshare, introduce, log_of, ok, running, wait_for_links, wait_until
-from rot import kinds, rot
+from e2e.nodes import PROGRAM, found, intelshare, introduce, log_of, ok, running, wait_for_links, wait_until
+from processes import process
+from rot import kinds, rot, rot_journal
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 
@@ -89,3 +91,62 @@ def test_f31_a_rotten_row_of_each_kind_at_the_sender_stops_one_thing(tmp_path: P
         assert node.poll() is None
     assert len({sent, *waiting}) == 5
     assert "node.fatal" not in log_of(fra).read_text()
+
+
+def killed_after_a_send(fra: Path) -> str:
+    """A bulletin that was accepted, whose rows only the journal of its sender has; its node was killed."""
+    with running(fra) as node:
+        wait_for_links(fra)
+        sent = send(fra, "USA", "--wait", "accepted")
+        node.send_signal(signal.SIGKILL)
+        node.wait()
+    return sent
+
+
+def test_f12_a_bit_in_the_journal_of_a_killed_node_costs_nothing(tmp_path: Path) -> None:
+    fra, usa = pair(tmp_path)
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+        sent = killed_after_a_send(fra)
+        number = rot_journal(fra / "intelshare.db")
+        with running(fra):
+            (kept,) = ok("outbox", "--as", fra / "users" / "ana", "--json").json["entries"]
+            assert (kept["bulletin"], kept["pairs"][0]["word"]) == (sent, "accepted")
+            wait_until(lambda: f'"record": "journal {number}"' in mended(fra), "the group to be told")
+            assert ok("audit", "verify", "--folder", fra).code == 0
+
+
+def test_f12_a_journal_beyond_repair_waits_for_an_operator_and_goes_on(tmp_path: Path) -> None:
+    fra, usa = pair(tmp_path)
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+        sent = killed_after_a_send(fra)
+        number = rot_journal(fra / "intelshare.db", whole=True)
+        refused = intelshare("node", "run", "--dev", "--folder", fra)
+        assert refused.code == 7
+        assert f"group {number} of the journal" in refused.err
+        assert "--accept-loss" in refused.err
+        told = intelshare("doctor", "--folder", fra)
+        assert (told.code, f"group {number} of the journal" in told.out) == (1, True)
+        assert "--accept-loss" in told.err
+        command = [*PROGRAM, "node", "run", "--dev", "--folder", fra, "--accept-loss"]
+        with log_of(fra).open("ab") as log, process(command, stderr=log):
+            wait_until(lambda: intelshare("node", "health", "--folder", fra).code == 0, "fra to serve")
+            wait_until(lambda: "set aside" in mended(fra), "the group to be told")
+        with running(fra):
+            wait_for_links(fra)
+            wait_until(lambda: sent in known(fra), "what was accepted to come back from its recipient")
+            assert send(fra, "USA", "--wait", "accepted")
+            assert ok("audit", "verify", "--folder", fra).code == 0
+
+
+def mended(folder: Path) -> str:
+    """The lines of the log about records that were settled."""
+    return "".join(line for line in log_of(folder).read_text().splitlines() if "record.mended" in line)
+
+
+def known(folder: Path) -> str:
+    """What a releasing officer sees in the outbox."""
+    return ok("outbox", "--as", folder / "users" / "rel", "--json").out
