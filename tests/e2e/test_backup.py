@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
-from processes import clean_environment, finished
+from processes import clean_environment, finished, process
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 TO_FRA = "//USA SECRET//REL TO FRA, USA"
@@ -137,6 +137,39 @@ def test_a_folder_that_was_put_back_shows_nothing_before_the_operators_word(tmp_
     assert intelshare("user", "list", "--folder", usa).code == 7
 
 
+def test_f30_on_the_operators_word_only_what_an_unreachable_member_sent_waits(tmp_path: Path) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    with running(fra):
+        with running(usa):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            recalled = send(fra, "USA", SHARED, "to be recalled")
+            wait_until(lambda: titles(usa) == ["to be recalled"], "it to arrive")
+        shutil.copytree(usa, tmp_path / "kept")
+        with running(usa):
+            wait_for_links(fra)
+            ok("recall", recalled[:12], "--as", fra / "users" / "ana", "--reason", "wrong", "--yes")
+            wait_until(lambda: words_of(fra)["to be recalled"] == "destroyed", "the destruction")
+    shutil.rmtree(usa)
+    shutil.move(tmp_path / "kept", usa)
+    analyst = usa / "users" / "ana"
+    command = [*PROGRAM, "node", "run", "--dev", "--folder", usa, "--accept-loss"]
+    with (tmp_path / "usa.log").open("ab") as log, process(command, stderr=log):
+        wait_until(lambda: intelshare("node", "health", "--folder", usa).code == 0, "usa to serve")
+        assert titles(usa) == []
+    with running(usa):  # also after a start without the operator's word
+        refused = intelshare("read", recalled[:12], "--as", analyst)
+        assert (refused.code, "READING_WAITS" in refused.err) == (12, True), refused
+        assert "READING_WAITS" in intelshare("doctor", "--folder", usa).out
+        assert "READING_WAITS" in ok("node", "peers", "--folder", usa).out
+        allowed = ok("node", "allow-reading", "fra", "--reason", "a drill", "--yes", "--folder", usa)
+        assert "recalls of it count" in allowed.out
+        assert titles(usa) == ["to be recalled"]
+        assert "READING_WAITS" not in intelshare("doctor", "--folder", usa).out
+        with running(fra):
+            wait_until(lambda: titles(usa) == [], "the recall to come again")
+
+
 def test_what_is_damaged_or_in_the_way_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     fra = found(tmp_path / "fra", "FRA")
     with running(fra):
@@ -186,23 +219,25 @@ def test_what_was_sent_after_the_backup_is_known_again_from_its_recipient_and_is
 ) -> None:
     fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
     backup, again = tmp_path / "backup", tmp_path / "fra-again"
-    with running(usa):
-        with running(fra):
-            introduce(fra, usa)
-            wait_for_links(fra)
-            ok("node", "backup", backup, "--folder", fra)
-            later = send(fra, "USA", SHARED, "after the backup", "--wait", "accepted")
-        ok("node", "restore", backup, again)
-        secrets_of_users(fra, again)
-        shutil.move(fra, tmp_path / "gone")
+    with running(usa), running(fra):
+        introduce(fra, usa)
+        wait_for_links(fra)
+        ok("node", "backup", backup, "--folder", fra)
+        later = send(fra, "USA", SHARED, "after the backup", "--wait", "accepted")
+    ok("node", "restore", backup, again)
+    secrets_of_users(fra, again)
+    shutil.move(fra, tmp_path / "gone")
+    for _ in range(2):  # it is asked for however often the node starts before the recipient is linked
         with running(again):
-            wait_for_links(again)
+            pass
+    with running(usa), running(again):
+        wait_for_links(again)
 
-            def word() -> str:
-                shown = intelshare("outbox", later, "--as", again / "users" / "rel", "--json")
-                return str(shown.json["pairs"][0]["word"]) if shown.code == 0 else ""
+        def word() -> str:
+            shown = intelshare("outbox", later, "--as", again / "users" / "rel", "--json")
+            return str(shown.json["pairs"][0]["word"]) if shown.code == 0 else ""
 
-            wait_until(lambda: word() == "accepted", "the sender to know it again, and its receipt")
-            ok("recall", later, "--as", again / "users" / "rel", "--reason", "wrong", "--yes")
-            wait_until(lambda: word() == "destroyed", "the recipient to destroy it")
-            assert titles(usa) == []
+        wait_until(lambda: word() == "accepted", "the sender to know it again, and its receipt")
+        ok("recall", later, "--as", again / "users" / "rel", "--reason", "wrong", "--yes")
+        wait_until(lambda: word() == "destroyed", "the recipient to destroy it")
+        assert titles(usa) == []

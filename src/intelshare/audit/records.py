@@ -417,6 +417,7 @@ class OperatorAct(IntEnum):
     RECORD_DROPPED = 2
     STREAM_RELEASED = 3
     GIVEN_UP = 4
+    READING_ALLOWED = 5
 
 
 @record

@@ -41,6 +41,7 @@ class Event(StrEnum):
     ACTS_FORGOTTEN = "link.acts_forgotten"
     FORGOT = "link.forgot"
     RECEIVED_FORGOTTEN = "node.received_forgotten"
+    HEARD = "node.heard"
     DIAL_FAILED = "link.dial_failed"
     RESERVE_GIVEN_UP = "disk.reserve_given_up"
     RECORD_DAMAGED = "record.damaged"
@@ -121,6 +122,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.LOG_REOPENED: "",
             "disk.reserve_given_up": "code",
             "node.received_forgotten": "count",
+            Event.HEARD: "member",
         }.items()
     }
 )

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from intelshare.broker.kernel.tables import ACT, TRUST
+from intelshare.broker.lifecycle.hearing import heard, unheard
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     MendCommand,
@@ -27,7 +28,7 @@ from intelshare.crypto.records import Trust, TrustType
 from intelshare.engine.values import Committed
 from intelshare.errors import RecordError
 from intelshare.ids import MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.ports import Plan, Store, View
@@ -57,6 +58,8 @@ class Mending:
         self._later: dict[Record, float] = {}
         self._asked: dict[MemberCode, Instant] = {}
         """Since when the link was open over which a member was asked for what this node had sent it."""
+        self.patience = 60.0
+        """The seconds for which a link must be open until its member counts as heard (``_hear``)."""
 
     @property
     def withholds(self) -> bool:
@@ -72,10 +75,10 @@ class Mending:
         due = [record for record in known if self._later.get(record, now) <= now][:MAX_MENDED]
         if due:
             await self.mend(links, due)
-        await self._learn_again(links)
+        await self._hear(links)
 
     def _settle_groups(self) -> None:
-        """Groups of the journal were repaired, or set aside on an operator's word, as the store was opened."""
+        """Groups of the journal that were repaired, or set aside, as the store was opened."""
         runtime = self._runtime
         for error in runtime.store.damage.known():
             if error.table == GROUP:
@@ -84,23 +87,32 @@ class Mending:
                 record = str(record_of(error))
                 runtime.log.warning(Event.RECORD_MENDED, record=record, status=outcome.value, member="")
 
-    async def _learn_again(self, links: Links) -> None:
-        """After the disk forgot: ask every member that is linked for what it received, once a link."""
-        forgot, node = self._runtime.forgot, self._runtime.node
-        if forgot is None:
+    async def _hear(self, links: Links) -> None:
+        """After the disk forgot: ask every member that is linked for what it received, once a link, until a
+        link to it was open for long enough that its recalls have come too.
+        """
+        runtime = self._runtime
+        waited = {row.member: row for row in runtime.store.ask_now(unheard)}
+        if not waited:
             return
         since = {
             member: state.since
-            for member, held in node.trust.members.items()
-            if member != node.member and held.directory is not None
+            for member, held in runtime.node.trust.members.items()
+            if member in waited and held.directory is not None
             for listed in held.directory.nodes
             if (state := links.state(listed.uri)).state == "linked"
         }
-        members = [member for member, at in since.items() if self._asked.get(member) != at]
-        if members:
-            done = await self._runtime.step(back_since, members, forgot)
-            self._asked.update({member: since[member] for member in members})
-            links.feed(Committed(done))
+        for member, at in since.items():
+            if self._asked.get(member) != at:
+                done = await runtime.step(back_since, [member], waited[member].since)
+                self._asked[member] = at
+                links.feed(Committed(done))
+        long = runtime.now() - int(self.patience * SECOND)
+        known = [member for member, at in since.items() if self._asked[member] == at and at <= long]
+        if known:
+            await runtime.step(heard, known)
+            for member in known:
+                runtime.log.info(Event.HEARD, member=member)
 
     async def mend(self, links: Links, records: Sequence[Record]) -> tuple[Mended, ...]:
         """Mend these now; what became of each. Raises StoreError."""

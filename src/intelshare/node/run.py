@@ -23,6 +23,7 @@ from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.lifecycle.hearing import begin_hearing
 from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
@@ -181,6 +182,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     if forgot is not None:
         # Until this is durable, the sidecar also tells the next start that the disk forgot.
         await runtime.step(ask_again)
+        await runtime.step(begin_hearing, forgot)
         await forget_lost(runtime)
         confirm_loss(runtime.folder.root)
         _unmark(runtime)

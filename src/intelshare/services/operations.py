@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,6 +21,7 @@ from intelshare.broker.kernel.register import (
 )
 from intelshare.broker.kernel.tables import INCOMING, LOG_HEAD, UserRow
 from intelshare.broker.lifecycle.attachments import wanted_of
+from intelshare.broker.lifecycle.hearing import unheard
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.queries.queues import Queue, queues
@@ -55,6 +57,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
     counts = actor.role in OVERSEERS
     own = node.trust.members[node.member].directory
     alarms, size, waiting, kept = await backend.query(lambda view: _stored(node, view, counts=counts))
+    unread = {row.member for row in await backend.query(unheard) if not row.allowed}
     held = await backend.query(lambda view: (law_in_force(view), files_in_force(view)))
     return pb.StatusResponse(
         member=node.member,
@@ -64,7 +67,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         incarnation=node.incarnation,
         started_at=facts.started,
         peers=[
-            _peer_status(backend, member, listed.uri, waiting.get(member, _UNTOLD), facts.files)
+            _peer_status(backend, member, listed.uri, waiting.get(member, _UNTOLD), facts.files, unread)
             for member, held in sorted(node.trust.members.items())
             if member != node.member and held.directory is not None
             for listed in held.directory.nodes
@@ -173,7 +176,12 @@ def _frozen(view: View, member: MemberCode) -> int:
 
 
 def _peer_status(
-    backend: Backend, member: MemberCode, node: NodeUri, waiting: _Waiting, files: FileFacts
+    backend: Backend,
+    member: MemberCode,
+    node: NodeUri,
+    waiting: _Waiting,
+    files: FileFacts,
+    unread: AbstractSet[MemberCode],
 ) -> pb.PeerStatus:
     trust = backend.node.trust
     link, held = backend.link(node), trust.members[member]
@@ -194,6 +202,7 @@ def _peer_status(
         frozen_streams=waiting.frozen,
         peer_forgot=link.peer_forgot,
         forgot=link.forgot,
+        reading_waits=member in unread,
     )
 
 

@@ -8,9 +8,11 @@ from typing import Final
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.mend import DropCommand, Mended, Outcome, Record, drop
 from intelshare.broker.lifecycle.operator_acts import (
+    AllowReadingCommand,
     BelieveCommand,
     ReleaseStreamCommand,
     ReleaseStreamResult,
+    allow_reading,
     believe_clock,
     release_stream,
 )
@@ -117,8 +119,19 @@ def release_response(result: ReleaseStreamResult, *_: object) -> pb.ReleaseStrea
     return pb.ReleaseStreamResponse(streams=result.streams)
 
 
+def allow_command(actor: Actor, request: pb.AllowReadingRequest) -> AllowReadingCommand:
+    """Whose bulletins may be read."""
+    return AllowReadingCommand(actor.user, MemberCode(request.member), request.reason)
+
+
+def allow_response(member: MemberCode, *_: object) -> pb.AllowReadingResponse:
+    """Return the member."""
+    return pb.AllowReadingResponse(member=member)
+
+
 OPERATOR_ACTS: Final = (
     Rpc("Clock", OPERATORS, AsyncCall(clock)),
     Rpc("Repair", OPERATORS, AsyncCall(repair)),
     Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
+    Rpc("AllowReading", OPERATORS, StepCall(allow_command, allow_reading, allow_response)),
 )

@@ -2,6 +2,7 @@
 
 believe_clock    the present time counts, whatever was stored or expected (promise P10)
 release_stream   a stream that contradicted itself goes on; what contradicts stays as evidence (P11)
+allow_reading    users read what a member sent before the disk forgot, although it was not heard (P16)
 give_up          a pair ends, undeliverable (P8): of those who send the bulletin, not of operators
 """
 
@@ -16,7 +17,7 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import INCOMING, NODE, PAIR
+from intelshare.broker.kernel.tables import INCOMING, NODE, PAIR, UNHEARD
 from intelshare.broker.kernel.transaction import SELF, Transaction
 from intelshare.broker.lifecycle.relations import own_bulletin
 from intelshare.broker.lifecycle.stop import stop
@@ -116,7 +117,7 @@ def release_stream(
     Numbers up to the last that came are compared with nothing any more; from there on a contradiction freezes
     the stream again. Raises DeliveryError NOT_FOUND (none is frozen), INPUT_INVALID (no reason).
     """
-    _need_reason(command.reason)
+    need_reason(command.reason)
     rows = [row for row in view.find(INCOMING, "member", command.member) if is_frozen(row)]
     if not rows:
         raise DeliveryError(
@@ -136,6 +137,37 @@ def release_stream(
             Operated(OperatorAct.STREAM_RELEASED, about, command.reason, command.user),
         )
     return tx.plan(ReleaseStreamResult(len(rows), tx.effects()))
+
+
+@dataclass(frozen=True, slots=True)
+class AllowReadingCommand:
+    """An operator lets users read what a member sent before the disk forgot."""
+
+    user: UserUri
+    member: MemberCode
+    reason: str
+
+
+def allow_reading(
+    node: Node, view: View, command: AllowReadingCommand, now: Instant, random: Random
+) -> Plan[MemberCode]:
+    """Let users read what a member sent; the log keeps who decided it, and why.
+
+    Raises DeliveryError NOT_FOUND (it is not waited for), INPUT_INVALID (no reason).
+    """
+    need_reason(command.reason)
+    row = view.get(UNHEARD, command.member)
+    if row is None or row.allowed:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"nothing of {command.member} waits to be read",
+            hint="`intelshare node peers` shows which members are waited for",
+        )
+    tx = Transaction(node, view, now, random)
+    tx.put(UNHEARD, changed(row, allowed=1))
+    about = str(command.member)
+    tx.log(EntryType.OPERATED, Operated(OperatorAct.READING_ALLOWED, about, command.reason, command.user))
+    return tx.plan(command.member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +196,7 @@ def give_up(
     Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED (neither author nor officer),
     INPUT_INVALID (no reason, or the pair has ended).
     """
-    _need_reason(command.reason)
+    need_reason(command.reason)
     user = row_of(view, command.actor)
     md = own_bulletin(node, view, command.bulletin, user, now)
     row = view.get(PAIR, md, command.recipient)
@@ -184,7 +216,8 @@ def give_up(
     return tx.plan(GiveUpResult(status_of(facts_of(after)), tx.effects()))
 
 
-def _need_reason(reason: str) -> None:
+def need_reason(reason: str) -> None:
+    """Raises DeliveryError INPUT_INVALID without a reason that the log can keep."""
     if not reason.strip() or len(reason) > MAX_REASON:
         raise DeliveryError(
             "INPUT_INVALID",

@@ -38,6 +38,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.broker.lifecycle.destroy import reason_of
+from intelshare.broker.lifecycle.hearing import reading_waits
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Granted, Kind, Portion, PortionKind, Receipt, ReceiptStatus
 from intelshare.envelope import reopen
@@ -123,6 +124,7 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
         visible += [(node.member, one) for one in written_starting(node, view, command.bulletin, user, now)]
     if not visible:
         _say_if_destroyed(view, command)
+        _say_if_waiting(node, view, command, user, now)
     found = only_one(visible, command.bulletin, command.originator)
     shown = show_own(node, view, found, now) if isinstance(found, Written) else found
     row = shown.row
@@ -171,6 +173,21 @@ def _say_if_destroyed(view: View, command: ReadCommand) -> None:
         )
 
 
+def _say_if_waiting(node: Node, view: View, command: ReadCommand, user: UserRow, now: Instant) -> None:
+    """Tell a user who may see the bulletin that it waits for its sender; for all others it does not exist.
+
+    Raises DeliveryError READING_WAITS.
+    """
+    for row in _starting(view, command.bulletin, command.originator):
+        if show(node, view, row, user, now, waiting=True) is not None:
+            raise DeliveryError(
+                "READING_WAITS",
+                f"this node lost some of its memory, and {row.sender} may have recalled the bulletin since",
+                hint=f"it can be read once {row.sender} was linked for a minute; an operator can allow it "
+                f"now (`intelshare node allow-reading {row.sender}`)",
+            )
+
+
 def destroyed_of(view: View, given: str, user: UserUri, originator: str = "") -> list[InboxRow]:
     """Return the destroyed bulletins whose id starts so and that this user had opened."""
     return [
@@ -180,9 +197,14 @@ def destroyed_of(view: View, given: str, user: UserUri, originator: str = "") ->
     ]
 
 
-def show(node: Node, view: View, row: InboxRow, user: UserRow, now: Instant) -> Shown | None:
-    """Return the bulletin as this user may see it; None if nothing may be seen, or its time is over."""
-    if row.gone or now >= row.due:
+def show(
+    node: Node, view: View, row: InboxRow, user: UserRow, now: Instant, *, waiting: bool = False
+) -> Shown | None:
+    """Return the bulletin as this user may see it; None if nothing may be seen, or its time is over.
+
+    What waits for its sender (``hearing``) is not seen; with ``waiting``, nothing else is.
+    """
+    if row.gone or now >= row.due or reading_waits(view, row) is not waiting:
         return None
     claims = decode(Claims, open_secret(node, INBOX.name, row.md, 0, row.sealed_claims))
     granted = {one.slot: one for one in claims.granted}

@@ -10,7 +10,7 @@ import click
 
 from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
-from intelshare.cli.operator.repair import release_stream, repair
+from intelshare.cli.operator.repair import allow_reading, release_stream, repair
 from intelshare.cli.operator.server import move, replicas
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
@@ -305,5 +305,17 @@ def _show(found: Any, out: Out) -> int:
     return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
-for _command in (peers, queues, drain, backup, restore, metrics, repair, release_stream, move, replicas):
+for _command in (
+    peers,
+    queues,
+    drain,
+    backup,
+    restore,
+    metrics,
+    repair,
+    release_stream,
+    allow_reading,
+    move,
+    replicas,
+):
     node.add_command(_command)

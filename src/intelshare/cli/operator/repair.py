@@ -1,5 +1,5 @@
-"""``node repair`` and ``node release-stream``: what an operator settles when a record is damaged, or a peer
-has contradicted itself."""
+"""``node repair``, ``release-stream`` and ``allow-reading``: what an operator settles when a record is
+damaged, a peer has contradicted itself, or this node lost memory."""
 
 from __future__ import annotations
 
@@ -82,3 +82,28 @@ def release_stream(node: NodeFolder, out: Out, member: str, reason: str, yes: bo
     found = node.operate("ReleaseStream", pb.ReleaseStreamRequest(member=code, reason=reason))
     out.document("released", plain(found))
     out.line(f"{code}: {found.streams} stream(s) go on")
+
+
+@click.command(
+    "allow-reading",
+    epilog=examples('intelshare node allow-reading USA --folder fra --reason "no recall, by phone" --yes'),
+)
+@click.argument("member")
+@click.option("--reason", required=True, help="Why it may be read. It is logged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@printing
+@on_folder
+def allow_reading(node: NodeFolder, out: Out, member: str, reason: str, yes: bool) -> None:
+    """Let users read what MEMBER sent before this node lost memory, although MEMBER was not heard since.
+
+    MEMBER may have recalled some of it in the meantime. Once it was linked for a minute, this is not needed.
+    """
+    from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.plain import plain
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    code = member.upper()
+    confirm(f"Let users read what {code} sent, although it may have recalled some of it?", yes=yes)
+    found = node.operate("AllowReading", pb.AllowReadingRequest(member=code, reason=reason))
+    out.document("reading-allowed", plain(found))
+    out.line(f"what {code} sent can be read; recalls of it count as soon as they come")

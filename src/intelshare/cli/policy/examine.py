@@ -143,6 +143,13 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     check = f"link {peer.member}"
     waits = peer.queued + peer.unacknowledged
     waiting = f", {waits} waiting" if waits else ""
+    if peer.reading_waits:
+        remedy = (
+            f"it ends once {peer.member} was linked for a minute; or: intelshare node allow-reading "
+            f"{peer.member} --reason TEXT --folder FOLDER"
+        )
+        what = "nobody reads what it sent before this node lost memory"
+        yield Finding(WARNING, check, what, remedy, "READING_WAITS")
     if peer.state == "removed":
         yield Finding(OK, check, f"removed by this node's operators{waiting}", "", "MEMBER_REMOVED")
         return

@@ -309,6 +309,11 @@ def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
             lines.append(
                 f"{peer.member} holds {peer.forgot} log entries of this node that it forgot  [LOG_FORGOT]"
             )
+        if peer.reading_waits:
+            lines.append(
+                f"what {peer.member} sent before this node lost memory waits until it was linked for a "
+                f"minute: intelshare node allow-reading {peer.member}  [READING_WAITS]"
+            )
         if peer.peer_forgot:
             lines.append(f"{peer.member} forgot {peer.peer_forgot} numbers that it had given  [LOG_FORGOT]")
     return lines

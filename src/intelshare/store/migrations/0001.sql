@@ -321,6 +321,11 @@ CREATE TABLE "owed" (
     _record BLOB NOT NULL,
     PRIMARY KEY ("member", "kind", "key")
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE "unheard" (
+    "member" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("member")
+) STRICT, WITHOUT ROWID;
 CREATE TABLE "node" (
     "name" TEXT NOT NULL,
     _record BLOB NOT NULL,

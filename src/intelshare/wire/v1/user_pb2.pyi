@@ -2595,6 +2595,7 @@ class PeerStatus(_message.Message):
     FROZEN_STREAMS_FIELD_NUMBER: _builtins.int
     PEER_FORGOT_FIELD_NUMBER: _builtins.int
     FORGOT_FIELD_NUMBER: _builtins.int
+    READING_WAITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     state: _builtins.str
@@ -2618,6 +2619,8 @@ class PeerStatus(_message.Message):
     peer_forgot: _builtins.int
     """As the open link showed: numbers that the peer forgot, and entries of this node's log that it forgot."""
     forgot: _builtins.int
+    reading_waits: _builtins.bool
+    """This node lost memory: what the member sent before waits, unread, until a link to it was open for a minute."""
     def __init__(
         self,
         *,
@@ -2637,10 +2640,11 @@ class PeerStatus(_message.Message):
         frozen_streams: _builtins.int | None = ...,
         peer_forgot: _builtins.int = ...,
         forgot: _builtins.int = ...,
+        reading_waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_files_wanted", b"_files_wanted", "_frozen_streams", b"_frozen_streams", "_queued", b"_queued", "_unacknowledged", b"_unacknowledged", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "frozen_streams", b"frozen_streams", "queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_files_wanted", b"_files_wanted", "_frozen_streams", b"_frozen_streams", "_queued", b"_queued", "_unacknowledged", b"_unacknowledged", "clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "forgot", b"forgot", "frozen_streams", b"frozen_streams", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "peer_forgot", b"peer_forgot", "queued", b"queued", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes", "_files_wanted", b"_files_wanted", "_frozen_streams", b"_frozen_streams", "_queued", b"_queued", "_unacknowledged", b"_unacknowledged", "clock_offset", b"clock_offset", "directory_expires", b"directory_expires", "directory_version", b"directory_version", "file_bytes", b"file_bytes", "files_wanted", b"files_wanted", "forgot", b"forgot", "frozen_streams", b"frozen_streams", "last_error", b"last_error", "last_seen", b"last_seen", "member", b"member", "node", b"node", "peer_forgot", b"peer_forgot", "queued", b"queued", "reading_waits", b"reading_waits", "since", b"since", "state", b"state", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__file_bytes: _TypeAlias = _typing.Literal["file_bytes"]  # noqa: Y015
     _WhichOneofArgType__file_bytes: _TypeAlias = _typing.Literal["_file_bytes", b"_file_bytes"]  # noqa: Y015
@@ -2919,6 +2923,48 @@ class ReleaseStreamResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseStreamResponse: _TypeAlias = ReleaseStreamResponse  # noqa: Y015
+
+@_typing.final
+class AllowReadingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    reason: _builtins.str
+    """Why. It is logged."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowReadingRequest: _TypeAlias = AllowReadingRequest  # noqa: Y015
+
+@_typing.final
+class AllowReadingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowReadingResponse: _TypeAlias = AllowReadingResponse  # noqa: Y015
 
 @_typing.final
 class MetricsRequest(_message.Message):

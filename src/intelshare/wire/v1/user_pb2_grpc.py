@@ -2002,6 +2002,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
                 _registered_method=True)
+        self.AllowReading = channel.unary_unary(
+                '/intelshare.v1.Operations/AllowReading',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.FromString,
+                _registered_method=True)
         self.Metrics = channel.unary_unary(
                 '/intelshare.v1.Operations/Metrics',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.SerializeToString,
@@ -2214,6 +2219,13 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AllowReading(self, request, context):
+        """After a loss of memory: lets users read what a member sent before, although it was not heard since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Metrics(self, request, context):
         """All of the node's measurements (docs/metrics.md).
         """
@@ -2373,6 +2385,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.ReleaseStream,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.SerializeToString,
+            ),
+            'AllowReading': grpc.unary_unary_rpc_method_handler(
+                    servicer.AllowReading,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.SerializeToString,
             ),
             'Metrics': grpc.unary_unary_rpc_method_handler(
                     servicer.Metrics,
@@ -3191,6 +3208,33 @@ class Operations:
             '/intelshare.v1.Operations/ReleaseStream',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AllowReading(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/AllowReading',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -696,6 +696,8 @@ class OperationsStub:
     """Lists records that have changed since they were written, fetches them again, drops them."""
     ReleaseStream: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]
     """Releases the frozen streams of a member that contradicted itself."""
+    AllowReading: _grpc.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]
+    """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -756,6 +758,8 @@ class OperationsAsyncStub(OperationsStub):
     """Lists records that have changed since they were written, fetches them again, drops them."""
     ReleaseStream: _aio.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]  # type: ignore[assignment]
     """Releases the frozen streams of a member that contradicted itself."""
+    AllowReading: _aio.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]  # type: ignore[assignment]
+    """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
     Metrics: _aio.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]  # type: ignore[assignment]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -993,6 +997,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ReleaseStreamResponse, _abc.Awaitable[_user_pb2.ReleaseStreamResponse]]:
         """Releases the frozen streams of a member that contradicted itself."""
+
+    @_abc_1.abstractmethod
+    def AllowReading(
+        self,
+        request: _user_pb2.AllowReadingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.AllowReadingResponse, _abc.Awaitable[_user_pb2.AllowReadingResponse]]:
+        """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
 
     @_abc_1.abstractmethod
     def Metrics(

@@ -34,6 +34,7 @@ from intelshare.broker.kernel.tables.node_state import (
     LOG_HEAD,
     NODE,
     TRUST,
+    UNHEARD,
     USER,
     ActRow,
     CertificateRow,
@@ -46,6 +47,7 @@ from intelshare.broker.kernel.tables.node_state import (
     LogRow,
     NodeRow,
     TrustRow,
+    UnheardRow,
     UserRow,
 )
 from intelshare.broker.kernel.tables.outbox import (
@@ -129,6 +131,7 @@ TABLES: tuple[Table[Any], ...] = (
     FILE,
     COUNTER,
     OWED,
+    UNHEARD,
     NODE,
 )
 
@@ -170,6 +173,7 @@ __all__ = [
     "SUBMISSION",
     "TABLES",
     "TRUST",
+    "UNHEARD",
     "USER",
     "ActRow",
     "BatchKeyRow",
@@ -207,5 +211,6 @@ __all__ = [
     "StatementRow",
     "SubmissionRow",
     "TrustRow",
+    "UnheardRow",
     "UserRow",
 ]

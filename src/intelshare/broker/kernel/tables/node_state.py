@@ -205,6 +205,21 @@ class CounterRow(NamedTuple):
 COUNTER = Table("counter", CounterRow, ("name",))
 
 
+class UnheardRow(NamedTuple):
+    """A member that was not heard since the disk forgot (``lifecycle.hearing``)."""
+
+    member: MemberCode
+    since: Instant
+    """Up to when the disk remembers: what the member received after that is asked for."""
+    until: Instant
+    """What this node received of it until then waits, and nobody reads it."""
+    allowed: int
+    """1: an operator let users read it all the same."""
+
+
+UNHEARD = Table("unheard", UnheardRow, ("member",))
+
+
 class NodeRow(NamedTuple):
     """The node's record of itself: the present incarnation, and how far its clock has gone."""
 

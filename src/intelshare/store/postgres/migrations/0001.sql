@@ -326,6 +326,11 @@ CREATE TABLE "owed" (
     _record BYTEA NOT NULL,
     PRIMARY KEY ("member", "kind", "key")
 );
+CREATE TABLE "unheard" (
+    "member" TEXT COLLATE "C" NOT NULL,
+    _record BYTEA NOT NULL,
+    PRIMARY KEY ("member")
+);
 CREATE TABLE "node" (
     "name" TEXT COLLATE "C" NOT NULL,
     _record BYTEA NOT NULL,

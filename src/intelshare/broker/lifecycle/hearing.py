@@ -1,0 +1,52 @@
+"""Hearing: after the disk forgot, each member is waited for by itself until it was heard (promises P12, P16).
+
+    begin_hearing   the start of a node that forgot: nobody was heard
+    heard           members over whose link everything has come: what they sent can be read again
+
+What was destroyed since the disk remembers may be readable on it: only its originator knows. So what a member
+sent before waits until a link to it was open long enough for its recalls to come; what others sent can be
+read. As long as a member was not heard it is also asked for what it received (``line.hand_back``), once for
+each link and after each restart. An operator may let users read earlier (``operator_acts.allow_reading``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import UNHEARD, InboxRow, UnheardRow
+from intelshare.broker.kernel.transaction import Transaction
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, View
+
+
+def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[int]:
+    """Wait for every other member. ``since``: up to when the disk remembers. Return how many there are."""
+    tx = Transaction(node, view, now, random)
+    members = sorted(set(node.trust.members) - {node.member})
+    for member in members:
+        before = view.get(UNHEARD, member)
+        first = min(since, before.since) if before is not None else since
+        tx.put(UNHEARD, UnheardRow(member, first, now, 0))
+    return tx.plan(len(members))
+
+
+def unheard(view: View) -> list[UnheardRow]:
+    """Return the members that are waited for."""
+    return list(view.find(UNHEARD, "key", limit=100_000))
+
+
+def heard(node: Node, view: View, members: Sequence[MemberCode], now: Instant, random: Random) -> Plan[int]:
+    """Wait for these members no longer; return for how many it did."""
+    tx = Transaction(node, view, now, random)
+    waited = [member for member in members if view.get(UNHEARD, member) is not None]
+    for member in waited:
+        tx.delete(UNHEARD, member)
+    return tx.plan(len(waited))
+
+
+def reading_waits(view: View, row: InboxRow) -> bool:
+    """Return true if a received bulletin waits until its sender was heard."""
+    waits = view.get(UNHEARD, row.sender)
+    return waits is not None and not waits.allowed and row.received <= waits.until
