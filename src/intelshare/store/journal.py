@@ -48,17 +48,24 @@ _WHAT: Final = b"journal"
 
 _ALL: Final = "SELECT id, epoch, sealed FROM journal ORDER BY id"
 
+_SINCE: Final = "SELECT id, epoch, sealed FROM journal WHERE id > ? ORDER BY id"
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Group).decode
 
 
 def raise_epoch(connection: Connection) -> int:
     """Take the database over from any earlier opening; return the number of this opening, durably."""
+    return raise_state(connection, "epoch")
+
+
+def raise_state(connection: Connection, name: str) -> int:
+    """Raise a number of the database by one; return it, durably."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'epoch'")
-    epoch = _state(connection, "epoch")
+    connection.execute("UPDATE store_state SET value = value + 1 WHERE name = ?", (name,))
+    value = _state(connection, name)
     connection.execute("COMMIT")
-    return epoch
+    return value
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:
@@ -71,8 +78,8 @@ def check_epoch(connection: Connection, epoch: int) -> None:
         )
 
 
-def append(connection: Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
-    """Write a group in a running transaction; return its size in bytes."""
+def append(connection: Connection, key: bytes, place: int, epoch: int, group: Layer) -> bytes:
+    """Write a group in a running transaction; return it as it is stored."""
     content: _Group = []
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
@@ -80,7 +87,7 @@ def append(connection: Connection, key: bytes, place: int, epoch: int, group: La
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
     connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (place, epoch, digest(sealed), sealed))
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'last'", (place,))
-    return len(sealed)
+    return sealed
 
 
 def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> int:
@@ -91,19 +98,42 @@ def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], l
     """
     last = flushed_upto(connection)
     for place, content in groups(connection, key, last):
-        for name, put, gone in content:
-            sql = tables.get(name)
-            if sql is None:
-                raise corrupt(place, f"there is no table {name}")
-            memory = layer.table(sql.layout.table)
-            for one in gone:
-                memory.put(tuple(one), None)
-            for one in put:
-                at, held = _held(sql, one)
-                memory.put(at, held)
-                layer.size += COST + len(held.record)
+        _apply(place, content, tables, layer)
         last = place
     return last
+
+
+def follow(
+    connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer, after: int, last: int
+) -> None:
+    """Load the groups from one number up to another into a layer. Raises StoreError RECORD_CORRUPT;
+    DATA_LOCKED if they were moved into their tables already.
+    """
+    for place, epoch, sealed in connection.execute(_SINCE, (after,)).fetchall():
+        if place != after + 1:
+            break
+        _apply(place, _opened(key, place, epoch, sealed), tables, layer)
+        after = place
+    if after != last:
+        raise StoreError(
+            "DATA_LOCKED",
+            "this process was away while others moved rows that it has not seen",
+            hint="it stops; its service manager starts it again",
+        )
+
+
+def _apply(place: int, content: _Group, tables: Mapping[str, RowTable], layer: Layer) -> None:
+    for name, put, gone in content:
+        sql = tables.get(name)
+        if sql is None:
+            raise corrupt(place, f"there is no table {name}")
+        memory = layer.table(sql.layout.table)
+        for one in gone:
+            memory.put(tuple(one), None)
+        for one in put:
+            at, held = _held(sql, one)
+            memory.put(at, held)
+            layer.size += COST + len(held.record)
 
 
 def groups(connection: Connection, key: bytes, flushed: int) -> Iterator[tuple[int, _Group]]:
