@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, found, intelshare, introduce, log_of, ok, running, wait_for_links
-from intelshare.client import Client, read_profile
+from intelshare.client import Client, Profile, read_profile
 from intelshare.errors import IntelshareError
 from intelshare.wire.v1 import user_pb2 as pb
 from postgres_server import Cluster, new_cluster
@@ -45,13 +45,15 @@ class Replica:
     name: str
     process: subprocess.Popen[bytes] | None = None
     codes: list[int] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    """The command; empty: that of one that takes turns."""
     _stopping: bool = False
 
     def start(self) -> None:
         """Start it."""
         with log_of(self.folder).open("ab") as log:
             self.process = subprocess.Popen(
-                words_of_run(self.folder, self.name),
+                self.words or words_of_run(self.folder, self.name),
                 stderr=log,
                 env=clean_environment(),
                 start_new_session=True,
@@ -175,6 +177,10 @@ class Load(threading.Thread):
         if self.defect is not None:
             raise self.defect
 
+    def profile_now(self) -> Profile:
+        """Whom to ask, and as whom."""
+        return read_profile(self.profile)
+
     def _draft(self) -> pb.SubmitRequest:
         key = os.urandom(16)
         portion = pb.Portion(
@@ -188,7 +194,7 @@ class Load(threading.Thread):
         while left:
             assert time.monotonic() < end, (self.errors, "a draft was not taken in two minutes")
             try:
-                with Client(read_profile(self.profile), deadline=5) as client:
+                with Client(self.profile_now(), deadline=5) as client:
                     for outcome in client.submit_many(left):
                         if isinstance(outcome.result, IntelshareError):
                             self._failed(outcome.result)

@@ -7,15 +7,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from intelshare.broker.kernel.register import users
 from intelshare.engine.values import Chore, PolicyAvailable, Space
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
+from intelshare.node.following import Following
 from intelshare.node.leaf import renew_leaf
 from intelshare.node.links import Files, Links
 from intelshare.node.mending import CODE
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
-from intelshare.node.renewal import renew_and_tell
+from intelshare.node.renewal import renew, renew_and_tell
+from intelshare.node.replicas import end_standby, shared, show_standby
 from intelshare.node.reserve import give_up, held_bytes, hold, look
 from intelshare.node.running import EVERY, end_running, read_running, show_running
 from intelshare.node.runtime import Runtime
@@ -23,6 +26,18 @@ from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, write_sidecar
+from intelshare.trust import Endpoint
+
+
+def last_peer_port(runtime: Runtime) -> int:
+    """Return the peer port in the directory: peers that were away can still dial it."""
+    listed = runtime.node.trust.node(runtime.node.uri)
+    return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
+
+
+def endpoints(runtime: Runtime, ports: Ports) -> tuple[Endpoint, ...]:
+    """Return where peers can dial this process."""
+    return (Endpoint(runtime.settings.advertise or runtime.settings.host, ports.peer_port),)
 
 
 class NodeProcess(Files):
@@ -43,10 +58,13 @@ class NodeProcess(Files):
         """The lock for ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
         self._ended = False
         self._following: set[asyncio.Task[None]] = set()
+        self._beside: Following | None = None
+        self._life: asyncio.Task[None] | None = None
         links.files = self
-        runtime.on_full.append(lambda: links.feed(Space(0, held_bytes(runtime.folder.root))))
+        runtime.on_full.append(self._found_full)
         runtime.on_trust.append(self._follow_trust)
-        links.start()
+        if runtime.leads:
+            links.start()
         if self.mending.withholds:
             self._say_law()
 
@@ -69,7 +87,9 @@ class NodeProcess(Files):
         runtime = self.runtime
         runtime.log.info(Event.STOPPING)
         runtime.health.set("STOPPING")
-        if not runtime.failed.done():
+        if self._life is not None:
+            self._life.cancel()
+        if runtime.leads and not runtime.failed.done():
             self.links.stop()
             ends: list[asyncio.Future[Any]] = [self.links.stopped, runtime.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -79,10 +99,80 @@ class NodeProcess(Files):
         self._locked.release()
         runtime.log.info(Event.STOPPED)
 
+    # Replicas that run together
+
+    def go_together(self) -> None:
+        """From now on other replicas write too: follow them, and lead when there is nobody who does."""
+        runtime = self.runtime
+        store = shared(runtime.store)
+        self._beside = Following(runtime, self.links)
+        store.together.followed = self._beside.take_in
+        store.led = lambda: runtime.later(self._may_lead)
+        store.together.share()
+        if not runtime.leads:
+            # What was followed before now told nobody.
+            runtime.outdated = True
+            for row in runtime.store.ask_now(users):
+                runtime.register_changed(row)
+            runtime.look_again()
+            self._life = asyncio.get_running_loop().create_task(self._show_life())
+            if store.together.leads:
+                self._may_lead()
+
+    def _may_lead(self) -> None:
+        if not self.runtime.leads:
+            self.runtime.leads = True
+            self._following.add(asyncio.get_running_loop().create_task(self._lead()))
+
+    async def _lead(self) -> None:
+        """The one that led has ended: its links and chores are this replica's. What fails ends it."""
+        runtime = self.runtime
+        runtime.log.info(Event.TAKING_OVER, replica=runtime.replica)
+        try:
+            if self._beside is not None:
+                self._beside.check_vault()
+            await self.ports.open_to_peers(self.links, last_peer_port(runtime))
+            await self._policies.begin()
+            await renew(runtime, endpoints(runtime, self.ports))
+            await self.ports.follow()
+            with self._files:
+                self._shown = runtime.health.codes, runtime.now()
+                show_running(runtime, self.ports)
+        except IntelshareError as error:
+            runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
+            if not runtime.failed.done():
+                runtime.failed.set_result(error)
+        else:
+            self.links.start()
+
+    async def _show_life(self) -> None:
+        """Say in the folder that this replica serves, until it leads."""
+        runtime = self.runtime
+        try:
+            while not runtime.leads:
+                await asyncio.to_thread(
+                    show_standby,
+                    runtime.folder,
+                    runtime.replica,
+                    runtime.health.word,
+                    runtime.settings.host,
+                    self.ports.user_port,
+                )
+                await asyncio.sleep(1)
+        finally:
+            end_standby(runtime.folder, runtime.replica)
+
+    def _found_full(self) -> None:
+        if self.runtime.leads:
+            self.links.feed(Space(0, held_bytes(self.runtime.folder.root)))
+
     # Requests of the engine
 
     async def write_sidecar(self, *, clean: bool) -> None:
-        """See ``Files``. After a failure, no mark of a clean stop is written."""
+        """See ``Files``. After a failure, no mark of a clean stop is written, and none by a replica of
+        several that run together: another one may write on.
+        """
+        clean = clean and self._beside is None
         if not (clean and self.runtime.failed.done()):
             await self._unless_full("sidecar", lambda: self._remember(clean=clean))
 

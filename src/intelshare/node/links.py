@@ -41,6 +41,7 @@ from intelshare.engine.values import (
     PiecesOpened,
     PieceWritten,
     QueryDone,
+    QueuedAgain,
     ReadSlice,
     Ready,
     ReserveHeld,
@@ -240,7 +241,12 @@ class Links:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the engine, and carry out the actions that follow."""
+        """Hand an event to the engine, and carry out the actions that follow.
+
+        A replica that does not lead leaves the effects of its steps to the one that does.
+        """
+        if not self._runtime.leads and isinstance(event, Committed | Ready | QueuedAgain):
+            return
         self._events.append(event)
         if self._feeding:
             return

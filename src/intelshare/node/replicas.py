@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -24,12 +24,25 @@ from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
 from intelshare.node.running import EVERY, FRESH
 from intelshare.node.settings import Settings, read_settings
+from intelshare.ports import Store
 from intelshare.private_files import write_private
 from intelshare.store.engines import Location, need_postgres
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
     from intelshare.store.postgres.lease import Session
+    from intelshare.store.postgres.together import SharedDatabase
+
+
+class SharedStore(Protocol):
+    """A store that several processes write."""
+
+    led: Callable[[], None]
+
+    @property
+    def together(self) -> SharedDatabase:
+        """Its rows."""
+
 
 STANDBY: Final = "STANDBY"
 """The health that a replica shows while it waits for its turn."""
@@ -42,6 +55,12 @@ class Turn:
     replica: str
     held: Any
     """The connection that has the lock."""
+    together: bool = False
+    """Others may write too."""
+    first: bool = False
+    """It is the first of those."""
+    user_port: int = 0
+    """For its users; 0: that of node.toml."""
 
 
 class Trouble:
@@ -60,7 +79,16 @@ class Trouble:
 def location(folder: Folder, settings: Settings, turn: Turn | None) -> Location:
     """Where the rows of a node are."""
     name = process_name(turn.replica if turn is not None else "-")
-    return Location(folder.database, settings.store, name, turn.held if turn is not None else None)
+    if turn is None:
+        return Location(folder.database, settings.store, name)
+    return Location(folder.database, settings.store, name, turn.held, turn.together, turn.first)
+
+
+def shared(store: Store) -> SharedStore:
+    """Return the store of a replica that runs together with others, as what it is."""
+    if not hasattr(store, "together") or store.together is None:
+        raise TypeError("this store has one writer")
+    return store  # type: ignore[return-value]
 
 
 def process_name(replica: str) -> str:
@@ -68,8 +96,11 @@ def process_name(replica: str) -> str:
     return f"intelshare {replica} {__version__}"
 
 
-async def wait_for_turn(root: Path, replica: str, stop: asyncio.Event, log: Logger) -> Turn | None:
-    """Wait until no other replica is the node; return None once ``stop`` is set.
+async def wait_for_turn(
+    root: Path, replica: str, stop: asyncio.Event, log: Logger, *, together: bool = False, user_port: int = 0
+) -> Turn | None:
+    """Wait until no other replica is the node, or (``together``) none that wants to be it alone; return None
+    once ``stop`` is set.
 
     Raises ConfigError REPLICA_ALONE for a folder whose rows are in a file, and what reading it raises.
     """
@@ -82,9 +113,11 @@ async def wait_for_turn(root: Path, replica: str, stop: asyncio.Event, log: Logg
             hint="`intelshare node move --to postgresql://...` moves them",
         )
     need_postgres()
-    from intelshare.store.postgres.lease import Standby
+    from intelshare.store.postgres.lease import Joining, Standby
 
-    standby = Standby(server, root, process_name(safe_name(replica, source="--replica")))
+    standby = (Joining if together else Standby)(
+        server, root, process_name(safe_name(replica, source="--replica"))
+    )
     log.info(Event.STANDBY, replica=replica, pid=os.getpid(), version=__version__)
     waiting = asyncio.get_running_loop().run_in_executor(None, standby.wait)
     stopped = asyncio.create_task(stop.wait())
@@ -103,29 +136,45 @@ async def wait_for_turn(root: Path, replica: str, stop: asyncio.Event, log: Logg
             held.close()
         return None
     log.info(Event.TAKING_OVER, replica=replica)
-    return Turn(replica, held)
+    first = isinstance(standby, Joining) and standby.first
+    return Turn(replica, held, together, first, user_port)
 
 
-class _Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True):
+    """The sign of life of a replica that does not lead."""
+
     replica: str
     pid: int
     at: int
+    """Microseconds since 1970."""
+    health: str = STANDBY
+    """STANDBY, or as ``Running.health``."""
+    host: str = ""
+    user_port: int = 0
+    """0: it serves nobody."""
 
 
-def show_standby(folder: Folder, replica: str) -> None:
-    """Write the sign of life of a waiting replica. A full disk does not end it."""
+def show_standby(
+    folder: Folder, replica: str, health: str = STANDBY, host: str = "", user_port: int = 0
+) -> None:
+    """Write the sign of life of a replica that does not lead. A full disk does not end it."""
     with contextlib.suppress(StoreError, OSError):
-        shown = _Shown(replica, os.getpid(), time.time_ns() // 1000)
+        shown = Shown(replica, os.getpid(), time.time_ns() // 1000, health, host, user_port)
         write_private(_path(folder, replica), msgspec.json.encode(shown))
 
 
-def is_standby(folder: Folder, replica: str, now: Instant) -> bool:
-    """Return true if this replica has reported recently that it is waiting."""
+def end_standby(folder: Folder, replica: str) -> None:
+    """Remove it."""
+    _path(folder, replica).unlink(missing_ok=True)
+
+
+def read_standby(folder: Folder, replica: str, now: Instant) -> Shown | None:
+    """Return what this replica has reported recently, if it does not lead."""
     try:
-        shown = msgspec.json.decode(_path(folder, replica).read_bytes(), type=_Shown)
+        shown = msgspec.json.decode(_path(folder, replica).read_bytes(), type=Shown)
     except (OSError, msgspec.MsgspecError):
-        return False
-    return abs(now - shown.at) < FRESH * SECOND
+        return None
+    return shown if abs(now - shown.at) < FRESH * SECOND else None
 
 
 def listed(root: Path) -> list[Session]:

@@ -25,8 +25,9 @@ from intelshare.ids import UserUri
 from intelshare.node.authn import Caller, Context, Identify, PeerCaller, UserCaller
 from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
+from intelshare.node.running import read_running
 from intelshare.node.runtime import Runtime
-from intelshare.services import Backend, Rpc, dispatch
+from intelshare.services import BESIDE, Backend, Rpc, dispatch
 
 _PERIOD: Final = 0.025
 """The period of answers in seconds, longer than it takes to open the largest bulletin."""
@@ -74,6 +75,8 @@ class UserGateway:
         """
         caller = self._identify(context)
         actor = self._authorised(row, caller)
+        if not self._runtime.leads and row not in BESIDE:
+            raise _not_leading(self._runtime)
         if isinstance(caller, UserCaller) and caller.pending:
             then = self._backend.register_changed
             counted = caller.user, caller.certificate, caller.issued
@@ -289,6 +292,17 @@ def _word(caller: Caller | None) -> str:
 
 def _serialise(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+def _not_leading(runtime: Runtime) -> IntelshareError:
+    leader = read_running(runtime.folder)
+    where = f"{leader.replica or 'the one'} at {leader.host}:{leader.user_port}" if leader else "another one"
+    return DeliveryError(
+        "NOT_LEADING",
+        f"replica {runtime.replica} serves bulletins; this is for the replica that leads",
+        hint=f"ask {where}; `intelshare node replicas` shows which one leads",
+        retry_after=1,
+    )
 
 
 def _unreadable() -> IntelshareError:

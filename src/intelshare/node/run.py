@@ -14,7 +14,8 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,8 @@ from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.housekeeping import NodeProcess
+from intelshare.node.following import StoredTrees
+from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
 from intelshare.node.mending import known_documents, rebuild_driving
@@ -58,7 +60,7 @@ from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import accept_loss as confirm_loss
 from intelshare.store.sidecar import remember_loss, write_sidecar
-from intelshare.trust import Endpoint, TrustView
+from intelshare.trust import TrustView
 from intelshare.vault import FileVault, open_vault
 
 
@@ -82,7 +84,12 @@ async def start_node(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn
     )
     try:
-        return await _serve(runtime, locked)
+        if turn is not None and turn.together and not turn.first:
+            return await _serve_beside(runtime, locked)
+        node = await _serve(runtime, locked)
+        if turn is not None and turn.together:
+            node.go_together()
+        return node
     except BaseException:
         runtime.close()
         locked.release()
@@ -109,6 +116,8 @@ def open_folder(
     store: Store | None = None
     try:
         settings = read_settings(folder.settings)
+        if turn is not None and turn.user_port:
+            settings = replace(settings, user_port=turn.user_port)
         texts = law_texts(folder)
         world = world_of(texts, settings)
         vault = open_vault(
@@ -124,11 +133,15 @@ def open_folder(
             trouble.tell,
             accept_loss=accept_loss,
         )
-        rebuild_driving(store)
+        beside = turn is not None and turn.together and not turn.first
+        if not beside:
+            rebuild_driving(store)
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
-        runtime = _runtime(folder, settings, store, vault, world, log, texts, wall)
-        if accept_loss:
+        runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
+        if beside:
+            runtime.leads = False
+        elif accept_loss:
             me = store.ask_now(lambda view: view.get(NODE, SELF))
             runtime.forgot = me.latest if me is not None else None
         else:
@@ -152,11 +165,16 @@ def _runtime(
     log: Logger,
     texts: Mapping[Path, bytes],
     wall: Callable[[], Instant] | None,
+    turn: Turn | None,
 ) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0), wall)
     try:
         node = _node(folder, settings, store, vault, world, clock.now())
+        if turn is not None and turn.together:
+            node = replace(node, trees=StoredTrees())
+            if not turn.first and me is not None:
+                node = replace(node, incarnation=me.incarnation)
     except PolicyFileError as error:
         lost = taken_away(store.ask_now(files_in_force), texts)
         if error.place is not None or not lost:
@@ -190,17 +208,17 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     policies = PolicyFiles(runtime)
     await policies.begin()
     links = Links(runtime)
-    folder, settings, node = runtime.folder, runtime.settings, runtime.node
+    folder, node = runtime.folder, runtime.node
     last = read_running(folder)
     ports = await open_ports(
         runtime,
         links,
-        last_peer_port=_last_peer_port(runtime),
+        last_peer_port=last_peer_port(runtime),
         last_user_port=last.user_port if last is not None else 0,
     )
     # As many versions as it can have signed since: it checks once a minute, and people type slower than that.
     skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
-    await renew(runtime, (Endpoint(settings.advertise or settings.host, ports.peer_port),), skip=skip)
+    await renew(runtime, endpoints(runtime, ports), skip=skip)
     settle_restore(folder.root)
     await ports.follow()
     show_certificates(runtime)
@@ -216,6 +234,26 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         version=__version__,
     )
     return NodeProcess(runtime, links, ports, locked, policies)
+
+
+async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
+    """Serve users as a replica of a node that runs."""
+    links = Links(runtime)
+    ports = await open_ports(runtime, links, last_peer_port=0, last_user_port=0)
+    await ports.follow()
+    node = NodeProcess(runtime, links, ports, locked, PolicyFiles(runtime))
+    node.go_together()
+    runtime.log.info(
+        Event.STARTED,
+        node=runtime.node.uri,
+        peer_port=0,
+        user_port=ports.user_port,
+        metrics_port=0,
+        incarnation=f"{runtime.incarnation:016x}",
+        pid=os.getpid(),
+        version=__version__,
+    )
+    return node
 
 
 async def forget_lost(runtime: Runtime) -> None:
@@ -264,12 +302,6 @@ def _node(
     return with_acts(node, store.ask_now(counting))
 
 
-def _last_peer_port(runtime: Runtime) -> int:
-    """Return the peer port in the directory: peers that were away can still dial it."""
-    listed = runtime.node.trust.node(runtime.node.uri)
-    return listed[1].endpoints[0].port if listed is not None and listed[1].endpoints else 0
-
-
 _SWITCH: Final = 0.001
 """The seconds after which a waiting thread gets the interpreter. The store's writer releases it at every call
 of SQLite; at Python's 5 ms, each of these would wait that long for a busy loop (docs/performance.md).
@@ -290,12 +322,15 @@ def run_node(
     development: bool = False,
     log: Logger | None = None,
     replica: str = "",
+    together: bool = False,
+    user_port: int = 0,
 ) -> int:
     """Run a node in this process until SIGTERM or SIGINT; return the exit code. Logs to standard error, or
     ``log``.
 
     On SIGHUP, the log continues in a new file of the same name. ``replica``: the name of this process among
-    those that share the folder and take turns (``node.replicas``). Raises what ``start_node`` raises.
+    those that share the folder and take turns (``node.replicas``), or run ``together`` (decision 68);
+    ``user_port`` instead of that of node.toml, if it is not 0. Raises what ``start_node`` raises.
     """
     log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
@@ -303,7 +338,18 @@ def run_node(
     sys.setswitchinterval(_SWITCH)
     gc.disable()  # until the node has started
     return asyncio.run(
-        _run(root, passphrase, log, accept_loss=accept_loss, development=development, replica=replica)
+        _run(
+            root,
+            passphrase,
+            log,
+            accept_loss=accept_loss,
+            development=development,
+            turn=lambda asked: (
+                wait_for_turn(root, replica, asked, log, together=together, user_port=user_port)
+                if replica
+                else None
+            ),
+        )
     )
 
 
@@ -314,22 +360,22 @@ async def _run(
     *,
     accept_loss: bool,
     development: bool,
-    replica: str,
+    turn: Callable[[asyncio.Event], Awaitable[Turn | None] | None],
 ) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     loop.add_signal_handler(signal.SIGHUP, log.reopen)
-    turn: Turn | None = None
-    if replica:
+    taken: Turn | None = None
+    if (waiting := turn(asked)) is not None:
         secret = passphrase()  # nobody is there to be asked when its turn comes
-        turn = await wait_for_turn(root, replica, asked, log)
-        if turn is None:
+        taken = await waiting
+        if taken is None:
             return 0
         passphrase = lambda: secret  # noqa: E731
     node = await start_node(
-        root, passphrase, log, accept_loss=accept_loss, development=development, turn=turn
+        root, passphrase, log, accept_loss=accept_loss, development=development, turn=taken
     )
     _collect_from_here_on()
     failed = asyncio.create_task(node.failed())

@@ -102,6 +102,12 @@ class Runtime:
         """The attachments; closed by ``close``."""
         self.replica = ""
         """Its name among the replicas that share the folder; empty: it is none."""
+        self.leads = True
+        """It has the links and the chores: of replicas that run together, one."""
+        self.outdated = False
+        """Another replica has changed trust or law: the node is made again before the next step."""
+        self.renewed: Callable[[Node, View], Node] = lambda node, _: node
+        """Makes it again (``following``)."""
         self.on_full: list[Callable[[], None]] = []
         """Called in the loop when a write has found no room on the disk."""
         self._shortage: Shortage | None = None
@@ -134,6 +140,8 @@ class Runtime:
         """
 
         def run(view: View) -> Plan[A]:
+            if self.outdated:
+                self._renew(view)
             if self.node.lacks is not self._shortage:
                 # Only the writer's thread replaces the node.
                 self.node = replace(self.node, lacks=self._shortage)
@@ -146,6 +154,38 @@ class Runtime:
             return plan
 
         return await self._perform(run, self._follow)
+
+    def _renew(self, view: View) -> None:
+        """In the writer's thread. What cannot be followed ends this replica, which starts again."""
+        before = self.node.trust
+        try:
+            self.node = self.renewed(self.node, view)
+        except IntelshareError as error:
+            failure = StoreError("DATA_LOCKED", f"this replica cannot follow the others: {error}")
+            self.later(self.noticed, failure)
+            raise failure from None
+        self.outdated = False
+        if self.node.trust is not before:
+            self.later(self._trust_changed)
+
+    def look_again(self) -> None:
+        """Make the node again soon, if it is outdated, though no step waits."""
+        if self.outdated and not self.failed.done():
+            self._tried = self._loop.create_task(self._nothing())
+
+    async def _nothing(self) -> None:
+        with contextlib.suppress(IntelshareError, RuntimeError):
+            await self.step(lambda *_: Plan((), None))
+
+    def later(self, call: Callable[..., object], *values: object) -> None:
+        """Call this in the loop, from any thread."""
+        with suppress(RuntimeError):  # the loop has ended: nobody is told any more
+            self._loop.call_soon_threadsafe(call, *values)
+
+    def written(self) -> None:
+        """Tell those who listen that something was committed."""
+        for written in self._listening:
+            written.set()
 
     def user_row(self, user: UserUri) -> UserRow:
         """Return a user's current row in the register. Raises DeliveryError NOT_AUTHORISED.
@@ -260,8 +300,7 @@ class Runtime:
             self.noticed(error)
             raise
         self.lacks("database")
-        for written in self._listening:
-            written.set()
+        self.written()
         return durable
 
     def _trust_changed(self) -> None:

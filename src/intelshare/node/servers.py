@@ -222,18 +222,18 @@ class Ports:
     def __init__(
         self,
         runtime: Runtime,
-        peers: Port,
+        peers: Port | None,
         users: Port,
         owner: grpc.aio.Server,
         sockets: Sockets,
         metrics: MetricsPort,
     ) -> None:
+        """``peers``: None for a replica that does not lead, until ``open_to_peers``."""
         self.peers = peers
         self.users = users
         self.metrics = metrics
-        """Closed if node.toml names no address for it."""
+        """Closed if node.toml names no address for it, and for a replica that does not lead."""
         self._owner = owner
-        self.peer_port = peers.gate.port
         self.user_port = users.gate.port
         self._runtime = runtime
         self._sockets = sockets
@@ -241,11 +241,32 @@ class Ports:
         self._failed = ""
         """The code that health shows because the last certificates could not be used."""
 
+    @property
+    def peer_port(self) -> int:
+        """Return the port for peers; 0: it is closed."""
+        return self.peers.gate.port if self.peers is not None else 0
+
+    @property
+    def open(self) -> tuple[Port, ...]:
+        """Return those that are open."""
+        return (self.users,) if self.peers is None else (self.peers, self.users)
+
+    async def open_to_peers(self, links: Links, last: int) -> None:
+        """Open the port for peers: this replica leads from now on. ``last``: its number before.
+
+        Raises as ``open_ports``.
+        """
+        peers = _peers(self._runtime, links, self._sockets, last)
+        await peers.follow()
+        self.peers = peers
+        if self._runtime.settings.metrics_host:
+            await self.metrics.open(self._runtime.settings.metrics_host, self._runtime.settings.metrics_port)
+
     async def follow(self) -> None:
         """Use the current certificates at both ports; health shows if that fails."""
         async with self._following:
             failed = ""
-            for following in (self._certificates, self.peers.follow, self.users.follow):
+            for following in (self._certificates, *[port.follow for port in self.open]):
                 try:
                     await following()
                 except Exception as error:
@@ -265,14 +286,16 @@ class Ports:
 
     def _show_shut_out(self) -> None:
         runtime = self._runtime
-        for member in set(self.peers.shut_out) - set(runtime.shut_out):
+        shut_out = self.peers.shut_out if self.peers is not None else ()
+        for member in set(shut_out) - set(runtime.shut_out):
             runtime.log.error(Event.SHUT_OUT, member=member)
-        runtime.shut_out = self.peers.shut_out
+        runtime.shut_out = shut_out
 
     async def close(self) -> None:
         """Accept no new calls, and let the running ones end within the grace."""
         await asyncio.gather(self._owner.stop(GRACE), self.users.close(), self.metrics.close())
-        await self.peers.close()
+        if self.peers is not None:
+            await self.peers.close()
         self._sockets.close()
 
 
@@ -283,35 +306,27 @@ async def open_ports(
     last_peer_port: int,
     last_user_port: int,
 ) -> Ports:
-    """Bind and start both ports. Raises ConfigError PORT_IN_USE, LISTEN_FAILED, naming the port;
-    VaultError.
+    """Bind and start both ports, or that of users alone for a replica that does not lead.
+
+    Raises ConfigError PORT_IN_USE, LISTEN_FAILED, naming the port; VaultError.
     """
     settings = runtime.settings
     limits = within_descriptors(settings.connections)
-    peers = _gate(runtime, limits, "peer_port", settings.peer_port, last_peer_port)
+    sockets = Sockets(runtime.folder.sockets(runtime.replica))
+    peers = _peers(runtime, links, sockets, last_peer_port) if runtime.leads else None
     users = _gate(runtime, limits, "user_port", settings.user_port, last_user_port)
-    identify_peer, identify_user = peer_identity(runtime, peers.proved), user_identity(runtime, users.proved)
+    identify_user = user_identity(runtime, users.proved)
     backend = NodeBackend(
         runtime,
         links,
-        lambda: (ports.peers.facts(), ports.users.facts()),
+        lambda: [port.facts() for port in ports.open],
         lambda: ports.follow(),  # noqa: PLW0108 - the ports are made below
     )
     gateway = UserGateway(runtime, backend, identify_user)
     services = user_pb2.DESCRIPTOR.services_by_name
-    sockets = Sockets(runtime.folder.sockets(runtime.replica))
     ports = Ports(
         runtime,
-        Port(
-            runtime,
-            "peer_port",
-            peers,
-            sockets,
-            lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is at that time
-            Limits().streams,
-            peer_handler(runtime, _LINK, links.serve, identify_peer),
-            health_handler(runtime, identify_peer),
-        ),
+        peers,
         Port(
             runtime,
             "user_port",
@@ -326,12 +341,28 @@ async def open_ports(
         sockets,
         MetricsPort(backend.samples),
     )
-    await ports.peers.follow()
-    await ports.users.follow()
+    for port in ports.open:
+        await port.follow()
     await ports.open_owner_door()
-    if settings.metrics_host:
+    if settings.metrics_host and runtime.leads:
         await ports.metrics.open(settings.metrics_host, settings.metrics_port)
     return ports
+
+
+def _peers(runtime: Runtime, links: Links, sockets: Sockets, last: int) -> Port:
+    settings = runtime.settings
+    gate = _gate(runtime, within_descriptors(settings.connections), "peer_port", settings.peer_port, last)
+    identify = peer_identity(runtime, gate.proved)
+    return Port(
+        runtime,
+        "peer_port",
+        gate,
+        sockets,
+        lambda: runtime.node.trust.all_authorities(),  # noqa: PLW0108 - of the node as it is at that time
+        Limits().streams,
+        peer_handler(runtime, _LINK, links.serve, identify),
+        health_handler(runtime, identify),
+    )
 
 
 def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grpc.aio.Server:

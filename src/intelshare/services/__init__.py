@@ -28,9 +28,10 @@ from intelshare.services.dispatch import DRAINING, answer, authorise
 from intelshare.services.metrics import collect
 from intelshare.services.operations import FOLDER_OWNER
 from intelshare.services.rpc import Rpc
-from intelshare.services.table import SERVICES
+from intelshare.services.table import BESIDE, SERVICES
 
 __all__ = [
+    "BESIDE",
     "DRAINING",
     "FOLDER_OWNER",
     "SERVICES",

@@ -17,7 +17,7 @@ from intelshare.services.gateways import GATEWAYS
 from intelshare.services.keys import KEYS
 from intelshare.services.members import MEMBERS
 from intelshare.services.operations import OPERATIONS
-from intelshare.services.rpc import Rpc
+from intelshare.services.rpc import QueryCall, Rpc
 from intelshare.services.tasks import TASKS
 from intelshare.services.treaties import TREATIES
 
@@ -36,3 +36,16 @@ SERVICES: Final[Mapping[str, Mapping[str, Rpc]]] = {
     )
 }
 """The rows by service and method of user.proto."""
+
+_LEADER: Final = frozenset(("Cosign", "SettleEvidence"))
+"""Methods of the services below that change what links or the vault rest on."""
+
+BESIDE: Final = frozenset(
+    row
+    for service, rows in SERVICES.items()
+    for row in rows.values()
+    if isinstance(row.run, QueryCall)
+    or row.method in ("Status", "ListTreaties")
+    or (service in ("Bulletins", "Gateways", "Consents", "Tasks", "Audit") and row.method not in _LEADER)
+)
+"""The rows of the methods that every replica serves; the others are for the one that leads (decision 68)."""

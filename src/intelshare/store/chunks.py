@@ -85,6 +85,10 @@ class Chunks:
             connection.executemany("INSERT INTO chunk_left VALUES (?, ?)", left)
         return places
 
+    def used(self, number: int) -> None:
+        """Note an id that another process has used."""
+        self._next = max(self._next, number + 1)
+
     @staticmethod
     def drop(connection: Connection, places: Sequence[int]) -> None:
         """Delete bulk rows, inside a running transaction."""

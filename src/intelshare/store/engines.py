@@ -26,6 +26,10 @@ class Location:
     """The name of this process that the server shows."""
     held: Any = None
     """A connection to it that has the lock already (``store.postgres.lease``)."""
+    together: bool = False
+    """Others that share the lock may write too (``store.postgres.together``)."""
+    first: bool = False
+    """Nobody else shares it yet."""
 
 
 OnFailure = Callable[[StoreError], None]
@@ -81,10 +85,15 @@ def _open_postgres(
 ) -> Store:
     need_postgres()
     from intelshare.store.postgres.store import open_store as open_postgres
+    from intelshare.store.postgres.store import open_together
 
     if where.server is None:
         raise ValueError("the engine postgres needs a server")
     folder = where.database.parent
+    if where.together:
+        return open_together(
+            where.server, folder, tables, key, on_failure, name=where.name, held=where.held, first=where.first
+        )
     return open_postgres(
         where.server,
         folder,

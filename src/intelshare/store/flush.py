@@ -56,6 +56,13 @@ class Flush:
         forget(connection, self.upto)
         return True
 
+    def learn(self) -> None:
+        """Note that another process has written all of it."""
+        for name, memory in self.layer.tables.items():
+            sql, filled = memory.sql, self.filled[name]
+            held = [one for one in memory.rows.values() if one is not None]
+            filled.add([one.columns or sql.values(one.row or sql.layout.row(one.record)) for one in held])
+
     def written(self) -> int:
         """Record that the slice is committed; return how many rows it had."""
         count = len(self._next.rows) if self._next is not None else 0

@@ -67,6 +67,8 @@ _REPAIRED: Final = "nothing is lost: its parity repairs it at the next start"
 
 _ALL: Final = "SELECT id, epoch, digest, sealed, parity FROM journal ORDER BY id"
 
+_SINCE: Final = "SELECT id, epoch, digest, sealed, parity FROM journal WHERE id > ? ORDER BY id"
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Group).decode
 
@@ -90,11 +92,16 @@ class Replayed(NamedTuple):
 
 def raise_epoch(connection: Connection) -> int:
     """Take the database over from any earlier opening; return the number of this opening, durably."""
+    return raise_state(connection, "epoch")
+
+
+def raise_state(connection: Connection, name: str) -> int:
+    """Raise a number of the database by one; return it, durably."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'epoch'")
-    epoch = _state(connection, "epoch")
+    connection.execute("UPDATE store_state SET value = value + 1 WHERE name = ?", (name,))
+    value = _state(connection, name)
     connection.execute("COMMIT")
-    return epoch
+    return value
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:
@@ -107,8 +114,8 @@ def check_epoch(connection: Connection, epoch: int) -> None:
         )
 
 
-def append(connection: Connection, key: bytes, place: int, epoch: int, group: Layer) -> int:
-    """Write a group in a running transaction; return its size in bytes."""
+def append(connection: Connection, key: bytes, place: int, epoch: int, group: Layer) -> bytes:
+    """Write a group in a running transaction; return it as it is stored."""
     content: _Group = []
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
@@ -117,7 +124,7 @@ def append(connection: Connection, key: bytes, place: int, epoch: int, group: La
     row = (place, epoch, digest(sealed), sealed, parity_of(sealed))
     connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'last'", (place,))
-    return len(sealed)
+    return sealed
 
 
 def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer) -> Replayed:
@@ -129,19 +136,43 @@ def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], l
     last = flushed_upto(connection)
     mended: list[tuple[int, bytes]] = []
     for place, content in groups(connection, key, last, mended):
-        for name, put, gone in content:
-            sql = tables.get(name)
-            if sql is None:
-                raise corrupt(place, f"there is no table {name}")
-            memory = layer.table(sql.layout.table)
-            for one in gone:
-                memory.put(tuple(one), None)
-            for one in put:
-                at, held = _held(sql, one)
-                memory.put(at, held)
-                layer.size += COST + len(held.record)
+        _apply(place, content, tables, layer)
         last = place
     return Replayed(last, tuple(mended))
+
+
+def follow(
+    connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer, after: int, last: int
+) -> None:
+    """Load the groups from one number up to another into a layer. Raises StoreError RECORD_CORRUPT;
+    DATA_LOCKED if they were moved into their tables already.
+    """
+    for place, epoch, kept, sealed, parity in connection.execute(_SINCE, (after,)).fetchall():
+        if place != after + 1:
+            break
+        _, content = _opened(key, place, epoch, kept, sealed, parity)
+        _apply(place, content, tables, layer)
+        after = place
+    if after != last:
+        raise StoreError(
+            "DATA_LOCKED",
+            "this process was away while others moved rows that it has not seen",
+            hint="it stops; its service manager starts it again",
+        )
+
+
+def _apply(place: int, content: _Group, tables: Mapping[str, RowTable], layer: Layer) -> None:
+    for name, put, gone in content:
+        sql = tables.get(name)
+        if sql is None:
+            raise corrupt(place, f"there is no table {name}")
+        memory = layer.table(sql.layout.table)
+        for one in gone:
+            memory.put(tuple(one), None)
+        for one in put:
+            at, held = _held(sql, one)
+            memory.put(at, held)
+            layer.size += COST + len(held.record)
 
 
 def groups(

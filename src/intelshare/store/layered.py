@@ -81,7 +81,7 @@ class LayeredDatabase:
         raise NotImplementedError
 
     def _begin(self) -> None:
-        self._epoch = journal.raise_epoch(self._writer)
+        self._epoch = self._take_over()
         self._filled: Mapping[str, Filled] = {
             name: Filled(sql, read=True) for name, sql in self._tables.items() if self._one(sql.any)
         }
@@ -145,6 +145,10 @@ class LayeredDatabase:
                         self._replace_apart(sql, place, bytes(size))
             self._writer.execute("COMMIT")
 
+    def _take_over(self) -> int:
+        """Return the epoch in which this opening writes: no earlier opening writes any more."""
+        return journal.raise_epoch(self._writer)
+
     def _one(self, sql: str) -> int:
         (found,) = self._writer.execute(sql).fetchall()[0]
         return int(str(found))
@@ -207,9 +211,7 @@ class LayeredDatabase:
                 )
             )
             overwrites = self._place(group)
-            size = 0
-            if group.tables:
-                size = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
+            size = self._append(group) if group.tables else 0
             # A reader must not see an overwritten row beside the old rows that lead to it.
             with self._showing if overwrites else contextlib.nullcontext():
                 self._finish(wrote=bool(group.tables), overwrites=overwrites)
@@ -221,6 +223,10 @@ class LayeredDatabase:
         self._last += bool(group.tables)
         self.commits += 1
         self.journalled += size
+
+    def _append(self, group: Layer) -> int:
+        """Write a group into the journal; return its bytes."""
+        return len(journal.append(self._writer, self._key, self._last + 1, self._epoch, group))
 
     def _finish(self, *, wrote: bool, overwrites: bool) -> None:  # noqa: ARG002 - where it may be in doubt
         """Commit a group."""
@@ -347,7 +353,7 @@ class LayeredDatabase:
         """Begin to move everything that is in memory now. Does nothing if that is empty, or a flush is
         running.
         """
-        if self._flush is not None or not self.holds_rows:
+        if self._flush is not None or not any(layer.tables for layer in self._layers):
             return
         layer = self._fresh[0]
         if len(self._fresh) > 1:  # somebody is looking at the older ones

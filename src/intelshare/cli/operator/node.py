@@ -69,6 +69,18 @@ def node() -> None:
     metavar="NAME",
     help="Share the folder with other replicas: wait until none of them is the node, then take over.",
 )
+@click.option(
+    "--together",
+    is_flag=True,
+    help="With --replica: all replicas that say so serve users at once, and one of them leads.",
+)
+@click.option(
+    "--user-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    help="The port for users instead of the one in node.toml: replicas on one machine need several.",
+)
 def run(
     folder: Path,
     passphrase: Passphrase,
@@ -78,6 +90,8 @@ def run(
     log_level: str,
     log_format: str,
     replica: str,
+    together: bool,
+    user_port: int,
 ) -> int:
     """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -88,9 +102,18 @@ def run(
     from intelshare.node.events import Form, Level, Logger
     from intelshare.node.run import run_node
 
+    if (together or user_port) and not replica:
+        raise click.UsageError("--together and --user-port are for a replica: add --replica NAME")
     log = Logger(sys.stderr, file=log_file, level=Level(log_level), form=Form(log_format))
     return run_node(
-        folder, passphrase.of(folder), accept_loss=accept_loss, development=dev, log=log, replica=replica
+        folder,
+        passphrase.of(folder),
+        accept_loss=accept_loss,
+        development=dev,
+        log=log,
+        replica=replica,
+        together=together,
+        user_port=user_port,
     )
 
 
@@ -136,13 +159,14 @@ def health(folder: Path, out: Out, replica: str) -> int:
 
     found, now = read_running(Folder(folder)), Instant(time.time_ns() // 1000)
     if replica:
-        from intelshare.node.replicas import STANDBY, is_standby
+        from intelshare.node.replicas import STANDBY, read_standby
 
-        if is_standby(Folder(folder), replica, now):
+        if shown := read_standby(Folder(folder), replica, now):
             clock = {"now": time_text(now), "expected": None, "until": None}
-            out.document("health", {"health": STANDBY, "codes": [], "node": "", "pid": 0, "clock": clock})
-            out.line(STANDBY)
-            return Exit.DONE
+            health = shown.health
+            out.document("health", {"health": health, "codes": [], "node": "", "pid": 0, "clock": clock})
+            out.line(health)
+            return Exit.DONE if health in (STANDBY, "SERVING") else Exit.FAILED
         if found is not None and found.replica != replica:
             found = None
     if found is None or not found.fresh(now):

@@ -55,6 +55,7 @@ _DURABLE: Final = {
 _BEGIN: Final = {
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "BEGIN TURN": "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 _VALUES: Final = re.compile(r"VALUES \([?, ]+\)")
 _DELETE: Final = re.compile(r"WHERE (.*)$", re.DOTALL)
@@ -120,6 +121,9 @@ class PostgresConnection:
             cursor.itersize = 5000
             cursor.execute(text.encode(), values, binary=True)
             yield from cursor
+
+    def moved(self) -> None:
+        """A row does not open: here nothing but damage can be why."""
 
     def close(self) -> None:
         """See ``store.sql.Connection``."""

@@ -51,7 +51,7 @@ class InDoubt(Exception):
         self.why = why
 
 
-class _Moved(Exception):
+class Moved(Exception):
     """Rows were moved since the question began: its layers and the tables of now are no one state."""
 
 
@@ -107,9 +107,13 @@ class PostgresDatabase(LayeredDatabase):
 
     def _begin(self) -> None:
         super()._begin()
-        self.keys = GroupKeys(self._folder / KEYS, self._key, self._epoch)
-        self._writer.keys = self.keys
+        self._open_keys()
         self._drop_unused()
+
+    def _open_keys(self) -> None:
+        opened = journal.raise_state(self._writer, "opened")
+        self.keys = GroupKeys(self._folder / KEYS, self._key, opened)
+        self._writer.keys = self.keys
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -118,12 +122,12 @@ class PostgresDatabase(LayeredDatabase):
         try:
             with self.looking(at_once=False) as view:
                 return question(view)
-        except _Moved:
+        except Moved:
             return super().ask(question)
 
     @contextlib.contextmanager
     def looking(self, *, at_once: bool = True) -> Iterator[Reading]:
-        """See ``LayeredDatabase``. Not ``at_once``: it may raise ``_Moved`` at any read."""
+        """See ``LayeredDatabase``. Not ``at_once``: it may raise ``Moved`` at any read."""
         with self._shown():
             self._asked += 1
             number, snapshot = self._asked, _Snapshot(self)
@@ -151,9 +155,9 @@ class PostgresDatabase(LayeredDatabase):
             self._showing.release()
 
     def begun(self, since: int) -> PostgresConnection:
-        """A connection with a snapshot of now, which is that of a question ``since``. Raises _Moved."""
+        """A connection with a snapshot of now, which is that of a question ``since``. Raises Moved."""
         if since != self._changes:
-            raise _Moved
+            raise Moved
         connection = self._free.pop() if self._free else self._connect(writes=False)
         try:
             connection.execute("BEGIN")
@@ -181,6 +185,9 @@ class PostgresDatabase(LayeredDatabase):
         self._let_go()
         super().close(failed=failed)
 
+    def moved(self) -> None:
+        """A question met a row whose key has ended. Only another process ends keys that one may need."""
+
     @property
     def changes(self) -> int:
         """The number of changes to rows that a snapshot may show."""
@@ -196,10 +203,15 @@ class PostgresDatabase(LayeredDatabase):
 
     def _moving(self) -> None:
         with self._showing:
-            self._changes += 1
+            self._change()
+
+    def _change(self) -> None:
+        """Rows that a snapshot may show are about to change. With the lock held."""
+        self._changes += 1
 
     def _finish(self, *, wrote: bool, overwrites: bool) -> None:
-        self._changes += overwrites  # under the lock then
+        if overwrites:
+            self._change()
         try:
             self._writer.execute("COMMIT")
         except psycopg.Error as error:
@@ -210,8 +222,12 @@ class PostgresDatabase(LayeredDatabase):
                 self.recover()
             except StoreError as why:
                 raise InDoubt(why) from None
-            if self._state("last") != self._last + 1:
+            if not self._is_there():
                 raise
+
+    def _is_there(self) -> bool:
+        """Return true if the group whose commit was in doubt is in the journal."""
+        return self._state("last") == self._last + 1
 
     def resume(self) -> bool:
         """Connect again and take the lock; False: not yet. Then ``away`` is over.
@@ -223,11 +239,11 @@ class PostgresDatabase(LayeredDatabase):
         self._let_go()
         try:
             self._writer = self._connect(writes=True)
-            if not took(self._writer, self._server.schema):
+            if not self._took_again():
                 journal.check_epoch(self._writer, self._epoch)
                 return False
             journal.check_epoch(self._writer, self._epoch)
-            if self._state("last") not in (self._last, self._last + 1):
+            if not self._fits(self._state("last")):
                 raise StoreError(
                     "STORE_FORGOT",
                     "the database has lost what it had confirmed: a standby that lagged was promoted",
@@ -245,6 +261,13 @@ class PostgresDatabase(LayeredDatabase):
             return False
         self.away = False
         return True
+
+    def _took_again(self) -> bool:
+        return took(self._writer, self._server.schema)
+
+    def _fits(self, last: int) -> bool:
+        """Return true if the journal may end with this group, by what this process knows."""
+        return last in (self._last, self._last + 1)
 
     def arm(self) -> None:
         """From now on the server ends this session if it hears nothing: ``ping`` it."""
@@ -314,10 +337,14 @@ class PostgresDatabase(LayeredDatabase):
                     moved,
                 )
             self._writer.execute("DELETE FROM erasing WHERE id = ?", (group,))
+            self._erasing()
             with self._showing:
-                self._changes += 1
+                self._change()
                 self._writer.execute("COMMIT")
                 self._dropping[group] = set(self._seen)
+
+    def _erasing(self) -> None:
+        """Called before the commit after which the key of a group is to end."""
 
     def _drop_unused(self) -> None:
         """Keys that no row needs: a process ended between its commit and the end of its keys."""
@@ -348,9 +375,13 @@ class _Snapshot:
         return self._database.keys
 
     def begin(self) -> PostgresConnection:
-        """With the lock held. Raises _Moved, psycopg.Error."""
+        """With the lock held. Raises Moved, psycopg.Error."""
         self._connection = self._database.begun(self._since)
         return self._connection
+
+    def moved(self) -> None:
+        """A key that this question needs has ended: the row is elsewhere by now."""
+        self._database.moved()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> PostgresAnswer:
         if self._connection is None:

@@ -7,7 +7,7 @@ of the old rows is left anywhere opens no more (decision 63).
 
     KEYS/EPOCH-NUMBER   the group's 32 bytes, sealed under the vault's storage key for this name
 
-The epoch is that of the opening which made the file, so that two of them never write one.
+The epoch is the number of the opening which made the file, so that two of them never write one.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ class GroupKeys:
     def end_group(self) -> None:
         """Use another key for everything that is sealed from now on."""
         self._current = None
+
+    def forget(self) -> None:
+        """Look for every key in its file again: another process may have ended some."""
+        self._known = dict([self._current]) if self._current is not None else {}
 
     def drop(self, groups: Collection[int]) -> None:
         """Overwrite and remove these keys. Raises StoreError DISK_ERROR; OSError."""

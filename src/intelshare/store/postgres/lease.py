@@ -31,7 +31,19 @@ _TURN: Final = "1s"
 """For which a standby waits in the queue for the lock before it looks at the holder."""
 
 _KEY: Final = "hashtextextended('intelshare.' || ?, 0)"
+_TURN_KEY: Final = "hashtextextended('intelshare.turn.' || ?, 0)"
+_LEAD_KEY: Final = "hashtextextended('intelshare.lead.' || ?, 0)"
 _TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
+_TRY_TOGETHER: Final = f"SELECT pg_try_advisory_lock_shared({_KEY})"
+_NO_LONGER_ALONE: Final = f"SELECT pg_advisory_unlock({_KEY})"
+_TRY_TO_LEAD: Final = f"SELECT pg_try_advisory_lock({_LEAD_KEY})"
+
+TURN: Final = f"/* until COMMIT */ SELECT pg_advisory_xact_lock({_TURN_KEY})"
+"""Waits, in a transaction of a process that runs together with others, until it has the turn."""
+
+TURN_PATIENCE: Final = "2s"
+"""For which it waits before it looks at who has the turn."""
+
 _WAIT: Final = f"SELECT pg_advisory_lock({_KEY})"
 _SESSIONS: Final = f"""\
 SELECT l.granted, a.application_name, coalesce(host(a.client_addr), ''), a.pid,
@@ -42,13 +54,13 @@ WHERE l.locktype = 'advisory'
   AND (l.classid::bigint << 32 | l.objid::bigint) = {_KEY} AND l.objsubid = 1
 ORDER BY l.granted DESC, a.backend_start"""  # noqa: S608 - nothing of it comes from outside
 
-_STUCK: Final = f"""\
+_STUCK: Final = """\
 SELECT pg_terminate_backend(a.pid)
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND (l.classid::bigint << 32 | l.objid::bigint) = {_KEY} AND l.objsubid = 1
-  AND a.state = 'active' AND a.wait_event = 'ClientRead' AND a.state_change < now() - ?::interval"""  # noqa: S608
+  AND (l.classid::bigint << 32 | l.objid::bigint) = {key} AND l.objsubid = 1
+  AND a.state = 'active' AND a.wait_event = 'ClientRead' AND a.state_change < now() - ?::interval"""
 """A holder that froze while it sent: no timeout of the server counts there (seen with PostgreSQL 15)."""
 
 
@@ -85,6 +97,27 @@ def sessions(connection: PostgresConnection, schema: str) -> list[Session]:
 def took(connection: PostgresConnection, schema: str) -> bool:
     """Try to take the lock; return true if this session has it now. Raises psycopg.Error."""
     return bool(connection.execute(_TRY, (schema,)).fetchall()[0][0])
+
+
+def took_together(connection: PostgresConnection, schema: str) -> bool:
+    """Try to take the lock together with others; true if this session shares it now. Raises psycopg.Error."""
+    return bool(connection.execute(_TRY_TOGETHER, (schema,)).fetchall()[0][0])
+
+
+def open_to_others(connection: PostgresConnection, schema: str) -> None:
+    """From having the lock alone to sharing it, without letting it go. Raises psycopg.Error."""
+    if took_together(connection, schema):
+        connection.execute(_NO_LONGER_ALONE, (schema,)).fetchall()
+
+
+def took_lead(connection: PostgresConnection, schema: str) -> bool:
+    """Try to become the one of them that leads; true if this session is. Raises psycopg.Error."""
+    return bool(connection.execute(_TRY_TO_LEAD, (schema,)).fetchall()[0][0])
+
+
+def end_stuck(connection: PostgresConnection, schema: str) -> None:
+    """End a session that froze while it had the turn to write. Raises psycopg.Error."""
+    connection.execute(_STUCK.format(key=_TURN_KEY), (schema, f"{IDLE}s")).fetchall()
 
 
 def take(connection: PostgresConnection, schema: str, patience: float = PATIENCE) -> None:
@@ -134,7 +167,7 @@ class Standby:
             try:
                 connection.execute(_WAIT, (schema,)).fetchall()
             except LockNotAvailable:
-                connection.execute(_STUCK, (schema, f"{IDLE}s")).fetchall()
+                connection.execute(_STUCK.format(key=_KEY), (schema, f"{IDLE}s")).fetchall()
             else:
                 _set(connection, "lock_timeout", "0")
                 return True
@@ -143,6 +176,22 @@ class Standby:
     def stop(self) -> None:
         """Give up waiting, within a turn; in any thread."""
         self._stopped.set()
+
+
+class Joining(Standby):
+    """Waits until this process may write together with others, or as the first of them."""
+
+    first = False
+    """Nobody else shares the lock yet: it is held alone until ``open_to_others``."""
+
+    def _waited(self, connection: PostgresConnection) -> bool:
+        while not self._stopped.is_set():
+            self.first = took(connection, self._server.schema)
+            if self.first or took_together(connection, self._server.schema):
+                return True
+            connection.execute(_STUCK.format(key=_KEY), (self._server.schema, f"{IDLE}s")).fetchall()
+            self._stopped.wait(_PAUSE)
+        return False
 
 
 def _set(connection: PostgresConnection, name: str, value: str) -> None:

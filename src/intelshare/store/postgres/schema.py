@@ -30,7 +30,8 @@ CREATE TABLE "store_state" (
     name TEXT COLLATE "C" PRIMARY KEY,
     value BIGINT NOT NULL
 );
-INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
+INSERT INTO "store_state" VALUES
+    ('epoch', 0), ('flushed', 0), ('last', 0), ('opened', 0), ('changes', 0), ('erased', 0);
 CREATE TABLE "chunk" (
     id BIGINT PRIMARY KEY,
     digest BYTEA NOT NULL,

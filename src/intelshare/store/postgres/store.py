@@ -17,18 +17,22 @@ from psycopg.errors import InFailedSqlTransaction
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table, View
-from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore
+from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, _nothing
 from intelshare.store.jobs import Job, resolve
 from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
 from intelshare.store.postgres.database import InDoubt, PostgresDatabase, unavailable
-from intelshare.store.postgres.lease import Session, sessions, take
-from intelshare.store.postgres.schema import migrate
+from intelshare.store.postgres.lease import Session, sessions, take, took_lead
+from intelshare.store.postgres.schema import migrate, migrations, version_of
+from intelshare.store.postgres.together import Listener, SharedDatabase
 from intelshare.store.server import Server
 
 A = TypeVar("A")
 
 PING: Final = 1.0
 """Seconds without a commit after which the server is spoken to: it hears from its writer, and the reverse."""
+
+LOOK: Final = 0.5
+"""Seconds after which a process that runs together with others looks what they did, and whether one leads."""
 
 _PAUSE: Final = 0.25
 """Seconds between two attempts to reach a server that is away."""
@@ -47,10 +51,35 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         flush_bytes: int = FLUSH_BYTES,
     ) -> None:
         """``on_failure`` is called for STORE_UNAVAILABLE too, which passes."""
-        self._worked = time.monotonic()
+        self._worked = self._looked = time.monotonic()
         self._repeated = 0
+        self._listener: Listener | None = None
+        self.led: Callable[[], None] = lambda: None
+        """Called by the writer when this process leads from now on (``together``)."""
         database.recover = self._recover
         super().__init__(database, on_failure, flush_bytes)
+
+    @property
+    def together(self) -> SharedDatabase | None:
+        """The rows, if other processes may write them too."""
+        return self._database if isinstance(self._database, SharedDatabase) else None
+
+    def listen(self, listener: Listener) -> None:
+        """Have a thread that calls ``told``; it is closed with the store."""
+        self._listener = listener
+
+    def told(self, session: int) -> None:
+        """A session has committed: this process follows, if it is another one's. In any thread."""
+        together = self.together
+        if together is not None and not together.behind and session != together.session:
+            together.behind = True
+            self._jobs.put(_FOLLOW)
+
+    def close(self) -> None:
+        """See ports.Store."""
+        if self._listener is not None:
+            self._listener.close()
+        super().close()
 
     def scrub(self) -> Iterator[StoreError]:
         """See ports.Store: on a connection of its own."""
@@ -100,7 +129,12 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         patience = super()._patience()
         if self._failed is not None:
             return None
-        return PING if patience is None else min(PING, patience)
+        most = PING if self.together is None else LOOK
+        return most if patience is None else min(most, patience)
+
+    def _next(self, patience: float | None) -> Job | None:
+        job = super()._next(patience)
+        return None if job is _FOLLOW else job  # a group ends, and ``_tidy`` follows
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
         self._worked = time.monotonic()
@@ -164,12 +198,18 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         super()._tidy(idle=idle and time.monotonic() - self._worked >= FLUSH_IDLE)
 
     def _look_after(self) -> None:
-        if time.monotonic() - self._worked < PING:
-            return
+        now, together = time.monotonic(), self.together
         try:
-            self._database.ping()
+            if together is not None and (together.behind or now - self._looked >= LOOK):
+                self._looked = now
+                if together.look():
+                    self.led()
+            elif now - self._worked >= PING:
+                self._database.ping()
         except psycopg.Error as error:
             self._said_of(error)
+        except Exception as error:  # a thread that dies silently would leave every caller waiting
+            self._fail(error)
 
     def _move(self) -> bool:
         if self._database.away:
@@ -212,8 +252,13 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
             if job is None:
                 self._closing = True
                 raise unavailable()
-            job.error = unavailable()
-            resolve([job])
+            if job is not _FOLLOW:
+                job.error = unavailable()
+                resolve([job])
+
+
+_FOLLOW: Final = Job(_nothing, None, None, None)  # type: ignore[arg-type]
+"""Wakes the writer: there is something to follow."""
 
 
 def _unknown() -> StoreError:
@@ -269,6 +314,45 @@ def open_store(
         writer.close()
         raise
     return PostgresStore(database, on_failure, flush_bytes)
+
+
+def open_together(
+    server: Server,
+    folder: Path,
+    tables: Sequence[Table[Any]],
+    key: bytes,
+    on_failure: Callable[[StoreError], None] = lambda _: None,
+    *,
+    name: str,
+    held: PostgresConnection,
+    first: bool,
+    steps: Sequence[str] | None = None,
+    flush_bytes: int = FLUSH_BYTES,
+) -> PostgresStore:
+    """Open the schema beside other processes (``together``): parameters and errors as ``open_store``.
+
+    ``held``: a connection that ``wait_to_join`` let in, with its answer in ``first``.
+    """
+    try:
+        if first:
+            migrate(held, server.schema, steps)
+        elif version_of(held, server.schema) != len(migrations() if steps is None else steps):
+            raise StoreError(
+                "SCHEMA_NEWER",
+                f"replicas of another version run over the schema {server.schema}",
+                hint="stop all of them first: one of another version cannot run together with them",
+            )
+        database = SharedDatabase(server, folder, name, tables, key, held, first=first)
+        database.leads = first and took_lead(held, server.schema)
+    except psycopg.Error as error:
+        held.close()
+        raise opening_failed(error) from None
+    except BaseException:
+        held.close()
+        raise
+    store = PostgresStore(database, on_failure, flush_bytes)
+    store.listen(Listener(server, folder, name, store.told))
+    return store
 
 
 def opening_failed(error: psycopg.Error) -> StoreError:

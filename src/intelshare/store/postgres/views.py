@@ -53,7 +53,10 @@ class PostgresReading(Reading):
         question = f'SELECT _group, _record FROM "{name}" WHERE _place = ?'  # noqa: S608 - own names
         keys = self._connection.keys  # type: ignore[attr-defined]
         for group, found in self._execute(question, (place,)).fetchall():
-            return keys.opened(name, place, group, found)
+            record = keys.opened(name, place, group, found)
+            if record is None:
+                self._connection.moved()  # type: ignore[attr-defined]
+            return record
         return None
 
 

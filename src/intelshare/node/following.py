@@ -1,0 +1,155 @@
+"""A replica takes in what the others have committed: the node's value, the register, who waits and is served.
+
+The store calls ``Following.take_in`` in the writer's thread, after the rows are there and before the next
+step (decision 68). Everybody follows trust, law and users. The one who leads has the links besides, so it is
+told of pairs and statements that other replicas made ready or stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intelshare.audit.tree import Tree, Trees
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
+from intelshare.broker.kernel.tables import (
+    ACT,
+    EXCLUSION,
+    FILE,
+    INBOX,
+    LAW,
+    PAIR,
+    PENDING,
+    TRUST,
+    USER,
+    UserRow,
+)
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.treaty.act import counting
+from intelshare.crypto.pae import sha256
+from intelshare.crypto.suites import SUITES
+from intelshare.engine.values import Committed, QueuedAgain, Ready
+from intelshare.errors import StoreError
+from intelshare.ids import LeafId, MemberCode
+from intelshare.node.links import Links
+from intelshare.node.policies import law_texts, world_of
+from intelshare.node.runtime import Runtime
+from intelshare.ports import View, durable_after_commit
+from intelshare.trust import TrustView
+
+if TYPE_CHECKING:
+    from intelshare.store.postgres.together import Followed
+
+
+class StoredTree(Tree):
+    """A log's tree whose pages are only those that were read back: other replicas append to the log too, and
+    a page that this one noted before its commit failed would not be noted again.
+    """
+
+    def note(self, page: int, root: bytes) -> None:
+        """Note nothing."""
+
+
+class StoredTrees(Trees):
+    """Makes such trees."""
+
+    def setdefault(self, key: int, default: Tree | None = None) -> Tree:
+        """Return the tree of an incarnation; a new one is a ``StoredTree``."""
+        del default
+        return super().setdefault(key, StoredTree())
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What concerns the loop."""
+
+    users: tuple[UserRow, ...]
+    node: bool
+    """Trust, acts or law have changed."""
+    ready: frozenset[MemberCode] = frozenset()
+    queued: frozenset[MemberCode] = frozenset()
+    effects: Effects | None = None
+
+
+class Following:
+    """Of one process."""
+
+    def __init__(self, runtime: Runtime, links: Links) -> None:
+        """Raises OSError if the vault cannot be read."""
+        self._runtime = runtime
+        self._links = links
+        self._vault = self._digest()
+        self._law = False
+        runtime.renewed = self._renewed
+
+    def take_in(self, groups: Followed) -> None:
+        """Called by the writer."""
+        runtime = self._runtime
+        law = groups.touch(LAW)
+        changed = law or groups.touch(TRUST, ACT, EXCLUSION)
+        if changed:
+            self._law |= law
+            runtime.outdated = True
+        users = tuple(groups.rows(USER))
+        runtime.later(
+            self._tell, self._of_links(groups, users, changed) if runtime.leads else _Told(users, changed)
+        )
+
+    @staticmethod
+    def _of_links(groups: Followed, users: tuple[UserRow, ...], changed: bool) -> _Told:
+        gone = groups.gone(PENDING)
+        put = set(groups.keys(PENDING)).difference(gone)
+        return _Told(
+            users,
+            changed,
+            ready=frozenset(row.recipient for row in groups.rows(PAIR) if row.ready),
+            queued=frozenset(MemberCode(str(peer)) for _, peer in put),
+            effects=Effects(
+                ended=tuple(
+                    (MemberCode(str(peer)), LeafId(leaf)) for leaf, peer in gone if isinstance(leaf, bytes)
+                ),
+                marked=any(row.gone == Gone.MARKED for row in groups.rows(INBOX)),
+                wanted=frozenset(row.member for row in groups.rows(FILE) if row.member),
+            ),
+        )
+
+    def _tell(self, told: _Told) -> None:
+        """In the loop."""
+        runtime = self._runtime
+        for row in told.users:
+            runtime.register_changed(row)
+        if told.node:
+            runtime.look_again()
+        runtime.written()
+        if told.effects is not None:
+            self._links.feed(Committed(durable_after_commit(told.effects)))
+            for member in sorted(told.queued):
+                self._links.feed(QueuedAgain(member))
+            if told.ready:
+                self._links.feed(Ready(tuple(sorted(told.ready))))
+
+    def _renewed(self, node: Node, view: View) -> Node:
+        """Return the node as it is by the rows. Raises StoreError, TrustError, PolicyFileError."""
+        runtime, law = self._runtime, self._law
+        self.check_vault()
+        documents = [row.record for row in view.find(TRUST, "key", limit=100_000)]
+        trust = TrustView.load(node.member, documents, SUITES, exclusions(view))
+        if law:
+            texts = law_texts(runtime.folder)
+            node = with_files(node, world_of(texts, runtime.settings))
+            runtime.law, self._law = texts, False
+        return with_acts(with_trust(node, trust), counting(view))
+
+    def check_vault(self) -> None:
+        """Raises StoreError DATA_LOCKED if other keys are in the vault than this process has opened."""
+        if self._digest() != self._vault:
+            raise StoreError(
+                "DATA_LOCKED",
+                "the vault has other keys since this replica opened it",
+                hint="it stops; its service manager starts it again",
+            )
+
+    def _digest(self) -> bytes:
+        return sha256(self._runtime.folder.vault.read_bytes())

@@ -1,0 +1,393 @@
+"""One schema that several processes write, in turns of one commit (decision 68).
+
+A commit takes the turn, which is a lock of its transaction; reads the groups that others have committed
+since; runs its steps on what is there now; and ends the turn by its COMMIT. So steps are as serial as with
+one process, and nobody can write who has lost its session. Between commits a process follows the others, told
+by NOTIFY.
+
+One of them leads (a lock of its session): only it moves rows into their tables and erases. The others drop
+from memory what it has moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.errors import LockNotAvailable
+
+from intelshare.errors import StoreError
+from intelshare.ports import Table
+from intelshare.store import journal
+from intelshare.store.chunks import MAX_ROWS
+from intelshare.store.grouped import FLUSH_BYTES
+from intelshare.store.layered import LayeredDatabase
+from intelshare.store.layout import Key, digest
+from intelshare.store.memory_table import Layer
+from intelshare.store.postgres.connection import PostgresConnection, connect
+from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
+from intelshare.store.postgres.lease import (
+    TURN,
+    TURN_PATIENCE,
+    end_stuck,
+    open_to_others,
+    took_lead,
+    took_together,
+)
+from intelshare.store.row_tables import Kept
+from intelshare.store.server import Server
+from intelshare.store.views import Reading
+
+A = TypeVar("A")
+
+ATTEMPTS: Final = 40
+"""Times that a question is asked again because rows were moved meanwhile."""
+
+_PAUSE: Final = 0.05
+"""Seconds for which such a question waits for its process to follow."""
+
+_RETRY: Final = 1.0
+"""Seconds between two attempts to listen."""
+
+_STATE: Final = "SELECT name, value FROM store_state"
+_NOTIFY: Final = "/* told at the commit */ SELECT pg_notify('intelshare.' || ?, '')"
+
+
+class Followed:
+    """Groups that other processes have committed."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def touch(self, *tables: Table[Any]) -> bool:
+        """Return true if a row of one of these tables was written."""
+        return any(table.name in self._layer.tables for table in tables)
+
+    def keys(self, table: Table[Any]) -> list[Key]:
+        """Return the keys of the rows that were written or deleted, as they are stored."""
+        memory = self._layer.tables.get(table.name)
+        return list(memory.rows) if memory is not None else []
+
+    def gone(self, table: Table[Any]) -> list[Key]:
+        """Return the keys of the rows that were deleted, as they are stored."""
+        memory = self._layer.tables.get(table.name)
+        return memory.gone() if memory is not None else []
+
+    def rows(self, table: Table[Any]) -> list[Any]:
+        """Return the rows that were written, of a table that has its records in place."""
+        memory = self._layer.tables.get(table.name)
+        held = memory.rows.values() if memory is not None else ()
+        return [memory.sql.layout.row(one.record) for one in held if one is not None and memory is not None]
+
+
+class SharedDatabase(PostgresDatabase):
+    """An open schema that others may write too. ``close`` it."""
+
+    def __init__(
+        self,
+        server: Server,
+        folder: Path,
+        name: str,
+        tables: Sequence[Table[Any]],
+        key: bytes,
+        writer: PostgresConnection,
+        *,
+        first: bool,
+    ) -> None:
+        """``first``: nobody else has the schema open, and ``writer`` has it alone until ``share``."""
+        self._alone = first
+        self._shared = not first
+        self.leads = False
+        """This process moves rows and erases."""
+        self.behind = False
+        """Others have committed since this process looked."""
+        self.followed: Callable[[Followed], None] = lambda _: None
+        """Called by the writer, before its next step, with what others have committed."""
+        self._flushed = self._erased = 0
+        self._sealed = b""
+        self._came_up = threading.Condition()
+        super().__init__(server, folder, name, tables, key, writer)
+
+    def _begin(self) -> None:
+        if self._alone:
+            super()._begin()
+            self._read_state()
+            return
+        self._writer.execute("BEGIN")  # one snapshot of all
+        try:
+            LayeredDatabase._begin(self)
+            self._read_state()
+        finally:
+            self._writer.execute("ROLLBACK")
+        self._open_keys()
+
+    def _read_state(self) -> None:
+        self._changes, self._flushed = self._state("changes"), self._state("flushed")
+        self._erased = self._state("erased")
+
+    def _take_over(self) -> int:
+        return super()._take_over() if self._alone else self._state("epoch")
+
+    # --- questions ----------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Reading], A]) -> A:
+        """See ``PostgresDatabase``."""
+        for _ in range(ATTEMPTS):
+            changes = self._changes
+            try:
+                with self.looking(at_once=False) as view:
+                    return question(view)
+            except Moved:
+                self.behind = True
+                with self._came_up:
+                    self._came_up.wait_for(lambda: self._changes != changes, _PAUSE)  # noqa: B023
+        raise unavailable()
+
+    def begun(self, since: int) -> PostgresConnection:
+        """See ``PostgresDatabase``."""
+        connection = super().begun(since)
+        sql = "SELECT value FROM store_state WHERE name = 'changes'"
+        if int(connection.execute(sql).fetchall()[0][0]) != since:
+            self.ended(connection)
+            raise Moved
+        return connection
+
+    def moved(self) -> None:
+        """See ``PostgresDatabase``."""
+        raise Moved
+
+    @property
+    def session(self) -> int:
+        """The server's number of the session that writes."""
+        return self._writer.raw.info.backend_pid
+
+    # --- turns --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Have the turn, and know all that was committed before. It is rolled back on an error."""
+        self._take_turn()
+        try:
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                with contextlib.suppress(*self.errors):
+                    self._writer.execute("ROLLBACK")
+            raise
+
+    def _take_turn(self) -> None:
+        while True:
+            try:
+                self._writer.execute("BEGIN TURN")
+                self._writer.execute(TURN, (self._server.schema,))
+                self._catch_up()
+            except LockNotAvailable:
+                self._writer.execute("ROLLBACK")
+                end_stuck(self._writer, self._server.schema)
+            except BaseException:
+                if self._writer.in_transaction:
+                    with contextlib.suppress(*self.errors):
+                        self._writer.execute("ROLLBACK")
+                raise
+            else:
+                return
+
+    def follow(self) -> None:
+        """Take in what others have committed. Raises StoreError, psycopg.Error."""
+        self._writer.execute("BEGIN")
+        try:
+            self._catch_up()
+        finally:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+
+    def _catch_up(self) -> None:
+        self.behind = False
+        state = {name: int(value) for name, value in self._writer.execute(_STATE).fetchall()}
+        if state["epoch"] != self._epoch or state["last"] < self._last:
+            raise StoreError(
+                "DATA_LOCKED",
+                "another process has taken this database over",
+                hint="this one stops; its service manager starts it again",
+            )
+        layer = None
+        if state["last"] > self._last:
+            layer = self._layer()
+            journal.follow(self._writer, self._key, self._tables, layer, self._last, state["last"])
+            self._count_places(layer)
+        if state["erased"] != self._erased:
+            # Rows of the present group stand elsewhere by now, and its key ends.
+            self._erased = state["erased"]
+            self.keys.end_group()
+            self.keys.forget()
+        with self._showing:
+            if layer is not None:
+                self._show(layer)
+                self._last = state["last"]
+            self._changes = state["changes"]
+        if not self.leads:
+            self._drop_moved(state["flushed"])
+        self._flushed = state["flushed"]
+        with self._came_up:
+            self._came_up.notify_all()
+        if layer is not None:
+            self.followed(Followed(layer))
+
+    def _count_places(self, layer: Layer) -> None:
+        """What is written from here on has places of its own."""
+        for name, memory in layer.tables.items():
+            last = max((one.place for one in memory.rows.values() if one is not None), default=0)
+            if memory.sql.kept is Kept.APART:
+                self._next[name] = max(self._next[name], last + 1)
+            elif memory.sql.kept is Kept.CHUNK:
+                self._chunks.used(last // MAX_ROWS)
+
+    def _drop_moved(self, flushed: int) -> None:
+        """Drop from memory what the one who leads has moved."""
+        if self._flush is not None and flushed >= self._flush.upto:
+            moved, self._flush = self._flush, None
+            moved.learn()
+            with self._showing:
+                self._filled = {**self._filled, **moved.filled}
+                self._layers = tuple(self._fresh)
+        if self._flush is None and (flushed > self._flushed or super().fresh >= FLUSH_BYTES):
+            super().begin_flush()  # of those that wait here: nothing is written
+
+    def _may_be_below(self, name: str, key: Key) -> bool:
+        """Anything may be: another process may have moved the row, and ended before it said so."""
+        del name, key
+        return True
+
+    # --- what only the one who leads does -----------------------------------------------------------------
+
+    @property
+    def flushing(self) -> bool:
+        """See ``LayeredDatabase``."""
+        return self.leads and super().flushing
+
+    @property
+    def holds_rows(self) -> bool:
+        """See ``LayeredDatabase``."""
+        return self.leads and super().holds_rows
+
+    @property
+    def fresh(self) -> int:
+        """See ``LayeredDatabase``."""
+        return super().fresh if self.leads else 0
+
+    def begin_flush(self) -> None:
+        """See ``LayeredDatabase``."""
+        if self.leads:
+            super().begin_flush()
+
+    def share(self) -> None:
+        """Let others join soon: this process has done what only the first one does. In any thread."""
+        self._alone = False
+
+    def look(self) -> bool:
+        """Follow, and try to lead; return true if this process does from now on.
+
+        Raises StoreError, psycopg.Error.
+        """
+        self.follow()
+        if not self._alone and not self._shared:
+            self._shared = True
+            open_to_others(self._writer, self._server.schema)
+        if not self.leads and took_lead(self._writer, self._server.schema):
+            self.leads = True
+            return True
+        return False
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def _change(self) -> None:
+        super()._change()
+        self._writer.execute("UPDATE store_state SET value = value + 1 WHERE name = 'changes'")
+
+    def _erasing(self) -> None:
+        self._erased += 1
+        self._writer.execute("UPDATE store_state SET value = value + 1 WHERE name = 'erased'")
+
+    def _append(self, group: Layer) -> int:
+        self._sealed = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
+        self._writer.execute(_NOTIFY, (self._server.schema,))
+        return len(self._sealed)
+
+    def _moving(self) -> None:
+        super()._moving()
+        self._writer.execute(_NOTIFY, (self._server.schema,))
+
+    def _is_there(self) -> bool:
+        sql = "SELECT digest FROM journal WHERE id = ?"
+        found = self._writer.execute(sql, (self._last + 1,)).fetchall()
+        if found:
+            return bool(bytes(found[0][0]) == digest(self._sealed))
+        if self._state("last") == self._last:
+            return False
+        raise StoreError(
+            "DATA_LOCKED",
+            "this process was away while others moved rows that it has not seen",
+            hint="it stops; its service manager starts it again",
+        )
+
+    def _took_again(self) -> bool:
+        schema = self._server.schema
+        if not took_together(self._writer, schema):
+            return False
+        if self.leads and not took_lead(self._writer, schema):
+            raise StoreError(
+                "DATA_LOCKED",
+                "another replica leads since",
+                hint="this one stops; its service manager starts it again",
+            )
+        # Who had the turn in the session before may still be committing.
+        self._writer.execute("BEGIN TURN")
+        self._writer.execute(TURN, (schema,))
+        self._writer.execute("COMMIT")
+        return True
+
+    def arm(self) -> None:
+        """See ``PostgresDatabase``."""
+        super().arm()
+        values = ("lock_timeout", TURN_PATIENCE)
+        self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
+
+    def _fits(self, last: int) -> bool:
+        return last >= self._last
+
+
+class Listener:
+    """Notes in a thread that others have committed. ``close`` it."""
+
+    def __init__(self, server: Server, folder: Path, name: str, told: Callable[[int], None]) -> None:
+        """``told``: called with the server's number of the session that has committed."""
+        self._server, self._folder, self._name, self._told = server, folder, name, told
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(psycopg.Error, StoreError):
+                self._listen()
+            self._ended.wait(_RETRY)
+
+    def _listen(self) -> None:
+        connection = connect(self._server, self._folder, self._name, writes=False)
+        try:
+            connection.raw.execute(f'LISTEN "intelshare.{self._server.schema}"'.encode())
+            while not self._ended.is_set():
+                for said in connection.raw.notifies(timeout=_RETRY):
+                    self._told(said.pid)
+                    if self._ended.is_set():
+                        return
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """End within a second."""
+        self._ended.set()

@@ -1,0 +1,153 @@
+"""A member whose replicas run together over PostgreSQL and a peer with a file: faults under load.
+
+PYTHONPATH=tests:. python tests/together_world.py --kills 50
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from e2e.nodes import intelshare, log_of
+from intelshare.client import Profile, read_profile
+from replicas_world import Load, Replica, Replicas, World, checked, words_of_run, world
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+class Together(Replicas):
+    """Replicas that all serve users."""
+
+    def __init__(self, folder: Path, names: str = "abc") -> None:
+        super().__init__(folder, names)
+        self.ports = {one.name: free_port() for one in self.all}
+        for one in self.all:
+            one.words = [
+                *words_of_run(folder, one.name),
+                "--together",
+                "--user-port",
+                str(self.ports[one.name]),
+            ]
+
+    def profile(self, user: Path, name: str) -> Profile:
+        """The profile of a user at one replica."""
+        return replace(read_profile(user), address=f"127.0.0.1:{self.ports[name]}", node_folder="")
+
+    def serves(self, one: Replica) -> bool:
+        """Whether this replica says that it serves."""
+        if one.process is None or one.process.poll() is not None:
+            return False
+        shown = self.shown()
+        if shown.get("pid") == one.process.pid:
+            return shown.get("health") == "SERVING"
+        try:
+            told = json.loads((self.folder / f"replica-{one.name}.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(told["pid"] == one.process.pid and told["health"] == "SERVING")
+
+    def wait_for_all(self, seconds: float = 60.0) -> None:
+        """Wait until each of them serves."""
+        end = time.monotonic() + seconds
+        while not all(map(self.serves, self.all)):
+            assert time.monotonic() < end, log_of(self.folder).read_text()[-4000:]
+            time.sleep(0.05)
+
+
+class LoadOnAll(Load):
+    """A user who asks whichever replica comes next, and another one if that fails."""
+
+    def __init__(self, together: Together, usa: Path, pause: float = 0.0, seed: int = 1) -> None:
+        super().__init__(together.folder, usa, pause)
+        self._together, self._random = together, random.Random(seed)  # noqa: S311 - which replica is next
+
+    def profile_now(self) -> Profile:
+        """See ``Load``."""
+        return self._together.profile(self.profile, self._random.choice(self._together.all).name)
+
+
+def faults(
+    replicas: Together, count: int, say: Callable[[str], None], *, freeze: int = 0, leader: int = 2
+) -> list[float]:
+    """Kill a replica again and again, every so many times the one that leads, every so many times freeze it
+    instead; the seconds until there was one that leads, where it was that one.
+    """
+    took = []
+    for number in range(1, count + 1):
+        replicas.wait_for_active()
+        time.sleep(random.uniform(0.2, 1.5))
+        active = replicas.active()
+        victims = [one for one in replicas.all if (one is active) == (number % leader == 0)]
+        victim = random.choice(victims)
+        if victim.process is None:
+            continue
+        frozen = freeze and number % freeze == 0
+        pid = victim.process.pid
+        victim.signal(signal.SIGSTOP if frozen else signal.SIGKILL)
+        what = f"{victim.name} {'frozen' if frozen else 'killed'}"
+        if victim is active:
+            took.append(replicas.wait_for_active(but=pid))
+            say(f"{number}: {what}, it led; another one leads after {took[-1]:.1f} s")
+        else:
+            say(f"{number}: {what}")
+        if frozen:
+            time.sleep(random.uniform(0, 12))
+            victim.signal(signal.SIGCONT)
+    return took
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Kill replicas of a member under load; 0 if nothing was lost or doubled."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--freeze", type=int, default=0, help="Every so many times freeze it instead.")
+    parser.add_argument("--restart", type=int, default=0, help="Crash the database so many times besides.")
+    options = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as home, world(Path(home)) as w, Together(w.fra) as replicas:
+        replicas.wait_for_active()
+        replicas.wait_for_all()
+        loads = [LoadOnAll(replicas, w.usa, 0.05, seed) for seed in range(2)]
+        for load in loads:
+            load.start()
+        took = faults(replicas, options.kills, lambda line: print(line, flush=True), freeze=options.freeze)
+        for _ in range(options.restart):
+            time.sleep(random.uniform(0.5, 2.0))
+            w.cluster.restart()
+            print("the database crashed and is back", flush=True)
+        for load in loads:
+            load.end()
+        outcomes = together_checked(loads)
+        print(outcomes, [load.errors for load in loads], [one.codes for one in replicas.all])
+        if took:
+            took.sort()
+            print(f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s")
+        print(intelshare("node", "replicas", "--folder", w.fra).out)
+        print(intelshare("audit", "verify", "--folder", w.fra).out[-300:])
+        return 0 if outcomes.good else 1
+
+
+def together_checked(loads: Sequence[Load]):  # type: ignore[no-untyped-def]
+    """What became of all loads."""
+    first = loads[0]
+    for load in loads[1:]:
+        first.stored |= load.stored
+        first.doubled += load.doubled
+    return checked(first)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
