@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,9 @@ class _Anew:
         self._mask = int.from_bytes(number.to_bytes(8, "big") * 4, "big")
         self._number = number
         self._wide = {
-            table.name: {f.name for f in fields(table.row) if "Incarnation" in str(f.type)}
+            table.name: {
+                name for name, kind in table.row.__annotations__.items() if "Incarnation" in str(kind)
+            }
             for table in TABLES
         }
 

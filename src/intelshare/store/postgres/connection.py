@@ -26,6 +26,10 @@ from intelshare.store.sql import Damaged
 CONNECT: Final = 5
 """Seconds for which a connection is tried."""
 
+ANSWER: Final = 5.0
+"""Seconds without an answer after which a server counts as away: it froze, something between stalls, or its
+standby takes nothing. A commit is in doubt then, as after every other loss of a session."""
+
 IDLE: Final = 5
 """Seconds without a word of its holder after which the server ends the connection that writes."""
 
@@ -56,6 +60,7 @@ _BEGIN: Final = {
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
+_PIECE: Final = "FETCH FORWARD 5000 FROM pieces"
 _VALUES: Final = re.compile(r"VALUES \([?, ]+\)")
 _DELETE: Final = re.compile(r"WHERE (.*)$", re.DOTALL)
 
@@ -67,10 +72,19 @@ class PostgresConnection:
         self.raw = raw
         self.keys: GroupKeys | None = None
         """The keys that open erasable rows."""
-        self._pipeline = Pipeline(raw)
+        self._pipeline = Pipeline(raw, ANSWER)
         self._waiting: list[Statement] = []
         self._warned = False
         raw.add_notice_handler(self._noticed)
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """The host, or the folder of its socket, and the port to which this session leads."""
+        return self.raw.info.host, self.raw.info.port
+
+    def wait_for_answers(self, seconds: float) -> None:
+        """Take a server for lost that says nothing for so long. Usually ``ANSWER``."""
+        self._pipeline.patience = seconds
 
     @property
     def in_transaction(self) -> bool:
@@ -116,10 +130,10 @@ class PostgresConnection:
         if self.raw.info.transaction_status != TransactionStatus.INTRANS:
             yield from self.rows(text, values)
             return
-        with psycopg.RawServerCursor(self.raw, "pieces") as cursor:
-            cursor.itersize = 5000
-            cursor.execute(text.encode(), values, binary=True)
-            yield from cursor
+        self._send(f"DECLARE pieces NO SCROLL CURSOR FOR {text}", values)
+        while piece := self.rows(_PIECE, ()):
+            yield from piece
+        self._send("CLOSE pieces", ())
 
     def close(self) -> None:
         """See ``store.sql.Connection``."""
@@ -170,13 +184,19 @@ class PostgresAnswer:
         return self._connection.stream(self._text, self._values)
 
 
-def connect(server: Server, folder: Path, name: str, *, writes: bool) -> PostgresConnection:
-    """Open a session whose statements are for one schema.
+def connect(
+    server: Server, folder: Path, name: str, *, writes: bool, at: tuple[str, int] | None = None
+) -> PostgresConnection:
+    """Open a session for one schema, at the one of its hosts that takes writes.
 
+    A standby has less than the primary has confirmed, so questions do not go there either. ``at``: the host and
+    port of another session; while a former primary still runs, the URL may lead to that.
     Raises StoreError DISK_ERROR if what is written would not be durable there; ConfigError; psycopg.Error.
     """
+    place = {} if at is None else {"host": at[0], "port": at[1]}
     raw = psycopg.connect(
         server.url,
+        **place,
         autocommit=True,
         prepare_threshold=None,
         password=server.password(folder),
@@ -184,7 +204,7 @@ def connect(server: Server, folder: Path, name: str, *, writes: bool) -> Postgre
         connect_timeout=CONNECT,
         sslmode=server.tls(),
         gssencmode="disable",
-        target_session_attrs="read-write" if writes else "any",
+        target_session_attrs="read-write" if writes else "primary",
         keepalives_idle=CONNECT,
         keepalives_interval=1,
         keepalives_count=3,
@@ -194,6 +214,7 @@ def connect(server: Server, folder: Path, name: str, *, writes: bool) -> Postgre
     try:
         connection = PostgresConnection(raw)
         if writes:
+            connection.wait_for_answers(IDLE_AT_START)
             check_durable(connection)
         settings = {
             "search_path": f"{server.schema}, pg_catalog",

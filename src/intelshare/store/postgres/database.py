@@ -21,6 +21,7 @@ from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.postgres.connection import (
+    ANSWER,
     IDLE,
     PostgresAnswer,
     PostgresConnection,
@@ -99,7 +100,9 @@ class PostgresDatabase(LayeredDatabase):
         if writes and self._first is not None:
             first, self._first = self._first, None
             return first
-        made = connect(self._server, self._folder, self._name, writes=writes)
+        at = None if writes else self._writer.server
+        made = connect(self._server, self._folder, self._name, writes=writes, at=at)
+        made.wait_for_answers(ANSWER)
         made.keys = self.keys
         return made
 
@@ -155,7 +158,9 @@ class PostgresDatabase(LayeredDatabase):
         connection = self._free.pop() if self._free else self._connect(writes=False)
         try:
             connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM store_state").fetchall()
+            state = dict(connection.execute("SELECT name, value FROM store_state").fetchall())
+            if state["epoch"] != self._epoch or state["last"] < self._last:
+                raise psycopg.OperationalError("this is not the server that has what was committed")
         except BaseException:
             connection.close()
             raise
@@ -228,8 +233,10 @@ class PostgresDatabase(LayeredDatabase):
             if self._state("last") not in (self._last, self._last + 1):
                 raise StoreError(
                     "STORE_FORGOT",
-                    "the database has lost what it had confirmed: a standby that lagged was promoted",
-                    hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+                    f"the database at {self._writer.server[0]} lacks what it had confirmed: a standby that "
+                    "lagged was promoted, or this is a former primary",
+                    hint="stop a former primary and start again; after a promotion start with --accept-loss: "
+                    "a new incarnation begins and peers hand over again",
                 )
             # Waits until the standbys, if there are any, have all that was committed before.
             self._writer.execute("BEGIN IMMEDIATE")
@@ -248,6 +255,7 @@ class PostgresDatabase(LayeredDatabase):
         """From now on the server ends this session if it hears nothing: ``ping`` it."""
         values = ("idle_session_timeout", f"{IDLE}s")
         self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
+        self._writer.wait_for_answers(ANSWER)
 
     def ping(self) -> None:
         """Say a word. Raises psycopg.Error."""
