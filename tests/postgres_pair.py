@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,10 +37,10 @@ class Pair:
         self.standby.run("pg_ctl", "-D", str(self.standby.data), "-w", "promote")
 
     def follow_again(self) -> None:
-        """The former primary becomes the standby of the one that was promoted: rewound, not copied."""
+        """The former primary becomes the standby of the one that was promoted, as a copy of it."""
         former, now = self.primary, self.standby
-        source = f"host={now.root} user=postgres dbname=postgres application_name={STANDBY}"
-        former.run("pg_rewind", "-D", str(former.data), "--source-server", source, "-R")
+        shutil.rmtree(former.data)
+        former.make_standby(now, STANDBY)
         former.start()
         self.primary, self.standby = now, former
         if self.synchronous:

@@ -86,6 +86,8 @@ class Cluster:
             "--locale=C",
             "-k",
         )
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write("max_connections = 60\n")
 
     def make_standby(self, primary: Cluster, name: str) -> None:
         """A copy of another cluster that follows it under this name once it serves."""
@@ -101,9 +103,7 @@ class Cluster:
 
     def start(self, *options: str) -> None:
         """Serve."""
-        words = (
-            f"-k {self.root} -c listen_addresses='' -c max_connections=60 {self.options} {' '.join(options)}"
-        )
+        words = f"-k {self.root} -c listen_addresses='' {self.options} {' '.join(options)}"
         self.run(
             "pg_ctl",
             "-D",

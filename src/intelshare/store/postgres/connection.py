@@ -189,11 +189,11 @@ def connect(
 ) -> PostgresConnection:
     """Open a session for one schema, at the one of its hosts that takes writes.
 
-    A standby has less than the primary has confirmed, so questions do not go there either. ``at``: the host and
-    port of another session; while a former primary still runs, the URL may lead to that.
+    A standby has less than the primary has confirmed, so questions do not go there either. ``at``: the host
+    and port of another session; while a former primary still runs, the URL may lead to that.
     Raises StoreError DISK_ERROR if what is written would not be durable there; ConfigError; psycopg.Error.
     """
-    place = {} if at is None else {"host": at[0], "port": at[1]}
+    place: dict[str, Any] = {} if at is None else {"host": at[0], "port": at[1]}
     raw = psycopg.connect(
         server.url,
         **place,
