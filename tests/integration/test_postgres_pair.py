@@ -178,3 +178,26 @@ async def test_a_promoted_standby_that_lagged_ends_the_store(tmp_path: Path) -> 
         with pytest.raises(StoreError, match="STORE_FORGOT"):
             await taken(store, put(thing("c")))
         assert "STORE_FORGOT" in failed
+
+
+async def test_a_former_primary_that_nobody_stopped_is_not_written_to(tmp_path: Path) -> None:
+    """It has less than was confirmed, and yet nothing is lost: no operator has to accept a loss."""
+    pair = new_pair(synchronous=False)
+    told: list[str] = []
+    with opened(pair, tmp_path, lambda error: told.append(error.code)) as store:
+        await store.perform(put(thing("a")))
+        pair.wait_for_standby()
+        await asyncio.to_thread(pair.lost_primary)
+        await taken(store, put(thing("b")))
+        pair.primary.start()
+        told.clear()
+        pair.standby.stop("immediate")
+        with pytest.raises(StoreError, match="STORE_UNAVAILABLE"):
+            await store.perform(put(thing("c")))
+        await asyncio.sleep(1)
+        assert set(told) == {"STORE_UNAVAILABLE"}
+        pair.standby.start()
+        await taken(store, put(thing("d")))
+        assert names(store) == ["a0", "b0", "d0"]
+    there = f"SELECT count(*) FROM {store._database._server.schema}.journal"
+    assert asked(pair.primary.url, there) == [(1,)]

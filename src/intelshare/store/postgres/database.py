@@ -82,6 +82,8 @@ class PostgresDatabase(LayeredDatabase):
         """The server was not there when it was last spoken to."""
         self._changes = 0
         """Commits that changed rows which a snapshot may show: counted before each."""
+        self._promotions = 0
+        """The highest timeline that a server had to which this process has written."""
         self._asked = 0
         self._free: list[PostgresConnection] = []
         """Connections of questions that have ended."""
@@ -226,6 +228,8 @@ class PostgresDatabase(LayeredDatabase):
         self._let_go()
         try:
             self._writer = self._connect(writes=True)
+            if self._timeline() < self._promotions:
+                return False  # a former primary that nobody has stopped: it lost nothing, others went on
             if not took(self._writer, self._server.schema):
                 journal.check_epoch(self._writer, self._epoch)
                 return False
@@ -233,10 +237,9 @@ class PostgresDatabase(LayeredDatabase):
             if self._state("last") not in (self._last, self._last + 1):
                 raise StoreError(
                     "STORE_FORGOT",
-                    f"the database at {self._writer.server[0]} lacks what it had confirmed: a standby that "
-                    "lagged was promoted, or this is a former primary",
-                    hint="stop a former primary and start again; after a promotion start with --accept-loss: "
-                    "a new incarnation begins and peers hand over again",
+                    f"the database at {self._writer.server[0]} lost what it had confirmed: a standby that "
+                    "lagged was promoted",
+                    hint="start once with --accept-loss: peers then hand over again",
                 )
             # Waits until the standbys, if there are any, have all that was committed before.
             self._writer.execute("BEGIN IMMEDIATE")
@@ -253,6 +256,7 @@ class PostgresDatabase(LayeredDatabase):
 
     def arm(self) -> None:
         """From now on the server ends this session if it hears nothing: ``ping`` it."""
+        self._promotions = self._timeline()
         values = ("idle_session_timeout", f"{IDLE}s")
         self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
         self._writer.wait_for_answers(ANSWER)
@@ -264,6 +268,11 @@ class PostgresDatabase(LayeredDatabase):
     def is_lost(self, error: BaseException) -> bool:
         """Return true if an error says that the writer's session is over."""
         return isinstance(error, psycopg.Error) and self._writer.is_lost(error)
+
+    def _timeline(self) -> int:
+        """The number that every promotion of a standby raises."""
+        ((name,),) = self._writer.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchall()
+        return int(str(name)[:8], 16)
 
     def _state(self, name: str) -> int:
         return self._one(f"SELECT value FROM store_state WHERE name = '{name}'")  # noqa: S608 - own names
