@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ IDLE_IN_STEP: Final = 10
 IDLE_AT_START: Final = 60
 """The same until the writer's thread runs: a start reads the journal and opens the vault."""
 
+PIECE: Final = 5000
+"""Rows that are fetched at once of very many."""
+
 _GONE: Final = (
     errors.AdminShutdown,
     errors.CrashShutdown,
@@ -60,7 +64,6 @@ _BEGIN: Final = {
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
-_PIECE: Final = "FETCH FORWARD 5000 FROM pieces"
 _VALUES: Final = re.compile(r"VALUES \([?, ]+\)")
 _DELETE: Final = re.compile(r"WHERE (.*)$", re.DOTALL)
 
@@ -72,8 +75,12 @@ class PostgresConnection:
         self.raw = raw
         self.keys: GroupKeys | None = None
         """The keys that open erasable rows."""
+        self.now: PostgresConnection | None = None
+        """Where another process may change the keys meanwhile: a session that sees what is committed now."""
         self._pipeline = Pipeline(raw, ANSWER)
         self._waiting: list[Statement] = []
+        self._streams: set[int] = set()
+        """The cursors of this transaction."""
         self._warned = False
         raw.add_notice_handler(self._noticed)
 
@@ -107,6 +114,8 @@ class PostgresConnection:
         elif sql == "COMMIT":
             self._commit()
         else:
+            if text.startswith("BEGIN"):
+                self._streams = set()
             self._waiting.append((text, values))
         return answer
 
@@ -130,10 +139,17 @@ class PostgresConnection:
         if self.raw.info.transaction_status != TransactionStatus.INTRANS:
             yield from self.rows(text, values)
             return
-        self._send(f"DECLARE pieces NO SCROLL CURSOR FOR {text}", values)
-        while piece := self.rows(_PIECE, ()):
-            yield from piece
-        self._send("CLOSE pieces", ())
+        streams = self._streams
+        number = next(one for one in count() if one not in streams)
+        streams.add(number)
+        try:
+            self._send(f"DECLARE stream_{number} NO SCROLL CURSOR FOR {text}", values)
+            while piece := self.rows(f"FETCH FORWARD {PIECE} FROM stream_{number}", ()):
+                yield from piece
+        finally:
+            streams.discard(number)
+            if streams is self._streams and self.raw.info.transaction_status == TransactionStatus.INTRANS:
+                self._send(f"CLOSE stream_{number}", ())
 
     def close(self) -> None:
         """See ``store.sql.Connection``."""

@@ -349,6 +349,9 @@ class PostgresDatabase(LayeredDatabase):
 class _Snapshot:
     """The connection of one question: begun when it is first needed. See ``store.sql.Connection``."""
 
+    now = None
+    """No key of a row goes that a question of this process may look at."""
+
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._since = database.changes
