@@ -98,6 +98,9 @@ bench-postgres: ## what a release costs with its rows in PostgreSQL, beside SQLi
 replicas:       ## kill the node of a member with replicas KILLS times under load: nothing lost, nothing twice
 	PYTHONPATH=tests:. $(PY) tests/replicas_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
 
+failover:       ## lose the primary of a member's PostgreSQL TIMES times under load, stall its line, shift replicas' clocks
+	PYTHONPATH=tests:. $(PY) tests/failover_world.py --times $(or $(TIMES),5)
+
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients
 

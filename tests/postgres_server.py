@@ -73,14 +73,37 @@ class Cluster:
         if self.user is not None:
             shutil.chown(self.root, self.user)
         self.run(
-            "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-k",
         )
+        with (self.data / "postgresql.conf").open("a") as settings:
+            settings.write("max_connections = 60\n")
+
+    def make_standby(self, primary: Cluster, name: str) -> None:
+        """A copy of another cluster that follows it under this name once it serves."""
+        if self.user is not None:
+            shutil.chown(self.root, self.user)
+        source = f"host={primary.root} user=postgres application_name={name}"
+        self.run("pg_basebackup", "-D", str(self.data), "-d", source, "-R", "-X", "stream", "-c", "fast")
+
+    def set(self, name: str, value: str) -> None:
+        """Give a setting another value, at once and for ever."""
+        asked(self.url, f"ALTER SYSTEM SET {name} = '{value}'")
+        asked(self.url, "SELECT pg_reload_conf()")
 
     def start(self, *options: str) -> None:
         """Serve."""
-        words = (
-            f"-k {self.root} -c listen_addresses='' -c max_connections=60 {self.options} {' '.join(options)}"
-        )
+        words = f"-k {self.root} -c listen_addresses='' {self.options} {' '.join(options)}"
         self.run(
             "pg_ctl",
             "-D",
@@ -113,14 +136,19 @@ def programs() -> Path | None:
     """The folder of the newest server's programs that are installed here."""
     found = shutil.which("initdb")
     places = (
-        [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        [Path(found).resolve().parent]
+        if found
+        else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     )
     usable = os.geteuid() != 0 or any(entry.pw_name == "postgres" for entry in pwd.getpwall())
     return next((place for place in places if (place / "initdb").exists()), None) if usable else None
 
 
-def new_cluster(options: str = "") -> Cluster:
-    """A cluster of one's own, which serves; ends with this process. Skips the test where none can be."""
+def new_cluster(options: str = "", follows: tuple[Cluster, str] | None = None) -> Cluster:
+    """A cluster of one's own, which serves; ends with this process. Skips the test where none can be.
+
+    ``follows``: the primary of which it is a standby, and the name under which.
+    """
     where = programs()
     if where is None:
         pytest.skip(f"no PostgreSQL is installed here, and {NAMED} names none")
@@ -135,7 +163,10 @@ def new_cluster(options: str = "") -> Cluster:
         shutil.rmtree(root, ignore_errors=True)
 
     atexit.register(end)
-    cluster.make()
+    if follows is None:
+        cluster.make()
+    else:
+        cluster.make_standby(*follows)
     cluster.start()
     return cluster
 

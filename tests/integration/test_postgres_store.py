@@ -19,6 +19,7 @@ from intelshare.broker.kernel.tables import TABLES as BROKER_TABLES
 from intelshare.errors import StoreError
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Put, Table, View
+from intelshare.store.postgres.beside import look, scrub
 from intelshare.store.postgres.connection import PostgresConnection, connect
 from intelshare.store.postgres.database import KEYS
 from intelshare.store.postgres.lease import Standby, sessions, take
@@ -434,6 +435,22 @@ async def test_shredding_waits_for_a_question_that_may_see_what_was(server: Serv
         go_on.set()
         assert await question == [Secret("s", 1, b"x" * 40), Secret("s", 2, b"y" * 40)]
         await shredding
+
+
+async def test_who_looks_from_another_process_finds_the_rows_whose_keys_changed_meanwhile(
+    server: Server, tmp_path: Path
+) -> None:
+    """A backup under destructions: what was destroyed is not in it, and its neighbours in the group are."""
+    with opened(server, tmp_path) as store:
+        await store.perform(put(Secret("s", 1, b"x" * 40), Secret("s", 2, b"y" * 40)))
+        with look(server, tmp_path, "backup", TABLES, KEY) as view:
+            assert view is not None
+            await store.perform(put(Secret("s", 1, bytes(40))))
+            await store.shred()
+            await store.perform(put(Secret("s", 3, b"z" * 40)))
+            found = view.find(SECRET, "key")
+        assert found == [Secret("s", 1, bytes(40)), Secret("s", 2, b"y" * 40)]
+        assert list(scrub(server, tmp_path, "scrub", TABLES, KEY)) == []
 
 
 async def test_groups_of_keys_end_when_they_are_full(

@@ -16,6 +16,7 @@ from pathlib import Path
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.crypto.suites import SUITES
 from intelshare.errors import ConfigError, StoreError
+from intelshare.node.backup import restored_at
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location, process_name
 from intelshare.node.settings import Settings, read_settings, with_store
@@ -50,6 +51,12 @@ def move_rows(root: Path, passphrase: Callable[[], bytes], server: Server | None
     locked = lock(root)
     try:
         settings = read_settings(folder.settings)
+        if restored_at(root) is not None:
+            raise StoreError(
+                "STORE_FORGOT",
+                "this folder was restored, and no start has completed that",
+                hint="start the node once and stop it; then move its rows",
+            )
         if (settings.store is None) == (server is None):
             raise ConfigError(
                 "ID_CONFLICT",

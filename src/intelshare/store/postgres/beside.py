@@ -31,7 +31,11 @@ def look(
     server: Server, folder: Path, name: str, tables: Sequence[Table[Any]], key: bytes | None
 ) -> Iterator[View | None]:
     """Yield a view of what is committed, unchanged until the end: see ``store.beside``. Raises StoreError."""
-    with _connected(server, folder, name, key) as connection:
+    with (
+        _connected(server, folder, name, key) as connection,
+        _connected(server, folder, name, None) as now,
+    ):
+        connection.now = now
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
         yield looking(connection, tables, key, PostgresReading)
@@ -42,6 +46,7 @@ def scrub(
 ) -> Iterator[StoreError]:
     """As ``store.scrub``. Pages are the server's affair: data checksums, pg_amcheck."""
     with _connected(server, folder, name, key) as connection:
+        connection.now = connection  # without a transaction
         yield from scrub_rows(connection, tables, key, PostgresReading)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,10 @@ from intelshare.store.sql import Damaged
 CONNECT: Final = 5
 """Seconds for which a connection is tried."""
 
+ANSWER: Final = 5.0
+"""Seconds without an answer after which a server counts as away: it froze, something between stalls, or its
+standby takes nothing. A commit is in doubt then, as after every other loss of a session."""
+
 IDLE: Final = 5
 """Seconds without a word of its holder after which the server ends the connection that writes."""
 
@@ -34,6 +39,9 @@ IDLE_IN_STEP: Final = 10
 
 IDLE_AT_START: Final = 60
 """The same until the writer's thread runs: a start reads the journal and opens the vault."""
+
+PIECE: Final = 5000
+"""Rows that are fetched at once of very many."""
 
 _GONE: Final = (
     errors.AdminShutdown,
@@ -68,10 +76,23 @@ class PostgresConnection:
         self.raw = raw
         self.keys: GroupKeys | None = None
         """The keys that open erasable rows."""
-        self._pipeline = Pipeline(raw)
+        self.now: PostgresConnection | None = None
+        """Where another process may change the keys meanwhile: a session that sees what is committed now."""
+        self._pipeline = Pipeline(raw, ANSWER)
         self._waiting: list[Statement] = []
+        self._streams: set[int] = set()
+        """The cursors of this transaction."""
         self._warned = False
         raw.add_notice_handler(self._noticed)
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """The host, or the folder of its socket, and the port to which this session leads."""
+        return self.raw.info.host, self.raw.info.port
+
+    def wait_for_answers(self, seconds: float) -> None:
+        """Take a server for lost that says nothing for so long. Usually ``ANSWER``."""
+        self._pipeline.patience = seconds
 
     @property
     def in_transaction(self) -> bool:
@@ -94,6 +115,8 @@ class PostgresConnection:
         elif sql == "COMMIT":
             self._commit()
         else:
+            if text.startswith("BEGIN"):
+                self._streams = set()
             self._waiting.append((text, values))
         return answer
 
@@ -117,10 +140,17 @@ class PostgresConnection:
         if self.raw.info.transaction_status != TransactionStatus.INTRANS:
             yield from self.rows(text, values)
             return
-        with psycopg.RawServerCursor(self.raw, "pieces") as cursor:
-            cursor.itersize = 5000
-            cursor.execute(text.encode(), values, binary=True)
-            yield from cursor
+        streams = self._streams
+        number = next(one for one in count() if one not in streams)
+        streams.add(number)
+        try:
+            self._send(f"DECLARE stream_{number} NO SCROLL CURSOR FOR {text}", values)
+            while piece := self.rows(f"FETCH FORWARD {PIECE} FROM stream_{number}", ()):
+                yield from piece
+        finally:
+            streams.discard(number)
+            if streams is self._streams and self.raw.info.transaction_status == TransactionStatus.INTRANS:
+                self._send(f"CLOSE stream_{number}", ())
 
     def moved(self) -> None:
         """A row does not open: here nothing but damage can be why."""
@@ -174,13 +204,19 @@ class PostgresAnswer:
         return self._connection.stream(self._text, self._values)
 
 
-def connect(server: Server, folder: Path, name: str, *, writes: bool) -> PostgresConnection:
-    """Open a session whose statements are for one schema.
+def connect(
+    server: Server, folder: Path, name: str, *, writes: bool, at: tuple[str, int] | None = None
+) -> PostgresConnection:
+    """Open a session for one schema, at the one of its hosts that takes writes.
 
+    A standby has less than the primary has confirmed, so questions do not go there either. ``at``: the host
+    and port of another session; while a former primary still runs, the URL may lead to that.
     Raises StoreError DISK_ERROR if what is written would not be durable there; ConfigError; psycopg.Error.
     """
+    place: dict[str, Any] = {} if at is None else {"host": at[0], "port": at[1]}
     raw = psycopg.connect(
         server.url,
+        **place,
         autocommit=True,
         prepare_threshold=None,
         password=server.password(folder),
@@ -188,7 +224,7 @@ def connect(server: Server, folder: Path, name: str, *, writes: bool) -> Postgre
         connect_timeout=CONNECT,
         sslmode=server.tls(),
         gssencmode="disable",
-        target_session_attrs="read-write" if writes else "any",
+        target_session_attrs="read-write" if writes else "primary",
         keepalives_idle=CONNECT,
         keepalives_interval=1,
         keepalives_count=3,
@@ -198,6 +234,7 @@ def connect(server: Server, folder: Path, name: str, *, writes: bool) -> Postgre
     try:
         connection = PostgresConnection(raw)
         if writes:
+            connection.wait_for_answers(IDLE_AT_START)
             check_durable(connection)
         settings = {
             "search_path": f"{server.schema}, pg_catalog",

@@ -21,6 +21,7 @@ from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.postgres.connection import (
+    ANSWER,
     IDLE,
     PostgresAnswer,
     PostgresConnection,
@@ -83,6 +84,8 @@ class PostgresDatabase(LayeredDatabase):
         """The server was not there when it was last spoken to."""
         self._changes = 0
         """Commits that changed rows which a snapshot may show: counted before each."""
+        self._promotions = 0
+        """The highest timeline that a server had to which this process has written."""
         self._asked = 0
         self._free: list[PostgresConnection] = []
         """Connections of questions that have ended."""
@@ -101,7 +104,9 @@ class PostgresDatabase(LayeredDatabase):
         if writes and self._first is not None:
             first, self._first = self._first, None
             return first
-        made = connect(self._server, self._folder, self._name, writes=writes)
+        at = None if writes else self._writer.server
+        made = connect(self._server, self._folder, self._name, writes=writes, at=at)
+        made.wait_for_answers(ANSWER)
         made.keys = self.keys
         return made
 
@@ -161,7 +166,9 @@ class PostgresDatabase(LayeredDatabase):
         connection = self._free.pop() if self._free else self._connect(writes=False)
         try:
             connection.execute("BEGIN")
-            connection.execute("SELECT 1 FROM store_state").fetchall()
+            state = dict(connection.execute("SELECT name, value FROM store_state").fetchall())
+            if state["epoch"] != self._epoch or state["last"] < self._last:
+                raise psycopg.OperationalError("this is not the server that has what was committed")
         except BaseException:
             connection.close()
             raise
@@ -239,6 +246,8 @@ class PostgresDatabase(LayeredDatabase):
         self._let_go()
         try:
             self._writer = self._connect(writes=True)
+            if self._timeline() < self._promotions:
+                return False  # a former primary that nobody has stopped: it lost nothing, others went on
             if not self._took_again():
                 journal.check_epoch(self._writer, self._epoch)
                 return False
@@ -246,8 +255,9 @@ class PostgresDatabase(LayeredDatabase):
             if not self._fits(self._state("last")):
                 raise StoreError(
                     "STORE_FORGOT",
-                    "the database has lost what it had confirmed: a standby that lagged was promoted",
-                    hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
+                    f"the database at {self._writer.server[0]} lost what it had confirmed: a standby that "
+                    "lagged was promoted",
+                    hint="start once with --accept-loss: peers then hand over again",
                 )
             # Waits until the standbys, if there are any, have all that was committed before.
             self._writer.execute("BEGIN IMMEDIATE")
@@ -271,8 +281,10 @@ class PostgresDatabase(LayeredDatabase):
 
     def arm(self) -> None:
         """From now on the server ends this session if it hears nothing: ``ping`` it."""
+        self._promotions = self._timeline()
         values = ("idle_session_timeout", f"{IDLE}s")
         self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
+        self._writer.wait_for_answers(ANSWER)
 
     def ping(self) -> None:
         """Say a word. Raises psycopg.Error."""
@@ -281,6 +293,11 @@ class PostgresDatabase(LayeredDatabase):
     def is_lost(self, error: BaseException) -> bool:
         """Return true if an error says that the writer's session is over."""
         return isinstance(error, psycopg.Error) and self._writer.is_lost(error)
+
+    def _timeline(self) -> int:
+        """The number that every promotion of a standby raises."""
+        ((name,),) = self._writer.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchall()
+        return int(str(name)[:8], 16)
 
     def _state(self, name: str) -> int:
         return self._one(f"SELECT value FROM store_state WHERE name = '{name}'")  # noqa: S608 - own names
@@ -360,6 +377,9 @@ class PostgresDatabase(LayeredDatabase):
 
 class _Snapshot:
     """The connection of one question: begun when it is first needed. See ``store.sql.Connection``."""
+
+    now = None
+    """No key of a row goes that a question of this process may look at."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database

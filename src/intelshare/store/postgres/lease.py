@@ -17,7 +17,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from intelshare.errors import StoreError
-from intelshare.store.postgres.connection import IDLE, PostgresConnection, connect
+from intelshare.store.postgres.connection import ANSWER, IDLE, IDLE_AT_START, PostgresConnection, connect
 from intelshare.store.server import Server
 
 PATIENCE: Final = IDLE + 3.0
@@ -163,6 +163,7 @@ class Standby:
         """Wait in the queue, a turn after the other; False after ``stop``. Raises psycopg.Error."""
         schema = self._server.schema
         _set(connection, "lock_timeout", _TURN)
+        connection.wait_for_answers(ANSWER)
         while not self._stopped.is_set():
             try:
                 connection.execute(_WAIT, (schema,)).fetchall()
@@ -170,6 +171,7 @@ class Standby:
                 connection.execute(_STUCK.format(key=_KEY), (schema, f"{IDLE}s")).fetchall()
             else:
                 _set(connection, "lock_timeout", "0")
+                connection.wait_for_answers(IDLE_AT_START)
                 return True
         return False
 

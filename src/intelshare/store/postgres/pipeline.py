@@ -62,8 +62,10 @@ def kind_of(value: Any) -> type:
 class Pipeline:
     """The statements of one connection."""
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], patience: float) -> None:
         self._raw = raw
+        self.patience = patience
+        """Seconds without a byte after which the server is taken for lost."""
         self._pg = raw.pgconn
         self._prepared: dict[str, bytes] = {}
         self._waits = select.poll()
@@ -132,7 +134,8 @@ class Pipeline:
 
     def _wait(self, events: int) -> None:
         self._waits.modify(self._pg.socket, events)
-        self._waits.poll()
+        if not self._waits.poll(self.patience * 1000):
+            raise psycopg.OperationalError("the server does not answer")
 
 
 def _counter() -> Callable[[], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from intelshare.ports import Row, Scalar, Table
 from intelshare.store.layout import Key, stored
@@ -14,6 +14,9 @@ from intelshare.store.sql import UNREADABLE
 from intelshare.store.views import Reading, Writing
 
 R = TypeVar("R", bound=Row)
+
+_TRIES: Final = 3
+"""Looks at a row whose key is gone: it may change between a look and the reading of the key."""
 
 
 class PostgresReading(Reading):
@@ -51,11 +54,17 @@ class PostgresReading(Reading):
     def _apart(self, sql: RowTable, place: int) -> Any:
         name = sql.layout.table.name
         question = f'SELECT _group, _record FROM "{name}" WHERE _place = ?'  # noqa: S608 - own names
-        keys = self._connection.keys  # type: ignore[attr-defined]
+        connection: Any = self._connection
         for group, found in self._execute(question, (place,)).fetchall():
-            record = keys.opened(name, place, group, found)
+            record = connection.keys.opened(name, place, group, found)
+            for _ in range(_TRIES if connection.now is not None else 0):
+                if record is not None:
+                    break
+                # Its key may be gone since the snapshot: then the row is under another one, or destroyed.
+                for group_now, found_now in connection.now.execute(question, (place,)).fetchall():
+                    record = connection.keys.opened(name, place, group_now, found_now)
             if record is None:
-                self._connection.moved()  # type: ignore[attr-defined]
+                connection.moved()
             return record
         return None
 

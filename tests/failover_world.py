@@ -1,0 +1,189 @@
+"""A member with replicas over a primary and a standby: fail-overs, stalled lines and clocks that differ.
+
+PYTHONPATH=tests:. python tests/failover_world.py --times 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.nodes import log_of
+from intelshare.node.move import read_settings
+from intelshare.node.settings import with_store
+from intelshare.store.server import Server
+from postgres_line import Line
+from postgres_pair import Pair, new_pair
+from processes import clean_environment
+from replicas_world import (
+    Load,
+    Outcome,
+    Replica,
+    Replicas,
+    World,
+    checked,
+    killing,
+    words_of_run,
+    world,
+)
+
+
+@contextlib.contextmanager
+def paired_world(home: Path, *, synchronous: bool) -> Iterator[tuple[World, Pair]]:
+    """FRA with its rows at a pair of servers, and USA, which runs."""
+    pair = new_pair(synchronous=synchronous)
+    with world(home, pair.primary) as made:
+        settings = made.fra / "node.toml"
+        store = read_settings(settings).store
+        assert store is not None
+        settings.write_text(with_store(settings.read_text(), Server(pair.url, store.schema)))
+        yield made, pair
+
+
+def failed_over(
+    made: World, pair: Pair, times: int, seconds: float, say: Callable[[str], None] = lambda _: None
+) -> tuple[Outcome, list[float]]:
+    """Lose the primary so many times under load; what became of the load, seconds without an OK of each."""
+    took = []
+    with Replicas(made.fra) as replicas:
+        replicas.wait_for_active(seconds=seconds)
+        load = Load(made.fra, made.usa, 0.05)
+        load.start()
+        try:
+            for number in range(1, times + 1):
+                if number > 1:
+                    pair.follow_again()
+                time.sleep(random.uniform(0.5, 2.0))
+                began, before = time.monotonic(), len(load.stored)
+                pair.lost_primary()
+                while len(load.stored) < before + 50:
+                    assert time.monotonic() < began + seconds, (load.errors, "nothing is taken any more")
+                    time.sleep(0.05)
+                took.append(time.monotonic() - began)
+                say(f"{number}: the primary was killed; 50 more got OK after {took[-1]:.1f} s")
+        finally:
+            load.end()
+        outcome = checked(load, seconds)
+        say(f"{outcome} {load.errors} ended with {[one.codes for one in replicas.all]}")
+    return outcome, took
+
+
+def stalled(made: World, times: int, seconds: float, say: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Stall the line to the database so many times under load, both ways and each way alone, and cut it."""
+    ways = ({"there": False}, {"back": False}, {})
+    with over_a_line(made) as line, Replicas(made.fra) as replicas:
+        replicas.wait_for_active(seconds=seconds)
+        load = Load(made.fra, made.usa, 0.05)
+        load.start()
+        try:
+            for number in range(times):
+                time.sleep(random.uniform(0.5, 2.0))
+                before = len(load.stored)
+                with line.stalled(**ways[number % len(ways)]):
+                    time.sleep(random.uniform(1.0, 12.0))
+                if number % 2:
+                    line.cut()
+                while len(load.stored) < before + 50:
+                    time.sleep(0.05)
+                say(f"{number + 1}: the line stalled, {ways[number % len(ways)] or 'both ways'}, and is back")
+        finally:
+            load.end()
+        outcome = checked(load, seconds)
+        say(f"{outcome} {load.errors} ended with {[one.codes for one in replicas.all]}")
+    return outcome
+
+
+@contextlib.contextmanager
+def over_a_line(made: World) -> Iterator[Line]:
+    """FRA reaches its server over a line that can be stalled."""
+    settings = made.fra / "node.toml"
+    before = settings.read_text()
+    store = read_settings(settings).store
+    assert store is not None
+    with tempfile.TemporaryDirectory(prefix="line-") as folder:
+        line = Line(Path(folder), made.cluster.root)
+        settings.write_text(with_store(before, Server(line.url, store.schema)))
+        try:
+            yield line
+        finally:
+            line.close()
+            settings.write_text(before)
+
+
+@dataclass
+class Shifted(Replica):
+    """A replica whose clock is wrong by so many seconds (libfaketime)."""
+
+    seconds: int = 0
+
+    def start(self) -> None:
+        """Start it."""
+        shift = {
+            "LD_PRELOAD": str(faketime()),
+            "FAKETIME": f"{self.seconds:+d}",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        with log_of(self.folder).open("ab") as log:
+            self.process = subprocess.Popen(
+                words_of_run(self.folder, self.name),
+                stderr=log,
+                env={**clean_environment(), **shift},
+                start_new_session=True,
+            )
+
+
+def faketime() -> Path | None:
+    """The library that shifts a process's clock, if it is installed."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def with_other_clocks(
+    made: World, kills: int, seconds: float, say: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Kill the node again and again, with replicas of which one is early and one is late by 20 seconds."""
+    with Replicas(made.fra, "") as replicas:
+        replicas.all = [Shifted(made.fra, "early", seconds=-20), Shifted(made.fra, "late", seconds=20)]
+        for one in replicas.all:
+            one.start()
+        replicas.wait_for_active(seconds=seconds)
+        load = Load(made.fra, made.usa, 0.05)
+        load.start()
+        try:
+            killing(replicas, kills, say, freeze=3)
+        finally:
+            load.end()
+        outcome = checked(load, seconds)
+        say(f"{outcome} {load.errors} ended with {[one.codes for one in replicas.all]}")
+    return outcome
+
+
+def main() -> int:
+    """Lose the primary, stall the line, kill replicas with other clocks; 0 if nothing was lost or doubled."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--times", type=int, default=5)
+    options = parser.parse_args()
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with tempfile.TemporaryDirectory() as home, paired_world(Path(home), synchronous=True) as (made, pair):
+        outcomes = [failed_over(made, pair, options.times, 120.0, say)[0]]
+        now = World(pair.standby, made.fra, made.usa)
+        outcomes.append(stalled(now, options.times, 120.0, say))
+        if faketime() is not None:
+            outcomes.append(with_other_clocks(now, options.times, 120.0, say))
+        else:
+            say("NOT DONE: replicas with other clocks, because libfaketime is not installed")
+        return 0 if all(one.good for one in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
