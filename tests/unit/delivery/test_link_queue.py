@@ -123,8 +123,8 @@ def test_the_window_widens_with_what_flows_and_narrows_when_it_stops():
 
 @pytest.mark.parametrize("trip", [2, 20, 300], ids=lambda trip: f"{trip} ms there and back")
 def test_what_is_on_the_way_fills_the_path_and_is_little_more(trip):
-    """A peer that commits 3 kB a millisecond is kept busy; FLASH waits behind a quarter of a second, or a trip
-    and a half more."""
+    """A peer that commits 3 kB a millisecond is kept busy; FLASH waits for a quarter of a second and one and
+    a half trips."""
     size, queue, flying, number, done = 3_000, LinkQueue(), deque(), 0, 0
     for millisecond in range(6_000):
         now = Instant(NOW + millisecond * SECOND // 1000)
