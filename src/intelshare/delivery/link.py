@@ -13,7 +13,7 @@ from typing import Final
 
 from intelshare.delivery.retry import Backoff
 from intelshare.ids import LeafId
-from intelshare.instant import EPOCH, SECOND, Instant
+from intelshare.instant import EPOCH, MINUTE, SECOND, Instant
 from intelshare.ports import Random
 
 MIN_WINDOW: Final = 4 * 32 * 1024
@@ -21,13 +21,18 @@ MIN_WINDOW: Final = 4 * 32 * 1024
 
 MAX_WINDOW: Final = 4 * 1024 * 1024
 
-MEASURED_OVER: Final = SECOND // 25
-"""The window is twice what is acknowledged in this time, or in two round trips if they are longer: nothing
-overtakes what is on its way, so FLASH waits behind ROUTINE for that long.
+AHEAD: Final = SECOND // 4
+"""The time that the window covers beyond the trips: nothing overtakes what is on its way, so FLASH waits
+behind ROUTINE for that long.
 """
 
-_TRIPS: Final = 10 * SECOND
-"""The time for which the shortest round trip is believed."""
+MEASURED_OVER: Final = SECOND // 25
+"""The shortest time over which the flow is measured; over one round trip if that is longer."""
+
+_TRIPS: Final = 10 * MINUTE
+"""The time for which the shortest round trip is believed. A line that is full makes every trip long: were the
+trips of the last seconds believed, the window would grow with the queue that it makes.
+"""
 
 
 @dataclass(slots=True)
@@ -42,7 +47,10 @@ class LinkQueue:
     _later: dict[LeafId, Instant] = field(default_factory=dict)
     _backoffs: dict[LeafId, Backoff] = field(default_factory=dict)
     _acked: int = 0
+    """The bytes acknowledged after ``_since``."""
     _since: Instant = EPOCH
+    _heard: Instant = EPOCH
+    """The last acknowledgement."""
     _window: int = MIN_WINDOW
     _trips: tuple[int, int] = (_TRIPS, _TRIPS)
     """The shortest round trip of the last whole period, and of this one."""
@@ -80,11 +88,18 @@ class LinkQueue:
         if not size:
             return
         self._bytes -= size
-        if now - self._since > max(MEASURED_OVER, 2 * self._trip(now - at, now)):
-            self._window = min(MAX_WINDOW, max(MIN_WINDOW, 2 * self._acked))
-            self._acked, self._since = 0, now
+        trip = self._trip(now - at, now)
+        if now > self._heard:
+            # Much is acknowledged at once: what came with the first one belongs to the time before it.
+            self._measure(trip, self._heard - self._since)
+            self._heard = now
         self._acked += size
-        self._window = min(MAX_WINDOW, max(self._window, 2 * self._acked))
+
+    def _measure(self, trip: int, since: int) -> None:
+        if since > max(MEASURED_OVER, trip):
+            covered = self._acked * (trip + trip // 2 + AHEAD) // since
+            self._window = min(MAX_WINDOW, max(MIN_WINDOW, covered))
+            self._acked, self._since = 0, self._heard
 
     def _trip(self, trip: int, now: Instant) -> int:
         """Return the shortest recent round trip, this one included."""

@@ -43,8 +43,9 @@ class Limits:
     """The most slices of a file requested at once: an urgent bulletin may have to wait for so many."""
     slices_asked: int = 32
     """The most slices that one peer may request at once; more is RATE."""
-    releases: int = 0
-    """The most small releases in one hand-over for one peer; 0: as many as its window has room for."""
+    releases: int = 128
+    """The most small releases in one hand-over for one peer, whose seal an urgent one may wait for; 0:
+    as many as its window has room for."""
     answers: int = 1
     """The most questions about logs answered at once: a thread that reads a whole log owns its tree."""
     dialled: int = 16

@@ -108,6 +108,7 @@ def test_the_window_is_within_its_bounds_and_counts_what_is_on_the_way(steps):
 def test_the_window_widens_with_what_flows_and_narrows_when_it_stops():
     queue, now = LinkQueue(), NOW
     for number in range(40):
+        now = Instant(now + SECOND // 200)
         leaf = LeafId(number.to_bytes(32, "big"))
         queue.sent([(leaf, 100_000)], now)
         queue.acknowledged(leaf, now)
@@ -122,7 +123,8 @@ def test_the_window_widens_with_what_flows_and_narrows_when_it_stops():
 
 @pytest.mark.parametrize("trip", [2, 20, 300], ids=lambda trip: f"{trip} ms there and back")
 def test_what_is_on_the_way_fills_the_path_and_is_little_more(trip):
-    """A peer that commits 3 kB a millisecond is kept busy; FLASH waits behind 100 ms, or four trips."""
+    """A peer that commits 3 kB a millisecond is kept busy; FLASH waits for a quarter of a second and one and
+    a half trips."""
     size, queue, flying, number, done = 3_000, LinkQueue(), deque(), 0, 0
     for millisecond in range(6_000):
         now = Instant(NOW + millisecond * SECOND // 1000)
@@ -135,4 +137,31 @@ def test_what_is_on_the_way_fills_the_path_and_is_little_more(trip):
             queue.acknowledged(flying.popleft()[1], now)
             done += millisecond >= 3_000
     assert done > 2_900
-    assert len(flying) < max(100, 4.5 * trip)
+    assert len(flying) < 260 + 1.6 * trip
+
+
+@pytest.mark.parametrize("rate", [250, 1_250], ids=lambda rate: f"{rate * 8 // 1000} Mbit/s")
+def test_a_slow_line_is_never_filled_with_more_than_the_smallest_window_or_a_quarter_of_a_second(rate):
+    """A line that is full makes every trip long: what is on the way must not grow with the trips (F6)."""
+    size, queue, flying, number, free = 2_500, LinkQueue(), deque(), 0, 0.0
+    most_, done = 0, 0
+    queue.sent([(LEAF, 300)], NOW)  # a link begins with a checkpoint
+    queue.acknowledged(LEAF, Instant(NOW + SECOND // 50))
+    for millisecond in range(20, 120_000):
+        now = Instant(NOW + millisecond * SECOND // 1000)
+        if queue.room() > 0:
+            frame = []
+            while queue.room() > 0 and len(frame) < 128:
+                leaf = LeafId(number.to_bytes(32, "big"))
+                number += 1
+                queue.sent([(leaf, size)], now)
+                frame.append(leaf)
+            free = max(free, millisecond) + len(frame) * size / rate
+            flying.append((free + 20, frame))  # a frame is acknowledged as a whole
+        while flying and flying[0][0] <= millisecond:
+            for leaf in flying.popleft()[1]:
+                queue.acknowledged(leaf, now)
+                done += size
+        most_ = max(most_, queue.unacknowledged * size)
+    assert most_ <= max(MIN_WINDOW, 0.3 * SECOND / 1000 * rate) + size
+    assert done > 0.95 * 120_000 * rate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intelshare.cli.shared.follow import following, show_event
+from intelshare.cli.shared.follow import following, saving, show_event
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out, Progress, Table
@@ -45,11 +45,12 @@ def watch(client: Client, out: Out, since: str | None, once: bool) -> None:
     """
     store = client.profile.folder / CURSOR_FILE
     cursor = _last(store) if since == "last" else since or ""
-    for event in following(client, cursor, out, once=once):
-        if event.what:
-            show_event(event, out)
-        # Saved after the event was shown: a crash in between shows it again, and loses nothing (c13).
-        _keep(store, event.cursor)
+    with saving(lambda cursor: _keep(store, cursor)) as save:
+        for event in following(client, cursor, out, once=once):
+            if event.what:
+                show_event(event, out)
+            # Saved after the event was shown: a crash in between shows it again, and loses nothing (c13).
+            save(event.cursor)
 
 
 @click.command(epilog=examples("intelshare search phishing grid", "intelshare search --sent drought"))

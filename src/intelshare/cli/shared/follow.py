@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from intelshare.cli.shared.options import keep_fresh
@@ -69,6 +72,33 @@ def show_event(event: pb.WatchEvent, out: Out) -> None:
         )
         out.line("  ".join(word for word in words if word))
         sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def saving(write: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Yield a function that has a cursor written; at the end the last one is.
+
+    A write waits for the disk, twice, and events do not wait for it: of those that come meanwhile the newest
+    is written next. Raises what ``write`` raises, at the end.
+    """
+    newest: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (cursor := newest.get()) is not None:
+            newer = newest.get() if not newest.empty() else ""
+            while newer:
+                cursor, newer = newer, newest.get() if not newest.empty() else ""
+            write(cursor)
+            if newer is None:
+                return
+
+    with ThreadPoolExecutor(1) as one:
+        worker = one.submit(work)
+        try:
+            yield newest.put
+        finally:
+            newest.put(None)
+            worker.result()
 
 
 def cursor_now(client: Client) -> str:
