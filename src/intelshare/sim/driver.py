@@ -109,7 +109,8 @@ class Driver:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            if run.step is not Step.MEET and error.code not in _OUTCOMES:
+            expected = run.step is Step.MEET or error.code in _OUTCOMES
+            if not expected and self._process.machine.hostile is None:
                 raise error
             if error.code == "DISK_FULL":
                 self._process.heap.after(0, self._found_full)
@@ -203,7 +204,12 @@ class Driver:
                 self._process.oracle.sent(self._process, message)
             elif isinstance(message, Slice):
                 self._process.oracle.sliced(self._process, stream.peer, message)
-            stream.send(link_message(message, self._process.now()))
+            hostile = self._process.machine.hostile
+            if hostile is None:
+                stream.send(link_message(message, self._process.now()))
+            else:
+                for one in hostile.says(self._process, stream.peer, message):
+                    stream.send(one)
             self.feed(Written(send.link))
 
     def _set_reading(self, action: SetReading) -> None:

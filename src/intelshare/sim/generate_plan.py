@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random as Stream
 
-from intelshare.instant import DAY, MINUTE, SECOND
+from intelshare.instant import DAY, HOUR, MINUTE, SECOND
 from intelshare.sim.chance import stream
+from intelshare.sim.hostile import ACTIVE, TRICKS
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
 
@@ -23,6 +24,8 @@ def generate_plan(seed: int) -> FaultPlan:
         if chance.random() < 0.4:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
+    if knobs.hostile:
+        faults += _tricks(stream(seed, "tricks"), knobs, members)
     if any(fault.kind in {"restore", "clock"} for fault in faults):
         # A node would forget its directory, or make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -52,8 +55,13 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         retention=pick((0, 0, 10 * SECOND, MINUTE)),
         introduced_early=chance.random() < 0.2,
     )
-    # Whoever knows no address is dialled, or nobody is.
-    return replace(drawn, both_dial=True) if drawn.introduced_early else drawn
+    if drawn.introduced_early:
+        # Whoever knows no address is dialled, or nobody is.
+        drawn = replace(drawn, both_dial=True)
+    if seed % 4 == 3:
+        drawn = replace(drawn, members=max(3, drawn.members))
+        drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
+    return drawn
 
 
 def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
@@ -295,6 +303,18 @@ def _read_onlys(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[
         )
         for _ in range(chance.choice((1, 2)))
     ]
+
+
+def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    """Draw what the hostile member does: some of it to the end of time."""
+    peers = [member for member in members if member != knobs.hostile]
+    drawn = []
+    for _ in range(chance.choice((1, 2, 4, 6))):
+        trick, at = chance.choice(TRICKS), chance.randrange(knobs.lasts)
+        longest = knobs.lasts - at if trick in ACTIVE else 10 * HOUR
+        lasts = min(longest, chance.choice((5 * SECOND, 20 * SECOND, longest)))
+        drawn.append(Fault("hostile", knobs.hostile, chance.choice(peers), at=at, lasts=lasts, window=trick))
+    return drawn
 
 
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (

@@ -22,6 +22,7 @@ from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
 from intelshare.sim.disk import Disk
 from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.hostile import Hostile
 from intelshare.sim.network import Network
 from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
@@ -62,6 +63,7 @@ class Machine:
         self.sidecar: Sidecar | None = None
         """A file beside the disk: durable once written, and never restored."""
         self.process: Process | None = None
+        self.hostile = Hostile(name, plan) if name == plan.knobs.hostile else None
         self.others: Mapping[str, Machine] = {}
         self.forgets = 0
         """The number of times this disk went back to an earlier state."""
@@ -96,12 +98,16 @@ class Machine:
         """Return True if this node dials a member. If not both dial, the one whose code sorts first does."""
         return self._plan.knobs.both_dial or self.name < member
 
+    def running(self) -> Process | None:
+        """Return the process that runs now."""
+        return self.process
+
     def start(self) -> None:
         """Start a process if none runs; it serves once its incarnation is durable (c6).
 
         If the sidecar remembers more than the disk, the operator says that it may start (STORE_FORGOT).
         """
-        if self.process is not None:
+        if self.process is not None or (self.hostile is not None and self._plan.knobs.absent):
             return
         # A node that starts in the meantime has nothing to check its clock against.
         self.misled |= abs(self._ahead) >= MINUTE

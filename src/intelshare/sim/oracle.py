@@ -34,6 +34,7 @@ from intelshare.broker.kernel.frame import Carried, Outbound, Slice
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
+    EVIDENCE,
     FILE,
     INBOX,
     INCOMING,
@@ -103,7 +104,9 @@ def _is_delivered(view: View, promise: _Promise) -> bool:
 class Oracle:
     """The oracle: it sees everything, and nodes never ask it."""
 
-    def __init__(self, heap: Heap, members: tuple[str, ...]) -> None:
+    def __init__(self, heap: Heap, members: tuple[str, ...], hostile: str = "") -> None:
+        """``hostile``: the member that is not checked."""
+        self.hostile = hostile
         self.words: Counter[str] = Counter()
         """The final statuses of pairs."""
         self.counts: Counter[str] = Counter()
@@ -152,22 +155,16 @@ class Oracle:
     ) -> None:
         """Check a step that has run; its plan is not written yet."""
         view = process.view
+        self._written(process, name, event, plan)
+        if process.name == self.hostile:
+            return
         if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
         if plan.writes:
             facts.check(name, view, plan, process.name, self.taken)
             history.check(process.node, name, view, plan)
             counting.check_bounds(name, process.machine.queues, plan, process.name)
-        if name == "submit":
-            for write in plan.writes:
-                if isinstance(write, Put) and write.table is BULLETIN:
-                    self.rulings.written(process, write.row.md, event[0].draft, plan)
-                elif isinstance(write, Put) and write.table is FILE:
-                    self._files[process.name, write.row.pieces] = write.row.md, write.row.slot
-        elif name == "answer" and event[0].grant:
-            for line in plan.answer.lines:
-                self.rulings.consented(process.name, line.row)
-        elif name == "expire":
+        if name == "expire":
             self._due[process.name] = {
                 row.md
                 for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
@@ -179,8 +176,22 @@ class Oracle:
                     self._handed_over(process, write.row, plan, now)
                 elif write.table is INBOX and view.get(INBOX, write.row.md) is None:
                     self._accepted(process, write.row, plan, now)
+                elif write.table is EVIDENCE:
+                    self.counts[f"evidence {write.row.code}"] += 1
                 elif write.table is RECEIVED and write.row.sequence and not write.row.code:
                     self._numbered(process, write.row)
+
+    def _written(self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any]) -> None:
+        """Note what a user has written or agreed to."""
+        if name == "submit":
+            for write in plan.writes:
+                if isinstance(write, Put) and write.table is BULLETIN:
+                    self.rulings.written(process, write.row.md, event[0].draft, plan)
+                elif isinstance(write, Put) and write.table is FILE:
+                    self._files[process.name, write.row.pieces] = write.row.md, write.row.slot
+        elif name == "answer" and event[0].grant:
+            for line in plan.answer.lines:
+                self.rulings.consented(process.name, line.row)
 
     def _handed_over(self, process: Process, row: PairRow, plan: Plan[Any], now: Instant) -> None:
         """I4 at hand-over: check what is granted in this commit, in the world of this instant."""
@@ -300,8 +311,14 @@ class Oracle:
             self._check_promises(machine)
 
     def sent(self, process: Process, outbound: Outbound) -> None:
-        """Check a frame as it leaves."""
+        """Check a frame as it leaves; of a hostile node's only the grants count, which others must drop."""
         self.counts["frame"] += 1
+        if process.name == self.hostile:
+            for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+                said = process.view.get(STATEMENT, leaf) if carried.grant else None
+                if said is not None:
+                    self.grants[outbound.peer, said.md].add(carried.grant)
+            return
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends different bytes from those it stored")
@@ -314,7 +331,7 @@ class Oracle:
 
     def sliced(self, process: Process, peer: MemberCode, message: Slice) -> None:
         """Check a part of a file as it leaves."""
-        if not message.data:
+        if not message.data or process.name == self.hostile:
             return
         self.counts["slice"] += 1
         md, slot = self._files[process.name, message.pieces]

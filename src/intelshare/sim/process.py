@@ -138,9 +138,10 @@ class Process:
             plan = machine.bug.steps[name](self.node, self.disk.checked, *event, now, self.random)
             machine.room.take(plan)
         except IntelshareError as error:
-            if refused is None:
+            if refused is not None:
+                refused(error)
+            elif machine.hostile is None:
                 raise
-            refused(error)
             return
         if name in machine.bug.swaps_first and not isinstance(then, _Late):
             self._swap_first(name, event, plan, then, refused)

@@ -45,13 +45,15 @@ class Result:
 def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
     """Run a plan to its end, or to the first violation."""
     heap = Heap(keep_trace)
-    oracle = Oracle(heap, plan.members())
+    oracle = Oracle(heap, plan.members(), plan.knobs.hostile)
     machines: dict[str, Machine] = {}
     network = Network(plan, heap, _Repeats(machines))
     machines |= {name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()}
     for machine in machines.values():
         machine.others = machines
         machine.start()
+        if machine.hostile is not None:
+            machine.hostile.begin(machine.running, heap.after)
     schedule(plan, machines, heap, oracle)
     for fault in plan.faults:
         _schedule(fault, machines, network, heap)
@@ -84,9 +86,10 @@ def _linked(machines: dict[str, Machine]) -> bool:
     """Return True if every two nodes have a link that both hold open: only then has each learnt what it
     lacks.
     """
-    for name, machine in machines.items():
+    honest = {name: machine for name, machine in machines.items() if machine.hostile is None}
+    for name, machine in honest.items():
         links = machine.process.driver.links if machine.process is not None else {}
-        for other in machines.values():
+        for other in honest.values():
             mine = links.get(MemberCode(other.name))
             theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
             open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
