@@ -68,15 +68,20 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
     """Return True if nothing is left to do anywhere, and every lost log entry has been reported."""
     return not any(
         machine.disk.unsynced
-        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in honest(machines))
+        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
         or _files_move(oracle, machine, machines)
         or _unproved(machine, machines)
-        or any(_lacks(machine, other) for other in honest(machines).values())
+        or any(_lacks(machine, other) for other in _partners(machine, machines).values())
         or _pending(machine, machines)
-        or _unshown(oracle, machine)
+        or _unshown(oracle, machine, machines)
         for machine in honest(machines).values()
     )
+
+
+def _partners(machine: Machine, machines: Machines) -> Machines:
+    """Return the machines to which this one has promised something, itself included."""
+    return {name: other for name, other in machines.items() if machine.deals(other)}
 
 
 def honest(machines: Machines) -> Machines:
@@ -90,20 +95,21 @@ def finish(oracle: Oracle, machines: Machines) -> None:
     for machine in honest(machines).values():
         _check_log(machine)
         _check_witnesses(machine, machines)
-        _check_forgotten(oracle, machine)
+        _check_forgotten(oracle, machine, machines)
         _check_inbox(machine)
         _check_streams(machine, machines)
         _check_destroyed(oracle, machine)
+        _check_gone(oracle, machine, machines)
         _check_files(oracle, machine)
         check_counters(machine)
     for machine in honest(machines).values():
         for row in _rows(machine.disk.view, PAIR):
-            if machines[row.recipient].hostile is None:
+            if machine.deals(machines[row.recipient]):
                 _check_pair(oracle, machine, machines[row.recipient], row)
     if not quiet(oracle, machines):
         raise Violation("I9", "faults are over, but not everything has been delivered: " + _left(machines))
     for machine in honest(machines).values():
-        _check_acts(machine, honest(machines))
+        _check_acts(machine, _partners(machine, machines))
         _check_consents(machine, machines)
 
 
@@ -140,7 +146,7 @@ def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
         row.state == FileState.GONE
         or (
             row.state == FileState.WANTED
-            and machines[row.member].hostile is None
+            and machine.deals(machines[row.member])
             and _gives(oracle, machines[row.member], row, machine.name)
         )
         for row in _rows(view, FILE)
@@ -155,7 +161,7 @@ def _gives(oracle: Oracle, sender: Machine, row: FileRow, recipient: str) -> boo
     said = view.get(STATEMENT, pair.leaf)
     return said is not None and not oracle.rulings.refusals(
         sender.name, view, view, row.md, said.slots, sender.name, recipient, sender.now(),
-        approvals=frozenset(pair.approved.split()),
+        approvals=frozenset(pair.approved.split()), holds=False,
     )  # fmt: skip
 
 
@@ -198,15 +204,15 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
 
 
-def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
+def _check_forgotten(oracle: Oracle, machine: Machine, machines: Machines) -> None:
     """I6: lost log entries that were acknowledged are reported by every node that acknowledged them, proved
     or not.
     """
-    for member in _unshown(oracle, machine):
+    for member in _unshown(oracle, machine, machines):
         raise Violation("I6", f"{machine.name} does not report what {member} forgot of its log")
 
 
-def _unshown(oracle: Oracle, machine: Machine) -> list[str]:
+def _unshown(oracle: Oracle, machine: Machine, machines: Machines) -> list[str]:
     """Return the members whose lost log entries this node had acknowledged without raising an alarm."""
     if machine.forgets:
         return []
@@ -214,7 +220,7 @@ def _unshown(oracle: Oracle, machine: Machine) -> list[str]:
     return [
         member
         for witness, member in oracle.forgotten
-        if witness == machine.name and member not in shown and member != oracle.hostile
+        if witness == machine.name and member not in shown and machine.deals(machines[member])
     ]
 
 
@@ -249,7 +255,8 @@ def _check_streams(machine: Machine, machines: Machines) -> None:
     view = machine.disk.view
     for stream in _rows(view, OUTGOING):
         rows = view.find(STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL)
-        if [row.sequence for row in rows] != list(range(1, stream.last + 1)):
+        # Of what a disk forgot only that comes back which somebody had accepted.
+        if not machine.forgets and [row.sequence for row in rows] != list(range(1, stream.last + 1)):
             raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
     for incoming in _rows(view, INCOMING):
         if machines[incoming.member].hostile is not None:
@@ -287,6 +294,19 @@ def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
             raise Violation(
                 "I8", f"{machine.name} shows an expired bulletin again, because its clock went back"
             )
+
+
+def _check_gone(oracle: Oracle, machine: Machine, machines: Machines) -> None:
+    """I8: what was destroyed, or recalled, is not readable, whatever was put back."""
+    for md in sorted(oracle.gone[machine.name]):
+        row = machine.disk.view.get(INBOX, md)
+        if row is not None and row.gone == Gone.NO and machine.deals(machines[row.sender]):
+            raise Violation("I8", f"{machine.name} can read again what it had destroyed")
+    for row in _rows(machine.disk.view, INBOX):
+        sender = machines[row.sender]
+        written = sender.disk.view.get(BULLETIN, row.md)
+        if row.gone == Gone.NO and written is not None and written.recalled and machine.deals(sender):
+            raise Violation("I8", f"{machine.name} can read what {row.sender} has recalled")
 
 
 def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRow) -> None:
@@ -336,7 +356,7 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
     """Check that questions and answers about consent are the same on both sides."""
     for row in _rows(machine.disk.view, CONSENT):
         other = machines[row.member]
-        if row.own and other.hostile is None and not machine.forgets and not other.forgets:
+        if row.own and machine.deals(other) and not machine.forgets and not other.forgets:
             me = MemberCode(machine.name)
             if row.state == ConsentState.ASKED and other.disk.view.get(RECEIVED, me, row.leaf) is None:
                 continue  # The question was cancelled: it never arrived.
@@ -354,14 +374,14 @@ def _pending(machine: Machine, machines: Machines) -> int:
     place.
     """
     view = machine.disk.view
-    if not any(other.forgets or other.hostile for other in machines.values()):
+    if not any(other.forgets or not machine.deals(other) for other in machines.values()):
         return view.count(PENDING, "key")
     left = 0
     for row in view.find(PENDING, "key", limit=_ALL):
         statement = view.get(STATEMENT, row.leaf)
         assert statement is not None  # noqa: S101 - stored together
         peer = machines[row.peer]
-        if peer.hostile is not None:
+        if not machine.deals(peer):
             continue
         if statement.kind == Kind.RECEIPT and peer.forgets:
             answered = decode(Receipt, statement.data).leaf
@@ -399,7 +419,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Return True if checkpoints wait for a path that their node can still show."""
     return any(
-        row.state in UNPROVED and not machines[row.member].forgets and machines[row.member].hostile is None
+        row.state in UNPROVED and not machines[row.member].forgets and machine.deals(machines[row.member])
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 

@@ -121,6 +121,8 @@ class Oracle:
         """(witness, member): the witness had accepted a checkpoint of entries that the member's disk has
         lost.
         """
+        self.gone: dict[str, set[ManifestDigest]] = defaultdict(set)
+        """By member, the received bulletins that it has destroyed, whatever its disk forgot since."""
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
@@ -146,6 +148,11 @@ class Oracle:
         recipients = tuple([pair.recipient for pair in answer.pairs])
         self._promises[machine.name].append(_Promise(answer.md, key, recipients, self._heap.now))
 
+    @property
+    def known(self) -> Mapping[bytes, SubmitResult]:
+        """The answers that users have got, by key, as far as no disk was put back to before them."""
+        return self._answers
+
     def rejected(self, code: str) -> None:
         """Note that a node was told that a peer rejected a statement."""
         self.counts[f"rejected {code}"] += 1
@@ -156,6 +163,8 @@ class Oracle:
         """Check a step that has run; its plan is not written yet."""
         view = process.view
         self._written(process, name, event, plan)
+        if name == "take_files":
+            self.rulings.variants[process.name] = process.machine.law
         if process.name == self.hostile:
             return
         if isinstance(plan.answer, ReceiveResult):
@@ -170,6 +179,8 @@ class Oracle:
                 for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
                 if row.due <= now
             }
+        if name == "approve":
+            self._check_persons(process, event[0], plan)
         for write in plan.writes:
             if isinstance(write, Put):
                 if write.table is PAIR and write.row.stage == Stage.HANDED_OVER:
@@ -192,6 +203,16 @@ class Oracle:
         elif name == "answer" and event[0].grant:
             for line in plan.answer.lines:
                 self.rulings.consented(process.name, line.row)
+
+    @staticmethod
+    def _check_persons(process: Process, command: Any, plan: Plan[Any]) -> None:
+        """I12: check that nobody releases what that same person wrote."""
+        for write in plan.writes:
+            if not isinstance(write, Put) or write.table is not PAIR:
+                continue
+            written = process.view.get(BULLETIN, write.row.md)
+            if written is not None and written.author == command.actor.user:
+                raise Violation("I12", f"{process.name}: the author of a held bulletin has released it")
 
     def _handed_over(self, process: Process, row: PairRow, plan: Plan[Any], now: Instant) -> None:
         """I4 at hand-over: check what is granted in this commit, in the world of this instant."""
@@ -232,6 +253,8 @@ class Oracle:
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
         """Note that a plan is on the disk."""
         for write in plan.writes:
+            if isinstance(write, Put) and write.table is INBOX and write.row.gone == Gone.DESTROYED:
+                self.gone[machine.name].add(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
         writes = tuple([write for write in plan.writes if write.table in FACTS])
@@ -243,7 +266,11 @@ class Oracle:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
-            if write.table is PAIR and write.row.open and not _has_content(view, write.row.md):
+            if write.table is not PAIR or not write.row.open:
+                continue
+            written = view.get(BULLETIN, write.row.md)
+            known_again = written is not None and not written.author
+            if not known_again and not _has_content(view, write.row.md):
                 raise Violation(
                     "I1", f"{machine.name} has lost content that it has to deliver to {write.row.recipient}"
                 )
@@ -254,6 +281,8 @@ class Oracle:
 
     def opened(self, process: Process, row: InboxRow) -> None:
         """Note that a reader was shown a bulletin."""
+        if row.md in self.gone[process.name] and process.forgot is None:
+            raise Violation("I8", f"{process.name} opens what it had destroyed, and nobody said that it may")
         if row.md in self.over[process.name]:
             raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
 
@@ -322,7 +351,9 @@ class Oracle:
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends different bytes from those it stored")
-            if carried.kind == Kind.RELEASE:
+            if carried.kind == Kind.RELEASE and outbound.frame.batch_key == b"":
+                self._returned(process, outbound.peer, carried)
+            elif carried.kind == Kind.RELEASE:
                 self._release(process, outbound.peer, leaf, carried)
             elif carried.kind == Kind.RECEIPT:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
@@ -363,11 +394,23 @@ class Oracle:
         durable, at = self._durable[process.name], process.stepped
         refused = self.rulings.refusals(
             process.name, durable, process.view, said.md, slots, process.name, peer, at,
-            approvals=frozenset(row.approved.split()),
+            approvals=frozenset(row.approved.split()), holds=False,
         )  # fmt: skip
         # Expiry is not a matter of law: a bulletin is ended when the node's housekeeping comes to it.
         if set(refused) - {"BULLETIN_EXPIRED"}:
             raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
+
+    def _returned(self, process: Process, peer: MemberCode, carried: Carried) -> None:
+        """I4: check that a release which goes back goes to the node that signed it, as it was signed."""
+        self.counts["release handed back"] += 1
+        release = decode(Release, carried.data)
+        back = process.machine.others[peer].process
+        number = (release.origin, release.incarnation, release.recipient, release.sequence)
+        leaf = leaf_id(Kind(carried.kind), carried.nonce, carried.data)
+        if release.recipient != process.name or (back is not None and back.node.uri != release.origin):
+            raise Violation("I4", f"{process.name} hands {peer} a release of {release.origin}")
+        if self._numbers.setdefault(number, leaf) != leaf:
+            raise Violation("I5", f"{process.name} hands back another content for a number")
 
     def _receipt(self, process: Process, peer: MemberCode, leaf: LeafId, receipt: Receipt) -> None:
         if receipt.to != peer:
@@ -375,6 +418,8 @@ class Oracle:
         # ACCEPTED and REFUSED are one answer; READ, DESTROYED, and that all files are whole, are other acts.
         act = 1 if receipt.status in {ReceiptStatus.ACCEPTED, ReceiptStatus.REFUSED} else int(receipt.status)
         act = 0 if WHOLE in receipt.codes else act
+        # Whoever lost a key says so of what it had signed for (docs/decisions/0047).
+        act = -1 if {"KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"} & set(receipt.codes) else act
         key = (process.name, process.forgets, receipt.leaf, act)
         if self._receipts.setdefault(key, leaf) != leaf:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")

@@ -25,6 +25,8 @@ class Stream:
         self.wire: Wire | None = None
         self.reading = True
         self.gone = False
+        self.opened = 0
+        """The time at which the hello was over."""
         self._process = process
         self._waiting: deque[bytes] = deque()
 
