@@ -86,10 +86,11 @@ class Engine:
         dials: Callable[[MemberCode], bool],
         limits: Limits | None = None,
         stop_order: Sequence[Phase] = STOP_ORDER,
+        dialling: Callable[[Callable[[MemberCode], bool]], Dialling] = Dialling,
     ) -> None:
         """``signer`` finds a signer in the vault.
 
-        ``dials`` tells if this node dials a member. ``stop_order`` is for planted bugs.
+        ``dials`` tells if this node dials a member. ``stop_order`` and ``dialling`` are for planted bugs.
         """
         self._trust = node.trust
         self._timer: Instant | None = None
@@ -99,7 +100,7 @@ class Engine:
             signer=signer,
             links=Links(),
             sender=Sender(),
-            dialling=Dialling(dials),
+            dialling=dialling(dials),
             housekeeping=Housekeeping(),
             log_position=LogPosition(),
             destruction=Destruction(),

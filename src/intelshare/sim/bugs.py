@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from intelshare.audit.tree import Trees
 from intelshare.engine import STOP_ORDER, Phase
+from intelshare.engine.dialling import Dialling
 from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
 from intelshare.sim import bugs_sending as sent
@@ -47,6 +48,12 @@ class Bug:
     """True if a failing step ends the loop that asked for it."""
     stores_any_time: bool = False
     """True if an unbelieved time is stored as the highest."""
+    dialling: type[Dialling] = Dialling
+    """The kind of dialling."""
+    watches_early: bool = False
+    """True if watchers are told before the fsync."""
+    notices_copies: bool = True
+    """True if a start notices that its whole folder was put back."""
     keeps_old_keys: bool = True
     """True if a rotation lets the old sealing key live through its overlap."""
 
@@ -80,6 +87,18 @@ BUGS: Mapping[str, Bug] = {
         ),
         Bug("cancelled-number-taken", ("I5",), _with(receive=received.takes_cancelled)),
         Bug("late-receipt-ignored", ("I3",), _with(receive=received.ignores_late_receipts)),
+        Bug("watch-before-fsync", ("I2",), watches_early=True),
+        Bug("other-content-accepted", ("I1",), _with(submit=sent.takes_any_content)),
+        Bug("author-approves", ("I12",), _with(approve=sent.approves_own)),
+        Bug("hold-ignored", ("I4", "I12"), _with(handover=sent.ignores_holds)),
+        Bug("gap-answered-to-anybody", ("I4",), _with(fill=sent.answers_anybody)),
+        Bug("recalled-not-refused", ("I8", "I11"), _with(receive=received.forgets_recalls)),
+        Bug("recall-forgotten-at-start", ("I8",), _with(begin=sent.forgets_its_recalls)),
+        Bug("destroyed-comes-back", ("I8",), notices_copies=False),
+        Bug("backoff-never-reset", ("I9",), dialling=when.StubbornDialling),
+        Bug("no-backoff", ("I9",), dialling=when.HastyDialling),
+        Bug("one-shared-queue", ("I9", "I14"), _with(handover=when.one_shared_queue)),
+        Bug("outbox-scan", ("I13",), _with(handover=when.scans_the_outbox)),
         Bug("dropped-on-full-queue", ("I1", "I9"), _with(submit=sent.drops_when_full)),
         Bug("purge-without-receipt", ("I1",), _with(acknowledge=sent.purges_on_acknowledgement)),
         Bug("decision-at-queueing-only", ("I4", "I12"), _with(handover=sent.decides_once)),

@@ -32,40 +32,12 @@ from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Put, Random, Table, View, changed
 from intelshare.sim.law import treaties
+from intelshare.sim.seen import Seen
 from intelshare.sim.steps import Step
 from intelshare.statement import leaf_id
 
 WINDOW = 4
 """The number of statements that a short memory keeps."""
-
-
-class Seen:
-    """A view in which the rows of one table look different; a row mapped to None seems to be missing."""
-
-    def __init__(self, view: View, table: Table[Any], look: Callable[[Any], Any]) -> None:
-        self._view = view
-        self._table = table
-        self._look = look
-
-    def get(self, table: Any, *key: Any) -> Any:
-        """See ports.View."""
-        row = self._view.get(table, *key)
-        return row if row is None or table is not self._table else self._look(row)
-
-    def get_many(self, table: Any, keys: Any) -> Any:
-        """See ports.View."""
-        return [self.get(table, *key) for key in keys]
-
-    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
-        """See ports.View."""
-        rows = self._view.find(table, *args, **kwargs)
-        if table is not self._table:
-            return rows
-        return [seen for row in rows if (seen := self._look(row)) is not None]
-
-    def count(self, table: Any, *args: Any) -> int:
-        """Return the real count."""
-        return self._view.count(table, *args)
 
 
 def without(table: Table[Any]) -> Callable[[Step], Step]:
@@ -85,6 +57,7 @@ def _nothing(row: Any) -> None:
 
 
 no_duplicate_check = without(RECEIVED)
+forgets_recalls = without(RECALLED)
 keeps_what_is_over = without(INBOX)
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import Ack, Outbound
+from intelshare.broker.kernel.frame import Ack, Gap, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import (
+    BULLETIN,
     FILE,
     LOG_HEAD,
     NODE,
@@ -19,17 +20,20 @@ from intelshare.broker.kernel.tables import (
     PENDING,
     PORTION,
     STATEMENT,
+    SUBMISSION,
 )
-from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.kernel.transaction import SELF, Transaction
 from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Put, Random, View, changed
+from intelshare.ports import Delete, Plan, Put, Random, View, changed
 from intelshare.sim.law import law
+from intelshare.sim.seen import Seen
 from intelshare.sim.steps import Step
+from intelshare.sim.world import user
 from intelshare.statement import Leaf, sign_batch
 
 
@@ -198,3 +202,71 @@ def counted_incarnation(view: View, drawn: int) -> int:
     """Return one more than the incarnation in the database."""
     me = view.get(NODE, SELF)
     return me.incarnation + 1 if me is not None else drawn >> 1
+
+
+def takes_any_content(submit: Step) -> Step:
+    """Plant: a key that is known is answered with OK, whatever comes under it."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        try:
+            return submit(node, view, *event)
+        except DeliveryError as error:
+            if error.code != "ID_CONFLICT":
+                raise
+        return replace(submit(node, Seen(view, SUBMISSION, lambda _: None), *event), writes=())
+
+    return planted
+
+
+def approves_own(approve: Step) -> Step:
+    """Plant: whoever wrote a held bulletin may release it."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        other = user(node.member, "b")
+        return approve(node, Seen(view, BULLETIN, lambda row: changed(row, author=other)), *event)
+
+    return planted
+
+
+def ignores_holds(handover: Step) -> Step:
+    """Plant: only a submission holds; what is to be held since then goes."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        free = {member: replace(overlay, hold=()) for member, overlay in node.world.overlays.items()}
+        return handover(replace(node, world=replace(node.world, overlays=free)), view, *event)
+
+    return planted
+
+
+def answers_anybody(fill: Step) -> Step:
+    """Plant: whoever asks for numbers gets those of all streams of that incarnation."""
+
+    def planted(
+        node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random
+    ) -> Plan[bool]:
+        plan: Plan[bool] = fill(node, view, peer, gap, now, random)
+        tx = Transaction(node, view, now, random)
+        others = [member for member in node.trust.partners if member != peer]
+        for member in others if gap.origin == node.uri else ():
+            for row in view.find(STATEMENT, "number", member, Kind.RELEASE, gap.incarnation):
+                if any(first <= row.sequence <= last for first, last in gap.missing):
+                    tx.queue_again(row, peer, 0)
+        writes = tx.plan(None).writes
+        return Plan((*plan.writes, *writes), plan.answer or bool(writes))
+
+    return planted
+
+
+def forgets_its_recalls(begin: Step) -> Step:
+    """Plant: a recall that nobody has acknowledged is forgotten at the next start."""
+
+    def planted(node: Node, view: View, now: Instant, random: Random) -> Plan[Any]:
+        plan = begin(node, view, now, random)
+        gone = []
+        for row in view.find(PENDING, "key", limit=1 << 30):
+            said = view.get(STATEMENT, row.leaf)
+            if said is not None and said.kind == Kind.RECALL:
+                gone.append(Delete(PENDING, (row.leaf, row.peer)))
+        return replace(plan, writes=(*plan.writes, *gone))
+
+    return planted

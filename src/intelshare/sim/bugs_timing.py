@@ -12,9 +12,12 @@ from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PAIR, PORTION
+from intelshare.delivery import Backoff
 from intelshare.engine import Phase
+from intelshare.engine.dialling import Dialling
+from intelshare.engine.turn import Turn
 from intelshare.ids import MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Random, View
 from intelshare.sim.steps import Step
 
@@ -73,3 +76,82 @@ def one_bad_record_fails_all(handover: Step) -> Step:
         return plan
 
     return planted
+
+
+def one_shared_queue(handover: Step) -> Step:
+    """Plant: the oldest pair goes first, whoever it is for; while it cannot go, none does."""
+
+    def planted(
+        node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+    ) -> Plan[tuple[Outbound, ...]]:
+        first = [
+            row for member in node.trust.partners for row in view.find(PAIR, "ready", member, 1, limit=1)
+        ]
+        oldest = min(first, key=lambda row: (row.created, row.md, row.recipient), default=None)
+        if oldest is not None and oldest.recipient not in rooms:
+            return Plan((), ())
+        plan: Plan[Any] = handover(node, view, rooms, now, random)
+        return plan
+
+    return planted
+
+
+def scans_the_outbox(handover: Step) -> Step:
+    """Plant: each hand-over looks through all pairs that there ever were."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        view.find(PAIR, "key", limit=1 << 30)
+        return handover(node, view, *event)
+
+    return planted
+
+
+class Stubborn(Backoff):
+    """A backoff that nothing resets."""
+
+    def failed(self) -> Stubborn:
+        """Count one more failure."""
+        return Stubborn(self.attempts + 1, self.contact)
+
+    def heard(self, now: Instant) -> Stubborn:
+        """Note the contact, and go on as slowly as before."""
+        return Stubborn(self.attempts, now)
+
+
+class StubbornDialling(Dialling):
+    """Dialling that becomes slower with every link that ends, however long it lasted."""
+
+    def look_for_peers(self, turn: Turn) -> None:
+        """Do what honest dialling does, with the other kind of backoff."""
+        super().look_for_peers(turn)
+        for peer in self._peers.values():
+            if not isinstance(peer.backoff, Stubborn):
+                peer.backoff = Stubborn(peer.backoff.attempts, peer.backoff.contact)
+
+
+class HastyBackoff(Backoff):
+    """A backoff that tries again at once."""
+
+    def delay(self, now: Instant, random: Random) -> int:
+        """Return a tenth of a second."""
+        del now, random
+        return SECOND // 10
+
+    def failed(self) -> HastyBackoff:
+        """Count nothing."""
+        return self
+
+    def heard(self, now: Instant) -> HastyBackoff:
+        """Note nothing."""
+        del now
+        return self
+
+
+class HastyDialling(Dialling):
+    """Dialling without a pause between two tries."""
+
+    def look_for_peers(self, turn: Turn) -> None:
+        """Do what honest dialling does, with the other kind of backoff."""
+        super().look_for_peers(turn)
+        for peer in self._peers.values():
+            peer.backoff = HastyBackoff()

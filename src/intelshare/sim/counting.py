@@ -1,4 +1,4 @@
-"""I10, I13: counters match the rows that are there, and no submission exceeds a bound."""
+"""I10, I13: counters match the rows that are there; no step loads or keeps more than its bound."""
 
 from __future__ import annotations
 
@@ -27,6 +27,41 @@ def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> No
             most = bounds.all_rows if write.row.name == QUEUE else bounds.rows
             if write.row.name.startswith(QUEUE) and write.row.rows > most:
                 raise Violation("I13", f"{me} takes {write.row.rows} for {write.row.name}, of {most}")
+
+
+_LOADED = 8
+"""The pairs that a hand-over may load besides those that it changes: some for each peer that has room."""
+
+
+class Counted:
+    """A view that counts the pairs that a step loads."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.count = view.count
+        self.pairs = 0
+
+    def get(self, table: Any, *key: Any) -> Any:
+        """See ports.View."""
+        self.pairs += table is PAIR
+        return self._view.get(table, *key)
+
+    def get_many(self, table: Any, keys: Any) -> Any:
+        """See ports.View."""
+        return self._view.get_many(table, keys)
+
+    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
+        """See ports.View."""
+        rows = self._view.find(table, *args, **kwargs)
+        if table is PAIR:
+            self.pairs += len(rows)
+        return rows
+
+    def check(self, me: str, plan: Plan[Any]) -> None:
+        """Check the work against what came of it. Raises Violation I13."""
+        changed = sum(write.table is PAIR for write in plan.writes)
+        if self.pairs > _LOADED + 4 * changed:
+            raise Violation("I13", f"{me} loads {self.pairs} pairs to hand over {changed}")
 
 
 def check_counters(machine: Machine) -> None:

@@ -48,8 +48,9 @@ from intelshare.engine.values import (
 )
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, durable_after_commit
+from intelshare.sim.attempts import Attempts
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
 from intelshare.trust import Channel
@@ -74,7 +75,9 @@ class Driver:
             dials=machine.dials,
             limits=machine.limits,
             stop_order=machine.bug.stop_order,
+            dialling=machine.bug.dialling,
         )
+        self._attempts = Attempts(process.name)
         self.links: dict[MemberCode, Stream] = {}
         """The links that are open."""
         self._process = process
@@ -109,7 +112,8 @@ class Driver:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            if run.step is not Step.MEET and error.code not in _OUTCOMES:
+            expected = run.step is Step.MEET or error.code in _OUTCOMES
+            if not expected and self._process.machine.hostile is None:
                 raise error
             if error.code == "DISK_FULL":
                 self._process.heap.after(0, self._found_full)
@@ -145,6 +149,8 @@ class Driver:
 
     def _dial(self, dial: Dial) -> None:
         self._streams[dial.link] = None
+        if self._process.machine.hostile is None:
+            self._attempts.dials(dial.member, self._process.heap.now)
         way = self._network.way(self._process.name, dial.member)
         self._process.heap.after(way, lambda: self._connect(dial))
 
@@ -174,6 +180,7 @@ class Driver:
     def accept(self, stream: Stream, event: Accepted) -> None:
         """Handle that a peer has dialled."""
         self._streams[stream.link] = stream
+        self._attempts.excused()
         self.feed(event)
 
     def lost(self, stream: Stream) -> None:
@@ -181,11 +188,19 @@ class Driver:
         self._streams.pop(stream.link, None)
         if self.links.get(stream.peer) is stream:
             del self.links[stream.peer]
+            now = self._process.heap.now
+            self._attempts.ended(stream.peer, now - stream.opened, now)
 
     def _opened(self, opened: Opened) -> None:
         stream = self._streams[opened.link]
         if stream is not None:
             self.links[stream.peer] = stream
+            stream.opened = self._process.heap.now
+            self._attempts.opened(stream.peer)
+            self._soon_ask_back()
+
+    def _soon_ask_back(self) -> None:
+        self._process.heap.after(SECOND, self._process.ask_back)
 
     def _close(self, close: Close) -> None:
         stream = self._streams.pop(close.link, None)
@@ -203,7 +218,12 @@ class Driver:
                 self._process.oracle.sent(self._process, message)
             elif isinstance(message, Slice):
                 self._process.oracle.sliced(self._process, stream.peer, message)
-            stream.send(link_message(message, self._process.now()))
+            hostile = self._process.machine.hostile
+            if hostile is None:
+                stream.send(link_message(message, self._process.now()))
+            else:
+                for one in hostile.says(self._process, stream.peer, message):
+                    stream.send(one)
             self.feed(Written(send.link))
 
     def _set_reading(self, action: SetReading) -> None:
@@ -258,6 +278,8 @@ class Driver:
 
     def _tell(self, tell: Tell) -> None:
         self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
+        if tell.notice is Notice.DIAL_FAILED:
+            self._attempts.excused()
         if tell.notice is Notice.REJECTED_BY_PEER:
             self._process.oracle.rejected(tell.code)
 
@@ -279,7 +301,7 @@ class Driver:
             self.feed(Space(0, self._process.machine.room.reserve))
 
     def _drain(self, _: Drain) -> None:
-        self._process.serving = False
+        self._process.serving, self._process.drained = False, True
         self._process.machine.commit(Plan((), None), lambda: self.feed(Drained()))
 
     def _stopped(self, _: Stopped) -> None:

@@ -68,36 +68,48 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
     """Return True if nothing is left to do anywhere, and every lost log entry has been reported."""
     return not any(
         machine.disk.unsynced
-        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in machines)
+        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
         or _files_move(oracle, machine, machines)
         or _unproved(machine, machines)
-        or any(_lacks(machine, other) for other in machines.values())
+        or any(_lacks(machine, other) for other in _partners(machine, machines).values())
         or _pending(machine, machines)
-        or _unshown(oracle, machine)
-        for machine in machines.values()
+        or _unshown(oracle, machine, machines)
+        for machine in honest(machines).values()
     )
+
+
+def _partners(machine: Machine, machines: Machines) -> Machines:
+    """Return the machines to which this one has promised something, itself included."""
+    return {name: other for name, other in machines.items() if machine.deals(other)}
+
+
+def honest(machines: Machines) -> Machines:
+    """Return the machines about which anything is promised."""
+    return {name: machine for name, machine in machines.items() if machine.hostile is None}
 
 
 def finish(oracle: Oracle, machines: Machines) -> None:
     """Run all checks of the end, and check that everything has settled. Raises Violation."""
     oracle.check_promises(machines)
-    for machine in machines.values():
+    for machine in honest(machines).values():
         _check_log(machine)
         _check_witnesses(machine, machines)
-        _check_forgotten(oracle, machine)
+        _check_forgotten(oracle, machine, machines)
         _check_inbox(machine)
-        _check_streams(machine)
+        _check_streams(machine, machines)
         _check_destroyed(oracle, machine)
+        _check_gone(oracle, machine, machines)
         _check_files(oracle, machine)
         check_counters(machine)
-    for machine in machines.values():
+    for machine in honest(machines).values():
         for row in _rows(machine.disk.view, PAIR):
-            _check_pair(oracle, machine, machines[row.recipient], row)
+            if machine.deals(machines[row.recipient]):
+                _check_pair(oracle, machine, machines[row.recipient], row)
     if not quiet(oracle, machines):
         raise Violation("I9", "faults are over, but not everything has been delivered: " + _left(machines))
-    for machine in machines.values():
-        _check_acts(machine, machines)
+    for machine in honest(machines).values():
+        _check_acts(machine, _partners(machine, machines))
         _check_consents(machine, machines)
 
 
@@ -132,7 +144,11 @@ def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
     view = machine.disk.view
     return any(
         row.state == FileState.GONE
-        or (row.state == FileState.WANTED and _gives(oracle, machines[row.member], row, machine.name))
+        or (
+            row.state == FileState.WANTED
+            and machine.deals(machines[row.member])
+            and _gives(oracle, machines[row.member], row, machine.name)
+        )
         for row in _rows(view, FILE)
     )
 
@@ -145,7 +161,7 @@ def _gives(oracle: Oracle, sender: Machine, row: FileRow, recipient: str) -> boo
     said = view.get(STATEMENT, pair.leaf)
     return said is not None and not oracle.rulings.refusals(
         sender.name, view, view, row.md, said.slots, sender.name, recipient, sender.now(),
-        approvals=frozenset(pair.approved.split()),
+        approvals=frozenset(pair.approved.split()), holds=False,
     )  # fmt: skip
 
 
@@ -171,10 +187,14 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
     """I6 on the disks: a held checkpoint matches how the log began, and no honest node is accused."""
     view = machine.disk.view
     for row in _rows(view, EVIDENCE):
+        if row.member in machines and machines[row.member].hostile is not None:
+            continue
         known = row.member in machines and machines[row.member].forgets
         if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
             raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
     for held in _rows(view, CHECKPOINT):
+        if machines[held.member].hostile is not None:
+            continue
         if held.state != CheckpointState.HEARD and not machines[held.member].forgets:
             view_of = machines[held.member].disk.view
             log = list(entries(view_of, held.incarnation, 0, held.size))
@@ -184,20 +204,24 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
 
 
-def _check_forgotten(oracle: Oracle, machine: Machine) -> None:
+def _check_forgotten(oracle: Oracle, machine: Machine, machines: Machines) -> None:
     """I6: lost log entries that were acknowledged are reported by every node that acknowledged them, proved
     or not.
     """
-    for member in _unshown(oracle, machine):
+    for member in _unshown(oracle, machine, machines):
         raise Violation("I6", f"{machine.name} does not report what {member} forgot of its log")
 
 
-def _unshown(oracle: Oracle, machine: Machine) -> list[str]:
+def _unshown(oracle: Oracle, machine: Machine, machines: Machines) -> list[str]:
     """Return the members whose lost log entries this node had acknowledged without raising an alarm."""
     if machine.forgets:
         return []
     shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
-    return [member for witness, member in oracle.forgotten if witness == machine.name and member not in shown]
+    return [
+        member
+        for witness, member in oracle.forgotten
+        if witness == machine.name and member not in shown and machine.deals(machines[member])
+    ]
 
 
 def _check_inbox(machine: Machine) -> None:
@@ -226,14 +250,17 @@ def _check_inbox(machine: Machine) -> None:
             raise Violation("I2", f"{machine.name} accepted without a receipt")
 
 
-def _check_streams(machine: Machine) -> None:
+def _check_streams(machine: Machine, machines: Machines) -> None:
     """I5 on the disk."""
     view = machine.disk.view
     for stream in _rows(view, OUTGOING):
         rows = view.find(STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL)
-        if [row.sequence for row in rows] != list(range(1, stream.last + 1)):
+        # Of what a disk forgot only that comes back which somebody had accepted.
+        if not machine.forgets and [row.sequence for row in rows] != list(range(1, stream.last + 1)):
             raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
     for incoming in _rows(view, INCOMING):
+        if machines[incoming.member].hostile is not None:
+            continue
         if incoming.frozen:
             raise Violation("I5", f"{machine.name} froze the honest stream of {incoming.member}")
         held = {
@@ -267,6 +294,19 @@ def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
             raise Violation(
                 "I8", f"{machine.name} shows an expired bulletin again, because its clock went back"
             )
+
+
+def _check_gone(oracle: Oracle, machine: Machine, machines: Machines) -> None:
+    """I8: what was destroyed, or recalled, is not readable, whatever was put back."""
+    for md in sorted(oracle.gone[machine.name]):
+        row = machine.disk.view.get(INBOX, md)
+        if row is not None and row.gone == Gone.NO and machine.deals(machines[row.sender]):
+            raise Violation("I8", f"{machine.name} can read again what it had destroyed")
+    for row in _rows(machine.disk.view, INBOX):
+        sender = machines[row.sender]
+        written = sender.disk.view.get(BULLETIN, row.md)
+        if row.gone == Gone.NO and written is not None and written.recalled and machine.deals(sender):
+            raise Violation("I8", f"{machine.name} can read what {row.sender} has recalled")
 
 
 def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRow) -> None:
@@ -316,7 +356,7 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
     """Check that questions and answers about consent are the same on both sides."""
     for row in _rows(machine.disk.view, CONSENT):
         other = machines[row.member]
-        if row.own and not machine.forgets and not other.forgets:
+        if row.own and machine.deals(other) and not machine.forgets and not other.forgets:
             me = MemberCode(machine.name)
             if row.state == ConsentState.ASKED and other.disk.view.get(RECEIVED, me, row.leaf) is None:
                 continue  # The question was cancelled: it never arrived.
@@ -334,13 +374,15 @@ def _pending(machine: Machine, machines: Machines) -> int:
     place.
     """
     view = machine.disk.view
-    if not any(other.forgets for other in machines.values()):
+    if not any(other.forgets or not machine.deals(other) for other in machines.values()):
         return view.count(PENDING, "key")
     left = 0
     for row in view.find(PENDING, "key", limit=_ALL):
         statement = view.get(STATEMENT, row.leaf)
         assert statement is not None  # noqa: S101 - stored together
         peer = machines[row.peer]
+        if not machine.deals(peer):
+            continue
         if statement.kind == Kind.RECEIPT and peer.forgets:
             answered = decode(Receipt, statement.data).leaf
             left += peer.disk.view.get(STATEMENT, answered) is not None
@@ -377,7 +419,7 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Return True if checkpoints wait for a path that their node can still show."""
     return any(
-        row.state in UNPROVED and not machines[row.member].forgets
+        row.state in UNPROVED and not machines[row.member].forgets and machine.deals(machines[row.member])
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random as Stream
 
-from intelshare.instant import DAY, MINUTE, SECOND
+from intelshare.instant import DAY, HOUR, MINUTE, SECOND
 from intelshare.sim.chance import stream
+from intelshare.sim.hostile import ACTIVE, TRICKS
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
 
@@ -23,13 +24,18 @@ def generate_plan(seed: int) -> FaultPlan:
         if chance.random() < 0.4:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
-    if any(fault.kind in {"restore", "clock"} for fault in faults):
-        # A node would forget its directory, or make a key that is not yet valid: docs/simulation.md.
+    if knobs.hostile:
+        faults += _tricks(stream(seed, "tricks"), knobs, members)
+    if any(fault.kind == "clock" for fault in faults):
+        # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
-    if any(fault.kind == "restore" for fault in faults):
+    if any(fault.kind in _AMNESIA for fault in faults):
         # The grace period is longer than the age of any backup (docs/operations.md).
         knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
+
+
+_AMNESIA = frozenset(("restore", "put-back", "backup"))
 
 
 def _knobs(chance: Stream, seed: int) -> Knobs:
@@ -52,8 +58,17 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         retention=pick((0, 0, 10 * SECOND, MINUTE)),
         introduced_early=chance.random() < 0.2,
     )
-    # Whoever knows no address is dialled, or nobody is.
-    return replace(drawn, both_dial=True) if drawn.introduced_early else drawn
+    if drawn.introduced_early:
+        # Whoever knows no address is dialled, or nobody is.
+        drawn = replace(drawn, both_dial=True)
+    drawn = replace(drawn, watched=seed % 4 == 1)
+    if seed % 8 == 2:
+        drawn = replace(drawn, members=max(3, drawn.members))
+        drawn = replace(drawn, parted=" ".join(sorted(chance.sample(MEMBERS[: drawn.members], 2))))
+    if seed % 4 == 3:
+        drawn = replace(drawn, members=max(3, drawn.members))
+        drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
+    return drawn
 
 
 def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
@@ -98,6 +113,7 @@ _KINDS = (
     ("supersede", 0.5, 4),
     ("recall", 0.6, 8),
     ("treaty", 0.6, 6),
+    ("law", 0.3, 4),
     ("resume", 0.3, 3),
     ("ask", 0.4, 3),
     ("answer", 0.4, 5),
@@ -126,7 +142,7 @@ def _bulletin(kind: str, chance: Stream, at: int, node: str, members: tuple[str,
         precedence=chance.choice((1, 1, 1, 2, 3, 4)),
         size=chance.choice((0, 200, 200, 3_000)) if chance.random() < 0.97 else 120_000,
         lasts=chance.choice((2, 5, 10, 30)) * SECOND if chance.random() < 0.2 else 0,
-        again=int(chance.random() < 0.1),
+        again=chance.choice((0, 0, 0, 0, 0, 0, 0, 0, 1, 2)),
     )
 
 
@@ -236,7 +252,7 @@ def _clocks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
 def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     return [
         Fault(
-            "restore",
+            chance.choice(("restore", "restore", "put-back", "backup")),
             chance.choice(members),
             at=chance.randrange(knobs.lasts),
             by=chance.choice((SECOND, 10 * SECOND, 30 * SECOND)),
@@ -295,6 +311,18 @@ def _read_onlys(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[
         )
         for _ in range(chance.choice((1, 2)))
     ]
+
+
+def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    """Draw what the hostile member does: some of it to the end of time."""
+    peers = [member for member in members if member != knobs.hostile]
+    drawn = []
+    for _ in range(chance.choice((1, 2, 4, 6))):
+        trick, at = chance.choice(TRICKS), chance.randrange(knobs.lasts)
+        longest = knobs.lasts - at if trick in ACTIVE else 10 * HOUR
+        lasts = min(longest, chance.choice((5 * SECOND, 20 * SECOND, longest)))
+        drawn.append(Fault("hostile", knobs.hostile, chance.choice(peers), at=at, lasts=lasts, window=trick))
+    return drawn
 
 
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (

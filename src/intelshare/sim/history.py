@@ -25,6 +25,7 @@ from intelshare.broker.kernel.tables import (
     PAIR,
     READER,
     RECEIVED,
+    STATEMENT,
     TRUST,
     USER,
 )
@@ -93,7 +94,8 @@ def _implied(name: str, view: View, plan: Plan[Any]) -> Iterator[Entry]:
 
 
 def _bulletin(name: str, old: Any, new: Any) -> Iterator[Entry]:
-    del name
+    if old is None and name == "receive":
+        return  # A release came back that the disk had forgotten.
     if old is None:
         yield EntryType.SUBMIT, new.md
     elif new.recalled and not old.recalled:
@@ -102,6 +104,8 @@ def _bulletin(name: str, old: Any, new: Any) -> Iterator[Entry]:
 
 def _pair(name: str, old: Any, new: Any) -> Iterator[Entry]:
     about = new.md, new.recipient
+    if old is None and name == "receive":
+        return
     if old is None or (old.decided_in, old.decided_at) != (new.decided_in, new.decided_at):
         yield EntryType.DECISION, *about
     if name == "approve" or (name == "backfill" and old is None):
@@ -110,6 +114,11 @@ def _pair(name: str, old: Any, new: Any) -> Iterator[Entry]:
         yield EntryType.STOP, *about, new.cause
     if old is not None and old.stage != Stage.HANDED_OVER and new.stage == Stage.HANDED_OVER:
         yield EntryType.HAND_OVER, *about, new.leaf
+
+
+def _statement(name: str, old: Any, new: Any) -> Iterator[Entry]:
+    if name == "receive" and old is None and new.kind == Kind.RELEASE:
+        yield EntryType.HAND_OVER, new.md, new.peer, new.leaf
 
 
 def _received(name: str, old: Any, new: Any) -> Iterator[Entry]:
@@ -157,6 +166,7 @@ _RULES: Mapping[str, Callable[[str, Any, Any], Iterator[Entry]]] = {
     BULLETIN.name: _bulletin,
     PAIR.name: _pair,
     RECEIVED.name: _received,
+    STATEMENT.name: _statement,
     INBOX.name: _inbox,
     ACT.name: _act,
     CONSENT.name: _consent,

@@ -20,6 +20,18 @@ class Keys:
         self.retired: frozenset[KeyId] = frozenset()
         self._held = {key.key_id: key for key in keys}
 
+    def copy(self) -> Keys:
+        """Return the same keys once more."""
+        made = Keys(self.suite, self._held.values(), self.storage_key)
+        made.retired = self.retired
+        return made
+
+    def without_sealing(self) -> Keys:
+        """Return the keys as a backup holds them: those that open are retired."""
+        made = self.copy()
+        made.retire(self.sealing())
+        return made
+
     def put(self, key: SecretKey) -> None:
         """Keep a new key."""
         self._held[key.key_id] = key

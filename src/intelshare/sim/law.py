@@ -114,9 +114,18 @@ def treaties() -> tuple[Treaty, ...]:
     )
 
 
-@lru_cache(maxsize=8)
-def _overlay(member: str) -> Overlay:
-    return parse_overlay(_OVERLAYS[member], f"{member.lower()}.toml", registry())
+_HOLD = '[[hold]]\nid = "new-cyber"\nwhen = { categories = ["cyber"] }\nsource = "invented"\n'
+"""The rule that a member's law gains and loses while its node runs."""
+
+
+@lru_cache(maxsize=16)
+def _overlay(member: str, variant: int) -> Overlay:
+    return parse_overlay(overlay_text(member, variant), f"{member.lower()}.toml", registry())
+
+
+def overlay_text(member: str, variant: int) -> str:
+    """Return the file of a member's own rules; with ``variant`` 1 it holds what it releases otherwise."""
+    return _OVERLAYS[member] + (_HOLD if variant else "")
 
 
 def ratified() -> list[Ratified]:
@@ -128,10 +137,10 @@ def ratified() -> list[Ratified]:
 
 
 @lru_cache(maxsize=512)
-def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = ()) -> World:
-    """Return a member's world: the files, its overlay, and the acts that count there."""
+def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = (), variant: int = 0) -> World:
+    """Return a member's world: the files, its overlay (``overlay_text``), and the acts that count there."""
     texts = {code: {treaty.id: treaty.text for treaty in treaties()} for code in members}
-    return compile_world(registry(), members, treaties(), [_overlay(member)], texts, acts)
+    return compile_world(registry(), members, treaties(), [_overlay(member, variant)], texts, acts)
 
 
 def draft_of(act: Act, now: Instant, other: str = "") -> Draft:

@@ -13,7 +13,7 @@ from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
-from intelshare.ids import Incarnation, MemberCode
+from intelshare.ids import Incarnation, ManifestDigest, MemberCode
 from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
@@ -22,11 +22,14 @@ from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
 from intelshare.sim.disk import Disk
 from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.hostile import Hostile
 from intelshare.sim.network import Network
 from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.process import Process
 from intelshare.sim.room import LIMITS, Room
+from intelshare.sim.snapshots import Snapshot, put_back
+from intelshare.sim.watching import Watcher
 from intelshare.sim.world import BEGIN, first_disk, first_keys, start_node
 from intelshare.store.sidecar import Sidecar
 
@@ -62,9 +65,17 @@ class Machine:
         self.sidecar: Sidecar | None = None
         """A file beside the disk: durable once written, and never restored."""
         self.process: Process | None = None
+        self.hostile = Hostile(name, plan) if name == plan.knobs.hostile else None
+        self.watcher = Watcher(name) if plan.knobs.watched and self.hostile is None else None
         self.others: Mapping[str, Machine] = {}
+        self.law = 0
+        """The variant of the member's own rules, as their file is now: durable once written."""
         self.forgets = 0
         """The number of times this disk went back to an earlier state."""
+        self.copied = False
+        """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
+        self.lost = False
+        """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
         """True if a node has started with a wrong clock, which only its operator can notice later."""
         self._plan = plan
@@ -92,16 +103,25 @@ class Machine:
         """Set how far ahead the clock is from now on."""
         self._ahead = by
 
+    def deals(self, other: Machine) -> bool:
+        """Return True if something is promised between these two: both are honest, and nothing parts them."""
+        parted = {self.name, other.name} == set(self._plan.knobs.parted.split())
+        return self.hostile is None and other.hostile is None and not parted
+
     def dials(self, member: MemberCode) -> bool:
         """Return True if this node dials a member. If not both dial, the one whose code sorts first does."""
         return self._plan.knobs.both_dial or self.name < member
+
+    def running(self) -> Process | None:
+        """Return the process that runs now."""
+        return self.process
 
     def start(self) -> None:
         """Start a process if none runs; it serves once its incarnation is durable (c6).
 
         If the sidecar remembers more than the disk, the operator says that it may start (STORE_FORGOT).
         """
-        if self.process is not None:
+        if self.process is not None or (self.hostile is not None and self._plan.knobs.absent):
             return
         # A node that starts in the meantime has nothing to check its clock against.
         self.misled |= abs(self._ahead) >= MINUTE
@@ -120,11 +140,12 @@ class Machine:
                 raise Violation("I9", f"{self.name} wrongly believes that its disk forgot") from error
             self._oracle.counts[error.code] += 1
             forgot = True
+        forgot |= self.lost or (self.copied and self.bug.notices_copies)
         self.pieces.keep([one.place for one in kept(view)])
         me = view.get(NODE, SELF)
         incarnation = self.bug.incarnation(view, self._incarnations.getrandbits(64) | 1)
         try:
-            node = start_node(self.name, incarnation, self.keys, view, self.now())
+            node = start_node(self.name, incarnation, self.keys, view, self.now(), self.law)
         except CryptoError as error:
             if not self._ahead or error.code != "SIGNER_NOT_VALID":
                 raise
@@ -132,16 +153,33 @@ class Machine:
             self._oracle.counts[error.code] += 1
             self.heap.after(_AGAIN, self.start)
             return
+        self._oracle.rulings.variants[self.name] = self.law
         node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = Process(
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         if forgot:
+            process.forgot = me.latest if me is not None else None
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._begin(process), refused=self.refuse_start)
+            process.perform("ask_again", then=lambda _: self._forget(process), refused=self.refuse_start)
         else:
             self._begin(process)
+
+    def _forget(self, process: Process) -> None:
+        """Forget the received bulletins that have lost their keys, and begin."""
+
+        def done(answer: Any) -> None:
+            if answer.after is None:
+                self.lost = True
+                self._begin(process)
+            else:
+                forget(answer.after)
+
+        def forget(after: ManifestDigest) -> None:
+            process.perform("forget_received", after, then=done, refused=self.refuse_start)
+
+        forget(ManifestDigest(b""))
 
     def refuse_start(self, error: IntelshareError) -> None:
         """Handle a start that finds no room: the process ends, and its supervisor tries again. Raises any
@@ -198,9 +236,13 @@ class Machine:
 
         def durable() -> None:
             self._oracle.durable(self, plan)
+            if self.watcher is not None:
+                self.watcher.durable(self, plan)
             effect()
 
         self.disk.apply(plan, durable if plan.writes else effect)
+        if self.watcher is not None and self.bug.watches_early and plan.writes:
+            self.watcher.early(self)
         if not self._syncing:
             self._sync()
 
@@ -240,14 +282,18 @@ class Machine:
         """
         self._end(min(keep, self.disk.unsynced))
         self._oracle.crashed(self)
+        if self.watcher is not None:
+            self.watcher.crashed(self.disk.view)
         self.heap.after(down, self.start)
 
-    def restore(self, snapshot: Plan[None], taken: int, down: int) -> None:
-        """Put the disk back to its state at ``taken``: amnesia."""
+    def restore(self, snapshot: Snapshot, down: int) -> None:
+        """Put the disk, or all of the folder, back to an earlier state: amnesia."""
         self._end(0)
-        self.disk = Disk(snapshot)
+        put_back(self, snapshot)
         self.forgets += 1
-        self._oracle.restored(self, taken)
+        if self.watcher is not None:
+            self.watcher.restored()
+        self._oracle.restored(self, snapshot.taken)
         self.heap.after(down, self.start)
 
     def stop(self, down: int) -> None:

@@ -107,6 +107,7 @@ class Network:
         self._notices = stream(plan.seed, "notices")
         self._sent: Counter[tuple[str, str]] = Counter()
         self._cut: Counter[tuple[str, str]] = Counter()
+        self._parted: frozenset[tuple[str, str]] = frozenset()
         self._numbered: dict[tuple[str, str, int], list[Fault]] = defaultdict(list)
         for fault in plan.faults:
             if fault.kind in {"lose", "repeat"}:
@@ -145,7 +146,7 @@ class Network:
 
     def is_cut(self, sender: str, receiver: str) -> bool:
         """Return True if nothing gets from one to the other now."""
-        return self._cut[sender, receiver] > 0
+        return self._cut[sender, receiver] > 0 or (sender, receiver) in self._parted
 
     def cut(self, fault: Fault) -> None:
         """Cut two nodes off from each other, for the fault's time; links between them fall silent."""
@@ -156,8 +157,12 @@ class Network:
                 wire.silence(sender)
         self.heap.after(fault.lasts, lambda: self._cut.subtract(ways))
 
+    def part(self, one: str, other: str) -> None:
+        """Cut two nodes off from each other for good."""
+        self._parted = frozenset(((one, other), (other, one)))
+
     def heal(self) -> None:
-        """End all cuts."""
+        """End all other cuts."""
         self._cut.clear()
 
     def reset(self, fault: Fault) -> None:

@@ -34,6 +34,7 @@ from intelshare.broker.kernel.frame import Carried, Outbound, Slice
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
+    EVIDENCE,
     FILE,
     INBOX,
     INCOMING,
@@ -103,7 +104,9 @@ def _is_delivered(view: View, promise: _Promise) -> bool:
 class Oracle:
     """The oracle: it sees everything, and nodes never ask it."""
 
-    def __init__(self, heap: Heap, members: tuple[str, ...]) -> None:
+    def __init__(self, heap: Heap, members: tuple[str, ...], hostile: str = "") -> None:
+        """``hostile``: the member that is not checked."""
+        self.hostile = hostile
         self.words: Counter[str] = Counter()
         """The final statuses of pairs."""
         self.counts: Counter[str] = Counter()
@@ -118,6 +121,8 @@ class Oracle:
         """(witness, member): the witness had accepted a checkpoint of entries that the member's disk has
         lost.
         """
+        self.gone: dict[str, set[ManifestDigest]] = defaultdict(set)
+        """By member, the received bulletins that it has destroyed, whatever its disk forgot since."""
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
         self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
@@ -143,6 +148,11 @@ class Oracle:
         recipients = tuple([pair.recipient for pair in answer.pairs])
         self._promises[machine.name].append(_Promise(answer.md, key, recipients, self._heap.now))
 
+    @property
+    def known(self) -> Mapping[bytes, SubmitResult]:
+        """The answers that users have got, by key, as far as no disk was put back to before them."""
+        return self._answers
+
     def rejected(self, code: str) -> None:
         """Note that a node was told that a peer rejected a statement."""
         self.counts[f"rejected {code}"] += 1
@@ -152,12 +162,38 @@ class Oracle:
     ) -> None:
         """Check a step that has run; its plan is not written yet."""
         view = process.view
+        self._written(process, name, event, plan)
+        if name == "take_files":
+            self.rulings.variants[process.name] = process.machine.law
+        if process.name == self.hostile:
+            return
         if isinstance(plan.answer, ReceiveResult):
             facts.known(view, event[0].member, plan.answer, self.taken)
         if plan.writes:
             facts.check(name, view, plan, process.name, self.taken)
             history.check(process.node, name, view, plan)
             counting.check_bounds(name, process.machine.queues, plan, process.name)
+        if name == "expire":
+            self._due[process.name] = {
+                row.md
+                for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
+                if row.due <= now
+            }
+        if name == "approve":
+            self._check_persons(process, event[0], plan)
+        for write in plan.writes:
+            if isinstance(write, Put):
+                if write.table is PAIR and write.row.stage == Stage.HANDED_OVER:
+                    self._handed_over(process, write.row, plan, now)
+                elif write.table is INBOX and view.get(INBOX, write.row.md) is None:
+                    self._accepted(process, write.row, plan, now)
+                elif write.table is EVIDENCE:
+                    self.counts[f"evidence {write.row.code}"] += 1
+                elif write.table is RECEIVED and write.row.sequence and not write.row.code:
+                    self._numbered(process, write.row)
+
+    def _written(self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any]) -> None:
+        """Note what a user has written or agreed to."""
         if name == "submit":
             for write in plan.writes:
                 if isinstance(write, Put) and write.table is BULLETIN:
@@ -167,20 +203,16 @@ class Oracle:
         elif name == "answer" and event[0].grant:
             for line in plan.answer.lines:
                 self.rulings.consented(process.name, line.row)
-        elif name == "expire":
-            self._due[process.name] = {
-                row.md
-                for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
-                if row.due <= now
-            }
+
+    @staticmethod
+    def _check_persons(process: Process, command: Any, plan: Plan[Any]) -> None:
+        """I12: check that nobody releases what that same person wrote."""
         for write in plan.writes:
-            if isinstance(write, Put):
-                if write.table is PAIR and write.row.stage == Stage.HANDED_OVER:
-                    self._handed_over(process, write.row, plan, now)
-                elif write.table is INBOX and view.get(INBOX, write.row.md) is None:
-                    self._accepted(process, write.row, plan, now)
-                elif write.table is RECEIVED and write.row.sequence and not write.row.code:
-                    self._numbered(process, write.row)
+            if not isinstance(write, Put) or write.table is not PAIR:
+                continue
+            written = process.view.get(BULLETIN, write.row.md)
+            if written is not None and written.author == command.actor.user:
+                raise Violation("I12", f"{process.name}: the author of a held bulletin has released it")
 
     def _handed_over(self, process: Process, row: PairRow, plan: Plan[Any], now: Instant) -> None:
         """I4 at hand-over: check what is granted in this commit, in the world of this instant."""
@@ -221,6 +253,8 @@ class Oracle:
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
         """Note that a plan is on the disk."""
         for write in plan.writes:
+            if isinstance(write, Put) and write.table is INBOX and write.row.gone == Gone.DESTROYED:
+                self.gone[machine.name].add(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
         writes = tuple([write for write in plan.writes if write.table in FACTS])
@@ -232,7 +266,11 @@ class Oracle:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
-            if write.table is PAIR and write.row.open and not _has_content(view, write.row.md):
+            if write.table is not PAIR or not write.row.open:
+                continue
+            written = view.get(BULLETIN, write.row.md)
+            known_again = written is not None and not written.author
+            if not known_again and not _has_content(view, write.row.md):
                 raise Violation(
                     "I1", f"{machine.name} has lost content that it has to deliver to {write.row.recipient}"
                 )
@@ -243,6 +281,8 @@ class Oracle:
 
     def opened(self, process: Process, row: InboxRow) -> None:
         """Note that a reader was shown a bulletin."""
+        if row.md in self.gone[process.name] and process.forgot is None:
+            raise Violation("I8", f"{process.name} opens what it had destroyed, and nobody said that it may")
         if row.md in self.over[process.name]:
             raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
 
@@ -300,12 +340,20 @@ class Oracle:
             self._check_promises(machine)
 
     def sent(self, process: Process, outbound: Outbound) -> None:
-        """Check a frame as it leaves."""
+        """Check a frame as it leaves; of a hostile node's only the grants count, which others must drop."""
         self.counts["frame"] += 1
+        if process.name == self.hostile:
+            for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
+                said = process.view.get(STATEMENT, leaf) if carried.grant else None
+                if said is not None:
+                    self.grants[outbound.peer, said.md].add(carried.grant)
+            return
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends different bytes from those it stored")
-            if carried.kind == Kind.RELEASE:
+            if carried.kind == Kind.RELEASE and outbound.frame.batch_key == b"":
+                self._returned(process, outbound.peer, carried)
+            elif carried.kind == Kind.RELEASE:
                 self._release(process, outbound.peer, leaf, carried)
             elif carried.kind == Kind.RECEIPT:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
@@ -314,7 +362,7 @@ class Oracle:
 
     def sliced(self, process: Process, peer: MemberCode, message: Slice) -> None:
         """Check a part of a file as it leaves."""
-        if not message.data:
+        if not message.data or process.name == self.hostile:
             return
         self.counts["slice"] += 1
         md, slot = self._files[process.name, message.pieces]
@@ -346,11 +394,23 @@ class Oracle:
         durable, at = self._durable[process.name], process.stepped
         refused = self.rulings.refusals(
             process.name, durable, process.view, said.md, slots, process.name, peer, at,
-            approvals=frozenset(row.approved.split()),
+            approvals=frozenset(row.approved.split()), holds=False,
         )  # fmt: skip
         # Expiry is not a matter of law: a bulletin is ended when the node's housekeeping comes to it.
         if set(refused) - {"BULLETIN_EXPIRED"}:
             raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
+
+    def _returned(self, process: Process, peer: MemberCode, carried: Carried) -> None:
+        """I4: check that a release which goes back goes to the node that signed it, as it was signed."""
+        self.counts["release handed back"] += 1
+        release = decode(Release, carried.data)
+        back = process.machine.others[peer].process
+        number = (release.origin, release.incarnation, release.recipient, release.sequence)
+        leaf = leaf_id(Kind(carried.kind), carried.nonce, carried.data)
+        if release.recipient != process.name or (back is not None and back.node.uri != release.origin):
+            raise Violation("I4", f"{process.name} hands {peer} a release of {release.origin}")
+        if self._numbers.setdefault(number, leaf) != leaf:
+            raise Violation("I5", f"{process.name} hands back another content for a number")
 
     def _receipt(self, process: Process, peer: MemberCode, leaf: LeafId, receipt: Receipt) -> None:
         if receipt.to != peer:
@@ -358,6 +418,8 @@ class Oracle:
         # ACCEPTED and REFUSED are one answer; READ, DESTROYED, and that all files are whole, are other acts.
         act = 1 if receipt.status in {ReceiptStatus.ACCEPTED, ReceiptStatus.REFUSED} else int(receipt.status)
         act = 0 if WHOLE in receipt.codes else act
+        # Whoever lost a key says so of what it had signed for (docs/decisions/0047).
+        act = -1 if {"KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"} & set(receipt.codes) else act
         key = (process.name, process.forgets, receipt.leaf, act)
         if self._receipts.setdefault(key, leaf) != leaf:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")

@@ -18,6 +18,13 @@ class Pieces:
         self.decayed: set[tuple[FilePlace, int]] = set()
         """Pieces that the disk has lost and that were not written again."""
 
+    def copy(self) -> Pieces:
+        """Return the same files once more."""
+        made = Pieces()
+        made.files = {place: dict(held) for place, held in self.files.items()}
+        made.decayed = set(self.decayed)
+        return made
+
     def put(self, place: FilePlace, pieces: Sequence[bytes]) -> None:
         """Store a file that a user has brought."""
         self.files[place] = dict(enumerate(pieces))

@@ -44,6 +44,14 @@ class Knobs:
     """The most bulletins that may wait for one recipient, with twice as many for all; 0 for the usual
     bounds.
     """
+    hostile: str = ""
+    """The member that is hostile; empty if none is. Nothing is promised to it, and it settles nothing."""
+    parted: str = ""
+    """Two members, separated by a space, whose links are cut for good: only bundles go on between them."""
+    watched: bool = False
+    """True if each node has a client that watches its events."""
+    absent: bool = False
+    """True if the hostile member is never there: the run with which one of a hostile member is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,10 @@ class Fault:
     decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
     full     another program fills node's disk except ``keep`` bytes, for ``lasts``
     read-only  node's disk accepts no writes for ``lasts``
+    hostile  what the hostile node does to peer (``window``: see ``sim.hostile.TRICKS``) for ``lasts``
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
+    put-back  the same with its whole folder, keys and all
+    backup   the same with a backup made ``by`` microseconds earlier
     """
 
     kind: str

@@ -10,7 +10,7 @@ from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.transaction import without_mark
-from intelshare.engine import Event
+from intelshare.engine import Event, LinkId
 from intelshare.engine.values import (
     Committed,
     NodeChanged,
@@ -23,9 +23,11 @@ from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.ports import Plan, Random, View, durable_after_commit
+from intelshare.sim.counting import Counted
 from intelshare.sim.disk import Disk
 from intelshare.sim.driver import Driver
 from intelshare.sim.network import Network
+from intelshare.sim.rotation import renew_after_loss
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -65,6 +67,12 @@ class Process:
         self.alive = True
         self.forgets = machine.forgets
         self.serving = False
+        self.forgot: Instant | None = None
+        """Until when the disk knows, if an operator has confirmed that it lost what came later."""
+        self.asked_back: set[LinkId] = set()
+        """The links over which peers were asked for what this node forgot that it sent."""
+        self.drained = False
+        """True once the store accepts no more steps: the process is about to end."""
         self.stepped = EPOCH
         """The time at which the step ran whose effects happen now."""
         self.machine = machine
@@ -86,7 +94,14 @@ class Process:
 
     def begin(self) -> None:
         """Begin a new incarnation; the process serves once that is durable."""
-        self.perform("begin", then=lambda _: self._serve(), refused=self.machine.refuse_start)
+        self.perform("begin", then=lambda _: self._renew(), refused=self.machine.refuse_start)
+
+    def _renew(self) -> None:
+        """After a loss, sign a directory under a version that cannot have been used, and then serve."""
+        if self.forgot is None:
+            self._serve()
+        else:
+            renew_after_loss(self, self.forgot, self._serve)
 
     def _serve(self) -> None:
         self.serving = True
@@ -108,6 +123,16 @@ class Process:
         """Handle that an operator's statement about the clock is durable."""
         self.clock.believe()
         self.feed(NodeChanged())
+
+    def ask_back(self) -> None:
+        """After a loss, ask each linked member once a link for what it received of this node."""
+        if self.forgot is None or not self.serving:
+            return
+        links = {member: stream.link for member, stream in self.driver.links.items()}
+        members = [member for member, link in sorted(links.items()) if link not in self.asked_back]
+        if members:
+            self.asked_back.update(links.values())
+            self.perform("back_since", members, self.forgot, then=self.carry_out, refused=lambda _: None)
 
     def wake(self, *members: MemberCode) -> None:
         """Tell the engine that pairs of these members may be ready to be handed over."""
@@ -131,16 +156,20 @@ class Process:
         """Run a step now, and call ``then`` with its answer once it is durable. Without ``refused`` no step
         may raise.
         """
-        if not self.alive:
+        if not self.alive or self.drained:
             return
         machine, now = self.machine, self.now()
         try:
-            plan = machine.bug.steps[name](self.node, self.disk.checked, *event, now, self.random)
+            view = Counted(self.disk.checked) if name == "handover" else self.disk.checked
+            plan = machine.bug.steps[name](self.node, view, *event, now, self.random)
+            if isinstance(view, Counted):
+                view.check(self.name, plan)
             machine.room.take(plan)
         except IntelshareError as error:
-            if refused is None:
+            if refused is not None:
+                refused(error)
+            elif machine.hostile is None:
                 raise
-            refused(error)
             return
         if name in machine.bug.swaps_first and not isinstance(then, _Late):
             self._swap_first(name, event, plan, then, refused)

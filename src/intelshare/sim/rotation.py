@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
 from intelshare.errors import IntelshareError
-from intelshare.instant import SECOND
+from intelshare.instant import SECOND, Instant
 from intelshare.trust import new_key, renew_directory
 
 if TYPE_CHECKING:
@@ -65,6 +67,42 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
         process.heap.after(SECOND, announce)
 
     process.perform("adopt", signed, then=adopted, refused=_need_full)
+
+
+def renew_after_loss(process: Process, forgot: Instant, then: Callable[[], None]) -> None:
+    """Sign the directory anew after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
+    instead of those that the vault lacks, and under a version that nobody can have seen.
+    """
+    node, keys, now = process.node, process.machine.keys, process.now()
+    directory = node.trust.members[node.member].directory
+    assert directory is not None  # noqa: S101 - every member of the simulation has one
+    lacking = tuple(
+        key_id(key)
+        for key in directory.keys
+        if key.use is KeyUse.SEALING and key_id(key) not in keys.sealing()
+    )
+    made = []
+    if lacking:
+        made.append(
+            new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random, among=directory.keys)
+        )
+    for key in made:
+        keys.put(key)
+    signed = renew_directory(
+        directory,
+        keys.directory_signer(),
+        now,
+        add_keys=[key.record for key in made],
+        drop_keys=lacking,
+        skip=max(0, now - forgot) // SECOND + 1,
+    )
+
+    def adopted(_: object) -> None:
+        process.node = replace(process.node, sealing=keys.sealing(), retired=keys.retired)
+        process.machine.lost = process.machine.copied = False
+        then()
+
+    process.perform("adopt", signed, then=adopted, refused=process.machine.refuse_start)
 
 
 def _need_full(error: IntelshareError) -> None:

@@ -50,6 +50,8 @@ class Rulings:
 
     def __init__(self, members: tuple[str, ...]) -> None:
         self.contents: dict[ManifestDigest, Content] = {}
+        self.variants: dict[str, int] = {}
+        """By member, the variant of its own rules by which its node decides now."""
         self._members = tuple(sorted(members))
         self._granted: dict[tuple[ManifestDigest, str, str], set[int]] = {}
 
@@ -84,7 +86,7 @@ class Rulings:
 
     def world(self, member: str, facts: View) -> World:
         """Return the member's world as the acts on a disk make it."""
-        return law(member, self._members, tuple(counting(facts)))
+        return law(member, self._members, tuple(counting(facts)), self.variants.get(member, 0))
 
     def refusals(
         self,
@@ -98,9 +100,11 @@ class Rulings:
         at: Instant,
         *,
         approvals: frozenset[str] = frozenset(),
+        holds: bool = True,
     ) -> list[str]:
-        """Return the reasons why these portions may not go, as ``member`` decides in the world of ``facts``;
-        holds count.
+        """Return the reasons why these portions may not go, as ``member`` decides in the world of ``facts``.
+
+        ``holds``: a hold is a reason. It stops nothing that was handed over.
 
         ``said`` is the view with the statements on which a consent rests.
         """
@@ -124,7 +128,7 @@ class Rulings:
             )
             decision = decide(world, request)
             if decision.outcome is not Outcome.ALLOW:
-                found += [*decision.codes, *decision.holds]
+                found += [*decision.codes, *(decision.holds if holds else ())]
         return found
 
     def _agreed(

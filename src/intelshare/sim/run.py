@@ -5,13 +5,13 @@ checks.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelshare.broker.kernel.frame import Frame
 from intelshare.engine.values import Received
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
-from intelshare.ports import Plan
 from intelshare.sim.bugs import NONE, Bug
 from intelshare.sim.ending import finish, quiet
 from intelshare.sim.heap import Heap, Violation
@@ -19,6 +19,7 @@ from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
+from intelshare.sim.snapshots import Snapshot, of_backup, of_disk, of_folder
 from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
 
@@ -45,18 +46,23 @@ class Result:
 def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
     """Run a plan to its end, or to the first violation."""
     heap = Heap(keep_trace)
-    oracle = Oracle(heap, plan.members())
+    oracle = Oracle(heap, plan.members(), plan.knobs.hostile)
     machines: dict[str, Machine] = {}
     network = Network(plan, heap, _Repeats(machines))
     machines |= {name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()}
     for machine in machines.values():
         machine.others = machines
         machine.start()
+        if machine.hostile is not None:
+            machine.hostile.begin(machine.running, heap.after)
     schedule(plan, machines, heap, oracle)
     for fault in plan.faults:
         _schedule(fault, machines, network, heap)
     violation = None
+    parted = plan.knobs.parted.split()
     try:
+        if parted:
+            network.part(*parted)
         heap.run(plan.knobs.lasts)
         network.heal()
         for machine in machines.values():
@@ -84,13 +90,14 @@ def _linked(machines: dict[str, Machine]) -> bool:
     """Return True if every two nodes have a link that both hold open: only then has each learnt what it
     lacks.
     """
-    for name, machine in machines.items():
+    honest = {name: machine for name, machine in machines.items() if machine.hostile is None}
+    for name, machine in honest.items():
         links = machine.process.driver.links if machine.process is not None else {}
-        for other in machines.values():
+        for other in honest.values():
             mine = links.get(MemberCode(other.name))
             theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
             open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
-            if other is not machine and not open_both:
+            if other is not machine and machine.deals(other) and not open_both:
                 return False
     return True
 
@@ -107,6 +114,13 @@ class _Repeats:
         frame = read_message(message)
         if link is not None and process is not None and isinstance(frame, Frame):
             process.feed(Received(link.link, frame, len(message)))
+
+
+_TAKES: Mapping[str, Callable[[Machine], Snapshot]] = {
+    "restore": of_disk,
+    "put-back": of_folder,
+    "backup": of_backup,
+}
 
 
 def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:
@@ -134,10 +148,9 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
             heap.after(fault.at, lambda: machine.read_only(fault.lasts))
         case "decay":
             heap.after(fault.at, machine.decay)
-        case "restore":
-            taken = max(0, fault.at - fault.by)
-            snapshots: list[Plan[None]] = []
-            heap.after(taken, lambda: snapshots.append(machine.disk.copy()))
-            heap.after(fault.at, lambda: machine.restore(snapshots[0], taken, fault.lasts))
+        case "restore" | "put-back" | "backup":
+            take, snapshots = _TAKES[fault.kind], list[Snapshot]()
+            heap.after(max(0, fault.at - fault.by), lambda: snapshots.append(take(machine)))
+            heap.after(fault.at, lambda: machine.restore(snapshots[0], fault.lasts))
         case _:
             pass  # crashes in commits, loss and repetition are counted where they happen

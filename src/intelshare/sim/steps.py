@@ -15,9 +15,12 @@ from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
 from intelshare.broker.lifecycle.holds import approve, refuse
 from intelshare.broker.lifecycle.read import read
+from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line import hello
+from intelshare.broker.line.hand_back import back_since
 from intelshare.broker.line.submit import submit
 from intelshare.broker.treaty import act
+from intelshare.broker.treaty.policy_files import take_files
 from intelshare.engine import steps as engine
 from intelshare.ports import Plan
 
@@ -38,6 +41,8 @@ STEPS: Steps = {
     "refuse": refuse,
     "read": read,
     "ask_again": hello.ask_again,
+    "forget_received": forget_received,
+    "back_since": back_since,
     "recall": recall,
     "act": act.act,
     "resume": act.resume,
@@ -48,6 +53,7 @@ STEPS: Steps = {
     "exclude": exclude,
     "adopt": adopt,
     "announce": hello.announce,
+    "take_files": take_files,
     "believe": operator_acts.believe_clock,
 }
 """The steps that the engine asks for, and those of users and starts."""

@@ -25,6 +25,8 @@ class Stream:
         self.wire: Wire | None = None
         self.reading = True
         self.gone = False
+        self.opened = 0
+        """The time at which the hello was over."""
         self._process = process
         self._waiting: deque[bytes] = deque()
 
@@ -42,7 +44,10 @@ class Stream:
         """Hand over the messages that have arrived, as long as the engine wants to read."""
         while self._waiting and self.reading and not self.gone and self._process.alive:
             raw = self._waiting.popleft()
-            self._process.feed(Received(self.link, read_message(raw), len(raw)))
+            message = read_message(raw)
+            if self._process.machine.hostile is not None:
+                self._process.machine.hostile.heard(message)
+            self._process.feed(Received(self.link, message, len(raw)))
 
     def broken(self) -> None:
         """Handle that this side has noticed that the connection is gone."""

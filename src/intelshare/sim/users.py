@@ -37,23 +37,24 @@ from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
+from intelshare.broker.treaty.policy_files import LawFile
 from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PLAIN, PieceCipher, piece_count
 from intelshare.crypto.records import Act as Written
-from intelshare.crypto.records import Attachment, PortionKind, TreatyAct
+from intelshare.crypto.records import Attachment, PortionKind, Precedence, TreatyAct
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
-from intelshare.ids import FilePlace, MemberCode
+from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.labels import Interval
 from intelshare.policy import ActKind, Reservation
 from intelshare.ports import View
 from intelshare.sim.chance import stream
 from intelshare.sim.courier import export, take_in
-from intelshare.sim.heap import Heap
-from intelshare.sim.law import about_request, draft_of, treaties
+from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.law import about_request, draft_of, law, overlay_text, treaties
 from intelshare.sim.machine import Machine
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
@@ -73,13 +74,23 @@ class Client:
     """One ``intelshare send``: one draft, one key."""
 
     def __init__(
-        self, machine: Machine, heap: Heap, oracle: Oracle, draft: Draft, key: bytes, again: int
+        self,
+        machine: Machine,
+        heap: Heap,
+        oracle: Oracle,
+        draft: Draft,
+        key: bytes,
+        again: int,
+        author: str = "a",
     ) -> None:
+        """``again``: how often it asks again after the OK; of two times, the second with other content."""
         self._machine = machine
         self._heap = heap
         self._oracle = oracle
         self._draft = draft
         self._again = again
+        self._mixes_up = again > 1
+        self._author = author
         self._asked = 0
         self._key = key
 
@@ -90,7 +101,7 @@ class Client:
         self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
         if process is None or not process.serving:
             return
-        command = SubmitCommand(actor(self._machine.name, "a"), self._key, self._draft)
+        command = SubmitCommand(actor(self._machine.name, self._author), self._key, self._draft)
 
         def ok(answer: SubmitResult) -> None:
             self._oracle.answered(self._machine, self._key, answer)
@@ -98,9 +109,28 @@ class Client:
             self._asked += 1
             if self._again:
                 self._again -= 1
-                self._heap.after(SECOND // 10, self.ask)
+                last = not self._again and self._mixes_up
+                self._heap.after(SECOND // 10, self._mix_up if last else self.ask)
 
         process.perform("submit", command, then=ok, refused=self._refused)
+
+    def _mix_up(self) -> None:
+        """I1: submit other content under the same key, which must be refused."""
+        process = self._machine.process
+        if process is None or not process.serving:
+            return
+        other = replace(self._draft, precedence=Precedence(self._draft.precedence % 4 + 1))
+        command = SubmitCommand(actor(self._machine.name, self._author), self._key, other)
+        oracle, name = self._oracle, self._machine.name
+
+        def ok(_: SubmitResult) -> None:
+            if self._key in oracle.known:
+                raise Violation("I1", f"{name} said OK to other content under a known key")
+
+        def refused(error: IntelshareError) -> None:
+            oracle.counts[f"refused {error.code}"] += 1
+
+        process.perform("submit", command, then=ok, refused=refused)
 
     def _refused(self, error: IntelshareError) -> None:
         """Accept only the expected refusals: of a draft that names another bulletin or an upload, which the
@@ -160,11 +190,16 @@ class _Doing:
         del error
         self.oracle.counts[f"refused {self.act.kind}"] += 1
 
+    @property
+    def author(self) -> str:
+        """The user who writes: now and then a releasing officer, who must not release it."""
+        return "r" if self.act.what % 7 == 6 else "a"
+
     def actor(self, name: str) -> Any:
         return actor(self.machine.name, name)
 
     def send(self, draft: Draft) -> None:
-        Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again).ask()
+        Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again, self.author).ask()
 
     def draft(self) -> Draft:
         return self.draft_for(self.act)
@@ -196,7 +231,7 @@ def _attach(doing: _Doing) -> None:
             cipher.seal(content[n * PLAIN : (n + 1) * PLAIN], last=n == count - 1) for n in range(count)
         ]
         doing.machine.pieces.put(place, pieces)
-        command = FinishUpload(doing.actor("a"), place, tuple([sha256(piece) for piece in pieces]))
+        command = FinishUpload(doing.actor(doing.author), place, tuple([sha256(piece) for piece in pieces]))
         doing.perform("finish_upload", command, then=finished)
 
     def finished(made: Attachment) -> None:
@@ -210,7 +245,7 @@ def _attach(doing: _Doing) -> None:
         )
         doing.send(replace(draft, portions=(file, *others)))
 
-    doing.perform("begin_upload", BeginUpload(doing.actor("a"), place, size), then=begun)
+    doing.perform("begin_upload", BeginUpload(doing.actor(doing.author), place, size), then=begun)
 
 
 def _download(doing: _Doing) -> None:
@@ -255,7 +290,8 @@ def _approve(doing: _Doing) -> None:
             refusal = RefuseCommand(doing.actor("r"), bulletin.bulletin.hex(), row.recipient, "not now")
             doing.perform("refuse", refusal, then=lambda _: None)
             continue
-        command = ApproveCommand(doing.actor("r"), bulletin.bulletin.hex(), row.recipient)
+        officer = doing.actor("r" if doing.act.what % 3 else "s")
+        command = ApproveCommand(officer, bulletin.bulletin.hex(), row.recipient)
 
         def done(_: str, peer: MemberCode = row.recipient) -> None:
             doing.process.wake(peer)
@@ -278,7 +314,8 @@ def _read(doing: _Doing) -> None:
 def _recall(doing: _Doing) -> None:
     row = _own(doing)
     if row is not None:
-        doing.perform("recall", RecallCommand(doing.actor("a"), row.bulletin.hex(), "it is wrong"))
+        author = doing.actor(row.author.rpartition("/")[2])
+        doing.perform("recall", RecallCommand(author, row.bulletin.hex(), "it is wrong"))
 
 
 _TREATY_ACTS = (
@@ -327,6 +364,16 @@ def _reinstate(doing: _Doing) -> None:
                 Interval(given.start, NEVER),
             )
         doing.perform("act", ActCommand(doing.actor("r"), said.treaty, kind, Instant(0), again))
+
+
+def _law(doing: _Doing) -> None:
+    """Change the file of the member's own rules, and let its node read it."""
+    machine, process = doing.machine, doing.process
+    machine.law = doing.act.what % 2
+    text = overlay_text(machine.name, machine.law)
+    files = law(machine.name, tuple(sorted(process.node.world.members)), (), machine.law)
+    read = LawFile(f"overlays/{machine.name.lower()}.toml", machine.name, Digest(sha256(text.encode())))
+    doing.perform("take_files", files, (read,))
 
 
 def _resume(doing: _Doing) -> None:
@@ -458,6 +505,7 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "approve": _approve,
     "read": _read,
     "recall": _recall,
+    "law": _law,
     "treaty": _treaty,
     "reinstate": _reinstate,
     "resume": _resume,

@@ -44,6 +44,7 @@ _USERS = (
     ("a", Role.ANALYST),
     ("b", Role.ANALYST),
     ("r", Role.RELEASING_OFFICER),
+    ("s", Role.RELEASING_OFFICER),
     ("o", Role.OPERATOR),
 )
 
@@ -121,14 +122,17 @@ def first_keys(plan: FaultPlan, member: str) -> Keys:
     return Keys(_suite(plan), made.keys, made.storage_key)
 
 
-def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Instant) -> Node:
-    """Return the value of a node that starts with these keys and this disk, as ``node.run`` makes it."""
+def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Instant, variant: int = 0) -> Node:
+    """Return the value of a node that starts with these keys and this disk, as ``node.run`` makes it.
+
+    ``variant`` is that of the member's own rules, as their file is now.
+    """
     left_out = tuple(sorted(exclusions(view).items()))
     trust = _trust(keys.suite, member, tuple(documents(view)), left_out)
     directory = trust.members[MemberCode(member)].directory
     assert directory is not None  # noqa: S101 - it is on every disk from the beginning
     uri = directory.nodes[0].uri
-    world = law(member, tuple(sorted((trust.own, *trust.partners))), tuple(counting(view)))
+    world = law(member, tuple(sorted((trust.own, *trust.partners))), tuple(counting(view)), variant)
     return Node(
         member=MemberCode(member),
         uri=uri,
@@ -156,8 +160,8 @@ def _trust(
 
 
 def user(member: str, name: str) -> UserUri:
-    """Return the URI of a member's user: analysts ``a`` and ``b``, releasing officer ``r``, operator
-    ``o``.
+    """Return the URI of a member's user: analysts ``a`` and ``b``, releasing officers ``r`` and ``s``,
+    operator ``o``.
     """
     return user_uri(f"{member.lower()}.intelshare.internal", name)
 

@@ -83,6 +83,8 @@ def back_since(
 ) -> Plan[Effects]:
     """Ask these members for what they received of this node since then."""
     tx = Transaction(node, view, now, random)
+    # A clock that was ahead has left a mark that the present time has not reached yet.
+    since = Instant(max(1, min(since, now)))
     tx.gaps += [(member, Gap(node.uri, 0, ((since, now),))) for member in members]
     return tx.plan(tx.effects())
 

@@ -39,7 +39,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.review import denial
-from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of
+from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled
 from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
 from intelshare.broker.transparency.known_checkpoints import latest
 from intelshare.broker.transparency.witness import remember
@@ -52,7 +52,7 @@ from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import NEVER, Instant
-from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.ports import Plan, Random, Scalar, View, changed
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
@@ -271,7 +271,8 @@ def answer_gap(
 
     Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
-    the bulletin was recalled, purged or is over since, its number is cancelled. ``asked`` is when the peer
+    the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
+    cancelled. ``asked`` is when the peer
     asked, by the peer's clock; NEVER: just now. A release whose record is damaged stays unsent, and the
     others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
@@ -298,6 +299,10 @@ def answer_gap(
             )
             if stopped is not None and over:
                 void.append(stopped)
+            elif stopped is not None and stopped.leaf not in (b"", row.leaf):
+                # The pair went again under another number, and the peer has forgotten its answer to this one.
+                replaced = changed(stopped, incarnation=row.incarnation, sequence=row.sequence)
+                void += () if is_cancelled(tx, replaced) else (replaced,)
             if (
                 stopped is None
                 or over

@@ -19,6 +19,8 @@ from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
 from intelshare.delivery import PairStatus, status_of
 from intelshare.ids import MemberCode
+from intelshare.instant import SECOND, Instant
+from intelshare.wire import link_message, read_message
 from line_world import (
     ROOM,
     TO_USA,
@@ -68,6 +70,15 @@ def asked(fra: Any) -> Gap:
     assert member == USA
     gap_: Gap = gap
     return gap_
+
+
+def test_a_mark_that_is_ahead_of_the_clock_makes_a_range_that_peers_can_read() -> None:
+    """The clock was ahead before the disk was put back: since then is later than now."""
+    fra = met()["FRA"]
+    ((_, gap),) = fra.do(back_since, [USA], Instant(NOW + 600 * SECOND)).gaps
+    ((first, last),) = gap.missing
+    assert 1 <= first <= last
+    assert read_message(link_message(gap, NOW)) == gap
 
 
 def test_a_restored_sender_learns_what_it_had_sent_and_recalls_it(sent: Any) -> None:

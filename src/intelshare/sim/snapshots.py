@@ -1,0 +1,76 @@
+"""What a machine's disk and files were at an instant: an old disk, a whole folder, or a backup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, SECRET
+from intelshare.ports import Plan, Put, changed
+from intelshare.sim.disk import Disk
+from intelshare.sim.keys import Keys
+from intelshare.sim.pieces import Pieces
+from intelshare.store.memory import MemoryStore
+from intelshare.store.sidecar import Sidecar
+
+if TYPE_CHECKING:
+    from intelshare.sim.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of what is durable. What is None stays as it is now when the rest is put back."""
+
+    rows: Plan[None]
+    taken: int
+    pieces: Pieces | None = None
+    keys: Keys | None = None
+    sidecar: Sidecar | None = None
+
+
+def of_disk(machine: Machine) -> Snapshot:
+    """Return the disk alone: files beside it, keys and sidecar are newer when it comes back."""
+    return Snapshot(machine.disk.copy(), machine.heap.now)
+
+
+def of_folder(machine: Machine) -> Snapshot:
+    """Return the whole folder, as ``cp`` copies it."""
+    return Snapshot(
+        machine.disk.copy(),
+        machine.heap.now,
+        machine.pieces.copy(),
+        machine.keys.copy(),
+        machine.sidecar,
+    )
+
+
+def of_backup(machine: Machine) -> Snapshot:
+    """Return a backup as ``node.backup`` makes it: no secret of a received bulletin, no sealing key, none of
+    the files that others sent.
+    """
+    copied = machine.disk.copy()
+    view = MemoryStore([copied])
+
+    def kept(row: Any) -> Any:
+        received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
+        return changed(row, sealed=bytes(len(row.sealed))) if received else row
+
+    writes = tuple(
+        Put(SECRET, kept(write.row)) if isinstance(write, Put) and write.table is SECRET else write
+        for write in copied.writes
+    )
+    own = [row.place for row in view.find(FILE, "key", limit=1 << 30) if not row.member]
+    pieces = machine.pieces.copy()
+    pieces.keep(own)
+    return Snapshot(Plan(writes, None), machine.heap.now, pieces, machine.keys.without_sealing(), None)
+
+
+def put_back(machine: Machine, snapshot: Snapshot) -> None:
+    """Replace disk and files by their earlier state."""
+    machine.disk = Disk(snapshot.rows)
+    if snapshot.pieces is not None:
+        machine.pieces = snapshot.pieces.copy()
+    if snapshot.keys is not None:
+        machine.keys = snapshot.keys.copy()
+        machine.sidecar = snapshot.sidecar
+        machine.copied = True
