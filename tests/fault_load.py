@@ -34,6 +34,10 @@ _PAUSE = 0.1
 """Seconds after an answer that was not OK."""
 
 
+class NotPossible(Exception):
+    """This machine cannot play the fault: nothing is passed."""
+
+
 class Member:
     """A member whose node is started, stopped and killed as often as a run likes."""
 
@@ -72,11 +76,11 @@ class Member:
 
 
 @contextmanager
-def two(root: Path | None = None, other: Path | None = None) -> Iterator[tuple[Member, Member]]:
-    """FRA and USA, linked and running; their folders below ``root`` and ``other``, or a new folder."""
+def two(root: Path | None = None) -> Iterator[tuple[Member, Member]]:
+    """FRA and USA, linked and running; their folders below ``root``, or in a new folder."""
     with tempfile.TemporaryDirectory(prefix="intelshare-faults-") as home:
-        fra = Member(found((root or Path(home)) / "fra", "FRA"))
-        usa = Member(found((other or Path(home)) / "usa", "USA"))
+        fra, usa = (Member(found((root or Path(home)) / code.lower(), code)) for code in ("FRA", "USA"))
+        os.sync()  # no node has written the copies
         try:
             for member in (fra, usa):
                 member.start()
@@ -94,6 +98,8 @@ class Load:
 
     folder: Path
     to: str
+    at: Path | None = None
+    """The author's profile, if it is not in the folder."""
     had_ok: set[str] = field(default_factory=set)
     """The ids."""
     refused: Counter[str] = field(default_factory=Counter[str])
@@ -101,14 +107,16 @@ class Load:
     resolved: int = 0
     """How many had OK only when they were asked for again."""
     last_ok: float = 0.0
-    """The monotonic time of the last OK, in seconds."""
+    """The wall time of the last OK, in seconds."""
+    ended: BaseException | None = None
+    """Why it ended by itself: a fault of the run."""
     _open: bytes | None = None
     """The key whose answer nobody has heard."""
 
     @property
     def profile(self) -> Path:
         """The author's."""
-        return self.folder / "users" / "ana"
+        return self.at or self.folder / "users" / "ana"
 
     def send(self, client: SyncClient) -> bool:
         """Send one, or ask again for the last answer; true if it had OK."""
@@ -125,7 +133,7 @@ class Load:
         self._open = None
         self.resolved += again
         self.had_ok.add(sent.id)
-        self.last_ok = time.monotonic()
+        self.last_ok = time.time()
         return True
 
     def batch(self, count: int) -> None:
@@ -147,7 +155,6 @@ class Load:
 def sending(load: Load, *, rate: float = 30) -> Iterator[None]:
     """Send at this rate a second, or as fast as it goes, for as long as the block lasts."""
     ended = threading.Event()
-    broken: list[BaseException] = []
 
     def run() -> None:
         due = time.monotonic()
@@ -160,7 +167,7 @@ def sending(load: Load, *, rate: float = 30) -> Iterator[None]:
             except IntelshareError as error:
                 load.refused[error.code] += 1
             except BaseException as error:
-                broken.append(error)
+                load.ended = error
                 return
             ended.wait(_PAUSE)
 
@@ -171,13 +178,14 @@ def sending(load: Load, *, rate: float = 30) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-    assert not broken, f"the load ended: {broken[0]!r}"
+    assert load.ended is None, f"the load ended: {load.ended!r}"
 
 
 def until_ok(load: Load, more: int = 1) -> None:
     """Wait until so many more had OK."""
     wanted = len(load.had_ok) + more
-    wait_until(lambda: len(load.had_ok) >= wanted, f"{more} more with OK ({dict(load.refused)})")
+    wait_until(lambda: load.ended or len(load.had_ok) >= wanted, f"{more} more with OK ({load.refused})")
+    assert load.ended is None, f"the load ended: {load.ended!r}"
 
 
 def events(profile: Path) -> list[dict[str, Any]]:
@@ -189,12 +197,11 @@ def events(profile: Path) -> list[dict[str, Any]]:
 class Watched:
     """What ``watch`` has told at a recipient: each bulletin once, although the nodes are killed meanwhile."""
 
-    def __init__(self, load: Load, folder: Path) -> None:
-        """Both nodes run: there is no cursor before the first event."""
-        self._profile = folder / "users" / "ana"
-        ok("watch", "--as", self._profile, "--once", "--json")
+    def __init__(self, profile: Path) -> None:
+        """The node runs. ``profile``: of a user there."""
+        self._profile = profile
+        ok("watch", "--as", profile, "--once", "--json")
         self.seen: Counter[str] = Counter()
-        self._load = load
 
     def look(self) -> Counter[str]:
         """Everything so far, by id."""
