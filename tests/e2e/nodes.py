@@ -104,11 +104,16 @@ def ok(*words: str | Path, stdin: str = "") -> Done:
 
 
 @contextlib.contextmanager
-def running(folder: Path, program: Sequence[str] = PROGRAM) -> Iterator[subprocess.Popen[bytes]]:
-    """The node of a folder, serving; stopped at the end, however that comes."""
+def running(
+    folder: Path, program: Sequence[str] = PROGRAM, words: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The node of a folder, serving; stopped at the end, however that comes.
+
+    ``words``: more of ``node run``.
+    """
     with (
         log_of(folder).open("ab") as log,
-        process([*program, "node", "run", "--dev", "--folder", folder], stderr=log) as started,
+        process([*program, "node", "run", "--dev", "--folder", folder, *words], stderr=log) as started,
     ):
         _serving.append(folder)
         try:

@@ -455,10 +455,11 @@ async def test_a_second_opening_takes_over_and_the_first_cannot_write_any_more(p
 
 
 class Traced(apsw.VFS):
-    """Notes every fsync of the WAL; ``lies``: does none of them."""
+    """Notes every fsync of the WAL; ``fails``: the next one does its work, and says that it failed."""
 
     def __init__(self, name: str) -> None:
         self.syncs: list[str] = []
+        self.fails = False
         super().__init__(name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:
@@ -474,6 +475,9 @@ class _TracedFile(apsw.VFSFile):
     def xSync(self, flags: int) -> None:
         super().xSync(flags)
         self._vfs.syncs.append(self._name)
+        if self._vfs.fails:
+            self._vfs.fails = False
+            raise apsw.IOError("disk I/O error")
 
 
 async def test_every_answer_follows_an_fsync_of_the_log_that_holds_its_rows(path: Path) -> None:
@@ -486,6 +490,24 @@ async def test_every_answer_follows_an_fsync_of_the_log_that_holds_its_rows(path
             assert any(name.endswith("-wal") for name in vfs.syncs[before:])
     store.close()
     del vfs
+
+
+async def test_after_an_fsync_that_failed_nobody_is_told_that_nothing_was_stored(path: Path) -> None:
+    vfs = Traced(f"failing-{path}")
+    failures: list[StoreError] = []
+    store = SqliteStore(path, TABLES, KEY, failures.append, vfs=f"failing-{path}")
+    await store.perform(put(thing("a")))
+    vfs.fails = True
+    with pytest.raises(StoreError) as raised:
+        await store.perform(put(thing("b")))
+    assert raised.value.code == "OUTCOME_UNKNOWN"
+    with pytest.raises(StoreError, match="DISK_ERROR"):
+        await store.perform(put(thing("c")))
+    assert [error.code for error in failures] == ["DISK_ERROR"]
+    store.close()
+    del vfs
+    with opened(path) as again:
+        assert [row.name for row in again.ask_now(lambda view: view.find(THING, "key"))] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["synchronous", "secure_delete", "wal_autocheckpoint"])
@@ -529,7 +551,7 @@ async def test_when_memory_cannot_follow_the_commit_the_store_stops(store: Sqlit
     def then(_: None) -> None:
         raise LookupError("mine")
 
-    with pytest.raises(StoreError, match="DISK_ERROR"):
+    with pytest.raises(StoreError, match="OUTCOME_UNKNOWN"):
         await store.perform(lambda _: Plan((Put(THING, thing("a")),), None, last=True), then)
     with pytest.raises(StoreError, match="DISK_ERROR"):
         await store.perform(put(thing("b")))

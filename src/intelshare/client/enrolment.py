@@ -85,6 +85,8 @@ ticket = \"\"\"
         raise _taken(path) from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def read_enrolment(path: Path) -> Enrolment:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from intelshare.errors import ConfigError, Place
-from intelshare.private_files import read_trusted
+from intelshare.private_files import read_trusted, write_private
 
 FILE = "profile.toml"
 LOCAL_FILE = ".intelshare.toml"
@@ -91,8 +91,6 @@ def replace_credentials(profile: Profile, credentials: Credentials) -> None:
 
     Raises StoreError DISK_FULL, DISK_ERROR, OSError.
     """
-    from intelshare.private_files import write_private
-
     _finish(profile)
     # The certificate is written last: whoever finds its new file finds all of them, and completes the change.
     write_private(_next(profile.key), credentials.key)
@@ -141,7 +139,10 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
 
 
 def write_profile(profile: Profile, credentials: Credentials) -> None:
-    """Make the folder (0700) with all its files (0600). Raises ConfigError ID_CONFLICT if it exists."""
+    """Make the folder (0700) with all its files (0600), durably.
+
+    Raises ConfigError ID_CONFLICT if it exists; what ``write_private`` raises.
+    """
     try:
         profile.folder.mkdir(mode=0o700, parents=True)
     except FileExistsError:
@@ -162,9 +163,7 @@ def write_profile(profile: Profile, credentials: Credentials) -> None:
         profile.authority: credentials.authority,
     }
     for path, content in contents.items():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        write_private(path, content)
 
 
 def profile_at(wanted: Profile) -> bool:

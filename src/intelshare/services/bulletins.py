@@ -46,7 +46,7 @@ from intelshare.services.watching import search_bulletins, watch_log
 from intelshare.wire import precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
-MAX_LISTED: Final = 500
+MAX_LISTED: Final = 1000
 DEFAULT_LISTED: Final = 50
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import apsw
 
 from intelshare.ports import Table
-from intelshare.store.connection import Checkpoints, connect
+from intelshare.store.connection import Checkpoints, broken, connect, is_full
+from intelshare.store.doubt import InDoubt
 from intelshare.store.layered import LayeredDatabase
 
 SPARE_PAGES: Final = 1024
@@ -45,6 +46,17 @@ class Database(LayeredDatabase):
 
     def _connect(self, *, writes: bool) -> apsw.Connection:
         return connect(self._path, writes=writes, vfs=self._vfs)
+
+    def _finish(self, *, wrote: bool, overwrites: bool) -> None:
+        """Commit. Raises InDoubt if an error leaves it open what the disk holds: an fsync may fail after the
+        rows were written, and the next start then finds them.
+        """
+        try:
+            super()._finish(wrote=wrote, overwrites=overwrites)
+        except apsw.Error as error:
+            if is_full(error):
+                raise
+            raise InDoubt(broken(self._path, error)) from error
 
     def shrink(self) -> bool:
         """Give back a slice of the free pages at the end of the file; return true if giving back more is

@@ -20,6 +20,7 @@ from typing import Final, Generic, TypeVar
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Figures, Plan, View
+from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.jobs import MAX_GROUP, MAX_WRITES, Job, resolve
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.views import Writing
@@ -231,19 +232,29 @@ class GroupedStore(Generic[D]):
 
         try:
             self._database.commit(fill)
-            last = group[-1]
-            if last.last and last.then is not None:
-                last.then(last.answer)
+            self._follow(group[-1])
         except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undone(group, error)
         else:
             self.steps += len(group)
 
+    def _follow(self, last: Job) -> None:
+        """Let memory follow the commit. Raises InDoubt: it is wrong to say that nothing was stored."""
+        if last.last and last.then is not None:
+            try:
+                last.then(last.answer)
+            except BaseException as error:
+                raise InDoubt(self._fail(error)) from error
+
     def _undone(self, group: list[Job], error: BaseException) -> None:
-        """Handle a group of which nothing was committed. A full disk recovers by itself; any other error
-        stops the process.
+        """Handle a group of which nothing was committed, or nobody knows. A full disk recovers by itself; any
+        other error stops the process.
         """
-        if not self._is_full(error):
+        if isinstance(error, InDoubt):
+            self._fail(error.why)
+            for job in group:
+                job.error = unknown("the node failed while it committed")
+        elif not self._is_full(error):
             failure = self._fail(error)
             for job in group:
                 job.error = failure

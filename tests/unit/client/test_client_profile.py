@@ -119,7 +119,7 @@ def test_a_renewal_that_is_cut_short_leaves_files_that_fit_together(
         path.write_bytes(data)
         path.chmod(0o600)
 
-    monkeypatch.setattr("intelshare.private_files.write_private", write)
+    monkeypatch.setattr("intelshare.client.profile.write_private", write)
     new = Credentials(b"new", b"newest", b"newer")
     if done < 3:
         with pytest.raises(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -21,6 +22,8 @@ from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_u
 from intelshare.broker.kernel.tables import BULLETIN, CertificateRow, UserRow
 from intelshare.broker.lifecycle.certificates import note_certificates
 from intelshare.broker.queries.watch import Cursor, cursor_text
+from intelshare.cli.analyst.outbox import outbox
+from intelshare.cli.analyst.read import inbox
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
@@ -28,6 +31,7 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import LATEST, NEVER, Instant
 from intelshare.policy import ActKind
 from intelshare.roles import Role
+from intelshare.services.bulletins import MAX_LISTED
 from intelshare.services.dispatch import answer, authorise, stream
 from intelshare.services.rpc import Rpc, StreamCall
 from intelshare.services.table import SERVICES
@@ -356,3 +360,10 @@ def test_a_field_that_is_not_read_is_found() -> None:
 
 def test_now_is_the_time_of_the_backend() -> None:
     assert MemberBackend(met(("FRA",))["FRA"]).now() == NOW
+
+
+@pytest.mark.parametrize("command", [inbox, outbox])
+def test_a_list_may_be_as_long_as_its_command_says(command: click.Command) -> None:
+    (limit,) = (option.type for option in command.params if option.name == "limit")
+    assert isinstance(limit, click.IntRange)
+    assert limit.max == MAX_LISTED

@@ -60,6 +60,8 @@ def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(descriptor)
     except BaseException:
         os.unlink(name, dir_fd=holder)
         raise
@@ -127,6 +129,8 @@ def replace_text(path: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             os.fchmod(file.fileno(), real.stat().st_mode & 0o777)
             file.write(text)
+            file.flush()
+            os.fsync(descriptor)
         os.replace(name, real)
     except BaseException:
         os.unlink(name)

@@ -19,6 +19,7 @@ import psycopg
 from intelshare.errors import StoreError
 from intelshare.ports import Table
 from intelshare.store import journal
+from intelshare.store.doubt import InDoubt
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.postgres.connection import (
     ANSWER,
@@ -42,14 +43,6 @@ KEYS: Final = "database-keys"
 
 _LOOK: Final = 0.2
 """Seconds after which whoever waits to look asks whether the server is away."""
-
-
-class InDoubt(Exception):
-    """A commit whose outcome nobody here will know, and why not."""
-
-    def __init__(self, why: StoreError) -> None:
-        super().__init__(why.code)
-        self.why = why
 
 
 class Moved(Exception):

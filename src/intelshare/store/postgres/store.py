@@ -17,10 +17,11 @@ from psycopg.errors import InFailedSqlTransaction
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table, View
+from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, _nothing
 from intelshare.store.jobs import Job, resolve
 from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
-from intelshare.store.postgres.database import InDoubt, PostgresDatabase, unavailable
+from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
 from intelshare.store.postgres.schema import migrate, migrations, version_of
 from intelshare.store.postgres.together import Listener, SharedDatabase
@@ -149,7 +150,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
             if not _is_unavailable(error.why):
                 self._fail(error.why)
             for job in group:
-                job.error = _unknown()
+                job.error = unknown("the database went away while it committed")
         elif self._database.away or self._database.is_lost(error):
             self._went_away()
             for job in group:
@@ -259,14 +260,6 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
 _FOLLOW: Final = Job(_nothing, None, None, None)  # type: ignore[arg-type]
 """Wakes the writer: there is something to follow."""
-
-
-def _unknown() -> StoreError:
-    return StoreError(
-        "OUTCOME_UNKNOWN",
-        "the database went away while it committed: this may be stored, or not",
-        hint="send the same again under the same key: nothing is stored twice",
-    )
 
 
 def _is_unavailable(error: BaseException) -> bool:

@@ -1,0 +1,59 @@
+"""What a command says it has written is on the disk: no file is left to the kernel (fault F2)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intelshare.cli.shared.files import replace_text, write_new
+from intelshare.client import Credentials, Profile, write_profile
+from intelshare.client.enrolment import Enrolment, write_enrolment
+from intelshare.private_files import write_private
+
+
+def _profile(folder: Path) -> None:
+    profile = Profile(folder / "new", "FRA", "m.durand", "127.0.0.1:1", "", "node-1.fra.intelshare.internal")
+    write_profile(profile, Credentials(b"c", b"a", b"k"))
+
+
+def _enrolment(folder: Path) -> None:
+    enrolment = Enrolment("FRA", "m.durand", "127.0.0.1:1", "", "s", "soon", b"a\n", b"t\n")
+    write_enrolment(folder / "m.durand.enrol", enrolment)
+
+
+def _replaced(folder: Path) -> None:
+    path = folder / "law.toml"
+    path.write_text("before")
+    replace_text(path, "after")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "a private file": lambda folder: write_private(folder / "x", b"x"),
+    "a profile": _profile,
+    "an enrolment": _enrolment,
+    "a text that is replaced": _replaced,
+    "files of a bulletin": lambda folder: write_new(folder / "new", {"x.txt": b"x"}),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_byte_of_a_new_file_is_synced_before_it_is_told(
+    writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: dict[int, int] = {}
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    WRITERS[writer](tmp_path)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    for path in written:
+        assert synced.get(path.stat().st_ino) == path.stat().st_size > 0, path
