@@ -80,7 +80,7 @@ class DamagedGroup(StoreError):
 
 
 class Replayed(NamedTuple):
-    """What a replay has read."""
+    """The journal as it was read."""
 
     last: int
     """The number of the last group."""
