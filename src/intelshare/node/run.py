@@ -51,6 +51,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
+from intelshare.node.traces import traces_of
 from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.statement import VerifiedRoots
@@ -82,6 +83,9 @@ async def start_node(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn
     )
     try:
+        runtime.traces, code = traces_of(os.environ, runtime.node.uri)
+        if code:
+            log.warning(Event.NO_TRACES, code=code)
         return await _serve(runtime, locked)
     except BaseException:
         runtime.close()
