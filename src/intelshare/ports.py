@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from intelshare.errors import RecordError, StoreError
 
@@ -201,6 +201,10 @@ class Figures:
     """The rows written from memory into their tables."""
     waiting: int
     """The bytes of rows in memory that are not in their tables yet."""
+
+
+JOURNAL: Final = "journal"
+"""The table of a RecordError about a group of rows that only the store knows (its key is its number)."""
 
 
 class Damaged(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -10,10 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from intelshare.audit.records import EntryType
+from intelshare.verifier.entries import read_entry
 from processes import clean_environment, finished, process
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
@@ -241,3 +245,36 @@ def test_what_was_sent_after_the_backup_is_known_again_from_its_recipient_and_is
         ok("recall", later, "--as", again / "users" / "rel", "--reason", "wrong", "--yes")
         wait_until(lambda: word() == "destroyed", "the recipient to destroy it")
         assert titles(usa) == []
+
+
+def test_a_backup_is_in_the_log_whether_the_node_runs_or_not(tmp_path: Path) -> None:
+    fra = found(tmp_path / "fra", "FRA")
+    with running(fra):
+        ok("node", "backup", tmp_path / "one", "--folder", fra)
+        (by_profile,) = backups_in_the_log(fra)
+    ok("node", "backup", tmp_path / "two", "--folder", fra)
+    with running(fra):
+        logs = ok("audit", "verify", "--folder", fra, "--json").json["logs"]
+        (offline,) = [
+            said for log in logs[-2:-1] for said in backups_in_the_log(fra, "--log", log["incarnation"])
+        ]
+    for said, name, user in ((by_profile, "one", "operator"), (offline, "two", "folder-owner")):
+        manifest = (tmp_path / name / "manifest.json").read_bytes()
+        assert said.manifest == hashlib.sha256(manifest).digest()
+        assert said.size == json.loads(manifest)["entries"]
+        assert said.user.endswith(f"/{user}")
+
+
+def backups_in_the_log(folder: Path, *log: str) -> list[Any]:
+    """The entries about backups among the newest of a log of a running node, opened."""
+    found = []
+    for number in range(20):
+        done = intelshare("audit", "prove", str(number), *log, "--folder", folder)
+        if done.code:
+            break
+        found += [
+            read_entry(one["type"], bytes.fromhex(one["record"]))
+            for one in json.loads(done.out)["entries"]
+            if one["type"] == EntryType.BACKUP
+        ]
+    return found

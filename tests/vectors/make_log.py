@@ -127,6 +127,7 @@ def said(now: Instant) -> dict[EntryType, Any]:
         logged.Operated(1, "expected 2026-11-28T00:00:00Z; agreed USA", "the clock was a day ahead", USER),
         logged.Refuse(md, USA, USER, ("FRA-personal-data",), "name the source first"),
         logged.CertificateChanged(h("leaf"), 2, USER, "5a0c77e1", now, "the laptop was stolen", USER),
+        logged.BackupMade(h("manifest"), 7, 2026, USER),
     ]
     types = {record: kind for kind, record in RECORDS.items()}
     return {types[type(record)]: record for record in made}

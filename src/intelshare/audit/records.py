@@ -67,6 +67,7 @@ class EntryType(IntEnum):
     OPERATED = 25
     REFUSE = 26
     CERTIFICATE = 27
+    BACKUP = 28
 
 
 @record
@@ -410,6 +411,18 @@ class Courier:
     """Empty if the bundle was complete; otherwise the code of why it ended early."""
 
 
+@record
+class BackupMade:
+    """A backup of this node's data folder was made (decision 47)."""
+
+    manifest: Digest32
+    """SHA-256 of its manifest, which has the digest of every file."""
+    incarnation: IncarnationId
+    size: U63
+    """The log that it contains, and how many entries of it."""
+    user: Text
+
+
 class OperatorAct(IntEnum):
     """A decision of an operator."""
 
@@ -502,6 +515,7 @@ RECORDS: Final[Mapping[EntryType, type[Any]]] = {
     EntryType.CERTIFICATE: CertificateChanged,
     EntryType.TREATY_ACT: TreatyActed,
     EntryType.COURIER: Courier,
+    EntryType.BACKUP: BackupMade,
 }
 
 STORED: Final[Mapping[EntryType, type[Any]]] = {**RECORDS, EntryType.DECISION: DecisionKept}

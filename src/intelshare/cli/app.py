@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from intelshare import __version__
 from intelshare.cli.shared.codes import Exit, exit_of
 from intelshare.cli.shared.commands import COMMANDS
 from intelshare.cli.shared.help import Group
@@ -48,6 +49,7 @@ class LazyGroup(Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
+@click.version_option(__version__, "--version", message="%(version)s", help="Print the version and exit.")
 def root() -> None:
     """Share intelligence between sovereign members: each portion, for each recipient, under an article.
 

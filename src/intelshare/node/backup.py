@@ -35,7 +35,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.crypto.suites import SUITES
 from intelshare.errors import ConfigError, CryptoError, Place, StoreError
-from intelshare.ids import FilePlace
+from intelshare.ids import Digest, FilePlace
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
@@ -110,9 +110,18 @@ class Manifest:
     """The files by path, each as (bytes, SHA-256 in hexadecimal)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made."""
+
+    manifest: Manifest
+    digest: Digest
+    """SHA-256 of the manifest's file."""
+
+
 def make_backup(
     root: Path, target: Path, passphrase: Callable[[], bytes], now: Instant, progress: Progress
-) -> Manifest:
+) -> Made:
     """Write a backup of a data folder, whose node may be running; ``target`` appears whole or not at all.
 
     Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError.
@@ -158,7 +167,7 @@ def make_backup(
         text = json.dumps(asdict(manifest), indent=1).encode()
         write_private(made / MANIFEST, text)
         write_private(made / SEAL, _seal(vault, text).hex().encode())
-    return manifest
+    return Made(manifest, Digest(hashlib.sha256(text).digest()))
 
 
 @contextlib.contextmanager

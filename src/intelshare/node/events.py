@@ -60,6 +60,7 @@ class Event(StrEnum):
     POLICY_CHANGED = "policy.changed"
     POLICY_FAILED = "policy.failed"
     LOG_REOPENED = "log.reopened"
+    NO_TRACES = "traces.off"
 
 
 class Level(StrEnum):
@@ -120,6 +121,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.POLICY_CHANGED: "path status",
             Event.POLICY_FAILED: "code path",
             Event.LOG_REOPENED: "",
+            Event.NO_TRACES: "code",
             "disk.reserve_given_up": "code",
             "node.received_forgotten": "count",
             Event.HEARD: "member",

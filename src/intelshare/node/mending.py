@@ -31,8 +31,7 @@ from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
-from intelshare.ports import Plan, Store, View
-from intelshare.store.journal import TABLE as GROUP
+from intelshare.ports import JOURNAL, Plan, Store, View
 from intelshare.trust import read_member_file
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Mending:
         """Groups of the journal that were repaired, or set aside, as the store was opened."""
         runtime = self._runtime
         for error in runtime.store.damage.known():
-            if error.table == GROUP:
+            if error.table == JOURNAL:
                 runtime.store.damage.forget(error.table, error.key)
                 outcome = Outcome.WHOLE if len(error.key) == 1 else Outcome.DROPPED
                 record = str(record_of(error))

@@ -233,20 +233,24 @@ async def _refusing(
     runtime: Runtime, method: str, context: Context, identify: Identify
 ) -> AsyncIterator[Caller]:
     """Yield the caller. Errors inside end the call with their code."""
-    caller: Caller | None = None
-    came = asyncio.get_running_loop().time()
-    try:
-        caller = identify(context)
-        yield caller
-    except DecodeError:
-        await turn_away(runtime, context, caller, method, _unreadable())
-    except IntelshareError as error:
-        if error.code == "NOT_FOUND":
-            await _even_out(came)
-        await turn_away(runtime, context, caller, method, error)
-    except Exception as defect:
-        runtime.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
-        await turn_away(runtime, context, caller, method, _defect(), cause=defect)
+    with runtime.traces.call(method) as outcome:
+        caller: Caller | None = None
+        came = asyncio.get_running_loop().time()
+        try:
+            caller = identify(context)
+            yield caller
+        except DecodeError:
+            outcome.code = _unreadable().code
+            await turn_away(runtime, context, caller, method, _unreadable())
+        except IntelshareError as error:
+            outcome.code = error.code
+            if error.code == "NOT_FOUND":
+                await _even_out(came)
+            await turn_away(runtime, context, caller, method, error)
+        except Exception as defect:
+            outcome.code = _defect().code
+            runtime.log.error(Event.DEFECT, method=method, exception=type(defect).__name__)
+            await turn_away(runtime, context, caller, method, _defect(), cause=defect)
 
 
 async def _even_out(came: float) -> None:

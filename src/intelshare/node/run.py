@@ -53,6 +53,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
+from intelshare.node.traces import traces_of
 from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.statement import VerifiedRoots
@@ -84,6 +85,9 @@ async def start_node(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn
     )
     try:
+        runtime.traces, code = traces_of(os.environ, runtime.node.uri)
+        if code:
+            log.warning(Event.NO_TRACES, code=code)
         if turn is not None and turn.together and not turn.first:
             return await _serve_beside(runtime, locked)
         node = await _serve(runtime, locked)

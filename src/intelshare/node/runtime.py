@@ -35,6 +35,7 @@ from intelshare.node.health import Health
 from intelshare.node.mending import Mending
 from intelshare.node.pieces import PieceFiles
 from intelshare.node.settings import Settings
+from intelshare.node.traces import Traces
 from intelshare.ports import Durable, Plan, Random, Store, View
 from intelshare.vault import FileVault
 
@@ -73,6 +74,8 @@ class Runtime:
         """The node's certificates, and the authorities that it trusts."""
         self.random: Random = os.urandom
         self.mending = Mending(self)
+        self.traces = Traces()
+        """The spans that are sent to a collector, if any are."""
         self.started = clock.now()
         self.health = Health(log)
         self.failed: asyncio.Future[IntelshareError] = asyncio.get_running_loop().create_future()
@@ -132,6 +135,7 @@ class Runtime:
             self._trying.cancel()
         self.store.close()
         self.pieces.close()
+        self.traces.close()
 
     async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
         """Carry out ``step(node, view, *event, now, random)``. Raises what the step raises, and StoreError.
@@ -153,7 +157,8 @@ class Runtime:
                 self._loop.call_soon_threadsafe(self._damaged, record)
             return plan
 
-        return await self._perform(run, self._follow)
+        with self.traces.step(getattr(step, "__name__", "step")):
+            return await self._perform(run, self._follow)
 
     def _renew(self, view: View) -> None:
         """In the writer's thread. What cannot be followed ends this replica, which starts again."""

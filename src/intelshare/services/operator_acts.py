@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from intelshare.audit.records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.mend import DropCommand, Mended, Outcome, Record, drop
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
     BelieveCommand,
+    NoteBackupCommand,
     ReleaseStreamCommand,
     ReleaseStreamResult,
     allow_reading,
     believe_clock,
+    note_backup,
     release_stream,
 )
 from intelshare.crypto.pae import sha256
 from intelshare.errors import DeliveryError
-from intelshare.ids import MemberCode
+from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import OPERATORS, AsyncCall, Rpc, StepCall
 from intelshare.wire.v1 import user_pb2 as pb
@@ -129,9 +132,23 @@ def allow_response(member: MemberCode, *_: object) -> pb.AllowReadingResponse:
     return pb.AllowReadingResponse(member=member)
 
 
+def backup_command(actor: Actor, request: pb.NoteBackupRequest) -> NoteBackupCommand:
+    """Which backup."""
+    made = BackupMade(
+        Digest(request.manifest), Incarnation(request.incarnation), request.log_size, actor.user
+    )
+    return NoteBackupCommand(made)
+
+
+def backup_response(*_: object) -> pb.NoteBackupResponse:
+    """Return nothing besides the fact."""
+    return pb.NoteBackupResponse()
+
+
 OPERATOR_ACTS: Final = (
     Rpc("Clock", OPERATORS, AsyncCall(clock)),
     Rpc("Repair", OPERATORS, AsyncCall(repair)),
     Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
+    Rpc("NoteBackup", OPERATORS, StepCall(backup_command, note_backup, backup_response)),
     Rpc("AllowReading", OPERATORS, StepCall(allow_command, allow_reading, allow_response)),
 )

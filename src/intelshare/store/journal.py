@@ -49,9 +49,6 @@ INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 """
 """The SQL of the tables besides the declared ones."""
 
-TABLE: Final = "journal"
-"""The name under which a damaged group is reported (``store.damage``); its key is its number."""
-
 RESTORE: Final = "restore the data folder from its backup; peers send again what it lacks"
 
 ASIDE: Final = (
@@ -82,7 +79,7 @@ class DamagedGroup(StoreError):
 
 
 class Replayed(NamedTuple):
-    """What a replay has read."""
+    """The journal as it was read."""
 
     last: int
     """The number of the last group."""

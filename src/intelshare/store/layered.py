@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from intelshare.errors import RecordError
-from intelshare.ports import Table
+from intelshare.ports import JOURNAL, Table
 from intelshare.store import journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
@@ -124,7 +124,7 @@ class LayeredDatabase:
         return layer
 
     def _note_group(self, key: tuple[int | str, ...], message: str) -> None:
-        self.damage.note(RecordError(journal.TABLE, key, message))
+        self.damage.note(RecordError(JOURNAL, key, message))
 
     def _blank_lost(self) -> None:
         """Overwrite erasable rows to which nothing leads: their keys were in groups that were set aside, and

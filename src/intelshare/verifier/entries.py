@@ -104,6 +104,7 @@ ENTRIES: Final[dict[int, tuple[str, Any]]] = {
             reason=Text, user=Text,
         ),
     ),
+    28: ("BACKUP", _row("BackupMade", manifest=_DIGEST, incarnation=IncarnationId, size=U63, user=Text)),
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ sys.exit(code)
         (["audit", "verify", "--help"], 0),
         (["sim", "--help"], 0),
         (["version"], 0),
+        (["--version"], 0),
         (["errors", "NOFORN"], 0),
         (["errors", "NO_SUCH_CODE"], 8),
         (["label", "parse", "//FRA SECRTE"], 2),

@@ -3,6 +3,7 @@
 believe_clock    the present time counts, whatever was stored or expected (promise P10)
 release_stream   a stream that contradicted itself goes on; what contradicts stays as evidence (P11)
 allow_reading    users read what a member sent before the disk forgot, although it was not heard (P16)
+note_backup      somebody has made a backup, which lives on whatever is destroyed here
 give_up          a pair ends, undeliverable (P8): of those who send the bulletin, not of operators
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.audit.records import BackupMade, EntryType, Operated, OperatorAct
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
@@ -30,6 +31,9 @@ from intelshare.ports import Plan, Random, View, changed
 
 GIVEN_UP: Final = "GIVEN_UP"
 """Why a pair ended that somebody gave up."""
+
+DIGEST_BYTES: Final = 32
+"""The bytes of the digest of a manifest."""
 
 MAX_REASON: Final = 500
 """Characters."""
@@ -168,6 +172,24 @@ def allow_reading(
     about = str(command.member)
     tx.log(EntryType.OPERATED, Operated(OperatorAct.READING_ALLOWED, about, command.reason, command.user))
     return tx.plan(command.member)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteBackupCommand:
+    """A backup was made."""
+
+    backup: BackupMade
+
+
+def note_backup(
+    node: Node, view: View, command: NoteBackupCommand, now: Instant, random: Random
+) -> Plan[None]:
+    """Write to the log who made a backup of what. Raises DeliveryError INPUT_INVALID (not a digest)."""
+    if len(command.backup.manifest) != DIGEST_BYTES:
+        raise DeliveryError("INPUT_INVALID", "the digest of a manifest has 32 bytes")
+    tx = Transaction(node, view, now, random)
+    tx.log(EntryType.BACKUP, command.backup)
+    return tx.plan(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from intelshare.broker.kernel.log import entries
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     COUNTER,
+    EVIDENCE,
     INBOX,
     INCOMING,
     LOG,
@@ -54,16 +55,21 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.crypto.records import Kind
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Kind, Recall
 from intelshare.delivery import BestReceipt, Cause, Ranges
 from intelshare.errors import RecordError
-from intelshare.ids import Incarnation, MemberCode
+from intelshare.ids import Incarnation, ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
-from intelshare.ports import Put, Table, View
+from intelshare.ports import Put, Scalar, Table, View
 
 Writes = Sequence[Put]
 
 _ALL: Final = 1 << 30
+_PAGE: Final = 1000
+
+_STAYS: Final = frozenset((Kind.TRUST, Kind.TREATY_ACT, Kind.CONSENT, Kind.STREAM_HEAD))
+"""Statements that stay for ever, and whose number their member alone decides."""
 
 
 def rebuild(view: View, table: str, key: tuple[Any, ...]) -> Writes | None:
@@ -146,9 +152,30 @@ def recount(view: View, name: str) -> CounterRow:
         size = sum([len(row.entries) + len(row.sealed_entries) for row in rows])
         return CounterRow(name, sum([row.size for row in view.find(LOG_HEAD, "key", limit=_ALL)]), size)
     elif kind == counters.KEPT:
-        # At least its streams: of other rows none says by whose will it is there, and the count begins again.
-        sizes = [0 for _ in view.find(INCOMING, "member", recipient, limit=_ALL)]
+        return CounterRow(name, _kept_for(view, MemberCode(recipient)), 0)
     return CounterRow(name, len(sizes), sum(sizes))
+
+
+def _kept_for(view: View, member: MemberCode) -> int:
+    """Count the rows that a member has made this node keep (``kernel.kept_rows``).
+
+    Of rejected statements those are counted whose evidence is still here: the oldest have given way.
+    """
+    count = view.count(INCOMING, "member", member) + view.count(EVIDENCE, "member", member)
+    recalled: set[ManifestDigest] = set()
+    after: tuple[Scalar, ...] = ()
+    while page := view.find(RECEIVED, "key", member, after=after, limit=_PAGE):
+        after = (page[-1].leaf,)
+        for row in page:
+            if row.kind == Kind.RECALL and not row.code:
+                md = decode(Recall, row.data).md
+                held = view.get(INBOX, md)
+                # The first recall of a bulletin that is held is free.
+                count += md in recalled or held is None or held.originator != member
+                recalled.add(md)
+            else:
+                count += row.kind in _STAYS and not row.code
+    return count
 
 
 def _outgoing(view: View, incarnation: Incarnation, recipient: MemberCode) -> Writes | None:

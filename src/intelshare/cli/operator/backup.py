@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out, Progress
 from intelshare.cli.shared.plain import time_text
+from intelshare.errors import IntelshareError
 
 if TYPE_CHECKING:
-    from intelshare.cli.shared.node_folder import Passphrase
-    from intelshare.node.backup import Manifest
+    from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
+    from intelshare.node.backup import Made, Manifest
 
 _PATH = click.Path(file_okay=False, path_type=Path)
 
@@ -25,26 +27,52 @@ _PATH = click.Path(file_okay=False, path_type=Path)
 @folder_option
 @passphrase
 @printing
-def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> None:
+def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> int:
     """Write a backup of a data folder to DEST, which must not exist; the node may be running.
 
     It shows the folder at one moment, protected by the vault's passphrase. It does not contain private
     sealing keys, the keys of received bulletins (so that what is destroyed later stays destroyed), users'
-    keys, or root keys.
+    keys, or root keys. The node's log records who made it; exits with 1 if that failed.
     """
+    from intelshare.cli.shared.node_folder import NodeFolder
     from intelshare.instant import Instant
     from intelshare.node.backup import make_backup
 
+    node = NodeFolder(folder, passphrase)
     with Progress(out, "parts") as progress:
-        made = make_backup(
+        done = make_backup(
             folder,
             dest,
-            passphrase.of(folder),
+            node.passphrase,
             Instant(time.time_ns() // 1000),
             lambda _, done, whole: progress.at(done, whole),
         )
+    made = done.manifest
+    unlogged = _log(node, done)
     _show(out, "backup", made, dest, None)
     out.line(f"backup of {made.node}: {len(made.files)} files, {_mib(made)}, {made.entries} log entries")
+    if unlogged is None:
+        return Exit.DONE
+    out.note(
+        f"the backup is whole, but the node's log does not have it [{unlogged.code}]: {unlogged.message}"
+    )
+    return Exit.FAILED
+
+
+def _log(node: NodeFolder, made: Made) -> IntelshareError | None:
+    """Write it to the node's log; return why that failed. A node that cannot log must be backed up all the
+    more.
+    """
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.NoteBackupRequest(
+        manifest=made.digest, incarnation=made.manifest.incarnation, log_size=made.manifest.entries
+    )
+    try:
+        node.operate("NoteBackup", request)
+    except IntelshareError as error:
+        return error
+    return None
 
 
 @click.command(epilog=examples("intelshare node restore backups/monday fra-again"))

@@ -45,6 +45,7 @@ class Passphrase:
         self._file = file
         self._descriptor = descriptor
         self._folder = folder
+        self._known = b""
 
     @classmethod
     def of_file(cls, file: Path | None) -> Passphrase:
@@ -61,9 +62,15 @@ class Passphrase:
         return self._file is not None or self._descriptor is not None or self._secrets is not None
 
     def __call__(self, *, new: bool = False) -> bytes:
-        """Read the passphrase once. Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD, ConfigError
-        UNSAFE_FILE.
+        """Return the passphrase, which is read, or asked for, once.
+
+        Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_PASSWORD, ConfigError UNSAFE_FILE.
         """
+        if not self._known or new:
+            self._known = self._read(new=new)
+        return self._known
+
+    def _read(self, *, new: bool) -> bytes:
         import sys
 
         from intelshare.vault import (

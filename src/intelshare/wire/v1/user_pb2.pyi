@@ -2967,6 +2967,48 @@ class AllowReadingResponse(_message.Message):
 Global___AllowReadingResponse: _TypeAlias = AllowReadingResponse  # noqa: Y015
 
 @_typing.final
+class NoteBackupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
+    manifest: _builtins.bytes
+    """SHA-256 of the manifest."""
+    incarnation: _builtins.int
+    """The log that it contains, and how many entries of it."""
+    log_size: _builtins.int
+    def __init__(
+        self,
+        *,
+        manifest: _builtins.bytes = ...,
+        incarnation: _builtins.int = ...,
+        log_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "log_size", b"log_size", "manifest", b"manifest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteBackupRequest: _TypeAlias = NoteBackupRequest  # noqa: Y015
+
+@_typing.final
+class NoteBackupResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoteBackupResponse: _TypeAlias = NoteBackupResponse  # noqa: Y015
+
+@_typing.final
 class MetricsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -2002,6 +2002,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
                 _registered_method=True)
+        self.NoteBackup = channel.unary_unary(
+                '/intelshare.v1.Operations/NoteBackup',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupResponse.FromString,
+                _registered_method=True)
         self.AllowReading = channel.unary_unary(
                 '/intelshare.v1.Operations/AllowReading',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.SerializeToString,
@@ -2219,6 +2224,13 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NoteBackup(self, request, context):
+        """Writes to the log that somebody with the folder and the passphrase has made a backup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AllowReading(self, request, context):
         """After a loss of memory: lets users read what a member sent before, although it was not heard since.
         """
@@ -2385,6 +2397,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.ReleaseStream,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.SerializeToString,
+            ),
+            'NoteBackup': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteBackup,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupResponse.SerializeToString,
             ),
             'AllowReading': grpc.unary_unary_rpc_method_handler(
                     servicer.AllowReading,
@@ -3208,6 +3225,33 @@ class Operations:
             '/intelshare.v1.Operations/ReleaseStream',
             intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.ReleaseStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/NoteBackup',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.NoteBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -696,6 +696,8 @@ class OperationsStub:
     """Lists records that have changed since they were written, fetches them again, drops them."""
     ReleaseStream: _grpc.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]
     """Releases the frozen streams of a member that contradicted itself."""
+    NoteBackup: _grpc.UnaryUnaryMultiCallable[_user_pb2.NoteBackupRequest, _user_pb2.NoteBackupResponse]
+    """Writes to the log that somebody with the folder and the passphrase has made a backup."""
     AllowReading: _grpc.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]
     """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]
@@ -758,6 +760,8 @@ class OperationsAsyncStub(OperationsStub):
     """Lists records that have changed since they were written, fetches them again, drops them."""
     ReleaseStream: _aio.UnaryUnaryMultiCallable[_user_pb2.ReleaseStreamRequest, _user_pb2.ReleaseStreamResponse]  # type: ignore[assignment]
     """Releases the frozen streams of a member that contradicted itself."""
+    NoteBackup: _aio.UnaryUnaryMultiCallable[_user_pb2.NoteBackupRequest, _user_pb2.NoteBackupResponse]  # type: ignore[assignment]
+    """Writes to the log that somebody with the folder and the passphrase has made a backup."""
     AllowReading: _aio.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]  # type: ignore[assignment]
     """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
     Metrics: _aio.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]  # type: ignore[assignment]
@@ -997,6 +1001,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ReleaseStreamResponse, _abc.Awaitable[_user_pb2.ReleaseStreamResponse]]:
         """Releases the frozen streams of a member that contradicted itself."""
+
+    @_abc_1.abstractmethod
+    def NoteBackup(
+        self,
+        request: _user_pb2.NoteBackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.NoteBackupResponse, _abc.Awaitable[_user_pb2.NoteBackupResponse]]:
+        """Writes to the log that somebody with the folder and the passphrase has made a backup."""
 
     @_abc_1.abstractmethod
     def AllowReading(

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from builders import NOW
+from intelshare.broker.kernel.counters import kept_of
 from intelshare.broker.kernel.kept_rows import kept_by
-from intelshare.broker.kernel.tables import EVIDENCE, INCOMING, RECALLED
+from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, RECALLED
+from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.line.hello import accept_hello, make_hello
 from intelshare.cli.policy.examine import examine
 from intelshare.cli.shared.findings import WARNING, WRONG
@@ -75,6 +77,21 @@ def test_row_83_whatever_it_tries_no_more_stays_than_the_bound_and_honest_traffi
     assert answered[-3:-1] == [["RATE"], ["RATE"]]
     forger = Forger(members, to="USA", signer="FRA")
     assert said(arrive(usa, fra, forger.frame())) == [("ACCEPTED", ())]
+
+
+def test_a_damaged_count_is_made_again_from_the_rows_that_are_there(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    began = usa.store.ask_now(lambda view: recount(view, kept_of(FRA))).rows - kept(members)
+    for frame in attempts(members):
+        arrive(usa, fra, frame)
+    assert usa.store.ask_now(lambda view: recount(view, kept_of(FRA))).rows == kept(members) + began
+    # A recall of what is held costs nothing the first time.
+    forger = Forger(members, to="USA", signer="FRA")
+    arrive(usa, fra, forger.frame())
+    (held,) = rows(usa, INBOX)
+    before = usa.store.ask_now(lambda view: recount(view, kept_of(FRA))).rows
+    arrive(usa, fra, signed(fra, Kind.RECALL, Recall(USA, held.md, "wrong"), seed="held"))
+    assert usa.store.ask_now(lambda view: recount(view, kept_of(FRA))).rows == before
 
 
 def test_incarnations_of_hellos_are_counted_too(members: Any) -> None:

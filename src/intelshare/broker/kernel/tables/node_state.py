@@ -212,7 +212,7 @@ class UnheardRow(NamedTuple):
     since: Instant
     """Up to when the disk remembers: what the member received after that is asked for."""
     until: Instant
-    """What this node received of it until then waits, and nobody reads it."""
+    """Bulletins that came from it until then wait, and nobody reads them."""
     allowed: int
     """1: an operator let users read it all the same."""
 
