@@ -134,7 +134,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print(outcomes, [load.errors for load in loads], [one.codes for one in replicas.all])
         if took:
             took.sort()
-            print(f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s")
+            print(
+                f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s"
+            )
         print(intelshare("node", "replicas", "--folder", w.fra).out)
         print(intelshare("audit", "verify", "--folder", w.fra).out[-300:])
         return 0 if outcomes.good else 1

@@ -18,7 +18,7 @@ from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.postgres.connection import connect
 from intelshare.store.postgres.schema import first_schema
 from intelshare.store.postgres.store import PostgresStore, open_store, open_together
-from intelshare.store.postgres.together import Followed, wait_to_join
+from intelshare.store.postgres.lease import Joining
 from intelshare.store.server import Server
 from postgres_server import asked, new_schema, server_url
 from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, put, thing
@@ -33,11 +33,11 @@ def server() -> Server:
 
 
 def joined(server: Server, folder: Path, name: str = "a", **options: Any) -> PostgresStore:
-    held = connect(server, folder, name, writes=True)
-    first = wait_to_join(held, server.schema, lambda: False)
-    assert first is not None
+    joining = Joining(server, folder, name)
+    held = joining.wait()
+    assert held is not None
     store = open_together(
-        server, folder, TABLES, KEY, name=name, held=held, first=first, steps=STEPS, **options
+        server, folder, TABLES, KEY, name=name, held=held, first=joining.first, steps=STEPS, **options
     )
     assert store.together is not None
     store.together.share()
@@ -87,7 +87,9 @@ async def test_what_one_commits_the_others_have_at_once_and_steps_are_serial(
         answers = await asyncio.gather(*map(many, stores))
         assert sorted(sum(answers, [])) == list(range(1, 181))
         for store in stores:
-            await until(lambda store=store: store.ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 180))
+            await until(
+                lambda store=store: store.ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 180)
+            )
 
 
 async def test_all_kinds_of_rows_are_the_same_everywhere_while_one_moves_them(
@@ -106,7 +108,9 @@ async def test_all_kinds_of_rows_are_the_same_everywhere_while_one_moves_them(
                 Body(f"b{key}", 1, 1, bytes(rng.randrange(3000))),  # type: ignore[arg-type]
                 Note(f"m{key}", 1, 1, bytes([number % 251])),  # type: ignore[arg-type]
             ]
-            writes: list[Any] = [Put(table, row) for table, row in zip((THING, TALLY, SECRET, BODY, NOTE), rows, strict=True)]
+            writes: list[Any] = [
+                Put(table, row) for table, row in zip((THING, TALLY, SECRET, BODY, NOTE), rows, strict=True)
+            ]
             for table, row in zip((THING, TALLY, SECRET, BODY, NOTE), rows, strict=True):
                 expected[table.name, table.key_of(row)] = row
             if number % 7 == 0:
