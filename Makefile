@@ -98,6 +98,9 @@ bench-postgres: ## what a release costs with its rows in PostgreSQL, beside SQLi
 replicas:       ## kill the node of a member with replicas KILLS times under load: nothing lost, nothing twice
 	PYTHONPATH=tests:. $(PY) tests/replicas_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
 
+replicas-together: ## the same for replicas that all serve users: any of three is killed or frozen
+	PYTHONPATH=tests:. $(PY) tests/together_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
+
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients
 
