@@ -101,6 +101,9 @@ replicas:       ## kill the node of a member with replicas KILLS times under loa
 failover:       ## lose the primary of a member's PostgreSQL TIMES times under load, stall its line, shift replicas' clocks
 	PYTHONPATH=tests:. $(PY) tests/failover_world.py --times $(or $(TIMES),5)
 
+replicas-together: ## the same for replicas that all serve users: any of three is killed or frozen
+	PYTHONPATH=tests:. $(PY) tests/together_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
+
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients
 

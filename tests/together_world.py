@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from e2e.nodes import intelshare, log_of
 from intelshare.client import Profile, read_profile
-from replicas_world import Load, Replica, Replicas, World, checked, words_of_run, world
+from replicas_world import Load, Outcome, Replica, Replicas, checked, words_of_run, world
 
 
 def free_port() -> int:
@@ -73,7 +72,7 @@ class LoadOnAll(Load):
 
     def __init__(self, together: Together, usa: Path, pause: float = 0.0, seed: int = 1) -> None:
         super().__init__(together.folder, usa, pause)
-        self._together, self._random = together, random.Random(seed)  # noqa: S311 - which replica is next
+        self._together, self._random = together, random.Random(seed)
 
     def profile_now(self) -> Profile:
         """See ``Load``."""
@@ -130,23 +129,25 @@ def main(words: Sequence[str] | None = None) -> int:
             print("the database crashed and is back", flush=True)
         for load in loads:
             load.end()
-        outcomes = together_checked(loads)
-        print(outcomes, [load.errors for load in loads], [one.codes for one in replicas.all])
+        outcome = checked_together(loads)
+        print(outcome, [load.errors for load in loads], [one.codes for one in replicas.all])
         if took:
             took.sort()
-            print(f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s")
+            print(
+                f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s"
+            )
         print(intelshare("node", "replicas", "--folder", w.fra).out)
         print(intelshare("audit", "verify", "--folder", w.fra).out[-300:])
-        return 0 if outcomes.good else 1
+        return 0 if outcome.good else 1
 
 
-def together_checked(loads: Sequence[Load]):  # type: ignore[no-untyped-def]
+def checked_together(loads: Sequence[Load], seconds: float = 60.0) -> Outcome:
     """What became of all loads."""
     first = loads[0]
     for load in loads[1:]:
         first.stored |= load.stored
         first.doubled += load.doubled
-    return checked(first)
+    return checked(first, seconds)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from e2e.nodes import intelshare, ok, running, wait_for_links, wait_until
+from intelshare.client import Client
+from intelshare.errors import IntelshareError
 from intelshare.node import move
 from intelshare.patience import patient
 from intelshare.store.server import Server
 from postgres_server import asked
 from replicas_world import LABEL, Load, Replicas, World, checked, killing, world
+from together_world import LoadOnAll, Together, checked_together
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -103,6 +107,50 @@ def test_who_stops_in_order_hands_over_at_once_and_all_are_shown(member: World) 
         replicas.wait_for_active(but=pid, seconds=patient(60))
         wait_until(lambda: shown().get(standby.name) == "active", "the other to take over")
     assert active.codes == [0]
+
+
+def test_replicas_together_all_serve_users_and_one_of_them_leads(member: World) -> None:
+    ana, usa = member.fra / "users" / "ana", member.usa / "users" / "ana"
+    with Together(member.fra) as replicas:
+        replicas.wait_for_active(seconds=patient(60))
+        replicas.wait_for_all(patient(60))
+        leader = replicas.active()
+        assert leader is not None
+        assert leader.process is not None
+        others = [one for one in replicas.all if one is not leader]
+        found = ok("node", "replicas", "--folder", member.fra, "--json").json["replicas"]
+        assert {one["name"]: (one["state"], one["leads"]) for one in found} == {
+            one.name: ("active", one is leader) for one in replicas.all
+        }
+        for one in replicas.all:
+            done = intelshare("node", "health", "--folder", member.fra, "--replica", one.name)
+            assert (done.code, done.out) == (0, "SERVING\n"), done
+        with Client(replicas.profile(ana, others[0].name)) as client:
+            with pytest.raises(IntelshareError) as refused:
+                client.upload(io.BytesIO(b"x"), 1, bytes(16))
+            assert refused.value.code == "NOT_LEADING"
+            assert f"{leader.name} at 127.0.0.1:{replicas.ports[leader.name]}" in str(refused.value.hint)
+        draft = LoadOnAll(replicas, member.usa)._draft()
+        # What one replica took is recalled at another, and the one that leads tells the peer of both.
+        with Client(replicas.profile(ana, others[1].name)) as client:
+            name = client.submit(draft).bulletin.hex()
+        wait_until(lambda: intelshare("read", name, "--as", usa).code == 0, "the bulletin to arrive")
+        with Client(replicas.profile(ana, others[0].name)) as client:
+            client.recall(name, "wrong")
+        wait_until(lambda: intelshare("read", name, "--as", usa).code, "the recall to arrive")
+        loads = [LoadOnAll(replicas, member.usa, 0.05, seed) for seed in range(2)]
+        for load in loads:
+            load.start()
+        for one in (others[0], leader, others[1]):
+            assert one.process is not None
+            pid = one.process.pid
+            one.signal(signal.SIGKILL)
+            replicas.wait_for_active(but=pid, seconds=patient(60))
+        for load in loads:
+            load.end()
+        outcome = checked_together(loads, patient(60))
+        assert outcome.good, (outcome, [load.errors for load in loads])
+    assert ok("audit", "verify", "--folder", member.fra)
 
 
 def test_the_rows_move_back_into_a_file_and_nothing_is_left_in_the_server(member: World) -> None:

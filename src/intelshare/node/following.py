@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from intelshare.audit.tree import Tree, Trees
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
 from intelshare.broker.kernel.tables import (
@@ -41,24 +40,6 @@ from intelshare.trust import TrustView
 
 if TYPE_CHECKING:
     from intelshare.store.postgres.together import Followed
-
-
-class StoredTree(Tree):
-    """A log's tree whose pages are only those that were read back: other replicas append to the log too, and
-    a page that this one noted before its commit failed would not be noted again.
-    """
-
-    def note(self, page: int, root: bytes) -> None:
-        """Note nothing."""
-
-
-class StoredTrees(Trees):
-    """Makes such trees."""
-
-    def setdefault(self, key: int, default: Tree | None = None) -> Tree:
-        """Return the tree of an incarnation; a new one is a ``StoredTree``."""
-        del default
-        return super().setdefault(key, StoredTree())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +95,12 @@ class Following:
                 wanted=frozenset(row.member for row in groups.rows(FILE) if row.member),
             ),
         )
+
+    def undone(self) -> None:
+        """Called by the writer after steps that were not committed: what they noted of the log's tree may be
+        appended by another replica, with other content.
+        """
+        self._runtime.node.trees.clear()
 
     def _tell(self, told: _Told) -> None:
         """In the loop."""

@@ -106,7 +106,7 @@ class NodeProcess(Files):
         runtime = self.runtime
         store = shared(runtime.store)
         self._beside = Following(runtime, self.links)
-        store.together.followed = self._beside.take_in
+        store.together.followed, store.together.undone = self._beside.take_in, self._beside.undone
         store.led = lambda: runtime.later(self._may_lead)
         store.together.share()
         if not runtime.leads:

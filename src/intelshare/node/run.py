@@ -39,7 +39,6 @@ from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.following import StoredTrees
 from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
@@ -175,10 +174,8 @@ def _runtime(
     clock = Clock(me.latest if me is not None else Instant(0), wall)
     try:
         node = _node(folder, settings, store, vault, world, clock.now())
-        if turn is not None and turn.together:
-            node = replace(node, trees=StoredTrees())
-            if not turn.first and me is not None:
-                node = replace(node, incarnation=me.incarnation)
+        if turn is not None and turn.together and not turn.first and me is not None:
+            node = replace(node, incarnation=me.incarnation)
     except PolicyFileError as error:
         lost = taken_away(store.ask_now(files_in_force), texts)
         if error.place is not None or not lost:

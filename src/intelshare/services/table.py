@@ -45,7 +45,7 @@ BESIDE: Final = frozenset(
     for service, rows in SERVICES.items()
     for row in rows.values()
     if isinstance(row.run, QueryCall)
-    or row.method in ("Status", "ListTreaties")
+    or row.method in ("Status", "Metrics", "Drain", "ListTreaties")
     or (service in ("Bulletins", "Gateways", "Consents", "Tasks", "Audit") and row.method not in _LEADER)
 )
 """The rows of the methods that every replica serves; the others are for the one that leads (decision 68)."""

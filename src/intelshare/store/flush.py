@@ -40,7 +40,8 @@ class Flush:
         """
         self.layer = layer
         self.filled = filled
-        self.upto = upto
+        self.upto = self.delete = upto
+        """The last group that it makes good, and the last one that it deletes."""
         self._batches = _batches(layer, tables, filled)
         self._next: _Batch | None = next(self._batches, None)
 
@@ -53,7 +54,7 @@ class Flush:
                 self._next.filled.add(self._next.rows)
             connection.executemany(self._next.sql, self._next.rows)
             return False
-        forget(connection, self.upto)
+        forget(connection, self.upto, self.delete)
         return True
 
     def learn(self) -> None:

@@ -62,7 +62,10 @@ _WHAT: Final = b"journal"
 _CHANGED: Final = "it has changed since it was written"
 _REPAIRED: Final = "nothing is lost: its parity repairs it at the next start"
 
-_ALL: Final = "SELECT id, epoch, digest, sealed, parity FROM journal ORDER BY id"
+_WAITING: Final = "id > (SELECT value FROM store_state WHERE name = 'flushed')"
+"""Groups whose rows are not all in their tables. Some others may still be there (``forget``)."""
+
+_ALL: Final = f"SELECT id, epoch, digest, sealed, parity FROM journal WHERE {_WAITING} ORDER BY id"  # noqa: S608 - own words
 
 _SINCE: Final = "SELECT id, epoch, digest, sealed, parity FROM journal WHERE id > ? ORDER BY id"
 
@@ -272,15 +275,19 @@ def _opened(
     raise DamagedGroup(place, _CHANGED)
 
 
-def forget(connection: Connection, upto: int) -> None:
-    """Delete the groups whose rows are all in their tables, inside a running transaction."""
-    connection.execute("DELETE FROM journal WHERE id <= ?", (upto,))
+def forget(connection: Connection, upto: int, delete: int) -> None:
+    """Note, inside a running transaction, that all rows of the groups up to one are in their tables.
+
+    ``delete``: the last group that is deleted; other processes may still want to read those after it.
+    """
+    connection.execute("DELETE FROM journal WHERE id <= ?", (delete,))
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
 
 
 def is_empty(connection: Connection) -> bool:
     """Return true if all rows are in their tables."""
-    return not connection.execute("SELECT 1 FROM journal LIMIT 1").fetchall()
+    found = connection.execute(f"SELECT 1 FROM journal WHERE {_WAITING} LIMIT 1")  # noqa: S608 - own words
+    return not found.fetchall()
 
 
 def corrupt(place: int, why: str) -> StoreError:

@@ -69,7 +69,7 @@ def move(
 @folder_option
 @printing
 def replicas(out: Out, folder: Path) -> None:
-    """Show which replica is the node, and which wait for their turn: as the database sees them."""
+    """Show which replica leads, which serve users beside it, and which wait: as the database sees them."""
     from intelshare.cli.shared.tables import short_time
     from intelshare.instant import Instant
     from intelshare.node.replicas import listed
@@ -83,6 +83,7 @@ def replicas(out: Out, folder: Path) -> None:
                     "name": one.replica,
                     "version": one.version,
                     "state": "active" if one.active else "standby",
+                    "leads": one.leads,
                     "address": one.address,
                     "since": time_text(Instant(one.since)),
                 }
@@ -91,7 +92,7 @@ def replicas(out: Out, folder: Path) -> None:
         },
     )
     for one in found:
-        state = "active " if one.active else "standby"
+        state = "leads  " if one.leads else "serves " if one.active else "standby"
         place = one.address or "this machine"
         since = short_time(Instant(one.since))
         out.line(f"{state}  {one.replica}  from {place}  since {since}  version {one.version}")

@@ -46,13 +46,17 @@ TURN_PATIENCE: Final = "2s"
 
 _WAIT: Final = f"SELECT pg_advisory_lock({_KEY})"
 _SESSIONS: Final = f"""\
-SELECT l.granted, a.application_name, coalesce(host(a.client_addr), ''), a.pid,
+SELECT l.granted, l.granted AND (l.mode = 'ExclusiveLock' OR a.pid IN (
+           SELECT h.pid FROM pg_locks h WHERE h.locktype = 'advisory' AND h.granted
+           AND h.database = l.database
+           AND (h.classid::bigint << 32 | h.objid::bigint) = {_LEAD_KEY} AND h.objsubid = 1)),
+       a.application_name, coalesce(host(a.client_addr), ''), a.pid,
        (extract(epoch FROM a.backend_start) * 1000000)::bigint
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (l.classid::bigint << 32 | l.objid::bigint) = {_KEY} AND l.objsubid = 1
-ORDER BY l.granted DESC, a.backend_start"""  # noqa: S608 - nothing of it comes from outside
+ORDER BY 1 DESC, 2 DESC, a.backend_start"""  # noqa: S608 - nothing of it comes from outside
 
 _STUCK: Final = """\
 SELECT pg_terminate_backend(a.pid)
@@ -69,6 +73,8 @@ class Session:
     """One that writes, or waits for its turn."""
 
     active: bool
+    leads: bool
+    """It has the links and the chores: of those that are active together, one."""
     name: str
     """The name that the process gave: ``intelshare REPLICA VERSION``."""
     address: str
@@ -91,7 +97,7 @@ class Session:
 
 def sessions(connection: PostgresConnection, schema: str) -> list[Session]:
     """The holder of the lock, then those that wait. Raises psycopg.Error."""
-    return [Session(*row) for row in connection.execute(_SESSIONS, (schema,)).fetchall()]
+    return [Session(*row) for row in connection.execute(_SESSIONS, (schema, schema)).fetchall()]
 
 
 def took(connection: PostgresConnection, schema: str) -> bool:

@@ -107,6 +107,8 @@ class SharedDatabase(PostgresDatabase):
         """Others have committed since this process looked."""
         self.followed: Callable[[Followed], None] = lambda _: None
         """Called by the writer, before its next step, with what others have committed."""
+        self.undone: Callable[[], None] = lambda: None
+        """Called by the writer after steps that were not committed."""
         self._flushed = self._erased = 0
         self._sealed = b""
         self._came_up = threading.Condition()
@@ -174,10 +176,14 @@ class SharedDatabase(PostgresDatabase):
         try:
             yield
         except BaseException:
-            if self._writer.in_transaction:
-                with contextlib.suppress(*self.errors):
-                    self._writer.execute("ROLLBACK")
+            self.undone()
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            with contextlib.suppress(*self.errors):
+                self._writer.execute("ROLLBACK")
 
     def _take_turn(self) -> None:
         while True:
@@ -186,12 +192,10 @@ class SharedDatabase(PostgresDatabase):
                 self._writer.execute(TURN, (self._server.schema,))
                 self._catch_up()
             except LockNotAvailable:
-                self._writer.execute("ROLLBACK")
+                self._roll_back()
                 end_stuck(self._writer, self._server.schema)
             except BaseException:
-                if self._writer.in_transaction:
-                    with contextlib.suppress(*self.errors):
-                        self._writer.execute("ROLLBACK")
+                self._roll_back()
                 raise
             else:
                 return
@@ -202,8 +206,7 @@ class SharedDatabase(PostgresDatabase):
         try:
             self._catch_up()
         finally:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            self._roll_back()
 
     def _catch_up(self) -> None:
         self.behind = False
@@ -281,8 +284,11 @@ class SharedDatabase(PostgresDatabase):
 
     def begin_flush(self) -> None:
         """See ``LayeredDatabase``."""
-        if self.leads:
+        if self.leads and self._flush is None:
             super().begin_flush()
+        if self.leads and self._flush is not None:
+            # Who lags may read for one more flush what this one makes good.
+            self._flush.delete = self._flushed
 
     def share(self) -> None:
         """Let others join soon: this process has done what only the first one does. In any thread."""
