@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
+from intelshare.crypto.components import p384_signature
 from intelshare.crypto.pae import sha256
 from intelshare.errors import ConfigError, VaultError
 
@@ -105,7 +106,8 @@ class Token:
             with self._one, _failing("sign"):
                 if kind.edwards:
                     return bytes(key.sign(message, mechanism=pkcs11.Mechanism.EDDSA))
-                return bytes(key.sign(hashlib.sha384(message).digest(), mechanism=pkcs11.Mechanism.ECDSA))
+                digest = hashlib.sha384(message).digest()
+                return p384_signature(bytes(key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)))
 
         return sign
 
