@@ -55,8 +55,8 @@ console-vendor: ## the JavaScript of others that the console serves, anew from n
 gateway-load:   ## 10,000 objects through a gateway while they arrive: none lost, none twice
 	PYTHONPATH=tests $(PY) tests/gateway_load.py --bulletins $(or $(BULLETINS),100) --objects $(or $(OBJECTS),100)
 
-faults:         ## F1 to F36 with real processes, a figure for each row; ROWS="F1 F12", CYCLES=n, SHORT=1
-	PYTHONPATH=tests:. nice -n 10 $(PY) tests/faults.py $(ROWS) $(if $(SHORT),--short) $(if $(CYCLES),--cycles $(CYCLES))
+faults:         ## F1 to F36 with real processes, a figure for each row; ROWS="F1 F12", CYCLES=n, SHORT=1, STORE=postgres
+	PYTHONPATH=tests:. nice -n 10 $(PY) tests/faults.py $(ROWS) $(if $(SHORT),--short) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(STORE),--store $(STORE))
 
 siege:          ## strangers and a hostile member attack a node for ten minutes while two honest members exchange
 	PYTHONPATH=tests:. $(PY) tests/siege.py --minutes $(or $(MINUTES),10)

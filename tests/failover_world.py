@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,6 @@ from replicas_world import (
     Replicas,
     World,
     checked,
-    killing,
     words_of_run,
     world,
 )
@@ -62,11 +63,9 @@ def failed_over(
                 if number > 1:
                     pair.follow_again()
                 time.sleep(random.uniform(0.5, 2.0))
-                began, before = time.monotonic(), len(load.stored)
+                began = time.monotonic()
                 pair.lost_primary()
-                while len(load.stored) < before + 50:
-                    assert time.monotonic() < began + seconds, (load.errors, "nothing is taken any more")
-                    time.sleep(0.05)
+                wait_for_more(load, seconds)
                 took.append(time.monotonic() - began)
                 say(f"{number}: the primary was killed; 50 more got OK after {took[-1]:.1f} s")
         finally:
@@ -74,6 +73,14 @@ def failed_over(
         outcome = checked(load, seconds)
         say(f"{outcome} {load.errors} ended with {[one.codes for one in replicas.all]}")
     return outcome, took
+
+
+def wait_for_more(load: Load, seconds: float) -> None:
+    """Wait until 50 more got OK."""
+    end, enough = time.monotonic() + seconds, len(load.stored) + 50
+    while len(load.stored) < enough:
+        assert time.monotonic() < end, (load.errors, "nothing is taken any more")
+        time.sleep(0.05)
 
 
 def stalled(made: World, times: int, seconds: float, say: Callable[[str], None] = lambda _: None) -> Outcome:
@@ -86,13 +93,11 @@ def stalled(made: World, times: int, seconds: float, say: Callable[[str], None] 
         try:
             for number in range(times):
                 time.sleep(random.uniform(0.5, 2.0))
-                before = len(load.stored)
                 with line.stalled(**ways[number % len(ways)]):
                     time.sleep(random.uniform(1.0, 12.0))
                 if number % 2:
                     line.cut()
-                while len(load.stored) < before + 50:
-                    time.sleep(0.05)
+                wait_for_more(load, seconds)
                 say(f"{number + 1}: the line stalled, {ways[number % len(ways)] or 'both ways'}, and is back")
         finally:
             load.end()
@@ -130,6 +135,7 @@ class Shifted(Replica):
             "LD_PRELOAD": str(faketime()),
             "FAKETIME": f"{self.seconds:+d}",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",  # the times of files are those of the file system that both use
         }
         with log_of(self.folder).open("ab") as log:
             self.process = subprocess.Popen(
@@ -157,7 +163,18 @@ def with_other_clocks(
         load = Load(made.fra, made.usa, 0.05)
         load.start()
         try:
-            killing(replicas, kills, say, freeze=3)
+            for number in range(1, kills + 1):
+                wait_for_more(load, seconds)
+                victim = replicas.active()
+                if victim is None or victim.process is None:
+                    continue
+                pid, frozen = victim.process.pid, number % 2 == 0
+                victim.signal(signal.SIGSTOP if frozen else signal.SIGKILL)
+                took = replicas.wait_for_active(but=pid, seconds=seconds)
+                if frozen:
+                    os.kill(pid, signal.SIGCONT)
+                say(f"{number}: {victim.name} {'frozen' if frozen else 'killed'}, taken over in {took:.1f} s")
+            wait_for_more(load, seconds)
         finally:
             load.end()
         outcome = checked(load, seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from processes import Ended, clean_environment, process
 
 PROGRAM = (sys.executable, "-m", "intelshare")
 """What runs the command line."""
+
+ROWS_AT = "INTELSHARE_TEST_ROWS_AT"
+"""The variable that names a PostgreSQL; then every member that ``found`` makes has its rows there."""
 
 _serving: list[Path] = []
 """Data folders of the nodes that run now."""
@@ -178,6 +182,8 @@ def found(folder: Path, member: str, *words: str) -> Path:
     """
     made = _made(member, words)
     copied(made, folder)
+    if server := os.environ.get(ROWS_AT):
+        ok("node", "move", "--folder", folder, "--to", server, "--schema", f"t{os.urandom(8).hex()}")
     return folder
 
 

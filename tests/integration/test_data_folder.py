@@ -7,11 +7,13 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from intelshare.errors import StoreError
+from intelshare.private_files import write_private
 from intelshare.store.folder import lock
 from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar, write_sidecar
 from processes import ended, process
@@ -112,6 +114,24 @@ def test_a_folder_that_was_put_back_is_noticed_although_both_memories_agree(fold
     with pytest.raises(StoreError, match="copied or put back 6"):
         check_place(path)
     path.write_text(json.dumps({**found, "written": 0}))
+    check_place(path)
+
+
+def test_a_kill_while_the_sidecar_is_written_by_a_late_clock_is_not_taken_for_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicas that share a folder have clocks of their own, and the file system has another."""
+
+    def killed(path: Path, data: bytes) -> None:
+        write_private(path, data)
+        raise KeyboardInterrupt
+
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() - 20 * 10**9)
+    monkeypatch.setattr("intelshare.store.sidecar.write_private", killed)
+    path = tmp_path / "sidecar"
+    with pytest.raises(KeyboardInterrupt):
+        write_sidecar(path, Sidecar(1, 1, "00" * 32, clean=False))
     check_place(path)
 
 

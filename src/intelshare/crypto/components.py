@@ -115,9 +115,15 @@ def _ecdsa_load(secret: bytes) -> Callable[[bytes, bytes], bytes]:
 
     def sign(message: bytes, context: bytes) -> bytes:  # noqa: ARG001
         r, s = decode_dss_signature(key.sign(message, algorithm))
-        return r.to_bytes(_P384_FIELD) + min(s, _P384_ORDER - s).to_bytes(_P384_FIELD)
+        return p384_signature(r.to_bytes(_P384_FIELD) + s.to_bytes(_P384_FIELD))
 
     return sign
+
+
+def p384_signature(made: bytes) -> bytes:
+    """Return r ‖ s with the smaller of the two values that s may have: the one encoding that verifies."""
+    s = int.from_bytes(made[_P384_FIELD:])
+    return made[:_P384_FIELD] + min(s, _P384_ORDER - s).to_bytes(_P384_FIELD)
 
 
 def _ecdsa_verify(public: bytes, message: bytes, context: bytes, signature: bytes) -> None:  # noqa: ARG001

@@ -61,6 +61,17 @@ class SealingKey(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SecondHalf:
+    """The second half of a suite's signatures, for a key of which the first half is held elsewhere."""
+
+    secret: int
+    """The bytes of its secret."""
+    public_of: Callable[[bytes], bytes]
+    load: Callable[[Callable[[bytes], bytes], bytes], SigningKey]
+    """(what makes the first half, the second half's secret) -> a key that makes whole signatures."""
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """One choice of KEM and signatures, with its lengths in bytes.
 
@@ -90,6 +101,8 @@ class Suite:
     """(public, context, message, signature)."""
     seal: Callable[[bytes, bytes, bytes], bytes]
     """(public, info, plaintext) -> enc ‖ ct: HPKE base mode, single shot, empty AAD."""
+    second: SecondHalf | None = None
+    """How the second half of a signature is made where the first one's key is elsewhere, in a token."""
 
     def public_length(self, use: KeyUse) -> int:
         """Return the length of the public key string of this use."""
@@ -251,6 +264,10 @@ def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -
         one, other = seeds(secret)
         return _Signing((first.load(one), second.load(other)))
 
+    def load_beside(sign: Callable[[bytes], bytes], secret: bytes) -> SigningKey:
+        _need(secret, second.secret)
+        return _Signing((lambda message, _: sign(message), second.load(secret)))
+
     def load_sealing(secret: bytes) -> SealingKey:
         _need(secret, kem.secret)
         return _Sealing(kem.load(secret))
@@ -291,6 +308,7 @@ def _suite(number: int, kem: Kem, first: SignatureHalf, second: SignatureHalf) -
         load_sealing=load_sealing,
         verify=verify,
         seal=seal,
+        second=SecondHalf(second.secret, second.public_of, load_beside),
     )
 
 

@@ -140,6 +140,7 @@ def _new_keys(
             runtime.random,
             node=None if use is KeyUse.SEALING else node.uri,
             among=directory.keys,
+            first=runtime.vault.first_half(suite.number) if use is KeyUse.SIGNING else b"",
         )
         for use, is_due in wanted.items()
         if is_due or use in order.rotate

@@ -55,13 +55,22 @@ from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.traces import traces_of
 from intelshare.policy import World
 from intelshare.ports import Store
+from intelshare.private_files import secrets_folder
 from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import accept_loss as confirm_loss
 from intelshare.store.sidecar import remember_loss, write_sidecar
 from intelshare.trust import TrustView
-from intelshare.vault import FileVault, open_vault
+from intelshare.vault import (
+    FileVault,
+    Token,
+    open_token,
+    open_vault,
+    passphrase_from_file,
+    passphrase_from_secrets,
+    pin_from_prompt,
+)
 
 
 async def start_node(
@@ -124,7 +133,12 @@ def open_folder(
         texts = law_texts(folder)
         world = world_of(texts, settings)
         vault = open_vault(
-            folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=development
+            folder.vault,
+            passphrase(),
+            suites=SUITES,
+            random=os.urandom,
+            allow_development=development,
+            token=opened_token(folder, settings),
         )
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
@@ -255,6 +269,22 @@ async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
         version=__version__,
     )
     return node
+
+
+def opened_token(folder: Folder, settings: Settings) -> Token | None:
+    """Open the token that node.toml names, or return None. Raises ConfigError, VaultError."""
+    place = settings.token
+    if place is None:
+        return None
+    name = place.pin_file.removeprefix("secrets:")
+    mounted = secrets_folder() if name != place.pin_file else None
+    if not place.pin_file:
+        pin = pin_from_prompt(place.token)
+    elif mounted is not None:
+        pin = passphrase_from_secrets(mounted, name)
+    else:
+        pin = passphrase_from_file(folder.root / name)
+    return open_token(place, pin)
 
 
 async def forget_lost(runtime: Runtime) -> None:

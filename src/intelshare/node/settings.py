@@ -23,6 +23,8 @@ from intelshare.private_files import read_trusted
 from intelshare.store.server import SCHEMA, Server, wrong_schema, wrong_url
 from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL, Periods
+from intelshare.vault import TokenPlace
+from intelshare.vault.token import KEY
 
 _CONNECTIONS: Final = {
     field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)
@@ -124,6 +126,8 @@ class Settings:
     """The disk space that is left free, and held in reserve."""
     store: Server | None = None
     """The PostgreSQL that holds the rows, if they are not in a file of the folder."""
+    token: TokenPlace | None = None
+    """The token in which new signing keys are made, if there is one."""
     retention: int = RETENTION
     """The microseconds for which content is kept after its delivery; 0: for ever."""
     queues: QueueBounds = field(default_factory=QueueBounds)
@@ -256,6 +260,7 @@ def write_settings(settings: Settings) -> str:
         f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
     ]
     lines += write_store(settings.store)
+    lines += _write_token(settings.token)
     for member, dial in sorted(settings.dial_member.items()):
         lines += ["", "[[peers.member]]", f"code = {quoted(member)}", f"dial = {str(dial).lower()}"]
     return "\n".join(lines) + "\n"
@@ -272,6 +277,20 @@ def write_store(server: Server | None) -> list[str]:
         f"url = {quoted(server.url)}",
         f"schema = {quoted(server.schema)}",
         *([f"password_file = {quoted(server.password_file)}"] if server.password_file else []),
+    ]
+
+
+def _write_token(place: TokenPlace | None) -> list[str]:
+    if place is None:
+        return []
+    return [
+        "",
+        "[token]",
+        "# Where new signing keys are made (PKCS #11; docs/operations.md).",
+        f"module = {quoted(place.module)}",
+        f"label = {quoted(place.token)}",
+        f"key = {quoted(place.key)}",
+        *([f"pin_file = {quoted(place.pin_file)}"] if place.pin_file else []),
     ]
 
 
@@ -312,7 +331,7 @@ def _read(top: Table) -> Settings:
     certificates = top.table("certificates")
     keys = top.table("keys")
     members = peers.tables("member")
-    metrics, store = top.table("metrics"), top.table("store")
+    metrics, store, token = top.table("metrics"), top.table("store"), top.table("token")
     metrics_host, metrics_port = _loopback(metrics)
     largest = _mib(files, "largest_mib", MAX_FILE, most=MAX_FILE)
     all_files = _mib(files, "total_mib", ALL_FILES, most=1 << 62)
@@ -344,13 +363,14 @@ def _read(top: Table) -> Settings:
         space=_space(disk),
         retention=_hours(retention),
         store=_store(store),
+        token=_token(token),
     )
     given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
     if given not in ([], ["node_authority"]) and len(given) < _ALL:
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
     sections = (
         *(metrics, keys, certificates, files, disk),
-        *(store, retention, queues, budgets, connections, peers, listen),
+        *(store, token, retention, queues, budgets, connections, peers, listen),
     )
     for table in (*members, *sections, top):
         table.close()
@@ -365,6 +385,17 @@ def _store(store: Table) -> Server | None:
         if wrong is not None:
             store.fail("FIELD_RANGE", wrong, key)
     return server
+
+
+def _token(token: Table) -> TokenPlace | None:
+    if not token.has("module"):
+        return None
+    place = TokenPlace(
+        token.text("module"), token.text("label"), token.text_or("key", KEY), token.text_or("pin_file", "")
+    )
+    if not Path(place.module).is_absolute():
+        token.fail("FIELD_RANGE", "this is the whole path of the module's library", "module")
+    return place
 
 
 def usual_share(largest: int, total: int) -> int:

@@ -11,13 +11,14 @@ copied is noticed even if both memories are equally old (fault F30, decision 48)
 from __future__ import annotations
 
 import json
-import time
+import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from intelshare.errors import StoreError
-from intelshare.private_files import write_private
+from intelshare.private_files import disk_errors, write_private
 
 SLACK: Final = 1_000_000_000
 """The most nanoseconds between the time in the file and that of its last change."""
@@ -62,14 +63,24 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
-    """Replace the file durably: after a crash it is the old one or the new one, never half."""
+    """Replace the file durably: after a crash it is the old one or the new one, never half.
+
+    The time in it is that of the file system. The clock of this machine may be another, and of replicas that
+    share a folder each may have its own.
+    """
     for _ in range(_TRIES):
-        written = time.time_ns()
+        written = _time_at(path.parent)
         write_private(path, json.dumps({**asdict(sidecar), "written": written}).encode())
         if abs(path.stat().st_ctime_ns - written) <= SLACK:
             return
-    # On a slow disk, or one with another clock, the times prove nothing.
+    # On a slow disk the times prove nothing.
     write_private(path, json.dumps({**asdict(sidecar), "written": 0}).encode())
+
+
+def _time_at(folder: Path) -> int:
+    """Nanoseconds since 1970 by the clock of a folder's file system."""
+    with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as fresh:
+        return os.fstat(fresh.fileno()).st_ctime_ns
 
 
 FORGOT: Final = "forgot"

@@ -49,6 +49,8 @@ class SecretKey:
     record: KeyRecord
     key_id: KeyId
     secret: bytes = field(repr=False)
+    in_token: bool = False
+    """True if the first half of it is in a token: ``secret`` is that of the second half alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def new_key(
     *,
     node: NodeUri | None = None,
     among: Iterable[KeyRecord] = (),
+    first: bytes = b"",
 ) -> SecretKey:
     """Make a key of this use, valid from now. ``node`` is given for signing and note keys only.
 
@@ -99,8 +102,9 @@ def new_key(
     was set back in between, because peers use this to tell which key is older, and the older one signs
     hellos. Directory and root keys have no end of their own: they count until a root no longer names them.
     Nor does a note key, which others have written into their settings: it counts until it is revoked.
+    ``first``: the public key of the first half, if a token has that.
     """
-    secret = suite.generate(use, random)
+    secret, public = _secret_and_public(suite, use, random, first)
     ends = {
         KeyUse.SIGNING: at + SIGNING_LIFETIME,
         KeyUse.SEALING: at + SEALING_PERIOD + SEALING_OVERLAP,
@@ -110,13 +114,21 @@ def new_key(
         member=member,
         node=node or NodeUri(""),
         use=use,
-        public=suite.public_of(use, secret),
+        public=public,
         not_before=max(
             [Instant(at - _BACKDATE), *[Instant(key.not_before + 1) for key in among if key.use is use]]
         ),
         not_after=Instant(ends.get(use, NEVER)),
     )
-    return SecretKey(record, key_id(record), secret)
+    return SecretKey(record, key_id(record), secret, in_token=bool(first))
+
+
+def _secret_and_public(suite: Suite, use: KeyUse, random: Random, first: bytes) -> tuple[bytes, bytes]:
+    if not first or suite.second is None:
+        secret = suite.generate(use, random)
+        return secret, suite.public_of(use, secret)
+    secret = random(suite.second.secret)
+    return secret, first + suite.second.public_of(secret)
 
 
 def due(

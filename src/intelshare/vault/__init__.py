@@ -19,7 +19,9 @@ from intelshare.vault.passphrase import (
     passphrase_from_file,
     passphrase_from_prompt,
     passphrase_from_secrets,
+    pin_from_prompt,
 )
+from intelshare.vault.token import Token, TokenPlace, open_token
 
 __all__ = [
     "DEVELOPMENT",
@@ -33,11 +35,15 @@ __all__ = [
     "FileVault",
     "HeldKey",
     "Stretching",
+    "Token",
+    "TokenPlace",
     "create_vault",
     "is_development",
+    "open_token",
     "open_vault",
     "passphrase_from_descriptor",
     "passphrase_from_file",
     "passphrase_from_prompt",
     "passphrase_from_secrets",
+    "pin_from_prompt",
 ]

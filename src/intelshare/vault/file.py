@@ -37,6 +37,7 @@ from intelshare.vault.format import (
     stretching_of,
 )
 from intelshare.vault.passphrase import MIN_PASSPHRASE
+from intelshare.vault.token import Token
 
 NODE_AUTHORITY = "node-authority"
 USER_AUTHORITY = "user-authority"
@@ -46,6 +47,10 @@ FORMER_USER_AUTHORITY = "former-user-authority"
 """Believed while what they issued has not ended. Their keys are gone: these entries hold none."""
 NODE_BRIDGE = "node-bridge"
 """By which the former authority of nodes vouches for the present one; no key."""
+
+
+_SECRETS = (EntryKind.KEY, EntryKind.TOKEN)
+"""The entries that hold a secret of a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,12 @@ class FileVault:
     ``change_passphrase``.
     """
 
-    def __init__(self, path: Path, opened: Opened, suites: Suites, random: Random) -> None:
+    def __init__(
+        self, path: Path, opened: Opened, suites: Suites, random: Random, token: Token | None = None
+    ) -> None:
+        """``token``: where the first halves of signing keys are that are not in the file."""
         self._path = path
+        self._token = token
         self._suites = suites
         self._random = random
         self._take(opened)
@@ -81,6 +90,13 @@ class FileVault:
                 hint="vault and trust documents are out of step: restore both from one backup",
             )
         return found
+
+    def first_half(self, suite: int) -> bytes:
+        """Make the first half of a signing key in the token, and return its public key; empty: there is none.
+
+        Raises VaultError TOKEN_FAILED.
+        """
+        return self._token.make(suite) if self._token is not None else b""
 
     def note_key(self, key_id: KeyId) -> NoteKey:
         """Return a note key. Raises VaultError NOT_FOUND."""
@@ -130,7 +146,7 @@ class FileVault:
         return tuple(
             HeldKey(KeyId(entry.name), decode(KeyRecord, entry.public), entry.kind is EntryKind.RETIRED)
             for entry in self._entries
-            if entry.kind in (EntryKind.KEY, EntryKind.RETIRED)
+            if entry.kind in (EntryKind.KEY, EntryKind.TOKEN, EntryKind.RETIRED)
         )
 
     @property
@@ -154,12 +170,14 @@ class FileVault:
 
     def retire(self, key_ids: Collection[KeyId]) -> None:
         """Destroy the secrets of these keys for ever; their records are kept. Unknown ids are ignored."""
+        over = [entry for entry in self._entries if entry.name in key_ids and entry.kind in _SECRETS]
         self._write(
-            Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
-            if entry.kind is EntryKind.KEY and entry.name in key_ids
-            else entry
+            Entry(EntryKind.RETIRED, entry.name, entry.public, b"") if entry in over else entry
             for entry in self._entries
         )
+        for entry in over:
+            if entry.kind is EntryKind.TOKEN and self._token is not None:
+                self._token.destroy(self._first_of(decode(KeyRecord, entry.public)))
 
     def without_sealing_keys(self) -> bytes:
         """Return the bytes of this vault for backups: under the same passphrase, but with the secrets of all
@@ -180,6 +198,9 @@ class FileVault:
         write_private(self._path, data)
         self._take(opened)
 
+    def _first_of(self, record: KeyRecord) -> bytes:
+        return self._suites[record.suite].components(record.use, record.public)[0]
+
     def _write(self, entries: Iterable[Entry]) -> None:
         data, opened = changed_vault(self._opened, entries, self._random)
         write_private(self._path, data)
@@ -192,13 +213,18 @@ class FileVault:
         sealing: dict[KeyId, SealingKeyHeld] = {}
         notes: dict[KeyId, NoteKey] = {}
         for entry in self._entries:
-            if entry.kind is not EntryKind.KEY:
+            if entry.kind not in _SECRETS:
                 continue
             key_id, record = KeyId(entry.name), decode(KeyRecord, entry.public)
             suite = self._suites.get(record.suite)
             if suite is None:
                 continue
-            if record.use is KeyUse.SEALING:
+            if entry.kind is EntryKind.TOKEN:
+                if self._token is not None and suite.second is not None:
+                    first = self._token.signing(record.suite, self._first_of(record))
+                    key = suite.second.load(first, entry.secret)
+                    signers[key_id] = Signer(suite, record, key_id, key)
+            elif record.use is KeyUse.SEALING:
                 sealing[key_id] = SealingKeyHeld(record, suite.load_sealing(entry.secret))
             elif record.use is KeyUse.NOTE:
                 notes[key_id] = load_note_key(record, entry.secret)
@@ -240,14 +266,22 @@ def create_vault(
 
 
 def open_vault(
-    path: Path, passphrase: bytes, *, suites: Suites, random: Random, allow_development: bool = False
+    path: Path,
+    passphrase: bytes,
+    *,
+    suites: Suites,
+    random: Random,
+    allow_development: bool = False,
+    token: Token | None = None,
 ) -> FileVault:
     """Open a vault file; this takes 0.4 s and 256 MiB, or 5 ms for a development vault.
 
+    Without its ``token`` it has no signer of a key that is there.
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, KEYSTORE_PASSWORD, in this order; NOT_FOUND.
     """
     data = _read_file(path)
-    return FileVault(path, open_bytes(data, passphrase, allow_development=allow_development), suites, random)
+    opened = open_bytes(data, passphrase, allow_development=allow_development)
+    return FileVault(path, opened, suites, random, token)
 
 
 def is_development(path: Path) -> bool:
@@ -271,7 +305,15 @@ def _read_file(path: Path) -> bytes:
 def _entries(
     keys: Iterable[SecretKey], certified: Mapping[str, CertifiedKey], storage_key: bytes | None
 ) -> list[Entry]:
-    rows = [Entry(EntryKind.KEY, key.key_id, encode(KeyRecord, key.record), key.secret) for key in keys] + [
+    rows = [
+        Entry(
+            EntryKind.TOKEN if key.in_token else EntryKind.KEY,
+            key.key_id,
+            encode(KeyRecord, key.record),
+            key.secret,
+        )
+        for key in keys
+    ] + [
         Entry(EntryKind.CERTIFIED, name.encode(), both.certificate, both.key)
         for name, both in certified.items()
     ]

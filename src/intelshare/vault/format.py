@@ -56,6 +56,8 @@ class EntryKind(IntEnum):
     """The 32 bytes under which everything at rest is encrypted."""
     RETIRED = 4
     """A key record whose secret was destroyed."""
+    TOKEN = 5
+    """A key record, and the secret of the second half of its signatures: the first half's is in a token."""
 
 
 @record

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -32,19 +33,19 @@ def passphrase_from_file(path: Path) -> bytes:
     return _first_line(text)
 
 
-def passphrase_from_secrets(folder: Path) -> bytes:
-    """Return the first line of the secret ``passphrase``.
+def passphrase_from_secrets(folder: Path, name: str = MOUNTED) -> bytes:
+    """Return the first line of this secret.
 
     Raises ConfigError UNSAFE_FILE, VaultError KEYSTORE_PASSWORD.
     """
     try:
-        return _first_line(read_secret(folder, MOUNTED, MAX_PASSPHRASE + 2))
+        return _first_line(read_secret(folder, name, MAX_PASSPHRASE + 2))
     except OSError as error:
         raise VaultError(
             "KEYSTORE_PASSWORD",
             f"the secret cannot be read: {error.strerror}",
-            place=Place(str(folder / MOUNTED)),
-            hint="INTELSHARE_SECRETS names the folder; the file in it is called passphrase",
+            place=Place(str(folder / name)),
+            hint=f"INTELSHARE_SECRETS names the folder; the file in it is called {name}",
         ) from None
 
 
@@ -66,6 +67,17 @@ def passphrase_from_prompt(*, new: bool) -> bytes:
     if new and getpass.getpass("Repeat the passphrase: ").encode() != first:
         raise VaultError("KEYSTORE_PASSWORD", "the two passphrases differ")
     return _first_line(first)
+
+
+def pin_from_prompt(token: str) -> bytes:
+    """Prompt for the PIN of a token, without echo. Raises VaultError KEYSTORE_PASSWORD."""
+    if not sys.stdin.isatty():
+        raise VaultError(
+            "KEYSTORE_PASSWORD",
+            f"the PIN of the token {token} is needed, and there is no terminal to ask at",
+            hint="[token] pin_file in node.toml names a file of mode 0600 with it",
+        )
+    return _first_line(getpass.getpass(f"PIN of the token {token}: ").encode())
 
 
 def _first_line(text: bytes) -> bytes:

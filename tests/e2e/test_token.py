@@ -1,0 +1,60 @@
+"""A node whose signing keys are in a token (SoftHSM 2), by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import PROGRAM, found, introduce, log_of, ok, running, wait_for_links, wait_until
+from intelshare.crypto.suites import SUITES
+from intelshare.vault import open_vault
+from intelshare.vault.format import EntryKind
+from processes import clean_environment, finished
+from replicas_world import LABEL
+from tokens import PIN, process_token
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def send(folder: Path, title: str) -> None:
+    words = ("--to", "USA", "--label", LABEL, "--category", "cyber", "--title", title, "--wait", "accepted")
+    ok("send", "-", "--as", folder / "users" / "ana", *words, "--yes", stdin=title)
+
+
+def test_a_node_signs_with_a_key_that_the_token_made_and_cannot_without_the_token(
+    tmp_path: Path,
+) -> None:
+    place = process_token()
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+            wait_for_links(fra)
+        (fra / "token-pin").write_text(PIN + "\n")
+        (fra / "token-pin").chmod(0o600)
+        settings = fra / "node.toml"
+        settings.write_text(
+            settings.read_text()
+            + f'\n[token]\nmodule = "{place.module}"\nlabel = "{place.token}"\npin_file = "token-pin"\n'
+        )
+        settings.chmod(0o600)
+        with running(fra):
+            wait_for_links(fra)
+            ok("vault", "rotate", "signing", "--folder", fra)
+            wait_until(lambda: in_token(fra), "the vault to hold half of a key")
+            send(fra, "signed by both halves")
+        with running(fra):  # and after a restart
+            wait_for_links(fra)
+            send(fra, "and after a restart")
+            ok("audit", "verify", "--folder", fra)
+        (fra / "token-pin").write_text("another pin\n")
+        refused = finished([*PROGRAM, "node", "run", "--dev", "--folder", fra], env=clean_environment())
+        assert "KEYSTORE_PASSWORD" in refused.err
+        assert PIN not in log_of(fra).read_text() + refused.err
+
+
+def in_token(folder: Path) -> bool:
+    phrase = (folder / "passphrase").read_bytes().strip()
+    vault = open_vault(folder / "vault" / "keys", phrase, suites=SUITES, random=bytes, allow_development=True)
+    return any(entry.kind is EntryKind.TOKEN for entry in vault._entries)
