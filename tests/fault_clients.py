@@ -42,8 +42,8 @@ from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 RATE = 10.0
-FLAT = 24.0
-"""MiB by which the memory of a node may grow while a client or peer does nothing."""
+FLAT = 48.0
+"""MiB by which the memory of a node may grow meanwhile: rows wait in it until they are 24 MiB."""
 
 GROUPS = Path("/sys/fs/cgroup/memory")
 
@@ -140,7 +140,7 @@ def crowded(times: int, descriptors: int = 256) -> str:
                 open_ = len(os.listdir(f"/proc/{hub.pid}/fd"))
             back = time.monotonic()
             ok("node", "status", "--folder", hub.folder, "--json")
-            back = time.monotonic() - back
+            back, slower = time.monotonic() - back, hub.starved
         peace, war = (quantile(traffic.took(*one), 0.99) for one in ((began, crowd), (crowd, over)))
         checked = world.check(traffic.ids())
     told = (
@@ -148,9 +148,9 @@ def crowded(times: int, descriptors: int = 256) -> str:
         f"p99 {war * 1e3:.0f} ms, in peace {peace * 1e3:.0f} ms; a new client after {back:.1f} s; {checked}"
     )
     assert open_ < descriptors, told
-    assert back < 10, told
-    assert war <= 2 * peace + SLACK, told
-    return f"{told}; {machine()}"
+    assert back < 10 * slower, told
+    assert war <= 2 * peace + SLACK * slower, told
+    return f"{told}; processor shared by {slower:.1f}, {machine()}"
 
 
 def idle(times: int) -> str:

@@ -60,12 +60,12 @@ def stopped(times: int) -> str:
             peace += traffic.took(began, stopped, without=one.code)
             war += traffic.took(stopped, over, without=one.code)
         before_, during = quantile(peace, 0.99), quantile(war, 0.99)
-        checked = world.check(traffic.ids())
-        assert during <= 2 * before_ + SLACK, f"p99 of the others {before_:.3f} s, then {during:.3f} s"
+        checked, slower = world.check(traffic.ids()), world.hub.starved
+        assert during <= 2 * before_ + SLACK * slower, f"p99 {before_:.3f} s, then {during:.3f} s"
         assert attempts <= 6, f"{attempts} dials in 30 s"
     return (
         f"{times} stops of 30 s: p99 of the others {during * 1e3:.0f} ms, in peace {before_ * 1e3:.0f} ms; "
-        f"at most {attempts} dials; {checked}; {machine()}"
+        f"at most {attempts} dials; {checked}; processor shared by {slower:.1f}, {machine()}"
     )
 
 
@@ -84,7 +84,7 @@ def behind(times: int) -> str:
             time.sleep(20)
             idle = time.time()
         world.hub.stop()
-        start = world.hub.start()
+        start, slow = world.hub.start(), world.hub.starved
         with traffic.flowing(rest, RATE):
             world.linked(*rest)
             time.sleep(5)
@@ -96,6 +96,7 @@ def behind(times: int) -> str:
                 while unanswered(world.hub, off):
                     time.sleep(1)
                 caught_up = time.time()
+        slower = world.hub.starved
         p99 = [
             quantile(traffic.took(*one), 0.99) for one in ((began, filling), (filled, idle), (on, caught_up))
         ]
@@ -109,15 +110,17 @@ def behind(times: int) -> str:
         f"{times} stored at {times / (filled - filling):.0f}/s and caught up at "
         f"{times / (caught_up - on):.0f}/s; p99 of the others {p99[0] * 1e3:.0f} ms in peace, "
         f"{p99[1] * 1e3:.0f} ms with the backlog, {p99[2] * 1e3:.0f} ms in the catch-up; memory of the "
-        f"sender {highest.mib:.0f} MiB at most; start {start:.1f} s; {len(flashes.sent)} new FLASH in "
-        f"{slowest:.2f} s at most; {overtaken} of lower precedence before one of higher; {checked}; "
+        f"sender {highest.mib:.0f} MiB at most; start {start:.1f} s (processor shared by {slow:.1f}); "
+        f"{len(flashes.sent)} new FLASH in "
+        f"{slowest:.2f} s at most (shared by {slower:.1f}); "
+        f"{overtaken} of lower precedence before one of higher; {checked}; "
         f"{machine()}"
     )
     print(told, file=sys.stderr)
-    assert p99[1] <= 1.2 * p99[0] + SLACK / 10, told
+    assert p99[1] <= 1.2 * p99[0] + SLACK / 10 * slower, told
     assert highest.mib < 200, told
-    assert start < 5, told
-    assert slowest < 1, told
+    assert start < 5 * slow, told
+    assert slowest < slower, told
     assert overtaken <= WINDOW, told
     return told
 
@@ -177,13 +180,15 @@ def started(times: int) -> str:
 
 def _starts(hub: Member) -> str:
     """Seconds of three starts, each with its processor time, and MiB once all is read."""
-    seconds, spent = [], []
+    seconds, spent, shared = [], [], []
     for _ in range(3):
         hub.stop()
         seconds.append(hub.start())
         spent.append(used(hub.pid).whole)
+        shared.append(hub.starved)
     time.sleep(15)
     return (
-        f"start {min(seconds):.2f} to {max(seconds):.2f} s, of processor {min(spent):.2f} s; "
+        f"start {min(seconds):.2f} to {max(seconds):.2f} s, of processor {min(spent):.2f} s, "
+        f"shared by {max(shared):.1f}; "
         f"{hub.memory:.0f} MiB ({machine()})"
     )
