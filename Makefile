@@ -58,6 +58,9 @@ gateway-load:   ## 10,000 objects through a gateway while they arrive: none lost
 faults:         ## F1 to F36 with real processes, a figure for each row; ROWS="F1 F12", CYCLES=n, SHORT=1, STORE=postgres
 	PYTHONPATH=tests:. nice -n 10 $(PY) tests/faults.py $(ROWS) $(if $(SHORT),--short) $(if $(CYCLES),--cycles $(CYCLES)) $(if $(STORE),--store $(STORE))
 
+soak-faults:    ## kills, stops, bad lines, rotations and suspensions at random for MINUTES=30; SEED=n plays a run again
+	PYTHONPATH=tests:. $(if $(SEED),FAULT_SEED=$(SEED)) nice -n 10 $(PY) tests/fault_soak.py $(or $(MINUTES),30)
+
 siege:          ## strangers and a hostile member attack a node for ten minutes while two honest members exchange
 	PYTHONPATH=tests:. $(PY) tests/siege.py --minutes $(or $(MINUTES),10)
 

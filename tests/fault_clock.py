@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, intelshare, ok, wait_for_links, wait_until
-from fault_load import Load, Member, NotPossible, check, inbox, two
+from fault_pair import Load, Member, NotPossible, check, inbox, two
 
 _LIBRARIES = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",

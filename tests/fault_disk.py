@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
-from fault_load import Load, Member, NotPossible, Watched, check, inbox, sending, two, until_ok
+from fault_pair import Load, Member, NotPossible, Watched, check, inbox, sending, two, until_ok
 from fault_power import elsewhere, volumes
 from processes import ended
 

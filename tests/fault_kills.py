@@ -6,7 +6,7 @@ import random
 import time
 
 from e2e.nodes import log_of, ok
-from fault_load import Load, Watched, check, sending, two, until_ok, wait_until
+from fault_pair import Load, Watched, check, sending, two, until_ok, wait_until
 
 
 def killed(cycles: int) -> str:

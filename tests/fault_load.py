@@ -1,227 +1,194 @@
-"""Two members under load for runs of faults, and the check with which every run ends.
+"""Faults of load and memory with real processes: F3, F18 to F20, F23 to F25, F33, F35.
 
-What was lost (had OK, never seen), doubled, or unexpected (seen, and without OK) is asked through the command
-line. An answer that nobody heard is asked for again under the same key, until there is one.
+Each plays one fault so many times; the answer is its figure. Raises AssertionError where a promise is not
+kept, NotHere where this machine cannot play it.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import tempfile
-import threading
+import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from e2e.nodes import PROGRAM, found, introduce, log_of, ok, running, wait_for_links, wait_until
-from intelshare.api import SyncClient
-from intelshare.client import new_key
-from intelshare.errors import IntelshareError
-from intelshare.instant import Instant
+from bench.processor import used
 
-LABELS = {"FRA": "//FRA SECRET//REL TO FRA, USA", "USA": "//USA SECRET//REL TO FRA, USA"}
+from e2e.nodes import log_of
+from fault_world import (
+    SLACK,
+    Highest,
+    Member,
+    Traffic,
+    federation,
+    frozen_still,
+    machine,
+    quantile,
+    unanswered,
+)
+from intelshare.delivery.link import MAX_WINDOW
 
-BODY = "Phishing kit. " * 146
-"""2 KiB."""
+RATE = 10.0
+"""Bulletins a second, each for three of the members: the machine is shared."""
 
-_PAUSE = 0.1
-"""Seconds after an answer that was not OK."""
+MOST = MAX_WINDOW // 2048
+"""Bulletins of 2 KiB that fit into the largest window of a link."""
 
-
-class NotPossible(Exception):
-    """This machine cannot play the fault: nothing is passed."""
-
-
-class Member:
-    """A member whose node is started, stopped and killed as often as a run likes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.program: Sequence[str] = PROGRAM
-        self._stack = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The one that was started last."""
-        assert self._process is not None
-        return self._process
-
-    def start(self, *words: str) -> None:
-        """Start its node, and wait until it serves. ``words``: more of ``node run``."""
-        self._process = self._stack.enter_context(running(self.folder, self.program, words))
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
-        self._stack.close()
-
-    def stop(self) -> int:
-        """Stop it in order, if it runs; its exit code."""
-        self._stack.close()
-        return self.process.returncode
-
-    def log(self, event: str) -> list[dict[str, Any]]:
-        """What its nodes have logged under this event."""
-        lines = log_of(self.folder).read_text().splitlines()
-        told = (json.loads(line) for line in lines if line.startswith("{"))
-        return [line for line in told if line["event"] == event]
+WINDOW = 64
+"""Bulletins that may be on the way already when a more urgent one comes."""
 
 
-@contextmanager
-def two(root: Path | None = None) -> Iterator[tuple[Member, Member]]:
-    """FRA and USA, linked and running; their folders below ``root``, or in a new folder."""
-    with tempfile.TemporaryDirectory(prefix="intelshare-faults-") as home:
-        fra, usa = (Member(found((root or Path(home)) / code.lower(), code)) for code in ("FRA", "USA"))
-        os.sync()  # no node has written the copies
-        try:
-            for member in (fra, usa):
-                member.start()
-            introduce(fra.folder, usa.folder)
-            wait_for_links(fra.folder)
-            yield fra, usa
-        finally:
-            for member in (fra, usa):
-                member.stop()
+def stopped(times: int) -> str:
+    """F3: one of ten stops for 30 s, again and again; the others' p99 is that of peace, times two at most."""
+    with federation(10) as world:
+        traffic, one = Traffic(world.hub), world.others[0]
+        peace: list[float] = []
+        war: list[float] = []
+        attempts = 0
+        with traffic.flowing(world.others, RATE):
+            time.sleep(10)  # caches and first contacts
+            times_of: list[tuple[float, float, float]] = []
+            for _ in range(times):
+                began = time.time()
+                time.sleep(10)
+                stopped, before = time.time(), log_of(world.hub.folder).stat().st_size
+                with frozen_still(one):
+                    time.sleep(30)
+                times_of.append((began, stopped, time.time()))
+                failed = world.hub.logged("link.dial_failed", one.code, before)
+                attempts = max(attempts, failed)
+                world.linked()
+        for began, stopped, over in times_of:
+            peace += traffic.took(began, stopped, without=one.code)
+            war += traffic.took(stopped, over, without=one.code)
+        before_, during = quantile(peace, 0.99), quantile(war, 0.99)
+        checked, slower = world.check(traffic.ids()), world.hub.starved
+        assert during <= 2 * before_ + SLACK * slower, f"p99 {before_:.3f} s, then {during:.3f} s"
+        assert attempts <= 6, f"{attempts} dials in 30 s"
+    return (
+        f"{times} stops of 30 s: p99 of the others {during * 1e3:.0f} ms, in peace {before_ * 1e3:.0f} ms; "
+        f"at most {attempts} dials; {checked}; processor shared by {slower:.1f}, {machine()}"
+    )
 
 
-@dataclass
-class Load:
-    """What one author has sent."""
-
-    folder: Path
-    to: str
-    at: Path | None = None
-    """The author's profile, if it is not in the folder."""
-    had_ok: set[str] = field(default_factory=set)
-    """The ids."""
-    refused: Counter[str] = field(default_factory=Counter[str])
-    """How often, by code."""
-    resolved: int = 0
-    """How many had OK only when they were asked for again."""
-    last_ok: float = 0.0
-    """The wall time of the last OK, in seconds."""
-    ended: BaseException | None = None
-    """Why it ended by itself: a fault of the run."""
-    _open: bytes | None = None
-    """The key whose answer nobody has heard."""
-
-    @property
-    def profile(self) -> Path:
-        """The author's."""
-        return self.at or self.folder / "users" / "ana"
-
-    def send(self, client: SyncClient) -> bool:
-        """Send one, or ask again for the last answer; true if it had OK."""
-        again = self._open is not None
-        key = self._open or new_key(Instant(time.time_ns() // 1000), os.urandom)
-        label = LABELS[self.folder.name.upper()]
-        try:
-            sent = client.send(BODY, to=[self.to], label=label, category="cyber", key=key)
-        except IntelshareError as error:
-            self.refused[error.code] += 1
-            if error.code == "OUTCOME_UNKNOWN":
-                self._open = key
-            return False
-        self._open = None
-        self.resolved += again
-        self.had_ok.add(sent.id)
-        self.last_ok = time.time()
-        return True
-
-    def batch(self, count: int) -> None:
-        """Send so many at once; all have OK."""
-        line = {"to": [self.to], "category": "cyber", "label": LABELS[self.folder.name.upper()], "text": BODY}
-        stdin = (json.dumps(line) + "\n") * count
-        done = ok("send", "--batch", "-", "--again", "--as", self.profile, "--json", stdin=stdin)
-        ids = {str(json.loads(one)["stored"]["bulletin"]) for one in done.out.splitlines()}
-        assert len(ids) == count, done.out[:500]
-        self.had_ok |= ids
-
-    def settle(self) -> None:
-        """Ask for the last answer, if nobody has heard it."""
-        with SyncClient.from_profile(self.profile) as client:
-            wait_until(lambda: self._open is None or self.send(client), "the last answer")
+def behind(times: int) -> str:
+    """F18: so many bulletins wait for one of ten that is off, under load; then it comes back."""
+    with federation(10, queue=2 * times) as world, Highest(world.hub) as highest:
+        traffic, off, rest = Traffic(world.hub), world.others[0], world.others[1:]
+        off.stop()
+        with traffic.flowing(rest, RATE):
+            time.sleep(10)
+            began = time.time()
+            time.sleep(20)
+            filling = time.time()
+            waiting = world.store(off, _precedences(times))
+            filled = time.time()
+            time.sleep(20)
+            idle = time.time()
+        world.hub.stop()
+        start, slow = world.hub.start(), world.hub.starved
+        with traffic.flowing(rest, RATE):
+            world.linked(*rest)
+            time.sleep(5)
+            on = time.time()
+            off.start()
+            world.linked(off)
+            flashes = Traffic(world.hub, 2)
+            with flashes.flowing([off], 2, urgent=1.0):
+                while unanswered(world.hub, off):
+                    time.sleep(1)
+                caught_up = time.time()
+        slower = world.hub.starved
+        p99 = [
+            quantile(traffic.took(*one), 0.99) for one in ((began, filling), (filled, idle), (on, caught_up))
+        ]
+        arrived = [one["bulletin"] for one in off.events() if one.get("what") == "received"]
+        world.seen[off.code].update(arrived)
+        overtaken = _overtaken([waiting[one].precedence for one in arrived if one in waiting])
+        everything = {key: one.to for key, one in (waiting | flashes.sent).items()} | traffic.ids()
+        checked = world.check(everything, verify=times <= 20_000)
+    slowest = max(flashes.took(0, caught_up))
+    told = (
+        f"{times} stored at {times / (filled - filling):.0f}/s and caught up at "
+        f"{times / (caught_up - on):.0f}/s; p99 of the others {p99[0] * 1e3:.0f} ms in peace, "
+        f"{p99[1] * 1e3:.0f} ms with the backlog, {p99[2] * 1e3:.0f} ms in the catch-up; memory of the "
+        f"sender {highest.mib:.0f} MiB at most; start {start:.1f} s (processor shared by {slow:.1f}); "
+        f"{len(flashes.sent)} new FLASH in "
+        f"{slowest:.2f} s at most (shared by {slower:.1f}); "
+        f"{overtaken} of lower precedence before one of higher; {checked}; "
+        f"{machine()}"
+    )
+    print(told, file=sys.stderr)
+    assert p99[1] <= 1.2 * p99[0] + SLACK / 10 * slower, told
+    assert highest.mib < 200, told
+    assert start < 5 * slow, told
+    assert slowest < slower, told
+    assert overtaken <= WINDOW, told
+    return told
 
 
-@contextmanager
-def sending(load: Load, *, rate: float = 30) -> Iterator[None]:
-    """Send at this rate a second, or as fast as it goes, for as long as the block lasts."""
-    ended = threading.Event()
-
-    def run() -> None:
-        due = time.monotonic()
-        while not ended.is_set():
-            try:
-                with SyncClient.from_profile(load.profile) as client:
-                    while not ended.is_set() and load.send(client):
-                        due = max(due + 1 / rate, time.monotonic() - 1)
-                        ended.wait(max(0.0, due - time.monotonic()))
-            except IntelshareError as error:
-                load.refused[error.code] += 1
-            except BaseException as error:
-                load.ended = error
-                return
-            ended.wait(_PAUSE)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    assert load.ended is None, f"the load ended: {load.ended!r}"
+def _precedences(count: int) -> list[int]:
+    """Mostly ROUTINE; the urgent come last."""
+    return [1] * (count - 2 * (count // 10)) + [2] * (count // 10) + [3] * (count // 10)
 
 
-def until_ok(load: Load, more: int = 1) -> None:
-    """Wait until so many more had OK."""
-    wanted = len(load.had_ok) + more
-    wait_until(lambda: load.ended or len(load.had_ok) >= wanted, f"{more} more with OK ({load.refused})")
-    assert load.ended is None, f"the load ended: {load.ended!r}"
+def _overtaken(order: Sequence[int]) -> int:
+    """How many of a lower precedence arrived before the last one of a higher, at most."""
+    last = {precedence: place for place, precedence in enumerate(order)}
+    return max(sum(one < precedence for one in order[:place]) for precedence, place in last.items())
 
 
-def events(profile: Path) -> list[dict[str, Any]]:
-    """What ``watch`` tells since it last told this profile something."""
-    done = ok("watch", "--as", profile, "--since", "last", "--once", "--json")
-    return [json.loads(line) for line in done.out.splitlines()]
+def killed_behind(times: int) -> str:
+    """F19: SIGKILL of the sender while a backlog is caught up, again and again."""
+    with federation(2, queue=2000 * times + 10_000) as world:
+        hub, one = world.hub, world.others[0]
+        one.stop()
+        waiting = world.store(one, [1] * (500 * times + 500))
+        one.start()
+        resent = []
+        for _ in range(times):
+            world.linked()
+            before = unanswered(hub, one)
+            while unanswered(hub, one) > before - 200:
+                time.sleep(0.02)
+            hub.kill()
+            with frozen_still(one):
+                hub.start()
+                resent.append(int(hub.peer(one)["unacknowledged"]))
+        left = unanswered(hub, one)
+        world.drained(one)
+        checked = world.check({key: sent.to for key, sent in waiting.items()})
+    assert max(resent) <= MOST, resent
+    return (
+        f"{times} kills, {left} left after the last; resent {max(resent)} at most, of {MOST} that a window "
+        f"holds; {checked}; {machine()}"
+    )
 
 
-class Watched:
-    """What ``watch`` has told at a recipient: each bulletin once, although the nodes are killed meanwhile."""
-
-    def __init__(self, profile: Path) -> None:
-        """The node runs. ``profile``: of a user there."""
-        self._profile = profile
-        ok("watch", "--as", profile, "--once", "--json")
-        self.seen: Counter[str] = Counter()
-
-    def look(self) -> Counter[str]:
-        """Everything so far, by id."""
-        self.seen.update(one["bulletin"] for one in events(self._profile) if one["what"] == "received")
-        return self.seen
-
-
-def inbox(folder: Path) -> Counter[str]:
-    """The ids that the inbox lists, at most 1,000."""
-    done = ok("inbox", "--as", folder / "users" / "ana", "--limit", "1000", "--json")
-    return Counter(str(entry["bulletin"]) for entry in done.json["entries"])
+def started(times: int) -> str:
+    """Section 6 of the promises: a start with a tenth of so many bulletins stored, and with all of them."""
+    told = []
+    with federation(2, queue=2 * times) as world:
+        hub, one = world.hub, world.others[0]
+        one.stop()
+        told.append(f"empty {_starts(hub)}")
+        for count in (times // 10, times * 3 // 10, times * 6 // 10):
+            began = time.monotonic()
+            world.store(one, [1] * count, size=512)
+            told.append(f"{count} more at {count / (time.monotonic() - began):.0f}/s: {_starts(hub)}")
+            print(told[-1], file=sys.stderr)
+    return f"{'; '.join(told)}; {machine()}"
 
 
-def check(load: Load, look: Callable[[], Counter[str]]) -> str:
-    """Wait for the last one; nothing is lost, doubled or unexpected. The figures."""
-    load.settle()
-    wait_until(lambda: not load.had_ok - look().keys() or None, "all that had OK to arrive")
-    seen = look()
-    doubled = [one for one, times in seen.items() if times > 1]
-    unexpected = sorted(seen.keys() - load.had_ok)
-    assert not doubled, f"doubled: {doubled[:5]}"
-    assert not unexpected, f"seen, and without OK: {unexpected[:5]}"
-    return f"{len(load.had_ok)} with OK: lost 0, doubled 0, unexpected 0 ({load.resolved} asked for again)"
+def _starts(hub: Member) -> str:
+    """Seconds of three starts, each with its processor time, and MiB once all is read."""
+    seconds, spent, shared = [], [], []
+    for _ in range(3):
+        hub.stop()
+        seconds.append(hub.start())
+        spent.append(used(hub.pid).whole)
+        shared.append(hub.starved)
+    time.sleep(15)
+    return (
+        f"start {min(seconds):.2f} to {max(seconds):.2f} s, of processor {min(spent):.2f} s, "
+        f"shared by {max(shared):.1f}; "
+        f"{hub.memory:.0f} MiB ({machine()})"
+    )

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, ok
-from fault_load import Load, Member, NotPossible, Watched, check, sending, two, until_ok
+from fault_pair import Load, Member, NotPossible, Watched, check, sending, two, until_ok
 from processes import finished
 
 _SHUTDOWN = 2 << 30 | 4 << 16 | ord("X") << 8 | 125

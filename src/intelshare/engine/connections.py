@@ -41,7 +41,7 @@ class ConnectionLimits:
     prove: int = 10 * SECOND
     """The time for a connection to finish TLS and make a call with a valid certificate."""
     silence: int = 90 * SECOND
-    """The longest time without a byte either way; an open link sends something every 20 seconds."""
+    """The longest time without a byte either way; an open link sends something every 15 seconds."""
 
 
 class Reason(StrEnum):

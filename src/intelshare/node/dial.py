@@ -25,7 +25,7 @@ SLACK: Final = 64 * 1024
 """The bytes above 1 MiB that gRPC lets through, so that the scan, not the transport, answers TOO_LARGE."""
 
 KEEPALIVE: Final[tuple[tuple[str, int], ...]] = (
-    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A ping has a time limit of its own: without this one, the node that was dialled noticed a line that
     # carries nothing after 80 s.
