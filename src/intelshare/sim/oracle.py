@@ -275,6 +275,15 @@ class Oracle:
                     "I1", f"{machine.name} has lost content that it has to deliver to {write.row.recipient}"
                 )
 
+    def serves(self, process: Process) -> None:
+        """I8: check that a start shows nothing destroyed, unless an operator knows that the disk forgot."""
+        for md in self.gone[process.name] if process.forgot is None else ():
+            row = process.view.get(INBOX, md)
+            if row is not None and row.gone == Gone.NO:
+                raise Violation(
+                    "I8", f"{process.name} shows what it had destroyed, as its folder was put back"
+                )
+
     def expired(self, process: Process) -> None:
         """Note that expired bulletins have been ended, durably."""
         self.over[process.name] |= self._due.pop(process.name, set())

@@ -314,7 +314,8 @@ def _read(doing: _Doing) -> None:
 def _recall(doing: _Doing) -> None:
     row = _own(doing)
     if row is not None:
-        author = doing.actor(row.author.rpartition("/")[2])
+        # Of what came back after a loss nobody knows who wrote it.
+        author = doing.actor(row.author.rpartition("/")[2] or "r")
         doing.perform("recall", RecallCommand(author, row.bulletin.hex(), "it is wrong"))
 
 
@@ -461,8 +462,11 @@ def _exclude(doing: _Doing, how: Exclusion) -> None:
         heap.after(_LOOKS_AGAIN, look)
 
     def look() -> None:
+        """A disk that is put back may bring it back."""
         if machine.disk.view.get(EXCLUSION, member) is not None:
             go_on()
+        elif heap.now < machine.lasts:
+            heap.after(_LOOKS_AGAIN, look)
 
     heap.after(doing.act.lasts, go_on)
 
