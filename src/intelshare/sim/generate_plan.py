@@ -28,6 +28,9 @@ def generate_plan(seed: int) -> FaultPlan:
         tricks = _tricks(stream(seed, "tricks"), knobs, members)
         faults += tricks
         acts += _recalled_first(stream(seed, "recalled first"), tricks)
+    if knobs.calm:
+        faults = [fault for fault in faults if fault.kind == "hostile"]
+        acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -36,6 +39,9 @@ def generate_plan(seed: int) -> FaultPlan:
         knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
 
+
+_TIMELESS = frozenset(("submit", "attach", "download", "courier"))
+"""The acts whose outcome does not depend on when they happen."""
 
 _AMNESIA = frozenset(("restore", "put-back", "backup"))
 
@@ -70,6 +76,8 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
     if seed % 4 == 3:
         drawn = replace(drawn, members=max(3, drawn.members))
         drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
+    if seed % 16 == 3:
+        drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
 
 

@@ -167,6 +167,7 @@ class Process:
                 view.check(self.name, plan)
             machine.room.take(plan)
         except IntelshareError as error:
+            self.oracle.printed(self.name, error, error.hint, error.place)
             if refused is not None:
                 refused(error)
             elif machine.hostile is None:
