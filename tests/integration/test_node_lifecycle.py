@@ -39,7 +39,7 @@ from intelshare.node.settings import read_settings, write_settings
 from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
 from intelshare.ports import Plan
-from intelshare.store.sidecar import read_sidecar
+from intelshare.store.sidecar import FORGOT, read_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import PASSPHRASE, Site, make_site, until
@@ -163,6 +163,32 @@ async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operato
     database.write_bytes(backup)
     assert (await refused(site)).code == "STORE_FORGOT"
     await site.start(accept_loss=True)
+    await site.stop()
+    await site.start()
+    await site.stop()
+
+
+async def test_a_start_after_a_loss_that_did_not_complete_is_refused_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a directory is signed that skips what was forgotten, one version could get two contents."""
+    database = site.root / "intelshare.db"
+    backup = database.read_bytes()
+    await site.start()
+    await site.stop()
+    database.write_bytes(backup)
+
+    async def killed(*_: Any, **__: Any) -> bool:
+        raise StoreError("DISK_ERROR", "the machine lost its power")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("intelshare.node.run.renew", killed)
+        with pytest.raises(StoreError, match="lost its power"):
+            await site.start(accept_loss=True)
+    assert (site.root / FORGOT).exists(), "nothing but this tells the next start"
+    assert (await refused(site)).code == "STORE_FORGOT"
+    await site.start(accept_loss=True)
+    assert not (site.root / FORGOT).exists()
     await site.stop()
     await site.start()
     await site.stop()

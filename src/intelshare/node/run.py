@@ -217,7 +217,8 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         await runtime.step(ask_again)
         await runtime.step(begin_hearing, forgot)
         await forget_lost(runtime)
-        confirm_loss(runtime.folder.root)
+        # From here on this mark tells it, until the directory is signed that skips what was forgotten.
+        remember_loss(runtime.folder.root)
         _unmark(runtime)
     await runtime.step(start_incarnation)
     policies = PolicyFiles(runtime)
@@ -235,6 +236,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
     await renew(runtime, endpoints(runtime, ports), skip=skip)
     settle_restore(folder.root)
+    confirm_loss(folder.root)
     await ports.follow()
     show_certificates(runtime)
     running = show_running(runtime, ports)

@@ -85,11 +85,13 @@ def _range(text: str) -> range:
 
 def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
     from intelshare.sim.bugs import BUGS, NONE
+    from intelshare.sim.isolation import run_twice
     from intelshare.sim.plan import to_json
     from intelshare.sim.run import run
 
     click.echo(to_json(plan), nl=False)
-    result = run(plan, BUGS.get(bug, NONE), keep_trace=trace)
+    planted = BUGS.get(bug, NONE)
+    result = run(plan, planted, keep_trace=True) if trace else run_twice(plan, planted)
     for line in result.lines:
         click.echo(line)
     click.echo(f"trace {result.trace}; {result.events} events; pairs: {_counted(result.words)}")
@@ -143,12 +145,12 @@ def _counted(counts: Counter[str]) -> str:
 
 def _shrink(plan: FaultPlan, bug: str) -> None:
     from intelshare.sim.bugs import BUGS, NONE
+    from intelshare.sim.isolation import run_twice
     from intelshare.sim.plan import to_json
-    from intelshare.sim.run import run
     from intelshare.sim.shrink import shrink
 
     planted = BUGS.get(bug, NONE)
-    violation = run(plan, planted).violation
+    violation = run_twice(plan, planted).violation
     if violation is None:
         return
     small = shrink(plan, planted, violation)

@@ -278,6 +278,7 @@ class Driver:
 
     def _tell(self, tell: Tell) -> None:
         self._process.heap.note(tell.notice, self._process.name, tell.peer or "", tell.code, tell.count)
+        self._process.oracle.printed(self._process.name, tell)
         if tell.notice is Notice.DIAL_FAILED:
             self._attempts.excused()
         if tell.notice is Notice.REJECTED_BY_PEER:

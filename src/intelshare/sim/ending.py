@@ -50,6 +50,7 @@ from intelshare.ports import Row, Table, View
 from intelshare.sim import remains
 from intelshare.sim.counting import check_counters
 from intelshare.sim.heap import Violation
+from intelshare.sim.law import CANARY
 from intelshare.sim.oracle import Oracle
 
 if TYPE_CHECKING:
@@ -288,6 +289,8 @@ def _check_destroyed(oracle: Oracle, machine: Machine) -> None:
         wanted |= oracle.grants[machine.name, md]
     if remains.lies_open(machine.disk, wanted):
         raise Violation("I8", f"{machine.name} keeps data that opens a destroyed bulletin")
+    if remains.lies_open(machine.disk, (CANARY.encode(),)):
+        raise Violation("I15", f"{machine.name} stores what a portion says, in clear")
     for md in oracle.over[machine.name]:
         row = view.get(INBOX, md)
         if row is not None and row.gone == Gone.NO:

@@ -53,6 +53,9 @@ def _stopped(cause: Cause) -> Callable[[Facts, Facts], bool]:
     )
 
 
+LATE_RECEIPT = "receipt of a number before"
+"""An answer about the number under which a pair had gone before it was queued again."""
+
 EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] = (
     ("approved", frozenset(("approve",)), lambda old, new: (old, new) == (_fresh(HELD), _fresh(QUEUED))),
     ("held", frozenset(("handover",)), lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HELD))),
@@ -91,6 +94,13 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
             (old.stage, old.cause) == (new.stage, new.cause)
             and old.stage >= HANDED_OVER
             and (new.receipt > old.receipt or (new.receipt is old.receipt and new.conflict > old.conflict))
+        ),
+    ),
+    (
+        LATE_RECEIPT,
+        frozenset(("receive",)),
+        lambda old, new: (
+            old.stage is QUEUED and new == old._replace(receipt=new.receipt) and new.receipt > old.receipt
         ),
     ),
     (
@@ -155,7 +165,7 @@ def rows() -> list[str]:
     destroyed = [f"destroyed {cause}" for cause in ("RECALLED", "EXPIRED", "RETENTION")]
     return [
         "event submitted",
-        *(f"event {name}" for name, _, _ in EVENTS if name != "undeliverable"),
+        *(f"event {name}" for name, _, _ in EVENTS if name not in ("undeliverable", LATE_RECEIPT)),
         *words,
         *(f"receiver {name}" for name in (*states, *destroyed)),
     ]
@@ -202,7 +212,7 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
         taken["event submitted"] += 1
     elif (old := _facts(before)) != new:
         event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
-        if event is None:
+        if event is None or (event == LATE_RECEIPT and not before.leaf):
             raise Violation("I11", f"{me}: {name} makes {new} of {old}")
         taken[f"event {event}"] += 1
     place = next((place for place, (_, fits) in enumerate(WORDS) if fits(new)), None)

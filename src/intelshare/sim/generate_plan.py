@@ -10,7 +10,7 @@ from random import Random as Stream
 
 from intelshare.instant import DAY, HOUR, MINUTE, SECOND
 from intelshare.sim.chance import stream
-from intelshare.sim.hostile import ACTIVE, TRICKS
+from intelshare.sim.hostile import ENDS, TRICKS
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
 
@@ -25,7 +25,12 @@ def generate_plan(seed: int) -> FaultPlan:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
     if knobs.hostile:
-        faults += _tricks(stream(seed, "tricks"), knobs, members)
+        tricks = _tricks(stream(seed, "tricks"), knobs, members)
+        faults += tricks
+        acts += _recalled_first(stream(seed, "recalled first"), tricks)
+    if knobs.calm:
+        faults = [fault for fault in faults if fault.kind == "hostile"]
+        acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -34,6 +39,9 @@ def generate_plan(seed: int) -> FaultPlan:
         knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
 
+
+_TIMELESS = frozenset(("submit", "attach", "download", "courier"))
+"""The acts whose outcome does not depend on when they happen."""
 
 _AMNESIA = frozenset(("restore", "put-back", "backup"))
 
@@ -68,6 +76,8 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
     if seed % 4 == 3:
         drawn = replace(drawn, members=max(3, drawn.members))
         drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
+    if seed % 16 == 3:
+        drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
 
 
@@ -250,16 +260,16 @@ def _clocks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
 
 
 def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
-    return [
-        Fault(
-            chance.choice(("restore", "restore", "put-back", "backup")),
-            chance.choice(members),
-            at=chance.randrange(knobs.lasts),
-            by=chance.choice((SECOND, 10 * SECOND, 30 * SECOND)),
-            lasts=SECOND,
-        )
-        for _ in range(chance.choice((1, 1, 2)))
-    ]
+    drawn = []
+    for _ in range(chance.choice((1, 1, 2))):
+        kind, at = chance.choice(("restore", "restore", "put-back", "backup")), chance.randrange(knobs.lasts)
+        by = chance.choice((SECOND, 10 * SECOND, 30 * SECOND))
+        if kind == "put-back":
+            # Late, and of long before: something was destroyed in between.
+            at = knobs.lasts // 2 + at // 2
+            by = chance.choice((by, at // 2, at * 3 // 4))
+        drawn.append(Fault(kind, chance.choice(members), at=at, by=by, lasts=SECOND))
+    return drawn
 
 
 def _stops(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
@@ -319,10 +329,22 @@ def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
     drawn = []
     for _ in range(chance.choice((1, 2, 4, 6))):
         trick, at = chance.choice(TRICKS), chance.randrange(knobs.lasts)
-        longest = knobs.lasts - at if trick in ACTIVE else 10 * HOUR
+        longest = knobs.lasts - at if trick in ENDS else 10 * HOUR
         lasts = min(longest, chance.choice((5 * SECOND, 20 * SECOND, longest)))
         drawn.append(Fault("hostile", knobs.hostile, chance.choice(peers), at=at, lasts=lasts, window=trick))
     return drawn
+
+
+def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:
+    """Let the hostile member recall what it holds back, so that the recall comes first."""
+    acts = []
+    for trick in tricks:
+        if trick.window == "late":
+            acts += [
+                Act("submit", trick.at, trick.node, trick.peer, what=chance.randrange(1 << 16)),
+                Act("recall", trick.at + trick.lasts * 2 // 3, trick.node, what=0),
+            ]
+    return acts
 
 
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (

@@ -248,5 +248,5 @@ _PAUSES: Final = {"replay": _REPLAYS, "pass-on": _REPLAYS, "flood": _FLOOD}
 TRICKS: Final = (*_CHANGES, *_ACTIVE)
 """All tricks by name: the first change messages, the others send some without being asked."""
 
-ACTIVE: Final = frozenset(_ACTIVE)
-"""The latter."""
+ENDS: Final = frozenset((*_ACTIVE, "late"))
+"""Those that end with the faults."""

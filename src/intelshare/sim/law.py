@@ -15,6 +15,9 @@ from intelshare.policy import Overlay, PartyAct, Treaty, World, compile_world, p
 from intelshare.sim.plan import MEMBERS, Act
 from intelshare.trust import Ratified
 
+CANARY = "canary-of-the-simulator"
+"""Every portion begins with it; nothing that a node prints, sends or stores in clear may contain it."""
+
 _ACCORD = """
 id = "sim-accord"
 title = "Accord of the simulator"
@@ -186,5 +189,5 @@ def _portion(
     banner = _LEVELS[owner][level] if owner == "USA" else f"//{owner} {_LEVELS[owner][level]}"
     alone = released == _NOBODY and owner == "USA"
     label = f"{banner}//NOFORN" if alone else f"{banner}//REL TO {', '.join(codes)}"
-    content = f"{act.node} {act.at} ".encode().ljust(act.size, b".")
+    content = f"{CANARY} {act.node} {act.at} ".encode().ljust(act.size, b".")
     return Portion(PortionKind.TEXT, label, category, flags, "", "text/plain", content)

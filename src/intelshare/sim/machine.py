@@ -54,6 +54,7 @@ class Machine:
         queue = plan.knobs.queue
         self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
         self.retention = plan.knobs.retention or 72 * HOUR
+        self.calm = plan.knobs.calm
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
         self.sync = plan.knobs.sync

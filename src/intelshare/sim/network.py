@@ -144,6 +144,10 @@ class Network:
                     self._knobs.delay + fault.lasts, lambda: self._repeated(sender, receiver, message)
                 )
 
+    def sent_by(self, name: str) -> int:
+        """Return the number of messages that a node has sent to others."""
+        return sum(count for (sender, _), count in self._sent.items() if sender == name)
+
     def is_cut(self, sender: str, receiver: str) -> bool:
         """Return True if nothing gets from one to the other now."""
         return self._cut[sender, receiver] > 0 or (sender, receiver) in self._parted

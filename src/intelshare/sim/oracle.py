@@ -62,14 +62,18 @@ from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put, View
 from intelshare.sim import counting, facts, history, remains
 from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.law import CANARY
 from intelshare.sim.process import Process
 from intelshare.sim.rulings import FACTS, Rulings
 from intelshare.statement import leaf_id
 from intelshare.store.memory import MemoryStore
+from intelshare.wire import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
 
+
+_CANARY: Final = CANARY.encode()
 
 BELIEVED: Final = 2 * SECOND
 """The time for which a file may still leave: once a second a sender checks whether a peer may have it, and
@@ -152,6 +156,20 @@ class Oracle:
     def known(self) -> Mapping[bytes, SubmitResult]:
         """The answers that users have got, by key, as far as no disk was put back to before them."""
         return self._answers
+
+    @staticmethod
+    def printed(name: str, *output: object) -> None:
+        """I15: check that what a node logs, or tells a user, contains nothing of a portion."""
+        if any(CANARY in str(one) for one in output):
+            raise Violation("I15", f"{name} prints what a portion says")
+
+    @staticmethod
+    def carried(name: str, message: bytes) -> None:
+        """I15, I13: check that a message says nothing in clear, and is no larger than its bound."""
+        if _CANARY in message:
+            raise Violation("I15", f"{name} sends what a portion says, in clear")
+        if len(message) > MAX_MESSAGE:
+            raise Violation("I13", f"{name} sends a message of {len(message)} bytes")
 
     def rejected(self, code: str) -> None:
         """Note that a node was told that a peer rejected a statement."""
@@ -273,6 +291,15 @@ class Oracle:
             if not known_again and not _has_content(view, write.row.md):
                 raise Violation(
                     "I1", f"{machine.name} has lost content that it has to deliver to {write.row.recipient}"
+                )
+
+    def serves(self, process: Process) -> None:
+        """I8: check that a start shows nothing destroyed, unless an operator knows that the disk forgot."""
+        for md in self.gone[process.name] if process.forgot is None else ():
+            row = process.view.get(INBOX, md)
+            if row is not None and row.gone == Gone.NO:
+                raise Violation(
+                    "I8", f"{process.name} shows what it had destroyed, as its folder was put back"
                 )
 
     def expired(self, process: Process) -> None:

@@ -46,6 +46,8 @@ class Knobs:
     """
     hostile: str = ""
     """The member that is hostile; empty if none is. Nothing is promised to it, and it settles nothing."""
+    calm: bool = False
+    """True if the hostile member's tricks are the only faults: the run is compared with one without it."""
     parted: str = ""
     """Two members, separated by a space, whose links are cut for good: only bundles go on between them."""
     watched: bool = False

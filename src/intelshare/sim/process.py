@@ -27,7 +27,7 @@ from intelshare.sim.counting import Counted
 from intelshare.sim.disk import Disk
 from intelshare.sim.driver import Driver
 from intelshare.sim.network import Network
-from intelshare.sim.rotation import renew_after_loss
+from intelshare.sim.rotation import lacking_keys, renew_after_loss
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -98,13 +98,14 @@ class Process:
 
     def _renew(self) -> None:
         """After a loss, sign a directory under a version that cannot have been used, and then serve."""
-        if self.forgot is None:
+        if self.forgot is None and not lacking_keys(self):
             self._serve()
         else:
             renew_after_loss(self, self.forgot, self._serve)
 
     def _serve(self) -> None:
         self.serving = True
+        self.oracle.serves(self)
         self.feed(Started())
 
     def stop(self) -> None:
@@ -166,6 +167,7 @@ class Process:
                 view.check(self.name, plan)
             machine.room.take(plan)
         except IntelshareError as error:
+            self.oracle.printed(self.name, error, error.hint, error.place)
             if refused is not None:
                 refused(error)
             elif machine.hostile is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
 from intelshare.errors import IntelshareError
+from intelshare.ids import KeyId
 from intelshare.instant import SECOND, Instant
 from intelshare.trust import new_key, renew_directory
 
@@ -69,19 +70,24 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
     process.perform("adopt", signed, then=adopted, refused=_need_full)
 
 
-def renew_after_loss(process: Process, forgot: Instant, then: Callable[[], None]) -> None:
+def lacking_keys(process: Process) -> tuple[KeyId, ...]:
+    """Return the sealing keys that this member's directory names and its vault lacks."""
+    directory = process.node.trust.members[process.node.member].directory
+    assert directory is not None  # noqa: S101 - every member of the simulation has one
+    held = process.machine.keys.sealing()
+    return tuple(
+        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) not in held
+    )
+
+
+def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[], None]) -> None:
     """Sign the directory anew after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
     instead of those that the vault lacks, and under a version that nobody can have seen.
     """
     node, keys, now = process.node, process.machine.keys, process.now()
     directory = node.trust.members[node.member].directory
     assert directory is not None  # noqa: S101 - every member of the simulation has one
-    lacking = tuple(
-        key_id(key)
-        for key in directory.keys
-        if key.use is KeyUse.SEALING and key_id(key) not in keys.sealing()
-    )
-    made = []
+    lacking, made = lacking_keys(process), []
     if lacking:
         made.append(
             new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random, among=directory.keys)
@@ -94,7 +100,7 @@ def renew_after_loss(process: Process, forgot: Instant, then: Callable[[], None]
         now,
         add_keys=[key.record for key in made],
         drop_keys=lacking,
-        skip=max(0, now - forgot) // SECOND + 1,
+        skip=max(0, now - forgot) // SECOND + 1 if forgot is not None else 0,
     )
 
     def adopted(_: object) -> None:

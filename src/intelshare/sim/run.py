@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intelshare.broker.kernel.frame import Frame
+from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.tables import PAIR
+from intelshare.delivery import status_of
 from intelshare.engine.values import Received
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.sim.bugs import NONE, Bug
-from intelshare.sim.ending import finish, quiet
+from intelshare.sim.ending import finish, honest, quiet
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
@@ -38,6 +41,12 @@ class Result:
     virtual: int
     words: Counter[str]
     counts: Counter[str]
+    ends: Mapping[tuple[str, str, str], str]
+    """By idempotency key, sender and recipient, how an honest pair has ended."""
+    steps: int
+    """The steps of all honest nodes."""
+    heard: int
+    """The messages that honest nodes have got from a hostile one."""
     taken: Counter[str]
     """The rows taken of the tables of promises.md."""
     lines: tuple[str, ...]
@@ -82,18 +91,33 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
         violation = found
     return Result(
         plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
-        oracle.taken,        tuple(heap.lines or ()),
+        _ends(oracle, machines), sum(one.disk.commits for one in honest(machines).values()),
+        network.sent_by(plan.knobs.hostile), oracle.taken,        tuple(heap.lines or ()),
     )  # fmt: skip
+
+
+_HAS = frozenset(("accepted", "read", "destroyed"))
+
+
+def _ends(oracle: Oracle, machines: dict[str, Machine]) -> dict[tuple[str, str, str], str]:
+    found = {}
+    for key, answer in oracle.known.items():
+        sender = machines[oracle.rulings.contents[answer.md].originator]
+        for pair in answer.pairs:
+            row = sender.disk.view.get(PAIR, answer.md, pair.recipient)
+            if row is not None and sender.deals(machines[pair.recipient]):
+                word = status_of(facts_of(row))
+                found[key.hex(), sender.name, str(pair.recipient)] = "has" if word in _HAS else str(word)
+    return found
 
 
 def _linked(machines: dict[str, Machine]) -> bool:
     """Return True if every two nodes have a link that both hold open: only then has each learnt what it
     lacks.
     """
-    honest = {name: machine for name, machine in machines.items() if machine.hostile is None}
-    for name, machine in honest.items():
+    for name, machine in honest(machines).items():
         links = machine.process.driver.links if machine.process is not None else {}
-        for other in honest.values():
+        for other in honest(machines).values():
             mine = links.get(MemberCode(other.name))
             theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
             open_both = mine is not None and theirs is not None and mine.wire is theirs.wire

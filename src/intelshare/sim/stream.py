@@ -32,6 +32,8 @@ class Stream:
 
     def send(self, message: bytes) -> None:
         """Send one message; nobody knows whether it arrives."""
+        if self._process.machine.hostile is None:
+            self._process.oracle.carried(self.name, message)
         if self.wire is not None and not self.gone:
             self.wire.send(self.name, message)
 

@@ -54,7 +54,7 @@ from intelshare.ports import View
 from intelshare.sim.chance import stream
 from intelshare.sim.courier import export, take_in
 from intelshare.sim.heap import Heap, Violation
-from intelshare.sim.law import about_request, draft_of, law, overlay_text, treaties
+from intelshare.sim.law import CANARY, about_request, draft_of, law, overlay_text, treaties
 from intelshare.sim.machine import Machine
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
@@ -210,7 +210,7 @@ class _Doing:
         """
         held = [row for row in self.view.find(INBOX, "newest", limit=_LATER) if not row.gone]
         source = self.chosen(held)
-        if source is None:
+        if source is None or self.machine.calm:
             return draft_of(act, self.process.now())
         draft = draft_of(act, self.process.now(), source.originator)
         return replace(draft, from_bulletin=source.bulletin.hex())
@@ -223,7 +223,7 @@ def _submit(doing: _Doing) -> None:
 def _attach(doing: _Doing) -> None:
     """Send a bulletin whose first portion is a file of ``size`` bytes."""
     place, size = FilePlace(doing.key), doing.act.size
-    content = (f"{doing.act.node} {doing.act.at} ".encode() * (size // 8 + 1))[:size]
+    content = (f"{CANARY} {doing.act.node} {doing.act.at} ".encode() * (size // 8 + 1))[:size]
 
     def begun(upload: Upload) -> None:
         cipher, count = PieceCipher(upload.key, upload.header), piece_count(size)
@@ -314,7 +314,8 @@ def _read(doing: _Doing) -> None:
 def _recall(doing: _Doing) -> None:
     row = _own(doing)
     if row is not None:
-        author = doing.actor(row.author.rpartition("/")[2])
+        # Of what came back after a loss nobody knows who wrote it.
+        author = doing.actor(row.author.rpartition("/")[2] or "r")
         doing.perform("recall", RecallCommand(author, row.bulletin.hex(), "it is wrong"))
 
 
@@ -461,8 +462,11 @@ def _exclude(doing: _Doing, how: Exclusion) -> None:
         heap.after(_LOOKS_AGAIN, look)
 
     def look() -> None:
+        """A disk that is put back may bring it back."""
         if machine.disk.view.get(EXCLUSION, member) is not None:
             go_on()
+        elif heap.now < machine.lasts:
+            heap.after(_LOOKS_AGAIN, look)
 
     heap.after(doing.act.lasts, go_on)
 

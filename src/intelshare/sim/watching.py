@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.tables import LOG_HEAD
 from intelshare.broker.queries.watch import Cursor, watch
+from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
 from intelshare.ports import Plan, Put, View, changed
 from intelshare.sim.heap import Violation
@@ -69,10 +70,15 @@ class Watcher:
             self._cursor = Cursor(node.incarnation, 0) if head is not None else None
         more = self._cursor is not None
         while more and self._cursor is not None:
-            page = watch(node, view, actor(machine.name, "b"), self._cursor, process.now())
+            try:
+                page = watch(node, view, actor(machine.name, "b"), self._cursor, process.now())
+            except DeliveryError as error:
+                raise Violation("I2", f"a watcher at {self._name} was told what is gone: {error}") from error
             self._cursor, more = page.after, page.more
             self.told += len(page.happened)
-            for one in page.happened:
+            # A sender that forgot a hand-over repeats it under another number.
+            forgot = any(other.forgets for other in machine.others.values())
+            for one in page.happened if not forgot else ():
                 about = (one.bulletin, one.member)
                 if one.what == "received" and about in self._received:
                     raise Violation("I2", f"a watcher at {self._name} was told twice of one bulletin")

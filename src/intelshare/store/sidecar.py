@@ -84,25 +84,26 @@ def _time_at(folder: Path) -> int:
 
 
 FORGOT: Final = "forgot"
-"""In the data folder: the database was seen to have lost something while the node ran."""
+"""In the data folder: the database was seen to have lost something, and no start has completed since."""
 
 
 def remember_loss(folder: Path) -> None:
     """The next start is refused until an operator accepts the loss: the sidecar may lag behind it."""
-    write_private(folder / FORGOT, b"the database lost what it had confirmed while the node ran\n")
+    write_private(folder / FORGOT, b"the database lost what it had confirmed\n")
 
 
 def accept_loss(folder: Path) -> None:
-    """An operator has."""
+    """A start that an operator wanted has completed."""
     (folder / FORGOT).unlink(missing_ok=True)
 
 
 def check_loss(folder: Path) -> None:
-    """Raises StoreError STORE_FORGOT if a running node has seen a loss that nobody has accepted."""
+    """Raises StoreError STORE_FORGOT if a loss was seen that no start has dealt with."""
     if (folder / FORGOT).exists():
         raise StoreError(
             "STORE_FORGOT",
-            "the database lost what it had confirmed while the node ran: a standby that lagged was promoted",
+            "the database lost what it had confirmed: a standby that lagged was promoted while the node ran, "
+            "or a start after a loss did not complete",
             hint="start once with --accept-loss: a new incarnation begins and peers hand over again",
         )
 
