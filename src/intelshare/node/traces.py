@@ -31,7 +31,7 @@ _CLOSING: Final = 2.0
 
 
 class Outcome:
-    """How what a span covers has ended."""
+    """The end of a call or a step: it succeeded, or failed with a code."""
 
     def __init__(self) -> None:
         self.code = ""

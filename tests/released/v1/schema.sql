@@ -3,6 +3,12 @@ CREATE TABLE "journal" (
     id INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    parity BLOB NOT NULL
+) STRICT;
+CREATE TABLE "journal_aside" (
+    id INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "store_state" (
@@ -314,6 +320,11 @@ CREATE TABLE "owed" (
     "key" BLOB NOT NULL,
     _record BLOB NOT NULL,
     PRIMARY KEY ("member", "kind", "key")
+) STRICT, WITHOUT ROWID;
+CREATE TABLE "unheard" (
+    "member" TEXT NOT NULL,
+    _record BLOB NOT NULL,
+    PRIMARY KEY ("member")
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE "node" (
     "name" TEXT NOT NULL,
