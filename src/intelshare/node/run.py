@@ -131,12 +131,10 @@ def open_folder(
         if not accept_loss:
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
-        if beside:
-            runtime.leads = False
-        elif accept_loss:
+        if accept_loss and not beside:
             me = store.ask_now(lambda view: view.get(NODE, SELF))
             runtime.forgot = me.latest if me is not None else None
-        else:
+        elif not beside:
             _unmark(runtime)
         trouble.listener = runtime.noticed
         runtime.replica = turn.replica if turn is not None else ""
@@ -172,7 +170,15 @@ def _runtime(
         hint = f"put {lost} back as it was: it defines a member that this node knows"
         raise PolicyFileError(error.code, error.message, place=Place(lost), hint=hint) from None
     runtime = Runtime(
-        folder, settings, store, vault, node, clock, log, Certificates(folder, settings, vault, clock.now())
+        folder,
+        settings,
+        store,
+        vault,
+        node,
+        clock,
+        log,
+        Certificates(folder, settings, vault, clock.now()),
+        leads=turn is None or not turn.together or turn.first,
     )
     runtime.law = texts
     return runtime
