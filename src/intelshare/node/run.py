@@ -128,7 +128,7 @@ def open_folder(
         beside = turn is not None and turn.together and not turn.first
         if not beside:
             rebuild_driving(store)
-        if not accept_loss:
+        if not accept_loss and not beside:  # the one that leads writes the sidecar at this moment
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
         if accept_loss and not beside:
