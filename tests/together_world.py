@@ -136,6 +136,8 @@ def main(words: Sequence[str] | None = None) -> int:
             print(
                 f"led again after {took[0]:.1f} to {took[-1]:.1f} s, half within {took[len(took) // 2]:.1f} s"
             )
+        said = [line for line in log_of(w.fra).read_text().splitlines() if line and not line.startswith("{")]
+        print("what ended replicas by themselves:", *sorted(set(said)), sep="\n    ")
         print(intelshare("node", "replicas", "--folder", w.fra).out)
         print(intelshare("audit", "verify", "--folder", w.fra).out[-300:])
         return 0 if outcome.good else 1

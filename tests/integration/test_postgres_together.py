@@ -155,11 +155,17 @@ async def test_another_one_leads_once_the_session_of_the_first_has_ended(
             store.led = lambda number=number: led.append(str(number))  # type: ignore[misc]
         await first.perform(put(*(Secret("s", part, b"x" * 40) for part in range(20)), thing("kept")))
         assert first.together is not None
+        dropped: list[int] = []
+        monkeypatch.setattr(first.together.keys, "drop", dropped.extend)  # it ends before it gets there
+        await first.perform(put(Secret("s", 9, b"y" * 40)))
+        await first.shred()
+        assert dropped
         monkeypatch.setattr(first.together, "resume", lambda: False)  # it is never heard of again
         asked(server.url, f"SELECT pg_terminate_backend({first.together.session})")
         others = [store for store in stores if store is not first]
         await until(lambda: len(leading(others)) == 1)
         assert len(led) == 1
+        assert not set(dropped) & set(leading(others)[0].together.keys.groups())  # type: ignore[union-attr]
         for store in others:
             await store.perform(put(Secret("s", 3, b"y" * 40)))
             await leading(others)[0].shred()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from intelshare.broker.kernel.register import users
+from intelshare.broker.lifecycle.attachments import kept
 from intelshare.engine.values import Chore, PolicyAvailable, Space
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
@@ -131,6 +132,7 @@ class NodeProcess(Files):
         try:
             if self._beside is not None:
                 self._beside.check_vault()
+            await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
             await self.ports.open_to_peers(self.links, last_peer_port(runtime))
             await self._policies.begin()
             await renew(runtime, endpoints(runtime, self.ports))

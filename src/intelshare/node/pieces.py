@@ -45,9 +45,17 @@ class PieceFiles:
     """All files of one node. Call ``close`` at the end."""
 
     def __init__(
-        self, folder: Path, kept: Iterable[Kept], *, largest: int, total: int, share: int, keep_free: int = 0
+        self,
+        folder: Path,
+        kept: Iterable[Kept] | None,
+        *,
+        largest: int,
+        total: int,
+        share: int,
+        keep_free: int = 0,
     ) -> None:
-        """``kept``: files that the store knows; any other file here is removed. Bounds are in bytes.
+        """``kept``: see ``take_stock``; None: they are another replica's until that is called. Bounds are in
+        bytes.
 
         ``share``: the bound on the files of one peer together. ``keep_free``: the disk space left for
         everything else.
@@ -64,8 +72,13 @@ class PieceFiles:
         self._uploading: set[FilePlace] = set()
         self._thread = ThreadPoolExecutor(1, "pieces")
         make_private_folder(folder)
+        if kept is not None:
+            self.take_stock(kept)
+
+    def take_stock(self, kept: Iterable[Kept]) -> None:
+        """``kept``: files that the store knows; any other file here is removed."""
         known = {one.place.hex(): one for one in kept}
-        for path in folder.iterdir():
+        for path in self.folder.iterdir():
             one = known.get(path.name)
             if one is None:
                 path.unlink(missing_ok=True)

@@ -153,15 +153,13 @@ def open_folder(
         beside = turn is not None and turn.together and not turn.first
         if not beside:
             rebuild_driving(store)
-        if not accept_loss:
+        if not accept_loss and not beside:  # the one that leads writes the sidecar at this moment
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
-        if beside:
-            runtime.leads = False
-        elif accept_loss:
+        if accept_loss and not beside:
             me = store.ask_now(lambda view: view.get(NODE, SELF))
             runtime.forgot = me.latest if me is not None else None
-        else:
+        elif not beside:
             _unmark(runtime)
         trouble.listener = runtime.noticed
         runtime.replica = turn.replica if turn is not None else ""
@@ -197,7 +195,15 @@ def _runtime(
         hint = f"put {lost} back as it was: it defines a member that this node knows"
         raise PolicyFileError(error.code, error.message, place=Place(lost), hint=hint) from None
     runtime = Runtime(
-        folder, settings, store, vault, node, clock, log, Certificates(folder, settings, vault, clock.now())
+        folder,
+        settings,
+        store,
+        vault,
+        node,
+        clock,
+        log,
+        Certificates(folder, settings, vault, clock.now()),
+        leads=turn is None or not turn.together or turn.first,
     )
     runtime.law = texts
     return runtime

@@ -62,6 +62,8 @@ class Runtime:
         clock: Clock,
         log: Logger,
         certificates: Certificates,
+        *,
+        leads: bool = True,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -96,7 +98,7 @@ class Runtime:
         """Called in the loop after a user's row has changed."""
         self.pieces = PieceFiles(
             folder.files,
-            store.ask_now(kept),
+            store.ask_now(kept) if leads else None,
             largest=settings.largest_file,
             total=settings.all_files,
             share=settings.peer_files,
@@ -105,7 +107,7 @@ class Runtime:
         """The attachments; closed by ``close``."""
         self.replica = ""
         """Its name among the replicas that share the folder; empty: it is none."""
-        self.leads = True
+        self.leads = leads
         """It has the links and the chores: of replicas that run together, one."""
         self.outdated = False
         """Another replica has changed trust or law: the node is made again before the next step."""

@@ -34,7 +34,7 @@ from intelshare.roles import Role
 from intelshare.services.bulletins import MAX_LISTED
 from intelshare.services.dispatch import answer, authorise, stream
 from intelshare.services.rpc import Rpc, StreamCall
-from intelshare.services.table import SERVICES
+from intelshare.services.table import BESIDE, SERVICES
 from intelshare.trust import new_key, write_member_file, write_root_key
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, does, hand_over, met, rows, send
@@ -367,3 +367,15 @@ def test_a_list_may_be_as_long_as_its_command_says(command: click.Command) -> No
     (limit,) = (option.type for option in command.params if option.name == "limit")
     assert isinstance(limit, click.IntRange)
     assert limit.max == MAX_LISTED
+
+
+def test_a_replica_that_does_not_lead_serves_neither_keys_nor_members_nor_files() -> None:
+    rows = [(service, row) for service, of_one in SERVICES.items() for row in of_one.values()]
+    for_the_leader = {f"{service}/{row.method}" for service, row in rows if row not in BESIDE}
+    assert for_the_leader >= {
+        "Files/Upload", "Courier/Import", "Treaties/Act", "Operations/RotateKeys", "Operations/SuspendMember",
+        "Operations/RevokeUser", "Operations/ImportMember", "Operations/Clock", "Audit/SettleEvidence",
+    }  # fmt: skip
+    assert {service for service, row in rows if row not in BESIDE}.isdisjoint(
+        ("Bulletins", "Gateways", "Consents", "Tasks")
+    )

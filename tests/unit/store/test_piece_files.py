@@ -175,3 +175,17 @@ async def test_what_the_disk_cannot_read_is_missing(tmp_path: Path, monkeypatch:
     assert await at.open(ONE, SIZE, DIGESTS) == [1]
     assert await at.read(ONE, PIECE, 5) == b""
     at.close()
+
+
+async def test_who_does_not_lead_removes_nothing_until_it_takes_stock(tmp_path: Path) -> None:
+    leading = files(tmp_path)
+    await leading.open(ONE, SIZE, DIGESTS)
+    await write(leading, ONE, 0)
+    beside = Files(tmp_path, None, largest=MUCH, total=MUCH, share=MUCH)
+    assert len(list(tmp_path.iterdir())) == 1
+    beside.take_stock([Kept(ONE, SIZE, FRA)])
+    assert await beside.open(ONE, SIZE, DIGESTS) == [1, 2]
+    beside.take_stock([])
+    assert list(tmp_path.iterdir()) == []
+    for one in (leading, beside):
+        one.close()

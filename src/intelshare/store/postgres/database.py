@@ -106,7 +106,7 @@ class PostgresDatabase(LayeredDatabase):
     def _begin(self) -> None:
         super()._begin()
         self._open_keys()
-        self._drop_unused()
+        self.keys.drop(self._unused())
 
     def _open_keys(self) -> None:
         opened = journal.raise_state(self._writer, "opened")
@@ -356,13 +356,13 @@ class PostgresDatabase(LayeredDatabase):
     def _erasing(self) -> None:
         """Called before the commit after which the key of a group is to end."""
 
-    def _drop_unused(self) -> None:
+    def _unused(self) -> list[int]:
         """Keys that no row needs: a process ended between its commit and the end of its keys."""
         groups = self.keys.groups()
         for sql in self._apart():
             used = f'SELECT DISTINCT _group FROM "{sql.layout.table.name}"'  # noqa: S608
             groups = [one for one in groups if (one,) not in set(self._writer.execute(used).fetchall())]
-        self.keys.drop(groups)
+        return groups
 
     def _apart(self) -> list[RowTable]:
         return [sql for sql in self._tables.values() if sql.kept is Kept.APART]

@@ -304,9 +304,21 @@ class SharedDatabase(PostgresDatabase):
             self._shared = True
             open_to_others(self._writer, self._server.schema)
         if not self.leads and took_lead(self._writer, self._server.schema):
+            self._end_unused()
             self.leads = True
             return True
         return False
+
+    def _end_unused(self) -> None:
+        """End keys that no row needs: the one that led may have ended just before it did. Others, and this
+        process, seal nothing more under a key that they have made and not used.
+        """
+        with self._transaction():
+            unused = self._unused()
+            self._erasing()
+            self._writer.execute("COMMIT")
+        self.keys.end_group()
+        self.keys.drop(unused)
 
     # --- commits ------------------------------------------------------------------------------------------
 
