@@ -304,9 +304,14 @@ class Transaction:
         head = append(LogHead(row.incarnation, row.size, row.frontier), leaves, tree.note)
         self.put(LOG_HEAD, LogHeadRow(row.incarnation, row.began, head.size, head.frontier))
 
-    def begin_log(self, incarnation: Incarnation) -> None:
-        """Start an empty log for a new incarnation; entry 0 must follow."""
-        self._head = LogHeadRow(incarnation, self.now, 0, b"")
+    def begin_log(self, incarnation: Incarnation, before: LogHeadRow | None) -> None:
+        """Start an empty log for a new incarnation; entry 0 must follow.
+
+        It begins after the log ``before``, whatever the clock says: readers follow the logs in this order,
+        and replicas have clocks of their own.
+        """
+        began = self.now if before is None else max(self.now, Instant(before.began + 1))
+        self._head = LogHeadRow(incarnation, began, 0, b"")
 
     def _log_head(self) -> LogHeadRow:
         if self._head is None:

@@ -90,12 +90,13 @@ def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> P
     tx = Transaction(node, view, now, random)
     me = view.get(NODE, SELF)
     previous, size, before = Incarnation(0), 0, bytes(32)
+    head = None
     if me is not None:
         previous = me.incarnation
         head = view.get(LOG_HEAD, previous)
         if head is not None:
             size, before = head.size, root(LogHead(head.incarnation, head.size, head.frontier))
-    tx.begin_log(node.incarnation)
+    tx.begin_log(node.incarnation, head)
     tx.put(
         NODE,
         NodeRow(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text, user
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.queries.search import (
     Place,
     SearchQuery,
@@ -21,9 +24,10 @@ from intelshare.broker.queries.search import (
     place_of,
     search,
 )
-from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, parse_cursor
+from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, page_of, parse_cursor
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation
+from intelshare.instant import SECOND, Instant
 from intelshare.patience import patient
 from intelshare.services import watching
 from intelshare.wire.v1 import user_pb2 as pb
@@ -65,6 +69,21 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
         with pytest.raises(DeliveryError) as raised:
             parse_cursor(usa.node, LOW, bad)
         assert raised.value.code == "INPUT_INVALID"
+
+
+def test_a_watcher_goes_on_into_an_incarnation_that_began_by_an_earlier_clock(usa: Member) -> None:
+    """Replicas have clocks of their own, and a clock may be set back a little between two starts."""
+    cursor = usa.ask(end_of_log)
+    for start in range(1, 4):
+        node = replace(usa.node, incarnation=Incarnation(usa.node.incarnation + 1), trees={})
+        usa.node = node
+        usa.do(start_incarnation, at=Instant(NOW - start * 20 * SECOND))
+        page = usa.ask(page_of, cursor, (EntryType.START,))
+        while page.more:
+            cursor = page.after
+            page = usa.ask(page_of, cursor, (EntryType.START,))
+        assert page.after == usa.ask(end_of_log)
+        cursor = page.after
 
 
 def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
