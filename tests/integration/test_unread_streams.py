@@ -1,0 +1,50 @@
+"""A client that stops reading holds a stream for two minutes, and loses nothing (F20)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from intelshare.services.gather import MAX_DRAFTS
+from intelshare.wire.v1 import user_pb2 as pb
+from node_world import LABEL, Site, code_of
+
+MANY = 32
+
+
+async def drafts() -> AsyncIterator[pb.SubmitManyRequest]:
+    portion = pb.Portion(kind=1, label=LABEL, category="cyber", media="text/plain", content=b"x")
+    for _ in range(MANY):
+        yield pb.SubmitManyRequest(
+            drafts=[
+                pb.SubmitRequest(key=os.urandom(16), to=["USA"], precedence=1, portions=[portion])
+                for _ in range(MAX_DRAFTS)
+            ]
+        )
+
+
+async def test_a_watcher_that_stops_reading_is_ended_and_goes_on_from_its_cursor(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelshare.node.rpc_gateway.UNREAD", 0.5)
+    async with pair[0].client("a") as client:
+        watch = client.bulletins.Watch(pb.WatchRequest())
+        cursor = (await watch.read()).cursor
+        stored = [o async for many in client.bulletins.SubmitMany(drafts()) for o in many.outcomes]
+        assert len(stored) == MANY * MAX_DRAFTS
+        # The stream has more to say than gRPC takes from it while nobody reads.
+        await asyncio.sleep(3)
+        seen = []
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            while (event := await watch.read()) is not grpc.aio.EOF:
+                cursor = event.cursor
+                seen += [event.bulletin] if event.what == "submitted" else []
+        assert code_of(ended.value) == "TIMED_OUT"
+        assert len(seen) < len(stored)
+        again = client.bulletins.Watch(pb.WatchRequest(cursor=cursor, once=True))
+        seen += [event.bulletin async for event in again if event.what == "submitted"]
+        assert len(seen) == len(set(seen)) == len(stored)
