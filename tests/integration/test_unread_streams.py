@@ -10,11 +10,12 @@ from typing import Any
 import grpc
 import pytest
 
+from intelshare.patience import patient
 from intelshare.services.gather import MAX_DRAFTS
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import LABEL, Site, code_of
 
-MANY = 24
+MANY = 48
 
 
 async def drafts() -> AsyncIterator[pb.SubmitManyRequest]:
@@ -47,7 +48,7 @@ async def test_a_watcher_that_stops_reading_is_ended_and_goes_on_from_its_cursor
         await asyncio.sleep(3)
         events: list[pb.WatchEvent] = []
         with pytest.raises(grpc.aio.AioRpcError) as ended:
-            await read_into(events, watch)
+            await asyncio.wait_for(read_into(events, watch), patient(20))
         assert code_of(ended.value) == "TIMED_OUT"
         assert len(events) < len(stored)
         again = client.bulletins.Watch(pb.WatchRequest(cursor=events[-1].cursor, once=True))
