@@ -38,6 +38,7 @@ from fault_world import (
     quantile,
 )
 from hostile_member import ENDED, Hostile
+from intelshare.node.rpc_gateway import UNREAD
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
@@ -77,26 +78,33 @@ def _flat(hub: Member, seconds: float, silent: Callable[[], Coroutine[Any, Any, 
 
 
 async def _watchers(hub: Member, seconds: float) -> str:
-    """Watch without reading, then read from the cursor that was read last: nothing is missed or repeated."""
+    """Watch without reading, then read, and go on from the last cursor: nothing is missed or repeated."""
     async with hub.channel() as line:
-        calls = [services.BulletinsStub(line).Watch(pb.WatchRequest()) for _ in range(4)]
-        firsts = [await call.read() for call in calls]
+        bulletins = services.BulletinsStub(line)
+        calls = [bulletins.Watch(pb.WatchRequest()) for _ in range(4)]
+        cursors = [(await call.read()).cursor for call in calls]
+        whole = cursors[0]
         await asyncio.sleep(seconds)
-        ended = sum(call.done() for call in calls)
-        for call in calls:
-            call.cancel()
-    found = []
-    async with hub.channel() as line:
-        for first in firsts:
-            again = services.BulletinsStub(line).Watch(pb.WatchRequest(cursor=first.cursor, once=True))
-            found.append(
-                [(event.bulletin, event.member) async for event in again if event.what == "accepted"]
-            )
-    assert found[0], "nothing happened meanwhile"
-    assert all(len(set(one)) == len(one) for one in found), "an event was repeated"
-    return (
-        f"{ended} of {len(calls)} ended by the node; each went on from its cursor with {len(found[0])} events"
-    )
+        ended, found = 0, []
+        for call, cursor in zip(calls, cursors, strict=True):
+            events: list[pb.WatchEvent] = []
+            try:
+                while (event := await asyncio.wait_for(call.read(), 5)) is not grpc.aio.EOF:
+                    events.append(event)
+            except grpc.aio.AioRpcError:
+                ended += 1
+            except TimeoutError:
+                call.cancel()
+            on = bulletins.Watch(pb.WatchRequest(cursor=events[-1].cursor if events else cursor, once=True))
+            events += [event async for event in on]
+            found.append([(one.bulletin, one.member) for one in events if one.what == "accepted"])
+        last = bulletins.Watch(pb.WatchRequest(cursor=whole, once=True))
+        all_ = [(one.bulletin, one.member) async for one in last if one.what == "accepted"]
+    assert all_, "nothing happened meanwhile"
+    for seen in found:
+        assert seen == all_[: len(seen)], "an event was missed or repeated"
+    assert seconds < UNREAD + 60 or ended == len(calls), f"{ended} of {len(calls)} ended"
+    return f"{ended} of {len(calls)} ended by the node, each went on from its cursor, {len(all_)} receipts"
 
 
 async def _takes(taker: Member, hub: Member, port: int, seconds: float) -> str:

@@ -32,6 +32,9 @@ from intelshare.services import BESIDE, Backend, Rpc, dispatch
 _PERIOD: Final = 0.025
 """The period of answers in seconds, longer than it takes to open the largest bulletin."""
 
+UNREAD: Final = 120.0
+"""The seconds for which a stream waits for a client that does not read (promise P18)."""
+
 Serve = Callable[[Any, Context], Awaitable[Any]]
 """A handler for ``grpc.aio``: takes the raw request, unless the client streams; returns or writes
 messages.
@@ -129,7 +132,15 @@ class UserGateway:
             async for message in dispatch.stream(self._backend, row, actor, request):
                 # A revoked role, or a certificate that has ended, ends the stream.
                 self.authorise(row, context)
-                await context.write(message)
+                try:
+                    async with asyncio.timeout(UNREAD):
+                        await context.write(message)
+                except TimeoutError:
+                    raise DeliveryError(
+                        "TIMED_OUT",
+                        f"the client has read nothing for {UNREAD:g} s",
+                        hint="continue from the last cursor",
+                    ) from None
 
     @contextmanager
     def _ending(self, row: Rpc, actor: Actor, context: Context) -> Iterator[None]:
