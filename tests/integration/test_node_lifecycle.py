@@ -172,6 +172,8 @@ async def test_a_start_after_a_loss_that_did_not_complete_is_refused_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until a directory is signed that skips what was forgotten, one version could get two contents."""
+    await site.start()
+    await site.stop()
     database = site.root / "intelshare.db"
     backup = database.read_bytes()
     await site.start()

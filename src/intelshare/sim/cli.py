@@ -26,7 +26,13 @@ _SLOW = 30
 """The number of seeds above which a run without --jobs uses further processes."""
 
 
-@click.command(epilog=examples("intelshare sim --seed 7", "intelshare sim --seeds 1..5"))
+@click.command(
+    epilog=examples(
+        "intelshare sim --seed 7",
+        "intelshare sim --seeds 1..5",
+        "intelshare sim --seeds 1..5 --done done.jsonl",
+    )
+)
 @click.option("--seed", type=click.IntRange(0), help="Run one seed, and print its plan and trace hash.")
 @click.option("--seeds", metavar="A..B", help="Run all seeds from A to B.")
 @click.option(
@@ -36,6 +42,11 @@ _SLOW = 30
 @click.option("--table", "as_table", is_flag=True, help="Plant every bug in turn; print what is found.")
 @click.option("--trace", is_flag=True, help="Print everything that happens.")
 @click.option("--jobs", type=click.IntRange(1), help="Number of processes. Default: one per processor.")
+@click.option(
+    "--done",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of what is done: a run that is interrupted goes on from there.",
+)
 def sim(
     seed: int | None,
     seeds: str | None,
@@ -44,6 +55,7 @@ def sim(
     as_table: bool,
     trace: bool,
     jobs: int | None,
+    done: Path | None,
 ) -> None:
     """Run the broker's own steps over virtual time, network and disk, with faults drawn from a seed.
 
@@ -53,7 +65,7 @@ def sim(
 
     if bug is not None and bug not in BUGS:
         raise click.UsageError(f"there is no bug {bug!r}; there are {', '.join(BUGS)}")
-    if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan)):
+    if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan or done)):
         raise click.UsageError("these options cannot be combined")
     if as_table or seeds is not None:
         chosen = _range(seeds or "1..500")
@@ -61,7 +73,7 @@ def sim(
         if as_table:
             _print_table(chosen, jobs)
         else:
-            _run_many(chosen, bug or "", jobs)
+            _run_many(chosen, bug or "", jobs, done)
         return
     from intelshare.sim.generate_plan import generate_plan
     from intelshare.sim.plan import from_json
@@ -104,16 +116,17 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
     sys.exit(1)
 
 
-def _run_many(seeds: range, bug: str, jobs: int) -> None:
+def _run_many(seeds: range, bug: str, jobs: int, done: Path | None) -> None:
     from intelshare.sim.facts import rows
     from intelshare.sim.generate_plan import generate_plan
     from intelshare.sim.many import outcomes
+    from intelshare.sim.resuming import resumed
 
     began, virtual, failed = time.monotonic(), 0, []
     words: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     taken: Counter[str] = Counter()
-    for out in outcomes(seeds, bug, jobs):
+    for out in resumed(done, seeds, bug, jobs) if done is not None else outcomes(seeds, bug, jobs):
         virtual += out.virtual
         words += out.words
         counts += out.counts

@@ -1,0 +1,61 @@
+"""A run of many seeds in pieces: what is done stands in a file, one seed a line, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from intelshare.errors import ConfigError, Place
+from intelshare.sim.many import Outcome, outcomes
+
+
+def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
+    """Yield the outcomes of all these seeds: those in the file, and then the others, which are added to it.
+
+    A line that was cut short by the end of the machine is run again. Raises ConfigError INPUT_INVALID if the
+    file is something else, or of another planted bug.
+    """
+    known = _read(path, bug)
+    yield from (known[seed] for seed in seeds if seed in known)
+    left = [seed for seed in seeds if seed not in known]
+    with path.open("w", encoding="utf-8") as file:
+        for out in known.values():
+            file.write(_line(out, bug))
+        for out in outcomes(left, bug, jobs):
+            file.write(_line(out, bug))
+            file.flush()
+            yield out
+
+
+def _line(out: Outcome, bug: str) -> str:
+    return json.dumps({"bug": bug, **{one.name: getattr(out, one.name) for one in fields(out)}}) + "\n"
+
+
+def _read(path: Path, bug: str) -> dict[int, Outcome]:
+    found: dict[int, Outcome] = {}
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            planted = row.pop("bug")
+            for name in ("words", "counts", "taken"):
+                row[name] = Counter(row[name])
+            out = Outcome(**row)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            if number == len(lines):
+                break
+            raise ConfigError(
+                "INPUT_INVALID", "this is not a file of seeds that are done", place=Place(str(path), number)
+            ) from None
+        if planted != bug:
+            raise ConfigError(
+                "INPUT_INVALID",
+                f"the seeds in this file were run with {planted or 'no'} bug",
+                place=Place(str(path), number),
+                hint="name another file",
+            )
+        found[out.seed] = out
+    return found
