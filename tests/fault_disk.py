@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
-from fault_pair import Load, Member, NotPossible, Watched, check, inbox, sending, two, until_ok
+from fault_pair import Load, Member, Watched, check, inbox, sending, two, until_ok
 from fault_power import elsewhere, volumes
+from fault_world import NotHere
 from processes import ended
 
 Damage = Callable[[Path, random.Random], None]
@@ -49,7 +50,7 @@ def read_only(cycles: int) -> str:
 def failing_sync(runs: int) -> str:
     """F10: one fsync of a node fails, at sender and recipient; the next one would succeed."""
     if not shutil.which("strace"):
-        raise NotPossible("strace is missing")
+        raise NotHere("strace is missing")
     late = 0
     with two() as (fra, usa):
         load = Load(fra.folder, "USA")

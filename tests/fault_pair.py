@@ -34,10 +34,6 @@ _PAUSE = 0.1
 """Seconds after an answer that was not OK."""
 
 
-class NotPossible(Exception):
-    """This machine cannot play the fault: nothing is passed."""
-
-
 class Member:
     """A member whose node is started, stopped and killed as often as a run likes."""
 

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, ok
-from fault_pair import Load, Member, NotPossible, Watched, check, sending, two, until_ok
+from fault_pair import Load, Member, Watched, check, sending, two, until_ok
+from fault_world import NotHere
 from processes import finished
 
 _SHUTDOWN = 2 << 30 | 4 << 16 | ord("X") << 8 | 125
@@ -78,10 +79,10 @@ class Volume:
 
 @contextmanager
 def volumes(*names: str) -> Iterator[list[Volume]]:
-    """Volumes that are gone at the end. Raises NotPossible without root or the tools."""
+    """Volumes that are gone at the end. Raises NotHere without root or the tools."""
     missing = [tool for tool in ("mkfs.ext4", "fsck.ext4", "mount", "umount") if not shutil.which(tool)]
     if not sys.platform.startswith("linux") or os.geteuid() != 0 or missing:
-        raise NotPossible(f"an ext4 in a file needs root on Linux, and {missing or 'nothing else'}")
+        raise NotHere(f"an ext4 in a file needs root on Linux, and {missing or 'nothing else'}")
     with tempfile.TemporaryDirectory(prefix="intelshare-volumes-") as home:
         made: list[Volume] = []
         try:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,49 +52,6 @@ def check(sent: set[str], folder: Path) -> None:
     there = received(folder)
     assert len(there) == len(set(there)), "a bulletin arrived twice"
     assert set(there) == sent, "a bulletin was lost, or one came that nobody sent"
-
-
-def verified(*folders: Path) -> None:
-    """The logs of these nodes are whole."""
-    for folder in folders:
-        ok("audit", "verify", "--folder", folder)
-
-
-def killed(cycles: int) -> str:
-    """F1: SIGKILL of sender and recipient in turn while bulletins are sent."""
-    sent: set[str] = set()
-    caught_up: list[float] = []
-    with members() as (fra, usa):
-        for cycle in range(cycles):
-            with running(fra) as sender, running(usa) as recipient:
-                began = time.monotonic()
-                wait_for_links(fra)
-                check(sent, usa)
-                caught_up.append(time.monotonic() - began)
-                sent |= {send(fra, "USA") for _ in range(3)}
-                (sender if cycle % 2 else recipient).send_signal(signal.SIGKILL)
-        with running(fra), running(usa):
-            wait_for_links(fra)
-            check(sent, usa)
-            verified(fra, usa)
-    return (
-        f"{cycles} kills, {len(sent)} bulletins: lost 0, doubled 0; caught up {max(caught_up):.1f} s at most"
-    )
-
-
-def stopped(cycles: int) -> str:
-    """F29: a stop in order while bulletins are sent; the next start serves."""
-    sent: set[str] = set()
-    with members() as (fra, usa):
-        for _ in range(cycles):
-            with running(fra), running(usa):
-                sent |= {send(fra, "USA") for _ in range(3)}
-        with running(fra), running(usa):
-            wait_for_links(fra)
-            check(sent, usa)
-        said = log_of(fra).read_text() + log_of(usa).read_text()
-    assert "STORE_FORGOT" not in said
-    return f"{cycles} stops at each end, {cycles} of {cycles} starts served; {len(sent)} bulletins: lost 0"
 
 
 def rotten(runs: int, first: int = 0) -> str:

@@ -18,9 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import fault_calls
 import fault_clients
+import fault_clock
+import fault_disk
+import fault_kills
 import fault_load
 import fault_network
+import fault_power
 import fault_runs
 import fault_soak
 from e2e.nodes import ROWS_AT
@@ -66,12 +71,16 @@ _CLOCK = "tests/integration/test_clock_jumps.py::"
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "F1",
-        "SIGKILL of a random node, restart",
+        "SIGKILL of a random node, restart; 30 a second: 200 are out of reach of two cores",
         (f"{_STORE}test_kill_9_loses_nothing_that_was_acknowledged",),
-        Counted(fault_runs.killed, 100, 10, 1),
-        "200 bulletins a second",
+        Counted(fault_kills.killed, 100, 10, 1),
     ),
-    Fault("F2", "loss of power of either volume", missing="an ext4 image that is shut down under a node"),
+    Fault(
+        "F2",
+        "loss of power of the sender's and then of the recipient's volume",
+        ("tests/unit/repository/test_durable_files.py",),
+        Counted(fault_power.power_lost, 25, 25, 0),
+    ),
     Fault("F3", "SIGSTOP of one of ten", counted=Counted(fault_load.stopped, 20, 20, 0)),
     Fault(
         "F4",
@@ -103,18 +112,24 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "F9",
-        "a disk that takes no writes",
+        "a file system that becomes read-only under load",
         (
             f"{_FULL}test_f9_a_start_on_a_disk_that_takes_no_writes_is_a_disk_error_and_one_after_it_goes_on",
         ),
-        missing="a remount under load",
+        Counted(fault_disk.read_only, 6, 6, 0),
     ),
-    Fault("F10", "EIO on the 50th fdatasync", missing="strace; a VFS that fails plays it under the store"),
+    Fault(
+        "F10",
+        "EIO on the 50th fdatasync",
+        (f"{_STORE}test_after_an_fsync_that_failed_nobody_is_told_that_nothing_was_stored",),
+        Counted(fault_disk.failing_sync, 10, 10, 0),
+        short=True,
+    ),
     Fault(
         "F11",
         "WAL cut, flipped or deleted on a stopped node",
         (f"{_FOLDER}test_a_folder_that_was_put_back_is_noticed_although_both_memories_agree",),
-        missing="each of the three with 500 bulletins",
+        Counted(fault_disk.forgotten, 500, 500, 0),
     ),
     Fault(
         "F12",
@@ -125,11 +140,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F13", "a backup restored over a live folder", ("tests/e2e/test_backup.py",)),
     Fault(
         "F14",
-        "the clock -1 h, +1 day, +400 days",
+        "the clock -1 h, +1 day, +400 days, at either end",
         (f"{_CLOCK}test_what_was_signed_ahead_arrives_once_the_clock_is_right_also_after_a_restart",),
-        missing="libfaketime under real processes",
+        Counted(fault_clock.jumped, 1, 1, 0),
     ),
-    Fault("F15", "5 min of skew, then 10", missing="libfaketime under real processes"),
+    Fault("F15", "5 min of skew, then 10", counted=Counted(fault_clock.skewed, 1, 1, 0)),
     Fault(
         "F16",
         "a certificate expires, is renewed, is revoked",
@@ -163,17 +178,17 @@ FAULTS: tuple[Fault, ...] = (
             f"{_FOLDER}test_a_second_process_is_told_who_holds_the_folder_and_a_dead_one_holds_nothing",
             f"{_FOLDER}test_a_lock_left_by_a_recycled_process_id_does_not_block",
         ),
-        missing="another user, another namespace",
+        Counted(fault_kills.locked, 1, 1, 0),
         short=True,
     ),
     Fault(
         "F22",
-        "the last release's folder, and the reverse",
+        "the last release's folder, and the reverse; killed in mid-migration",
         (
             f"{_STORE}test_a_newer_schema_is_refused_with_the_remedy",
             f"{_STORE}test_an_upgrade_keeps_a_private_copy_of_what_was",
         ),
-        missing="a kill in the middle of a migration, 20 times",
+        Counted(fault_calls.migrating, 20, 20, 0),
         short=True,
     ),
     Fault(
@@ -194,9 +209,9 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "F26",
-        "the client killed around every call of `send`",
+        "the client killed at calls of `send`, and the node around it",
         ("tests/integration/test_lost_calls.py",),
-        missing="every system call",
+        Counted(fault_calls.client_killed, 200, 200, 0),
     ),
     Fault("F27", "a bundle cut, twice, out of order, misdirected", (_COURIER.removesuffix("::"),)),
     Fault(
@@ -204,12 +219,7 @@ FAULTS: tuple[Fault, ...] = (
         "so many minutes of F1, F3 to F5, rotations and suspensions at random",
         counted=Counted(fault_soak.soak_apart, 30, 30, 0),
     ),
-    Fault(
-        "F29",
-        "a stop in order under load",
-        counted=Counted(fault_runs.stopped, 50, 10, 0),
-        missing="30 bulletins a second",
-    ),
+    Fault("F29", "a stop in order under load", counted=Counted(fault_kills.stopped, 50, 50, 0)),
     Fault(
         "F30",
         "a whole folder put back to before a destruction",
@@ -225,6 +235,7 @@ FAULTS: tuple[Fault, ...] = (
         "F32",
         "a clock ahead for 14 s, then right, then a restart",
         (f"{_CLOCK}test_what_was_signed_ahead_arrives_once_the_clock_is_right_also_after_a_restart",),
+        Counted(fault_clock.ahead, 1, 1, 0),
     ),
     Fault(
         "F33",
@@ -235,7 +246,7 @@ FAULTS: tuple[Fault, ...] = (
         ),
         Counted(fault_clients.idle, 4200, 4200, 0),
     ),
-    Fault("F34", "a copy of a folder beside the original", missing="two real nodes of one folder"),
+    Fault("F34", "a copy of a folder beside the original", counted=Counted(fault_kills.cloned, 1, 1, 0)),
     Fault(
         "F35",
         "a question about the log that is cancelled",
@@ -246,7 +257,11 @@ FAULTS: tuple[Fault, ...] = (
         Counted(fault_clients.questioned, 1000, 1000, 0),
         short=True,
     ),
-    Fault("F36", "durability switched off in the store", missing="loss of power (F2)"),
+    Fault(
+        "F36",
+        "durability switched off in the store: F2 must fail",
+        counted=Counted(fault_power.undurable, 5, 5, 0),
+    ),
 )  # fmt: skip
 
 
