@@ -1,6 +1,4 @@
-"""The short form of ``make faults``: a kill, a folder in use, migrations cut short, two rotten rows, 500 cancelled
-streams.
-"""
+"""The short form of ``make faults``: kills, a folder in use, cut migrations, rotten rows, cancelled streams."""
 
 from __future__ import annotations
 
