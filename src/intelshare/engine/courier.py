@@ -4,7 +4,7 @@
     -------------------------------------------------------------------  -------------------------------
     acknowledgements that are owed
     the more urgent of: a fresh pair, by the step "handover",            there is room
-    or a statement that was signed before, by the step "resend"
+    or a statement that was signed before, by the step "resend_after"
     requests for what is missing, questions about logs, and answers      room or not: they are small
 
     taken in                step
@@ -33,6 +33,7 @@ from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Message, Outbo
 from intelshare.broker.line.courier import CourierCommand, Left, Owed, OwedNow
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult
+from intelshare.broker.line.resend import Page, Place
 from intelshare.crypto.records import Kind
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.values import Committed, Event, QueuedAgain, RunQuery, RunStep
@@ -141,6 +142,8 @@ class _Tally:
     leaves: set[LeafId] = field(default_factory=set)
     releases: int = 0
     releases_wait: bool = False
+    after: Place = ()
+    """The place up to which signed statements are in the bundle, or do not go."""
     spent: bool = False
     """True if a hand-over has found nothing that may go now."""
 
@@ -149,19 +152,20 @@ def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) ->
     """Put in what is most urgent now; return True if there was anything."""
     may = may_release()
     tally.releases_wait |= not may
-    busy, room = frozenset(tally.leaves), min(tally.room, AT_ONCE)
+    taken, room = tally.leaves, min(tally.room, AT_ONCE)
     if may and not tally.spent:
-        fresh: bool = yield RunQuery(Query.FRESH_BEFORE, (member, busy))
+        fresh: bool
+        fresh, tally.after = yield RunQuery(Query.FRESH_BEFORE, (member, taken, tally.after))
         if fresh:
             handed: Durable[tuple[Outbound, ...]] = yield RunStep(Step.HANDOVER, ({member: room},))
             if handed.value:
                 yield from _put(tally, handed.value)
                 return True
             tally.spent = True
-    step = Step.RESEND if may else Step.RESEND_BUT_RELEASES
-    loaded: Durable[tuple[tuple[Outbound, ...], bool]] = yield RunStep(step, (member, busy, room))
-    yield from _put(tally, loaded.value[0])
-    return bool(loaded.value[0])
+    loaded: Durable[Page] = yield RunStep(Step.RESEND_AFTER, (member, taken, room, may, tally.after))
+    tally.after = loaded.value.after
+    yield from _put(tally, loaded.value.frames)
+    return loaded.value.more or bool(loaded.value.frames)
 
 
 def _put(tally: _Tally, frames: Sequence[Outbound]) -> Generator[Doing, Any, None]:

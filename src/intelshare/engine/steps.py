@@ -17,7 +17,7 @@ from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import courier, hand_back, hello
 from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
-from intelshare.broker.line.resend import first_pending, resend, resend_but_releases
+from intelshare.broker.line.resend import first_pending, resend, resend_after, resend_but_releases
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency import checkpoint, directories, witness
 from intelshare.broker.treaty import act
@@ -33,6 +33,7 @@ class Step(StrEnum):
     HANDOVER = "handover"
     RESEND = "resend"
     RESEND_BUT_RELEASES = "resend_but_releases"
+    RESEND_AFTER = "resend_after"
     MEET = "meet"
     RECEIVE = "receive"
     ACKNOWLEDGE = "acknowledge"
@@ -94,6 +95,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.HANDOVER: handover,
     Step.RESEND: resend,
     Step.RESEND_BUT_RELEASES: resend_but_releases,
+    Step.RESEND_AFTER: resend_after,
     Step.MEET: hello.accept_hello,
     Step.RECEIVE: receive,
     Step.ACKNOWLEDGE: hello.acknowledge,
@@ -159,6 +161,8 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.SERVES: _serves,
     Query.OWED: lambda _, view, member, now: courier.owed(view, member, now),
     Query.GAPS: lambda _, view, member, __: courier.gaps_of(view, member),
-    Query.FRESH_BEFORE: lambda _, view, member, busy, __: courier.fresh_before(view, member, busy),
+    Query.FRESH_BEFORE: lambda _, view, member, taken, after, __: courier.fresh_before(
+        view, member, taken, after
+    ),
     Query.LEFT: lambda _, view, member, __: courier.left(view, member),
 }

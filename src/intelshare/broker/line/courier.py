@@ -32,6 +32,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import wanted_of
 from intelshare.broker.line.handover import first_ready
 from intelshare.broker.line.hello import answer_gap, still_missing
+from intelshare.broker.line.resend import Place, place_of
 from intelshare.broker.treaty.act import next_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -94,6 +95,9 @@ class CourierCommand:
     code: str = ""
 
 
+_PAGE: Final = 256
+
+
 def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
     """Return everything that is owed to a member, within the bounds of ``MOST``."""
     rows = {kind: view.find(OWED, "key", member, kind, limit=most) for kind, most in MOST.items()}
@@ -111,13 +115,20 @@ def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
     return (*[gap for gap in found if gap is not None], Gap.of_acts(next_act(view, member)))
 
 
-def fresh_before(view: View, member: MemberCode, busy: Collection[LeafId]) -> bool:
-    """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet."""
+def fresh_before(
+    view: View, member: MemberCode, taken: Collection[LeafId], after: Place
+) -> tuple[bool, Place]:
+    """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet.
+
+    Statements before ``after`` are in it, or do not go; the answer has the place up to which that is so now.
+    """
     ready = first_ready(view, member)
-    if ready is None:
-        return False
-    rows = view.find(PENDING, "peer", member, limit=len(busy) + 1)
-    return all(row.leaf in busy or ready < row.rank for row in rows)
+    while rows := view.find(PENDING, "peer", member, after=after, limit=_PAGE):
+        for row in rows:
+            if row.leaf not in taken:
+                return ready is not None and ready < row.rank, after
+            after = place_of(row)
+    return ready is not None, after
 
 
 def left(view: View, member: MemberCode) -> Left:

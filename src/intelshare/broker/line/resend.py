@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from intelshare.broker.kernel.frame import Carried, Outbound
 from intelshare.broker.kernel.node import Node
@@ -27,13 +28,28 @@ from intelshare.crypto.records import Consent, Kind
 from intelshare.delivery import BestReceipt, Cause
 from intelshare.ids import Digest, KeyId, LeafId, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.statement import MAX_LEAVES
 
 _Groups = Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
 
+_Found = dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]]
+
+Place = tuple[Scalar, ...]
+"""A place in the order in which statements go to a peer; empty: before the first."""
+
 Loaded = tuple[tuple[Outbound, ...], bool]
 """Frames, and True if more are left."""
+
+
+class Page(NamedTuple):
+    """What one step has loaded for a bundle."""
+
+    frames: tuple[Outbound, ...]
+    after: Place
+    """Where the next page begins."""
+    more: bool
+    """True if there may be another page."""
 
 
 def resend(
@@ -73,21 +89,60 @@ def _resend(
     view = tx.view
     if peer in tx.node.trust.excluded:
         return tx.plan(((), False))
-    found: dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]] = {}
+    found: _Found = {}
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
             return tx.plan((_outbound(tx, peer, found), True))
-        loaded = unless_damaged(tx, partial(_load, tx, pending, releases=releases))
-        if loaded is not None and loaded.carried is not None:
-            item = pending.leaf, loaded.carried, pending.rank
-            found.setdefault((loaded.statement.batch, loaded.statement.kem), []).append(item)
-            room -= pending.size
-        elif loaded is not None and loaded.over:
-            tx.delete(PENDING, pending.leaf, peer)
+        room -= _take(tx, pending, found, releases=releases)
         if taken + 1 >= MAX_LEAVES:
             return tx.plan((_outbound(tx, peer, found), True))
     return tx.plan((_outbound(tx, peer, found), False))
+
+
+def resend_after(
+    node: Node,
+    view: View,
+    peer: MemberCode,
+    taken: Collection[LeafId],
+    room: int,
+    releases: bool,
+    after: Place,
+    now: Instant,
+    random: Random,
+) -> Plan[Page]:
+    """Load one page of the statements behind a place, but those that are ``taken``: for a bundle, which takes
+    all that there is. So each is looked at once, however many there are.
+    """
+    tx = Transaction(node, view, now, random)
+    rows = (
+        () if peer in node.trust.excluded else view.find(PENDING, "peer", peer, after=after, limit=MAX_LEAVES)
+    )
+    found: _Found = {}
+    for pending in rows:
+        if room <= 0:
+            return tx.plan(Page(_outbound(tx, peer, found), after, True))
+        after = place_of(pending)
+        if pending.leaf not in taken:
+            room -= _take(tx, pending, found, releases=releases)
+    return tx.plan(Page(_outbound(tx, peer, found), after, len(rows) == MAX_LEAVES))
+
+
+def place_of(pending: PendingRow) -> Place:
+    """Return the place of a statement among those that wait for its peer."""
+    return pending.rank, pending.place, pending.leaf
+
+
+def _take(tx: Transaction, pending: PendingRow, found: _Found, *, releases: bool) -> int:
+    """Load a statement, if it may go, and return its bytes; strike it off if it never goes again."""
+    loaded = unless_damaged(tx, partial(_load, tx, pending, releases=releases))
+    if loaded is not None and loaded.carried is not None:
+        item = pending.leaf, loaded.carried, pending.rank
+        found.setdefault((loaded.statement.batch, loaded.statement.kem), []).append(item)
+        return pending.size
+    if loaded is not None and loaded.over:
+        tx.delete(PENDING, pending.leaf, pending.peer)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

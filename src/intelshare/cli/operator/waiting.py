@@ -23,29 +23,50 @@ _GONE: Final = 60.0
 """The seconds that a node is given to stop."""
 
 
-@click.command(epilog=examples("intelshare node peers --folder fra"))
+@click.command(
+    epilog=examples("intelshare node peers --folder fra", "intelshare node peers --folder fra --wait 30")
+)
+@click.option(
+    "--wait",
+    "patience",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    help="Wait up to this many seconds until every member is linked that can be.",
+)
 @printing
 @on_folder
-def peers(node: NodeFolder, out: Out) -> None:
+def peers(node: NodeFolder, out: Out, patience: float) -> int:
     """List other members' nodes: link, when last seen, clock, what waits for them, which budgets are
     used up.
+
+    With --wait, exits with 10 if a member is still not linked that is neither suspended, removed nor expired.
     """
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import duration, peer_notes, peers_table
     from intelshare.wire.v1 import user_pb2 as pb
 
+    until = time.monotonic() + patience
     found = node.ask("Status", pb.StatusRequest())
+    while _unlinked(found) and time.monotonic() < until:
+        time.sleep(_POLL)
+        found = node.ask("Status", pb.StatusRequest())
     shown = plain(found)
     out.document("peers", {"peers": shown["peers"], "budgets": shown["budgets"]})
     if not found.peers:
         out.note("no other member is known: intelshare member import")
-        return
+        return Exit.DONE
     out.table(peers_table(found.peers))
     for line in peer_notes(found.peers):
         out.line(line)
     for spent in found.budgets:
         again = f", takes something again in {duration(spent.again)}" if spent.again else ""
         out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
+    return Exit.TIMED_OUT if patience and _unlinked(found) else Exit.DONE
+
+
+def _unlinked(found: Any) -> bool:
+    """Return true if a member's node is not linked, and could be."""
+    return any(peer.state in ("dialling", "waiting") for peer in found.peers)
 
 
 @click.command(epilog=examples("intelshare node queues --folder fra"))
