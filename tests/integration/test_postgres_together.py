@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,10 @@ async def test_who_was_overtaken_by_one_alone_can_commit_nothing_more(server: Se
             await until(lambda: "DATA_LOCKED" in failed)
             with pytest.raises(StoreError):
                 await store.perform(put(thing("c")))
+
+
+def test_many_that_join_at_once_all_come_in(server: Server, tmp_path: Path) -> None:
+    with contextlib.closing(joined(server, tmp_path)), ThreadPoolExecutor(6) as many:
+        stores = list(many.map(lambda number: joined(server, tmp_path, f"r{number}"), range(6)))
+        for store in stores:
+            store.close()

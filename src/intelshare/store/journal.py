@@ -95,9 +95,9 @@ def raise_epoch(connection: Connection) -> int:
     return raise_state(connection, "epoch")
 
 
-def raise_state(connection: Connection, name: str) -> int:
-    """Raise a number of the database by one; return it, durably."""
-    connection.execute("BEGIN IMMEDIATE")
+def raise_state(connection: Connection, name: str, begin: str = "BEGIN IMMEDIATE") -> int:
+    """Raise a number of the database by one; return it, durably. ``begin``: the transaction's beginning."""
+    connection.execute(begin)
     connection.execute("UPDATE store_state SET value = value + 1 WHERE name = ?", (name,))
     value = _state(connection, name)
     connection.execute("COMMIT")

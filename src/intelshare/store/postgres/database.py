@@ -109,7 +109,8 @@ class PostgresDatabase(LayeredDatabase):
         self.keys.drop(self._unused())
 
     def _open_keys(self) -> None:
-        opened = journal.raise_state(self._writer, "opened")
+        # Two that open at once wait for each other: no snapshot.
+        opened = journal.raise_state(self._writer, "opened", "BEGIN TURN")
         self.keys = GroupKeys(self._folder / KEYS, self._key, opened)
         self._writer.keys = self.keys
 
