@@ -11,7 +11,7 @@ env:            ## environment for development, from the lock
 
 lock:           ## pin every dependency with its hashes (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
-		--python-version 3.11 --extra bench --extra dev --extra gateway --extra postgres --extra prove pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra bench --extra dev --extra gateway --extra pkcs11 --extra postgres --extra prove pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --extra site pyproject.toml -o site.lock
 
