@@ -102,7 +102,7 @@ class Suite:
     seal: Callable[[bytes, bytes, bytes], bytes]
     """(public, info, plaintext) -> enc ‖ ct: HPKE base mode, single shot, empty AAD."""
     second: SecondHalf | None = None
-    """How the second half of a signature is made where the first one's key is elsewhere, in a token."""
+    """Makes the second half of a signature where the key of the first is elsewhere, in a token."""
 
     def public_length(self, use: KeyUse) -> int:
         """Return the length of the public key string of this use."""

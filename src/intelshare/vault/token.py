@@ -50,7 +50,7 @@ class _Kind:
 
 
 _KINDS: Final = {1: _Kind(_EDWARDS25519, True, 32), 2: _Kind(_P384, False, 97)}
-"""What the first half of a signature is, by suite."""
+"""The first half of a signature, by suite."""
 
 
 class Token:
