@@ -90,6 +90,17 @@ def honest(machines: Machines) -> Machines:
     return {name: machine for name, machine in machines.items() if machine.hostile is None}
 
 
+def check_safety(oracle: Oracle, machines: Machines) -> None:
+    """Run the checks that hold at any instant, whatever is still to come. Raises Violation."""
+    oracle.check_promises(machines)
+    for machine in honest(machines).values():
+        _check_streams(machine, machines)
+        check_counters(machine)
+        if machine.process is not None:
+            _check_log(machine)
+            _check_inbox(machine)
+
+
 def finish(oracle: Oracle, machines: Machines) -> None:
     """Run all checks of the end, and check that everything has settled. Raises Violation."""
     oracle.check_promises(machines)

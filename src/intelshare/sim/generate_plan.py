@@ -21,13 +21,15 @@ def generate_plan(seed: int) -> FaultPlan:
     faults: list[Fault] = []
     for name, draw_faults in _FAULTS:
         chance = stream(seed, "faults", name)
-        if chance.random() < 0.4:
+        if chance.random() < 0.4 or knobs.endless:
             faults.extend(draw_faults(chance, knobs, members))
     acts = _acts(seed, knobs, members)
     if knobs.hostile:
         tricks = _tricks(stream(seed, "tricks"), knobs, members)
         faults += tricks
         acts += _recalled_first(stream(seed, "recalled first"), tricks)
+    if knobs.endless:
+        faults.append(_lost_for_good(stream(seed, "lost for good"), knobs, members))
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
@@ -76,6 +78,7 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
     if seed % 4 == 3:
         drawn = replace(drawn, members=max(3, drawn.members))
         drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
+    drawn = replace(drawn, endless=seed % 16 == 5)
     if seed % 16 == 3:
         drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
@@ -270,6 +273,12 @@ def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fa
             by = chance.choice((by, at // 2, at * 3 // 4))
         drawn.append(Fault(kind, chance.choice(members), at=at, by=by, lasts=SECOND))
     return drawn
+
+
+def _lost_for_good(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> Fault:
+    """Draw a disk that is lost: its node starts again with what it was founded with."""
+    at = chance.randrange(knobs.lasts)
+    return Fault("restore", chance.choice(members), at=at, by=knobs.lasts, lasts=SECOND)
 
 
 def _stops(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:

@@ -46,6 +46,8 @@ class Knobs:
     """
     hostile: str = ""
     """The member that is hostile; empty if none is. Nothing is promised to it, and it settles nothing."""
+    endless: bool = False
+    """True if faults never end: only what holds at any instant is checked, and nothing has to settle."""
     calm: bool = False
     """True if the hostile member's tricks are the only faults: the run is compared with one without it."""
     parted: str = ""
