@@ -20,6 +20,7 @@ from typing import NamedTuple
 import fault_calls
 import fault_clock
 import fault_disk
+import fault_keys
 import fault_kills
 import fault_power
 import fault_runs
@@ -136,12 +137,12 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "F17",
-        "keys rotated while bulletins are on the way",
+        "keys rotated while bulletins are on the way, killed in the middle",
         (
             "tests/integration/test_key_life.py::"
             "test_a_peer_that_missed_two_rotations_follows_and_what_waited_goes",
         ),
-        missing="1,000 on the way and a kill in the middle, 20 times",
+        Counted(fault_keys.rotated, 20, 20, 0),
     ),
     Fault("F18", "100,000 for one of ten that is off", missing="ten nodes"),
     Fault("F19", "SIGKILL of the sender during F18", missing="F18"),
