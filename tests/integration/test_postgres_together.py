@@ -195,7 +195,7 @@ async def test_a_commit_in_doubt_is_told_from_those_of_others(
     lost: list[bool] = []
 
     def losing(self: PostgresConnection) -> None:
-        mine = stores[0].together
+        mine = loser.together
         if lost or mine is None or self is not mine._writer:
             return commit(self)
         lost.append(True)
@@ -205,10 +205,12 @@ async def test_a_commit_in_doubt_is_told_from_those_of_others(
         raise psycopg.OperationalError("the line is dead")
 
     with together(server, tmp_path, 2) as stores:
-        await stores[0].perform(raised("n"))
+        leader, loser = stores  # who leads would have to lead again
+        assert leading(stores) == [leader]
+        await loser.perform(raised("n"))
         monkeypatch.setattr(PostgresConnection, "_commit", losing)
-        one = asyncio.ensure_future(stores[0].perform(raised("n")))
-        others = [await stores[1].perform(raised("other")) for _ in range(5)]
+        one = asyncio.ensure_future(loser.perform(raised("n")))
+        others = [await leader.perform(raised("other")) for _ in range(5)]
         assert [other.value for other in others] == [1, 2, 3, 4, 5]
         if happened:
             assert (await one).value == 2
@@ -217,8 +219,8 @@ async def test_a_commit_in_doubt_is_told_from_those_of_others(
                 await one
         await until(
             lambda: (
-                stores[0].ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 2 if happened else 1)
-                and stores[0].ask_now(lambda view: view.get(TALLY, "other")) == Tally("other", 5)
+                loser.ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 2 if happened else 1)
+                and loser.ask_now(lambda view: view.get(TALLY, "other")) == Tally("other", 5)
             )
         )
 
@@ -263,18 +265,23 @@ def test_one_that_wants_to_be_alone_waits_for_those_together_and_the_reverse(
     held[0].close()
 
 
-async def test_who_was_overtaken_by_one_alone_can_commit_nothing_more(server: Server, tmp_path: Path) -> None:
+async def test_who_was_overtaken_by_one_alone_can_commit_nothing_more(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failed: list[str] = []
     with together(server, tmp_path, 1, on_failure=lambda error: failed.append(error.code)) as stores:
         (store,) = stores
         await store.perform(put(thing("a")))
         assert store.together is not None
-        store.together.away = True  # its session ends, and another one is faster
+        resume = store.together.resume
+        monkeypatch.setattr(store.together, "resume", lambda: False)  # another one is faster
         asked(server.url, f"SELECT pg_terminate_backend({store.together.session})")
+        await until(lambda: "STORE_UNAVAILABLE" in failed)
         with contextlib.closing(open_store(server, tmp_path, TABLES, KEY, steps=STEPS)) as other:
+            monkeypatch.setattr(store.together, "resume", resume)
             await other.perform(put(thing("b")))
             await until(lambda: "DATA_LOCKED" in failed)
-            with pytest.raises(StoreError):
+            with pytest.raises(StoreError, match="DATA_LOCKED"):
                 await store.perform(put(thing("c")))
 
 

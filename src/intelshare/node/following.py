@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What concerns the loop."""
+    """Told to the loop: the changes that concern it."""
 
     users: tuple[UserRow, ...]
     node: bool

@@ -234,17 +234,14 @@ class Ports:
         self.metrics = metrics
         """Closed if node.toml names no address for it, and for a replica that does not lead."""
         self._owner = owner
+        self.peer_port = peers.gate.port if peers is not None else 0
+        """0: it is closed."""
         self.user_port = users.gate.port
         self._runtime = runtime
         self._sockets = sockets
         self._following = asyncio.Lock()
         self._failed = ""
         """The code that health shows because the last certificates could not be used."""
-
-    @property
-    def peer_port(self) -> int:
-        """Return the port for peers; 0: it is closed."""
-        return self.peers.gate.port if self.peers is not None else 0
 
     @property
     def open(self) -> tuple[Port, ...]:
@@ -258,7 +255,7 @@ class Ports:
         """
         peers = _peers(self._runtime, links, self._sockets, last)
         await peers.follow()
-        self.peers = peers
+        self.peers, self.peer_port = peers, peers.gate.port
         if self._runtime.settings.metrics_host:
             await self.metrics.open(self._runtime.settings.metrics_host, self._runtime.settings.metrics_port)
 

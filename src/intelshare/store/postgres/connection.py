@@ -186,7 +186,9 @@ class PostgresConnection:
         return self._pipeline.run([*waiting, (text, values)])
 
     def _noticed(self, said: errors.Diagnostic) -> None:
-        self._warned = self._warned or (said.severity_nonlocalized == "WARNING")
+        # A server that crashes right after the answer warns too, by a code of another class.
+        warned = said.severity_nonlocalized == "WARNING" and (said.sqlstate or "01").startswith("01")
+        self._warned = self._warned or warned
 
 
 class PostgresAnswer:

@@ -241,7 +241,7 @@ class SharedDatabase(PostgresDatabase):
             self.followed(Followed(layer))
 
     def _count_places(self, layer: Layer) -> None:
-        """What is written from here on has places of its own."""
+        """Note their places, so that later rows get others."""
         for name, memory in layer.tables.items():
             last = max((one.place for one in memory.rows.values() if one is not None), default=0)
             if memory.sql.kept is Kept.APART:
