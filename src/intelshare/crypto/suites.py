@@ -25,6 +25,7 @@ from intelshare.crypto.components import (
     MLKEM1024_P384,
     Kem,
     SignatureHalf,
+    p384_signature,
 )
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.errors import CryptoError
@@ -149,6 +150,11 @@ class Signer:
 def load_signer(suite: Suite, record: KeyRecord, key_id: KeyId, secret: bytes) -> Signer:
     """Load the signer of a secret that the vault holds. Raises CryptoError KEYSTORE_CORRUPT."""
     return Signer(suite, record, key_id, suite.load_signing(secret))
+
+
+def p384_half(made: bytes) -> bytes:
+    """Return r ‖ s of P-384, as a token made it, in the one encoding that verifies."""
+    return p384_signature(made)
 
 
 def verify_signature(suite: Suite, public: bytes, context: Context, message: bytes, signature: bytes) -> None:

@@ -23,8 +23,7 @@ from intelshare.private_files import read_trusted
 from intelshare.store.server import SCHEMA, Server, wrong_schema, wrong_url
 from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL, Periods
-from intelshare.vault import TokenPlace
-from intelshare.vault.token import KEY
+from intelshare.vault import KEY, TokenPlace
 
 _CONNECTIONS: Final = {
     field.name: SECOND if field.name in ("prove", "silence") else 1 for field in fields(ConnectionLimits)

@@ -21,12 +21,13 @@ from intelshare.vault.passphrase import (
     passphrase_from_secrets,
     pin_from_prompt,
 )
-from intelshare.vault.token import Token, TokenPlace, open_token
+from intelshare.vault.token import KEY, Token, TokenPlace, open_token
 
 __all__ = [
     "DEVELOPMENT",
     "FORMER_NODE_AUTHORITY",
     "FORMER_USER_AUTHORITY",
+    "KEY",
     "NODE_AUTHORITY",
     "NODE_BRIDGE",
     "NODE_LEAF",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-from intelshare.crypto.components import p384_signature
 from intelshare.crypto.pae import sha256
+from intelshare.crypto.suites import p384_half
 from intelshare.errors import ConfigError, VaultError
 
 KEY: Final = "intelshare"
@@ -107,7 +107,7 @@ class Token:
                 if kind.edwards:
                     return bytes(key.sign(message, mechanism=pkcs11.Mechanism.EDDSA))
                 digest = hashlib.sha384(message).digest()
-                return p384_signature(bytes(key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)))
+                return p384_half(bytes(key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)))
 
         return sign
 
