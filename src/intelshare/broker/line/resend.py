@@ -43,7 +43,7 @@ Loaded = tuple[tuple[Outbound, ...], bool]
 
 
 class Page(NamedTuple):
-    """What one step has loaded for a bundle."""
+    """The statements that one step has loaded for a bundle."""
 
     frames: tuple[Outbound, ...]
     after: Place
