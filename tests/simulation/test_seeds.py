@@ -73,6 +73,23 @@ def test_the_same_seed_gives_the_same_trace_whatever_the_hash_seed():
     assert said == {str([outcome(seed).trace for seed in range(1, 5)])}
 
 
+FIFTY = [seed for seed in range(1, 52) if seed != REAL_SUITE]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_fifty_seeds_have_the_same_trace_again():
+    again = TRACES.replace("range(1, 5)", str(FIFTY))
+    said = subprocess.run(
+        [sys.executable, "-c", again],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert said == str([outcome(seed).trace for seed in FIFTY])
+
+
 FIRST = {
     line[1].strip(): int(line[3])
     for line in (row.split("|") for row in (ROOT / "docs" / "simulation.md").read_text().splitlines())

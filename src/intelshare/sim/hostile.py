@@ -170,7 +170,7 @@ class Hostile:
     # Without being asked
 
     def _replay(self, process: Process, peer: MemberCode) -> None:
-        """Send a frame of its own once more, to anybody."""
+        """Repeat a frame that it has sent, to anybody."""
         if self._sent:
             self._send(process, peer, self._chance.choice(self._sent))
 

@@ -21,7 +21,7 @@ class Keys:
         self._held = {key.key_id: key for key in keys}
 
     def copy(self) -> Keys:
-        """Return the same keys once more."""
+        """Return a copy."""
         made = Keys(self.suite, self._held.values(), self.storage_key)
         made.retired = self.retired
         return made

@@ -165,7 +165,7 @@ class Oracle:
 
     @staticmethod
     def carried(name: str, message: bytes) -> None:
-        """I15, I13: check that a message says nothing in clear, and is no larger than its bound."""
+        """I15, I13: check that a message says nothing in clear, and keeps to its bound."""
         if _CANARY in message:
             raise Violation("I15", f"{name} sends what a portion says, in clear")
         if len(message) > MAX_MESSAGE:

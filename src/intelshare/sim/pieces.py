@@ -19,7 +19,7 @@ class Pieces:
         """Pieces that the disk has lost and that were not written again."""
 
     def copy(self) -> Pieces:
-        """Return the same files once more."""
+        """Return a copy."""
         made = Pieces()
         made.files = {place: dict(held) for place, held in self.files.items()}
         made.decayed = set(self.decayed)

@@ -81,7 +81,7 @@ def lacking_keys(process: Process) -> tuple[KeyId, ...]:
 
 
 def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[], None]) -> None:
-    """Sign the directory anew after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
+    """Renew the directory after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
     instead of those that the vault lacks, and under a version that nobody can have seen.
     """
     node, keys, now = process.node, process.machine.keys, process.now()

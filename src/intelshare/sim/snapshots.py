@@ -1,4 +1,4 @@
-"""What a machine's disk and files were at an instant: an old disk, a whole folder, or a backup."""
+"""Earlier states of a machine's disk and files: an old disk, a whole folder, or a backup."""
 
 from __future__ import annotations
 
