@@ -124,7 +124,8 @@ def _node_killed(member: Member, load: Load, call: str, number: int) -> None:
         member.start()
     if done.code == 11:
         hint = next(line for line in done.err.splitlines() if "intelshare send" in line)
-        words = shlex.split(hint[hint.index("intelshare send") :])[1:]
+        command = hint[hint.index("intelshare send") :].partition(" (with the same text")[0]
+        words = shlex.split(command)[1:]
         ok(*words, stdin="x")
     _note(load)
 

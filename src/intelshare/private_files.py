@@ -203,6 +203,24 @@ def write_private(path: Path, data: bytes) -> None:
         _write(path, data)
 
 
+def replace_secrets(path: Path, data: bytes) -> None:
+    """Replace a file as ``write_private`` does; then overwrite the blocks of the former one.
+
+    What was destroyed in the file is then nowhere on a disk that writes in place. Raises what
+    ``write_private`` raises.
+    """
+    with disk_errors(path), contextlib.ExitStack() as stack:
+        former = None
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            former = stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
+        size = os.fstat(former.fileno()).st_size if former is not None else 0
+        _write(path, data)
+        if former is not None:
+            former.write(bytes(size))
+            os.fsync(former.fileno())
+
+
 def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):

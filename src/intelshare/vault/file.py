@@ -23,6 +23,7 @@ from intelshare.private_files import (
     check_private,
     make_private_folder,
     read_private,
+    replace_secrets,
     write_private,
 )
 from intelshare.trust import SecretKey
@@ -195,7 +196,7 @@ class FileVault:
         """Encrypt everything again under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
         _check_new(passphrase, cost)
         data, opened = new_vault(passphrase, self._entries, cost, self._random)
-        write_private(self._path, data)
+        replace_secrets(self._path, data)
         self._take(opened)
 
     def _first_of(self, record: KeyRecord) -> bytes:
@@ -203,7 +204,7 @@ class FileVault:
 
     def _write(self, entries: Iterable[Entry]) -> None:
         data, opened = changed_vault(self._opened, entries, self._random)
-        write_private(self._path, data)
+        replace_secrets(self._path, data)
         self._take(opened)
 
     def _take(self, opened: Opened) -> None:

@@ -11,7 +11,7 @@ import pytest
 from intelshare.cli.shared.files import replace_text, write_new
 from intelshare.client import Credentials, Profile, write_profile
 from intelshare.client.enrolment import Enrolment, write_enrolment
-from intelshare.private_files import write_private
+from intelshare.private_files import replace_secrets, write_private
 
 
 def _profile(folder: Path) -> None:
@@ -57,3 +57,12 @@ def test_every_byte_of_a_new_file_is_synced_before_it_is_told(
     assert written
     for path in written:
         assert synced.get(path.stat().st_ino) == path.stat().st_size > 0, path
+
+
+def test_the_blocks_of_a_file_of_secrets_that_was_replaced_are_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    replace_secrets(path, b"secret" * 100)
+    with path.open("rb") as former:
+        replace_secrets(path, b"new")
+        assert former.read() == bytes(600)
+    assert path.read_bytes() == b"new"
