@@ -242,6 +242,7 @@ NOT_IN_EXAMPLES = {
         "poll-draft",
         "poll-refused",
         "released",
+        "reading-allowed",
         "treaty-resumed",
     )
 }
