@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from grpc.aio import init_grpc_aio
 
 from intelshare.patience import VARIABLE, patient
 from processes import PATIENCE
@@ -15,6 +16,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A good run meets no limit, so that a generous one costs nothing.
 os.environ.setdefault(VARIABLE, PATIENCE)
+
+
+# gRPC ends its poller when the last channel or server of a process is freed, which may be in the middle of a
+# collection of garbage, and then waits there for ever if a call was still open: so it is never the last one.
+init_grpc_aio()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -35,6 +35,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.run import start_node
 from intelshare.node.running import Running, end_running
 from intelshare.node.runtime import Runtime
+from intelshare.node.servers import Ports
 from intelshare.node.settings import read_settings, write_settings
 from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
@@ -409,3 +410,20 @@ async def test_a_database_that_finds_no_room_at_its_opening_says_so(
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0))
     with pytest.raises(StoreError, match="DISK_FULL"):
         open_store(tmp_path / "store.db", TABLES, bytes(32))
+
+
+async def test_a_start_that_fails_late_leaves_no_port_open(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Ports] = []
+
+    def full(_: Runtime, ports: Ports) -> Running:
+        opened.append(ports)
+        raise StoreError("DISK_FULL", "there is no room for run.json")
+
+    monkeypatch.setattr("intelshare.node.run.show_running", full)
+    with pytest.raises(StoreError, match="DISK_FULL"):
+        await site.start()
+    for port in (opened[0].peer_port, opened[0].user_port):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)

@@ -232,40 +232,46 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     links = Links(runtime)
     folder, node = runtime.folder, runtime.node
     last = read_running(folder)
-    ports = await open_ports(
-        runtime,
-        links,
-        last_peer_port=last_peer_port(runtime),
-        last_user_port=last.user_port if last is not None else 0,
-    )
-    # As many versions as it can have signed since: it checks once a minute, and people type slower than that.
-    skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
-    await renew(runtime, endpoints(runtime, ports), skip=skip)
-    settle_restore(folder.root)
-    confirm_loss(folder.root)
-    await ports.follow()
-    show_certificates(runtime)
-    running = show_running(runtime, ports)
-    runtime.log.info(
-        Event.STARTED,
-        node=node.uri,
-        peer_port=ports.peer_port,
-        user_port=ports.user_port,
-        metrics_port=ports.metrics.port,
-        incarnation=running.incarnation,
-        pid=running.pid,
-        version=__version__,
-    )
+    async with contextlib.AsyncExitStack() as undo:
+        ports = await open_ports(
+            runtime,
+            links,
+            last_peer_port=last_peer_port(runtime),
+            last_user_port=last.user_port if last is not None else 0,
+        )
+        undo.push_async_callback(ports.close)
+        # As many versions as it can have signed since: it checks once a minute, and people type slower.
+        skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
+        await renew(runtime, endpoints(runtime, ports), skip=skip)
+        settle_restore(folder.root)
+        confirm_loss(folder.root)
+        await ports.follow()
+        show_certificates(runtime)
+        running = show_running(runtime, ports)
+        runtime.log.info(
+            Event.STARTED,
+            node=node.uri,
+            peer_port=ports.peer_port,
+            user_port=ports.user_port,
+            metrics_port=ports.metrics.port,
+            incarnation=running.incarnation,
+            pid=running.pid,
+            version=__version__,
+        )
+        undo.pop_all()
     return NodeProcess(runtime, links, ports, locked, policies)
 
 
 async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
     """Serve users as a replica of a node that runs."""
     links = Links(runtime)
-    ports = await open_ports(runtime, links, last_peer_port=0, last_user_port=0)
-    await ports.follow()
-    node = NodeProcess(runtime, links, ports, locked, PolicyFiles(runtime))
-    node.go_together()
+    async with contextlib.AsyncExitStack() as undo:
+        ports = await open_ports(runtime, links, last_peer_port=0, last_user_port=0)
+        undo.push_async_callback(ports.close)
+        await ports.follow()
+        node = NodeProcess(runtime, links, ports, locked, PolicyFiles(runtime))
+        node.go_together()
+        undo.pop_all()
     runtime.log.info(
         Event.STARTED,
         node=runtime.node.uri,

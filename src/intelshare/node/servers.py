@@ -338,11 +338,14 @@ async def open_ports(
         sockets,
         MetricsPort(backend.samples),
     )
-    for port in ports.open:
-        await port.follow()
-    await ports.open_owner_door()
-    if settings.metrics_host and runtime.leads:
-        await ports.metrics.open(settings.metrics_host, settings.metrics_port)
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(ports.close)
+        for port in ports.open:
+            await port.follow()
+        await ports.open_owner_door()
+        if settings.metrics_host and runtime.leads:
+            await ports.metrics.open(settings.metrics_host, settings.metrics_port)
+        undo.pop_all()
     return ports
 
 
