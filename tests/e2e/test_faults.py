@@ -1,4 +1,4 @@
-"""The short form of ``make faults``: kills, a locked folder, cut migrations, rotten rows, cancelled streams."""
+"""The short form of ``make faults``: kills, locks, cut migrations, rotten rows, cancelled streams."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A replica takes in what the others have committed: the node's value, the register, who waits and is served.
 
 The store calls ``Following.take_in`` in the writer's thread, after the rows are there and before the next
-step (decision 68). Everybody follows trust, law and users. The one who leads has the links besides, so it is
+step (decision 67). Everybody follows trust, law and users. The one who leads has the links besides, so it is
 told of pairs and statements that other replicas made ready or stopped.
 """
 

@@ -374,7 +374,7 @@ def run_node(
     ``log``.
 
     On SIGHUP, the log continues in a new file of the same name. ``replica``: the name of this process among
-    those that share the folder and take turns (``node.replicas``), or run ``together`` (decision 68);
+    those that share the folder and take turns (``node.replicas``), or run ``together`` (decision 67);
     ``user_port`` instead of that of node.toml, if it is not 0. Raises what ``start_node`` raises.
     """
     log = log if log is not None else make_logger(sys.stderr)

@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry (extra ``otel``, decision 72): one for each call, and one for each step.
+"""Spans for OpenTelemetry (extra ``otel``, decision 70): one for each call, and one for each step.
 
 Off unless the standard variables OTEL_... ask for them. A span has the name of a method or a step, when it
 began and ended, and the code with which it failed: nothing of a bulletin, a label, a member or a user, and no

@@ -48,4 +48,4 @@ BESIDE: Final = frozenset(
     or row.method in ("Status", "Metrics", "Drain", "ListTreaties")
     or (service in ("Bulletins", "Gateways", "Consents", "Tasks", "Audit") and row.method not in _LEADER)
 )
-"""The rows of the methods that every replica serves; the others are for the one that leads (decision 68)."""
+"""The rows of the methods that every replica serves; the others are for the one that leads (decision 67)."""

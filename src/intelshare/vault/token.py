@@ -1,7 +1,7 @@
 """Signing keys in a token (PKCS #11): one half of each signature is made there, and its key never leaves it.
 
 The other half is the vault's, and verification needs both: whoever copies the vault can sign nothing. A token
-cannot hold sealing keys, because none gives what HPKE needs of ML-KEM (decision 70).
+cannot hold sealing keys, because none gives what HPKE needs of ML-KEM (decision 68).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One schema that several processes write, in turns of one commit (decision 68).
+"""One schema that several processes write, in turns of one commit (decision 67).
 
 A commit takes the turn, which is a lock of its transaction; reads the groups that others have committed
 since; runs its steps on what is there now; and ends the turn by its COMMIT. So steps are as serial as with
