@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from e2e.nodes import PROGRAM, ok, wait_for_links, wait_until
-from fault_load import Load, Member, check, inbox, two
+from fault_pair import Load, Member, check, inbox, two
 from fault_power import volumes
 from intelshare.crypto.suites import SUITES
 from intelshare.vault import open_vault

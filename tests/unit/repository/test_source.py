@@ -111,34 +111,34 @@ METHODS = ("findall", "finditer", "fullmatch", "match", "search", "split", "sub"
 
 def expressions() -> list[tuple[str, str, str]]:
     """Every regular expression that the source writes as a text: where, the method used, the expression."""
-    found = []
+    called: list[tuple[str, str, str]] = []
+    compiled: list[tuple[str, str, str]] = []
+    used: dict[str, set[str]] = {}
     for path, tree in trees():
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        nodes = list(ast.walk(tree))
         named = {
             id(node.value): _name(target)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Assign | ast.AnnAssign)
             for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         }
-        for call in calls:
-            if not (isinstance(call.func, ast.Attribute) and _name(call.func.value) == "re" and call.args):
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and node.attr in METHODS:
+                used.setdefault(_name(node.value), set()).add(node.attr)
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
                 continue
-            pattern = call.args[0]
-            if isinstance(pattern, ast.Constant) and isinstance(pattern.value, str):
-                used = [call.func.attr] if call.func.attr in METHODS else _used(named.get(id(call), ""))
-                found += [(f"{path}:{call.lineno}", method, pattern.value) for method in used]
-    return found
-
-
-def _used(name: str) -> list[str]:
-    """The methods by which the source uses a compiled expression of this name; all if none is seen."""
-    seen = {
-        node.attr
-        for _, tree in trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and _name(node.value) == name and node.attr in METHODS
-    }
-    return sorted(seen) or ["fullmatch", "search"]
+            pattern = node.args[0]
+            text = pattern.value if isinstance(pattern, ast.Constant) else None
+            if _name(node.func.value) == "re" and isinstance(text, str):
+                direct = node.func.attr in METHODS
+                how = node.func.attr if direct else named.get(id(node), "")
+                (called if direct else compiled).append((f"{path}:{node.lineno}", how, text))
+    all_ways = {"fullmatch", "search"}  # none is seen: another module may use any
+    return called + [
+        (where, method, pattern)
+        for where, name, pattern in compiled
+        for method in sorted(used.get(name, all_ways))
+    ]
 
 
 @pytest.mark.parametrize(
