@@ -35,7 +35,7 @@ from intelshare.ids import LeafId, MemberCode
 from intelshare.node.links import Links
 from intelshare.node.policies import law_texts, world_of
 from intelshare.node.runtime import Runtime
-from intelshare.ports import View, durable_after_commit
+from intelshare.ports import Durable, View
 from intelshare.trust import TrustView
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Told:
     """Trust, acts or law have changed."""
     ready: frozenset[MemberCode] = frozenset()
     queued: frozenset[MemberCode] = frozenset()
-    effects: Effects | None = None
+    effects: Durable[Effects] | None = None
 
 
 class Following:
@@ -87,12 +87,16 @@ class Following:
             changed,
             ready=frozenset(row.recipient for row in groups.rows(PAIR) if row.ready),
             queued=frozenset(MemberCode(str(peer)) for _, peer in put),
-            effects=Effects(
-                ended=tuple(
-                    (MemberCode(str(peer)), LeafId(leaf)) for leaf, peer in gone if isinstance(leaf, bytes)
-                ),
-                marked=any(row.gone == Gone.MARKED for row in groups.rows(INBOX)),
-                wanted=frozenset(row.member for row in groups.rows(FILE) if row.member),
+            effects=groups.durable(
+                Effects(
+                    ended=tuple(
+                        (MemberCode(str(peer)), LeafId(leaf))
+                        for leaf, peer in gone
+                        if isinstance(leaf, bytes)
+                    ),
+                    marked=any(row.gone == Gone.MARKED for row in groups.rows(INBOX)),
+                    wanted=frozenset(row.member for row in groups.rows(FILE) if row.member),
+                )
             ),
         )
 
@@ -111,7 +115,7 @@ class Following:
             runtime.look_again()
         runtime.written()
         if told.effects is not None:
-            self._links.feed(Committed(durable_after_commit(told.effects)))
+            self._links.feed(Committed(told.effects))
             for member in sorted(told.queued):
                 self._links.feed(QueuedAgain(member))
             if told.ready:

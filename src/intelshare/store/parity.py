@@ -9,7 +9,7 @@ consecutive blocks is undone. Nothing here proves anything: the record's tag doe
 
 from __future__ import annotations
 
-import zlib
+import binascii
 from typing import Final
 
 BLOCK: Final = 512
@@ -56,7 +56,7 @@ def repaired(record: bytes, parity: bytes) -> bytes | None:
 
 
 def _check(block: bytes) -> bytes:
-    return zlib.crc32(block).to_bytes(_CHECK)
+    return binascii.crc32(block).to_bytes(_CHECK)
 
 
 def _folded(record: bytes) -> bytes:

@@ -21,7 +21,7 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from intelshare.errors import StoreError
-from intelshare.ports import Table
+from intelshare.ports import Durable, Table, durable_after_commit
 from intelshare.store import journal
 from intelshare.store.chunks import MAX_ROWS
 from intelshare.store.grouped import FLUSH_BYTES
@@ -62,6 +62,11 @@ class Followed:
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
+
+    @staticmethod
+    def durable(value: A) -> Durable[A]:
+        """Return a value that was taken from these groups: they are committed."""
+        return durable_after_commit(value)
 
     def touch(self, *tables: Table[Any]) -> bool:
         """Return true if a row of one of these tables was written."""
