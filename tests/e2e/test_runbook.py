@@ -1,4 +1,4 @@
-"""The runbook, played by its commands as they stand there: a fault, and the page that brings the node back."""
+"""The runbook, played by its commands as they stand there: a fault, and the page that mends it."""
 
 from __future__ import annotations
 
@@ -270,6 +270,7 @@ def test_restored_backup(tmp_path: Path) -> None:
         operator.has_given_all()
 
 
+@pytest.mark.soak
 def test_cloned_folder() -> None:
     with two() as (fra, usa):
         fra.stop()
