@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ from intelshare.node.running import read_running
 from intelshare.node.settings import read_settings
 from intelshare.trust import domain_of, user_uri
 from intelshare.vault import USER_AUTHORITY, open_vault
+from postgres_server import new_cluster
+from replicas_world import Replicas
 from rot import rot
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
@@ -301,3 +304,49 @@ def test_cloned_folder() -> None:
         send(fra.folder, "USA", SHARED, "alone", "--wait", "accepted")
         assert "FORK" not in operator.gives("intelshare audit evidence --folder F", code=None).out
         operator.has_given_all()
+
+
+@pytest.mark.soak
+def test_from_one_node_to_postgresql(tmp_path: Path) -> None:
+    server, (backup, shared) = new_cluster(), (tmp_path / "backup", tmp_path / "shared" / "fra")
+    with two(tmp_path) as (fra, usa):
+        operator = Operator("From one node to PostgreSQL", fra.folder)
+        operator.gives("intelshare node backup BACKUP --folder F", BACKUP=backup)
+        fra.stop()
+        (fra.folder / "database-password").touch(0o600)
+        (fra.folder / "database-password").write_text("unused\n")
+        (move,) = (one for one in operator.there if "--to 'postgresql://" in one)
+        url = shlex.split(move)[shlex.split(move).index("--to") + 1]
+        operator.gives(move, **{url: server.url})
+        fra.start()
+        operator.gives("intelshare node status", "--folder", fra.folder)
+        operator.gives("intelshare doctor --deep --folder F")
+        fra.stop()
+        time.sleep(1.5)
+        shutil.copytree(fra.folder, shared)
+        shutil.rmtree(fra.folder)
+        one = Member(shared)
+        operator.names["F"] = shared
+        operator.has("intelshare node run --folder F --replica a --accept-loss")
+        one.start("--replica", "a", "--accept-loss")
+        one.stop()
+        operator.has("intelshare node run --folder F --replica a")
+        with Replicas(shared, "abc") as replicas:
+            replicas.wait_for_active()
+            shown = "intelshare node replicas --folder F"
+            wait_until(
+                lambda: len(operator.gives(shown, "--json").json["replicas"]) == 3, "all three to be shown"
+            )
+            active = replicas.active()
+            assert active is not None
+            assert active.process is not None
+            active.signal(signal.SIGKILL)
+            replicas.wait_for_active(but=active.process.pid)
+            operator.gives("intelshare node replicas", "--folder", shared)
+            sent = send(shared, "USA", SHARED, "by another", "--wait", "accepted")
+            found = operator.gives("intelshare outbox", "--as", shared / "users" / "ana", "--json")
+            assert sent in found.out
+        operator.gives("intelshare node move --folder F --to sqlite")
+        operator.gives("intelshare node restore BACKUP F", BACKUP=backup, F=tmp_path / "restored")
+        operator.has_given_all()
+        assert usa.process.poll() is None
