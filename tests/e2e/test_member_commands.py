@@ -65,3 +65,9 @@ def test_nobody_leaves_out_itself_or_whom_it_does_not_know(fra: Path, code: str,
     for verb in ("suspend", "resume", "remove"):
         done = intelshare("member", verb, code, "--folder", fra, *(("--yes",) if verb == "remove" else ()))
         assert why in done.err
+
+
+def test_a_member_that_was_made_again_is_told_from_one_that_is_unknown(fra: Path, tmp_path: Path) -> None:
+    ok("init", "usa", tmp_path / "again" / "usa", "--dev")
+    ok("member", "export", "--folder", tmp_path / "again" / "usa", "--out", tmp_path / "usa.member", "--json")
+    assert "USA is known here by another root" in admit(fra)

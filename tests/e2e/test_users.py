@@ -150,3 +150,34 @@ def test_users_of_another_authority_by_the_real_commands(tmp_path: Path) -> None
         assert "email:m.durand@mfa.example" in ok("user", "list", "--folder", fra).out
         by_hand = intelshare("renew", "--as", tmp_path / "m")
         assert "ISSUED_ELSEWHERE" in by_hand.err
+
+
+def test_what_a_restore_leaves_out_is_no_obstacle_to_letting_people_in_again(fra: Path) -> None:
+    kept = (fra / "users").rename(fra.parent / "kept")
+    try:
+        made = ok("user", "renew", "operator", "--elsewhere", "--folder", fra, "--json").json["enrolment"]
+        assert Path(made) == fra / "users" / "operator.enrol"
+        assert (fra / "users").stat().st_mode & 0o777 == 0o700
+    finally:
+        shutil.rmtree(fra / "users", ignore_errors=True)
+        kept.rename(fra / "users")
+        ok("user", "renew", "operator", "--folder", fra)
+
+
+def test_a_look_at_a_running_node_needs_no_certificate_and_a_stopped_one_asks_for_no_passphrase(
+    fra: Path,
+) -> None:
+    looks = ("status", "peers", "queues", "drain")
+    kept = (fra / "users" / "operator").rename(fra.parent / "operator")
+    try:
+        with running(fra):
+            for look in looks:
+                ok("node", look, "--folder", fra)
+            ok("node", "drain", "--undo", "--folder", fra)
+        phrase = (fra / "passphrase").rename(fra.parent / "phrase")
+        for look in looks:
+            refused = intelshare("node", look, "--folder", fra)
+            assert (refused.code, "NODE_UNREACHABLE" in refused.err) == (6, True), refused
+        phrase.rename(fra / "passphrase")
+    finally:
+        kept.rename(fra / "users" / "operator")

@@ -200,6 +200,15 @@ def unknown_member(member: MemberCode) -> TrustError:
     )
 
 
+def other_root(member: MemberCode) -> TrustError:
+    """Return TRUST_FINGERPRINT for a member file that begins with a root other than the one held."""
+    return TrustError(
+        "TRUST_FINGERPRINT",
+        f"{member} is known here by another root, which this file does not continue",
+        hint="ask its people for a file of the node that they had; a member keeps its first root",
+    )
+
+
 def _root_again(held: MemberTrust, trust: Trust, root: RootDocument, suites: Suites) -> MemberTrust:
     if held.roots[root.version - 1].document == trust.document:
         if root.version == held.root.version:

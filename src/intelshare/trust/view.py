@@ -36,6 +36,7 @@ from intelshare.trust.rules import (
     accept_root,
     expired,
     first_contact,
+    other_root,
     restore,
     unknown_member,
 )
@@ -157,7 +158,7 @@ class TrustView:
         if held is None:
             return self._changed(met)
         if held.roots[0].document != met.roots[0].document:
-            raise unknown_member(met.member)
+            raise other_root(met.member)
         after = held
         for trust in met.roots[held.root.version :]:
             after = accept_root(after, trust, self.suites)

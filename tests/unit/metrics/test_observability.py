@@ -15,6 +15,7 @@ import click
 import pytest
 import yaml
 
+from e2e.written import commands
 from intelshare.cli.app import root as program
 from intelshare.metrics import HEALTH, Metric
 from intelshare.node.events import LOST, Event
@@ -99,16 +100,7 @@ def test_links_inside_the_runbook_lead_somewhere() -> None:
     assert set(SITUATIONS) <= anchors(RUNBOOK)
 
 
-def commands() -> set[str]:
-    """What the runbook has people type: in code spans, and in blocks of sh."""
-    blocks = re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL)
-    lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
-    spans = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", RUNBOOK, flags=re.DOTALL))
-    found = {" ".join(one.split()) for one in (*lines, *spans)}
-    return {one for one in found if one.startswith("intelshare ")}
-
-
-@pytest.mark.parametrize("line", sorted(commands()))
+@pytest.mark.parametrize("line", sorted(commands(RUNBOOK)))
 def test_a_command_of_the_runbook_exists_with_its_options(line: str) -> None:
     words = shlex.split(line)[1:]
     command: click.Command = program

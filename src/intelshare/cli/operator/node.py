@@ -133,7 +133,7 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
     end = time.monotonic() + wait
     while True:
         try:
-            found = node.ask("Status", pb.StatusRequest())
+            found = node.ask_running("Status", pb.StatusRequest())
         except ConfigError as error:
             if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
                 raise

@@ -287,6 +287,8 @@ def _let_in(
     coming: ComingIn,
 ) -> None:
     """Have the node issue a certificate for a key that is made here or elsewhere, or an enrolment ticket."""
+    from intelshare.private_files import make_private_folder
+
     if coming.request is not None:
         _sign_request(node, out, call, coming.request, coming.target)
         return
@@ -298,6 +300,8 @@ def _let_in(
         _make_profile(node, out, name, call, profile, coming.address)
     else:
         file = coming.target or profile.with_name(f"{name}.enrol")
+        if coming.target is None:
+            make_private_folder(file.parent)  # a restored folder has none
         _make_enrolment(node, out, name, call, file, coming.address)
 
 

@@ -46,10 +46,10 @@ def peers(node: NodeFolder, out: Out, patience: float) -> int:
     from intelshare.wire.v1 import user_pb2 as pb
 
     until = time.monotonic() + patience
-    found = node.ask("Status", pb.StatusRequest())
+    found = node.ask_running("Status", pb.StatusRequest())
     while _unlinked(found) and time.monotonic() < until:
         time.sleep(_POLL)
-        found = node.ask("Status", pb.StatusRequest())
+        found = node.ask_running("Status", pb.StatusRequest())
     shown = plain(found)
     out.document("peers", {"peers": shown["peers"], "budgets": shown["budgets"]})
     if not found.peers:
@@ -82,7 +82,7 @@ def queues(node: NodeFolder, out: Out) -> None:
     from intelshare.cli.shared.tables import queue_table
     from intelshare.wire.v1 import user_pb2 as pb
 
-    found = node.ask("Queues", pb.QueuesRequest())
+    found = node.ask_running("Queues", pb.QueuesRequest())
     out.document("queues", plain(found))
     if found.queues:
         out.table(queue_table(found.queues))
@@ -117,12 +117,12 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
 
     if undo and (stop or patience):
         raise click.UsageError("--undo cannot be combined with --wait or --stop.")
-    found = node.ask("Drain", pb.DrainRequest(undo=undo))
+    found = node.ask_running("Drain", pb.DrainRequest(undo=undo))
     end = time.monotonic() + patience
     with waiting("queued bulletins are being delivered"):
         while not undo and _left(found) and time.monotonic() < end:
             time.sleep(_POLL)
-            found = node.ask("Drain", pb.DrainRequest())
+            found = node.ask_running("Drain", pb.DrainRequest())
     empty = not _left(found)
     stopped = stop and empty
     if stopped:

@@ -23,13 +23,22 @@ it.
 """
 
 
+_OURS: Final = 'docs/runbook.md, "Evidence against a member": a peer says it of a node of yours'
+
+
 def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     """Yield the findings in this status."""
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
         yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
     for alarm in status.alarms:
-        yield by_code(WRONG, f"alarm {alarm.evidence.hex()[:8]}", alarm.code, f"{alarm.member}: {alarm.what}")
+        check, what = f"alarm {alarm.evidence.hex()[:8]}", f"{alarm.member}: {alarm.what}"
+        ours = alarm.member == status.member
+        yield (
+            Finding(WRONG, check, what, _OURS, alarm.code)
+            if ours
+            else by_code(WRONG, check, alarm.code, what)
+        )
     yield from _stores(status)
     yield from _ends("directory", status.directory_expires, now)
     yield from _ends("node certificate", status.certificate_expires, now)

@@ -22,7 +22,6 @@ from intelshare.node.running import read_running
 @contextmanager
 def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client]:
     """Yield a client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
-    certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
     running = read_running(Folder(root))
     sockets = Folder(root).sockets(running.replica if running is not None else "")
     try:
@@ -33,6 +32,8 @@ def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client
             "NODE_UNREACHABLE", "no node is running in this folder", place=Place(str(root))
         ) from None
     try:
+        # Only now, so that nobody is asked for the passphrase of a node that is not running.
+        certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
         channel = grpc.insecure_channel(f"unix:/proc/self/fd/{holder}/{OWNER_SOCKET}")
         proved = grpc.intercept_channel(channel, _Proving(certificate))
         profile = Profile(root, "", "", "", str(root), "")
