@@ -18,12 +18,14 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
+from intelshare.engine import BUDGETS
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.metrics import Sample
 from intelshare.ports import Figures
 from intelshare.services.backend import (
+    Bounds,
     BundleTaken,
     BundleWritten,
     ClockReading,
@@ -186,10 +188,22 @@ class MemberBackend:
         return load_note_key(made.record, made.secret)
 
     def facts(self) -> NodeFacts:
-        return NodeFacts("SERVING", (), NOW, 1, 1, Instant(NOW + 1), Figures(3, 2, 1), FileFacts(0, 1, 1, {}))
+        return NodeFacts(
+            "SERVING",
+            (),
+            NOW,
+            1,
+            1,
+            Instant(NOW + 1),
+            Figures(3, 2, 1, followed=0.5),
+            FileFacts(0, 1, 1, {}),
+            bounds=Bounds({budget: rate.most for budget, rate in BUDGETS.items()}, 2, 3),
+        )
 
     async def counts(self) -> Counts:
-        return Counts({("node.started", "info"): 1}, {("user", "RATE"): 2}, 3, 4.0, 5, 6, {"wal": 7}, 8, 9)
+        return Counts(
+            {("node.started", "info"): 1}, {("user", "RATE"): 2}, 3, 4.0, 5, 6, {"wal": 7}, 8, 9, 10
+        )
 
     async def samples(self) -> list[Sample]:
         return await collect(self)

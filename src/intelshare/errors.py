@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-PASSING: Final = frozenset(("DISK_FULL", "RESOURCES_SHORT", "STORE_UNAVAILABLE"))
+PASSING: Final = frozenset(("DISK_FULL", "RESOURCES_SHORT", "STORE_UNAVAILABLE", "TOKEN_FAILED"))
 """The codes for what the machine lacks for now: nothing changed, and the same is retried by itself."""
 
 PEER_CODES: Final = frozenset((

@@ -201,6 +201,12 @@ class Figures:
     """The rows written from memory into their tables."""
     waiting: int
     """The bytes of rows in memory that are not in their tables yet."""
+    most_waiting: int = 0
+    """The bytes of such rows at which a full disk has steps refused; 0: there is no bound."""
+    steps_waiting: int = 0
+    """The steps that wait for the writer."""
+    followed: float | None = None
+    """The seconds since this process knew all that others had committed; None: it writes alone."""
 
 
 JOURNAL: Final = "journal"

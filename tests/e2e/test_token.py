@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.nodes import PROGRAM, found, introduce, log_of, ok, running, wait_for_links, wait_until
+from e2e.nodes import (
+    PROGRAM,
+    Done,
+    found,
+    intelshare,
+    introduce,
+    log_of,
+    ok,
+    running,
+    wait_for_links,
+    wait_until,
+)
+from e2e.test_backup import words_of
 from intelshare.crypto.suites import SUITES
 from intelshare.vault import open_vault
 from intelshare.vault.format import EntryKind
@@ -17,9 +32,23 @@ from tokens import PIN, process_token
 pytestmark = pytest.mark.timeout(180)
 
 
-def send(folder: Path, title: str) -> None:
-    words = ("--to", "USA", "--label", LABEL, "--category", "cyber", "--title", title, "--wait", "accepted")
+def send(folder: Path, title: str, wait: str = "accepted") -> None:
+    words = ["--to", "USA", "--label", LABEL, "--category", "cyber", "--title", title]
+    words += ["--wait", wait] if wait else []
     ok("send", "-", "--as", folder / "users" / "ana", *words, "--yes", stdin=title)
+
+
+def health_of(folder: Path) -> Done:
+    return intelshare("node", "health", "--folder", folder)
+
+
+@contextlib.contextmanager
+def away() -> Iterator[None]:
+    """Without the objects of the token, as if somebody had pulled it out."""
+    tokens = Path(os.environ["SOFTHSM2_CONF"]).with_name("tokens")
+    tokens.rename(tokens.with_name("pulled-out"))
+    yield
+    tokens.with_name("pulled-out").rename(tokens)
 
 
 def test_a_node_signs_with_a_key_that_the_token_made_and_cannot_without_the_token(
@@ -48,6 +77,12 @@ def test_a_node_signs_with_a_key_that_the_token_made_and_cannot_without_the_toke
             wait_for_links(fra)
             send(fra, "and after a restart")
             ok("audit", "verify", "--folder", fra)
+            with away():
+                send(fra, "while it is away", wait="")
+                wait_until(lambda: "TOKEN_FAILED" in health_of(fra).out, "health to say so")
+                assert health_of(fra).code != 0
+            wait_until(lambda: health_of(fra).code == 0, "the node to notice that the token is back")
+            wait_until(lambda: words_of(fra)["while it is away"] == "accepted", "what waited to leave")
         (fra / "token-pin").write_text("another pin\n")
         refused = finished([*PROGRAM, "node", "run", "--dev", "--folder", fra], env=clean_environment())
         assert "KEYSTORE_PASSWORD" in refused.err

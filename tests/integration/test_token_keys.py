@@ -111,6 +111,33 @@ def test_several_threads_sign_at_once(tmp_path: Path, token: Token) -> None:
     assert wrong == []
 
 
+def test_a_token_that_stops_signing_is_told_once_and_once_that_it_signs_again() -> None:
+    pkcs11 = pytest.importorskip("pkcs11")
+    answers = [False, False, True, True, False, True]
+    told: list[str] = []
+    token = Token(None, "of a test")
+    token.tell = told.append
+
+    def half(message: bytes) -> bytes:
+        if not answers.pop(0):
+            raise pkcs11.DeviceError("away")
+        return message
+
+    token.try_again()
+    assert len(answers) == 6, "a token that works is not tried"
+    for _ in range(2):
+        with pytest.raises(VaultError, match="TOKEN_FAILED"):
+            token._sign(half, b"m")
+    assert told == ["TOKEN_FAILED"]
+    token.try_again()
+    assert told == ["TOKEN_FAILED", ""]
+    assert token._sign(half, b"m") == b"m"
+    with pytest.raises(VaultError, match="TOKEN_FAILED"):
+        token._sign(half, b"m")
+    assert token._sign(half, b"m") == b"m"
+    assert told == ["TOKEN_FAILED", "", "TOKEN_FAILED", ""]
+
+
 def test_a_wrong_pin_and_a_token_that_is_not_there_are_said(tmp_path: Path) -> None:
     place = process_token()
     with pytest.raises(VaultError, match=r"KEYSTORE_PASSWORD.*PinIncorrect"):

@@ -39,6 +39,8 @@ LABELS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
         "file": re.compile(r"[a-z]{1,16}"),
         "level": re.compile(r"[a-z]{1,16}"),
         "member": re.compile(r"[A-Z]{2,16}"),
+        "of": re.compile(r"record|journal"),
+        "outcome": re.compile(r"[a-z]{1,16}"),
         "port": re.compile(r"[a-z_]{1,16}"),
         "precedence": re.compile(r"[a-z]{1,16}"),
         "reason": re.compile(r"[a-z_]{1,32}"),
@@ -62,6 +64,7 @@ HEALTH: Final = (
     "RESOURCES_SHORT",
     "STOPPING",
     "STORE_UNAVAILABLE",
+    "TOKEN_FAILED",
 )
 """The codes that prevent serving and are always exported, so that an alert can wait for them."""
 
@@ -93,6 +96,12 @@ class Metric(Enum):
     STARTED = _row("start_time_seconds", _P, "When this node started, in seconds since 1970.")
     SERVING = _row("serving", _P, "1: the node serves. 0: a code prevents it.")
     CODE = _row("health", _P, "1: this code prevents serving.", "code")
+    CODE_BEGUN = _row(
+        "health_begun_total", _P, "Number of times that this code began to prevent serving.", "code"
+    )
+    LEADS = _row(
+        "leads", _P, "1: this process has the links and does the chores. 0: another replica of the node does."
+    )
     MEMORY = _row("process_resident_memory_bytes", _P, "Memory that the process has in RAM.")
     PROCESSOR = _row("process_cpu_seconds_total", _P, "Processor time, user and system.")
     DESCRIPTORS = _row("process_open_fds", _P, "Open file descriptors.")
@@ -104,6 +113,9 @@ class Metric(Enum):
     MOST_CONNECTIONS = _row("port_connections_limit", _P, "Connections that the port may have.", "port")
     UNKNOWN = _row(
         "port_connections_unproved", _P, "Connections that have not proved their identity.", "port"
+    )
+    MOST_UNKNOWN = _row(
+        "port_connections_unproved_limit", _P, "Unproved connections that the port may have.", "port"
     )
     ENDED = _row(
         "port_connections_ended_total", _P, "Connections turned away or ended by the gate.", "port", "reason"
@@ -140,6 +152,13 @@ class Metric(Enum):
         "Number of times that something came while the budget was spent.",
         "member",
         "budget",
+    )
+    BUDGET = _row("budget_limit", _P, "The most of a budget that one member may spend at once.", "budget")
+    UNHEARD = _row(
+        "peer_unheard_seconds",
+        _S,
+        "Time since the disk forgot: bulletins of the member from before wait unread until it was linked.",
+        "member",
     )
     KEPT = _row("peer_kept_rows", _S, "Rows that the member has made this node keep for ever.", "member")
     KEPT_LIMIT = _row("peer_kept_limit_rows", _P, "Rows that one member may make this node keep for ever.")
@@ -198,9 +217,29 @@ class Metric(Enum):
     JOURNALLED = _row("store_journalled_bytes_total", _P, "Bytes of sealed groups of rows.")
     MOVED = _row("store_rows_moved_total", _P, "Rows moved from memory into their tables.")
     WAITING = _row("store_waiting_bytes", _P, "Bytes of rows in memory that are not in their tables yet.")
+    WAITING_LIMIT = _row(
+        "store_waiting_limit_bytes", _P, "Bytes of such rows at which a full disk has steps refused."
+    )
+    STEPS_WAITING = _row("store_waiting_steps", _P, "Steps that wait for the writer.")
+    FOLLOWED = _row(
+        "store_followed_seconds",
+        _P,
+        "Time since this replica knew all that the others had committed. Absent: it runs alone.",
+    )
+    DAMAGED = _row("records_damaged", _P, "Records that were met damaged and are not settled.")
+    MENDED = _row(
+        "records_mended_total",
+        _P,
+        "Damaged records, or groups of the journal, by what became of them.",
+        "of",
+        "outcome",
+    )
     FILE = _row("store_file_bytes", _D, "Size of a file of the store.", "file")
     FREE = _row("disk_free_bytes", _D, "Free space on the file system of the data folder.")
     SIZE = _row("disk_size_bytes", _D, "Size of that file system.")
+    LOW = _row("disk_low_bytes", _P, "With less free space than this, only what is urgent is accepted.")
+    RESERVE = _row("disk_reserve_bytes", _D, "Size of the reserve; 0: it was given up.")
+    RESERVE_LIMIT = _row("disk_reserve_limit_bytes", _P, "Size that the reserve should have.")
     # Attachments
     ATTACHMENTS = _row("attachment_bytes", _P, "Bytes of attachments that are here.")
     ATTACHMENTS_LIMIT = _row("attachment_limit_bytes", _P, "Bytes that all attachments may take.")

@@ -27,6 +27,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
+from intelshare.engine import BUDGETS
 from intelshare.engine.values import Committed, NodeChanged
 from intelshare.errors import DeliveryError, IntelshareError, RecordError, VaultError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
@@ -45,6 +46,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.ports import Plan, View
 from intelshare.services import (
     DRAINING,
+    Bounds,
     BundleTaken,
     BundleWritten,
     ClockReading,
@@ -292,6 +294,14 @@ class NodeBackend:
             runtime.pieces.facts(),
             tuple(self._ports()),
             runtime.shut_out,
+            runtime.health.begun,
+            runtime.mending.outcomes,
+            runtime.leads,
+            Bounds(
+                {budget: rate.most for budget, rate in {**BUDGETS, **runtime.settings.budgets}.items()},
+                runtime.settings.space.low,
+                runtime.settings.space.reserve,
+            ),
         )
 
     async def counts(self) -> Counts:

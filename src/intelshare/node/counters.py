@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare.node.folder import Folder
+from intelshare.node.reserve import held_bytes
 from intelshare.services import Counts
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +36,7 @@ def counts(
         },
         room.f_bavail * room.f_frsize,
         room.f_blocks * room.f_frsize,
+        held_bytes(folder.root),
     )
 
 

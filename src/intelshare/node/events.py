@@ -61,6 +61,7 @@ class Event(StrEnum):
     POLICY_FAILED = "policy.failed"
     LOG_REOPENED = "log.reopened"
     NO_TRACES = "traces.off"
+    LIBRARY_WARNED = "library.warned"
 
 
 class Level(StrEnum):
@@ -122,8 +123,9 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.POLICY_FAILED: "code path",
             Event.LOG_REOPENED: "",
             Event.NO_TRACES: "code",
-            "disk.reserve_given_up": "code",
-            "node.received_forgotten": "count",
+            Event.LIBRARY_WARNED: "source",
+            Event.RESERVE_GIVEN_UP: "code",
+            Event.RECEIVED_FORGOTTEN: "count",
             Event.HEARD: "member",
         }.items()
     }

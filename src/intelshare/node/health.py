@@ -4,6 +4,8 @@ word.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from grpc_health.v1 import health_pb2
 
 from intelshare.errors import DeliveryError
@@ -19,6 +21,8 @@ class Health:
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._codes: set[str] = set()
+        self.begun: Counter[str] = Counter()
+        """The number of times that each code began to prevent serving."""
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -34,6 +38,7 @@ class Health:
         """Record that this code prevents serving."""
         if code not in self._codes:
             self._codes.add(code)
+            self.begun[code] += 1
             self._log.warning(Event.NOT_SERVING, code=code)
 
     def clear(self, code: str) -> None:

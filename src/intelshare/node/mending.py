@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -57,6 +58,8 @@ class Mending:
         self._later: dict[Record, float] = {}
         self._asked: dict[MemberCode, Instant] = {}
         """Since when the link was open over which a member was asked for what this node had sent it."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Damaged records and groups of the journal, by what became of them (``services.metrics.MENDED``)."""
         self.patience = 60.0
         """The seconds for which a link must be open until its member counts as heard (``_hear``)."""
 
@@ -85,6 +88,7 @@ class Mending:
                 outcome = Outcome.WHOLE if len(error.key) == 1 else Outcome.DROPPED
                 record = str(record_of(error))
                 runtime.log.warning(Event.RECORD_MENDED, record=record, status=outcome.value, member="")
+                self.outcomes[JOURNAL, outcome.value] += 1
 
     async def _hear(self, links: Links) -> None:
         """After the disk forgot: ask every member that is linked for what it received, once a link, until a
@@ -134,6 +138,7 @@ class Mending:
                 told = False
                 runtime.store.damage.forget(one.record.table, one.record.key)
             if not told:
+                self.outcomes["record", one.outcome.value] += 1
                 runtime.log.warning(
                     Event.RECORD_MENDED, record=str(one.record), status=one.outcome.value, member=one.member
                 )

@@ -52,6 +52,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
+from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of
 from intelshare.policy import World
 from intelshare.ports import Store
@@ -277,7 +278,7 @@ async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
         node=runtime.node.uri,
         peer_port=0,
         user_port=ports.user_port,
-        metrics_port=0,
+        metrics_port=ports.metrics.port,
         incarnation=f"{runtime.incarnation:016x}",
         pid=os.getpid(),
         version=__version__,
@@ -380,6 +381,7 @@ def run_node(
     log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
     _keep_out_of_core_dumps()
+    catch_stray_lines(log)
     sys.setswitchinterval(_SWITCH)
     gc.disable()  # until the node has started
     return asyncio.run(

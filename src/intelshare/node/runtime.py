@@ -44,6 +44,8 @@ A = TypeVar("A")
 _TRY_AGAIN: Final = 0.5
 """Seconds until the database is tried again that could not be reached."""
 
+_TRY_TOKEN: Final = 2.0
+"""Seconds until a token is tried again that did not sign."""
 
 MAX_TOLD: Final = 4096
 """Damaged records that are logged."""
@@ -121,10 +123,12 @@ class Runtime:
         self._subjects = {subject_of(row): row.user for row in self._register.values()}
         self._trying: asyncio.TimerHandle | None = None
         self._tried: asyncio.Task[None] | None = None
+        self._trying_token: asyncio.Task[None] | None = None
         self._lacking: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
         self._told: set[str] = set()
         store.damage.follow(self._met)
+        vault.follow_token(lambda code: self.later(self._token_says, code))
 
     @property
     def incarnation(self) -> Incarnation:
@@ -135,6 +139,8 @@ class Runtime:
         """Close the store and the files. Idempotent."""
         if self._trying is not None:
             self._trying.cancel()
+        if self._trying_token is not None:
+            self._trying_token.cancel()
         self.store.close()
         self.pieces.close()
         self.traces.close()
@@ -276,6 +282,20 @@ class Runtime:
 
         self._trying = None
         self._tried = self._loop.create_task(tried())
+
+    def _token_says(self, code: str) -> None:
+        """Show in health whether the token signs, and try it until it does: a node that has nothing to sign
+        would not notice that it is back.
+        """
+        self.lacks("token", code)
+        if code and (self._trying_token is None or self._trying_token.done()):
+            self._trying_token = self._loop.create_task(self._try_token())
+
+    async def _try_token(self) -> None:
+        while "TOKEN_FAILED" in self.health.codes:
+            await asyncio.sleep(_TRY_TOKEN)
+            with contextlib.suppress(IntelshareError):
+                await asyncio.to_thread(self.vault.try_token)
 
     def found_full(self, error: IntelshareError) -> None:
         """Note that a write has found no room: the engine gives up the reserve."""

@@ -192,6 +192,7 @@ class Port:
             connections.open,
             connections.limits.connections,
             connections.unknown,
+            connections.limits.unknown,
             {reason.value: count for reason, count in connections.ended.items()},
         )
 
@@ -232,7 +233,7 @@ class Ports:
         self.peers = peers
         self.users = users
         self.metrics = metrics
-        """Closed if node.toml names no address for it, and for a replica that does not lead."""
+        """Closed if node.toml names no address for it, or another replica on this machine has it."""
         self._owner = owner
         self.peer_port = peers.gate.port if peers is not None else 0
         """0: it is closed."""
@@ -256,8 +257,19 @@ class Ports:
         peers = _peers(self._runtime, links, self._sockets, last)
         await peers.follow()
         self.peers, self.peer_port = peers, peers.gate.port
-        if self._runtime.settings.metrics_host:
-            await self.metrics.open(self._runtime.settings.metrics_host, self._runtime.settings.metrics_port)
+        await self.open_metrics()
+
+    async def open_metrics(self) -> None:
+        """Serve metrics if node.toml says where, and they are not served yet. Of replicas on one machine, one
+        can. Raises ConfigError PORT_IN_USE (not of a replica), LISTEN_FAILED.
+        """
+        settings = self._runtime.settings
+        if settings.metrics_host and not self.metrics.port:
+            try:
+                await self.metrics.open(settings.metrics_host, settings.metrics_port)
+            except ConfigError as error:
+                if not (self._runtime.replica and error.code == "PORT_IN_USE"):
+                    raise
 
     async def follow(self) -> None:
         """Use the current certificates at both ports; health shows if that fails."""
@@ -343,8 +355,7 @@ async def open_ports(
         for port in ports.open:
             await port.follow()
         await ports.open_owner_door()
-        if settings.metrics_host and runtime.leads:
-            await ports.metrics.open(settings.metrics_host, settings.metrics_port)
+        await ports.open_metrics()
         undo.pop_all()
     return ports
 

@@ -10,6 +10,7 @@ One module for each service; ``drafts``, ``submit_many``, ``gather`` and ``watch
 
 from intelshare.services.backend import (
     Backend,
+    Bounds,
     BundleTaken,
     BundleWritten,
     ClockReading,
@@ -36,6 +37,7 @@ __all__ = [
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",
+    "Bounds",
     "BundleTaken",
     "BundleWritten",
     "ClockReading",

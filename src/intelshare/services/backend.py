@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from intelshare.broker.kernel.node import Node
@@ -37,6 +37,7 @@ class PortFacts:
     most: int
     unknown: int
     """The connections that have not proved their identity yet."""
+    most_unknown: int
     ended: Mapping[str, int]
     """The connections refused or closed since the start, by reason."""
 
@@ -57,6 +58,18 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bounds that node.toml sets, besides those of queues, ports and attachments."""
+
+    budgets: Mapping[str, int]
+    """The most that one member may spend at once, by budget."""
+    low: int
+    """The free bytes of the disk below which only what is urgent is accepted."""
+    reserve: int
+    """The bytes that are held in reserve."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """The facts that the process knows about itself."""
 
@@ -74,6 +87,13 @@ class NodeFacts:
     ports: tuple[PortFacts, ...] = ()
     shut_out: tuple[MemberCode, ...] = ()
     """The members of which the TLS library cannot load an authority."""
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """The number of times that each code began to prevent serving."""
+    mended: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Damaged records and groups of the journal, by what became of them (``metrics.MENDED``)."""
+    leads: bool = True
+    """True if this process has the links and does the chores; of replicas that run together, one."""
+    bounds: Bounds = field(default_factory=lambda: Bounds({}, 0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,8 @@ class Counts:
     free: int
     """The free space on the file system of the data folder."""
     size: int
+    reserve: int
+    """The size of the reserve; 0: it was given up."""
 
 
 @dataclass(frozen=True, slots=True)

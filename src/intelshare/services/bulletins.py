@@ -43,10 +43,9 @@ from intelshare.services.rpc import (
 from intelshare.services.shown import read_response
 from intelshare.services.submit_many import submit_drafts, to_wake
 from intelshare.services.watching import search_bulletins, watch_log
-from intelshare.wire import precedence_value
+from intelshare.wire import MAX_LISTED, precedence_value
 from intelshare.wire.v1 import user_pb2 as pb
 
-MAX_LISTED: Final = 1000
 DEFAULT_LISTED: Final = 50
 
 

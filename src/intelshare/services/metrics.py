@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from intelshare import __version__
 from intelshare.broker.kernel.actor import Actor
@@ -14,6 +15,8 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import CHECKPOINT, INCOMING, LOG_HEAD, PAIR, IncomingRow
 from intelshare.broker.lifecycle.attachments import wanted_of
+from intelshare.broker.lifecycle.hearing import unheard
+from intelshare.broker.lifecycle.mend import Outcome
 from intelshare.broker.lifecycle.streams import is_frozen, missing
 from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.checkpoint import own
@@ -25,8 +28,15 @@ from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.metrics import HEALTH, Metric, Sample
 from intelshare.ports import View
-from intelshare.services.backend import Backend, Counts, LinkFacts, NodeFacts
+from intelshare.services.backend import Backend, Bounds, Counts, LinkFacts, NodeFacts
 from intelshare.wire.v1 import user_pb2 as pb
+
+MENDED: Final = (
+    *(("record", outcome.value) for outcome in Outcome),
+    ("journal", Outcome.WHOLE.value),
+    ("journal", Outcome.DROPPED.value),
+)
+"""Ends of a damaged record, and of a group of the journal, which is repaired or set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class Stored:
     """Rows that a member has made this node keep."""
     theirs: Mapping[MemberCode, Instant]
     """When the newest checkpoint held of each member was made."""
+    unheard: Mapping[MemberCode, Instant]
+    """Since when bulletins of a member wait unread."""
 
 
 def stored(node: Node, view: View) -> Stored:
@@ -71,6 +83,7 @@ def stored(node: Node, view: View) -> Stored:
         last.at if last is not None else Instant(0),
         kept_by(view, others),
         dict(_their_checkpoints(node, view, others)),
+        {row.member: row.until for row in unheard(view) if not row.allowed},
     )
 
 
@@ -84,9 +97,10 @@ async def collect(backend: Backend) -> list[Sample]:
         *_process(facts, counts),
         *_ports(facts),
         *_peers(backend, facts, now),
-        *_bounds(backend.queue_bounds),
+        *_bounds(backend.queue_bounds, facts.bounds),
         *_stored(found, now),
         *_trust(backend, facts, now),
+        *_store(facts, len(backend.damaged())),
         *_files(facts, counts, found),
     ]
 
@@ -109,8 +123,10 @@ def _process(facts: NodeFacts, counts: Counts) -> Iterator[Sample]:
     yield Sample(Metric.BUILD, (__version__,), 1)
     yield Sample(Metric.STARTED, (), facts.started / SECOND)
     yield Sample(Metric.SERVING, (), float(not facts.codes))
-    for code in sorted({*HEALTH, *facts.codes}):
+    for code in sorted({*HEALTH, *facts.codes, *facts.begun}):
         yield Sample(Metric.CODE, (code,), float(code in facts.codes))
+        yield Sample(Metric.CODE_BEGUN, (code,), facts.begun.get(code, 0))
+    yield Sample(Metric.LEADS, (), float(facts.leads))
     yield Sample(Metric.MEMORY, (), counts.memory)
     yield Sample(Metric.PROCESSOR, (), counts.processor)
     yield Sample(Metric.DESCRIPTORS, (), counts.descriptors)
@@ -124,6 +140,7 @@ def _ports(facts: NodeFacts) -> Iterator[Sample]:
         yield Sample(Metric.CONNECTIONS, (port.name,), port.connections)
         yield Sample(Metric.MOST_CONNECTIONS, (port.name,), port.most)
         yield Sample(Metric.UNKNOWN, (port.name,), port.unknown)
+        yield Sample(Metric.MOST_UNKNOWN, (port.name,), port.most_unknown)
         for reason, count in sorted(port.ended.items()):
             yield Sample(Metric.ENDED, (port.name, reason), count)
 
@@ -155,12 +172,15 @@ def _links(member: MemberCode, links: list[LinkFacts], started: Instant, now: In
         yield Sample(Metric.TROUBLE, (member, code), 1)
 
 
-def _bounds(bounds: QueueBounds) -> Iterator[Sample]:
+def _bounds(bounds: QueueBounds, more: Bounds) -> Iterator[Sample]:
     yield Sample(Metric.KEPT_LIMIT, (), bounds.kept)
     yield Sample(Metric.BOUND, (), bounds.rows)
     yield Sample(Metric.BOUND_BYTES, (), bounds.size)
     yield Sample(Metric.BOUND_ALL, (), bounds.all_rows)
     yield Sample(Metric.BOUND_ALL_BYTES, (), bounds.all_size)
+    yield from (Sample(Metric.BUDGET, (budget,), most) for budget, most in more.budgets.items())
+    yield Sample(Metric.LOW, (), more.low)
+    yield Sample(Metric.RESERVE_LIMIT, (), more.reserve)
 
 
 def _stored(found: Stored, now: Instant) -> Iterator[Sample]:
@@ -187,6 +207,8 @@ def _stored(found: Stored, now: Instant) -> Iterator[Sample]:
     yield Sample(Metric.LAGGING, (), found.entries - found.signed)
     if found.signed_at:
         yield Sample(Metric.CHECKPOINT, (), _age(found.signed_at, now))
+    for member, at in found.unheard.items():
+        yield Sample(Metric.UNHEARD, (member,), _age(at, now))
     for member, at in found.theirs.items():
         yield Sample(Metric.THEIR_CHECKPOINT, (member,), _age(at, now))
 
@@ -204,15 +226,25 @@ def _trust(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
             yield Sample(Metric.DIRECTORY, (member,), (held.directory.expires - now) / SECOND)
 
 
-def _files(facts: NodeFacts, counts: Counts, found: Stored) -> Iterator[Sample]:
+def _store(facts: NodeFacts, damaged: int) -> Iterator[Sample]:
     yield Sample(Metric.COMMITS, (), facts.commits)
     yield Sample(Metric.STEPS, (), facts.steps)
     yield Sample(Metric.JOURNALLED, (), facts.store.journalled)
     yield Sample(Metric.MOVED, (), facts.store.flushed)
     yield Sample(Metric.WAITING, (), facts.store.waiting)
+    yield Sample(Metric.WAITING_LIMIT, (), facts.store.most_waiting)
+    yield Sample(Metric.STEPS_WAITING, (), facts.store.steps_waiting)
+    if facts.store.followed is not None:
+        yield Sample(Metric.FOLLOWED, (), facts.store.followed)
+    yield Sample(Metric.DAMAGED, (), damaged)
+    yield from (Sample(Metric.MENDED, of, facts.mended.get(of, 0)) for of in MENDED)
+
+
+def _files(facts: NodeFacts, counts: Counts, found: Stored) -> Iterator[Sample]:
     yield from (Sample(Metric.FILE, (file,), size) for file, size in sorted(counts.files.items()))
     yield Sample(Metric.FREE, (), counts.free)
     yield Sample(Metric.SIZE, (), counts.size)
+    yield Sample(Metric.RESERVE, (), counts.reserve)
     yield Sample(Metric.ATTACHMENTS, (), facts.files.held)
     yield Sample(Metric.ATTACHMENTS_LIMIT, (), facts.files.total)
     yield Sample(Metric.SHARE, (), facts.files.share)

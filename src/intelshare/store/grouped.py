@@ -136,7 +136,7 @@ class GroupedStore(Generic[D]):
     def figures(self) -> Figures:
         """See ports.Store."""
         done = self._database
-        return Figures(done.journalled, done.flushed, done.waiting)
+        return Figures(done.journalled, done.flushed, done.waiting, MAX_BYTES, self._jobs.qsize())
 
     @property
     def commits(self) -> int:

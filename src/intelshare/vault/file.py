@@ -6,7 +6,7 @@ key removes it from the file; erasure below the file system is best effort.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -98,6 +98,18 @@ class FileVault:
         Raises VaultError TOKEN_FAILED.
         """
         return self._token.make(suite) if self._token is not None else b""
+
+    def follow_token(self, tell: Callable[[str], None]) -> None:
+        """Call this in any thread with TOKEN_FAILED when the token stops signing, and with "" when it signs
+        again.
+        """
+        if self._token is not None:
+            self._token.tell = tell
+
+    def try_token(self) -> None:
+        """Try a token again that did not sign. Raises VaultError TOKEN_FAILED."""
+        if self._token is not None:
+            self._token.try_again()
 
     def note_key(self, key_id: KeyId) -> NoteKey:
         """Return a note key. Raises VaultError NOT_FOUND."""

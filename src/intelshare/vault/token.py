@@ -27,6 +27,9 @@ _EDWARDS25519: Final = b"\x13\x0cedwards25519"
 _P384: Final = b"\x06\x05\x2b\x81\x04\x00\x22"
 """EC_PARAMS for P-384: the object identifier 1.3.132.0.34."""
 
+_TRIED: Final = b"intelshare: does the token sign?"
+"""Signed to learn whether a token works again. Half a signature over this verifies nowhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenPlace:
@@ -56,9 +59,16 @@ _KINDS: Final = {1: _Kind(_EDWARDS25519, True, 32), 2: _Kind(_P384, False, 97)}
 class Token:
     """An open token. Its calls may come from any thread; they wait for each other."""
 
-    def __init__(self, session: Any, label: str) -> None:
-        self._session, self._label = session, label
+    def __init__(self, session: Any, label: str, again: Callable[[], Any] | None = None) -> None:
+        """``again``: opens another session, after the token was away."""
+        self._session, self._label, self._again = session, label, again
         self._one = threading.Lock()
+        self._keys: dict[bytes, Any] = {}
+        """The private keys that have been looked up in this session, by public key."""
+        self._failed: Callable[[bytes], bytes] | None = None
+        """Signs with the key with which the token did not sign the last time."""
+        self.tell: Callable[[str], None] = lambda _: None
+        """Called in any thread with TOKEN_FAILED when the token stops signing, and with "" after that."""
 
     def make(self, suite: int) -> bytes:
         """Make a key pair for the first half of a suite's signatures; its public key.
@@ -100,16 +110,60 @@ class Token:
                 f"the token has no signing key {sha256(public).hex()[:16]}",
                 hint="another token, or it was set up again: `intelshare vault rotate` makes another key",
             )
-        key = found[0]
+        self._keys[public] = found[0]
 
-        def sign(message: bytes) -> bytes:
-            with self._one, _failing("sign"):
-                if kind.edwards:
-                    return bytes(key.sign(message, mechanism=pkcs11.Mechanism.EDDSA))
-                digest = hashlib.sha384(message).digest()
-                return p384_half(bytes(key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)))
+        def half(message: bytes) -> bytes:
+            key = self._keys.get(public)
+            if key is None:
+                key = self._session.get_key(pkcs11.ObjectClass.PRIVATE_KEY, id=sha256(public))
+                self._keys[public] = key
+            if kind.edwards:
+                return bytes(key.sign(message, mechanism=pkcs11.Mechanism.EDDSA))
+            digest = hashlib.sha384(message).digest()
+            return p384_half(bytes(key.sign(digest, mechanism=pkcs11.Mechanism.ECDSA)))
 
-        return sign
+        return lambda message: self._sign(half, message)
+
+    def try_again(self) -> None:
+        """Sign with the key that failed the last time, if one did: in another session if this one has ended.
+
+        Raises VaultError TOKEN_FAILED.
+        """
+        if (failed := self._failed) is None:
+            return
+        try:
+            self._sign(failed, _TRIED)
+        except VaultError:
+            self._open_again()
+            self._sign(failed, _TRIED)
+
+    def _open_again(self) -> None:
+        import pkcs11
+
+        with self._one, _failing("be opened"):
+            if self._again is None:
+                raise pkcs11.SessionClosed
+            self._keys.clear()
+            try:
+                self._session = self._again()
+            except _wrong_pin():
+                self._again = None  # a token locks itself after a few wrong PINs
+                raise
+
+    def _sign(self, half: Callable[[bytes], bytes], message: bytes) -> bytes:
+        with self._one:
+            try:
+                with _failing("sign"):
+                    made = half(message)
+            except VaultError as error:
+                known, self._failed = self._failed, half
+                if known is None:
+                    self.tell(error.code)
+                raise
+            if self._failed is not None:
+                self._failed = None
+                self.tell("")
+            return made
 
     def destroy(self, public: bytes) -> None:
         """Destroy the pair of this public key, if it is there. Raises VaultError TOKEN_FAILED."""
@@ -119,6 +173,10 @@ class Token:
             for kind in (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.PUBLIC_KEY):
                 for found in list(self._session.get_objects(_template(kind, public))):
                     found.destroy()
+            self._keys.pop(public, None)
+            if self._failed is not None:  # it may be the key that is tried
+                self._failed = None
+                self.tell("")
 
     def close(self) -> None:
         """End the session."""
@@ -139,10 +197,18 @@ def open_token(place: TokenPlace, pin: bytes) -> Token:
         )
     import pkcs11
 
-    try:
+    def opened() -> Any:
         token = pkcs11.lib(place.module).get_token(token_label=place.token)
-        session = token.open(rw=True, user_pin=pin.decode("utf-8", "replace"))
-    except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinLocked) as error:
+        return token.open(rw=True, user_pin=pin.decode("utf-8", "replace"))
+
+    def again() -> Any:
+        # A module that has lost a token does not see it again before its next start.
+        pkcs11.lib(place.module).reinitialize()
+        return opened()
+
+    try:
+        session = opened()
+    except _wrong_pin() as error:
         raise VaultError(
             "KEYSTORE_PASSWORD",
             f"the PIN does not open the token {place.token}: {type(error).__name__}",
@@ -156,7 +222,13 @@ def open_token(place: TokenPlace, pin: bytes) -> Token:
             f"there is no token {place.token}: {error or type(error).__name__}",
             hint="[token] in node.toml names the module's library and the token's label",
         ) from None
-    return Token(session, place.key)
+    return Token(session, place.key, again)
+
+
+def _wrong_pin() -> tuple[type[BaseException], ...]:
+    import pkcs11
+
+    return pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinLocked
 
 
 def _template(kind: Any, public: bytes) -> dict[Any, Any]:
@@ -186,5 +258,6 @@ def _failed(what: str, error: BaseException) -> VaultError:
     return VaultError(
         "TOKEN_FAILED",
         f"the token could not {what}: {error if str(error) else type(error).__name__}",
-        hint="the node stops; look whether the token is there, then start it again",
+        hint="look whether the token is there: a running node tries it again, and refuses meanwhile what "
+        "needs a signature",
     )

@@ -14,6 +14,7 @@ from intelshare.console.documents import DOCUMENTS
 from intelshare.console.documents.now import Look
 from intelshare.crypto.pae import Domain, pae
 from intelshare.errors import IntelshareError
+from intelshare.wire import MAX_LISTED
 
 
 def show(view: str, desk: Desk | None = None, **asked: str) -> Any:
@@ -93,7 +94,12 @@ def test_a_bulletin_shows_who_got_what_and_what_would_release_the_rest() -> None
 
 def test_words_find_a_bulletin() -> None:
     assert [one["title"] for one in show("bulletins", query="too high")["entries"]] == [""]
-    assert show("bulletins", query="nothing of this kind") == {"entries": [], "more": False, "damaged": 0}
+    assert show("bulletins", query="nothing of this kind") == {
+        "entries": [],
+        "more": False,
+        "most": MAX_LISTED,
+        "damaged": 0,
+    }
 
 
 def test_lanes_and_the_matrix_are_of_the_day_that_is_asked() -> None:

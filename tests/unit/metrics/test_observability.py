@@ -19,6 +19,7 @@ from e2e.written import commands
 from intelshare.cli.app import root as program
 from intelshare.metrics import HEALTH, Metric
 from intelshare.node.events import LOST, Event
+from intelshare.node.refusal import STATUS
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "observability"
@@ -62,7 +63,7 @@ def test_every_metric_label_and_word_that_is_asked_for_exists(where: str, expres
         labels = dict(re.findall(r'(\w+)[=!]~?"([^"]*)"', matchers))
         assert set(labels) - {"job", "instance"} <= set(ROWS[name].labels), (where, name)
         words = {word for label in ("event", "code") for word in labels.get(label, "").split("|") if word}
-        assert words <= {*HEALTH, *Event, LOST}, where
+        assert words <= {*HEALTH, *Event, LOST, *STATUS}, where
     for grouped in re.findall(r"\bon \(([^)]*)\)", expression):
         every = {label for name, _ in named for label in ROWS[name].labels}
         assert {word.strip() for word in grouped.split(",")} <= {*every, "instance"}, where

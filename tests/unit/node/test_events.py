@@ -20,6 +20,12 @@ from intelshare.node.links import _LOGGED
 SOURCE = Path(intelshare.__file__).parent
 
 
+ROOMS = ("node", "engine", "broker", "services", "store", "postgres", "vault")
+"""Folders with code that runs in a node."""
+DYNAMIC = ("links.py",)
+"""Modules that look up which event to log: in ``_LOGGED``."""
+
+
 def calls() -> Iterator[tuple[str, str, set[str]]]:
     """(place, event, fields) of every call that logs."""
     for path in sorted(SOURCE.rglob("*.py")):
@@ -28,6 +34,8 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
                 continue
             event = node.args[0]
             named = isinstance(event, ast.Attribute) and isinstance(event.value, ast.Name)
+            if node.func.attr in list(Level) and path.parts[-2] in ROOMS:
+                assert named or path.name in DYNAMIC, f"{path}:{node.lineno}"
             if node.func.attr in list(Level) and named and event.value.id in ("Event", "Logged"):
                 place = f"{path.relative_to(SOURCE)}:{node.lineno}"
                 assert all(keyword.arg for keyword in node.keywords), place
@@ -45,6 +53,18 @@ def test_every_call_says_only_what_its_event_may() -> None:
     assert set(FIELDS) >= set(Event)
     for event in (*Event, LOST):
         assert LABELS["event"].fullmatch(event), "it is a label of a metric"
+
+
+def test_a_node_writes_nowhere_else() -> None:
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path.relative_to(SOURCE).parts[0] not in ROOMS or path.name in ("stray_lines.py", "traces.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            place = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                assert not {name.name for name in node.names} & {"logging", "warnings", "traceback"}, place
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", place
 
 
 def written(form: Form = Form.JSON, level: Level = Level.INFO, **fields: object) -> str:

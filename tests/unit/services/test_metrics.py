@@ -8,9 +8,13 @@ from collections import Counter
 from builders import NOW, draft, text
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import PAIR, PENDING
+from intelshare.broker.lifecycle.hearing import begin_hearing, heard
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.crypto.records import Precedence
 from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.engine import BUDGETS
+from intelshare.engine.budgets import Passing
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.metrics import HEALTH, Metric
 from intelshare.services.metrics import collect
@@ -64,6 +68,26 @@ def test_the_log_and_its_checkpoint_are_what_the_rows_say() -> None:
     assert found[Metric.ENTRIES, ()] == len(log_of(fra))
 
 
+def test_a_member_whose_bulletins_wait_unread_is_told_until_an_operator_allows_it() -> None:
+    fra = met(("FRA", "USA", "KEN"))["FRA"]
+    fra.do(begin_hearing, NOW, at=NOW)
+    found = values(MemberBackend(fra, LATER))
+    assert found[Metric.UNHEARD, ("USA",)] == found[Metric.UNHEARD, ("KEN",)] == 7
+    fra.do(heard, [MemberCode("USA")], at=NOW)
+    found = values(MemberBackend(fra, LATER))
+    assert (Metric.UNHEARD, ("USA",)) not in found
+    assert found[Metric.UNHEARD, ("KEN",)] == 7
+
+
+def test_what_the_process_counts_is_told() -> None:
+    found = values(MemberBackend(met(("FRA",))["FRA"]))
+    assert found[Metric.BUDGET, ("links",)] == BUDGETS[Passing.LINKS].most
+    assert (found[Metric.LOW, ()], found[Metric.RESERVE_LIMIT, ()], found[Metric.RESERVE, ()]) == (2, 3, 10)
+    assert found[Metric.FOLLOWED, ()] == 0.5
+    assert found[Metric.CODE_BEGUN, ("TOKEN_FAILED",)] == 0
+    assert found[Metric.MENDED, ("journal", "dropped")] == 0
+
+
 def test_every_metric_but_those_that_need_a_link_or_a_fault_is_there() -> None:
     fra = met(("FRA", "USA"))["FRA"]
     send(fra, draft(text(TO_USA), to=["USA"]))
@@ -71,6 +95,7 @@ def test_every_metric_but_those_that_need_a_link_or_a_fault_is_there() -> None:
     assert {code for metric, (*code,) in found if metric is Metric.CODE for code in code} >= set(HEALTH)
     missing = set(Metric) - {metric for metric, _ in found}
     assert missing == {
-        Metric.CONNECTIONS, Metric.MOST_CONNECTIONS, Metric.UNKNOWN, Metric.ENDED, Metric.LINKED_SINCE,
-        Metric.TROUBLE, Metric.OFFSET, Metric.ALARMS, Metric.CHECKPOINT, Metric.THEIR_CHECKPOINT, Metric.COST,
+        Metric.CONNECTIONS, Metric.MOST_CONNECTIONS, Metric.UNKNOWN, Metric.MOST_UNKNOWN, Metric.ENDED,
+        Metric.LINKED_SINCE, Metric.TROUBLE, Metric.OFFSET, Metric.ALARMS, Metric.CHECKPOINT,
+        Metric.THEIR_CHECKPOINT, Metric.UNHEARD, Metric.COST,
     }  # fmt: skip

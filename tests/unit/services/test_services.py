@@ -31,11 +31,11 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import LATEST, NEVER, Instant
 from intelshare.policy import ActKind
 from intelshare.roles import Role
-from intelshare.services.bulletins import MAX_LISTED
 from intelshare.services.dispatch import answer, authorise, stream
 from intelshare.services.rpc import Rpc, StreamCall
 from intelshare.services.table import BESIDE, SERVICES
 from intelshare.trust import new_key, write_member_file, write_root_key
+from intelshare.wire import MAX_LISTED
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, does, hand_over, met, rows, send
 from services_world import MemberBackend

@@ -14,9 +14,9 @@ from intelshare.client import Client
 from intelshare.console.documents.shown import at, cut, number
 from intelshare.console.nodes import READERS, Nodes
 from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.wire import MAX_LISTED
 from intelshare.wire.v1 import user_pb2 as pb
 
-MAX_LISTED: Final = 500
 DEFAULT_LISTED: Final = 50
 MAX_SEARCHED: Final = 20
 """Pages of a search that one answer may take."""
@@ -25,13 +25,18 @@ MAX_PAIRS: Final = 48
 
 
 def bulletins(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
-    """The newest that the user may see, or those that hold all words of ``query``."""
+    """The newest that the user may see, or those that hold all words of ``query``; at ``most`` so many."""
     limit, query = number(asked, "limit", DEFAULT_LISTED, MAX_LISTED), asked.get("query", "").strip()
     if query:
-        return nodes.ask(READERS, lambda client: _searched(client, query, limit))
+        return {**nodes.ask(READERS, lambda client: _searched(client, query, limit)), "most": MAX_LISTED}
     found = nodes.ask(READERS, lambda client: client.outbox(limit=limit))
     entries = [_line(one) for one in found.entries]
-    return {"entries": entries, "more": len(entries) == limit < MAX_LISTED, "damaged": len(found.damaged)}
+    return {
+        "entries": entries,
+        "more": len(entries) == limit,
+        "most": MAX_LISTED,
+        "damaged": len(found.damaged),
+    }
 
 
 def _searched(client: Client, query: str, limit: int) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from intelshare.console.documents.shown import at, cut, number, since
 from intelshare.console.nodes import EVERYBODY, OVERSEERS, READERS, Nodes
 from intelshare.policy import Code
 from intelshare.policy_tools import rule_of
+from intelshare.wire import MAX_LISTED
 
-MAX_CASES: Final = 500
 DEFAULT_CASES: Final = 50
 
 
 def withheld(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
     """Return all counts to somebody who oversees the node, otherwise the reader's; cases to a reader."""
-    start, limit = since(asked), number(asked, "limit", DEFAULT_CASES, MAX_CASES)
+    start, limit = since(asked), number(asked, "limit", DEFAULT_CASES, MAX_LISTED)
     recipient, code = asked.get("recipient", "")[:16], asked.get("code", "")[:48]
     counting = OVERSEERS if nodes.may(OVERSEERS) else EVERYBODY
     found = nodes.ask(counting, lambda client: client.withheld(since=start))
@@ -47,6 +47,7 @@ def withheld(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
         "truncated": found.truncated,
         "whose": "all" if counting is OVERSEERS else "yours",
         "reader": reader,
+        "most": MAX_LISTED,
         "cases": [
             {
                 "bulletin": one.bulletin.hex(),

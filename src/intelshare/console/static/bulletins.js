@@ -104,7 +104,7 @@ export function Bulletins({ rest }) {
   const [id = ""] = rest;
   const [typed, type] = useState("");
   const [query, search] = useState("");
-  const [limit, more] = useMore(25, 500);
+  const [limit, more] = useMore(25);
   const found = useDocument("bulletins", { query, limit: String(limit) });
   const { document } = found;
   return html`
@@ -115,7 +115,7 @@ export function Bulletins({ rest }) {
         <button type="submit">Search</button></form>
         ${document && html`<${Card} title=${query ? `With “${query}”` : "Sent"} id="sent" note=${`${count(document.entries.length, "bulletin")} shown, newest first`}>
           <${List} document=${document} chosen=${id} />
-          ${document.more && html`<p class="buttons"><button onClick=${more}>Show more</button>${limit >= 500 ? html` <span class="note">Older ones are found by their words.</span>` : ""}</p>`}
+          ${document.more && html`<p class="buttons">${limit < document.most ? html`<button onClick=${() => more(document.most)}>Show more</button>` : html`<span class="note">Older ones are found by their words.</span>`}</p>`}
           ${document.damaged > 0 && html`<p class="note">${count(document.damaged, "damaged record")} left out: intelshare doctor --deep</p>`}
         </${Card}>`}`}
     </${View}>`;

@@ -76,7 +76,7 @@ export const PERIODS = [["", "all time"], ["1", "the last hour"], ["24", "the la
 export const Banner = ({ text }) => (text ? html`<span class="banner">${text}</span>` : html`<span class="muted">no banner</span>`);
 
 // A list that begins short: what is beyond is shown when asked for.
-export function useMore(step, most) {
+export function useMore(step) {
   const [limit, set] = useState(step);
-  return [limit, () => set(Math.min(most, limit * 2))];
+  return [limit, (most) => set(Math.min(most, limit * 2))];
 }

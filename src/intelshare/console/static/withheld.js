@@ -66,13 +66,13 @@ function Cases({ document, member, code, more, limit }) {
         ["Whole bulletin", (one) => html`<a href=${`#/bulletins/${one.bulletin}`}>${short(one.bulletin)}</a>`],
       ]} />
     ${shown && html`<${Case} one=${shown} key=${open} />`}
-    ${document.cases.length === limit && html`<p class="buttons"><button onClick=${more}>Show more</button></p>`}`;
+    ${document.cases.length === limit && limit < document.most && html`<p class="buttons"><button onClick=${() => more(document.most)}>Show more</button></p>`}`;
 }
 
 export function Withheld({ rest }) {
   const [member = "", code = ""] = rest;
   const [hours, setHours] = useState("");
-  const [limit, more] = useMore(25, 500);
+  const [limit, more] = useMore(25);
   const found = useDocument("withheld", { hours, recipient: member, code, limit: String(limit) });
   const { document } = found;
   return html`

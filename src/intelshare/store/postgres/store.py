@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,7 +17,7 @@ import psycopg
 from psycopg.errors import InFailedSqlTransaction
 
 from intelshare.errors import StoreError
-from intelshare.ports import Table, View
+from intelshare.ports import Figures, Table, View
 from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, _nothing
 from intelshare.store.jobs import Job, resolve
@@ -64,6 +65,13 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
     def together(self) -> SharedDatabase | None:
         """The rows, if other processes may write them too."""
         return self._database if isinstance(self._database, SharedDatabase) else None
+
+    def figures(self) -> Figures:
+        """See ports.Store."""
+        figures, together = super().figures(), self.together
+        if together is None:
+            return figures
+        return replace(figures, followed=time.monotonic() - together.followed_at)
 
     def listen(self, listener: Listener) -> None:
         """Have a thread that calls ``told``; it is closed with the store."""

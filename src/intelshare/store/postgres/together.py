@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -110,6 +111,8 @@ class SharedDatabase(PostgresDatabase):
         """This process moves rows and erases."""
         self.behind = False
         """Others have committed since this process looked."""
+        self.followed_at = time.monotonic()
+        """When this process last knew all that others had committed."""
         self.followed: Callable[[Followed], None] = lambda _: None
         """Called by the writer, before its next step, with what others have committed."""
         self.undone: Callable[[], None] = lambda: None
@@ -240,6 +243,7 @@ class SharedDatabase(PostgresDatabase):
         if not self.leads:
             self._drop_moved(state["flushed"])
         self._flushed = state["flushed"]
+        self.followed_at = time.monotonic()
         with self._came_up:
             self._came_up.notify_all()
         if layer is not None:
