@@ -120,6 +120,7 @@ def vault() -> bytes:
         Entry(EntryKind.CERTIFIED, b"node-leaf", b"DER", b"PEM"),
         Entry(EntryKind.STORAGE, b"", b"", bytes(range(32))),
         Entry(EntryKind.RETIRED, known, record, b""),
+        Entry(EntryKind.TOKEN, known, record, secret),
     ]
     return new_vault(PASSPHRASE.encode(), entries, DEVELOPMENT, stream_of("vault"))[0]
 

@@ -149,7 +149,7 @@ def test_the_vault_by_the_words_of_the_page() -> None:
 
     entries = [opened(one["sealed"], bytes.fromhex(one["id"]), 1) for one in told["entries"]]
     kinds = [page.read("entry", entry)["kind"] for entry in entries]
-    assert kinds == ["KEY", "CERTIFIED", "STORAGE", "RETIRED"]
+    assert kinds == ["KEY", "CERTIFIED", "STORAGE", "RETIRED", "TOKEN"]
     head = body[: 16 + 2 + 4 + 4 + 16]
     listed = body[len(head) + 2 + len(bytes.fromhex(told["seal"])) :]
     assert opened(told["seal"], head, 0) == sha256(listed).digest()
