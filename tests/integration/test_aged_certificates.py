@@ -110,7 +110,8 @@ async def test_whatever_has_expired_the_commands_that_doctor_prints_get_out_of_i
         await age_user(node, folder, name, by=8 * DAY)
     await age_node(node, by=8 * DAY)
     assert (await command("whoami", "--as", folder / "users" / "m.durand")).code in (4, 6)
-    assert (await command("node", "status", "--folder", folder)).code in (4, 6)
+    # Whoever has the folder and its passphrase sees the node's state in any case.
+    assert (await command("node", "status", "--folder", folder)).code == 0
     done = await command("doctor", "--folder", folder, "--json")
     assert done.code == 1
     wrong = [one for one in done.json["findings"] if one["state"] == "wrong"]
