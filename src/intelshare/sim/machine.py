@@ -75,6 +75,10 @@ class Machine:
         """The number of times this disk went back to an earlier state."""
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
+        self.known_to_forget = False
+        """True once an operator has started it although its disk forgot: there, what was destroyed waits until
+        its sender was heard (decision 71), and that waiting is not simulated.
+        """
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
@@ -161,6 +165,7 @@ class Machine:
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         if forgot:
+            self.known_to_forget = True
             process.forgot = me.latest if me is not None else None
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
             process.perform("ask_again", then=lambda _: self._forget(process), refused=self.refuse_start)

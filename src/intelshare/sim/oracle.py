@@ -295,7 +295,7 @@ class Oracle:
 
     def serves(self, process: Process) -> None:
         """I8: check that a start shows nothing destroyed, unless an operator knows that the disk forgot."""
-        for md in self.gone[process.name] if process.forgot is None else ():
+        for md in self.gone[process.name] if not process.machine.known_to_forget else ():
             row = process.view.get(INBOX, md)
             if row is not None and row.gone == Gone.NO:
                 raise Violation(
@@ -308,7 +308,7 @@ class Oracle:
 
     def opened(self, process: Process, row: InboxRow) -> None:
         """Note that a reader was shown a bulletin."""
-        if row.md in self.gone[process.name] and process.forgot is None:
+        if row.md in self.gone[process.name] and not process.machine.known_to_forget:
             raise Violation("I8", f"{process.name} opens what it had destroyed, and nobody said that it may")
         if row.md in self.over[process.name]:
             raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
