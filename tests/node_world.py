@@ -113,18 +113,18 @@ class Site:
         return issue_user(self.founded.user_authority, self.user_uri(name), now(), os.urandom)
 
     @asynccontextmanager
-    async def client(self, name: str) -> AsyncIterator[Client]:
-        async with self.channel(self.leaf(name), self.running.user_port) as channel:
+    async def client(self, name: str, *options: tuple[str, int]) -> AsyncIterator[Client]:
+        async with self.channel(self.leaf(name), self.running.user_port, *options) as channel:
             yield Client(channel)
 
-    def channel(self, leaf: CertifiedKey | None, port: int) -> grpc.aio.Channel:
+    def channel(self, leaf: CertifiedKey | None, port: int, *more: tuple[str, int]) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(
             to_pem((self.founded.node_authority.certificate,)),
             leaf.key if leaf else None,
             to_pem((leaf.certificate,)) if leaf else None,
         )
         options = (("grpc.default_authority", self.founded.node.dns), ("grpc.use_local_subchannel_pool", 1))
-        return grpc.aio.secure_channel(f"ipv4:127.0.0.1:{port}", credentials, options=options)
+        return grpc.aio.secure_channel(f"ipv4:127.0.0.1:{port}", credentials, options=(*options, *more))
 
 
 class Client:

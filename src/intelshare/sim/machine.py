@@ -76,7 +76,7 @@ class Machine:
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
         self.known_to_forget = False
-        """True once an operator has started it although its disk forgot: there, what was destroyed waits until
+        """True once an operator has started it although its disk forgot: what was destroyed waits there until
         its sender was heard (decision 71), and that waiting is not simulated.
         """
         self.lost = False
