@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
+from e2e.nodes import PROGRAM, intelshare, log_of, ok, remembered, wait_for_links, wait_until
 from fault_pair import Load, Member, Watched, check, inbox, sending, two, until_ok
 from fault_power import elsewhere, volumes
 from fault_world import NotHere
@@ -132,7 +132,7 @@ def _forgets(count: int, damage: Damage, chance: random.Random, *, at_sender: bo
         load.batch(count)
         wait_until(lambda: load.had_ok <= _accepted(fra.folder), "all to be accepted")
         member, peer = (fra, usa) if at_sender else (usa, fra)
-        wait_until(lambda: _remembered(member.folder), "the sidecar and the peer to follow")
+        wait_until(lambda: remembered(member.folder), "the sidecar and the peer to follow")
         member.kill()
         damage(member.folder / "intelshare.db-wal", chance)
         refused = intelshare("node", "run", "--dev", "--folder", member.folder)
@@ -164,11 +164,3 @@ def _accepted(folder: Path) -> set[str]:
     return {
         str(entry["bulletin"]) for entry in done.json["entries"] if entry["pairs"][0]["word"] == "accepted"
     }
-
-
-def _remembered(folder: Path) -> bool:
-    """Whether both memories outside the database hold all of the log: the sidecar and the peer."""
-    head = ok("audit", "head", "--folder", folder, "--json").json
-    seen = [int(one["size"]) for one in head["witnesses"]]
-    noted = int(json.loads((folder / "sidecar").read_text())["size"])
-    return seen == [int(head["entries"])] == [noted]

@@ -218,3 +218,11 @@ def introduce(one: Path, other: Path) -> None:
         file = giver.parent / f"{giver.name}.member"
         print_ = ok("member", "export", "--folder", giver, "--out", file, "--json").json["fingerprint"]
         ok("member", "import", file, "--folder", taker, "--fingerprint", print_)
+
+
+def remembered(folder: Path) -> bool:
+    """Whether both memories outside the database hold all of a node's log: its sidecar and its one peer."""
+    head = ok("audit", "head", "--folder", folder, "--json").json
+    seen = [int(one["size"]) for one in head["witnesses"]]
+    noted = int(json.loads((folder / "sidecar").read_text())["size"])
+    return seen == [int(head["entries"])] == [noted]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
+from e2e.nodes import PROGRAM, intelshare, log_of, ok, remembered, wait_for_links, wait_until
 from failover_world import failed_over, paired_world
 from intelshare.patience import patient
 from processes import clean_environment, process
@@ -56,6 +56,7 @@ def test_what_a_promoted_standby_lacks_is_said_and_comes_back_from_who_received_
             pair.wait_for_standby()
             pair.leave_behind()
             forgotten = [sent(made.fra, f"forgotten {n}", "--wait", "accepted") for n in range(3)]
+            wait_until(lambda: remembered(made.fra), "the peer to hold the newest checkpoint")
             pair.lost_primary()
             wait_until(lambda: node.poll() is not None, "the node to end")
         refused = intelshare("node", "run", "--dev", "--folder", made.fra)
@@ -64,10 +65,9 @@ def test_what_a_promoted_standby_lacks_is_said_and_comes_back_from_who_received_
         with log_of(made.fra).open("ab") as log, process(words, stderr=log, env=clean_environment()):
             wait_for_links(made.usa)
             wait_until(
-                lambda: set(forgotten) <= set(outbox(made.fra)), "what was forgotten to be known again"
+                lambda: {outbox(made.fra).get(one) for one in (kept, *forgotten)} == {"accepted"},
+                "what was forgotten to be known again",
             )
-            found = outbox(made.fra)
-            assert {found[one] for one in (kept, *forgotten)} == {"accepted"}
             status = json.dumps(ok("audit", "evidence", "--folder", made.usa, "--json").json)
             assert "forgot" in status.lower(), status
             new = sent(made.fra, "new", "--wait", "accepted")

@@ -12,7 +12,7 @@ from e2e.test_backup import SHARED, TO_FRA, secrets_of_users, send, sending, tit
 from postgres_server import asked
 from replicas_world import world
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.soak]
 
 
 def test_a_backup_under_load_is_restored_into_a_file_and_moved_into_the_database_again(
