@@ -164,7 +164,10 @@ FAULTS: tuple[Fault, ...] = (
         Counted(fault_keys.rotated, 20, 20, 0),
     ),
     Fault(
-        "F18", "100,000 for one of ten that is off", counted=Counted(fault_load.behind, 100_000, 100_000, 0)
+        "F18",
+        "100,000 for one of ten that is off",
+        counted=Counted(fault_load.behind, 100_000, 100_000, 0),
+        missing="a bound on the p99 of the others while it catches up: it is told, and not held",
     ),
     Fault("F19", "SIGKILL of the sender during F18", counted=Counted(fault_load.killed_behind, 10, 10, 0)),
     Fault(
@@ -213,6 +216,7 @@ FAULTS: tuple[Fault, ...] = (
         "the client killed at calls of `send`, and the node around it",
         ("tests/integration/test_lost_calls.py",),
         Counted(fault_calls.client_killed, 200, 200, 0),
+        missing="the calls after the first 200",
     ),
     Fault("F27", "a bundle cut, twice, out of order, misdirected", (_COURIER.removesuffix("::"),)),
     Fault(
