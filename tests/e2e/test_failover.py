@@ -47,6 +47,7 @@ def test_a_synchronous_standby_that_is_promoted_under_load_loses_and_doubles_not
         assert outcome.sent > 50
 
 
+@pytest.mark.soak
 def test_what_a_promoted_standby_lacks_is_said_and_comes_back_from_who_received_it(tmp_path: Path) -> None:
     with paired_world(tmp_path, synchronous=False) as (made, pair):
         words = [*PROGRAM, "node", "run", "--dev", "--folder", made.fra]

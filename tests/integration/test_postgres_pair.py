@@ -25,7 +25,7 @@ from postgres_server import asked, new_schema
 from store_tables import KEY, TABLES, TALLY, THING, Tally, put, thing
 from waits import LIMIT
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ async def read_into(events: list[pb.WatchEvent], watch: Any) -> None:
         events.append(event)
 
 
+@pytest.mark.soak
 async def test_a_watcher_that_stops_reading_is_ended_and_goes_on_from_its_cursor(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
