@@ -144,13 +144,8 @@ def open_folder(
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
         trouble = Trouble()
-        store = open_at(
-            location(folder, settings, turn),
-            TABLES,
-            vault.storage_key(),
-            trouble.tell,
-            accept_loss=accept_loss,
-        )
+        where = replace(location(folder, settings, turn), accept_loss=accept_loss)
+        store = open_at(where, TABLES, vault.storage_key(), trouble.tell)
         beside = turn is not None and turn.together and not turn.first
         if not beside:
             rebuild_driving(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from intelshare.errors import ConfigError, StoreError
 from intelshare.ports import Store, Table
@@ -17,7 +17,7 @@ from intelshare.store.sqlite import open_store
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a node's rows are."""
+    """Where a node's rows are, and how they are opened."""
 
     database: Path
     """The file, if they are in one; the folder that it is in has the keys of rows that are in a server."""
@@ -30,59 +30,20 @@ class Location:
     """Others that share the lock may write too (``store.postgres.together``)."""
     first: bool = False
     """Nobody else shares it yet."""
+    accept_loss: bool = False
+    """An operator's word that what cannot be read of the journal may be set aside."""
 
 
 OnFailure = Callable[[StoreError], None]
+Open = Callable[[Location, Sequence[Table[Any]], bytes, OnFailure], Store]
+"""Opens a store: where, tables, the vault's storage key, who is told of what goes wrong outside of a step."""
 
 
-class Open(Protocol):
-    """Opens a store."""
-
-    def __call__(
-        self,
-        where: Location,
-        tables: Sequence[Table[Any]],
-        key: bytes,
-        on_failure: OnFailure,
-        *,
-        accept_loss: bool = False,
-    ) -> Store:
-        """``key``: the vault's storage key. ``on_failure`` is told of what goes wrong outside of a step.
-        ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside.
-        """
+def _open_sqlite(where: Location, tables: Sequence[Table[Any]], key: bytes, on_failure: OnFailure) -> Store:
+    return open_store(where.database, tables, key, on_failure, accept_loss=where.accept_loss)
 
 
-def _open_sqlite(
-    where: Location,
-    tables: Sequence[Table[Any]],
-    key: bytes,
-    on_failure: OnFailure,
-    *,
-    accept_loss: bool = False,
-) -> Store:
-    return open_store(where.database, tables, key, on_failure, accept_loss=accept_loss)
-
-
-def _open_memory(
-    where: Location,
-    tables: Sequence[Table[Any]],
-    key: bytes,
-    on_failure: OnFailure,
-    *,
-    accept_loss: bool = False,
-) -> Store:
-    del where, tables, key, on_failure, accept_loss
-    return MemoryStore()
-
-
-def _open_postgres(
-    where: Location,
-    tables: Sequence[Table[Any]],
-    key: bytes,
-    on_failure: OnFailure,
-    *,
-    accept_loss: bool = False,
-) -> Store:
+def _open_postgres(where: Location, tables: Sequence[Table[Any]], key: bytes, on_failure: OnFailure) -> Store:
     need_postgres()
     from intelshare.store.postgres.store import open_store as open_postgres
     from intelshare.store.postgres.store import open_together
@@ -102,29 +63,23 @@ def _open_postgres(
         on_failure,
         name=where.name,
         held=where.held,
-        accept_loss=accept_loss,
+        accept_loss=where.accept_loss,
     )
 
 
 ENGINES: Final[Mapping[str, Open]] = {
     "sqlite": _open_sqlite,
-    "memory": _open_memory,
+    "memory": lambda _, __, ___, ____: MemoryStore(),
     "postgres": _open_postgres,
 }
 """The engines by name. A further engine is one row here and one module, and passes the port's test suite."""
 
 
 def open_at(
-    where: Location,
-    tables: Sequence[Table[Any]],
-    key: bytes,
-    on_failure: OnFailure = lambda _: None,
-    *,
-    accept_loss: bool = False,
+    where: Location, tables: Sequence[Table[Any]], key: bytes, on_failure: OnFailure = lambda _: None
 ) -> Store:
     """Open the store of a node, made or migrated first. Raises Store- and ConfigError as its engine says."""
-    engine = ENGINES["sqlite" if where.server is None else "postgres"]
-    return engine(where, tables, key, on_failure, accept_loss=accept_loss)
+    return ENGINES["sqlite" if where.server is None else "postgres"](where, tables, key, on_failure)
 
 
 def need_postgres() -> None:
