@@ -58,6 +58,8 @@ class Mending:
         self._later: dict[Record, float] = {}
         self._asked: dict[MemberCode, Instant] = {}
         """Since when the link was open over which a member was asked for what this node had sent it."""
+        self._waits = True
+        """Members may be waited for. Only a start begins that: once there are none, nobody looks again."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Damaged records and groups of the journal, by what became of them (``services.metrics.MENDED``)."""
         self.patience = 60.0
@@ -95,8 +97,9 @@ class Mending:
         link to it was open for long enough that its recalls have come too.
         """
         runtime = self._runtime
-        waited = {row.member: row for row in runtime.store.ask_now(unheard)}
+        waited = {row.member: row for row in runtime.store.ask_now(unheard)} if self._waits else {}
         if not waited:
+            self._waits = False
             return
         since = {
             member: state.since
