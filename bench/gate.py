@@ -4,9 +4,10 @@ python -m bench.gate --short     fail where a figure is half as bad again as in 
 python -m bench.gate --record    measure longer, and write that file
 
 Rates depend on what else the machine does, so none is looked at. Held are, for submit alone at the sender and
-for the backlog at both ends: processor time a release, in units of ``processor.unit`` measured in the same
-run; and how many releases share a commit. The best round counts; the file has the best of as many rounds as a
-short run makes; of how many share a commit, which depends on how fast the disk is, the worst such best.
+for the backlog at both ends: processor time a release, in units of ``processor.unit`` measured during the
+same round; and how many releases share a commit. The best round counts; the file has the best of as many
+rounds as a short run makes; of how many share a commit, which depends on how fast the disk is, the worst such
+best.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from statistics import median
 from bench import ours
 from bench.measured import Phase
 from bench.nodes import Failed, federation
-from bench.processor import unit
+from bench.processor import pace
 
 FILE = Path(__file__).with_name("figures.json")
 WORSE = 1.5
@@ -48,10 +49,10 @@ Figures = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All rounds by phase, and seconds of processor that a unit took in between."""
+    """All rounds by phase, and seconds of processor that a unit took during each."""
 
     phases: dict[str, list[Phase]]
-    unit: float
+    units: list[float]
 
 
 def run(seconds: float) -> Run:
@@ -62,10 +63,12 @@ def run(seconds: float) -> Run:
         asyncio.run(ours.queued(fra, usa, COUNT // 4, IN_FLIGHT))  # what is made once is made
         until = time.monotonic() + seconds
         while len(units) < FEW or time.monotonic() < until:
-            units.append(unit())
-            for name, phase in asyncio.run(ours.queued(fra, usa, COUNT, IN_FLIGHT)).items():
+            with pace() as ended:
+                found = asyncio.run(ours.queued(fra, usa, COUNT, IN_FLIGHT))
+                units.append(ended())
+            for name, phase in found.items():
                 phases[name].append(phase)
-    return Run(phases, median(units))
+    return Run(phases, units)
 
 
 def best(ran: Run) -> Figures:
@@ -94,8 +97,9 @@ def _figures(
     for phase, sides in SIDES.items():
         for side in sides:
             rounds, name = ran.phases[phase], f"{phase} {side}"
-            cpu = cost([one.sides[side].used.whole / one.count for one in rounds])
-            found["processor_units"][name] = round(cpu / ran.unit, 3)
+            took = [one.sides[side].used.whole / one.count for one in rounds]
+            units = [spent / unit for spent, unit in zip(took, ran.units, strict=True)]
+            found["processor_units"][name] = round(cost(units), 3)
             found["releases_per_commit"][name] = round(
                 shared([min(ENOUGH, one.per_commit(side)) for one in rounds]), 2
             )
@@ -139,7 +143,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     rounds = len(ran.phases[ours.SUBMIT])
-    print(f"{rounds} rounds of {COUNT}; a unit of processor time takes {ran.unit * 1e6:.0f} µs here")
+    print(f"{rounds} rounds of {COUNT}; a unit of processor time takes {median(ran.units) * 1e6:.0f} µs here")
     if given.record:
         kept = recorded(ran)
         FILE.write_text(json.dumps(kept, indent=2) + "\n")

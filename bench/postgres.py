@@ -24,7 +24,7 @@ from bench.gate import SIDES
 from bench.measured import Phase
 from bench.nodes import federation
 from bench.once import run
-from bench.processor import unit, used
+from bench.processor import pace, used
 from postgres_server import Cluster, new_cluster
 
 IN_FLIGHT = 256
@@ -52,10 +52,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             SERVER: stack.enter_context(federation(("FRA", "USA"), server=cluster.url)),
         }
         for number in range(options.rounds + 1):
-            units.append(unit())
             for name, (fra, usa) in pairs.items():
                 before = spent(cluster)
-                found = asyncio.run(ours.queued(fra, usa, options.count, IN_FLIGHT))
+                with pace() as ended:
+                    found = asyncio.run(ours.queued(fra, usa, options.count, IN_FLIGHT))
+                    units.append(ended())
                 if not number:
                     continue  # what is made once is made
                 for phase, one in found.items():

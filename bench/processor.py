@@ -3,10 +3,16 @@ in."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import select
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,33 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
+_PAUSE = 0.02
+"""Seconds between two units of a pace: it takes about a twentieth of a processor."""
+
+
+@contextlib.contextmanager
+def pace() -> Iterator[Callable[[], float]]:
+    """A process that keeps working on units beside whatever is measured; call what is given to end it.
+
+    It gives the seconds of processor that a unit took meanwhile, the median. What a virtual processor does in
+    a second depends on its neighbours, and is less by half while the other processors are busy too: a unit
+    that is taken before or after the work says nothing of that.
+    """
+    words = [sys.executable, "-m", "bench.processor"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as working:
+        try:
+            yield lambda: float(working.communicate()[0])
+        finally:
+            working.kill()
+
+
 def unit() -> float:
-    """Seconds of processor that one round of a fixed mix takes here: the best of 15, about 15 ms in all.
+    """Seconds of processor that one round of a fixed mix takes here: the better of two, about 2 ms in all.
 
     Half of it is the interpreter (calls, small objects, a dictionary), half hashing of 2 KiB. Processor time
-    in these units depends on the machine much less than µs do. It still depends on what else runs meanwhile.
+    in these units depends on the machine much less than µs do.
     """
-    return min(_round() for _ in range(15))
+    return min(_round(), _round())
 
 
 def _round() -> float:
@@ -76,3 +102,15 @@ def _round() -> float:
 
 def _mix(number: int, place: int) -> int:
     return (number * 31 + place) & 0xFFFF
+
+
+def _work() -> None:
+    """Until the input ends: units, with pauses. Prints their median."""
+    taken: list[float] = []
+    while not select.select([sys.stdin], [], [], _PAUSE)[0]:
+        taken.append(unit())
+    print(median(taken or [unit()]))
+
+
+if __name__ == "__main__":
+    _work()

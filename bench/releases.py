@@ -29,7 +29,7 @@ from bench.floor import floor, make_pki
 from bench.jetstream import Server
 from bench.measured import Phase, middle
 from bench.nodes import Failed, federation
-from bench.processor import unit
+from bench.processor import pace
 
 LINES = {
     ours.WHOLE: "ours, submit to receipt",
@@ -45,7 +45,7 @@ OURS = (ours.WHOLE, ours.SUBMIT, ours.BACKLOG)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was measured, by name of the line; and seconds of processor that a unit took in between."""
+    """What was measured, by name of the line; and seconds of processor that a unit took meanwhile."""
 
     phases: dict[str, list[Phase]]
     unit: float
@@ -66,9 +66,10 @@ def run(options: argparse.Namespace) -> Run:
                 break
             # The first one warms up all that is made once; it is small and not counted.
             count = options.count if number >= 0 else min(256, options.count)
-            units.append(unit())
-            phases = asyncio.run(ours.whole(fra, usa, count, options.in_flight))
-            phases |= asyncio.run(ours.queued(fra, usa, count, options.in_flight))
+            with pace() as ended:
+                phases = asyncio.run(ours.whole(fra, usa, count, options.in_flight))
+                phases |= asyncio.run(ours.queued(fra, usa, count, options.in_flight))
+                units.append(ended())
             phases |= {name: measure(count=count) for name, measure in peers.items()}
             if number >= 0:
                 longest = max(longest, time.monotonic() - began)

@@ -32,7 +32,7 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
 from intelshare.policy import ActKind, World, compile_world, parse_overlay
-from intelshare.statement import Leaf, sign_batch
+from intelshare.statement import MAX_LEAVES, Leaf, sign_batch
 from intelshare.store.memory import MemoryStore
 from intelshare.trust import PeerHello
 
@@ -87,7 +87,9 @@ def send(member: Member, given: Draft, key: str = "key", at: Instant = NOW, by: 
 
 def hand_over(member: Member, *to: str, at: Instant = NOW, room: int = ROOM) -> tuple[Outbound, ...]:
     """What leaves for these peers."""
-    frames: tuple[Outbound, ...] = member.do(handover, {MemberCode(code): room for code in to}, at=at)
+    frames: tuple[Outbound, ...] = member.do(
+        handover, {MemberCode(code): room for code in to}, MAX_LEAVES, at=at
+    )
     return frames
 
 

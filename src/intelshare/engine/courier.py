@@ -40,6 +40,7 @@ from intelshare.engine.values import Committed, Event, QueuedAgain, RunQuery, Ru
 from intelshare.errors import EnvelopeError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.ports import Durable
+from intelshare.statement import MAX_LEAVES
 from intelshare.trust.courier import CourierHello
 
 AT_ONCE: Final = 4 << 20
@@ -157,7 +158,7 @@ def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) ->
         fresh: bool
         fresh, tally.after = yield RunQuery(Query.FRESH_BEFORE, (member, taken, tally.after))
         if fresh:
-            handed: Durable[tuple[Outbound, ...]] = yield RunStep(Step.HANDOVER, ({member: room},))
+            handed: Durable[tuple[Outbound, ...]] = yield RunStep(Step.HANDOVER, ({member: room}, MAX_LEAVES))
             if handed.value:
                 yield from _put(tally, handed.value)
                 return True

@@ -44,8 +44,7 @@ class Limits:
     slices_asked: int = 32
     """The most slices that one peer may request at once; more is RATE."""
     releases: int = 128
-    """The most small releases in one hand-over for one peer, whose seal an urgent one may wait for; 0:
-    as many as its window has room for."""
+    """The most releases in one hand-over for one peer, for whose seal an urgent one may wait."""
     answers: int = 1
     """The most questions about logs answered at once: a thread that reads a whole log owns its tree."""
     dialled: int = 16

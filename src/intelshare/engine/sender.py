@@ -24,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
 
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.line.resend import Loaded
@@ -38,9 +37,6 @@ from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
-
-SMALLEST: Final = 1536
-"""The bytes of room that count as one release, as in hand-over."""
 
 
 class Stage(Enum):
@@ -210,23 +206,18 @@ class Sender:
             if destination.stage is not Stage.WANTS or link is None or (destination.alone and rooms):
                 continue
             destination.stage = Stage.HANDING
-            rooms[member] = self._room(turn, link)
+            rooms[member] = link.queue.room()
             if destination.alone:
                 break
         if rooms:
             self._handing = True
-            turn.do(RunStep(Step.HANDOVER, (rooms,)))
-
-    @staticmethod
-    def _room(turn: Turn, link: PeerLink) -> int:
-        room, most = link.queue.room(), turn.parts.limits.releases
-        return min(room, most * SMALLEST - 1) if most else room
+            turn.do(RunStep(Step.HANDOVER, (rooms, turn.parts.limits.releases)))
 
     def handed(
         self, turn: Turn, run: RunStep, answer: Durable[tuple[Outbound, ...]] | IntelshareError
     ) -> None:
         """Send what was ready and is now numbered, sealed and durable."""
-        (rooms,) = run.event
+        rooms, _ = run.event
         self._handing = False
         if isinstance(answer, IntelshareError):
             for member in rooms:

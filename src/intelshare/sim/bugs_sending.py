@@ -117,10 +117,8 @@ def drops_when_full(submit: Step) -> Step:
 def number_at_queueing(handover: Step) -> Step:
     """Plant: a pair that is then stopped keeps a number, as if it had been numbered when it was queued."""
 
-    def planted(
-        node: Node, view: View, rooms: Any, now: Instant, random: Random
-    ) -> Plan[tuple[Outbound, ...]]:
-        plan: Plan[tuple[Outbound, ...]] = handover(node, view, rooms, now, random)
+    def planted(node: Node, view: View, *event: Any) -> Plan[tuple[Outbound, ...]]:
+        plan: Plan[tuple[Outbound, ...]] = handover(node, view, *event)
         puts = [write for write in plan.writes if isinstance(write, Put)]
         tips = {put.row.recipient: put.row for put in puts if put.table is OUTGOING}
         for put in puts:

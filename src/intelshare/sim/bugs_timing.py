@@ -67,12 +67,12 @@ def one_bad_record_fails_all(handover: Step) -> Step:
     """Plant: a damaged record fails the whole step, instead of only its pair."""
 
     def planted(
-        node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+        node: Node, view: View, rooms: Mapping[MemberCode, int], *event: Any
     ) -> Plan[tuple[Outbound, ...]]:
         for member in rooms:
             for row in view.find(PAIR, "ready", member, 1):
                 view.find(PORTION, "key", row.md)
-        plan: Plan[Any] = handover(node, view, rooms, now, random)
+        plan: Plan[Any] = handover(node, view, rooms, *event)
         return plan
 
     return planted
@@ -82,7 +82,7 @@ def one_shared_queue(handover: Step) -> Step:
     """Plant: the oldest pair goes first, whoever it is for; while it cannot go, none does."""
 
     def planted(
-        node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+        node: Node, view: View, rooms: Mapping[MemberCode, int], *event: Any
     ) -> Plan[tuple[Outbound, ...]]:
         first = [
             row for member in node.trust.partners for row in view.find(PAIR, "ready", member, 1, limit=1)
@@ -90,7 +90,7 @@ def one_shared_queue(handover: Step) -> Step:
         oldest = min(first, key=lambda row: (row.created, row.md, row.recipient), default=None)
         if oldest is not None and oldest.recipient not in rooms:
             return Plan((), ())
-        plan: Plan[Any] = handover(node, view, rooms, now, random)
+        plan: Plan[Any] = handover(node, view, rooms, *event)
         return plan
 
     return planted

@@ -9,7 +9,7 @@ import pytest
 from bench.gate import FILE, WORSE, Run, best, recorded, worse
 from bench.measured import Phase, Side
 from bench.metered import Meter, read_meter
-from bench.processor import Used, resident, unit, used
+from bench.processor import Used, pace, resident, unit, used
 
 PHASES = {"submit": ("sender",), "backlog": ("sender", "recipient")}
 
@@ -23,7 +23,7 @@ def ran(cpu: float, commits: int, *, unit_: float = 1e-3, rounds: int = 1) -> Ru
         ]
         for name, sides in PHASES.items()
     }
-    return Run(phases, unit_)
+    return Run(phases, [unit_] * rounds)
 
 
 def test_the_same_figures_pass():
@@ -102,6 +102,11 @@ def test_the_meter_counts_commits_and_syncs_of_another_process(tmp_path: Path):
     found = read_meter(tmp_path / "meter")
     assert (found.commits, found.syncs) == (4, 6)
     assert read_meter(tmp_path / "none") == Meter()
+
+
+def test_a_unit_is_taken_while_something_else_runs():
+    with pace() as ended:
+        assert 0 < ended() < 1
 
 
 def test_processor_time_of_a_process_is_that_which_it_says_itself():

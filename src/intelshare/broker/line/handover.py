@@ -103,12 +103,15 @@ _Bulletins = dict[ManifestDigest, _Bulletin]
 
 
 def handover(
-    node: Node, view: View, rooms: Mapping[MemberCode, int], now: Instant, random: Random
+    node: Node, view: View, rooms: Mapping[MemberCode, int], most: int, now: Instant, random: Random
 ) -> Plan[tuple[Outbound, ...]]:
-    """Seal ready pairs for the peers that have room (in bytes): at most 256 releases under one signature."""
+    """Seal ready pairs for the peers that have room (in bytes), ``most`` for one peer.
+
+    At most 256 releases have one signature.
+    """
     tx = Transaction(node, view, now, random)
     bulletins: _Bulletins = {}
-    chosen = _choose(tx, rooms, bulletins)
+    chosen = _choose(tx, rooms, most, bulletins)
     if not chosen:
         return tx.plan(())
     _name_others(tx, chosen, bulletins)
@@ -147,11 +150,13 @@ def entry_of(row: PairRow, incarnation: Incarnation, release: SealedRow) -> byte
     return b"".join((row.md, u16(len(name)), name, release.leaf, number, row.decision))
 
 
-def _choose(tx: Transaction, rooms: Mapping[MemberCode, int], bulletins: _Bulletins) -> list[_Chosen]:
+def _choose(
+    tx: Transaction, rooms: Mapping[MemberCode, int], most: int, bulletins: _Bulletins
+) -> list[_Chosen]:
     """Choose the pairs that go now, for each recipient the most urgent first: steps 1 to 3."""
     node = tx.node
     chosen: list[_Chosen] = []
-    share = max(1, MAX_LEAVES // max(1, len(rooms)))
+    share = max(1, min(most, MAX_LEAVES // max(1, len(rooms))))
     for recipient in sorted(rooms):
         if len(chosen) + share > MAX_LEAVES:
             break

@@ -18,6 +18,7 @@ from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.delivery import Stage
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
+from intelshare.statement import MAX_LEAVES
 from line_world import ROOM, TO_USA, arrive, hand_over, met, pair_of, rows, send
 
 USA = MemberCode("USA")
@@ -154,4 +155,4 @@ def test_the_inbox_goes_on_without_a_damaged_record_and_names_it(table: Any) -> 
 def test_any_other_error_of_the_store_is_that_of_the_whole_step(fra: Any) -> None:
     view = Damaged(fra.store, pair_of(fra).md, PORTION, code="DISK_ERROR")
     with pytest.raises(StoreError, match="DISK_ERROR"):
-        handover(fra.node, view, {USA: ROOM}, NOW, seeded("fails"))
+        handover(fra.node, view, {USA: ROOM}, MAX_LEAVES, NOW, seeded("fails"))

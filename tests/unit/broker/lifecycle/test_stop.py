@@ -17,6 +17,7 @@ from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.lists import outbox
 from intelshare.ids import MemberCode
 from intelshare.instant import HOUR, Instant
+from intelshare.statement import MAX_LEAVES
 from line_world import TO_USA, met
 
 END = Instant(NOW + HOUR)
@@ -27,7 +28,7 @@ def sent(members: dict[str, Member], *, over: bool = True) -> tuple[Outbound, ..
     fra = members["FRA"]
     item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
     fra.do(submit, SubmitCommand(actor("FRA", "a"), b"k" * 16, item))
-    return fra.do(handover, {USA: 1 << 20}) if over else ()
+    return fra.do(handover, {USA: 1 << 20}, MAX_LEAVES) if over else ()
 
 
 def shown(fra: Member) -> str:
@@ -49,7 +50,7 @@ def test_a_queued_pair_is_expired_at_its_instant_although_no_link_asks_for_it() 
     assert fra.store.ask_now(lambda view: anything_over(view, END))
     fra.do(expire, at=END)
     assert shown(fra) == "expired"
-    assert fra.do(handover, {USA: 1 << 20}, at=END) == ()
+    assert fra.do(handover, {USA: 1 << 20}, MAX_LEAVES, at=END) == ()
 
 
 def test_a_pair_on_the_way_is_not_sent_again_and_in_doubt_until_the_head_is_acknowledged() -> None:
@@ -98,7 +99,7 @@ def test_what_was_cancelled_is_settled_however_many_it_is(monkeypatch: pytest.Mo
     for number in range(5):
         item = replace(draft(text(TO_USA), to=["USA"]), deliver_by=END)
         fra.do(submit, SubmitCommand(actor("FRA", "a"), bytes([number]) * 16, item))
-    assert fra.do(handover, {USA: 1 << 20})
+    assert fra.do(handover, {USA: 1 << 20}, MAX_LEAVES)
     taken = arrives(members, fra.do(expire, at=END).outbound, "USA", "FRA")
     fra.do(acknowledge, USA, taken.acks, at=END)  # type: ignore[attr-defined]
     lines = fra.ask(outbox, actor("FRA", "a"), "", 10, False, END)[0]

@@ -30,7 +30,7 @@ from intelshare.ids import MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.policy import Outcome
 from intelshare.sim.fake_suite import FAKE_SUITE
-from intelshare.statement import leaf_id
+from intelshare.statement import MAX_LEAVES, leaf_id
 from intelshare.wire import frame_message
 from line_world import (
     LATER,
@@ -346,7 +346,9 @@ def plan_of(change: str, *, remembers: bool) -> list[str]:
         fra.node = replace(fra.node, world=world_with(fra.node, without=["gsa-fra-usa"]))
     at = Instant(NOW + 400 * DAY) if change == "expired" else NOW
     rooms = {USA: ROOM, MemberCode("KEN"): ROOM}
-    plan = fra.store.ask_now(lambda view: handover(fra.node, view, rooms, at, seeded("hand-over")))
+    plan = fra.store.ask_now(
+        lambda view: handover(fra.node, view, rooms, MAX_LEAVES, at, seeded("hand-over"))
+    )
     opened = [
         entry._replace(salt=b"", leaf=b"")
         for write in plan.writes
