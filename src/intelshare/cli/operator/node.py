@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.operator.access import confirm_access
 from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.repair import allow_reading, release_stream, repair
@@ -339,6 +340,7 @@ for _command in (
     repair,
     release_stream,
     allow_reading,
+    confirm_access,
     move,
     replicas,
 ):

@@ -2967,6 +2967,70 @@ class AllowReadingResponse(_message.Message):
 Global___AllowReadingResponse: _TypeAlias = AllowReadingResponse  # noqa: Y015
 
 @_typing.final
+class ConfirmAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why. It is logged."""
+    dry_run: _builtins.bool
+    """Only list who waits."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of users, and codes of members, as the answer to a dry run has listed them."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "members", b"members", "reason", b"reason", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmAccessRequest: _TypeAlias = ConfirmAccessRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Since when this node does not remember; 0: not known."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
+        """Who was let in; in a dry run, who waits."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___User] | None = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "since", b"since", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmAccessResponse: _TypeAlias = ConfirmAccessResponse  # noqa: Y015
+
+@_typing.final
 class NoteBackupRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3086,6 +3150,7 @@ class User(_message.Message):
     ENROLLING_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     PERSON_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -3101,6 +3166,8 @@ class User(_message.Message):
     """The user's name in certificates of another authority; empty: uri: and the URI above."""
     person: _builtins.str
     """Who it is: users of one person count as one where two people are asked for. Empty: the name says it."""
+    waits: _builtins.bool
+    """The node lost memory: the user does not come in until an operator confirms it."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -3117,10 +3184,11 @@ class User(_message.Message):
         enrolling: _builtins.bool = ...,
         subject: _builtins.str = ...,
         person: _builtins.str = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "person", b"person", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "person", b"person", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3545,7 +3613,7 @@ class MemberEntry(_message.Message):
     directory_version: _builtins.int
     directory_expires: _builtins.int
     exclusion: _builtins.str
-    """suspended or removed by this node's operators; otherwise empty."""
+    """suspended or removed by this node's operators, or unconfirmed since it lost memory; otherwise empty."""
     excluded_at: _builtins.int
     excluded_by: _builtins.str
     """Who did it: the URI of a user."""
