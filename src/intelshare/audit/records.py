@@ -363,7 +363,7 @@ class ExclusionSet:
     how: U8
     """The state: 1 suspended, 2 removed, 3 waits for an operator's word, 0 none of them."""
     user: Text
-    """Who did it; empty: the start of the node."""
+    """The operator; empty: the start of the node."""
 
 
 class KeyChange(IntEnum):

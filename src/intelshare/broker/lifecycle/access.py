@@ -32,7 +32,7 @@ from intelshare.ports import Plan, Random, View, changed
 from intelshare.trust import Exclusion
 
 NOBODY: Final = UserUri("")
-"""Who decided what the start of a node has set."""
+"""The user of what the start of a node has set."""
 
 
 @dataclass(frozen=True, slots=True)

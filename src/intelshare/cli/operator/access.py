@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("who", metavar="[NAME|MEMBER]...", nargs=-1)
-@click.option("--reason", default="", help="How you know. It is logged.")
+@click.option(
+    "--reason", default="", help="Your grounds, such as the register that you have compared. It is logged."
+)
 @click.option("--dry-run", is_flag=True, help="Only show who waits.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
