@@ -10,7 +10,7 @@ from intelshare.broker.kernel.frame import Outbound
 from intelshare.engine import QUERIES, Now
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
-from intelshare.engine.values import RunQuery, RunStep
+from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -157,5 +157,11 @@ def _drive(
                     script.close()
                     return
                 answer = finish(answer) if doing.beside else answer
+            elif isinstance(doing, ReadSlice):
+                answer = process.machine.pieces.read(doing)
+            elif isinstance(doing, OpenPieces):
+                answer = process.machine.pieces.open(doing).missing
+            elif isinstance(doing, WritePiece):
+                answer = process.machine.pieces.write(doing).error
 
     send(None)

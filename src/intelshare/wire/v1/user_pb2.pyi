@@ -246,6 +246,8 @@ class CourierBundle(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    FILES_LEFT_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     releases: _builtins.int
     others: _builtins.int
@@ -261,7 +263,10 @@ class CourierBundle(_message.Message):
     more: _builtins.bool
     """The limit was reached: the next bundle contains the rest."""
     files_wanted: _builtins.int
-    """Attachments of the member that are wanted here: they come over a link."""
+    """Attachments of the member that are wanted here: it is asked for them."""
+    files: _builtins.int
+    """Attachments that are in it to their end; those that found no room, or not for all of them."""
+    files_left: _builtins.int
     def __init__(
         self,
         *,
@@ -276,10 +281,12 @@ class CourierBundle(_message.Message):
         code: _builtins.str = ...,
         more: _builtins.bool = ...,
         files_wanted: _builtins.int = ...,
+        files: _builtins.int = ...,
+        files_left: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "more", b"more", "others", b"others", "queued", b"queued", "releases", b"releases", "requests", b"requests", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_left", b"files_left", "files_wanted", b"files_wanted", "member", b"member", "more", b"more", "others", b"others", "queued", b"queued", "releases", b"releases", "requests", b"requests", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,6 +327,7 @@ class CourierImportResponse(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     signed_at: _builtins.int
@@ -334,6 +342,8 @@ class CourierImportResponse(_message.Message):
     code: _builtins.str
     """Empty: complete; otherwise why it ended early. Everything before that was imported."""
     files_wanted: _builtins.int
+    files: _builtins.int
+    """Attachments that are whole since."""
     @_builtins.property
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CourierRejection]: ...
     @_builtins.property
@@ -355,10 +365,11 @@ class CourierImportResponse(_message.Message):
         size: _builtins.int = ...,
         code: _builtins.str = ...,
         files_wanted: _builtins.int = ...,
+        files: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
