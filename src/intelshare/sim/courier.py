@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from intelshare.audit.work import finish
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Now
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
@@ -45,6 +45,8 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
     def put(doing: Put) -> None:
         if isinstance(doing.message, Outbound):
             process.oracle.sent(process, doing.message)
+        elif isinstance(doing.message, Slice):
+            process.oracle.sliced(process, member, doing.message)
         parts.append(writer.add(link_message(doing.message, process.now())))
 
     def may() -> bool:

@@ -139,7 +139,8 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
             if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
                 raise
         else:
-            if found.health == "SERVING" or time.monotonic() > end:
+            # Only an operator ends ACCESS_WAITS.
+            if found.health == "SERVING" or "ACCESS_WAITS" in found.codes or time.monotonic() > end:
                 return _show(found, out)
         time.sleep(_POLL)
 
