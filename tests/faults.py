@@ -26,6 +26,7 @@ import fault_keys
 import fault_kills
 import fault_load
 import fault_network
+import fault_peers
 import fault_power
 import fault_runs
 import fault_soak
@@ -152,7 +153,8 @@ FAULTS: tuple[Fault, ...] = (
         (
             "tests/integration/test_node_pair.py::test_a_peer_that_is_revoked_loses_its_open_link_within_5_seconds",
         ),
-        missing="under load",
+        Counted(fault_peers.certified, 5, 5, 0),
+        missing="an expiry under load",
     ),
     Fault(
         "F17",
@@ -234,7 +236,7 @@ FAULTS: tuple[Fault, ...] = (
         "F31",
         "one rotten row in each table, at each end",
         ("tests/e2e/test_rot.py",),
-        missing="the p99 of others",
+        Counted(fault_peers.rotten_beside, 10, 10, 0),
     ),
     Fault(
         "F32",
