@@ -38,7 +38,7 @@ def rotten_beside(times: int) -> str:
                 before = log_of(one.folder).stat().st_size
                 rot(one.folder / "intelshare.db", "received", number)
                 one.start()
-                intelshare("node", "repair", "--folder", one.folder, "--scrub", "--fetch")
+                wait_until(lambda: _mended(one), "what was damaged to be fetched again")
                 wait_until(lambda at=before: one.logged("record.damaged", since=at), "the record to be named")
                 named += 1
             over = time.time()
@@ -53,6 +53,12 @@ def rotten_beside(times: int) -> str:
     )
     assert war <= 2 * peace + SLACK * slower, told
     return f"{told}; processor shared by {slower:.1f}, {machine()}"
+
+
+def _mended(member: Member) -> bool:
+    """Read every record again; whether all are whole."""
+    words = ("node", "repair", "--scrub", "--fetch", "--folder", member.folder, "--json")
+    return not intelshare(*words).json["records"]
 
 
 def certified(times: int) -> str:

@@ -244,7 +244,6 @@ NOT_IN_EXAMPLES = {
         "poll-refused",
         "released",
         "reading-allowed",
-        "access-confirmed",
         "treaty-resumed",
     )
 }

@@ -66,12 +66,10 @@ def _chosen(waiting: pb.ConfirmAccessResponse, who: Sequence[str], reason: str) 
     """Return the request for those who are named, or for all; the node refuses a name that does not wait."""
     from intelshare.wire.v1 import user_pb2 as pb
 
-    members = [code for code in waiting.members if not who or code in {name.upper() for name in who}]
-    users = (
-        [name for name in who if name.upper() not in members]
-        if who
-        else [user.name for user in waiting.users]
-    )
+    users, members = [user.name for user in waiting.users], list(waiting.members)
+    if who:
+        members = [name.upper() for name in who if name not in users and name.upper() in members]
+        users = [name for name in who if name in users or name.upper() not in members]
     return pb.ConfirmAccessRequest(users=users, members=members, reason=reason)
 
 
