@@ -1,4 +1,4 @@
-"""Faults that one member has while the others must not notice, with real processes: F16, F31."""
+"""Certificates that are renewed and revoked under real nodes with bulletins on the way (F16)."""
 
 from __future__ import annotations
 
@@ -7,58 +7,16 @@ import time
 
 import grpc
 
-from e2e.nodes import intelshare, log_of, ok, wait_until
-from fault_world import SLACK, Member, Traffic, federation, machine, on_loop, quantile
+from e2e.nodes import ok, wait_until
+from fault_world import Member, Traffic, federation, machine, on_loop
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
-from rot import rot
 
 RATE = 10.0
 """Bulletins a second, each for both other members."""
 
-PEACE = 15.0
-"""Seconds that are compared with what follows."""
-
 CUT = 5.0
 """Seconds after which a revoked certificate has lost its open streams."""
-
-
-def rotten_beside(times: int) -> str:
-    """F31: so many rotten records in turn at one recipient under load; another's p99 stays that of peace."""
-    with federation(3) as world:
-        traffic, (one, two) = Traffic(world.hub), world.others
-        named = 0
-        with traffic.flowing(world.others, RATE, each=2):
-            time.sleep(5)  # caches and first contacts
-            began = time.time()
-            time.sleep(PEACE)
-            rotting = time.time()
-            for number in range(times):
-                one.stop()
-                before = log_of(one.folder).stat().st_size
-                rot(one.folder / "intelshare.db", "received", number)
-                one.start()
-                wait_until(lambda: _mended(one), "what was damaged to be fetched again")
-                wait_until(lambda at=before: one.logged("record.damaged", since=at), "the record to be named")
-                named += 1
-            over = time.time()
-            slower = world.hub.starved
-        peace, war = (
-            quantile(traffic.took(*span, only=two.code), 0.99) for span in ((began, rotting), (rotting, over))
-        )
-        checked = world.check(traffic.ids())
-    told = (
-        f"{named} of {times} named; p99 of the other recipient {war * 1e3:.0f} ms, in peace "
-        f"{peace * 1e3:.0f} ms; {checked}"
-    )
-    assert war <= 2 * peace + SLACK * slower, told
-    return f"{told}; processor shared by {slower:.1f}, {machine()}"
-
-
-def _mended(member: Member) -> bool:
-    """Read every record again; whether all are whole."""
-    words = ("node", "repair", "--scrub", "--fetch", "--folder", member.folder, "--json")
-    return not intelshare(*words).json["records"]
 
 
 def certified(times: int) -> str:
