@@ -9,7 +9,7 @@ from builders import NOW, Member, actor, seeded
 from intelshare.audit.work import finish
 from intelshare.engine import QUERIES, STEPS
 from intelshare.engine.courier import Doing, Packed, Put, TakenIn, log_written, pack
-from intelshare.engine.values import RunQuery, RunStep
+from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -17,12 +17,20 @@ from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.trust.courier import BundleHead, bundle_key, check_head, own_documents, sign_head
 from intelshare.wire import link_message, read_message
+from piece_files import PieceFiles
 
 MUCH = 64 << 20
 
 
 def export(
-    member: Member, to: str, at: Instant = NOW, *, most: int = MUCH, may_release: bool = True, seed: str = ""
+    member: Member,
+    to: str,
+    at: Instant = NOW,
+    *,
+    most: int = MUCH,
+    may_release: bool = True,
+    seed: str = "",
+    files: PieceFiles | None = None,
 ) -> tuple[bytes, Packed]:
     """A bundle for another member, and what is in it."""
     node, code = member.node, MemberCode(to)
@@ -35,7 +43,7 @@ def export(
     def put(doing: Put) -> None:
         parts.append(writer.add(link_message(doing.message, at)))
 
-    packed = drive(member, pack(code, most, lambda: may_release), at, put)
+    packed = drive(member, pack(code, most, lambda: may_release), at, put, files)
     parts.append(writer.finish())
     by = actor(node.member, "o").user
     done = log_written(by, code, packed, Digest(bytes(32)), sum(map(len, parts)))
@@ -43,7 +51,9 @@ def export(
     return b"".join(parts), packed
 
 
-def take_in(member: Member, data: bytes, at: Instant = NOW, *, step: int = 1 << 16) -> TakenIn:
+def take_in(
+    member: Member, data: bytes, at: Instant = NOW, *, step: int = 1 << 16, files: PieceFiles | None = None
+) -> TakenIn:
     """Take in a bundle that comes in parts of ``step`` bytes. Raises what ends it, what came before as
     ``taken``."""
     reader = BundleReader(member.node.member, member.node.sealing, member.node.suites)
@@ -54,7 +64,7 @@ def take_in(member: Member, data: bytes, at: Instant = NOW, *, step: int = 1 << 
                 taken = TakenIn(check_head(message, reader.prefix, at, view=member.node.trust))
                 drive(member, taken.begin(None), at)
             else:
-                drive(member, taken.take(read_message(message), None, believed=True), at)
+                drive(member, taken.take(read_message(message), None, believed=True), at, files=files)
     except IntelshareError as error:
         error.taken = taken  # type: ignore[attr-defined]
         raise
@@ -78,9 +88,16 @@ def iter_one(run: RunStep) -> Generator[Doing, Any, Any]:
     return (yield run)
 
 
-def drive(member: Member, script: Generator[Doing, Any, Any], at: Instant, put: Any = None) -> Any:
-    """Do what a script asks for."""
+def drive(
+    member: Member,
+    script: Generator[Doing, Any, Any],
+    at: Instant,
+    put: Any = None,
+    files: PieceFiles | None = None,
+) -> Any:
+    """Do what a script asks for. ``files``: the pieces of the member, if there are any."""
     answer: Any = None
+    disk = files or PieceFiles()
     while True:
         try:
             doing = script.send(answer)
@@ -89,6 +106,13 @@ def drive(member: Member, script: Generator[Doing, Any, Any], at: Instant, put: 
         answer = None
         if isinstance(doing, Put):
             put(doing)
+        elif isinstance(doing, OpenPieces):
+            opened = disk.open(doing)
+            answer = opened.error or opened.missing
+        elif isinstance(doing, WritePiece):
+            answer = disk.write(doing).error
+        elif isinstance(doing, ReadSlice):
+            answer = disk.read(doing)
         elif isinstance(doing, RunQuery):
             answer = member.ask(QUERIES[doing.query], *doing.event, at)
             answer = finish(answer) if doing.beside else answer

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, remembered, wait_for_links, wait_until
+from e2e.nodes import PROGRAM, intelshare, let_in, log_of, ok, remembered, wait_for_links, wait_until
 from fault_pair import Load, Member, Watched, check, inbox, sending, two, until_ok
 from fault_power import elsewhere, volumes
 from fault_world import NotHere
@@ -140,6 +140,7 @@ def _forgets(count: int, damage: Damage, chance: random.Random, *, at_sender: bo
         (missing,) = re.findall(r"lost (\d+ log entries|a whole incarnation)", refused.err)
         assert "STORE_FORGOT" in intelshare("doctor", "--folder", member.folder).out
         member.start("--accept-loss")
+        let_in(member.folder)
         wait_for_links(member.folder)
         figures = check(load, lambda: inbox(usa.folder))
         wait_until(lambda: load.had_ok <= _accepted(fra.folder), "the sender to show all as accepted again")

@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
+from e2e.nodes import PROGRAM, intelshare, let_in, log_of, ok, wait_for_links, wait_until
 from fault_pair import Load, Member, Watched, check, inbox, sending, two, until_ok
 from fault_world import NotHere
 from processes import clean_environment, finished
@@ -76,6 +76,7 @@ def cloned(_: int) -> str:
         assert "STORE_FORGOT" in refused.err, refused
         try:
             copy.start("--accept-loss")
+            let_in(copy.folder)
             before = len(fra.log("link.opened"))
             wait_until(lambda: _two_instances(fra.folder), "the peer to show TWO_INSTANCES")
             wait_until(

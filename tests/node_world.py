@@ -16,6 +16,7 @@ import grpc
 
 import waits
 from intelshare.broker.kernel.tables import TABLES, UserRow
+from intelshare.broker.lifecycle.access import ConfirmAccessCommand, access_waiting, confirm_access
 from intelshare.builtin import demo_treaties
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_user, to_pem
@@ -98,6 +99,17 @@ class Site:
             _running.remove(self)
             await self.node.stop()
             self.node = None
+
+    async def let_in(self) -> None:
+        """The operator's word after a loss of memory: users and members come in again."""
+        runtime = self.running.runtime
+        users, members = runtime.store.ask_now(lambda view: access_waiting(runtime.node, view))
+        names = frozenset(row.name for row in users)
+        command = ConfirmAccessCommand(
+            UserUri(self.user_uri("o")), names, frozenset(members), "nobody was revoked"
+        )
+        for row in (await runtime.step(confirm_access, command)).value.users:
+            runtime.register_changed(row)
 
     def user_uri(self, name: str) -> str:
         return user_uri(f"{self.code.lower()}.intelshare.internal", name)

@@ -15,7 +15,18 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import PROGRAM, found, intelshare, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import (
+    PROGRAM,
+    found,
+    intelshare,
+    introduce,
+    let_in,
+    ok,
+    running,
+    serves_as,
+    wait_for_links,
+    wait_until,
+)
 from intelshare.audit.records import EntryType
 from intelshare.verifier.entries import read_entry
 from processes import clean_environment, finished, process
@@ -99,6 +110,7 @@ def test_a_restored_node_has_lost_nothing_that_was_okd_before_and_destroyed_stay
         secrets_of_users(fra, again)
         shutil.move(fra, tmp_path / "gone")
         with running(again):
+            let_in(again)
             wait_for_links(again)
             wait_until(lambda: titles(again) == ["kept", "later"], "the inbox to be asked for again")
             wait_until(
@@ -158,7 +170,9 @@ def test_f30_on_the_operators_word_only_what_an_unreachable_member_sent_waits(tm
     shutil.move(tmp_path / "kept", usa)
     analyst = usa / "users" / "ana"
     command = [*PROGRAM, "node", "run", "--dev", "--folder", usa, "--accept-loss"]
-    with (tmp_path / "usa.log").open("ab") as log, process(command, stderr=log):
+    with (tmp_path / "usa.log").open("ab") as log, process(command, stderr=log) as started:
+        wait_until(lambda: serves_as(usa, started), "usa to run")
+        let_in(usa)
         wait_until(lambda: intelshare("node", "health", "--folder", usa).code == 0, "usa to serve")
         assert titles(usa) == []
     with running(usa):  # also after a start without the operator's word
@@ -235,6 +249,7 @@ def test_what_was_sent_after_the_backup_is_known_again_from_its_recipient_and_is
         with running(again):
             pass
     with running(usa), running(again):
+        let_in(again)
         wait_for_links(again)
 
         def word() -> str:
@@ -245,6 +260,55 @@ def test_what_was_sent_after_the_backup_is_known_again_from_its_recipient_and_is
         ok("recall", later, "--as", again / "users" / "rel", "--reason", "wrong", "--yes")
         wait_until(lambda: word() == "destroyed", "the recipient to destroy it")
         assert titles(usa) == []
+
+
+def test_who_was_revoked_or_suspended_after_the_backup_does_not_come_in_before_an_operator_confirms_it(
+    tmp_path: Path,
+) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    backup, again = tmp_path / "backup", tmp_path / "fra-again"
+    with running(usa), running(fra):
+        introduce(fra, usa)
+        wait_for_links(fra)
+        ok("node", "backup", backup, "--folder", fra)
+        ok("user", "revoke", "rel", "--folder", fra, "--yes")
+        ok("member", "suspend", "USA", "--folder", fra)
+    ok("node", "restore", backup, again)
+    secrets_of_users(fra, again)
+    shutil.move(fra, tmp_path / "gone")
+    reason = ("--reason", "the register of Monday")
+    with running(usa):
+        with running(again):
+            for name in ("rel", "ana", "operator"):
+                refused = intelshare("whoami", "--as", again / "users" / name)
+                assert (refused.code, "ACCESS_WAITS" in refused.err) == (4, True), refused
+            told = intelshare("doctor", "--folder", again)
+            assert (told.code, "ACCESS_WAITS" in told.out) == (1, True)
+            assert "confirm-access" in told.err
+            assert "ACCESS_WAITS" in intelshare("node", "status", "--folder", again).out
+        with running(again):  # no restart lets anybody in
+            waits = ok("node", "confirm-access", "--dry-run", "--folder", again, "--json").json
+            names = {user["name"] for user in waits["users"]}
+            assert (names, waits["members"]) == ({"operator", "ana", "rel"}, ["USA"])
+            assert waits["since"] is not None
+            unasked = intelshare("node", "confirm-access", "--folder", again, *reason)
+            assert (unasked.code, "confirmation is needed" in unasked.err) == (2, True), unasked
+            assert intelshare("node", "confirm-access", "--folder", again, "--yes").code != 0
+            ok("user", "revoke", "rel", "--folder", again, "--yes")
+            nobody = intelshare("node", "confirm-access", "rel", "--folder", again, *reason, "--yes")
+            assert (nobody.code, "nobody of this name waits" in nobody.err) == (8, True), nobody
+            one = ok("node", "confirm-access", "operator", "--folder", again, *reason, "--yes")
+            assert "1 users and 0 members" in one.out
+            assert "MEMBER_UNCONFIRMED" in intelshare("doctor", "--folder", again).out
+            ok("member", "suspend", "USA", "--folder", again)
+            assert intelshare("whoami", "--as", again / "users" / "ana").code == 4
+            ok("node", "confirm-access", "--folder", again, *reason, "--yes")
+            assert titles(again) == []
+            wait_until(lambda: intelshare("node", "health", "--folder", again).code == 0, "it to serve")
+            assert intelshare("whoami", "--as", again / "users" / "rel").code == 4
+            assert "suspended" in ok("node", "peers", "--folder", again).out
+            ok("member", "resume", "USA", "--folder", again)
+            wait_for_links(again)
 
 
 def test_a_backup_is_in_the_log_whether_the_node_runs_or_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,40 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     stranger = intelshare("courier", "export", "DEU", "-o", gap.home / "deu", "--folder", gap.fra)
     assert "TRUST_FINGERPRINT" in stranger.err
     assert not (gap.home / "deu").exists()
+
+
+def test_a_file_travels_with_its_bulletin_whole_or_in_several_bundles(gap: Gap) -> None:
+    annex, text = gap.home / "annex.bin", gap.home / "text.txt"
+    annex.write_bytes(os.urandom(5 << 20))
+    text.write_text("see the annex")
+    bulletin: str = ok(
+        "send", text, "--as", gap.ana, "--to", "USA", "--label", SHARED, "--category", "cyber",
+        "--attach", annex, "--json",
+    ).json["bulletin"]  # fmt: skip
+    file, said = gap.export(gap.fra, "USA", "--limit", "1")
+    assert (said["files"], said["files_left"]) == ("0", "1")
+    assert file.stat().st_size < 3 << 20
+    taken = ok("courier", "import", file, "--folder", gap.usa, "--json").json
+    assert (taken["files"], taken["files_wanted"]) == ("0", "1")
+    unfinished = intelshare("read", bulletin[:8], "--as", gap.smith, "--out", gap.home / "early")
+    assert "FILE_INCOMPLETE" in unfinished.err
+    gap.carry(gap.usa, gap.fra)  # asks for the rest
+    file, said = gap.export(gap.fra, "USA")
+    assert (said["files"], said["files_left"]) == ("1", "0")
+    torn = gap.home / "torn-file"
+    torn.write_bytes(file.read_bytes()[: -(1 << 20)])
+    cut = intelshare("courier", "import", torn, "--folder", gap.usa)
+    assert "BUNDLE_INCOMPLETE" in cut.err
+    for expected in ("1", "0"):  # doubled
+        taken = ok("courier", "import", file, "--folder", gap.usa, "--json").json
+        assert (taken["files"], taken["files_wanted"]) == (expected, "0")
+    ok("read", bulletin[:8], "--as", gap.smith, "--out", gap.home / "out")
+    (received,) = (gap.home / "out").glob("*annex.bin")
+    assert received.read_bytes() == annex.read_bytes()
+    gap.carry(gap.usa, gap.fra)
+    (pair,) = ok("outbox", bulletin, "--as", gap.ana, "--json").json["pairs"]
+    assert "WHOLE" in pair["codes"]
+    assert gap.export(gap.fra, "USA")[1]["files"] == "0"
 
 
 def test_only_operators_carry(gap: Gap) -> None:

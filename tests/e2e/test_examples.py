@@ -126,6 +126,7 @@ CASES: dict[str, Case] = {
     "node repair --folder fra --drop": Case(typed="y\n", code=8, why="nothing is damaged here"),
     "node release-stream": Case(code=8, why="no stream is frozen here"),
     "node allow-reading": Case(code=8, why="nothing waits here"),
+    "node confirm-access m.durand USA": Case(code=8, why="nobody waits here"),
     "gateway run": Case("fra/users/gate", stopped=True, before=lambda w: w.gate()),
     "poll": Case(code=6, why="nobody answers there", before=lambda w: w.sources()),
     "misp import": Case(before=lambda w: w.event()),

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, remembered, wait_for_links, wait_until
+from e2e.nodes import (
+    PROGRAM,
+    intelshare,
+    let_in,
+    log_of,
+    ok,
+    remembered,
+    serves_as,
+    wait_for_links,
+    wait_until,
+)
 from failover_world import failed_over, paired_world
 from intelshare.patience import patient
 from processes import clean_environment, process
@@ -63,7 +73,9 @@ def test_what_a_promoted_standby_lacks_is_said_and_comes_back_from_who_received_
         refused = intelshare("node", "run", "--dev", "--folder", made.fra)
         assert "STORE_FORGOT" in refused.err
         words.append("--accept-loss")
-        with log_of(made.fra).open("ab") as log, process(words, stderr=log, env=clean_environment()):
+        with log_of(made.fra).open("ab") as log, process(words, stderr=log, env=clean_environment()) as node:
+            wait_until(lambda: serves_as(made.fra, node), "the node to run")
+            let_in(made.fra)
             wait_for_links(made.usa)
             wait_until(
                 lambda: {outbox(made.fra).get(one) for one in (kept, *forgotten)} == {"accepted"},

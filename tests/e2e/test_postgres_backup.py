@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import intelshare, ok, running, wait_for_links, wait_until
+from e2e.nodes import intelshare, let_in, ok, running, wait_for_links, wait_until
 from e2e.test_backup import SHARED, TO_FRA, secrets_of_users, send, sending, titles, words_of
 from postgres_server import asked
 from replicas_world import world
@@ -45,6 +45,7 @@ def test_a_backup_under_load_is_restored_into_a_file_and_moved_into_the_database
         assert "start the node once" in early.err
         fra.rename(tmp_path / "gone")
         with running(again):
+            let_in(again)
             wait_for_links(again)
         refused = intelshare("node", "move", "--folder", again, "--to", made.cluster.url, "--schema", "fra")
         assert "ID_CONFLICT" in refused.err

@@ -6,7 +6,19 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from e2e.nodes import PROGRAM, found, intelshare, introduce, log_of, ok, running, wait_for_links, wait_until
+from e2e.nodes import (
+    PROGRAM,
+    found,
+    intelshare,
+    introduce,
+    let_in,
+    log_of,
+    ok,
+    running,
+    serves_as,
+    wait_for_links,
+    wait_until,
+)
 from processes import process
 from rot import kinds, rot, rot_journal
 
@@ -132,8 +144,9 @@ def test_f12_a_journal_beyond_repair_waits_for_an_operator_and_goes_on(tmp_path:
         assert (told.code, f"group {number} of the journal" in told.out) == (1, True)
         assert "--accept-loss" in told.err
         command = [*PROGRAM, "node", "run", "--dev", "--folder", fra, "--accept-loss"]
-        with log_of(fra).open("ab") as log, process(command, stderr=log):
-            wait_until(lambda: intelshare("node", "health", "--folder", fra).code == 0, "fra to serve")
+        with log_of(fra).open("ab") as log, process(command, stderr=log) as started:
+            wait_until(lambda: serves_as(fra, started), "fra to run")
+            let_in(fra)
             wait_until(lambda: "set aside" in mended(fra), "the group to be told")
         with running(fra):
             wait_for_links(fra)

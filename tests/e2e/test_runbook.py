@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import Done, intelshare, ok, wait_for_links, wait_until
+from e2e.nodes import Done, intelshare, let_in, ok, wait_for_links, wait_until
 from e2e.test_backup import SHARED, TO_FRA, send, titles
 from e2e.written import commands, part
 from fault_pair import Member, two
@@ -206,6 +206,7 @@ def test_rotten_record_and_dead_disk() -> None:
         refused = intelshare("node", "run", "--dev", "--folder", fra.folder)
         assert "STORE_FORGOT" in refused.err
         fra.start("--accept-loss")
+        let_in(fra.folder)
         linked(fra.folder)
         fra.stop()
         fra.start()
@@ -233,7 +234,18 @@ def test_restored_backup(tmp_path: Path) -> None:
         fra.start()
         operator.gives("intelshare user renew operator --here --folder F")
         operator.gives("intelshare user renew NAME --folder F", "--here", NAME="rel")
-        operator.gives("intelshare user list --folder F")
+        for command in (
+            "intelshare user revoke NAME --folder F",
+            "intelshare user change NAME --folder F",
+            "intelshare member suspend M --folder F",
+            "intelshare pki revoke SERIAL --reason TEXT --folder F",
+            "intelshare pki rotate-ca --folder F",
+        ):
+            operator.has(command)
+        waits = operator.gives("intelshare node confirm-access --dry-run --folder F").out
+        assert "ana" in waits
+        assert "rel" not in waits, "a new certificate has confirmed its user"
+        operator.gives("intelshare node confirm-access --reason TEXT --folder F", "--yes")
         linked(fra.folder)
         operator.gives("intelshare node peers --folder F")
         officer = fra.folder / "users" / "rel"
@@ -268,6 +280,7 @@ def test_restored_backup(tmp_path: Path) -> None:
         assert "STORE_FORGOT" in operator.gives("intelshare doctor --folder F", code=1).out
         operator.has("intelshare node run --accept-loss --folder F")
         fra.start("--accept-loss")
+        let_in(fra.folder)
         operator.gives("intelshare node allow-reading M --reason TEXT --folder F", "--yes")
         assert titles(fra.folder) == ["kept"]
         operator.has_given_all()
@@ -285,6 +298,7 @@ def test_cloned_folder() -> None:
         operator = Operator("Cloned folder", fra.folder)
         try:
             clone.start("--accept-loss")
+            let_in(clone.folder)
             wait_until(
                 lambda: (
                     "TWO_INSTANCES" in operator.gives("intelshare node peers", "--folder", usa.folder).out
@@ -329,6 +343,7 @@ def test_from_one_node_to_postgresql(tmp_path: Path) -> None:
         operator.names["F"] = shared
         operator.has("intelshare node run --folder F --replica a --accept-loss")
         one.start("--replica", "a", "--accept-loss")
+        let_in(shared)
         one.stop()
         operator.has("intelshare node run --folder F --replica a")
         with Replicas(shared, "abc") as replicas:

@@ -38,10 +38,13 @@ LOG, DATABASE, MEMORY = 256 << 10, 64 << 20, 160 << 20
 BUDGETS = {
     Passing.LINKS: Rate(400, MINUTE),
     Passing.CHECKS: Rate(100_000, MINUTE),
+    Passing.ANSWERS: Rate(2_000, MINUTE),
+    Passing.GAPS: Rate(32, MINUTE),
+    Passing.LOGS: Rate(120, MINUTE),
     Passing.DIRECTORIES_SHOWN: Rate(100, MINUTE),
     Lasting.RECALLS: Rate(512, MINUTE),
 }
-"""So that each kind of flood gets its links, and that one second is enough for the slowest."""
+"""So that each kind of flood gets its links, and that what it sends at least is more than it may."""
 
 RATED = {
     "junk", "forged", "recalls", "one recall", "receipts", "releases", "heads", "acts", "consents",
@@ -130,8 +133,7 @@ async def test_two_honest_members_go_on_while_a_third_floods_one_of_them_with_al
     assert "node.defect" not in fra.log.getvalue()
     async with fra.client("o") as client:
         shown = await budgets(client)
-    # On a busy machine the third is too slow to use up one or the other.
-    assert len({"checks", "answers", "gaps", "logs", "unreadable"} & set(shown)) >= 4, shown
+    assert {"checks", "answers", "gaps", "logs", "unreadable"} <= set(shown)
     assert sum(one.refused for one in shown.values()) > 20
 
     # It behaves again, and is served again by itself.

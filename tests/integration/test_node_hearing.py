@@ -24,6 +24,7 @@ async def test_a_member_is_heard_once_a_link_to_it_was_open_long_enough(pair: tu
     await fra.stop()
     await usa.stop()
     await usa.start(accept_loss=True)
+    await usa.let_in()
     assert (waited(usa), await told(usa)) == (["FRA"], [True])
     await usa.stop()
     await usa.start()

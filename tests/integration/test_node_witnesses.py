@@ -208,6 +208,7 @@ async def test_a_restored_node_is_seen_to_have_forgotten_and_is_never_called_a_l
     with pytest.raises(IntelshareError, match="STORE_FORGOT"):
         await usa.start()
     await usa.start(accept_loss=True)
+    await usa.let_in()
 
     async def told() -> bool:
         theirs, own = await alarms(fra), await alarms(usa)

@@ -357,12 +357,13 @@ class Settled:
 
 @record
 class ExclusionSet:
-    """An operator has suspended, removed or readmitted a member."""
+    """An operator has suspended, removed or readmitted a member; or it waits since a loss of memory."""
 
     member: Member
     how: U8
-    """The state: 1 suspended, 2 removed, 0 neither."""
+    """The state: 1 suspended, 2 removed, 3 waits for an operator's word, 0 none of them."""
     user: Text
+    """The operator; empty: the start of the node."""
 
 
 class KeyChange(IntEnum):
@@ -431,6 +432,7 @@ class OperatorAct(IntEnum):
     STREAM_RELEASED = 3
     GIVEN_UP = 4
     READING_ALLOWED = 5
+    ACCESS_CONFIRMED = 6
 
 
 @record

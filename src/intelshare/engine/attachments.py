@@ -163,13 +163,13 @@ class Fetching:
             return False
         fetch.asked.popleft()
         fetch.heard = turn.now.steady
-        if len(message.data) != _length(fetch.wanted, message.number):
+        if len(message.data) != length_of(fetch.wanted, message.number):
             self._wait(turn, member, DeliveryError("NOT_FOUND", "the peer does not have this file now"))
             return True
         number = message.number // PER_PIECE
         parts = fetch.parts.setdefault(number, [])
         parts.append(message.data)
-        if len(parts) == _slices(fetch.wanted, number):
+        if len(parts) == slices_of(fetch.wanted, number):
             del fetch.parts[number]
             fetch.writing.add(number)
             turn.do(WritePiece(fetch.wanted.place, number, tuple(parts), fetch.wanted.pieces[number]))
@@ -257,7 +257,7 @@ class Fetching:
                 number = fetch.missing.popleft()
                 fetch.parts[number] = []
                 first = number * PER_PIECE
-                fetch.to_ask.extend(range(first, first + _slices(wanted, number)))
+                fetch.to_ask.extend(range(first, first + slices_of(wanted, number)))
             if not fetch.asked:
                 fetch.heard = turn.now.steady
             fetch.asked.append(fetch.to_ask[0])
@@ -326,10 +326,12 @@ class Serving:
         self._busy = False
 
 
-def _slices(wanted: Wanted, number: int) -> int:
+def slices_of(wanted: Wanted, number: int) -> int:
+    """Return the number of slices of a piece."""
     start, end = piece_span(wanted.size, number)
     return -(-(end - start) // SLICE)
 
 
-def _length(wanted: Wanted, number: int) -> int:
+def length_of(wanted: Wanted, number: int) -> int:
+    """Return the bytes of a slice."""
     return min(SLICE, sealed_size(wanted.size) - number * SLICE)

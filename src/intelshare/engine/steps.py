@@ -79,6 +79,10 @@ class Query(StrEnum):
     """The bulletins and files that were marked and are not destroyed yet."""
     FIRST_WANTED = "first_wanted"
     """The file of a member that is to be fetched first."""
+    WANTED_BY_ID = "wanted_by_id"
+    """The file of a member with these pieces, if it is wanted."""
+    FILES_FOR = "files_for"
+    """The files that a bundle to a member may carry."""
     SERVES = "serves"
     """The file whose pieces a peer asks for, if it may have it."""
     OWED = "owed"
@@ -158,6 +162,8 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     Query.CHECKPOINT_DUE: checkpoint.due,
     Query.MARKED: lambda _, view, __: destroy.marked(view),
     Query.FIRST_WANTED: attachments.first_wanted,
+    Query.WANTED_BY_ID: attachments.wanted_by_id,
+    Query.FILES_FOR: lambda _, view, member, asked, __: courier.files_for(view, member, asked),
     Query.SERVES: _serves,
     Query.OWED: lambda _, view, member, now: courier.owed(view, member, now),
     Query.GAPS: lambda _, view, member, __: courier.gaps_of(view, member),

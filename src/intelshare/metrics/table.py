@@ -53,6 +53,7 @@ LABELS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
 """The form of each label's value."""
 
 HEALTH: Final = (
+    "ACCESS_WAITS",
     "CERTIFICATE_UNUSABLE",
     "CLOCK",
     "DATA_LOCKED",
@@ -144,7 +145,12 @@ class Metric(Enum):
         "The peer's clock minus this one: the largest among its nodes.",
         "member",
     )
-    LEFT_OUT = _row("peer_left_out", _T, "1: operators have suspended or removed the member.", "member")
+    LEFT_OUT = _row(
+        "peer_left_out",
+        _T,
+        "1: operators have suspended or removed the member, or must confirm it.",
+        "member",
+    )
     SHUT_OUT = _row("peer_shut_out", _P, "1: an authority of the member cannot be loaded.", "member")
     SPENT = _row(
         "budget_spent_total",

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import Any, TypeVar
 
 from intelshare.audit.work import finish
 from intelshare.engine import QUERIES, STEPS, Now
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
-from intelshare.engine.values import RunQuery, RunStep
+from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError
 from intelshare.ids import Digest, MemberCode, UserUri
@@ -85,6 +85,8 @@ class NodeCourier:
             self._why(member, packed),
             packed.more,
             packed.left.files,
+            packed.files,
+            packed.files_left,
         )
 
     async def take_in(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
@@ -125,6 +127,7 @@ class NodeCourier:
             size,
             code,
             left.files,
+            taken.files,
         )
 
     async def _take(self, taken: TakenIn | None, message: bytes, prefix: bytes) -> TakenIn:
@@ -156,7 +159,21 @@ class NodeCourier:
             return await self._query(doing)
         if isinstance(doing, Spend):
             self._links.engine.kept(member, doing.spent, self._links.steady())
+        if isinstance(doing, ReadSlice):
+            return await self._runtime.pieces.read(doing.place, doing.start, doing.length)
+        if isinstance(doing, OpenPieces):
+            opened = self._runtime.pieces.open(doing.place, doing.member, doing.size, doing.pieces)
+            return await self._or_error(opened)
+        if isinstance(doing, WritePiece):
+            written = self._runtime.pieces.write(doing.place, doing.number, doing.parts, doing.expected)
+            return await self._or_error(written)
         return None
+
+    async def _or_error(self, work: Awaitable[T]) -> T | IntelshareError:
+        try:
+            return await self._links.noticing_room(work)
+        except IntelshareError as error:
+            return error
 
     async def _step(self, run: RunStep) -> Any:
         done = await self._runtime.step(STEPS[run.step], *run.event)

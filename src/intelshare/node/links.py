@@ -390,7 +390,7 @@ class Links:
     def _open_pieces(self, action: OpenPieces) -> None:
         opened = self._runtime.pieces.open(action.place, action.member, action.size, action.pieces)
         self._tell_when_done(
-            self._noticing_room(opened),
+            self.noticing_room(opened),
             lambda answer: (
                 PiecesOpened(action.place, error=answer)
                 if isinstance(answer, IntelshareError)
@@ -401,14 +401,14 @@ class Links:
     def _write_piece(self, action: WritePiece) -> None:
         written = self._runtime.pieces.write(action.place, action.number, action.parts, action.expected)
         self._tell_when_done(
-            self._noticing_room(written), lambda error: PieceWritten(action.place, action.number, error)
+            self.noticing_room(written), lambda error: PieceWritten(action.place, action.number, error)
         )
 
     def _read_slice(self, action: ReadSlice) -> None:
         read = self._runtime.pieces.read(action.place, action.start, action.length)
         self._tell_when_done(read, lambda data: SliceRead(action, data if isinstance(data, bytes) else b""))
 
-    async def _noticing_room(self, work: Awaitable[T]) -> T:
+    async def noticing_room(self, work: Awaitable[T]) -> T:
         """Do some work; health shows whether there is room for files."""
         try:
             done = await work

@@ -23,6 +23,7 @@ from intelshare import __version__
 from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.access import hold_access
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.lifecycle.hearing import begin_hearing
 from intelshare.broker.lifecycle.restored import forget_received
@@ -154,7 +155,7 @@ def open_folder(
         runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
         if accept_loss and not beside:
             me = store.ask_now(lambda view: view.get(NODE, SELF))
-            runtime.forgot = me.latest if me is not None else None
+            runtime.forgot = me.latest if me is not None else restored_at(root)
         elif not beside:
             _unmark(runtime)
         trouble.listener = runtime.noticed
@@ -223,6 +224,10 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         remember_loss(runtime.folder.root)
         _unmark(runtime)
     await runtime.step(start_incarnation)
+    if forgot is not None:
+        # Before any port is open: nobody comes in whose access may have been withdrawn since.
+        for row in (await runtime.step(hold_access)).value.users:
+            runtime.register_changed(row)
     policies = PolicyFiles(runtime)
     await policies.begin()
     links = Links(runtime)

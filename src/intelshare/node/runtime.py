@@ -37,6 +37,7 @@ from intelshare.node.pieces import PieceFiles
 from intelshare.node.settings import Settings
 from intelshare.node.traces import Traces
 from intelshare.ports import Durable, Plan, Random, Store, View
+from intelshare.trust import Exclusion
 from intelshare.vault import FileVault
 
 A = TypeVar("A")
@@ -121,6 +122,7 @@ class Runtime:
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
         self._subjects = {subject_of(row): row.user for row in self._register.values()}
+        self._show_access()
         self._trying: asyncio.TimerHandle | None = None
         self._tried: asyncio.Task[None] | None = None
         self._trying_token: asyncio.Task[None] | None = None
@@ -222,8 +224,15 @@ class Runtime:
             self._subjects.pop(subject_of(before), None)
         self._register[row.user] = row
         self._subjects[subject_of(row)] = row.user
+        self._show_access()
         for call in self.on_register:
             call(row.user)
+
+    def _show_access(self) -> None:
+        """Show in health whether anybody waits to be confirmed after a loss."""
+        waits = Exclusion.UNCONFIRMED in self.node.trust.excluded.values()
+        waits |= any(row.waits and not row.revoked for row in self._register.values())
+        (self.health.set if waits else self.health.clear)("ACCESS_WAITS")
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Event]:
@@ -332,6 +341,7 @@ class Runtime:
 
     def _trust_changed(self) -> None:
         self.log.info(Event.TRUST_CHANGED)
+        self._show_access()
         for call in self.on_trust:
             call()
 

@@ -218,6 +218,10 @@ class BundleWritten:
     """The reason why they wait, if it is not the limit."""
     more: bool
     files_wanted: int
+    files: int
+    """The attachments that are in it to their end."""
+    files_left: int
+    """Those that found no room, or not for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,8 @@ class BundleTaken:
     code: str
     """The reason why it ended early; empty if it did not."""
     files_wanted: int
+    files: int
+    """The attachments that are whole since."""
 
 
 class Uploading(Protocol):

@@ -13,7 +13,7 @@ from intelshare.services.rpc import OPERATORS, Rpc, StreamCall
 from intelshare.wire.v1 import user_pb2 as pb
 
 LIMIT: Final = 64 << 20
-"""The approximate bytes of statements in a bundle, by default."""
+"""The approximate bytes of statements and files in a bundle, by default."""
 
 MOST: Final = 1 << 30
 """The highest limit that may be requested."""
@@ -52,6 +52,8 @@ async def export(
                     code=part.code,
                     more=part.more,
                     files_wanted=part.files_wanted,
+                    files=part.files,
+                    files_left=part.files_left,
                 )
             )
 
@@ -80,6 +82,7 @@ async def import_(
             size=taken.size,
             code=taken.code,
             files_wanted=taken.files_wanted,
+            files=taken.files,
         )
 
 

@@ -31,6 +31,7 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Figures, View, changed
+from intelshare.services.access import ACCESS, user_message
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, FileFacts, Issued, PortFacts
 from intelshare.services.law import policy_state
@@ -248,7 +249,7 @@ async def change_user(backend: Backend, actor: Actor, request: pb.ChangeUserRequ
     """Change a user's rights in the register."""
     command = SetUserCommand(actor.user, _row(backend.node, request.user))
     stored = await backend.perform(register.change_user, command, then=backend.register_changed)
-    return _user_message(stored)
+    return user_message(stored)
 
 
 async def renew_user(backend: Backend, actor: Actor, request: pb.RenewUserRequest) -> pb.UserCredential:
@@ -270,7 +271,7 @@ async def renew(backend: Backend, actor: Actor, request: pb.RenewRequest) -> pb.
 
 def list_users(context: CallContext, _: pb.ListUsersRequest) -> pb.ListUsersResponse:
     """Return all users in the register."""
-    return pb.ListUsersResponse(users=[_user_message(row) for row in users(context.view)])
+    return pb.ListUsersResponse(users=[user_message(row) for row in users(context.view)])
 
 
 async def revoke(backend: Backend, actor: Actor, request: pb.RevokeUserRequest) -> pb.RevokeUserResponse:
@@ -311,6 +312,7 @@ OPERATIONS: Final = (
     Rpc("Drain", OPERATORS, AsyncCall(drain)),
     Rpc("Metrics", OVERSEERS, AsyncCall(metrics)),
     *OPERATOR_ACTS,
+    *ACCESS,
     Rpc("VerifyAudit", OVERSEERS, QueryCall(verify_audit, slow=True)),
 )
 
@@ -339,7 +341,7 @@ def _issue(backend: Backend, user: UserUri, request: bytes) -> Issued:
 def _credential(row: UserRow, issued: Issued) -> pb.UserCredential:
     ticket = bool(issued.credential.ticket)
     return pb.UserCredential(
-        user=_user_message(row),
+        user=user_message(row),
         certificate_pem=b"" if ticket else issued.pem,
         ticket_pem=issued.pem if ticket else b"",
         node_authority_pem=issued.node_authority,
@@ -357,19 +359,3 @@ def _user(node: Node, name: str) -> UserUri:
             hint="use small letters, digits, dots and hyphens, as in m.durand",
         )
     return user_uri(node.trust.members[node.member].root.domain, name)
-
-
-def _user_message(row: UserRow) -> pb.User:
-    return pb.User(
-        name=row.name,
-        uri=row.user,
-        role=row.role,
-        clearance=row.clearance,
-        nationality=row.nationality,
-        categories=row.categories.split(),
-        revoked=bool(row.revoked),
-        certificate=row.certificate,
-        enrolling=bool(row.ticket),
-        subject=row.subject,
-        person=row.person,
-    )

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from intelshare.audit.work import finish
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Now
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
-from intelshare.engine.values import RunQuery, RunStep
+from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -45,6 +45,8 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
     def put(doing: Put) -> None:
         if isinstance(doing.message, Outbound):
             process.oracle.sent(process, doing.message)
+        elif isinstance(doing.message, Slice):
+            process.oracle.sliced(process, member, doing.message)
         parts.append(writer.add(link_message(doing.message, process.now())))
 
     def may() -> bool:
@@ -157,5 +159,11 @@ def _drive(
                     script.close()
                     return
                 answer = finish(answer) if doing.beside else answer
+            elif isinstance(doing, ReadSlice):
+                answer = process.machine.pieces.read(doing)
+            elif isinstance(doing, OpenPieces):
+                answer = process.machine.pieces.open(doing).missing
+            elif isinstance(doing, WritePiece):
+                answer = process.machine.pieces.write(doing).error
 
     send(None)

@@ -1,4 +1,4 @@
-"""Members with whom this node no longer deals, because its operators decided so.
+"""Members with whom this node does not deal, because its operators decided so, or have not confirmed them.
 
 When a suspension ends, the member is met again as if there had been no link for a while. A removed member is
 a stranger: policy no longer knows it either, and only a deliberate import brings it back. The documents of
@@ -18,6 +18,8 @@ class Exclusion(IntEnum):
 
     SUSPENDED = 1
     REMOVED = 2
+    UNCONFIRMED = 3
+    """The disk forgot, and perhaps that the member was left out: it waits for an operator's word."""
 
     @property
     def code(self) -> str:
@@ -26,7 +28,13 @@ class Exclusion(IntEnum):
 
 
 def left_out(member: MemberCode, how: Exclusion) -> TrustError:
-    """Return MEMBER_SUSPENDED or MEMBER_REMOVED, for users of this node."""
+    """Return the error for users of this node: its code is that of the exclusion."""
+    if how is Exclusion.UNCONFIRMED:
+        return TrustError(
+            how.code,
+            f"this node lost memory, and no operator has confirmed yet that it still deals with {member}",
+            hint="`intelshare node confirm-access` shows who waits, and lets them in",
+        )
     if how is Exclusion.SUSPENDED:
         return TrustError(
             "MEMBER_SUSPENDED",

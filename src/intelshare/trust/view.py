@@ -84,7 +84,7 @@ class TrustView:
     floor: int
     """The lowest suite that this node's directory accepts."""
     excluded: Mapping[MemberCode, Exclusion]
-    """Members that this node's operators have suspended or removed."""
+    """Members that this node's operators have suspended or removed, or must confirm."""
     _keys: Mapping[KeyId, _Key] = field(repr=False, compare=False)
     _nodes: Mapping[str, tuple[MemberCode, DirectoryNode]] = field(repr=False, compare=False)
     _revoked: Mapping[tuple[MemberCode, Revoked, bytes], Revocation] = field(repr=False, compare=False)

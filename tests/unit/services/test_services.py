@@ -285,6 +285,10 @@ class World:
                 pb.RotateAuthoritiesRequest(finish=True),
                 pb.RotateAuthoritiesRequest(dry_run=True),
             ),
+            "Operations/ConfirmAccess": (
+                pb.ConfirmAccessRequest(users=["a"], members=["USA"], reason="asked"),
+                pb.ConfirmAccessRequest(dry_run=True),
+            ),
             "Operations/AddUser": (pb.AddUserRequest(user=NEW_USER, request=b"x"),),
             "Operations/ChangeUser": (pb.ChangeUserRequest(user=NEW_USER),),
         }

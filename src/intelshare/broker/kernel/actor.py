@@ -99,11 +99,17 @@ def superseded() -> DeliveryError:
 
 
 def known_user(row: UserRow | None) -> UserRow:
-    """Return the register row if its user may connect. Raises DeliveryError NOT_AUTHORISED."""
+    """Return the register row if its user may connect. Raises DeliveryError NOT_AUTHORISED, ACCESS_WAITS."""
     if row is None or row.revoked:
         raise DeliveryError(
             "NOT_AUTHORISED",
             "this certificate belongs to no user of the register, or to one that was revoked",
             hint="an operator adds users: `intelshare user add`",
+        )
+    if row.waits:
+        raise DeliveryError(
+            "ACCESS_WAITS",
+            "this node lost memory, and its operators have not confirmed yet who may use it",
+            hint="an operator lets users in again: `intelshare node confirm-access`",
         )
     return row

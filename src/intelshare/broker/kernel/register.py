@@ -117,7 +117,12 @@ def change_user(node: Node, view: View, event: SetUserCommand, now: Instant, ran
     row = _need(view, event.user.user)
     _check_subject(view, event.user)
     wanted = changed(
-        event.user, certificate=row.certificate, pending=row.pending, ticket=row.ticket, issued=row.issued
+        event.user,
+        certificate=row.certificate,
+        pending=row.pending,
+        ticket=row.ticket,
+        issued=row.issued,
+        waits=row.waits,
     )
     return set_user(node, view, SetUserCommand(event.by, wanted), now, random)
 
@@ -136,7 +141,7 @@ class RenewUserCommand:
 def renew_user(
     node: Node, view: View, event: RenewUserCommand, now: Instant, random: Random
 ) -> Plan[UserRow]:
-    """Replace a user's credential; earlier certificates end at once.
+    """Replace a user's credential; earlier certificates end at once. Who waited after a loss is confirmed.
 
     Raises DeliveryError NOT_FOUND, ID_CONFLICT.
     """
@@ -149,7 +154,11 @@ def renew_user(
         )
     given = event.credential
     after = changed(
-        without_certificates(row, now), revoked=0, certificate=given.certificate, ticket=given.ticket
+        without_certificates(row, now),
+        revoked=0,
+        certificate=given.certificate,
+        ticket=given.ticket,
+        waits=0,
     )
     return _credential(node, view, event.by, after, given, now, random)
 

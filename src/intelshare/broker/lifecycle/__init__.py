@@ -18,6 +18,7 @@ serving        which members get the pieces of a file
 mend           a damaged record is rebuilt, requested from a peer, or dropped
 rebuild        rows that follow from other rows
 operator_acts  decisions that only a person may make
+access         after the disk forgot, users and members wait until an operator has confirmed them
 hearing        after the disk forgot, each member is waited for until it was heard
 restored       bulletins whose keys are in no backup are forgotten, and asked for again
 destroy        keys are deleted, the files shredded, and only then the node signs that it destroyed them

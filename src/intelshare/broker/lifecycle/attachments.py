@@ -296,6 +296,19 @@ def first_wanted(
     return None
 
 
+def wanted_by_id(node: Node, view: View, member: MemberCode, pieces: Digest, now: Instant) -> Wanted | None:
+    """Return the file with these pieces that is wanted from a member, if there is one."""
+    del now
+    for row in view.find(FILE, "pieces", pieces, limit=MAX_TOGETHER):
+        if row.state == FileState.WANTED and row.member == member:
+            try:
+                attachment = attachment_of(node, view, row.md, row.slot)
+            except IntelshareError:
+                continue
+            return Wanted(row.place, row.pieces, row.size, attachment.pieces)
+    return None
+
+
 def attachment_of(node: Node, view: View, md: ManifestDigest, slot: int) -> Attachment:
     """Return the record that opens a received file. Raises DeliveryError NOT_FOUND once it is destroyed."""
     inbox, portion = view.get(INBOX, md), view.get(PORTION, md, slot)

@@ -10,6 +10,7 @@
     ACK       leaf id            that this statement is committed, or the code of its rejection
     PATH      H of the ask       how this node's log follows from what the member holds
     ASK       H of the ask       the question how the member's log follows from what is held
+    FILE      id of the pieces   the file, from this slice on
 
 None of it is precious: what a lost bundle carried is asked for, or sent, again.
 """
@@ -24,12 +25,12 @@ from typing import Final
 from intelshare.audit.path import LogAsk
 from intelshare.audit.records import Courier, CourierWay, EntryType
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.frame import Ack, Gap, SliceAsk
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.register import keep_document
-from intelshare.broker.kernel.tables import INCOMING, OWED, PAIR, PENDING, OwedRow
+from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, OwedRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.attachments import wanted_of
+from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of
 from intelshare.broker.line.handover import first_ready
 from intelshare.broker.line.hello import answer_gap, still_missing
 from intelshare.broker.line.resend import Place, place_of
@@ -37,6 +38,7 @@ from intelshare.broker.treaty.act import next_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust
+from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -49,9 +51,10 @@ class Owed(IntEnum):
     ACK = 1
     PATH = 2
     ASK = 3
+    FILE = 4
 
 
-MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64}
+MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64, Owed.FILE: 256}
 """The most rows of each kind for one member; anything beyond is owed when it comes up again."""
 
 
@@ -62,12 +65,15 @@ class OwedNow:
     acks: tuple[Ack, ...]
     paths: tuple[LogAsk, ...]
     asks: tuple[LogAsk, ...]
+    files: Mapping[Digest, int]
+    """The files that the member has asked for, each with the slice from which it lacks something."""
 
     @property
     def keys(self) -> tuple[tuple[Owed, bytes], ...]:
         """The keys by which ``written`` strikes the rows off."""
         rows = [(Owed.ACK, one.digest) for one in self.acks]
         rows += [(Owed.PATH, key_of(one)) for one in self.paths]
+        rows += [(Owed.FILE, pieces) for pieces in self.files]
         return (*rows, *[(Owed.ASK, key_of(one)) for one in self.asks])
 
 
@@ -80,7 +86,7 @@ class Left:
     pending: int
     """The statements that were signed, including those in the bundle."""
     files: int
-    """The attachments to fetch from the member: they come over a link."""
+    """The attachments of the member that are not whole here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,9 @@ class CourierCommand:
 
 _PAGE: Final = 256
 
+MAX_FILES: Final = 1 << 16
+"""The files that are looked through for a bundle."""
+
 
 def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
     """Return everything that is owed to a member, within the bounds of ``MOST``."""
@@ -105,6 +114,7 @@ def owed(view: View, member: MemberCode, now: Instant) -> OwedNow:
         tuple([Ack(row.key, row.data.decode(), now) for row in rows[Owed.ACK]]),
         tuple([decode(LogAsk, row.data) for row in rows[Owed.PATH]]),
         tuple([decode(LogAsk, row.data) for row in rows[Owed.ASK]]),
+        {Digest(row.key): int.from_bytes(row.data) for row in rows[Owed.FILE]},
     )
 
 
@@ -138,6 +148,22 @@ def left(view: View, member: MemberCode) -> Left:
     )
 
 
+def files_for(view: View, member: MemberCode, asked: Collection[Digest]) -> tuple[Digest, ...]:
+    """Return the files of bulletins that were handed over to a member and that it does not have whole, or
+    asks for; the most urgent first.
+
+    Whether it may have each of them now is decided where it is read (``lifecycle.serving``).
+    """
+    found = []
+    for row in view.find(FILE, "wanted", FileState.KEPT, limit=MAX_FILES):
+        pair = view.get(PAIR, row.md, member)
+        if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
+            continue
+        if row.pieces in asked or WHOLE not in pair.codes.split():
+            found.append((pair.rank, row.since, row.pieces))
+    return tuple([pieces for *_, pieces in sorted(found)])
+
+
 def learn(node: Node, view: View, documents: Sequence[Trust], now: Instant, random: Random) -> Plan[Effects]:
     """Accept a member's trust documents that succeed those held; skip the rest."""
     tx = Transaction(node, view, now, random)
@@ -159,6 +185,7 @@ def owe(
     acks: Sequence[Ack],
     paths: Sequence[LogAsk],
     asks: Sequence[LogAsk],
+    files: Sequence[SliceAsk],
     now: Instant,
     random: Random,
 ) -> Plan[None]:
@@ -167,6 +194,7 @@ def owe(
     rows = [OwedRow(member, Owed.ACK, ack.digest, ack.code.encode()) for ack in acks]
     rows += [OwedRow(member, Owed.PATH, key_of(ask), encode(LogAsk, ask)) for ask in paths]
     rows += [OwedRow(member, Owed.ASK, key_of(ask), encode(LogAsk, ask)) for ask in asks]
+    rows += [OwedRow(member, Owed.FILE, ask.pieces, ask.number.to_bytes(8)) for ask in files]
     room = {kind: most - view.count(OWED, "key", member, kind) for kind, most in MOST.items()}
     for row in rows:
         new = tx.get(OWED, row.member, row.kind, row.key) is None

@@ -87,7 +87,8 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
     """Make the data folder FOLDER from a BACKUP, after verifying every digest in it.
 
     The next start begins a new incarnation, tells the peers how much was forgotten, makes new sealing keys,
-    and asks for the received bulletins again. Never start it beside the node that the backup was made from.
+    and asks for the received bulletins again. Users and members wait for `node confirm-access`. Never start
+    it beside the node that the backup was made from.
     """
     from intelshare.instant import Instant
     from intelshare.node.backup import DATA, restore_backup
@@ -113,6 +114,7 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
         f"bulletins again"
     )
     out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {folder}")
+    out.note(f"nobody comes in before: intelshare node confirm-access --reason TEXT --folder {folder}")
     if aside is not None:
         out.note(f"the previous folder is now {aside}: destroy it once this node serves")
 

@@ -77,7 +77,14 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
         out.note("the limit was reached: export again for the rest")
     elif bundle.queued:
         out.note(f"{bundle.queued} bulletins wait" + (f" ({bundle.code})" if bundle.code else ""))
-    _note_files(out, bundle.files_wanted)
+    if bundle.files or bundle.files_left:
+        out.line(f"  {bundle.files} attachments")
+    if bundle.files_left:
+        out.note(
+            f"{bundle.files_left} attachments are not in it to their end: import the next bundle of "
+            f"{bundle.member}, then export again"
+        )
+    _note_files(out, bundle.files_wanted, bundle.member)
 
 
 @courier.command("import", epilog=examples("intelshare courier import from-fra.bundle --folder usa"))
@@ -102,11 +109,13 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
         f"  {taken.accepted} new bulletins, {taken.statements} statements, "
         f"{taken.acknowledgements} acknowledgements"
     )
+    if taken.files:
+        out.line(f"  {taken.files} attachments")
     for one in taken.rejected:
         out.note(f"{one.count} rejected here: {one.code}")
     for one in taken.rejected_there:
         out.note(f"{one.count} of yours rejected by {taken.member}: {one.code}")
-    _note_files(out, taken.files_wanted)
+    _note_files(out, taken.files_wanted, taken.member)
     if taken.code:
         raise DeliveryError(
             taken.code,
@@ -116,6 +125,6 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
         )
 
 
-def _note_files(out: Out, wanted: int) -> None:
+def _note_files(out: Out, wanted: int, member: str) -> None:
     if wanted:
-        out.note(f"{wanted} attachments wait for a link: bundles do not carry them")
+        out.note(f"{wanted} attachments of {member} are not whole here: the next bundle to it asks for them")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intelshare.cli.operator.access import confirm_access
 from intelshare.cli.operator.backup import backup, restore
 from intelshare.cli.operator.metrics import metrics
 from intelshare.cli.operator.repair import allow_reading, release_stream, repair
@@ -138,7 +139,8 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
             if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
                 raise
         else:
-            if found.health == "SERVING" or time.monotonic() > end:
+            # Only an operator ends ACCESS_WAITS.
+            if found.health == "SERVING" or "ACCESS_WAITS" in found.codes or time.monotonic() > end:
                 return _show(found, out)
         time.sleep(_POLL)
 
@@ -339,6 +341,7 @@ for _command in (
     repair,
     release_stream,
     allow_reading,
+    confirm_access,
     move,
     replicas,
 ):

@@ -162,6 +162,11 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     if peer.state == "removed":
         yield Finding(OK, check, f"removed by this node's operators{waiting}", "", "MEMBER_REMOVED")
         return
+    if peer.state == "unconfirmed":
+        remedy = "intelshare node confirm-access --folder FOLDER, or `intelshare member suspend`"
+        what = f"not confirmed since this node lost memory{waiting}"
+        yield Finding(WARNING, check, what, remedy, "MEMBER_UNCONFIRMED")
+        return
     if peer.state == "suspended":
         remedy = f"it waits until `intelshare member resume {peer.member}`"
         yield Finding(

@@ -21,8 +21,10 @@ DEVELOPMENT_FILE = "passphrase"
 """The file that ``init --dev`` writes into the data folder; whoever can read it controls the node anyway."""
 
 _HERE = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "NOT_FOUND", "UNSAFE_FILE", "NOT_AUTHORISED"))
-_BY_THE_NODE = frozenset(("NOT_AUTHORISED", "PEER_IDENTITY_MISMATCH"))
-"""The codes by which a node refuses an operator's certificate that is missing, expired or no longer valid."""
+_BY_THE_NODE = frozenset(("NOT_AUTHORISED", "ACCESS_WAITS", "PEER_IDENTITY_MISMATCH"))
+"""The codes by which a node refuses an operator's certificate that is missing, expired, no longer valid, or
+not confirmed since the node lost memory.
+"""
 
 _ASKED = "waiting for the node"
 

@@ -246,6 +246,8 @@ class CourierBundle(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    FILES_LEFT_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     releases: _builtins.int
     others: _builtins.int
@@ -261,7 +263,10 @@ class CourierBundle(_message.Message):
     more: _builtins.bool
     """The limit was reached: the next bundle contains the rest."""
     files_wanted: _builtins.int
-    """Attachments of the member that are wanted here: they come over a link."""
+    """Attachments of the member that are wanted here: it is asked for them."""
+    files: _builtins.int
+    """Attachments that are in it to their end; those that found no room, or not for all of them."""
+    files_left: _builtins.int
     def __init__(
         self,
         *,
@@ -276,10 +281,12 @@ class CourierBundle(_message.Message):
         code: _builtins.str = ...,
         more: _builtins.bool = ...,
         files_wanted: _builtins.int = ...,
+        files: _builtins.int = ...,
+        files_left: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "more", b"more", "others", b"others", "queued", b"queued", "releases", b"releases", "requests", b"requests", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_left", b"files_left", "files_wanted", b"files_wanted", "member", b"member", "more", b"more", "others", b"others", "queued", b"queued", "releases", b"releases", "requests", b"requests", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,6 +327,7 @@ class CourierImportResponse(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     signed_at: _builtins.int
@@ -334,6 +342,8 @@ class CourierImportResponse(_message.Message):
     code: _builtins.str
     """Empty: complete; otherwise why it ended early. Everything before that was imported."""
     files_wanted: _builtins.int
+    files: _builtins.int
+    """Attachments that are whole since."""
     @_builtins.property
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CourierRejection]: ...
     @_builtins.property
@@ -355,10 +365,11 @@ class CourierImportResponse(_message.Message):
         size: _builtins.int = ...,
         code: _builtins.str = ...,
         files_wanted: _builtins.int = ...,
+        files: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2967,6 +2978,70 @@ class AllowReadingResponse(_message.Message):
 Global___AllowReadingResponse: _TypeAlias = AllowReadingResponse  # noqa: Y015
 
 @_typing.final
+class ConfirmAccessRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why. It is logged."""
+    dry_run: _builtins.bool
+    """Only list who waits."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of users, and codes of members, as the answer to a dry run has listed them."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "members", b"members", "reason", b"reason", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmAccessRequest: _TypeAlias = ConfirmAccessRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmAccessResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """Since when this node does not remember; 0: not known."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___User]:
+        """Who was let in; in a dry run, who waits."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___User] | None = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "since", b"since", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmAccessResponse: _TypeAlias = ConfirmAccessResponse  # noqa: Y015
+
+@_typing.final
 class NoteBackupRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3086,6 +3161,7 @@ class User(_message.Message):
     ENROLLING_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     PERSON_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     role: _builtins.str
@@ -3101,6 +3177,8 @@ class User(_message.Message):
     """The user's name in certificates of another authority; empty: uri: and the URI above."""
     person: _builtins.str
     """Who it is: users of one person count as one where two people are asked for. Empty: the name says it."""
+    waits: _builtins.bool
+    """The node lost memory: the user does not come in until an operator confirms it."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -3117,10 +3195,11 @@ class User(_message.Message):
         enrolling: _builtins.bool = ...,
         subject: _builtins.str = ...,
         person: _builtins.str = ...,
+        waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "person", b"person", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "certificate", b"certificate", "clearance", b"clearance", "enrolling", b"enrolling", "name", b"name", "nationality", b"nationality", "person", b"person", "revoked", b"revoked", "role", b"role", "subject", b"subject", "uri", b"uri", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3545,7 +3624,7 @@ class MemberEntry(_message.Message):
     directory_version: _builtins.int
     directory_expires: _builtins.int
     exclusion: _builtins.str
-    """suspended or removed by this node's operators; otherwise empty."""
+    """suspended or removed by this node's operators, or unconfirmed since it lost memory; otherwise empty."""
     excluded_at: _builtins.int
     excluded_by: _builtins.str
     """Who did it: the URI of a user."""

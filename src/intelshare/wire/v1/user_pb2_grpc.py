@@ -2012,6 +2012,11 @@ class OperationsStub:
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.SerializeToString,
                 response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.FromString,
                 _registered_method=True)
+        self.ConfirmAccess = channel.unary_unary(
+                '/intelshare.v1.Operations/ConfirmAccess',
+                request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessRequest.SerializeToString,
+                response_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessResponse.FromString,
+                _registered_method=True)
         self.Metrics = channel.unary_unary(
                 '/intelshare.v1.Operations/Metrics',
                 request_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.MetricsRequest.SerializeToString,
@@ -2238,6 +2243,13 @@ class OperationsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmAccess(self, request, context):
+        """After a loss of memory: users and members that wait are let in again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Metrics(self, request, context):
         """All of the node's measurements (docs/metrics.md).
         """
@@ -2407,6 +2419,11 @@ def add_OperationsServicer_to_server(servicer, server):
                     servicer.AllowReading,
                     request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.FromString,
                     response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.SerializeToString,
+            ),
+            'ConfirmAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmAccess,
+                    request_deserializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessRequest.FromString,
+                    response_serializer=intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessResponse.SerializeToString,
             ),
             'Metrics': grpc.unary_unary_rpc_method_handler(
                     servicer.Metrics,
@@ -3279,6 +3296,33 @@ class Operations:
             '/intelshare.v1.Operations/AllowReading',
             intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingRequest.SerializeToString,
             intelshare_dot_wire_dot_v1_dot_user__pb2.AllowReadingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/intelshare.v1.Operations/ConfirmAccess',
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessRequest.SerializeToString,
+            intelshare_dot_wire_dot_v1_dot_user__pb2.ConfirmAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

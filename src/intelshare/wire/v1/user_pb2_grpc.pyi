@@ -700,6 +700,8 @@ class OperationsStub:
     """Writes to the log that somebody with the folder and the passphrase has made a backup."""
     AllowReading: _grpc.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]
     """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
+    ConfirmAccess: _grpc.UnaryUnaryMultiCallable[_user_pb2.ConfirmAccessRequest, _user_pb2.ConfirmAccessResponse]
+    """After a loss of memory: users and members that wait are let in again."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -764,6 +766,8 @@ class OperationsAsyncStub(OperationsStub):
     """Writes to the log that somebody with the folder and the passphrase has made a backup."""
     AllowReading: _aio.UnaryUnaryMultiCallable[_user_pb2.AllowReadingRequest, _user_pb2.AllowReadingResponse]  # type: ignore[assignment]
     """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
+    ConfirmAccess: _aio.UnaryUnaryMultiCallable[_user_pb2.ConfirmAccessRequest, _user_pb2.ConfirmAccessResponse]  # type: ignore[assignment]
+    """After a loss of memory: users and members that wait are let in again."""
     Metrics: _aio.UnaryUnaryMultiCallable[_user_pb2.MetricsRequest, _user_pb2.MetricsResponse]  # type: ignore[assignment]
     """All of the node's measurements (docs/metrics.md)."""
 
@@ -1017,6 +1021,14 @@ class OperationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.AllowReadingResponse, _abc.Awaitable[_user_pb2.AllowReadingResponse]]:
         """After a loss of memory: lets users read what a member sent before, although it was not heard since."""
+
+    @_abc_1.abstractmethod
+    def ConfirmAccess(
+        self,
+        request: _user_pb2.ConfirmAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ConfirmAccessResponse, _abc.Awaitable[_user_pb2.ConfirmAccessResponse]]:
+        """After a loss of memory: users and members that wait are let in again."""
 
     @_abc_1.abstractmethod
     def Metrics(

@@ -84,13 +84,14 @@ TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)
 
 
 class ExclusionRow(NamedTuple):
-    """A member that operators have suspended or removed."""
+    """A member that operators have suspended or removed, or that waits for their word after a loss."""
 
     member: MemberCode
     how: int
     """trust.Exclusion."""
     since: Instant
     by: UserUri
+    """Empty: the start of a node that lost memory."""
 
 
 EXCLUSION = Table("exclusion", ExclusionRow, ("member",))
@@ -122,6 +123,8 @@ class UserRow(NamedTuple):
     """
     person: str = ""
     """The person behind the user; empty: the name. Rules that ask for two persons count persons."""
+    waits: int = 0
+    """1: the disk forgot, perhaps that the user was revoked too: it waits until an operator confirms it."""
 
 
 USER = Table("user", UserRow, ("user",))
