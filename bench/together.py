@@ -2,10 +2,11 @@
 
 python -m bench.together [--rounds 3] [--count 1024] [--in-flight 256] [--peers 1] [--json]
 
-A member over PostgreSQL with one, two and three replicas, users at each of them, and peers with a file. For
-each round and number of replicas: processor time a release, from submit to receipt, of all replicas together
-and of the database's server; the best round, as a ratio to one replica. Rates are what this machine gives:
-where replicas, peers and the server share two processors, more replicas cannot be faster.
+A member over PostgreSQL with one, two and three replicas, and peers with a file. Users ask all replicas
+alike, or one that does not lead. For each: processor time a release, from submit to receipt, of all replicas
+together and of the database's server, by the best round; its ratio to one replica, by the median of the
+rounds; and how much of it the writers' threads have, most of which only one replica can do at a time. Rates
+are what this machine gives: replicas, peers and the server share its processors.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 from postgres_server import Cluster, new_cluster
 
 PEERS = ("USA", "GBR", "DEU")
+
+ALL, ANOTHER = "all", "another"
+"""Which replicas users ask: each, or one that does not lead."""
+
+PHASES = ((1, ALL), (2, ANOTHER), (2, ALL), (3, ANOTHER), (3, ALL))
+"""How many replicas run, and who is asked. The first is what the others are compared with."""
 
 
 class Replica(Node):
@@ -97,23 +104,25 @@ class Cost:
 
     replicas: float
     """Microseconds of processor a release, all replicas together."""
+    writers: float
+    """Of these, the writers' threads."""
     server: float
     rate: float
 
 
 async def exchanged(
-    replicas: list[Replica], cluster: Cluster, count: int, in_flight: int, to: list[str]
+    replicas: list[Replica], asked: list[Replica], cluster: Cluster, count: int, in_flight: int, to: list[str]
 ) -> Cost:
-    """``count`` releases from submit to receipt, submitted at all replicas alike, each to one peer."""
+    """``count`` releases from submit to receipt, submitted at all that are asked alike, each to one peer."""
     kinds = [Kind((peer,), f"//FRA SECRET//REL TO FRA, {peer}") for peer in to]
     async with contextlib.AsyncExitStack() as stack:
         loads = []
-        for replica in replicas:
+        for replica in asked:
             analyst = services.BulletinsStub(await stack.enter_async_context(replica.channel(ANALYST)))
             operator = services.OperationsStub(await stack.enter_async_context(replica.channel(OPERATOR)))
             loads += [Load(analyst, operator, kind) for kind in kinds]
         mark = await loads[0].mark()
-        before, server, began = [used(one.pid).whole for one in replicas], spent(cluster), time.time()
+        before, server, began = [used(one.pid) for one in replicas], spent(cluster), time.time()
         each = count // len(loads)
         await asyncio.gather(*[one.submit_all(each, in_flight // len(loads)) for one in loads])
         end = time.monotonic() + PATIENCE
@@ -121,11 +130,12 @@ async def exchanged(
             if time.monotonic() > end:
                 raise Failed("some are still open")
             await asyncio.sleep(0.25)
-        costs = [used(one.pid).whole - was for one, was in zip(replicas, before, strict=True)]
+        costs = [used(one.pid) - was for one, was in zip(replicas, before, strict=True)]
         done = each * len(loads)
         server = spent(cluster) - server
         last = max(at for at, _ in await loads[0].receipts(mark, done))
-    return Cost(sum(costs) / done * 1e6, server / done * 1e6, done / (last - began))
+    whole, writers = sum(one.whole for one in costs), sum(one.writer for one in costs)
+    return Cost(whole / done * 1e6, writers / done * 1e6, server / done * 1e6, done / (last - began))
 
 
 @contextlib.contextmanager
@@ -140,49 +150,52 @@ def members(cluster: Cluster, peers: int) -> Iterator[tuple[Node, list[Node]]]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures. Raises Failed."""
     cluster = new_cluster("-c shared_buffers=256MB")
-    found: dict[int, list[Cost]] = {1: [], 2: [], 3: []}
+    found: dict[tuple[int, str], list[Cost]] = {(number, at): [] for number, at in PHASES}
     units = []
     with members(cluster, options.peers) as (fra, peers):
         to = [one.code for one in peers]
         for _ in range(options.rounds):
             running: list[Replica] = []
             try:
-                for count, costs in found.items():
-                    running.append(Replica("FRA", fra.folder, "abc"[count - 1]))
-                    running[-1].start()
+                for number, at in PHASES:
+                    while len(running) < number:
+                        running.append(Replica("FRA", fra.folder, "abc"[len(running)]))
+                        running[-1].start()
+                        time.sleep(3)  # links are dialled
                     units.append(unit())
-                    time.sleep(3)  # links are dialled
-                    asyncio.run(exchanged(running, cluster, 192, options.in_flight, to))  # made once is made
-                    costs.append(
-                        asyncio.run(exchanged(running, cluster, options.count, options.in_flight, to))
-                    )
+                    asked = running if at == ALL else running[1:2]
+                    for count in (128 * len(to), options.count):  # what is made once is made
+                        cost = asyncio.run(exchanged(running, asked, cluster, count, options.in_flight, to))
+                    found[number, at].append(cost)
             finally:
                 for one in reversed(running):
                     one.stop()
+    return {"unit_us": median(units) * 1e6, "phases": [_figures(found, *phase) for phase in PHASES]}
+
+
+def _figures(found: dict[tuple[int, str], list[Cost]], number: int, at: str) -> dict[str, Any]:
+    costs, alone = found[number, at], found[PHASES[0]]
     return {
-        "unit_us": median(units) * 1e6,
-        **{
-            str(number): {
-                "replicas_us": min(one.replicas for one in costs),
-                "server_us": min(one.server for one in costs),
-                "rate": median(one.rate for one in costs),
-                "ratio": median(
-                    one.replicas / alone.replicas for one, alone in zip(costs, found[1], strict=True)
-                ),
-            }
-            for number, costs in found.items()
-        },
+        "replicas": number,
+        "asked": at,
+        "replicas_us": min(one.replicas for one in costs),
+        "writers_us": min(one.writers for one in costs),
+        "server_us": min(one.server for one in costs),
+        "rate": median(one.rate for one in costs),
+        "ratio": median(one.replicas / other.replicas for one, other in zip(costs, alone, strict=True)),
     }
 
 
 def show(found: dict[str, Any]) -> None:
     """A table."""
     print(f"a unit of processor time takes {found['unit_us']:.0f} µs here")
-    print(f"{'replicas':<10}{'µs a release':>14}{'ratio':>8}{'server µs':>12}{'a second':>10}")
-    for number in "123":
-        one = found[number]
+    print(
+        f"{'replicas':<10}{'asked':<10}{'µs each':>10}{'ratio':>8}{'writers':>9}{'server':>8}{'a second':>10}"
+    )
+    for one in found["phases"]:
         print(
-            f"{number:<10}{one['replicas_us']:>14.0f}{one['ratio']:>8.2f}{one['server_us']:>12.0f}{one['rate']:>10.0f}"
+            f"{one['replicas']:<10}{one['asked']:<10}{one['replicas_us']:>10.0f}{one['ratio']:>8.2f}"
+            f"{one['writers_us']:>9.0f}{one['server_us']:>8.0f}{one['rate']:>10.0f}"
         )
 
 
