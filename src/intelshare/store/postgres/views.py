@@ -80,8 +80,8 @@ class PostgresReading(Reading):
         return None
 
     def _near(self, name: str, place: int) -> list[tuple[Any, Any]]:
-        """What is sealed in a place, and under which key. From the second question on, its neighbours are
-        read too: who hands over what another process has stored needs them next.
+        """Return what is sealed in a place, and under which key. From the second question on, its neighbours
+        are read too: who hands over what another process has stored needs them next.
         """
         ahead = self._ahead.setdefault(name, {})
         if place not in ahead:
