@@ -21,7 +21,7 @@ import grpc
 
 from bench.metered import Meter, read_meter
 from bench.processor import Used, used
-from intelshare.client import address_of, read_profile
+from intelshare.client import Profile, address_of, read_profile
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0
@@ -86,7 +86,15 @@ class Node:
 
     def channel(self, user: str) -> grpc.aio.Channel:
         """The connection of one of its users, as the product's own client makes it."""
-        profile = read_profile(self.folder / "users" / user)
+        return self.channel_of(self.profile(user))
+
+    def profile(self, user: str) -> Profile:
+        """What the product's own client knows of one of its users."""
+        return read_profile(self.folder / "users" / user)
+
+    @staticmethod
+    def channel_of(profile: Profile) -> grpc.aio.Channel:
+        """The connection by this profile."""
         credentials = grpc.ssl_channel_credentials(
             profile.authority.read_bytes(), profile.key.read_bytes(), profile.certificate.read_bytes()
         )

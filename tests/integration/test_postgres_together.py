@@ -146,6 +146,27 @@ async def test_all_kinds_of_rows_are_the_same_everywhere_while_one_moves_them(
         assert alone.ask_now(everything) == expected
 
 
+async def test_many_secrets_that_another_one_has_stored_are_read_by_few_questions(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Secret(f"s{number:03}", 1, bytes([number]) * 40) for number in range(200)]
+    asked_: list[str] = []
+    sent = PostgresConnection.rows
+
+    def counted(connection: PostgresConnection, text: str, values: Any) -> list[Any]:
+        asked_.append(text)
+        return sent(connection, text, values)
+
+    with together(server, tmp_path, count=2) as stores:
+        await stores[0].perform(lambda _: Plan(tuple([Put(SECRET, row) for row in rows]), None))
+        await until(lambda: stores[1].ask_now(lambda view: view.get(SECRET, "s199", 1)) == rows[-1])
+        monkeypatch.setattr(PostgresConnection, "rows", counted)
+        keys = [(row.name, row.part) for row in random.Random(3).sample(rows, len(rows))]
+        found = stores[1].ask_now(lambda view: view.get_many(SECRET, keys))
+        assert {row.name: row for row in found if row is not None} == {row.name: row for row in rows}
+        assert len([text for text in asked_ if '"secret"' in text]) < 10
+
+
 async def test_another_one_leads_once_the_session_of_the_first_has_ended(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

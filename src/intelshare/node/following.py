@@ -7,8 +7,9 @@ told of pairs and statements that other replicas made ready or stopped.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
@@ -26,12 +27,14 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.line.read_ahead import Ahead, handover_ahead, read_ahead
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.suites import SUITES
-from intelshare.engine.values import Committed, QueuedAgain, Ready
+from intelshare.engine.steps import Step
+from intelshare.engine.values import Committed, QueuedAgain, Ready, RunStep
 from intelshare.errors import StoreError
-from intelshare.ids import LeafId, MemberCode
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.node.links import Links
 from intelshare.node.policies import law_texts, world_of
 from intelshare.node.runtime import Runtime
@@ -63,11 +66,17 @@ class Following:
         self._links = links
         self._vault = self._digest()
         self._law = False
+        self._reading: set[asyncio.Future[Ahead]] = set()
         runtime.renewed = self._renewed
+        links.perform = self._perform
 
     def take_in(self, groups: Followed) -> None:
         """Called by the writer."""
         runtime = self._runtime
+        for md, recipient in groups.keys(PAIR):
+            # Whoever changes it after it was stored hands it over, or stops it.
+            if isinstance(md, bytes):
+                runtime.node.recent.done(ManifestDigest(md), MemberCode(str(recipient)))
         law = groups.touch(LAW)
         changed = law or groups.touch(TRUST, ACT, EXCLUSION)
         if changed:
@@ -99,6 +108,25 @@ class Following:
                 )
             ),
         )
+
+    async def _perform(self, run: RunStep) -> Durable[Any]:
+        """Carry out a step of the engine. What a hand-over needs of others is read before it has the turn."""
+        runtime, store = self._runtime, self._runtime.store
+        if run.step is not Step.HANDOVER:
+            return await runtime.perform(run)
+        rooms, most = run.event
+        node, now = runtime.node, runtime.now()
+        reading = asyncio.ensure_future(store.query(lambda view: read_ahead(node, view, rooms, most, now)))
+        self._reading.add(reading)
+        try:
+            ahead = await reading
+        finally:
+            self._reading.discard(reading)
+        return await runtime.step(handover_ahead, rooms, most, ahead)
+
+    async def settle(self) -> None:
+        """Wait until every step that was asked for is in the store's queue."""
+        await asyncio.gather(*self._reading, return_exceptions=True)
 
     def undone(self) -> None:
         """Called by the writer after steps that were not committed: what they noted of the log's tree may be

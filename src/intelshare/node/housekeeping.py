@@ -207,6 +207,8 @@ class NodeProcess(Files):
     async def drain(self) -> None:
         """See ``Files``."""
         await self.ports.close()
+        if self._beside is not None:
+            await self._beside.settle()
         # A step whose caller was cancelled still waits in the writer: the mark must cover what it leaves
         # behind.
         await asyncio.to_thread(self.runtime.store.drain)

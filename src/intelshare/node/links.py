@@ -17,7 +17,7 @@ import grpc
 
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
-from intelshare.engine import QUERIES, STEPS, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
+from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
 from intelshare.engine.values import (
     Accepted,
     AskLogs,
@@ -130,6 +130,8 @@ class Links:
             limits=Limits(budgets=runtime.settings.budgets, space=runtime.settings.space),
         )
         self.files = Files()
+        self.perform: Callable[[RunStep], Awaitable[Any]] = runtime.perform
+        """Carries out a step of the engine."""
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when a stop is complete."""
         self._loop = asyncio.get_running_loop()
@@ -305,8 +307,7 @@ class Links:
         self._spawn(run())
 
     def _run_step(self, run: RunStep) -> None:
-        done = self._runtime.step(STEPS[run.step], *run.event)
-        self._tell_when_done(done, lambda answer: StepDone(run, answer))
+        self._tell_when_done(self.perform(run), lambda answer: StepDone(run, answer))
 
     def _run_query(self, run: RunQuery) -> None:
         self._tell_when_done(self._query(run), lambda answer: QueryDone(run, answer))

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from intelshare.broker.kernel.actor import known_user, subject_of
 from intelshare.broker.kernel.effects import Effects, HasEffects
@@ -24,6 +24,8 @@ from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
+from intelshare.engine import STEPS
+from intelshare.engine.values import RunStep
 from intelshare.errors import PASSING, IntelshareError, RecordError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -169,6 +171,10 @@ class Runtime:
 
         with self.traces.step(getattr(step, "__name__", "step")):
             return await self._perform(run, self._follow)
+
+    def perform(self, run: RunStep) -> Coroutine[Any, Any, Durable[Any]]:
+        """Carry out a step of the engine. Raises as ``step``."""
+        return self.step(STEPS[run.step], *run.event)
 
     def _renew(self, view: View) -> None:
         """In the writer's thread. What cannot be followed ends this replica, which starts again."""

@@ -264,15 +264,21 @@ def _opened(
     key: bytes, place: int, epoch: int, kept: bytes, sealed: bytes, parity: bytes
 ) -> tuple[bytes, _Group]:
     """Return a group as it was sealed, and what is in it: repaired if its parity can do that."""
-    for whole in (sealed, repaired(sealed, parity)):
-        if whole is not None:
-            try:
-                return whole, _decode(open_group(key, whole, what=_WHAT, place=place, epoch=epoch))
-            except (CryptoError, msgspec.MsgspecError):
-                continue
+    for whole in _readings(sealed, parity):
+        try:
+            return whole, _decode(open_group(key, whole, what=_WHAT, place=place, epoch=epoch))
+        except (CryptoError, msgspec.MsgspecError):
+            continue
     if digest(sealed) == kept:  # no rot: an edit, or the key of another store
         raise corrupt(place, _CHANGED)
     raise DamagedGroup(place, _CHANGED)
+
+
+def _readings(sealed: bytes, parity: bytes) -> Iterator[bytes]:
+    """As it is, and only if that does not open, as its parity can tell: to compute that takes longer."""
+    yield sealed
+    if (whole := repaired(sealed, parity)) is not None:
+        yield whole
 
 
 def forget(connection: Connection, upto: int, delete: int) -> None:

@@ -62,8 +62,11 @@ from intelshare.statement import MAX_LEAVES
 MAX_FRAME = 1 << 20
 """The most bytes of one frame."""
 
-_SMALLEST = 1536
+SMALLEST = 1536
 """No release with its payload has fewer bytes than this."""
+
+BESIDES = 2048
+"""The bytes that a release is counted with besides its bodies."""
 
 _OVERHEAD = 8 * 1024
 """The bytes for batch record, batch key and framing, kept free in every frame."""
@@ -165,7 +168,7 @@ def _choose(
         except (TrustError, CryptoError):
             continue  # the queue waits for a directory; `status` shows it
         room = rooms[recipient]
-        for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // _SMALLEST + 1)):
+        for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // SMALLEST + 1)):
             if room <= 0 or not goes_on(node.lacks, precedence_of(row.rank)):
                 break
             one = _clear(tx, row, bulletins, kem)
@@ -271,9 +274,10 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
         portions = tuple([portion for portion in stored if portion is not None])
         if len(portions) == len(stored):
             return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
-    secrets = {secret.slot: secret for secret in tx.view.find(SECRET, "key", md)}
     written = read_written(tx.node, tx.view, row)
-    if any(portion.slot not in secrets for portion in written.portions):
+    found = tx.view.get_many(SECRET, [(md, portion.slot) for portion in written.portions])
+    secrets = {secret.slot: secret for secret in found if secret is not None}
+    if len(secrets) < len(written.portions):
         raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} has lost a key")
     return _Bulletin(written, None, secrets)
 
@@ -328,7 +332,7 @@ def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDe
         ),
         banner_of(node, [judged.label for judged in decided.granted], node.member, tx.now),
         tuple([portion.body for portion in stored]),
-        2048 + sum([len(portion.body) for portion in stored]),
+        BESIDES + sum([len(portion.body) for portion in stored]),
     )
     return found
 

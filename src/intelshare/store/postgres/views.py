@@ -15,6 +15,12 @@ from intelshare.store.views import Reading, Writing
 
 R = TypeVar("R", bound=Row)
 
+_NEAR: Final = 64
+"""Places that are read at once."""
+
+_HELD: Final = 4096
+"""Places that a view remembers."""
+
 _TRIES: Final = 3
 """Looks at a row whose key is gone: it may change between a look and the reading of the key."""
 
@@ -23,6 +29,11 @@ class PostgresReading(Reading):
     """Rows as they are. Its connection has ``keys`` (``GroupKeys``)."""
 
     sealed = (Kept.CHUNK, Kept.APART)
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        self._ahead: dict[str, dict[int, list[tuple[Any, Any]]]] = {}
+        """Erasable rows by table and place, as they were found. No step changes them before its commit."""
 
     def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
         """See ports.View: what memory does not have is asked for at once."""
@@ -53,20 +64,36 @@ class PostgresReading(Reading):
 
     def _apart(self, sql: RowTable, place: int) -> Any:
         name = sql.layout.table.name
-        question = f'SELECT _group, _record FROM "{name}" WHERE _place = ?'  # noqa: S608 - own names
         connection: Any = self._connection
-        for group, found in self._execute(question, (place,)).fetchall():
+        for group, found in self._near(name, place):
             record = connection.keys.opened(name, place, group, found)
             for _ in range(_TRIES if connection.now is not None else 0):
                 if record is not None:
                     break
                 # Its key may be gone since the snapshot: then the row is under another one, or destroyed.
+                question = f'SELECT _group, _record FROM "{name}" WHERE _place = ?'  # noqa: S608 - own names
                 for group_now, found_now in connection.now.execute(question, (place,)).fetchall():
                     record = connection.keys.opened(name, place, group_now, found_now)
             if record is None:
                 connection.moved()
             return record
         return None
+
+    def _near(self, name: str, place: int) -> list[tuple[Any, Any]]:
+        """Return what is sealed in a place, and under which key. From the second question on, its neighbours
+        are read too: who hands over what another process has stored needs them next.
+        """
+        ahead = self._ahead.setdefault(name, {})
+        if place not in ahead:
+            if len(ahead) >= _HELD:
+                ahead.clear()
+            first = place // _NEAR * _NEAR if ahead else place
+            last = first + _NEAR - 1 if ahead else place
+            question = f'SELECT _place, _group, _record FROM "{name}" WHERE _place BETWEEN ? AND ?'  # noqa: S608
+            ahead[place] = []
+            for at, group, found in self._execute(question, (first, last)).fetchall():
+                ahead[at] = [(group, found)]
+        return ahead[place]
 
 
 class PostgresWriting(PostgresReading, Writing):

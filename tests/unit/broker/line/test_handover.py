@@ -15,11 +15,12 @@ from intelshare.broker.kernel.frame import Ack
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
-from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
+from intelshare.broker.kernel.tables import BULLETIN, LOG, OUTGOING, PAIR, PENDING, PORTION, STATEMENT
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.line import handover as room
-from intelshare.broker.line.handover import MAX_FRAME, entry_of, handover
+from intelshare.broker.line.handover import MAX_FRAME, entry_of
 from intelshare.broker.line.hello import acknowledge, answer_gap
+from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.broker.line.resend import resend
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Kind, Precedence, Release
@@ -29,6 +30,7 @@ from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.policy import Outcome
+from intelshare.ports import Plan, Put, changed
 from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.statement import MAX_LEAVES, leaf_id
 from intelshare.wire import frame_message
@@ -331,23 +333,35 @@ SORTS = [
 ]
 
 
-def plan_of(change: str, *, remembers: bool) -> list[str]:
+def read(member: Any, at: Instant = NOW) -> Any:
+    """What another process reads before it hands over."""
+    rooms = {USA: ROOM, MemberCode("KEN"): ROOM}
+    return member.store.ask_now(lambda view: read_ahead(member.node, view, rooms, MAX_LEAVES, at))
+
+
+def plan_of(change: str, how: str) -> list[str]:
     """All rows and frames of one hand-over after ``change``."""
     fra = met(suite=FAKE_SUITE)["FRA"]
     first = send(fra, SORTS[0], "0")
     for place, one in enumerate(SORTS[1:]):
         send(fra, replace(one, supersedes=first.bulletin.hex() if place == 2 else ""), f"{place + 1}")
     assert len(fra.node.recent) == len(SORTS)
-    if not remembers:
+    ahead = {}
+    if how != "remembered":
         forgets(fra)
+    if how == "read before":
+        ahead = read(fra)
+        assert len(ahead) == len(SORTS)
     if change == "law":
         with_law(fra, HOLD)
     if change == "treaty":
         fra.node = replace(fra.node, world=world_with(fra.node, without=["gsa-fra-usa"]))
     at = Instant(NOW + 400 * DAY) if change == "expired" else NOW
+    if how == "read after":
+        ahead = read(fra, at)
     rooms = {USA: ROOM, MemberCode("KEN"): ROOM}
     plan = fra.store.ask_now(
-        lambda view: handover(fra.node, view, rooms, MAX_LEAVES, at, seeded("hand-over"))
+        lambda view: handover_ahead(fra.node, view, rooms, MAX_LEAVES, ahead, at, seeded("hand-over"))
     )
     opened = [
         entry._replace(salt=b"", leaf=b"")
@@ -361,7 +375,33 @@ def plan_of(change: str, *, remembers: bool) -> list[str]:
 @pytest.mark.parametrize("change", ["none", "law", "treaty", "expired"])
 def test_what_submit_has_just_made_changes_nothing_of_what_is_handed_over(change: str) -> None:
     """The same rows and frames whether the node remembers it or reads it back, whatever came between (P9)."""
-    assert plan_of(change, remembers=True) == plan_of(change, remembers=False)
+    assert plan_of(change, "remembered") == plan_of(change, "read back")
+
+
+@pytest.mark.parametrize("how", ["read before", "read after"])
+@pytest.mark.parametrize("change", ["none", "law", "treaty", "expired"])
+def test_what_is_read_ahead_changes_nothing_of_what_is_handed_over(change: str, how: str) -> None:
+    """Before or after whatever came between (P9)."""
+    assert plan_of(change, how) == plan_of(change, "read back")
+
+
+def test_what_is_read_ahead_has_the_room_of_a_hand_over(members: Any) -> None:
+    fra = members["FRA"]
+    for place in range(5):
+        send(fra, draft(text(TO_USA, "x" * 4000), to=["USA"]), str(place))
+    forgets(fra)
+    found = fra.store.ask_now(lambda view: read_ahead(fra.node, view, {USA: 6500}, NOW))
+    assert len(found) == 2
+    assert len(releases(hand_over(fra, "USA", room=6500))) == len(found)
+
+
+def test_what_was_recalled_is_not_read_ahead(members: Any) -> None:
+    fra = members["FRA"]
+    sent = [send(fra, draft(text(TO_USA, str(place)), to=["USA"]), str(place)) for place in range(3)]
+    forgets(fra)
+    row = fra.store.get(BULLETIN, sent[0].md)
+    fra.do(lambda *_: Plan((Put(BULLETIN, changed(row, recalled=NOW)),), None))
+    assert set(read(fra)) == {one.md for one in sent[1:]}
 
 
 def test_what_was_handed_over_to_everybody_is_not_remembered_any_more(members: Any) -> None:
