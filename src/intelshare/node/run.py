@@ -157,7 +157,7 @@ def open_folder(
             runtime.forgot = me.latest if me is not None else None
         elif not beside:
             _unmark(runtime)
-        trouble.listener = runtime.noticed
+        trouble.listener = runtime.store_told
         runtime.replica = turn.replica if turn is not None else ""
         return runtime, locked
     except BaseException:

@@ -273,6 +273,12 @@ class Runtime:
             self.health.set(error.code)
             self.failed.set_result(error)
 
+    def store_told(self, error: StoreError) -> None:
+        """Handle what the store says of itself: unless that passes it takes nothing more, so the node ends."""
+        self.noticed(error)
+        if error.code not in PASSING and not self.failed.done():
+            self.failed.set_result(error)
+
     def _try_store(self) -> None:
         """Try the database: a node that has nothing to do would not notice that it is back."""
 
