@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 import intelshare as package
-from e2e.nodes import log_of, ok, wait_until
+from e2e.nodes import PROGRAM, log_of, ok, wait_until
 from intelshare.patience import patient
+from processes import finished
 from replicas_world import world
 from together_world import LoadOnAll, Together, checked_together
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 NEWER = "99.0"
 
 
 def newer_program(folder: Path) -> Path:
-    """The same program as a later version that has one migration more; what to put before the module path."""
+    """The same program as a later version that has one migration more; the folder of its package."""
     target = folder / "newer"
     shutil.copytree(Path(package.__file__).parent, target / "intelshare")
     start = target / "intelshare" / "__init__.py"
@@ -31,7 +32,7 @@ def newer_program(folder: Path) -> Path:
 
 
 def test_three_replicas_are_upgraded_one_by_one_and_the_member_serves_all_the_time(tmp_path: Path) -> None:
-    newer = newer_program(tmp_path)
+    as_newer = ["env", f"PYTHONPATH={newer_program(tmp_path)}"]
     with world(tmp_path) as member, Together(member.fra) as replicas:
         replicas.wait_for_active(seconds=patient(60))
         replicas.wait_for_all(patient(60))
@@ -41,7 +42,7 @@ def test_three_replicas_are_upgraded_one_by_one_and_the_member_serves_all_the_ti
         try:
             first, *others = sorted(replicas.all, key=lambda one: one is replicas.active())
             for one in (first, *others):  # the one that leads comes last
-                one.words = ["env", f"PYTHONPATH={newer}", *one.words]
+                one.words = [*as_newer, *one.words]
                 if one is first:
                     one.signal(signal.SIGTERM)
                     wait_until(lambda: all(other.codes for other in others), "the older ones to end")
@@ -57,4 +58,4 @@ def test_three_replicas_are_upgraded_one_by_one_and_the_member_serves_all_the_ti
         outcome = checked_together(loads, patient(60))
         assert outcome.good, (outcome, [load.errors for load in loads])
         assert outcome.sent
-    assert ok("audit", "verify", "--folder", member.fra)
+        assert finished([*as_newer, *PROGRAM, "audit", "verify", "--folder", member.fra], check=True)
