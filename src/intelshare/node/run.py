@@ -66,6 +66,7 @@ from intelshare.trust import TrustView
 from intelshare.vault import (
     FileVault,
     Token,
+    TokenPlace,
     open_token,
     open_vault,
     passphrase_from_file,
@@ -139,7 +140,7 @@ def open_folder(
             suites=SUITES,
             random=os.urandom,
             allow_development=development,
-            token=opened_token(folder, settings),
+            token=opened_token(folder, settings.token),
         )
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
@@ -281,9 +282,8 @@ async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
     return node
 
 
-def opened_token(folder: Folder, settings: Settings) -> Token | None:
-    """Open the token that node.toml names, or return None. Raises ConfigError, VaultError."""
-    place = settings.token
+def opened_token(folder: Folder, place: TokenPlace | None) -> Token | None:
+    """Open the token that node.toml names, if it names one. Raises ConfigError, VaultError."""
     if place is None:
         return None
     name = place.pin_file.removeprefix("secrets:")

@@ -274,7 +274,7 @@ class Runtime:
             self.failed.set_result(error)
 
     def store_told(self, error: StoreError) -> None:
-        """Handle what the store says of itself. What does not pass ends the node: all steps would fail now."""
+        """Handle what the store says of itself. What does not pass ends the node: all steps would fail."""
         self.noticed(error)
         if error.code not in PASSING and not self.failed.done():
             self.failed.set_result(error)
