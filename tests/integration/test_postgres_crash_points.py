@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.memory import MemoryStore
 from intelshare.store.postgres.beside import scrub
-from intelshare.store.postgres.lease import Joining
 from intelshare.store.postgres.pipeline import Pipeline
 from intelshare.store.postgres.schema import first_schema
-from intelshare.store.postgres.store import PostgresStore, open_store, open_together
+from intelshare.store.postgres.store import PostgresStore, open_store
 from intelshare.store.server import Server
 from postgres_server import asked, make_schema, new_schema, server_url
 from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, thing
@@ -67,20 +66,8 @@ class Killed:
         raise psycopg.OperationalError("killed")
 
 
-def alone(server: Server, folder: Path) -> PostgresStore:
+def opened(server: Server, folder: Path) -> PostgresStore:
     return open_store(server, folder, TABLES, KEY, steps=STEPS, flush_bytes=FLUSH)
-
-
-def together(server: Server, folder: Path) -> PostgresStore:
-    joining = Joining(server, folder, "a")
-    held = joining.wait()
-    assert held is not None
-    store = open_together(
-        server, folder, TABLES, KEY, name="a", held=held, first=joining.first, steps=STEPS, flush_bytes=FLUSH
-    )
-    assert store.together is not None
-    store.together.share()
-    return store
 
 
 async def live(opening: Callable[[], PostgresStore], killed: Killed) -> None:
@@ -118,17 +105,10 @@ def empty(server: Server) -> None:
     asked(server.url, f"{all_rows} UPDATE {server.schema}.store_state SET value = 0 WHERE name <> 'schema'")
 
 
-def lives() -> Iterator[tuple[str, bool]]:
-    for how in ("alone", "together"):
-        for sent in (False, True):
-            yield how, sent
-
-
-@pytest.mark.parametrize(("how", "sent"), list(lives()))
+@pytest.mark.parametrize("sent", [False, True])
 async def test_killed_at_any_point_it_has_what_it_answered_and_nothing_by_half(
-    how: str, sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = {"alone": alone, "together": together}[how]
     server = Server(server_url(), new_schema())
     make_schema(server)
     run, number, points = Pipeline.run, 0, 0

@@ -19,7 +19,7 @@ from psycopg.errors import InFailedSqlTransaction
 from intelshare.errors import StoreError
 from intelshare.ports import Figures, Table, View
 from intelshare.store.doubt import InDoubt, unknown
-from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, _nothing
+from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, nothing
 from intelshare.store.jobs import Job, resolve
 from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
@@ -266,7 +266,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
                 resolve([job])
 
 
-_FOLLOW: Final = Job(_nothing, None, None, None)  # type: ignore[arg-type]
+_FOLLOW: Final = Job(nothing, None, None, None)  # type: ignore[arg-type]
 """Wakes the writer: there is something to follow."""
 
 
