@@ -101,6 +101,9 @@ bench-postgres: ## what a release costs with its rows in PostgreSQL, beside SQLi
 bench-together: ## what a release costs with one, two and three replicas together
 	$(PY) -m bench.together
 
+bench-move:     ## what `node move` costs for a row, there and back, and its memory (ROWS=100000)
+	nice -n 5 $(PY) -m bench.move --rows $(or $(ROWS),100000)
+
 replicas:       ## kill the node of a member with replicas KILLS times under load: nothing lost, nothing twice
 	PYTHONPATH=tests:. $(PY) tests/replicas_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
 

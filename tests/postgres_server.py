@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -154,21 +155,28 @@ def new_cluster(options: str = "", follows: tuple[Cluster, str] | None = None) -
         pytest.skip(f"no PostgreSQL is installed here, and {NAMED} names none")
     root = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     cluster = Cluster(root, where, options)
-
-    def end() -> None:
-        subprocess.run(
-            [*cluster.as_user, where / "pg_ctl", "-D", cluster.data, "-m", "immediate", "stop"],
-            cwd="/", capture_output=True, check=False,
-        )  # fmt: skip
-        shutil.rmtree(root, ignore_errors=True)
-
-    atexit.register(end)
+    _end_with_this_process(cluster)
     if follows is None:
         cluster.make()
     else:
         cluster.make_standby(*follows)
     cluster.start()
     return cluster
+
+
+def _end_with_this_process(cluster: Cluster) -> None:
+    """Stop it and remove its folder when this process ends, also by SIGKILL: then a pipe to a shell ends."""
+    stop = [*cluster.as_user, cluster.programs / "pg_ctl", "-D", cluster.data, "-m", "immediate", "stop"]
+    words = f"read _; {shlex.join(map(str, stop))}; rm -rf {shlex.quote(str(cluster.root))}"
+    shell = subprocess.Popen(
+        ["sh", "-c", words],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    atexit.register(shell.communicate)
 
 
 @functools.cache

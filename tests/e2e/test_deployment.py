@@ -211,15 +211,23 @@ def test_replicas_in_a_cluster_share_one_volume_and_each_answers_for_itself() ->
     spec = found["StatefulSet"]["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
-    assert spec["replicas"] == 2
+    assert spec["replicas"] == 3
     assert "volumeClaimTemplates" not in spec
     claim = found["PersistentVolumeClaim"]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert {"name": "data", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}} in pod[
         "volumes"
     ]
-    assert container["args"][-2:] == ["--replica", "$(POD)"]
+    # One that waits for its turn is never ready: a rolling update and a budget would wait for it for ever.
+    assert container["args"][-3:] == ["--together", "--replica", "$(POD)"]
     assert found["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    assert spec["updateStrategy"] == {"type": "RollingUpdate"}
+    labels = spec["template"]["metadata"]["labels"]
+    (spread,) = pod["topologySpreadConstraints"]
+    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
+        selects = found[kind]["spec"].get("podSelector") or found[kind]["spec"]["selector"]
+        assert selects["matchLabels"] == labels == spread["labelSelector"]["matchLabels"]
+    assert found["Service"]["spec"]["selector"] == spec["selector"]["matchLabels"] == labels
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert "--replica $POD" in container[probe]["exec"]["command"][-1]
     assert pod["securityContext"] == manifests()["StatefulSet"]["spec"]["template"]["spec"]["securityContext"]
@@ -229,15 +237,16 @@ def test_replicas_in_a_cluster_share_one_volume_and_each_answers_for_itself() ->
 def test_the_replicas_of_the_compose_example_are_alike_and_have_the_least_that_they_need() -> None:
     found = compose((ROOT / "examples" / "postgres" / "compose.yaml").read_text("utf-8"))
     services = found["services"]
-    for name in ("a", "b"):
+    assert sorted(services) == ["a", "b", "c", "database"]
+    for name in ("a", "b", "c"):
         one = services[name]
-        assert one["command"][-2:] == ["--replica", name]
+        assert one["command"][-3:] == ["--together", "--replica", name]
         assert one["healthcheck"]["test"][-2:] == ["--replica", name]
         assert one["read_only"] is True
         assert one["cap_drop"] == ["ALL"]
         assert one["user"] == "10001:10001"
         assert list(one["environment"]) == ["INTELSHARE_SECRETS"]
-    assert services["a"]["volumes"] == services["b"]["volumes"]
+        assert one["volumes"] == services["a"]["volumes"]
     assert services["database"]["networks"] == ["database"]
     assert "POSTGRES_PASSWORD" not in services["database"]["environment"]
     assert all(network["internal"] is True for network in found["networks"].values())

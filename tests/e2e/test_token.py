@@ -22,6 +22,8 @@ from e2e.nodes import (
     wait_until,
 )
 from e2e.test_backup import words_of
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import SUITES
 from intelshare.vault import open_vault
 from intelshare.vault.format import EntryKind
@@ -89,7 +91,29 @@ def test_a_node_signs_with_a_key_that_the_token_made_and_cannot_without_the_toke
         assert PIN not in log_of(fra).read_text() + refused.err
 
 
-def in_token(folder: Path) -> bool:
+@pytest.mark.parametrize("suite", ["1", "2"])
+def test_the_first_signing_key_of_a_new_member_was_never_outside_its_token(
+    tmp_path: Path, suite: str
+) -> None:
+    place, pin, fra = process_token(), tmp_path / "pin", tmp_path / "fra"
+    pin.touch(0o600)
+    pin.write_text(PIN + "\n")
+    words = ("init", "FRA", fra, "--dev", "--suite", suite, "--token", place.module, place.token)
+    refused = intelshare(*words)
+    assert "KEYSTORE_PASSWORD" in refused.err  # nobody is there to be asked for the PIN
+    assert not fra.exists()
+    ok(*words, "--token-pin-file", pin)
+    assert kinds_of_signing_keys(fra) == {EntryKind.TOKEN}
+    with running(fra):
+        assert health_of(fra).code == 0
+
+
+def kinds_of_signing_keys(folder: Path) -> set[EntryKind]:
     phrase = (folder / "passphrase").read_bytes().strip()
     vault = open_vault(folder / "vault" / "keys", phrase, suites=SUITES, random=bytes, allow_development=True)
-    return any(entry.kind is EntryKind.TOKEN for entry in vault._entries)
+    keys = [entry for entry in vault._entries if entry.kind in (EntryKind.KEY, EntryKind.TOKEN)]
+    return {entry.kind for entry in keys if decode(KeyRecord, entry.public).use is KeyUse.SIGNING}
+
+
+def in_token(folder: Path) -> bool:
+    return EntryKind.TOKEN in kinds_of_signing_keys(folder)

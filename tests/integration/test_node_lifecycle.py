@@ -382,6 +382,17 @@ async def test_a_disk_full_for_the_files_beside_the_database_is_waited_out(
     assert sidecar(site)["clean"] is True
 
 
+@pytest.mark.parametrize("code", ["DATA_LOCKED", "RECORD_CORRUPT", "SCHEMA_NEWER"])
+async def test_a_store_that_takes_nothing_more_ends_the_node_whatever_the_reason(
+    site: Site, code: str
+) -> None:
+    node = await site.start()
+    store: Any = node.runtime.store
+    await asyncio.to_thread(store._fail, StoreError(code, "no more"))
+    assert (await asyncio.wait_for(node.failed(), patient(15))).code == code
+    await site.stop()
+
+
 async def test_a_disk_that_became_read_only_ends_the_node_with_its_code(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +29,9 @@ from intelshare.store.postgres.schema import first_schema, migrate, migrations
 from intelshare.store.postgres.store import PostgresStore, open_store
 from intelshare.store.server import Server
 from postgres_server import Cluster, asked, new_cluster, new_schema, server_url
+from processes import process
 from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, put, thing
-from waits import LIMIT
+from waits import LIMIT, wait_until
 
 STEPS = [first_schema(TABLES)]
 
@@ -273,6 +276,19 @@ async def test_a_server_that_lost_what_it_confirmed_is_noticed_when_it_comes_bac
         with pytest.raises(StoreError, match="STORE_FORGOT"):
             await taken(store, put(thing("d")))
         assert "STORE_FORGOT" in failed
+
+
+def test_a_server_of_tests_ends_with_their_process_even_by_sigkill() -> None:
+    made = (
+        "from postgres_server import new_cluster as n; c = n(); print(c.pid(), c.root, flush=True); input()"
+    )
+    found = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words, pipe = [sys.executable, "-c", made], subprocess.PIPE
+    with process(words, stdin=pipe, stdout=pipe, text=True, env=found) as owner:
+        assert owner.stdout is not None
+        pid, root = owner.stdout.readline().split()
+        owner.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() and not Path(root).exists(), "the server to end")
 
 
 @pytest.mark.parametrize("setting", ["fsync=off", "full_page_writes=off", "synchronous_commit=off"])

@@ -19,7 +19,7 @@ from intelshare.errors import StoreError
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.postgres.connection import IDLE_IN_STEP, PostgresConnection, connect
 from intelshare.store.postgres.lease import TURN, Joining, sessions, take
-from intelshare.store.postgres.schema import first_schema
+from intelshare.store.postgres.schema import first_schema, only_adds
 from intelshare.store.postgres.store import PostgresStore, open_store, open_together
 from intelshare.store.server import Server
 from postgres_server import asked, new_schema, server_url
@@ -34,12 +34,14 @@ def server() -> Server:
     return Server(server_url(), new_schema())
 
 
-def joined(server: Server, folder: Path, name: str = "a", **options: Any) -> PostgresStore:
+def joined(
+    server: Server, folder: Path, name: str = "a", steps: list[str] = STEPS, **options: Any
+) -> PostgresStore:
     joining = Joining(server, folder, name)
     held = joining.wait()
     assert held is not None
     store = open_together(
-        server, folder, TABLES, KEY, name=name, held=held, first=joining.first, steps=STEPS, **options
+        server, folder, TABLES, KEY, name=name, held=held, first=joining.first, steps=steps, **options
     )
     assert store.together is not None
     store.together.share()
@@ -311,3 +313,89 @@ def test_many_that_join_at_once_all_come_in(server: Server, tmp_path: Path) -> N
         stores = list(many.map(lambda number: joined(server, tmp_path, f"r{number}"), range(6)))
         for store in stores:
             store.close()
+
+
+ADDS = '-- a second version\nCREATE TABLE "later" (name TEXT PRIMARY KEY);\n'
+
+
+async def test_a_newer_one_migrates_while_older_ones_run_and_those_end_having_lost_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    failed: list[str] = []
+    with together(server, tmp_path, 2, on_failure=lambda error: failed.append(error.code)) as older:
+        confirmed: list[int] = []
+
+        async def go_on(store: PostgresStore) -> None:
+            with contextlib.suppress(StoreError):
+                while True:
+                    confirmed.append((await store.perform(raised("n"))).value)
+
+        working = [asyncio.create_task(go_on(store)) for store in older]
+        await until(lambda: len(confirmed) > 20)
+        newer = await asyncio.to_thread(joined, server, tmp_path, "newer", [*STEPS, ADDS])
+        with contextlib.closing(newer):
+            await asyncio.gather(*working)
+            assert failed == ["SCHEMA_NEWER", "SCHEMA_NEWER"]
+            assert sorted(confirmed) == list(range(1, len(confirmed) + 1))
+            for store in older:
+                store.close()
+                with pytest.raises(StoreError, match="SCHEMA_NEWER"):
+                    store.ask_now(lambda view: view.get(TALLY, "n"))
+            await until(lambda: leading([newer]) == [newer])
+            assert (await newer.perform(raised("n"))).value == len(confirmed) + 1
+            with pytest.raises(StoreError, match="SCHEMA_NEWER"):
+                joined(server, tmp_path, "older")
+            with contextlib.closing(joined(server, tmp_path, "second", [*STEPS, ADDS])) as second:
+                assert (await second.perform(raised("n"))).value == len(confirmed) + 2
+
+
+async def test_who_had_the_older_version_open_and_did_nothing_ends_too(
+    server: Server, tmp_path: Path
+) -> None:
+    failed: list[str] = []
+    with (
+        together(server, tmp_path, 1, on_failure=lambda error: failed.append(error.code)),
+        contextlib.closing(joined(server, tmp_path, "newer", [*STEPS, ADDS])),
+    ):
+        await until(lambda: failed == ["SCHEMA_NEWER"])
+
+
+CHANGES = 'UPDATE "tally" SET name = name;'
+
+
+async def test_a_migration_that_changes_rows_waits_until_all_have_stopped_in_order(
+    server: Server, tmp_path: Path
+) -> None:
+    with together(server, tmp_path, 2) as older:
+        await older[0].perform(raised("n"))
+        with pytest.raises(StoreError, match="SCHEMA_OLDER"):
+            joined(server, tmp_path, "newer", [*STEPS, CHANGES])
+        assert (await older[1].perform(raised("n"))).value == 2
+    with contextlib.closing(joined(server, tmp_path, "newer", [*STEPS, CHANGES])) as newer:
+        assert (await newer.perform(raised("n"))).value == 3
+
+
+async def test_a_migration_that_changes_rows_is_refused_while_some_wait_in_the_journal(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with together(server, tmp_path, 1) as (killed,):
+        await killed.perform(raised("n"))
+        assert killed.together is not None
+        monkeypatch.setattr(killed.together, "resume", lambda: False)  # it is never heard of again
+        asked(server.url, f"SELECT pg_terminate_backend({killed.together.session})")
+    for changing in ([*STEPS, CHANGES], [*STEPS, ADDS, CHANGES]):
+        with pytest.raises(StoreError, match="SCHEMA_OLDER"):
+            open_store(server, tmp_path, TABLES, KEY, steps=changing)
+    with contextlib.closing(open_store(server, tmp_path, TABLES, KEY, steps=[*STEPS, ADDS])) as newer:
+        assert newer.ask_now(lambda view: view.get(TALLY, "n")) == Tally("n", 1)
+
+
+def test_only_tables_and_indexes_are_added_beside_rows_that_wait() -> None:
+    assert only_adds("-- another meaning, nothing else\n")
+    assert only_adds(ADDS + 'CREATE INDEX "later_name"\n    ON "later" (name);')
+    for other in (
+        'DROP TABLE "tally";',
+        "CREATE TRIGGER x",
+        'CREATE TABLE "a" ();\nUPDATE "tally" SET n = 1',
+    ):
+        assert not only_adds(other)

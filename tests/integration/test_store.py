@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from intelshare.instant import Instant
 from intelshare.ports import Delete, Durable, Plan, Put, Store, Table, View
 from intelshare.store.engines import ENGINES, Location
 from intelshare.store.migrate import migrate
+from intelshare.store.postgres.lease import Joining
 from intelshare.store.server import Server
 from postgres_server import make_schema, new_schema, server_url
 from store_tables import (
@@ -35,17 +37,34 @@ from store_tables import (
 )
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=[*sorted(ENGINES), "leading", "beside"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    where = Location(tmp_path / "store.db")
-    if request.param == "postgres":
-        where = replace(where, server=Server(server_url(), new_schema()))
-        make_schema(where.server)
-    else:
-        migrate(where.database, [SCHEMA])
-    opened = ENGINES[request.param](where, TABLES, KEY, lambda _: None)
-    yield opened
-    opened.close()
+    """One of each engine; and of two that run together the one that leads, and the other."""
+    engine, where = request.param, Location(tmp_path / "store.db")
+    with contextlib.ExitStack() as stack:
+        if engine in ("memory", "sqlite"):
+            migrate(where.database, [SCHEMA])
+            opened = ENGINES[engine](where, TABLES, KEY, lambda _: None)
+        else:
+            where = replace(where, server=Server(server_url(), new_schema()))
+            make_schema(where.server)
+            if engine == "postgres":
+                opened = ENGINES["postgres"](where, TABLES, KEY, lambda _: None)
+            else:
+                leading, beside = (_joined(where, stack) for _ in range(2))
+                opened = leading if engine == "leading" else beside
+        stack.callback(opened.close)
+        yield opened
+
+
+def _joined(where: Location, stack: contextlib.ExitStack) -> Any:
+    assert where.server is not None
+    joining = Joining(where.server, where.database.parent, "replica")
+    where = replace(where, held=joining.wait(), together=True, first=joining.first)
+    opened: Any = ENGINES["postgres"](where, TABLES, KEY, lambda _: None)
+    opened.together.share()
+    stack.callback(opened.close)
+    return opened
 
 
 def names(store: Store, *args: Any, **options: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """Every metric of a node: one row each. Whatever is not in this table cannot be measured.
 
-A label's value is a word of a closed list or a member code: ``LABELS`` defines its form, and a sample with
-any other value is refused. So no text of a bulletin, a peer or a user gets into a metric (I15).
+A label's value is a word of a closed list, a member code or this node's URI: ``LABELS`` defines its form,
+and a sample with any other value is refused. So no text of a bulletin, a peer or a user gets into a metric
+(I15).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ LABELS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
         "file": re.compile(r"[a-z]{1,16}"),
         "level": re.compile(r"[a-z]{1,16}"),
         "member": re.compile(r"[A-Z]{2,16}"),
+        "node": re.compile(r"intelshare://[A-Za-z0-9.-]{1,253}/node/[A-Za-z0-9._-]{1,64}"),
         "of": re.compile(r"record|journal"),
         "outcome": re.compile(r"[a-z]{1,16}"),
         "port": re.compile(r"[a-z_]{1,16}"),
@@ -93,7 +95,7 @@ class Metric(Enum):
     """The table of metrics."""
 
     # The process
-    BUILD = _row("build_info", _P, "1; the version of the program.", "version")
+    BUILD = _row("build_info", _P, "1; the version of the program, and its node.", "version", "node")
     STARTED = _row("start_time_seconds", _P, "When this node started, in seconds since 1970.")
     SERVING = _row("serving", _P, "1: the node serves. 0: a code prevents it.")
     CODE = _row("health", _P, "1: this code prevents serving.", "code")

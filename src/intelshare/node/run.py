@@ -67,6 +67,7 @@ from intelshare.trust import TrustView
 from intelshare.vault import (
     FileVault,
     Token,
+    TokenPlace,
     open_token,
     open_vault,
     passphrase_from_file,
@@ -140,7 +141,7 @@ def open_folder(
             suites=SUITES,
             random=os.urandom,
             allow_development=development,
-            token=opened_token(folder, settings),
+            token=opened_token(folder, settings.token),
         )
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
@@ -158,7 +159,7 @@ def open_folder(
             runtime.forgot = me.latest if me is not None else restored_at(root)
         elif not beside:
             _unmark(runtime)
-        trouble.listener = runtime.noticed
+        trouble.listener = runtime.store_told
         runtime.replica = turn.replica if turn is not None else ""
         return runtime, locked
     except BaseException:
@@ -286,9 +287,8 @@ async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
     return node
 
 
-def opened_token(folder: Folder, settings: Settings) -> Token | None:
-    """Open the token that node.toml names, or return None. Raises ConfigError, VaultError."""
-    place = settings.token
+def opened_token(folder: Folder, place: TokenPlace | None) -> Token | None:
+    """Open the token that node.toml names, if it names one. Raises ConfigError, VaultError."""
     if place is None:
         return None
     name = place.pin_file.removeprefix("secrets:")

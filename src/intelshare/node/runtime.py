@@ -288,6 +288,12 @@ class Runtime:
             self.health.set(error.code)
             self.failed.set_result(error)
 
+    def store_told(self, error: StoreError) -> None:
+        """Handle what the store says of itself. What does not pass ends the node: all steps would fail."""
+        self.noticed(error)
+        if error.code not in PASSING and not self.failed.done():
+            self.failed.set_result(error)
+
     def _try_store(self) -> None:
         """Try the database: a node that has nothing to do would not notice that it is back."""
 

@@ -94,6 +94,7 @@ async def collect(backend: Backend) -> list[Sample]:
     found = await backend.query(lambda view: stored(node, view), slow=True)
     now = backend.now()
     return [
+        Sample(Metric.BUILD, (__version__, node.uri), 1),
         *_process(facts, counts),
         *_ports(facts),
         *_peers(backend, facts, now),
@@ -120,7 +121,6 @@ async def metrics(backend: Backend, _: Actor, __: pb.MetricsRequest) -> pb.Metri
 
 
 def _process(facts: NodeFacts, counts: Counts) -> Iterator[Sample]:
-    yield Sample(Metric.BUILD, (__version__,), 1)
     yield Sample(Metric.STARTED, (), facts.started / SECOND)
     yield Sample(Metric.SERVING, (), float(not facts.codes))
     for code in sorted({*HEALTH, *facts.codes, *facts.begun}):

@@ -117,7 +117,7 @@ class GroupedStore(Generic[D]):
 
     async def shred(self) -> None:
         """See ports.Store."""
-        while not (await self._put(_nothing, shred=True)).value:
+        while not (await self._put(nothing, shred=True)).value:
             await asyncio.sleep(SHRED_PATIENCE / 1000)
 
     async def query(self, question: Callable[[View], A]) -> A:
@@ -321,5 +321,6 @@ class GroupedStore(Generic[D]):
             job.answer, job.last = plan.answer, plan.last
 
 
-def _nothing(_: View) -> Plan[bool]:
+def nothing(_: View) -> Plan[bool]:
+    """A step that changes nothing; nobody shares its commit."""
     return Plan((), False, last=True)

@@ -76,8 +76,11 @@ def create_member(
     suite: Suite = SUITE_1,
     *,
     known: Iterable[int] = (),
+    first: bytes = b"",
 ) -> Founded:
     """Create the member with all its keys of ``suite``; ``known`` are other suites that it can read.
+
+    ``first``: the public key of the first half of the signing key, if a token has that.
 
     Raises EnvelopeError ENVELOPE_MALFORMED for names that no document may hold.
     """
@@ -89,7 +92,7 @@ def create_member(
     )
     root_keys = tuple(new_key(suite, KeyUse.ROOT, member, at, random) for _ in range(plan.root_keys))
     directory_key = new_key(suite, KeyUse.DIRECTORY, member, at, random)
-    signing_key = new_key(suite, KeyUse.SIGNING, member, at, random, node=node.uri)
+    signing_key = new_key(suite, KeyUse.SIGNING, member, at, random, node=node.uri, first=first)
     sealing_key = new_key(suite, KeyUse.SEALING, member, at, random)
     node_authority = make_authority(f"{member} nodes", at, random)
     root = RootDocument(

@@ -73,7 +73,16 @@ def test_legends_name_labels_that_exist() -> None:
     for panel in BOARD["panels"]:
         for target in panel["targets"]:
             (name, *_) = re.findall(r"(?:intelshare|process)_\w+", target["expr"])
-            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= set(ROWS[name].labels), target
+            shown = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert shown <= {*ROWS[name].labels, "instance"}, target
+
+
+@pytest.mark.parametrize("name", ["intelshare_leads", "intelshare_peer_unseen_seconds"])
+def test_what_one_replica_does_for_all_is_asked_of_each_node_by_itself(name: str) -> None:
+    """One Prometheus may watch several members, and a replica without links is no fault."""
+    (expression,) = [rule["expr"] for rule in ALERTS if name in rule["expr"]]
+    assert re.match(r"(max|min) by \(node\b", expression)
+    assert expression.count("on (instance) group_left (node) intelshare_build_info") == 1
 
 
 def test_panels_do_not_overlap_and_have_their_own_numbers() -> None:

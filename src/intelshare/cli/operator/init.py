@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
     from intelshare.trust import Founded, Founding
+    from intelshare.vault import TokenPlace
 
 OPERATOR = "operator"
 ROOT_VAULT = "root-keys"
@@ -93,6 +94,20 @@ ROOT_VAULT = "root-keys"
     help="For a small machine behind a poor line: it dials, is dialled by nobody, and keeps little.",
 )
 @click.option(
+    "--token",
+    type=(str, str),
+    metavar="MODULE LABEL",
+    help="Make one half of the signing key in this token (PKCS #11): the library of its maker, and its "
+    "label, so that the key was never outside.",
+)
+@click.option(
+    "--token-pin-file",
+    default="",
+    metavar="FILE",
+    help="File (mode 0600) with its PIN, or secrets:NAME for a mounted one. Default: the node asks at each "
+    "start.",
+)
+@click.option(
     "--own",
     "beside",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
@@ -117,6 +132,8 @@ def init(
     user_port: int,
     dev: bool,
     light: bool,
+    token: tuple[str, str] | None,
+    token_pin_file: str,
     beside: Path | None,
     passphrase: Passphrase,
 ) -> None:
@@ -151,7 +168,8 @@ def init(
         )
     secret = _new_passphrase(passphrase, dev=dev)
     of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
-    chosen = Listening(int(suite), host, advertise, peer_port, user_port)
+    place = _token_place(token, token_pin_file)
+    chosen = Chosen(int(suite), host, advertise, peer_port, user_port, place)
     founded = _make(folder, plan, (secret, of_roots), chosen, own, dev=dev, light=light)
     if dev:
         _development(folder, secret, given=passphrase.given)
@@ -170,21 +188,36 @@ def init(
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """The suite of a new node, and where it listens."""
+class Chosen:
+    """The suite of a new node, where it listens, and the token for its signing keys."""
 
     suite: int
     host: str
     advertise: str
     peer_port: int
     user_port: int
+    token: TokenPlace | None
+
+
+def _token_place(token: tuple[str, str] | None, pin_file: str) -> TokenPlace | None:
+    from intelshare.vault import TokenPlace
+
+    if token is None:
+        if pin_file:
+            raise click.UsageError("--token-pin-file goes with --token")
+        return None
+    module, label = token
+    if not Path(module).is_absolute():
+        raise click.UsageError("--token: give the whole path of the module's library")
+    mounted = not pin_file or pin_file.startswith("secrets:")
+    return TokenPlace(module, label, pin_file=pin_file if mounted else str(Path(pin_file).absolute()))
 
 
 def _make(
     folder: Path,
     plan: Founding,
     passphrases: tuple[bytes, bytes],
-    chosen: Listening,
+    chosen: Chosen,
     own: list[Path],
     *,
     dev: bool,
@@ -209,18 +242,22 @@ def _make(
     )
     from intelshare.engine import SpaceLimits
     from intelshare.node.folder import Folder
+    from intelshare.node.run import opened_token
     from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
     from intelshare.node.settings import light as small
     from intelshare.private_files import make_private_folder, write_private
     from intelshare.trust import create_member, user_uri
 
     now = Instant(time.time_ns() // 1000)
+    token = opened_token(Folder(folder), chosen.token)
+    first = token.make(chosen.suite) if token is not None else b""
     founded = create_member(
         replace(plan, leaf_lifetime=DEVELOPMENT_LIFETIME) if dev else plan,
         now,
         os.urandom,
         SUITES[chosen.suite],
         known=SUITES,
+        first=first,
     )
     settings = Settings(
         plan.member,
@@ -235,6 +272,7 @@ def _make(
         advertise=chosen.advertise,
         peer_port=chosen.peer_port,
         user_port=chosen.user_port,
+        token=chosen.token,
     )
     settings = small(settings) if light else settings
     uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)
@@ -254,6 +292,8 @@ def _make(
         beside.rename(folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        if token is not None:
+            token.destroy(first)
         raise
     return founded
 

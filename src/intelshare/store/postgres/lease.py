@@ -121,6 +121,22 @@ def took_lead(connection: PostgresConnection, schema: str) -> bool:
     return bool(connection.execute(_TRY_TO_LEAD, (schema,)).fetchall()[0][0])
 
 
+def begin_turn(connection: PostgresConnection, schema: str) -> None:
+    """Begin a transaction that has the turn to write, after whoever has it. Raises psycopg.Error."""
+    while True:
+        connection.execute("BEGIN TURN")
+        connection.execute(f"SET LOCAL lock_timeout = '{TURN_PATIENCE}'")
+        connection.execute(TURN, (schema,))
+        connection.execute("SET LOCAL lock_timeout = 0")
+        try:
+            connection.execute("SELECT 1").fetchall()  # with it all of them are sent
+        except LockNotAvailable:
+            connection.execute("ROLLBACK")
+            end_stuck(connection, schema)
+        else:
+            return
+
+
 def end_stuck(connection: PostgresConnection, schema: str) -> None:
     """End a session that froze while it had the turn to write. Raises psycopg.Error."""
     connection.execute(_STUCK.format(key=_TURN_KEY), (schema, f"{IDLE}s")).fetchall()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
+from intelshare.store import journal
 from intelshare.store.postgres.connection import PostgresConnection
+from intelshare.store.postgres.lease import begin_turn
 from intelshare.store.row_tables import Kept, RowTable
 
 _TYPES: Final = {int: "BIGINT", str: 'TEXT COLLATE "C"', bytes: "BYTEA"}
@@ -90,27 +93,68 @@ def migrations() -> list[str]:
     ]
 
 
-def migrate(connection: PostgresConnection, schema: str, steps: Sequence[str] | None = None) -> None:
+def migrate(
+    connection: PostgresConnection, schema: str, steps: Sequence[str] | None = None, *, alone: bool = True
+) -> None:
     """Bring the schema to the newest version, in one transaction: the old one after a crash, or the new one.
 
-    ``pg_dump`` before an upgrade is the operator's. Raises StoreError SCHEMA_NEWER; psycopg.Error.
+    Not ``alone``: others that have the schema open stop at their next commit, as they know less than is there
+    (decision 78). ``pg_dump`` before an upgrade is the operator's. Raises StoreError SCHEMA_NEWER,
+    SCHEMA_OLDER; psycopg.Error.
     """
     steps = migrations() if steps is None else steps
-    version = version_of(connection, schema)
-    if version > len(steps):
+    begin_turn(connection, schema)
+    try:
+        version = version_of(connection, schema)
+        if version > len(steps):
+            raise newer(schema, version, len(steps))
+        if version == len(steps):
+            return
+        if version and not all(map(only_adds, steps[version:])):
+            _check_drained(connection, schema, version, alone=alone)
+        sql = "\n".join(steps[version:])
+        if not version:
+            made = "INSERT INTO store_state VALUES ('schema', 0);"
+            sql = f'CREATE SCHEMA IF NOT EXISTS "{schema}";\n{sql}\n{made}'
+        connection.raw.execute(sql.encode())
+        connection.execute("UPDATE store_state SET value = ? WHERE name = 'schema'", (len(steps),))
+        connection.execute("UPDATE store_state SET value = value + 1 WHERE name = 'changes'")
+        connection.execute("COMMIT")
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def only_adds(sql: str) -> bool:
+    """Return true if a migration only makes tables and indexes: rows that wait in the journal stay right."""
+    without = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
+    statements = filter(None, map(str.strip, without.split(";")))
+    return all(re.match(r"CREATE (TABLE|INDEX)\b", one) for one in statements)
+
+
+def newer(schema: str, version: int, known: int) -> StoreError:
+    """Return the error of a process that meets a schema of a later version."""
+    return StoreError(
+        "SCHEMA_NEWER",
+        f"the schema {schema} has version {version}, this version knows {known}",
+        hint="run the version that wrote it, or restore what was dumped before its upgrade",
+    )
+
+
+def _check_drained(connection: PostgresConnection, schema: str, version: int, *, alone: bool) -> None:
+    """Raise StoreError SCHEMA_OLDER unless all rows are in their tables, and nobody else may add any."""
+    if not alone:
         raise StoreError(
-            "SCHEMA_NEWER",
-            f"the schema {schema} has version {version}, this version knows {len(steps)}",
-            hint="run the version that wrote it, or restore what was dumped before its upgrade",
+            "SCHEMA_OLDER",
+            f"this version changes rows of the schema {schema}, and replicas of an older one run",
+            hint="stop all of them in order, then start this version",
         )
-    if version == len(steps):
-        return
-    sql = "\n".join(steps[version:])
-    if not version:
-        made = "INSERT INTO store_state VALUES ('schema', 0);"
-        sql = f'CREATE SCHEMA IF NOT EXISTS "{schema}";\n{sql}\n{made}'
-    done = f"UPDATE store_state SET value = {len(steps)} WHERE name = 'schema';"  # noqa: S608 - a number
-    connection.raw.execute(f"BEGIN;\n{sql}\n{done}\nCOMMIT;".encode())
+    if not journal.is_empty(connection):
+        raise StoreError(
+            "SCHEMA_OLDER",
+            f"the schema {schema} has version {version} and rows that its version has not moved into their "
+            "tables",
+            hint="start and stop the version that wrote it once, then upgrade",
+        )
 
 
 def version_of(connection: PostgresConnection, schema: str) -> int:

@@ -19,12 +19,12 @@ from psycopg.errors import InFailedSqlTransaction
 from intelshare.errors import StoreError
 from intelshare.ports import Figures, Table, View
 from intelshare.store.doubt import InDoubt, unknown
-from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, _nothing
+from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, nothing
 from intelshare.store.jobs import Job, resolve
 from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
-from intelshare.store.postgres.schema import migrate, migrations, version_of
+from intelshare.store.postgres.schema import migrate, migrations
 from intelshare.store.postgres.together import Listener, SharedDatabase
 from intelshare.store.server import Server
 
@@ -266,7 +266,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
                 resolve([job])
 
 
-_FOLLOW: Final = Job(_nothing, None, None, None)  # type: ignore[arg-type]
+_FOLLOW: Final = Job(nothing, None, None, None)  # type: ignore[arg-type]
 """Wakes the writer: there is something to follow."""
 
 
@@ -335,15 +335,9 @@ def open_together(
     ``held``: a connection that ``wait_to_join`` let in, with its answer in ``first``.
     """
     try:
-        if first:
-            migrate(held, server.schema, steps)
-        elif version_of(held, server.schema) != len(migrations() if steps is None else steps):
-            raise StoreError(
-                "SCHEMA_NEWER",
-                f"replicas of another version run over the schema {server.schema}",
-                hint="stop all of them first: one of another version cannot run together with them",
-            )
-        database = SharedDatabase(server, folder, name, tables, key, held, first=first)
+        steps = migrations() if steps is None else steps
+        migrate(held, server.schema, steps, alone=first)
+        database = SharedDatabase(server, folder, name, tables, key, held, first=first, version=len(steps))
         database.leads = first and took_lead(held, server.schema)
     except psycopg.Error as error:
         held.close()

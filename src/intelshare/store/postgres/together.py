@@ -39,6 +39,7 @@ from intelshare.store.postgres.lease import (
     took_lead,
     took_together,
 )
+from intelshare.store.postgres.schema import newer
 from intelshare.store.row_tables import Kept
 from intelshare.store.server import Server
 from intelshare.store.views import Reading
@@ -103,9 +104,14 @@ class SharedDatabase(PostgresDatabase):
         writer: PostgresConnection,
         *,
         first: bool,
+        version: int,
     ) -> None:
-        """``first``: nobody else has the schema open, and ``writer`` has it alone until ``share``."""
+        """``first``: nobody else has the schema open, and ``writer`` has it alone until ``share``.
+
+        ``version``: of the schema that this program knows; one who knows more may migrate meanwhile.
+        """
         self._alone = first
+        self._version = version
         self._shared = not first
         self.leads = False
         """This process moves rows and erases."""
@@ -129,6 +135,7 @@ class SharedDatabase(PostgresDatabase):
             return
         self._writer.execute("BEGIN")  # one snapshot of all
         try:
+            self._check_version(self._state("schema"))
             LayeredDatabase._begin(self)
             self._read_state()
         finally:
@@ -225,6 +232,7 @@ class SharedDatabase(PostgresDatabase):
                 "another process has taken this database over",
                 hint="this one stops; its service manager starts it again",
             )
+        self._check_version(state["schema"])
         layer = None
         if state["last"] > self._last:
             layer = self._layer()
@@ -248,6 +256,10 @@ class SharedDatabase(PostgresDatabase):
             self._came_up.notify_all()
         if layer is not None:
             self.followed(Followed(layer))
+
+    def _check_version(self, found: int) -> None:
+        if found != self._version:
+            raise newer(self._server.schema, found, self._version)
 
     def _count_places(self, layer: Layer) -> None:
         """Note their places, so that later rows get others."""

@@ -1,0 +1,134 @@
+"""The store in PostgreSQL, killed at each exchange with its server: before it is sent, or before its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from intelshare.errors import StoreError
+from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan, Put, View
+from intelshare.store.memory import MemoryStore
+from intelshare.store.postgres.beside import scrub
+from intelshare.store.postgres.pipeline import Pipeline
+from intelshare.store.postgres.schema import first_schema
+from intelshare.store.postgres.store import PostgresStore, open_store
+from intelshare.store.server import Server
+from postgres_server import asked, make_schema, new_schema, server_url
+from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, thing
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
+
+STEPS = [first_schema(TABLES)]
+FLUSH = 1
+"""Bytes in memory after which rows are moved into their tables: always."""
+
+WRITES: list[list[Any]] = [
+    [
+        Put(THING, thing("a", due=5)),
+        Put(TALLY, Tally("n", 1)),
+        Put(SECRET, Secret("s", 1, b"x" * 40)),
+        Put(SECRET, Secret("s", 2, b"y" * 40)),
+        Put(BODY, Body("b", 1, Instant(1), b"z" * 900)),
+        Put(NOTE, Note("m", 1, Instant(2), b"z")),
+    ],
+    [Put(TALLY, Tally("n", 2)), Put(SECRET, Secret("s", 1, bytes(40))), Delete(NOTE, ("m", 1))],
+    [Put(THING, thing("b", due=4)), Delete(THING, ("a", 0)), Put(BODY, Body("b", 2, Instant(3), b"w" * 50))],
+]
+SHRED = 1
+"""The step after which what it has overwritten is to be destroyed."""
+
+
+class Killed:
+    """A process that is killed at its ``number``-th exchange; ``sent``: the server has got that one."""
+
+    def __init__(self, number: int, *, sent: bool) -> None:
+        self.left, self._sent = number, sent
+        self.answered = 0
+        """Steps."""
+
+    def run(self, pipeline: Pipeline, statements: Sequence[Any], run: Callable[..., Any]) -> Any:
+        """Instead of ``Pipeline.run``."""
+        settings = any("set_config" in text or "current_setting" in text for text, _ in statements)
+        self.left -= not settings or self.left <= 0  # nothing is done between those and what follows
+        if self.left > 0:
+            return run(pipeline, statements)
+        if self.left == 0 and self._sent:
+            run(pipeline, statements)
+            self.left = -1
+        pipeline._raw.close()
+        raise psycopg.OperationalError("killed")
+
+
+def opened(server: Server, folder: Path) -> PostgresStore:
+    return open_store(server, folder, TABLES, KEY, steps=STEPS, flush_bytes=FLUSH)
+
+
+async def live(opening: Callable[[], PostgresStore], killed: Killed) -> None:
+    """What the process does until it is killed."""
+    with contextlib.suppress(StoreError), contextlib.closing(opening()) as store:
+        for number, writes in enumerate(WRITES):
+            if await _answered(store.perform(lambda _, w=writes: Plan(tuple(w), None)), killed):  # type: ignore[misc]
+                killed.answered += 1
+            if number == SHRED:
+                await _answered(store.shred(), killed)
+
+
+async def _answered(asked_for: Awaitable[Any], killed: Killed) -> bool:
+    """Whether it was answered; a commit in doubt never is."""
+    waiting = asyncio.ensure_future(asked_for)
+    while not waiting.done() and killed.left > 0:
+        await asyncio.wait((waiting,), timeout=0.01)
+    return waiting.done() and waiting.exception() is None
+
+
+def everything(view: View) -> list[Any]:
+    return [view.find(table, index) for table in TABLES for index in ("key", *table.indexes)]
+
+
+def expected(steps: int) -> list[Any]:
+    plans = [Plan(tuple(writes), None) for writes in WRITES[:steps]]
+    return everything(MemoryStore(plans))
+
+
+def empty(server: Server) -> None:
+    """As it was made: that is faster than to make another."""
+    made = f"SELECT tablename FROM pg_tables WHERE schemaname = '{server.schema}'"
+    tables = {str(name) for (name,) in asked(server.url, made)} - {"store_state"}
+    all_rows = "".join(f'DELETE FROM {server.schema}."{name}";' for name in tables)
+    asked(server.url, f"{all_rows} UPDATE {server.schema}.store_state SET value = 0 WHERE name <> 'schema'")
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_killed_at_any_point_it_has_what_it_answered_and_nothing_by_half(
+    sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(server_url(), new_schema())
+    make_schema(server)
+    run, number, points = Pipeline.run, 0, 0
+    while True:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        empty(server)
+        killed = Killed(number, sent=sent)
+        with monkeypatch.context() as patched:
+            patched.setattr(Pipeline, "run", lambda one, statements, k=killed: k.run(one, statements, run))
+            await live(lambda folder=folder: opened(server, folder), killed)  # type: ignore[misc]
+        points += killed.left <= 0
+        with contextlib.closing(opened(server, folder)) as again:
+            found = again.ask_now(everything)
+            assert found in (expected(killed.answered), expected(killed.answered + 1)), (number, found)
+            await again.perform(lambda _: Plan((Put(TALLY, Tally("more", 1)),), None))
+            await again.shred()
+        assert list(scrub(server, folder, "scrub", TABLES, KEY)) == []
+        if killed.left > 0:
+            break
+    assert killed.answered == len(WRITES)
+    assert points > 20
