@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.audit.tree import Trees
-from intelshare.engine import STOP_ORDER, Phase
+from intelshare.engine import STOP_ORDER, Limits, Phase
 from intelshare.engine.dialling import Dialling
 from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
@@ -42,6 +42,8 @@ class Bug:
     """The phases of a stop, in order."""
     answers: int = 1
     """The number of questions about logs that are answered at once."""
+    hearing: int = Limits().hearing
+    """The time after which a linked member counts as heard."""
     trees: Callable[[], Trees] = dict
     """The memory of log pages."""
     loops_end: bool = False
@@ -95,6 +97,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("recalled-not-refused", ("I8", "I11"), _with(receive=received.forgets_recalls)),
         Bug("recall-forgotten-at-start", ("I8",), _with(begin=sent.forgets_its_recalls)),
         Bug("destroyed-comes-back", ("I8",), notices_copies=False),
+        Bug("heard-at-once", ("I8",), hearing=0),
         Bug("backoff-never-reset", ("I9",), dialling=when.StubbornDialling),
         Bug("no-backoff", ("I9",), dialling=when.HastyDialling),
         Bug("one-shared-queue", ("I9", "I14"), _with(handover=when.one_shared_queue)),

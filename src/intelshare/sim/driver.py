@@ -48,7 +48,7 @@ from intelshare.engine.values import (
 )
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import Instant
 from intelshare.ports import Plan, durable_after_commit
 from intelshare.sim.attempts import Attempts
 from intelshare.sim.network import Network
@@ -197,10 +197,6 @@ class Driver:
             self.links[stream.peer] = stream
             stream.opened = self._process.heap.now
             self._attempts.opened(stream.peer)
-            self._soon_ask_back()
-
-    def _soon_ask_back(self) -> None:
-        self._process.heap.after(SECOND, self._process.ask_back)
 
     def _close(self, close: Close) -> None:
         stream = self._streams.pop(close.link, None)

@@ -26,6 +26,7 @@ from intelshare.broker.kernel.tables import (
     PENDING,
     RECEIVED,
     STATEMENT,
+    UNHEARD,
     FileRow,
     PairRow,
     ReceivedRow,
@@ -72,6 +73,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
         or _files_move(oracle, machine, machines)
+        or any(machine.disk.view.get(UNHEARD, peer) for peer in _partners(machine, machines))
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in _partners(machine, machines).values())
         or _pending(machine, machines)

@@ -50,7 +50,9 @@ class Machine:
         self.name = name
         self.heap = heap
         self.bug = bug
-        self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers, space=LIMITS)
+        self.limits = Limits(
+            releases=plan.knobs.batch, answers=bug.answers, hearing=bug.hearing, space=LIMITS
+        )
         queue = plan.knobs.queue
         self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
         self.retention = plan.knobs.retention or 72 * HOUR
@@ -75,10 +77,6 @@ class Machine:
         """The number of times this disk went back to an earlier state."""
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
-        self.known_to_forget = False
-        """True once an operator has started it although its disk forgot: what was destroyed waits there until
-        its sender was heard (decision 71), and that waiting is not simulated.
-        """
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
@@ -165,12 +163,23 @@ class Machine:
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         if forgot:
-            self.known_to_forget = True
             process.forgot = me.latest if me is not None else None
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._forget(process), refused=self.refuse_start)
+            process.perform("ask_again", then=lambda _: self._wait(process), refused=self.refuse_start)
         else:
             self._begin(process)
+
+    def _wait(self, process: Process) -> None:
+        """Wait for every member, if the disk remembers anything that members have sent."""
+        if process.forgot is None:
+            self._forget(process)
+        else:
+            process.perform(
+                "begin_hearing",
+                process.forgot,
+                then=lambda _: self._forget(process),
+                refused=self.refuse_start,
+            )
 
     def _forget(self, process: Process) -> None:
         """Forget the received bulletins that have lost their keys, and begin."""

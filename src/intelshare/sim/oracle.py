@@ -26,7 +26,7 @@ what it forgot, but never for what it says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +50,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.attachments import WHOLE
 from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
+from intelshare.broker.lifecycle.hearing import reading_waits
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.receive import ReceiveResult
 from intelshare.broker.transparency.known_checkpoints import SIGNED
@@ -92,6 +93,10 @@ class _Promise:
 def _has_content(view: View, md: ManifestDigest) -> bool:
     rows = view.find(PORTION, "key", md)
     return bool(rows) and all(row.body for row in rows)
+
+
+def _is_shown(row: InboxRow, now: Instant) -> bool:
+    return row.gone == Gone.NO and now < row.due
 
 
 def _is_delivered(view: View, promise: _Promise) -> bool:
@@ -197,6 +202,8 @@ class Oracle:
                 for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
                 if row.due <= now
             }
+        if name == "heard":
+            self._check_heard(process, event[0], now)
         if name == "approve":
             self._check_persons(process, event[0], plan)
         for write in plan.writes:
@@ -294,12 +301,23 @@ class Oracle:
                 )
 
     def serves(self, process: Process) -> None:
-        """I8: check that a start shows nothing destroyed, unless an operator knows that the disk forgot."""
-        for md in self.gone[process.name] if not process.machine.known_to_forget else ():
+        """I8: check that a start shows nothing destroyed; after a loss that waits for its sender."""
+        for md in self.gone[process.name]:
             row = process.view.get(INBOX, md)
-            if row is not None and row.gone == Gone.NO:
+            if row is not None and _is_shown(row, process.now()) and not reading_waits(process.view, row):
                 raise Violation(
                     "I8", f"{process.name} shows what it had destroyed, as its folder was put back"
+                )
+
+    def _check_heard(self, process: Process, members: Collection[MemberCode], now: Instant) -> None:
+        """I8: check that a member is heard only when nothing of it is readable that had been destroyed."""
+        for md in self.gone[process.name]:
+            row = process.view.get(INBOX, md)
+            if row is None or row.sender not in members or process.machine.others[row.sender].forgets:
+                continue
+            if _is_shown(row, now):
+                raise Violation(
+                    "I8", f"{process.name} has heard {row.sender}, and shows what it had recalled"
                 )
 
     def expired(self, process: Process) -> None:
@@ -308,8 +326,8 @@ class Oracle:
 
     def opened(self, process: Process, row: InboxRow) -> None:
         """Note that a reader was shown a bulletin."""
-        if row.md in self.gone[process.name] and not process.machine.known_to_forget:
-            raise Violation("I8", f"{process.name} opens what it had destroyed, and nobody said that it may")
+        if row.md in self.gone[process.name]:
+            raise Violation("I8", f"{process.name} opens what it had destroyed")
         if row.md in self.over[process.name]:
             raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
 
