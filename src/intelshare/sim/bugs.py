@@ -54,6 +54,8 @@ class Bug:
     """The kind of dialling."""
     watches_early: bool = False
     """True if watchers are told before the fsync."""
+    reads_sidecar: bool = True
+    """True if a start compares the disk with what the sidecar remembers."""
     notices_copies: bool = True
     """True if a start notices that its whole folder was put back."""
     keeps_old_keys: bool = True
@@ -87,6 +89,7 @@ BUGS: Mapping[str, Bug] = {
             ("I9",),
             _with(expire=sent.cancels_nothing, recall=sent.cancels_nothing, review=sent.cancels_nothing),
         ),
+        Bug("given-up-in-doubt", ("I9",), _with(give_up=sent.cancels_nothing)),
         Bug("cancelled-number-taken", ("I5",), _with(receive=received.takes_cancelled)),
         Bug("late-receipt-ignored", ("I3",), _with(receive=received.ignores_late_receipts)),
         Bug("watch-before-fsync", ("I2",), watches_early=True),
@@ -96,6 +99,8 @@ BUGS: Mapping[str, Bug] = {
         Bug("gap-answered-to-anybody", ("I4",), _with(fill=sent.answers_anybody)),
         Bug("recalled-not-refused", ("I8", "I11"), _with(receive=received.forgets_recalls)),
         Bug("recall-forgotten-at-start", ("I8",), _with(begin=sent.forgets_its_recalls)),
+        Bug("loss-not-noticed", ("I6",), reads_sidecar=False),
+        Bug("damaged-and-not-asked-for", ("I3", "I5"), _with(mend=received.asks_for_no_damaged)),
         Bug("destroyed-comes-back", ("I8",), notices_copies=False),
         Bug("heard-at-once", ("I8",), hearing=0),
         Bug("backoff-never-reset", ("I9",), dialling=when.StubbornDialling),

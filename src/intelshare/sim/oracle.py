@@ -26,7 +26,7 @@ what it forgot, but never for what it says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,7 +61,7 @@ from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put, View
-from intelshare.sim import counting, facts, history, remains
+from intelshare.sim import counting, facts, history, losses, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.process import Process
@@ -93,10 +93,6 @@ class _Promise:
 def _has_content(view: View, md: ManifestDigest) -> bool:
     rows = view.find(PORTION, "key", md)
     return bool(rows) and all(row.body for row in rows)
-
-
-def _is_shown(row: InboxRow, now: Instant) -> bool:
-    return row.gone == Gone.NO and now < row.due
 
 
 def _is_delivered(view: View, promise: _Promise) -> bool:
@@ -139,7 +135,7 @@ class Oracle:
         self._answers: dict[bytes, SubmitResult] = {}
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
         self._roots: dict[tuple[str, int, int], bytes] = {}
-        self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
+        self._receipts: dict[tuple[str, int, LeafId, int], set[LeafId]] = defaultdict(set)
         self._files: dict[tuple[str, bytes], tuple[ManifestDigest, int]] = {}
         """The bulletin and slot, by member and name of the pieces."""
         self._recalled: dict[tuple[str, ManifestDigest], int] = {}
@@ -203,7 +199,7 @@ class Oracle:
                 if row.due <= now
             }
         if name == "heard":
-            self._check_heard(process, event[0], now)
+            losses.check_heard(self, process, event[0], now)
         if name == "approve":
             self._check_persons(process, event[0], plan)
         for write in plan.writes:
@@ -304,20 +300,13 @@ class Oracle:
         """I8: check that a start shows nothing destroyed; after a loss that waits for its sender."""
         for md in self.gone[process.name]:
             row = process.view.get(INBOX, md)
-            if row is not None and _is_shown(row, process.now()) and not reading_waits(process.view, row):
+            if (
+                row is not None
+                and losses.is_shown(row, process.now())
+                and not reading_waits(process.view, row)
+            ):
                 raise Violation(
                     "I8", f"{process.name} shows what it had destroyed, as its folder was put back"
-                )
-
-    def _check_heard(self, process: Process, members: Collection[MemberCode], now: Instant) -> None:
-        """I8: check that a member is heard only when nothing of it is readable that had been destroyed."""
-        for md in self.gone[process.name]:
-            row = process.view.get(INBOX, md)
-            if row is None or row.sender not in members or process.machine.others[row.sender].forgets:
-                continue
-            if _is_shown(row, now):
-                raise Violation(
-                    "I8", f"{process.name} has heard {row.sender}, and shows what it had recalled"
                 )
 
     def expired(self, process: Process) -> None:
@@ -465,8 +454,9 @@ class Oracle:
         act = 0 if WHOLE in receipt.codes else act
         # Whoever lost a key says so of what it had signed for (docs/decisions/0047).
         act = -1 if {"KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"} & set(receipt.codes) else act
-        key = (process.name, process.forgets, receipt.leaf, act)
-        if self._receipts.setdefault(key, leaf) != leaf:
+        signed = self._receipts[process.name, process.forgets, receipt.leaf, act]
+        signed.add(leaf)
+        if len(signed) > 1 + process.machine.mended[receipt.leaf]:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")
         if "KEM_KEY_RETIRED" in receipt.codes:
             self._check_overlap(process, peer, receipt)
