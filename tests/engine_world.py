@@ -58,6 +58,8 @@ class Rig:
             limits=limits,
         )
         self.steady = 1_000_000
+        self.ahead = 0
+        """How far the wall clock is ahead."""
         self.believed = True
         self.seen: list[Any] = []
         """Every action, in order."""
@@ -72,7 +74,7 @@ class Rig:
 
     def now(self) -> Now:
         """Both clocks, as the engine is told of them."""
-        return Now(Instant(NOW + self.steady), Instant(self.steady), self.believed)
+        return Now(Instant(NOW + self.steady + self.ahead), Instant(self.steady), self.believed)
 
     def feed(self, event: Event) -> None:
         """Hand over an event, and carry out what follows."""

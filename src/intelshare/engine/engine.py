@@ -18,6 +18,7 @@ from intelshare.engine.attachments import Fetching
 from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
+from intelshare.engine.hearing import Hearing
 from intelshare.engine.housekeeping import Housekeeping
 from intelshare.engine.limits import Limits
 from intelshare.engine.links import Links
@@ -102,6 +103,7 @@ class Engine:
             sender=Sender(),
             dialling=dialling(dials),
             housekeeping=Housekeeping(),
+            hearing=Hearing(),
             log_position=LogPosition(),
             destruction=Destruction(),
             answers=Answers(),
@@ -447,6 +449,8 @@ _STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
     Step.SIGN_ANEW: lambda engine, turn, done: engine._parts.housekeeping.signed_anew(turn, done.answer),
     Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
     Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
+    Step.BACK_SINCE: lambda engine, turn, done: engine._parts.hearing.asked(turn, done),
+    Step.HEARD: lambda engine, turn, done: engine._parts.hearing.heard(turn, done),
     Step.ARRIVED: lambda engine, turn, done: engine._parts.fetching.arrived(
         turn, done.run.event[0], _error(done.answer)
     ),
@@ -474,5 +478,6 @@ _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] 
     Query.SIGNED_AHEAD: lambda engine, turn, done: engine._parts.housekeeping.ahead(turn, done.answer),
     Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
     Query.FIRST_WANTED: lambda engine, turn, done: engine._parts.fetching.found(turn, done.run, done.answer),
+    Query.UNHEARD: lambda engine, turn, done: engine._parts.hearing.found(turn, done.answer),
     Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),
 }

@@ -8,6 +8,7 @@
     review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
     anew     1 s     if anything was signed ahead of the clock: step "sign_anew", page by page; as "end"
     log      1 s     the sidecar is written; a checkpoint is signed if one is due
+    hear     1 s     after a loss: who was not heard is asked, and waited for (``hearing``)
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver; not while the clock is not believed
@@ -38,6 +39,7 @@ PURGE: Final = "purge"
 REVIEW: Final = "review"
 ANEW: Final = "anew"
 LOG: Final = "log"
+HEAR: Final = "hear"
 
 EVERY: Final[Mapping[str, int]] = {
     LOOK: SECOND,
@@ -46,6 +48,7 @@ EVERY: Final[Mapping[str, int]] = {
     REVIEW: SECOND,
     ANEW: SECOND,
     LOG: SECOND,
+    HEAR: SECOND,
     Chore.SHOW: SECOND,
     Chore.POLICY: 2 * SECOND,
     Chore.RENEW: 60 * SECOND,
@@ -174,6 +177,9 @@ class Housekeeping:
     def _log(self, turn: Turn) -> None:
         turn.parts.log_position.look(turn)
 
+    def _hear(self, turn: Turn) -> None:
+        turn.parts.hearing.look(turn)
+
     def done(self, turn: Turn, done: ChoreDone) -> None:
         """Note that the driver has done a chore."""
         self._running.discard(done.chore)
@@ -204,5 +210,6 @@ _BEGIN: Final[Mapping[str, Callable[[Housekeeping, Turn], None]]] = {
     REVIEW: Housekeeping._review,
     ANEW: Housekeeping._anew,
     LOG: Housekeeping._log,
+    HEAR: Housekeeping._hear,
     **{chore: _driver(chore) for chore in Chore},
 }

@@ -53,6 +53,8 @@ class Limits:
     """The time over which the dials after a start are spread."""
     last_word: int = SECOND // 2
     """The time for peers to take the last checkpoint of a node that stops, and to ask for its path."""
+    hearing: int = 60 * SECOND
+    """The time for which a link must be open until its member counts as heard: its recalls come first."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
     """The bounds of the disk."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)

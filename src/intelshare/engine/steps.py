@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import anew, attachments, destroy, purge, review, serving, stop
+from intelshare.broker.lifecycle import anew, attachments, destroy, hearing, purge, review, serving, stop
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import courier, hand_back, hello
 from intelshare.broker.line.handover import first_ready, handover
@@ -53,6 +53,8 @@ class Step(StrEnum):
     WRITTEN = "written"
     TAKEN_IN = "taken_in"
     SIGN_ANEW = "sign_anew"
+    BACK_SINCE = "back_since"
+    HEARD = "heard"
 
 
 class Query(StrEnum):
@@ -93,6 +95,8 @@ class Query(StrEnum):
     """As FRESH_FIRST, where much of what was signed is already in the bundle."""
     LEFT = "left"
     """The pairs, statements and files that wait for a member."""
+    UNHEARD = "unheard"
+    """The members that are waited for since the disk forgot."""
 
 
 STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
@@ -119,6 +123,8 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.WRITTEN: courier.written,
     Step.TAKEN_IN: courier.taken_in,
     Step.SIGN_ANEW: anew.sign_anew,
+    Step.BACK_SINCE: hand_back.back_since,
+    Step.HEARD: hearing.heard,
 }
 
 
@@ -171,4 +177,5 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
         view, member, taken, after
     ),
     Query.LEFT: lambda _, view, member, __: courier.left(view, member),
+    Query.UNHEARD: lambda _, view, __: hearing.unheard(view),
 }

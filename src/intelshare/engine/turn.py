@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from intelshare.engine.budgets import Budgets
     from intelshare.engine.destruction import Destruction
     from intelshare.engine.dialling import Dialling
+    from intelshare.engine.hearing import Hearing
     from intelshare.engine.housekeeping import Housekeeping
     from intelshare.engine.links import Links
     from intelshare.engine.log_position import LogPosition
@@ -42,6 +43,7 @@ class Parts:
     sender: Sender
     dialling: Dialling
     housekeeping: Housekeeping
+    hearing: Hearing
     log_position: LogPosition
     destruction: Destruction
     answers: Answers

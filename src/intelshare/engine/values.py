@@ -45,6 +45,7 @@ class Notice(StrEnum):
     DIAL_FAILED = "dial failed"
     PEER_FORGOT = "the peer forgot numbers that it gave"
     FORGOT = "this node forgot entries that the peer holds"
+    HEARD = "the peer was heard after this node forgot"
     ACTS_FORGOTTEN = "the peer asks for acts that this node no longer has"
     FRAME_REJECTED = "a message could not be read"
     REJECTED_BY_PEER = "the peer rejected a statement"

@@ -88,6 +88,7 @@ _LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
     Notice.DIAL_FAILED: ("info", Logged.DIAL_FAILED),
     Notice.PEER_FORGOT: ("warning", Logged.PEER_FORGOT),
     Notice.FORGOT: ("warning", Logged.FORGOT),
+    Notice.HEARD: ("info", Logged.HEARD),
     Notice.ACTS_FORGOTTEN: ("warning", Logged.ACTS_FORGOTTEN),
     Notice.FRAME_REJECTED: ("warning", Logged.FRAME_REJECTED),
     Notice.REJECTED_BY_PEER: ("warning", Logged.REJECTED_BY_PEER),

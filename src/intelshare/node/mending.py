@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from intelshare.broker.kernel.tables import ACT, TRUST
-from intelshare.broker.lifecycle.hearing import heard, unheard
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     MendCommand,
@@ -23,13 +22,11 @@ from intelshare.broker.lifecycle.mend import (
     mend,
 )
 from intelshare.broker.lifecycle.rebuild import DRIVING, damaged_in, rebuild
-from intelshare.broker.line.hand_back import back_since
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.engine.values import Committed
 from intelshare.errors import RecordError
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
 from intelshare.ports import JOURNAL, Plan, Store, View
@@ -56,14 +53,8 @@ class Mending:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._later: dict[Record, float] = {}
-        self._asked: dict[MemberCode, Instant] = {}
-        """Since when the link was open over which a member was asked for what this node had sent it."""
-        self._waits = True
-        """Members may be waited for. Only a start begins that: once there are none, nobody looks again."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Damaged records and groups of the journal, by what became of them (``services.metrics.MENDED``)."""
-        self.patience = 60.0
-        """The seconds for which a link must be open until its member counts as heard (``_hear``)."""
 
     @property
     def withholds(self) -> bool:
@@ -79,7 +70,6 @@ class Mending:
         due = [record for record in known if self._later.get(record, now) <= now][:MAX_MENDED]
         if due:
             await self.mend(links, due)
-        await self._hear(links)
 
     def _settle_groups(self) -> None:
         """Groups of the journal that were repaired, or set aside, as the store was opened."""
@@ -91,34 +81,6 @@ class Mending:
                 record = str(record_of(error))
                 runtime.log.warning(Event.RECORD_MENDED, record=record, status=outcome.value, member="")
                 self.outcomes[JOURNAL, outcome.value] += 1
-
-    async def _hear(self, links: Links) -> None:
-        """After the disk forgot: ask every member that is linked for what it received, once a link, until a
-        link to it was open for long enough that its recalls have come too.
-        """
-        runtime = self._runtime
-        waited = {row.member: row for row in runtime.store.ask_now(unheard)} if self._waits else {}
-        if not waited:
-            self._waits = False
-            return
-        since = {
-            member: state.since
-            for member, held in runtime.node.trust.members.items()
-            if member in waited and held.directory is not None
-            for listed in held.directory.nodes
-            if (state := links.state(listed.uri)).state == "linked"
-        }
-        for member, at in since.items():
-            if self._asked.get(member) != at:
-                done = await runtime.step(back_since, [member], waited[member].since)
-                self._asked[member] = at
-                links.feed(Committed(done))
-        long = runtime.now() - int(self.patience * SECOND)
-        known = [member for member, at in since.items() if self._asked[member] == at and at <= long]
-        if known:
-            await runtime.step(heard, known)
-            for member in known:
-                runtime.log.info(Event.HEARD, member=member)
 
     async def mend(self, links: Links, records: Sequence[Record]) -> tuple[Mended, ...]:
         """Mend these now; what became of each. Raises StoreError."""

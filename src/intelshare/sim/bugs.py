@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.audit.tree import Trees
-from intelshare.engine import STOP_ORDER, Phase
+from intelshare.engine import STOP_ORDER, Limits, Phase
 from intelshare.engine.dialling import Dialling
 from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
@@ -42,6 +42,8 @@ class Bug:
     """The phases of a stop, in order."""
     answers: int = 1
     """The number of questions about logs that are answered at once."""
+    hearing: int = Limits().hearing
+    """The time after which a linked member counts as heard."""
     trees: Callable[[], Trees] = dict
     """The memory of log pages."""
     loops_end: bool = False
@@ -52,6 +54,8 @@ class Bug:
     """The kind of dialling."""
     watches_early: bool = False
     """True if watchers are told before the fsync."""
+    reads_sidecar: bool = True
+    """True if a start compares the disk with what the sidecar remembers."""
     notices_copies: bool = True
     """True if a start notices that its whole folder was put back."""
     keeps_old_keys: bool = True
@@ -85,6 +89,7 @@ BUGS: Mapping[str, Bug] = {
             ("I9",),
             _with(expire=sent.cancels_nothing, recall=sent.cancels_nothing, review=sent.cancels_nothing),
         ),
+        Bug("given-up-in-doubt", ("I9",), _with(give_up=sent.cancels_nothing)),
         Bug("cancelled-number-taken", ("I5",), _with(receive=received.takes_cancelled)),
         Bug("late-receipt-ignored", ("I3",), _with(receive=received.ignores_late_receipts)),
         Bug("watch-before-fsync", ("I2",), watches_early=True),
@@ -94,7 +99,10 @@ BUGS: Mapping[str, Bug] = {
         Bug("gap-answered-to-anybody", ("I4",), _with(fill=sent.answers_anybody)),
         Bug("recalled-not-refused", ("I8", "I11"), _with(receive=received.forgets_recalls)),
         Bug("recall-forgotten-at-start", ("I8",), _with(begin=sent.forgets_its_recalls)),
+        Bug("loss-not-noticed", ("I6",), reads_sidecar=False),
+        Bug("damaged-and-not-asked-for", ("I3", "I5"), _with(mend=received.asks_for_no_damaged)),
         Bug("destroyed-comes-back", ("I8",), notices_copies=False),
+        Bug("heard-at-once", ("I8",), hearing=0),
         Bug("backoff-never-reset", ("I9",), dialling=when.StubbornDialling),
         Bug("no-backoff", ("I9",), dialling=when.HastyDialling),
         Bug("one-shared-queue", ("I9", "I14"), _with(handover=when.one_shared_queue)),

@@ -218,3 +218,15 @@ def _is_after_stop(view: View, carried: Carried) -> bool:
 
 late_is_known = _deaf_to(_is_late)
 ignores_late_receipts = _deaf_to(_is_after_stop)
+
+
+def asks_for_no_damaged(mend: Step) -> Step:
+    """Plant: a damaged bulletin is forgotten, and nobody is asked for it."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        plan = mend(node, view, *event)
+        kept = tuple([write for write in plan.writes if write.table is not INCOMING])
+        effects = replace(plan.answer.effects, gaps=())
+        return Plan(kept, replace(plan.answer, effects=effects))
+
+    return planted

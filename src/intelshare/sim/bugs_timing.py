@@ -16,6 +16,7 @@ from intelshare.delivery import Backoff
 from intelshare.engine import Phase
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.turn import Turn
+from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Random, View
@@ -71,7 +72,10 @@ def one_bad_record_fails_all(handover: Step) -> Step:
     ) -> Plan[tuple[Outbound, ...]]:
         for member in rooms:
             for row in view.find(PAIR, "ready", member, 1):
-                view.find(PORTION, "key", row.md)
+                damaged: list[StoreError] = []
+                view.find(PORTION, "key", row.md, damaged=damaged)
+                for error in damaged:
+                    raise error
         plan: Plan[Any] = handover(node, view, rooms, *event)
         return plan
 

@@ -5,15 +5,17 @@ Overwritten or deleted data stays in the files, as in a write-ahead log, until t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from intelshare.broker.kernel.tables import PORTION, SECRET, TABLES
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import ManifestDigest
-from intelshare.ports import Delete, Plan, Put, View
+from intelshare.ports import Delete, Plan, Put, Scalar, View
 from intelshare.store.memory import MemoryStore
+
+Key = tuple[Scalar, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,33 +25,42 @@ class _Commit:
 
 
 class _Checked:
-    """A view that checks digests. Only content can rot: rows of PORTION."""
+    """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
 
-    def __init__(self, view: View, rotten: Collection[ManifestDigest]) -> None:
+    def __init__(
+        self, view: View, rotten: Collection[ManifestDigest], damage: dict[Key, RecordError]
+    ) -> None:
         self._view = view
         self._rotten = rotten
+        self._damage = damage
         self.count = view.count
 
     def get(self, table: Any, *key: Any) -> Any:
         """See ports.View."""
         row = self._view.get(table, *key)
-        self._check(table, [row] if row is not None else [])
+        if row is not None and self._is_bad(table, row):
+            raise self._noted(table, row)
         return row
 
     def get_many(self, table: Any, keys: Any) -> Any:
         """See ports.View."""
         return [self.get(table, *key) for key in keys]
 
-    def find(self, table: Any, *args: Any, **kwargs: Any) -> Any:
+    def find(self, table: Any, *args: Any, damaged: list[StoreError] | None = None, **kwargs: Any) -> Any:
         """See ports.View."""
         rows = self._view.find(table, *args, **kwargs)
-        self._check(table, rows)
-        return rows
+        bad = [self._noted(table, row) for row in rows if self._is_bad(table, row)]
+        if damaged is not None:
+            damaged += bad
+        return [row for row in rows if not self._is_bad(table, row)]
 
-    def _check(self, table: Any, rows: Sequence[Any]) -> None:
-        for row in rows if table is PORTION else ():
-            if row.md in self._rotten:
-                raise StoreError("RECORD_CORRUPT", f"a record of {table.name} does not match its digest")
+    def _is_bad(self, table: Any, row: Any) -> bool:
+        return table is PORTION and row.md in self._rotten
+
+    def _noted(self, table: Any, row: Any) -> RecordError:
+        key = table.key_of(row)
+        what = f"a record of {table.name} does not match its digest"
+        return self._damage.setdefault(key, RecordError(table.name, key, what))
 
 
 class Disk:
@@ -59,7 +70,10 @@ class Disk:
         """Make a disk on which ``rows`` are durable from the beginning."""
         self._store = MemoryStore([rows])
         self._unsynced: list[_Commit] = []
-        self._rotten: set[ManifestDigest] = set()
+        self.rotten: set[ManifestDigest] = set()
+        """The bulletins whose content does not match its digest."""
+        self.damage: dict[Key, RecordError] = {}
+        """The damaged records that were met and not written since, by key."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
 
@@ -70,14 +84,12 @@ class Disk:
 
     @property
     def checked(self) -> View:
-        """The same rows, with the digest of every record checked: StoreError RECORD_CORRUPT for a damaged
-        one.
-        """
-        return _Checked(self._store, self._rotten) if self._rotten else self._store
+        """The same rows, with the digest of every record checked."""
+        return _Checked(self._store, self.rotten, self.damage) if self.rotten else self._store
 
     def rot(self, md: ManifestDigest) -> None:
         """Make the content of this bulletin fail its digest from now on."""
-        self._rotten.add(md)
+        self.rotten.add(md)
 
     @property
     def commits(self) -> int:
@@ -96,6 +108,9 @@ class Disk:
             table = write.table
             key = table.key_of(write.row) if isinstance(write, Put) else write.key
             old = self._store.get(table, *key)
+            if table is PORTION and key[0] in self.rotten:
+                self.rotten.discard(ManifestDigest(key[0]))
+                self.damage = {one: error for one, error in self.damage.items() if one[0] != key[0]}
             undo.append(Delete(table, key) if old is None else Put(table, old))
             if table is SECRET and old is not None:
                 self.remains.append(old)

@@ -48,9 +48,10 @@ from intelshare.engine.values import (
 )
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import Instant
 from intelshare.ports import Plan, durable_after_commit
 from intelshare.sim.attempts import Attempts
+from intelshare.sim.mending import Mending
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
 from intelshare.trust import Channel
@@ -78,6 +79,7 @@ class Driver:
             dialling=machine.bug.dialling,
         )
         self._attempts = Attempts(process.name)
+        self._mending = Mending()
         self.links: dict[MemberCode, Stream] = {}
         """The links that are open."""
         self._process = process
@@ -197,10 +199,6 @@ class Driver:
             self.links[stream.peer] = stream
             stream.opened = self._process.heap.now
             self._attempts.opened(stream.peer)
-            self._soon_ask_back()
-
-    def _soon_ask_back(self) -> None:
-        self._process.heap.after(SECOND, self._process.ask_back)
 
     def _close(self, close: Close) -> None:
         stream = self._streams.pop(close.link, None)
@@ -288,6 +286,8 @@ class Driver:
         if run.chore is Chore.SPACE:
             self.feed(self._process.machine.room.look())
             self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.MEND:
+            self._mending.look(self._process, lambda: self.feed(ChoreDone(run.chore)))
 
     def _hold_reserve(self, hold: HoldReserve) -> None:
         there_was_room = self._process.machine.room.hold(on=hold.on)
@@ -331,7 +331,7 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Stopped: Driver._stopped,
 }
 """The methods that carry out actions. Nobody here reads health or asks about logs, and of a driver's chores
-only the look at the disk ever ends.
+only the look at the disk and the mending ever end.
 """
 
 _OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL"))

@@ -26,6 +26,7 @@ from intelshare.broker.kernel.tables import (
     PENDING,
     RECEIVED,
     STATEMENT,
+    UNHEARD,
     FileRow,
     PairRow,
     ReceivedRow,
@@ -72,6 +73,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
         or _files_move(oracle, machine, machines)
+        or any(machine.disk.view.get(UNHEARD, peer) for peer in _partners(machine, machines))
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in _partners(machine, machines).values())
         or _pending(machine, machines)
@@ -254,7 +256,7 @@ def _check_inbox(machine: Machine) -> None:
         if shown.leaf not in known:
             raise Violation("I2", f"{machine.name} shows a bulletin that it never accepted")
     for row in accepted:
-        if logged[row.leaf] != 1:
+        if not 1 <= logged[row.leaf] <= 1 + machine.mended[row.leaf]:
             raise Violation("I2", f"{machine.name} logged {logged[row.leaf]} acceptances of one release")
         if view.get(INBOX, ManifestDigest(manifests[row.leaf])) is None:
             raise Violation("I2", f"{machine.name} accepted a bulletin that is not in its inbox")
@@ -332,7 +334,9 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
     held = view.get(INBOX, row.md)
     has = held is not None
     told = row.receipt >= BestReceipt.ACCEPTED
-    anew = recipient.forgets and (answer.code if answer is not None else _is_hole(view, row))
+    anew = (recipient.forgets or recipient.mended[row.leaf]) and (
+        answer.code if answer is not None else _is_hole(view, row)
+    )
     if (told and not has and not anew) or (has and not told and not sender.forgets):
         raise Violation(
             "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
@@ -415,7 +419,7 @@ def _lacks(machine: Machine, other: Machine) -> bool:
             stream = (machine.name, Kind.RELEASE, row.incarnation)
             found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=_ALL)
             numbers = [said for said in found if said.sequence <= last]
-            if not machine.forgets and not other.forgets:
+            if not (machine.forgets or machine.mended or other.forgets or other.disk.rotten):
                 return True
             if any(_goes(other, said.md, machine.name) for said in numbers):
                 return True
@@ -424,7 +428,7 @@ def _lacks(machine: Machine, other: Machine) -> bool:
 
 def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
     row, process = machine.disk.view.get(PAIR, md, recipient), machine.process
-    if row is None or process is None:
+    if row is None or process is None or md in machine.disk.rotten:
         return False
     tx = Transaction(process.node, machine.disk.view, machine.now(), process.random)
     return not row.cause and not denial(tx, row)

@@ -66,7 +66,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
-    ("undeliverable", frozenset(("review",)), _stopped(Cause.UNDELIVERABLE)),
+    ("undeliverable", frozenset(("review", "give_up")), _stopped(Cause.UNDELIVERABLE)),
     (
         "hold refused",
         frozenset(("refuse",)),
@@ -157,15 +157,13 @@ WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
 
 
 def rows() -> list[str]:
-    """Return the names of all rows that a run of seeds must take: all except those of a removed member, which
-    no seed draws.
-    """
-    words = [f"word {place}: {name}" for place, (name, _) in enumerate(WORDS) if name != "undeliverable"]
+    """Return the names of all rows that a run of seeds must take."""
+    words = [f"word {place}: {name}" for place, (name, _) in enumerate(WORDS)]
     states = ("rejected", "known", "refused", "accepted", "read", "superseded")
     destroyed = [f"destroyed {cause}" for cause in ("RECALLED", "EXPIRED", "RETENTION")]
     return [
         "event submitted",
-        *(f"event {name}" for name, _, _ in EVENTS if name not in ("undeliverable", LATE_RECEIPT)),
+        *(f"event {name}" for name, _, _ in EVENTS if name != LATE_RECEIPT),
         *words,
         *(f"receiver {name}" for name in (*states, *destroyed)),
     ]
@@ -180,7 +178,7 @@ def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) 
             _check_pair(name, view.get(PAIR, write.row.md, write.row.recipient), write.row, me, taken)
         elif write.table is INBOX:
             if isinstance(write, Delete):
-                if name != "forget_received":
+                if name not in ("forget_received", "mend"):
                     raise Violation("I11", f"{me} deletes a received bulletin")
                 continue
             _check_inbox(view, plan, write.row, me, taken)

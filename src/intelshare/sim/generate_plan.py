@@ -45,7 +45,7 @@ def generate_plan(seed: int) -> FaultPlan:
 _TIMELESS = frozenset(("submit", "attach", "download", "courier"))
 """The acts whose outcome does not depend on when they happen."""
 
-_AMNESIA = frozenset(("restore", "put-back", "backup"))
+_AMNESIA = frozenset(("restore", "lie", "put-back", "backup"))
 
 
 def _knobs(chance: Stream, seed: int) -> Knobs:
@@ -140,6 +140,7 @@ _KINDS = (
     ("courier", 0.5, 12),
     ("suspend-member", 0.25, 2),
     ("remove-member", 0.15, 1),
+    ("give-up", 0.3, 4),
 )
 
 
@@ -265,8 +266,11 @@ def _clocks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
 def _restores(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     drawn = []
     for _ in range(chance.choice((1, 1, 2))):
-        kind, at = chance.choice(("restore", "restore", "put-back", "backup")), chance.randrange(knobs.lasts)
+        kind, at = chance.choice(("restore", "lie", "put-back", "backup")), chance.randrange(knobs.lasts)
         by = chance.choice((SECOND, 10 * SECOND, 30 * SECOND))
+        if kind == "lie":
+            # A cache of the disk holds the last moments, and not the last minutes.
+            by //= 20
         if kind == "put-back":
             # Late, and of long before: something was destroyed in between.
             at = knobs.lasts // 2 + at // 2
@@ -295,8 +299,13 @@ def _stops(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault
 
 def _rots(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     return [
-        Fault("rot", chance.choice(members), at=chance.randrange(knobs.lasts))
-        for _ in range(chance.choice((1, 1, 2)))
+        Fault(
+            "rot",
+            chance.choice(members),
+            at=chance.randrange(knobs.lasts),
+            window=chance.choice(("", "received")),
+        )
+        for _ in range(chance.choice((1, 2, 3)))
     ]
 
 

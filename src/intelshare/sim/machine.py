@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.queue_bounds import QueueBounds
-from intelshare.broker.kernel.tables import FILE, NODE, PAIR
+from intelshare.broker.kernel.tables import FILE, NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import FileState, kept
-from intelshare.delivery import Stage
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
-from intelshare.ids import Incarnation, ManifestDigest, MemberCode
+from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
@@ -23,6 +23,8 @@ from intelshare.sim.chance import stream
 from intelshare.sim.disk import Disk
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.hostile import Hostile
+from intelshare.sim.losses import check_noticed
+from intelshare.sim.mending import ROTS
 from intelshare.sim.network import Network
 from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
@@ -50,7 +52,9 @@ class Machine:
         self.name = name
         self.heap = heap
         self.bug = bug
-        self.limits = Limits(releases=plan.knobs.batch, answers=bug.answers, space=LIMITS)
+        self.limits = Limits(
+            releases=plan.knobs.batch, answers=bug.answers, hearing=bug.hearing, space=LIMITS
+        )
         queue = plan.knobs.queue
         self.queues = QueueBounds(queue, all_rows=2 * queue) if queue else QueueBounds()
         self.retention = plan.knobs.retention or 72 * HOUR
@@ -75,10 +79,8 @@ class Machine:
         """The number of times this disk went back to an earlier state."""
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
-        self.known_to_forget = False
-        """True once an operator has started it although its disk forgot: what was destroyed waits there until
-        its sender was heard (decision 71), and that waiting is not simulated.
-        """
+        self.mended: Counter[LeafId] = Counter()
+        """The times that each received release was forgotten because it was damaged, and asked for again."""
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
@@ -139,12 +141,15 @@ class Machine:
             return
         view, forgot = self.disk.view, False
         try:
-            check_remembered(self.sidecar, view)
+            if self.bug.reads_sidecar:
+                check_remembered(self.sidecar, view)
         except StoreError as error:
             if not self.forgets:
                 raise Violation("I9", f"{self.name} wrongly believes that its disk forgot") from error
             self._oracle.counts[error.code] += 1
             forgot = True
+        if not forgot:
+            check_noticed(self)
         forgot |= self.lost or (self.copied and self.bug.notices_copies)
         self.pieces.keep([one.place for one in kept(view)])
         me = view.get(NODE, SELF)
@@ -165,12 +170,23 @@ class Machine:
             self, node, clock, self._network, self._oracle, self._random.randbytes
         )
         if forgot:
-            self.known_to_forget = True
             process.forgot = me.latest if me is not None else None
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
-            process.perform("ask_again", then=lambda _: self._forget(process), refused=self.refuse_start)
+            process.perform("ask_again", then=lambda _: self._wait(process), refused=self.refuse_start)
         else:
             self._begin(process)
+
+    def _wait(self, process: Process) -> None:
+        """Wait for every member, if the disk remembers anything that members have sent."""
+        if process.forgot is None:
+            self._forget(process)
+        else:
+            process.perform(
+                "begin_hearing",
+                process.forgot,
+                then=lambda _: self._forget(process),
+                refused=self.refuse_start,
+            )
 
     def _forget(self, process: Process) -> None:
         """Forget the received bulletins that have lost their keys, and begin."""
@@ -323,17 +339,15 @@ class Machine:
         self._oracle.counts["stop"] += 1
         self.heap.after(self._down, self.start)
 
-    def rot(self) -> None:
-        """Damage a record of a bulletin of which nothing has left yet, as soon as there is one."""
-        for row in self.disk.view.find(PAIR, "stage", Stage.QUEUED, 1):
-            pairs = self.disk.view.find(PAIR, "key", row.md)
-            if all(pair.stage == Stage.QUEUED for pair in pairs):
-                self.heap.note("rot", self.name)
-                self._oracle.counts["rot"] += 1
-                self.disk.rot(row.md)
-                return
-        if self.heap.now < self.lasts:
-            self.heap.after(SECOND // 10, self.rot)
+    def rot(self, which: str) -> None:
+        """Damage the content of such a bulletin (``mending.ROTS``), as soon as there is one."""
+        found = ROTS[which](self.disk.view)
+        if found is not None:
+            self.heap.note("rot", self.name, which)
+            self._oracle.counts["rot"] += 1
+            self.disk.rot(found)
+        elif self.heap.now < self.lasts:
+            self.heap.after(SECOND // 10, lambda: self.rot(which))
 
     def fill(self, fault: Fault) -> None:
         """Let another program take all of the disk except ``keep`` bytes, for ``lasts``."""

@@ -50,6 +50,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.attachments import WHOLE
 from intelshare.broker.lifecycle.destroy import MAX_DUE, Gone
+from intelshare.broker.lifecycle.hearing import reading_waits
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.receive import ReceiveResult
 from intelshare.broker.transparency.known_checkpoints import SIGNED
@@ -60,7 +61,7 @@ from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put, View
-from intelshare.sim import counting, facts, history, remains
+from intelshare.sim import counting, facts, history, losses, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.process import Process
@@ -134,7 +135,7 @@ class Oracle:
         self._answers: dict[bytes, SubmitResult] = {}
         self._numbers: dict[tuple[str, int, str, int], LeafId] = {}
         self._roots: dict[tuple[str, int, int], bytes] = {}
-        self._receipts: dict[tuple[str, int, LeafId, int], bytes] = {}
+        self._receipts: dict[tuple[str, int, LeafId, int], set[LeafId]] = defaultdict(set)
         self._files: dict[tuple[str, bytes], tuple[ManifestDigest, int]] = {}
         """The bulletin and slot, by member and name of the pieces."""
         self._recalled: dict[tuple[str, ManifestDigest], int] = {}
@@ -197,6 +198,8 @@ class Oracle:
                 for row in view.find(INBOX, "due", Gone.NO, after=(0,), limit=MAX_DUE)
                 if row.due <= now
             }
+        if name == "heard":
+            losses.check_heard(self, process, event[0], now)
         if name == "approve":
             self._check_persons(process, event[0], plan)
         for write in plan.writes:
@@ -294,10 +297,14 @@ class Oracle:
                 )
 
     def serves(self, process: Process) -> None:
-        """I8: check that a start shows nothing destroyed, unless an operator knows that the disk forgot."""
-        for md in self.gone[process.name] if not process.machine.known_to_forget else ():
+        """I8: check that a start shows nothing destroyed; after a loss that waits for its sender."""
+        for md in self.gone[process.name]:
             row = process.view.get(INBOX, md)
-            if row is not None and row.gone == Gone.NO:
+            if (
+                row is not None
+                and losses.is_shown(row, process.now())
+                and not reading_waits(process.view, row)
+            ):
                 raise Violation(
                     "I8", f"{process.name} shows what it had destroyed, as its folder was put back"
                 )
@@ -308,8 +315,8 @@ class Oracle:
 
     def opened(self, process: Process, row: InboxRow) -> None:
         """Note that a reader was shown a bulletin."""
-        if row.md in self.gone[process.name] and not process.machine.known_to_forget:
-            raise Violation("I8", f"{process.name} opens what it had destroyed, and nobody said that it may")
+        if row.md in self.gone[process.name]:
+            raise Violation("I8", f"{process.name} opens what it had destroyed")
         if row.md in self.over[process.name]:
             raise Violation("I8", f"{process.name} opens an expired bulletin, because its clock went back")
 
@@ -447,8 +454,9 @@ class Oracle:
         act = 0 if WHOLE in receipt.codes else act
         # Whoever lost a key says so of what it had signed for (docs/decisions/0047).
         act = -1 if {"KEM_KEY_RETIRED", "KEM_KEY_UNKNOWN"} & set(receipt.codes) else act
-        key = (process.name, process.forgets, receipt.leaf, act)
-        if self._receipts.setdefault(key, leaf) != leaf:
+        signed = self._receipts[process.name, process.forgets, receipt.leaf, act]
+        signed.add(leaf)
+        if len(signed) > 1 + process.machine.mended[receipt.leaf]:
             raise Violation("I2", f"{process.name} signed two receipts for {receipt.leaf.hex()[:8]}")
         if "KEM_KEY_RETIRED" in receipt.codes:
             self._check_overlap(process, peer, receipt)

@@ -96,12 +96,14 @@ class Fault:
     repeat   the ``number``-th message of node to peer, if it is a frame, comes again after ``lasts``
     clock    node's wall clock is ``by`` ahead for ``lasts``
     stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
-    rot      a record of a bulletin that node has queued is damaged, at ``at`` or once there is one
+    rot      the content of a bulletin that node has queued (or received: ``window``) is damaged, at ``at``
+         or once there is one
     decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
     full     another program fills node's disk except ``keep`` bytes, for ``lasts``
     read-only  node's disk accepts no writes for ``lasts``
     hostile  what the hostile node does to peer (``window``: see ``sim.hostile.TRICKS``) for ``lasts``
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
+    lie      node loses power at ``at``, and what its disk had synced in the last ``by`` microseconds
     put-back  the same with its whole folder, keys and all
     backup   the same with a backup made ``by`` microseconds earlier
     """

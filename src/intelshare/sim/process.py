@@ -10,7 +10,7 @@ from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.transaction import without_mark
-from intelshare.engine import Event, LinkId
+from intelshare.engine import Event
 from intelshare.engine.values import (
     Committed,
     NodeChanged,
@@ -69,8 +69,6 @@ class Process:
         self.serving = False
         self.forgot: Instant | None = None
         """Until when the disk knows, if an operator has confirmed that it lost what came later."""
-        self.asked_back: set[LinkId] = set()
-        """The links over which peers were asked for what this node forgot that it sent."""
         self.drained = False
         """True once the store accepts no more steps: the process is about to end."""
         self.stepped = EPOCH
@@ -124,16 +122,6 @@ class Process:
         """Handle that an operator's statement about the clock is durable."""
         self.clock.believe()
         self.feed(NodeChanged())
-
-    def ask_back(self) -> None:
-        """After a loss, ask each linked member once a link for what it received of this node."""
-        if self.forgot is None or not self.serving:
-            return
-        links = {member: stream.link for member, stream in self.driver.links.items()}
-        members = [member for member, link in sorted(links.items()) if link not in self.asked_back]
-        if members:
-            self.asked_back.update(links.values())
-            self.perform("back_since", members, self.forgot, then=self.carry_out, refused=lambda _: None)
 
     def wake(self, *members: MemberCode) -> None:
         """Tell the engine that pairs of these members may be ready to be handed over."""

@@ -18,6 +18,7 @@ from intelshare.instant import MINUTE, SECOND
 from intelshare.sim.bugs import NONE, Bug
 from intelshare.sim.ending import check_safety, finish, honest, quiet
 from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.losses import excuse_unnoticed
 from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
@@ -66,7 +67,7 @@ def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result
             machine.hostile.begin(machine.running, heap.after)
     schedule(plan, machines, heap, oracle)
     for fault in plan.faults:
-        _schedule(fault, machines, network, heap)
+        _schedule(fault, machines, network, heap, oracle)
     violation = None
     parted = plan.knobs.parted.split()
     try:
@@ -152,12 +153,15 @@ class _Repeats:
 
 _TAKES: Mapping[str, Callable[[Machine], Snapshot]] = {
     "restore": of_disk,
+    "lie": of_disk,
     "put-back": of_folder,
     "backup": of_backup,
 }
 
 
-def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap) -> None:
+def _schedule(
+    fault: Fault, machines: dict[str, Machine], network: Network, heap: Heap, oracle: Oracle
+) -> None:
     machine = machines[fault.node]
     match fault.kind:
         case "crash" if not fault.number:
@@ -175,16 +179,18 @@ def _schedule(fault: Fault, machines: dict[str, Machine], network: Network, heap
         case "stop":
             heap.after(fault.at, lambda: machine.stop(fault.lasts))
         case "rot":
-            heap.after(fault.at, machine.rot)
+            heap.after(fault.at, lambda: machine.rot(fault.window))
         case "full":
             heap.after(fault.at, lambda: machine.fill(fault))
         case "read-only":
             heap.after(fault.at, lambda: machine.read_only(fault.lasts))
         case "decay":
             heap.after(fault.at, machine.decay)
-        case "restore" | "put-back" | "backup":
+        case "restore" | "lie" | "put-back" | "backup":
             take, snapshots = _TAKES[fault.kind], list[Snapshot]()
             heap.after(max(0, fault.at - fault.by), lambda: snapshots.append(take(machine)))
             heap.after(fault.at, lambda: machine.restore(snapshots[0], fault.lasts))
+            if fault.kind == "lie":
+                heap.after(fault.at, lambda: excuse_unnoticed(oracle, machine))
         case _:
             pass  # crashes in commits, loss and repetition are counted where they happen

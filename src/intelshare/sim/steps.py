@@ -13,11 +13,12 @@ from intelshare.broker.lifecycle import operator_acts
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
+from intelshare.broker.lifecycle.hearing import begin_hearing
 from intelshare.broker.lifecycle.holds import approve, refuse
+from intelshare.broker.lifecycle.mend import mend
 from intelshare.broker.lifecycle.read import read
 from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line import hello
-from intelshare.broker.line.hand_back import back_since
 from intelshare.broker.line.submit import submit
 from intelshare.broker.treaty import act
 from intelshare.broker.treaty.policy_files import take_files
@@ -42,7 +43,8 @@ STEPS: Steps = {
     "read": read,
     "ask_again": hello.ask_again,
     "forget_received": forget_received,
-    "back_since": back_since,
+    "mend": mend,
+    "begin_hearing": begin_hearing,
     "recall": recall,
     "act": act.act,
     "resume": act.resume,
@@ -55,5 +57,6 @@ STEPS: Steps = {
     "announce": hello.announce,
     "take_files": take_files,
     "believe": operator_acts.believe_clock,
+    "give_up": operator_acts.give_up,
 }
 """The steps that the engine asks for, and those of users and starts."""

@@ -31,7 +31,7 @@ from intelshare.broker.lifecycle.attachments import BeginUpload, FileState, Fini
 from intelshare.broker.lifecycle.duties import MeetDutyCommand
 from intelshare.broker.lifecycle.exclude import ExcludeCommand
 from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand
-from intelshare.broker.lifecycle.operator_acts import BelieveCommand
+from intelshare.broker.lifecycle.operator_acts import BelieveCommand, GiveUpCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
@@ -319,6 +319,15 @@ def _recall(doing: _Doing) -> None:
         doing.perform("recall", RecallCommand(author, row.bulletin.hex(), "it is wrong"))
 
 
+def _give_up(doing: _Doing) -> None:
+    """Let a releasing officer wait no longer for the recipients of a bulletin that have not answered."""
+    row = _own(doing)
+    for pair in doing.view.find(PAIR, "key", row.md) if row is not None else ():
+        if row is not None and pair.open:
+            command = GiveUpCommand(doing.actor("r"), row.bulletin.hex(), pair.recipient, "too late")
+            doing.perform("give_up", command)
+
+
 _TREATY_ACTS = (
     (0, ActKind.SUSPEND),
     (0, ActKind.REINSTATE),
@@ -509,6 +518,7 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "approve": _approve,
     "read": _read,
     "recall": _recall,
+    "give-up": _give_up,
     "law": _law,
     "treaty": _treaty,
     "reinstate": _reinstate,

@@ -76,8 +76,8 @@ class Watcher:
                 raise Violation("I2", f"a watcher at {self._name} was told what is gone: {error}") from error
             self._cursor, more = page.after, page.more
             self.told += len(page.happened)
-            # A sender that forgot a hand-over repeats it under another number.
-            forgot = any(other.forgets for other in machine.others.values())
+            # A sender that forgot a hand-over repeats it under another number; what was damaged comes anew.
+            forgot = bool(machine.mended) or any(other.forgets for other in machine.others.values())
             for one in page.happened if not forgot else ():
                 about = (one.bulletin, one.member)
                 if one.what == "received" and about in self._received:

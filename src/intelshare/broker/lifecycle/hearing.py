@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import UNHEARD, InboxRow, UnheardRow
+from intelshare.broker.kernel.tables import INBOX, UNHEARD, InboxRow, UnheardRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
@@ -22,13 +22,18 @@ from intelshare.ports import Plan, Random, View
 
 
 def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[int]:
-    """Wait for every other member. ``since``: up to when the disk remembers. Return how many there are."""
+    """Wait for every other member. ``since``: up to when the disk remembers. Return how many there are.
+
+    What came while the clock was ahead waits too, although the present time has not reached it yet.
+    """
     tx = Transaction(node, view, now, random)
+    newest = view.find(INBOX, "newest", limit=1, damaged=[])
+    until = max([now, *(row.received for row in newest)])
     members = sorted(set(node.trust.members) - {node.member})
     for member in members:
         before = view.get(UNHEARD, member)
         first = min(since, before.since) if before is not None else since
-        tx.put(UNHEARD, UnheardRow(member, first, now, 0))
+        tx.put(UNHEARD, UnheardRow(member, first, until, 0))
     return tx.plan(len(members))
 
 

@@ -42,6 +42,7 @@ from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, end_own
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import MINUTE, Instant
 from intelshare.ports import Plan, Random, View, changed
@@ -77,12 +78,11 @@ def purge(node: Node, view: View, now: Instant, random: Random) -> Plan[PurgeRes
         tx.delete(PURGE, row.at, row.md)
         settled = unless_damaged(tx, partial(_settled, view, row.md))
         end = Instant(settled + node.retention) if settled is not None else None
-        if end is not None and end <= now:
-            _purge(tx, row.md)
+        if end is not None and end <= now and _purge(tx, row.md):
             purged += 1
         else:
-            again = end or Instant(now + max(node.retention // 4, MINUTE))
-            tx.put(PURGE, PurgeRow(again, row.md))
+            later = Instant(now + max(node.retention // 4, MINUTE))
+            tx.put(PURGE, PurgeRow(end if end is not None and end > now else later, row.md))
     return tx.plan(PurgeResult(tx.effects(), purged, len(due) == MAX_LOOKED))
 
 
@@ -116,10 +116,15 @@ def _has_files(view: View, row: PairRow, slots: set[int]) -> bool:
     return not wants or said is None or not slots.intersection(said.slots) or WHOLE in row.codes.split()
 
 
-def _purge(tx: Transaction, md: ManifestDigest) -> None:
-    portions = tx.view.find(PORTION, "key", md)
+def _purge(tx: Transaction, md: ManifestDigest) -> bool:
+    """Return False if a part is damaged: what cannot be read cannot be counted off, and may come back."""
+    damaged: list[StoreError] = []
+    portions = tx.view.find(PORTION, "key", md, damaged=damaged)
+    if damaged:
+        return False
     tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)
         tx.put(PORTION, changed(row, body=b"", purged=tx.now))
     end_own(tx, md)
+    return True

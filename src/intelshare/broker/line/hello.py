@@ -292,11 +292,12 @@ def answer_gap(
         ):
             if row.sequence > last or queued >= MAX_FILL:
                 break
-            stopped = view.get(PAIR, row.md, peer)
+            stopped = unless_damaged(tx, partial(view.get, PAIR, row.md, peer))
+            purged = unless_damaged(tx, partial(_is_purged, view, row))
             over = (
                 stopped is not None
                 and stopped.leaf == row.leaf
-                and (_is_purged(view, row) or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
+                and (purged or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
             )
             if stopped is not None and over:
                 void.append(stopped)
@@ -307,6 +308,7 @@ def answer_gap(
             if (
                 stopped is None
                 or over
+                or purged is None
                 # Taken back: its number is cancelled, and the pair goes under another one.
                 or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
                 or stopped.cause != Cause.NONE

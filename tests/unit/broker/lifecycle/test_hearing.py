@@ -53,6 +53,13 @@ def allow(fra: Any, member: MemberCode, reason: str = "no recall, by phone") -> 
     return fra.do(allow_reading, AllowReadingCommand(user("FRA", "operator"), member, reason), at=LATER)
 
 
+def test_what_came_while_the_clock_was_ahead_waits_too(fra: Any) -> None:
+    fra.do(heard, [KEN, USA], at=LATER)
+    assert inbox(fra) == ["KEN", "USA"]
+    fra.do(begin_hearing, NOW, at=Instant(NOW - SECOND))
+    assert inbox(fra) == []
+
+
 def test_what_every_member_sent_waits_and_the_reader_is_told_for_whom(fra: Any) -> None:
     assert inbox(fra) == []
     for member in ("KEN", "USA"):

@@ -18,7 +18,7 @@ from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.broker.queries.lists import outbox
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.delivery import BestReceipt, Ranges
-from intelshare.errors import IntelshareError
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.instant import HOUR, Instant
 from line_world import LATER, TO_BOTH, TO_USA, arrive, hand_over, met, rows, send
 
@@ -51,6 +51,33 @@ def bodies(member: Any) -> list[bytes]:
 def count(member: Any, name: str) -> Count:
     found: Count = member.store.ask_now(lambda view: count_of(view, name))
     return found
+
+
+def test_content_that_is_damaged_waits_and_is_counted_until_it_is_whole_again(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    deliver(members, at=LATER)
+    whole = count(fra, OUTBOX)
+
+    class Damaged:
+        """No body matches its digest."""
+
+        def __init__(self, view: Any) -> None:
+            self.view = view
+            self.get, self.count = view.get, view.count
+
+        def find(self, table: Any, *args: Any, damaged: Any = None, **how: Any) -> Any:
+            if table is not PORTION:
+                return self.view.find(table, *args, **how)
+            if damaged is not None:
+                damaged.append(StoreError("RECORD_CORRUPT", "a record of portion does not match its digest"))
+            return []
+
+    at = Instant(LATER + GRACE)
+    assert not fra.do(lambda node, view, *event: purge(node, Damaged(view), *event), at=at).purged
+    assert count(fra, OUTBOX) == whole
+    assert [row.at > at for row in rows(fra, PURGE)] == [True]
+    assert purged(fra, at + GRACE).purged == 1
 
 
 def test_p16_delivered_content_goes_after_its_grace_and_not_before(members: Any) -> None:

@@ -1,0 +1,82 @@
+"""Hearing: after the disk forgot, each member is asked for what it received, and then waited for until heard.
+
+    each second there is                              consequence
+    ------------------------------------------------  ---------------------------------------------
+    nobody who is waited for                          none ever again: only a start begins to wait
+    a link over which its member was not asked        step "back_since"; then it looks again
+    a link that was open for ``Limits.hearing``       step "heard"; then it looks again
+
+The rows of ``broker.lifecycle.hearing`` say who is waited for, through any number of starts. Time is measured
+on the steady clock: a wall clock that jumps hears nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from intelshare.broker.kernel.tables import UnheardRow
+from intelshare.engine.steps import Query, Step
+from intelshare.engine.turn import Turn
+from intelshare.engine.values import LinkId, Notice, RunQuery, RunStep, StepDone, Tell
+from intelshare.errors import PASSING, IntelshareError
+from intelshare.ports import Durable
+
+
+class Hearing:
+    """Of one engine. It does one thing at a time."""
+
+    def __init__(self) -> None:
+        self._asked: set[LinkId] = set()
+        """The open links over which their members were asked."""
+        self._over = False
+        self._busy = False
+
+    def look(self, turn: Turn) -> None:
+        """Ask who is waited for."""
+        if not (self._over or self._busy or turn.parts.stopping.begun):
+            self._busy = True
+            turn.do(RunQuery(Query.UNHEARD))
+
+    def found(self, turn: Turn, rows: Sequence[UnheardRow] | IntelshareError) -> None:
+        """Ask the next member, or note those that are heard."""
+        self._busy = False
+        if isinstance(rows, IntelshareError):
+            return
+        self._over = not rows
+        links = turn.parts.links.newest()
+        waited = {row.member: row.since for row in rows}
+        self._asked &= {link.number for link in links}
+        for link in links:
+            if link.member in waited and link.number not in self._asked:
+                self._run(turn, RunStep(Step.BACK_SINCE, ((link.member,), waited[link.member]), link.number))
+                return
+        long = turn.now.steady - turn.parts.limits.hearing
+        if known := tuple([one.member for one in links if one.member in waited and one.opened_at <= long]):
+            self._run(turn, RunStep(Step.HEARD, (known,)))
+
+    def _run(self, turn: Turn, step: RunStep) -> None:
+        self._busy = True
+        turn.do(step)
+
+    def asked(self, turn: Turn, done: StepDone) -> None:
+        """Carry out the request, and go on."""
+        if isinstance(done.answer, Durable):
+            turn.carry_out(done.answer)
+        if self._done(turn, done.answer) and done.run.link is not None:
+            self._asked.add(done.run.link)
+            self.look(turn)
+
+    def heard(self, turn: Turn, done: StepDone) -> None:
+        """Note that these members are waited for no longer, and go on."""
+        if self._done(turn, done.answer):
+            for member in done.run.event[0]:
+                link = turn.parts.links.of_member(member)
+                turn.do(Tell(Notice.HEARD, link.node if link is not None else None))
+            self.look(turn)
+
+    def _done(self, turn: Turn, answer: Durable[Any] | IntelshareError) -> bool:
+        self._busy = False
+        if isinstance(answer, IntelshareError) and answer.code not in PASSING:
+            turn.do(Tell(Notice.STEP_FAILED, code=answer.code))
+        return isinstance(answer, Durable)

@@ -1,0 +1,91 @@
+"""After the disk forgot: each member is asked once a link, and heard once a link was open long enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import NOW
+from engine_world import Rig
+from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.lifecycle.hearing import begin_hearing, unheard
+from intelshare.engine import Limits, Query, Step
+from intelshare.engine.values import Notice, RunQuery, Started, Stop, Tell
+from intelshare.errors import StoreError
+from intelshare.ids import MemberCode
+from intelshare.instant import SECOND
+
+USA, KEN = MemberCode("USA"), MemberCode("KEN")
+
+
+@pytest.fixture(name="rig")
+def _rig() -> Rig:
+    rig = Rig(Limits(hearing=10 * SECOND))
+    rig.fra.do(begin_hearing, NOW, at=NOW)
+    return rig
+
+
+def waited(rig: Rig) -> list[MemberCode]:
+    return [row.member for row in unheard(rig.fra.store)]
+
+
+def asked(rig: Rig) -> int:
+    return len(rig.steps(Step.BACK_SINCE))
+
+
+def test_a_member_is_asked_once_over_each_link_and_heard_after_its_time(rig: Rig) -> None:
+    rig.feed(Started())
+    link = rig.link()
+    rig.wait(9 * SECOND)
+    assert asked(rig) == 1
+    assert any(gap.origin == rig.fra.node.uri and not gap.incarnation for gap in rig.sent(link, Gap))
+    assert waited(rig) == [KEN, USA]
+    rig.wait(3 * SECOND)
+    assert waited(rig) == [KEN]
+    assert Tell(Notice.HEARD, rig.members["USA"].node.uri) in rig.seen
+
+
+def test_a_link_that_ends_too_early_hears_nobody_and_the_next_one_asks_again(rig: Rig) -> None:
+    rig.feed(Started())
+    rig.drop(_open_for(rig, 9 * SECOND))
+    _open_for(rig, 9 * SECOND)
+    assert (asked(rig), waited(rig)) == (2, [KEN, USA])
+
+
+def test_a_wall_clock_that_jumps_hears_nobody(rig: Rig) -> None:
+    rig.feed(Started())
+    _open_for(rig, 2 * SECOND)
+    rig.ahead = 3600 * SECOND
+    rig.wait(5 * SECOND)
+    assert waited(rig) == [KEN, USA]
+
+
+def test_a_request_that_fails_is_made_again(rig: Rig) -> None:
+    rig.fails[Step.BACK_SINCE] = StoreError("DISK_FULL", "no room")
+    rig.feed(Started())
+    _open_for(rig, 3 * SECOND)
+    assert asked(rig) > 1
+    rig.fails.clear()
+    rig.wait(12 * SECOND)
+    assert waited(rig) == [KEN]
+
+
+def test_a_node_that_waits_for_nobody_looks_once() -> None:
+    rig = Rig()
+    rig.feed(Started())
+    rig.link()
+    rig.wait(5 * SECOND)
+    assert len([run for run in rig.actions(RunQuery) if run.query is Query.UNHEARD]) == 1
+    assert not asked(rig)
+
+
+def test_a_node_that_stops_asks_nobody(rig: Rig) -> None:
+    rig.feed(Started())
+    rig.feed(Stop())
+    rig.wait(3 * SECOND)
+    assert not asked(rig)
+
+
+def _open_for(rig: Rig, time: int) -> int:
+    link = rig.link()
+    rig.wait(time)
+    return link
