@@ -56,9 +56,11 @@ def _choice(row: type[Row], names: tuple[str, ...]) -> Callable[[Any], tuple[Any
     return _values_at(places)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table(Generic[R]):
     """A kind of row: its named tuple, the fields of its key, and the orders in which it can be read.
+
+    Each is made once, and is equal to itself alone.
 
     Integers are stored in 64 bits. A field that is an Incarnation, Instant or Sequence is a u64: values from
     2^63 on keep their value but sort first, so ``after=(0,)`` leaves out NEVER. Any other integer is a signed

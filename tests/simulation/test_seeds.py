@@ -18,10 +18,10 @@ from intelshare.sim.shrink import shrink
 ROOT = Path(__file__).parents[2]
 
 CHUNK = 10
-SEEDS = 40
+SEEDS = 100
 """Of every run; `make soak` has enough to take every row of both tables, `make sim` runs a thousand."""
 
-MANY = 300
+MANY = 1000
 
 REAL_SUITE = 49
 """Its signatures do not repeat, so that its trace does not either."""

@@ -8,9 +8,8 @@ from intelshare.audit.work import Work
 from intelshare.broker.transparency.checkpoint import answer
 from intelshare.engine import QUERIES, Query
 from intelshare.instant import SECOND
-from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.machine import Machine
-from intelshare.sim.plan import Fault, FaultPlan, Knobs
+from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
 from intelshare.sim.run import run
 
 RESTORED = Fault("restore", "USA", at=30 * SECOND, by=20 * SECOND, lasts=SECOND)
@@ -33,8 +32,8 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> FaultPlan:
 
     monkeypatch.setattr(Machine, "restore", restored)
     monkeypatch.setitem(QUERIES, Query.ANSWER, answered)
-    acts = tuple(act for act in generate_plan(1).acts if act.kind == "submit" and act.node in {"FRA", "USA"})
-    return FaultPlan(1, Knobs(lasts=40 * SECOND), acts, (RESTORED,))
+    acts = [Act("submit", at * SECOND, *("FRA", "USA")[:: (-1) ** at], what=at) for at in range(1, 38, 3)]
+    return FaultPlan(1, Knobs(lasts=40 * SECOND), tuple(acts), (RESTORED,))
 
 
 def test_what_was_acknowledged_and_never_proved_is_shown_once_it_is_lost(plan: FaultPlan) -> None:

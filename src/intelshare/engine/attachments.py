@@ -235,9 +235,8 @@ class Fetching:
 
     def next_at(self) -> Instant | None:
         """Return when to look again."""
-        times = [at for at, _ in self._later.values()]
-        times += [Instant(fetch.heard + SILENT) for fetch in self._from.values() if fetch.asked]
-        return min(times, default=None)
+        times = [Instant(fetch.heard + SILENT) for fetch in self._from.values() if fetch.asked]
+        return min([*times, *(at for at, _ in self._later.values())] if self._later else times, default=None)
 
     def _at(self, place: FilePlace, stage: Stage) -> tuple[MemberCode, _Fetch | None]:
         for member, fetch in self._from.items():

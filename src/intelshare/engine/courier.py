@@ -98,8 +98,11 @@ def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
     match run.step:
         case Step.HANDOVER:
             return [Committed(done.part(lambda frames: Effects(outbound=frames)))]
-        case Step.LEARN | Step.MEET | Step.PROVE | Step.ARRIVED:
+        case Step.LEARN | Step.PROVE | Step.ARRIVED:
             return [Committed(done.part(lambda answer: answer.effects))]
+        case Step.MEET:
+            # What a peer that starts anew may have lost goes to it again.
+            return [Committed(done.part(lambda answer: answer.effects)), QueuedAgain(run.event[0].member)]
         case Step.RECEIVE:
             arrival: Arrival = run.event[0]
             again = [QueuedAgain(arrival.member)] if done.value.again else []

@@ -315,9 +315,18 @@ class Engine:
             self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
         if isinstance(answer, Durable):
             self._charge(turn, run, answer)
+            if run.step in _OF_LINK:
+                self._tell_newest(turn, run, link)
         met_in_vain = run.step is Step.MEET and link is None
         if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
             turn.carry_out(answer.part(lambda led: led.effects))
+
+    def _tell_newest(self, turn: Turn, run: RunStep, link: PeerLink | None) -> None:
+        """Let the peer's newest link load what a step of an older one may have queued again."""
+        asked = run.event[0]
+        member = getattr(asked, "member", asked)
+        if self._parts.links.of_member(member) is not link:
+            self._queued_again(turn, QueuedAgain(member))
 
     def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
         """Charge the cost of a step to the peer that caused it, even if its link has ended."""

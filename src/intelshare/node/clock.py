@@ -83,9 +83,10 @@ class Clock:
             left = STEADY - (monotonic - self._other[1])
             expected = Instant(monotonic + self._offset)
             return ClockReading(wall, False, expected, max(Instant(wall + left), self._mark()))
-        if wall < self._mark():
+        if wall >= self._latest:
+            self._latest = wall
+        elif wall < self._mark():
             return ClockReading(wall, False, self._latest, self._mark())
-        self._latest = max(self._latest, wall)
         return ClockReading(wall, True, wall, wall)
 
     def believe(self) -> None:

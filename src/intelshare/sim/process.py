@@ -129,7 +129,9 @@ class Process:
 
     def set_room(self, free: int, need: int) -> None:
         """Take over what the engine says about the disk; it counts from the next step on."""
-        self.node = replace(self.node, lacks=Shortage(self.name, free, need) if need else None)
+        lacks = Shortage(self.name, free, need) if need else None
+        if lacks != self.node.lacks:
+            self.node = replace(self.node, lacks=lacks)
 
     def carry_out(self, led: HasEffects) -> None:
         """Carry out the effects of a user's durable step."""

@@ -54,11 +54,11 @@ class Layout:
         "_key",
         "_key_kinds",
         "_make",
-        "_narrow",
         "_prefix",
         "_texts",
         "_wide",
         "kinds",
+        "narrow",
         "stored_key",
         "table",
     )
@@ -77,7 +77,8 @@ class Layout:
         listed = dict.fromkeys((*table.key, *(name for fields in table.indexes.values() for name in fields)))
         texts = [names.index(name) for name in listed if self.kinds[name] is str]
         self._texts = picker(texts) if texts else None
-        self._narrow = self._wide.isdisjoint(table.key)
+        self.narrow = self._wide.isdisjoint(table.key)
+        """True if the key is stored as it is."""
         self._make = table.row
         self._prefix = table.name.encode() + b"\0"
         self.stored_key = self.stored_fields(table.key)
@@ -121,7 +122,7 @@ class Layout:
         if self._texts is not None and "\0" in "".join(self._texts(row)):
             raise TypeError(f"a row of {self.table.name} cannot be stored: NUL in a text that it is found by")
         key = self._key(row)
-        return (key if self._narrow else tuple(map(stored, key))), record
+        return (key if self.narrow else tuple(map(stored, key))), record
 
     def row(self, record: bytes) -> Any:
         """Return the row of a record without digest, which has been authenticated by other means."""

@@ -21,7 +21,7 @@ from intelshare.ports import (
     durable_after_commit,
 )
 from intelshare.store.damage import Damage
-from intelshare.store.layout import Layout, stored
+from intelshare.store.layout import Layout, picker, stored
 from intelshare.store.memory_table import TOP
 
 R = TypeVar("R", bound=Row)
@@ -30,40 +30,25 @@ A = TypeVar("A")
 _Key = tuple[Scalar, ...]
 
 
-@lru_cache(maxsize=256)
-def _layout(table: _Same) -> Layout:
-    return Layout(table.table)
-
-
-class _Same:
-    """A table compared by identity, so that all stores with this table share one layout."""
-
-    __slots__ = ("table",)
-
-    def __init__(self, table: Table[Any]) -> None:
-        self.table = table
-
-    def __hash__(self) -> int:
-        return id(self.table)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.table is self.table
+_layout = lru_cache(maxsize=256)(Layout)
+"""Makes a table's layout once for all stores."""
 
 
 class _Rows:
     """One table: rows by key, and each index as a sorted list of (index fields, key fields)."""
 
     def __init__(self, table: Table[Any]) -> None:
-        self.layout = _layout(_Same(table))
+        self.layout = _layout(table)
         self.rows: dict[_Key, Any] = {}
         self.indexes: dict[str, list[_Key]] = {}
         self._entries: list[tuple[list[_Key], Callable[[Any], _Key | None]]] = []
-        self.key_at: dict[str, tuple[int, ...]] = {}
+        self.key_in: dict[str, Callable[[_Key], _Key]] = {}
+        """By index, a function that returns the key of an entry."""
         for name in ("key", *table.indexes):
             order = self.layout.order(name)
             self.indexes[name] = []
             self._entries.append((self.indexes[name], _entry(self.layout, name)))
-            self.key_at[name] = tuple(order.index(field) for field in table.key)
+            self.key_in[name] = picker([order.index(field) for field in table.key])
 
     def put(self, key: _Key, row: Any) -> None:
         old = self.rows.get(key)
@@ -121,7 +106,8 @@ class MemoryStore:
 
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
-        row: R | None = self._rows(table).rows.get(tuple(map(stored, key)))
+        rows = self._rows(table)
+        row: R | None = rows.rows.get(key if rows.layout.narrow else tuple(map(stored, key)))
         return row
 
     def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
@@ -140,11 +126,8 @@ class MemoryStore:
         """See ports.View."""
         rows = self._rows(table)
         entries, low, high = rows.span(index, tuple(map(stored, prefix)), tuple(map(stored, after)))
-        places = rows.key_at[index]
-        return [
-            rows.rows[tuple([entry[place] for place in places])]
-            for entry in entries[low : min(high, low + limit)]
-        ]
+        found, key_of = rows.rows, rows.key_in[index]
+        return [found[key_of(entry)] for entry in entries[low : min(high, low + limit)]]
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""

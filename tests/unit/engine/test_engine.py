@@ -87,6 +87,17 @@ def test_a_link_begins_with_a_hello_and_has_no_second_one():
     assert rig.closed(link) == "ENVELOPE_MALFORMED"
 
 
+def test_what_a_hello_of_an_ended_link_queued_again_goes_over_the_link_that_there_is():
+    rig = Rig()
+    rig.hold = {Step.MEET}
+    rig.drop(rig.link(incarnation=7))
+    rig.hold = set()
+    rig.link()
+    before = rig.steps(Step.RESEND)
+    rig.carry_out(rig.held.pop())
+    assert len(rig.steps(Step.RESEND)) == len(before) + 1
+
+
 def test_a_hello_that_takes_too_long_is_cut():
     rig = Rig()
     link = rig.call()

@@ -37,6 +37,8 @@ _KEPT: Final = 8
 """The opened rows that ``OpenedRows`` keeps."""
 
 _clear = struct.Struct(">BQ32s")
+_HASH: Final = 32
+"""The length of the hash, which is last."""
 
 
 class Entry(NamedTuple):
@@ -101,6 +103,18 @@ def entries(view: View, incarnation: Incarnation, low: int = 0, high: int | None
         yield from [one for one in entries_of(row) if low <= one.place and (high is None or one.place < high)]
 
 
+def leaves(
+    view: View, incarnation: Incarnation, low: int = 0, high: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield index and hash of the ``entries``, which a proof needs nothing else of."""
+    for row in _rows(view, incarnation, low, high):
+        first = _first(row)
+        start, stop = max(low - first, 0), row.last + 1 if high is None else min(high, row.last + 1)
+        for place in range(start, stop - first):
+            end = (place + 1) * _clear.size
+            yield first + place, row.entries[end - _HASH : end]
+
+
 def opened(
     node: Node,
     view: View,
@@ -123,13 +137,18 @@ def opened(
 
 def entries_of(row: LogRow) -> list[Entry]:
     """Return the entries of one row. Raises StoreError RECORD_CORRUPT."""
-    if len(row.entries) % _clear.size:
-        raise _damaged(row)
-    first = row.last + 1 - len(row.entries) // _clear.size
+    first = _first(row)
     return [
         Entry(row.incarnation, first + place, *clear)
         for place, clear in enumerate(_clear.iter_unpack(row.entries))
     ]
+
+
+def _first(row: LogRow) -> int:
+    """Return the index of the row's first entry. Raises StoreError RECORD_CORRUPT."""
+    if len(row.entries) % _clear.size:
+        raise _damaged(row)
+    return row.last + 1 - len(row.entries) // _clear.size
 
 
 def open_row(node: Node, row: LogRow) -> list[OpenedEntry]:

@@ -21,7 +21,7 @@ from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.log import entries, hash_of, opened, opened_at
+from intelshare.broker.kernel.log import hash_of, leaves, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -221,7 +221,7 @@ def fetch_of(node: Node, view: View, incarnation: Incarnation) -> Fetch:
         if closed:
             found = ((one.place, hash_of(one)) for one in opened(node, view, incarnation, low, high))
         else:
-            found = ((one.place, one.leaf) for one in entries(view, incarnation, low, high))
+            found = leaves(view, incarnation, low, high)
         for expected, (place, entry) in enumerate(found, low):
             if place != expected:
                 return
