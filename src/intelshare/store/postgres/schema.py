@@ -99,7 +99,7 @@ def migrate(
     """Bring the schema to the newest version, in one transaction: the old one after a crash, or the new one.
 
     Not ``alone``: others that have the schema open stop at their next commit, as they know less than is there
-    (decision 78). ``pg_dump`` before an upgrade is the operator's. Raises StoreError SCHEMA_NEWER,
+    (decision 74). ``pg_dump`` before an upgrade is the operator's. Raises StoreError SCHEMA_NEWER,
     SCHEMA_OLDER; psycopg.Error.
     """
     steps = migrations() if steps is None else steps
