@@ -47,6 +47,7 @@ from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.instant import SECOND
 from intelshare.ports import Row, Table, View
 from intelshare.sim import remains
 from intelshare.sim.counting import check_counters
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Row)
 Machines = Mapping[str, "Machine"]
+
+FRESH = 10 * SECOND
+"""The age below which a checkpoint may still be on its way: nodes sign one after another, for ever."""
 
 _ALL = 1 << 30
 _SETTLED = frozenset(
@@ -388,18 +392,17 @@ def _rows(view: View, table: Table[R]) -> Iterable[R]:
 
 
 def _pending(machine: Machine, machines: Machines) -> int:
-    """Count unacknowledged statements, except receipts that a sender with a restored disk can no longer
-    place.
+    """Count unacknowledged statements, except checkpoints that were signed just now, and receipts that a
+    sender with a restored disk can no longer place.
     """
-    view = machine.disk.view
-    if not any(other.forgets or not machine.deals(other) for other in machines.values()):
-        return view.count(PENDING, "key")
-    left = 0
+    view, left = machine.disk.view, 0
     for row in view.find(PENDING, "key", limit=_ALL):
         statement = view.get(STATEMENT, row.leaf)
         assert statement is not None  # noqa: S101 - stored together
         peer = machines[row.peer]
         if not machine.deals(peer):
+            continue
+        if statement.kind == Kind.CHECKPOINT and row.place > machine.now() - FRESH:
             continue
         if statement.kind == Kind.RECEIPT and peer.forgets:
             answered = decode(Receipt, statement.data).leaf
@@ -437,7 +440,10 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 def _unproved(machine: Machine, machines: Machines) -> bool:
     """Return True if checkpoints wait for a path that their node can still show."""
     return any(
-        row.state in UNPROVED and not machines[row.member].forgets and machine.deals(machines[row.member])
+        row.state in UNPROVED
+        and row.at < machine.now() - FRESH
+        and not machines[row.member].forgets
+        and machine.deals(machines[row.member])
         for row in _rows(machine.disk.view, CHECKPOINT)
     )
 
