@@ -145,13 +145,15 @@ class MemberBackend:
         self, member: MemberCode, limit: int, by: UserUri
     ) -> AsyncIterator[bytes | BundleWritten]:
         del by
-        yield BundleWritten(member, 0, 0, 0, 0, b"", 0, 0, "", more=limit > 0, files_wanted=0)
+        yield BundleWritten(
+            member, 0, 0, 0, 0, b"", 0, 0, "", more=limit > 0, files_wanted=0, files=0, files_left=0
+        )
 
     async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
         del by
         size = sum([len(part) async for part in data])
         node = self.node
-        return BundleTaken(node.member, node.uri, self.now(), 0, 0, 0, {}, {}, b"", size, "", 0)
+        return BundleTaken(node.member, node.uri, self.now(), 0, 0, 0, {}, {}, b"", size, "", 0, 0)
 
     async def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
         del place, record

@@ -126,7 +126,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.LIBRARY_WARNED: "source",
             Event.RESERVE_GIVEN_UP: "code",
             Event.RECEIVED_FORGOTTEN: "count",
-            Event.HEARD: "peer",
+            Event.HEARD: "peer code",
         }.items()
     }
 )

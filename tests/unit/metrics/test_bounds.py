@@ -34,6 +34,7 @@ MEASURED: dict[type[Any], dict[str, Metric | str]] = {
         "dialled": Metric.NODES,
         "first_dial": PACING,
         "last_word": PACING,
+        "hearing": Metric.UNHEARD,
         "space": Metric.LOW,
         "budgets": Metric.BUDGET,
     },
