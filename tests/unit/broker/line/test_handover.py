@@ -390,7 +390,8 @@ def test_what_is_read_ahead_has_the_room_of_a_hand_over(members: Any) -> None:
     for place in range(5):
         send(fra, draft(text(TO_USA, "x" * 4000), to=["USA"]), str(place))
     forgets(fra)
-    found = fra.store.ask_now(lambda view: read_ahead(fra.node, view, {USA: 6500}, NOW))
+    rooms = {USA: 6500}
+    found = fra.store.ask_now(lambda view: read_ahead(fra.node, view, rooms, MAX_LEAVES, NOW))
     assert len(found) == 2
     assert len(releases(hand_over(fra, "USA", room=6500))) == len(found)
 
