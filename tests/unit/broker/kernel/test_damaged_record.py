@@ -81,7 +81,7 @@ def perform(member: Any, step: Any, md: bytes, tables: Any, *event: Any) -> Any:
 @pytest.mark.parametrize("table", [PORTION, SECRET], ids=lambda table: table.name)
 def test_hand_over_holds_the_pair_of_a_damaged_record_and_hands_over_the_others(fra: Any, table: Any) -> None:
     damaged = pair_of(fra)
-    plan = perform(fra, handover, damaged.md, [table], {USA: ROOM})
+    plan = perform(fra, handover, damaged.md, [table], {USA: ROOM}, MAX_LEAVES)
     stages = [(row.md == damaged.md, Stage(row.stage), row.codes) for row in rows(fra, PAIR)]
     assert sorted(stages) == [
         (False, Stage.HANDED_OVER, ""),
@@ -96,7 +96,7 @@ def test_what_is_held_for_its_record_goes_once_that_is_whole_and_an_officer_rele
     fra: Any,
 ) -> None:
     damaged = pair_of(fra)
-    perform(fra, handover, damaged.md, [PORTION], {USA: ROOM})
+    perform(fra, handover, damaged.md, [PORTION], {USA: ROOM}, MAX_LEAVES)
     bulletin = next(row.bulletin for row in rows(fra, BULLETIN) if row.md == damaged.md)
     fra.do(approve, ApproveCommand(actor("FRA", "r"), bulletin.hex(), USA))
     (again,) = hand_over(fra, "USA")
