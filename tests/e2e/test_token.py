@@ -91,7 +91,7 @@ def test_a_node_signs_with_a_key_that_the_token_made_and_cannot_without_the_toke
         assert PIN not in log_of(fra).read_text() + refused.err
 
 
-@pytest.mark.parametrize("suite", ["1", "2"])
+@pytest.mark.parametrize("suite", [pytest.param("1", marks=pytest.mark.soak), "2"])
 def test_the_first_signing_key_of_a_new_member_was_never_outside_its_token(
     tmp_path: Path, suite: str
 ) -> None:

@@ -37,7 +37,7 @@ from store_tables import (
 )
 
 
-@pytest.fixture(params=[*sorted(ENGINES), "leading", "beside"])
+@pytest.fixture(params=[*sorted(ENGINES), pytest.param("leading", marks=pytest.mark.soak), "beside"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """One of each engine; and of two that run together the one that leads, and the other."""
     engine, where = request.param, Location(tmp_path / "store.db")
