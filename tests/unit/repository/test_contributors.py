@@ -95,7 +95,7 @@ def test_targets_of_make_that_the_pages_name_are_there() -> None:
     named = {
         target
         for page in PAGES
-        for call in re.findall(r"\bmake ((?:[a-z-]+ ?)+)`", (ROOT / page).read_text("utf-8"))
+        for call in re.findall(r"\bmake ([a-z][a-z -]*)`", (ROOT / page).read_text("utf-8"))
         for target in call.split()
     }
     assert "lint" in named
