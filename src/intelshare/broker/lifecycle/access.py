@@ -14,16 +14,16 @@ certificate confirms its user too; ``member suspend`` and ``member resume`` sett
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.audit.records import EntryType, ExclusionSet, Operated, OperatorAct, Register
+from intelshare.audit.records import EntryType, Operated, OperatorAct, Register
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users
-from intelshare.broker.kernel.tables import EXCLUSION, USER, ExclusionRow, UserRow
+from intelshare.broker.kernel.tables import USER, UserRow
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.exclude import set_exclusions
 from intelshare.broker.lifecycle.operator_acts import need_reason
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
@@ -51,7 +51,8 @@ def hold_access(node: Node, view: View, now: Instant, random: Random) -> Plan[Ac
     for row in held:
         tx.put(USER, row)
     others = set(node.trust.members) - {node.member} - set(node.trust.excluded)
-    return _set(tx, held, dict.fromkeys(sorted(others), Exclusion.UNCONFIRMED), NOBODY)
+    set_exclusions(tx, dict.fromkeys(sorted(others), Exclusion.UNCONFIRMED), NOBODY)
+    return tx.plan(AccessResult(held, tuple(sorted(others)), tx.effects()))
 
 
 def access_waiting(node: Node, view: View) -> tuple[list[UserRow], list[MemberCode]]:
@@ -97,20 +98,5 @@ def confirm_access(
     about = f"{len(let_in)} users, {len(command.members)} members"
     tx.log(EntryType.OPERATED, Operated(OperatorAct.ACCESS_CONFIRMED, about, command.reason, command.user))
     again = [member for member in left_out if member in command.members]
-    tx.ready |= set(again)
-    return _set(tx, let_in, dict.fromkeys(again), command.user)
-
-
-def _set(
-    tx: Transaction, held: Sequence[UserRow], members: Mapping[MemberCode, Exclusion | None], by: UserUri
-) -> Plan[AccessResult]:
-    trust = tx.node.trust
-    for member, how in members.items():
-        if how is None:
-            tx.delete(EXCLUSION, member)
-        else:
-            tx.put(EXCLUSION, ExclusionRow(member, how, tx.now, by))
-        tx.log(EntryType.EXCLUSION, ExclusionSet(member, how or 0, by))
-        trust = trust.with_exclusion(member, how)
-    tx.node = with_trust(tx.node, trust)
-    return tx.plan(AccessResult(tuple(held), tuple(members), tx.effects()))
+    set_exclusions(tx, dict.fromkeys(again), command.user)
+    return tx.plan(AccessResult(let_in, tuple(again), tx.effects()))

@@ -286,26 +286,26 @@ def first_wanted(
 ) -> Wanted | None:
     """Return the most urgent file to ask this member for, except ``but`` and those with damaged records."""
     del now
-    for row in view.find(FILE, "wanted", FileState.WANTED, member, limit=len(but) + MAX_TOGETHER):
-        if row.place not in but:
-            try:
-                attachment = attachment_of(node, view, row.md, row.slot)
-            except IntelshareError:
-                continue
-            return Wanted(row.place, row.pieces, row.size, attachment.pieces)
-    return None
+    rows = view.find(FILE, "wanted", FileState.WANTED, member, limit=len(but) + MAX_TOGETHER)
+    return _first_whole(node, view, [row for row in rows if row.place not in but])
 
 
 def wanted_by_id(node: Node, view: View, member: MemberCode, pieces: Digest, now: Instant) -> Wanted | None:
     """Return the file with these pieces that is wanted from a member, if there is one."""
     del now
-    for row in view.find(FILE, "pieces", pieces, limit=MAX_TOGETHER):
-        if row.state == FileState.WANTED and row.member == member:
-            try:
-                attachment = attachment_of(node, view, row.md, row.slot)
-            except IntelshareError:
-                continue
-            return Wanted(row.place, row.pieces, row.size, attachment.pieces)
+    rows = view.find(FILE, "pieces", pieces, limit=MAX_TOGETHER)
+    wanted = [row for row in rows if row.state == FileState.WANTED and row.member == member]
+    return _first_whole(node, view, wanted)
+
+
+def _first_whole(node: Node, view: View, rows: Sequence[FileRow]) -> Wanted | None:
+    """Return the first of these files whose records are not damaged."""
+    for row in rows:
+        try:
+            attachment = attachment_of(node, view, row.md, row.slot)
+        except IntelshareError:
+            continue
+        return Wanted(row.place, row.pieces, row.size, attachment.pieces)
     return None
 
 

@@ -10,6 +10,7 @@ sides go on with the bytes that they have: nothing was renumbered, so nothing is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType, ExclusionSet
@@ -19,7 +20,7 @@ from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import EXCLUSION, PAIR, PENDING, ExclusionRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.errors import DeliveryError, RecordError, StoreError
-from intelshare.ids import MemberCode
+from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 from intelshare.trust import Exclusion, left_out
@@ -69,21 +70,22 @@ def exclude(
         raise left_out(member, present)
     tx = Transaction(node, view, now, random)
     if present is not how:
-        _set(tx, command)
+        set_exclusions(tx, {member: how}, command.actor.user)
     return tx.plan(ExcludeResult(present is not how, tx.effects()))
 
 
-def _set(tx: Transaction, command: ExcludeCommand) -> None:
-    """Store the exclusion, log it, and let it take effect with this commit."""
-    member, how, by = command.member, command.how, command.actor.user
-    if how is None:
-        tx.delete(EXCLUSION, member)
-    else:
-        tx.put(EXCLUSION, ExclusionRow(member, how, tx.now, by))
-    tx.log(EntryType.EXCLUSION, ExclusionSet(member, how or 0, by))
-    tx.node = with_trust(tx.node, tx.node.trust.with_exclusion(member, how))
-    if how is None:
-        tx.ready.add(member)
+def set_exclusions(tx: Transaction, members: Mapping[MemberCode, Exclusion | None], by: UserUri) -> None:
+    """Store how these members are left out (None: no longer) and log it; it takes effect with this commit."""
+    trust = tx.node.trust
+    for member, how in members.items():
+        if how is None:
+            tx.delete(EXCLUSION, member)
+            tx.ready.add(member)
+        else:
+            tx.put(EXCLUSION, ExclusionRow(member, how, tx.now, by))
+        tx.log(EntryType.EXCLUSION, ExclusionSet(member, how or 0, by))
+        trust = trust.with_exclusion(member, how)
+    tx.node = with_trust(tx.node, trust)
 
 
 def exclusion_effect(node: Node, view: View, member: MemberCode) -> ExclusionEffect:
