@@ -18,6 +18,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault(VARIABLE, PATIENCE)
 
 
+# A process that may not keep what it compiled costs twice as much, and tests start hundreds of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # gRPC ends its poller when the last channel or server of a process is freed, which may be in the middle of a
 # collection of garbage, and then waits there for ever if a call was still open: so it is never the last one.
 init_grpc_aio()
