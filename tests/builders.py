@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import TLP_IDS, LabelReader
-from intelshare.policy import Treaty, compile_world, parse_treaty
+from intelshare.policy import Treaty, World, compile_world, parse_treaty
 from intelshare.roles import Role
 from intelshare.statement import VerifiedRoots
 from intelshare.trust import (
@@ -77,16 +78,10 @@ class Member:
         return self.store.ask_now(lambda view: query(self.node, view, *args))
 
 
-def federation(
-    codes: Sequence[str], store: Callable[[], Any], *, suite: Suite = SUITE_1, at: Instant = NOW
-) -> dict[str, Member]:
-    """Members that know each other, have ratified both treaties, and have begun an incarnation.
-
-    Each has the analyst ``a`` (cleared for everything), the releasing officer ``r`` and the operator ``o``.
-    """
-    registry = builtin_registry()
-    files = treaties()
-    ratified = [Ratified(t.id, bytes.fromhex(t.text.removeprefix("sha256:"))) for t in files]
+@functools.cache
+def _founded(codes: tuple[str, ...], suite: Suite, at: Instant) -> dict[str, tuple[Founded, TrustView]]:
+    """What the members are made of, and how each sees all of them: the same for the same words."""
+    ratified = [Ratified(t.id, bytes.fromhex(t.text.removeprefix("sha256:"))) for t in treaties()]
     founded: dict[str, Founded] = {}
     documents: list[bytes] = []
     for code in codes:
@@ -101,9 +96,28 @@ def federation(
         renewed = renew_directory(directory, signer, at, ratified=ratified)
         documents += [encode(Trust, made.root), encode(Trust, renewed)]
         founded[code] = made
+    suites = {suite.number: suite}
+    return {
+        code: (made, TrustView.load(MemberCode(code), documents, suites)) for code, made in founded.items()
+    }
+
+
+@functools.cache
+def _world(codes: tuple[str, ...]) -> World:
+    return compile_world(builtin_registry(), codes, treaties())
+
+
+def federation(
+    codes: Sequence[str], store: Callable[[], Any], *, suite: Suite = SUITE_1, at: Instant = NOW
+) -> dict[str, Member]:
+    """Members that know each other, have ratified both treaties, and have begun an incarnation.
+
+    Each has the analyst ``a`` (cleared for everything), the releasing officer ``r`` and the operator ``o``.
+    """
+    made_once, world = _founded(tuple(codes), suite, at), _world(tuple(codes))
     members = {}
     for code in codes:
-        made = founded[code]
+        made, trust = made_once[code]
         secrets = {key.record.use: key for key in made.keys}
         signing, sealing = secrets[KeyUse.SIGNING], secrets[KeyUse.SEALING]
         node = Node(
@@ -114,10 +128,10 @@ def federation(
             sealing={sealing.key_id: SealingKeyHeld(sealing.record, suite.load_sealing(sealing.secret))},
             retired=frozenset(),
             storage_key=made.storage_key,
-            trust=TrustView.load(MemberCode(code), documents, {suite.number: suite}),
-            world=compile_world(registry, codes, files),
+            trust=trust,
+            world=world,
             suites={suite.number: suite},
-            labels=LabelReader(registry),
+            labels=LabelReader(builtin_registry()),
             roots=VerifiedRoots(),
         )
         member = Member(with_trust(node, node.trust), store())
