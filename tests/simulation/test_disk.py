@@ -7,6 +7,7 @@ from intelshare.ids import ManifestDigest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put
 from intelshare.sim.disk import Disk
+from intelshare.store.memory import MemoryStore
 
 USER, MD = UserUri("intelshare://fra.intelshare.internal/user/a"), ManifestDigest(b"\x01" * 32)
 
@@ -22,7 +23,7 @@ def shown(disk):
 
 def disk():
     """1 is durable; 2, a deletion, and 3 are not."""
-    made = Disk(written(1))
+    made = Disk(MemoryStore([written(1)]))
     for plan in (written(2), Plan((Delete(READER, (USER, MD)),), None), written(3)):
         made.apply(plan, lambda: None)
     return made
@@ -38,7 +39,7 @@ def test_a_crash_keeps_a_prefix(keep, left):
 
 
 def test_what_was_synced_survives_and_its_effects_happen_in_order():
-    made, happened = Disk(Plan((), None)), []
+    made, happened = Disk(MemoryStore()), []
     for at in (1, 2, 3):
         made.apply(written(at), lambda at=at: happened.append(at))
     for effect in made.sync(2):

@@ -340,8 +340,7 @@ class Oracle:
         # This may repair an older loss, so what is lost now is determined again.
         self.forgotten = {(witness, member) for witness, member in self.forgotten if member != machine.name}
         for witness in machine.others.values():
-            taken_by = MemoryStore([witness.disk.copy()])
-            for row in taken_by.find(CHECKPOINT, "key", limit=1 << 30):
+            for row in witness.disk.copy().find(CHECKPOINT, "key", limit=1 << 30):
                 head = machine.disk.view.get(LOG_HEAD, row.incarnation)
                 lost = head is None or head.size < row.size
                 if row.member == machine.name and row.state in SIGNED and lost:
