@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from intelshare.broker.kernel.tables import PORTION, SECRET
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import ManifestDigest
-from intelshare.ports import Delete, Plan, Put, Scalar, View
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.memory import MemoryStore
+
+R = TypeVar("R", bound=Row)
 
 Key = tuple[Scalar, ...]
 
@@ -33,9 +35,12 @@ class _Commit:
             if old is not None:
                 writes.append(Put(table, old))
             else:
-                key = table.key_of(write.row) if isinstance(write, Put) else write.key
-                writes.append(Delete(table, key))
+                writes.append(Delete(table, _key(write)))
         return Plan(tuple(writes), None)
+
+
+def _key(write: Put | Delete) -> Key:
+    return write.table.key_of(write.row) if isinstance(write, Put) else write.key
 
 
 class _Checked:
@@ -115,6 +120,15 @@ class Disk:
         """The number of commits that a crash may undo."""
         return len(self._unsynced)
 
+    def durable(self, table: Table[R], *key: Scalar) -> R | None:
+        """Return a row as a loss of power now would leave it at worst."""
+        for commit in self._unsynced:
+            for write, before in zip(commit.plan.writes, commit.before, strict=True):
+                if write.table is table and key == _key(write):
+                    found: R | None = before
+                    return found
+        return self._store.get(table, *key)
+
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Apply a plan; ``effect`` may happen once it is synced."""
         before = self._store.apply(plan)
@@ -122,7 +136,7 @@ class Disk:
             if write.table is SECRET and old is not None:
                 self.remains.append(old)
             elif write.table is PORTION and self.rotten:
-                self._written_again(write.row.md if isinstance(write, Put) else write.key[0])
+                self._written_again(_key(write)[0])
         self._unsynced.append(_Commit(plan, before, effect))
 
     def _written_again(self, md: Scalar) -> None:

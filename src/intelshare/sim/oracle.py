@@ -485,7 +485,11 @@ class Oracle:
         return remains.opens(process.node, process.disk, md, content)
 
     def _checkpoint(self, process: Process, said: Checkpoint) -> None:
+        """I6: check that what a checkpoint says is durable (c19), and that one size has one root."""
         self.counts["checkpoint"] += 1
+        head = process.disk.durable(LOG_HEAD, said.incarnation)
+        if head is None or head.size < said.size:
+            raise Violation("I6", f"{process.name} says {said.size} entries before they are durable")
         log = (said.origin, said.incarnation, said.size)
         if self._roots.setdefault(log, said.root) != said.root:
             raise Violation("I6", f"{process.name} signed two roots for {said.size} entries of one log")
