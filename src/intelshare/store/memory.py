@@ -140,7 +140,7 @@ def _span(entries: list[_Key], prefix: _Key, after: _Key) -> tuple[int, int]:
 
 
 def _as_stored(index: _Index, values: Sequence[Scalar]) -> _Key:
-    return tuple(values) if index.narrow else tuple(map(stored, values))
+    return tuple(values) if index.narrow or not values else tuple(map(stored, values))
 
 
 class _Tables(dict[Table[Any], _Rows]):
