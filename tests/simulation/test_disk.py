@@ -50,3 +50,19 @@ def test_what_was_synced_survives_and_its_effects_happen_in_order():
 
 def test_a_snapshot_holds_what_is_durable_and_nothing_else():
     assert shown(Disk(disk().copy())) == 1
+
+
+def test_what_a_loss_of_power_leaves_at_worst_is_known_before_it_happens():
+    made = disk()
+    assert made.durable(READER, USER, MD).at == 1
+    made.sync(1)
+    assert made.durable(READER, USER, MD).at == 2
+    made.crash(0)
+    assert (made.durable(READER, USER, MD).at, shown(made)) == (2, 2)
+
+
+def test_a_snapshot_and_the_disk_that_is_made_of_it_do_not_change_each_other():
+    first = disk()
+    second = Disk(first.copy())
+    second.apply(written(9), lambda: None)
+    assert (shown(first), shown(second)) == (3, 9)
