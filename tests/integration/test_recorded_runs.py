@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from intelshare.broker.kernel.tables import TABLES
-from intelshare.ports import Plan, View
+from intelshare.ports import Plan, Put, View
 from intelshare.sim import machine
 from intelshare.sim.disk import Disk
 from intelshare.sim.generate_plan import generate_plan
@@ -38,9 +38,10 @@ class Recorded(Disk):
 
     made: list[Recorded]
 
-    def __init__(self, rows: Plan[None]) -> None:
+    def __init__(self, rows: MemoryStore) -> None:
         super().__init__(rows)
-        self.events: list[Plan[Any] | None] = [rows]
+        first = [Put(table, row) for table in TABLES for row in rows.find(table, "key", limit=1 << 20)]
+        self.events: list[Plan[Any] | None] = [Plan(tuple(first), None)]
         """Plans in the order in which they became durable; None: a crash."""
         self._waiting: list[Plan[Any]] = []
         self.made.append(self)

@@ -7,6 +7,7 @@ from intelshare.ids import ManifestDigest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put
 from intelshare.sim.disk import Disk
+from intelshare.store.memory import MemoryStore
 
 USER, MD = UserUri("intelshare://fra.intelshare.internal/user/a"), ManifestDigest(b"\x01" * 32)
 
@@ -22,7 +23,7 @@ def shown(disk):
 
 def disk():
     """1 is durable; 2, a deletion, and 3 are not."""
-    made = Disk(written(1))
+    made = Disk(MemoryStore([written(1)]))
     for plan in (written(2), Plan((Delete(READER, (USER, MD)),), None), written(3)):
         made.apply(plan, lambda: None)
     return made
@@ -38,7 +39,7 @@ def test_a_crash_keeps_a_prefix(keep, left):
 
 
 def test_what_was_synced_survives_and_its_effects_happen_in_order():
-    made, happened = Disk(Plan((), None)), []
+    made, happened = Disk(MemoryStore()), []
     for at in (1, 2, 3):
         made.apply(written(at), lambda at=at: happened.append(at))
     for effect in made.sync(2):
@@ -49,3 +50,19 @@ def test_what_was_synced_survives_and_its_effects_happen_in_order():
 
 def test_a_snapshot_holds_what_is_durable_and_nothing_else():
     assert shown(Disk(disk().copy())) == 1
+
+
+def test_what_a_loss_of_power_leaves_at_worst_is_known_before_it_happens():
+    made = disk()
+    assert made.durable(READER, USER, MD).at == 1
+    made.sync(1)
+    assert made.durable(READER, USER, MD).at == 2
+    made.crash(0)
+    assert (made.durable(READER, USER, MD).at, shown(made)) == (2, 2)
+
+
+def test_a_snapshot_and_the_disk_that_is_made_of_it_do_not_change_each_other():
+    first = disk()
+    second = Disk(first.copy())
+    second.apply(written(9), lambda: None)
+    assert (shown(first), shown(second)) == (3, 9)

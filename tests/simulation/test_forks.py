@@ -19,6 +19,7 @@ from intelshare.sim.machine import Machine
 from intelshare.sim.plan import FaultPlan, Knobs
 from intelshare.sim.run import run
 from intelshare.sim.world import first_disk, first_keys
+from intelshare.store.memory import MemoryStore
 from intelshare.trust import DirectoryDocument, sign_directory
 
 DEU = MemberCode("DEU")
@@ -38,16 +39,12 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Machine]:
     made: dict[str, Machine] = {}
     begin = Machine.__init__
 
-    def disk(plan: FaultPlan, member: str) -> Plan[None]:
-        honest = first_disk(plan, member)
-        writes = [
-            Put(TRUST, forked(write.row, plan))
-            if member == "USA" and (write.row[:2] == (DEU, TrustType.DIRECTORY))
-            else write
-            for write in honest.writes
-            if isinstance(write, Put)
-        ]
-        return Plan(tuple(writes), None)
+    def disk(plan: FaultPlan, member: str) -> MemoryStore:
+        made = first_disk(plan, member)
+        if member == "USA":
+            (row,) = [row for row in made.find(TRUST, "key", DEU) if row.type == TrustType.DIRECTORY]
+            made.apply(Plan((Put(TRUST, forked(row, plan)),), None))
+        return made
 
     def noted(machine: Machine, name: str, *rest: Any) -> None:
         begin(machine, name, *rest)

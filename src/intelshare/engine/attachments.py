@@ -235,6 +235,8 @@ class Fetching:
 
     def next_at(self) -> Instant | None:
         """Return when to look again."""
+        if not self._from and not self._later:
+            return None
         times = [Instant(fetch.heard + SILENT) for fetch in self._from.values() if fetch.asked]
         return min([*times, *(at for at, _ in self._later.values())] if self._later else times, default=None)
 

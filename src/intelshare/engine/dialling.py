@@ -145,4 +145,5 @@ class Dialling:
         """Return when the next node is to be dialled."""
         if turn.parts.stopping.begun:
             return None
-        return min([peer.at for peer in self._peers.values() if peer.at is not None], default=None)
+        due = [peer.at for peer in self._peers.values() if peer.at is not None]
+        return min(due) if due else None

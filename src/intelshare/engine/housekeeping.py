@@ -62,6 +62,8 @@ class Housekeeping:
 
     def __init__(self) -> None:
         self._due: dict[str, Instant] = {}
+        self._next: Instant | None = None
+        """The earliest of them: asked for at every event."""
         self._running: set[str] = set()
         self._reviewed: Snapshot | None = None
         self._under_review: Snapshot | None = None
@@ -70,6 +72,7 @@ class Housekeeping:
     def begin(self, turn: Turn) -> None:
         """Start. The first time of each chore is one period from now, except for the look at the disk."""
         self._due = {chore: Instant(turn.now.steady + every) for chore, every in EVERY.items()}
+        self._next = min(self._due.values())
         _BEGIN[Chore.SPACE](self, turn)
 
     def tick(self, turn: Turn) -> None:
@@ -82,10 +85,11 @@ class Housekeeping:
                 self._due[chore] = Instant(now + EVERY[chore])
                 if chore not in self._running:
                     _BEGIN[chore](self, turn)
+        self._next = min(self._due.values(), default=None)
 
     def next_at(self) -> Instant | None:
         """Return when the next chore is due."""
-        return min(self._due.values(), default=None)
+        return self._next
 
     def clock(self, turn: Turn) -> None:
         """Let health show if wall time is believed. Called with every event."""

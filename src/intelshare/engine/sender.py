@@ -109,7 +109,7 @@ class Sender:
 
     def next_at(self) -> Instant | None:
         """Return when to look again: something is due, or a pause is over."""
-        return min(self._due.values(), default=None)
+        return min(self._due.values()) if self._due else None
 
     def tick(self, turn: Turn) -> None:
         """Look at everything that may be due."""
@@ -201,9 +201,9 @@ class Sender:
         if self._handing or not self._may(turn):
             return
         rooms: dict[MemberCode, int] = {}
-        for member in sorted(self._to):
+        for member in sorted([one for one, to in self._to.items() if to.stage is Stage.WANTS]):
             destination, link = self._to[member], turn.parts.links.of_member(member)
-            if destination.stage is not Stage.WANTS or link is None or (destination.alone and rooms):
+            if link is None or (destination.alone and rooms):
                 continue
             destination.stage = Stage.HANDING
             rooms[member] = link.queue.room()

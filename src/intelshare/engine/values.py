@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
@@ -26,9 +26,8 @@ LinkId = NewType("LinkId", int)
 """One connection, from the first dial or call to its end. A number is never used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
-    """The time at which a driver hands over an event."""
+class Now(NamedTuple):
+    """The time at which a driver hands over an event. One is made for each event."""
 
     wall: Instant
     """Wall time, for signatures and for the validity of certificates and treaties. It may jump."""

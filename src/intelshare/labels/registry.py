@@ -89,6 +89,9 @@ class Registry:
     organisation_levels: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
     """Texts that name authority and level at once (``NS``, ``EU UNMARKED``), and both of these."""
 
+    changes: frozenset[Instant] = field(init=False, repr=False)
+    """The instants at which a membership, a level or a word begins or ends to count."""
+
     def __post_init__(self) -> None:
         ladders = {**self.ladders, JOINT: JOINT_LADDER}
         organisations = [group.code for group in self.groups.values() if group.organisation]
@@ -100,6 +103,12 @@ class Registry:
             for code in organisations
             for text, name in names[code].items()
         }
+        counts = [
+            *(span for group in self.groups.values() for spans in group.members.values() for span in spans),
+            *(row.interval for ladder in ladders.values() for row in ladder.rows),
+            *(word.during for words in self.words.words.values() for word in words.values()),
+        ]
+        object.__setattr__(self, "changes", frozenset(instant for span in counts for instant in span))
         object.__setattr__(self, "nodes", frozenset((*self.states, *organisations)))
         object.__setattr__(self, "known", frozenset((*self.states, *self.groups)))
         object.__setattr__(self, "ladders", ladders)

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from intelshare.instant import MINUTE, SECOND, Instant
 
@@ -32,9 +31,8 @@ right.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
-    """The reading of the clock, and whether it is believed."""
+class ClockReading(NamedTuple):
+    """The reading of the clock, and whether it is believed. One is made for each event of the engine."""
 
     now: Instant
     believed: bool

@@ -93,13 +93,7 @@ def compile_world(
 
 
 def _changes(world: World) -> Iterator[Instant]:
-    for group in world.registry.groups.values():
-        for intervals in group.members.values():
-            yield from _ends(intervals)
-    for ladder in world.registry.ladders.values():
-        yield from _ends(row.interval for row in ladder.rows)
-    for words in world.registry.words.words.values():
-        yield from _ends(word.during for word in words.values())
+    yield from world.registry.changes
     for treaty in world.treaties:
         yield from (treaty.in_force, treaty.terminated)
         for party in treaty.parties:

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ _SLOW = 30
 @click.option(
     "--done",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file of what is done: a run that is interrupted goes on from there.",
+    help="A file of what is done: a run that is interrupted goes on from there. "
+    "With --table, one for each bug.",
 )
 def sim(
     seed: int | None,
@@ -65,13 +67,13 @@ def sim(
 
     if bug is not None and bug not in BUGS:
         raise click.UsageError(f"there is no bug {bug!r}; there are {', '.join(BUGS)}")
-    if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan or done)):
+    if (seed is not None) + (seeds is not None) > 1 or (as_table and (bug or plan)):
         raise click.UsageError("these options cannot be combined")
     if as_table or seeds is not None:
         chosen = _range(seeds or "1..500")
         jobs = jobs or (os.cpu_count() or 1 if len(chosen) > _SLOW else 1)
         if as_table:
-            _print_table(chosen, jobs)
+            _print_table(chosen, jobs, done)
         else:
             _run_many(chosen, bug or "", jobs, done)
         return
@@ -177,12 +179,13 @@ def _planted(bug: str) -> str:
     return f" --bug {bug}" if bug else ""
 
 
-def _print_table(seeds: range, jobs: int) -> None:
-    from intelshare.sim.many import table
+def _print_table(seeds: range, jobs: int, done: Path | None) -> None:
+    from intelshare.sim.many import outcomes, table
+    from intelshare.sim.resuming import resumed_with_bugs
 
     click.echo(f"| bug | seen by | first seed | share of {len(seeds)} seeds |\n|---|---|---|---|")
     missed = False
-    for found in table(seeds, jobs):
+    for found in table(seeds, jobs, partial(resumed_with_bugs, done) if done is not None else outcomes):
         missed = missed or found.first is None
         click.echo(f"| {found.bug} | {found.seen_by} | {found.first or 'none'} | {found.share:.0%} |")
     if missed:

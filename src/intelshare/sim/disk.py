@@ -7,21 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from intelshare.broker.kernel.tables import PORTION, SECRET, TABLES
+from intelshare.broker.kernel.tables import PORTION, SECRET
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import ManifestDigest
-from intelshare.ports import Delete, Plan, Put, Scalar, View
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.memory import MemoryStore
+
+R = TypeVar("R", bound=Row)
 
 Key = tuple[Scalar, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    undo: Plan[None]
+    plan: Plan[Any]
+    before: list[Any]
+    """The row that each write replaced."""
     effect: Callable[[], None]
+
+    def undo(self) -> Plan[None]:
+        """Return the plan that puts back what was there before."""
+        writes: list[Put | Delete] = []
+        for write, old in zip(reversed(self.plan.writes), reversed(self.before), strict=True):
+            table = write.table
+            if old is not None:
+                writes.append(Put(table, old))
+            else:
+                writes.append(Delete(table, _key(write)))
+        return Plan(tuple(writes), None)
+
+
+def _key(write: Put | Delete) -> Key:
+    return write.table.key_of(write.row) if isinstance(write, Put) else write.key
 
 
 class _Checked:
@@ -66,9 +85,9 @@ class _Checked:
 class Disk:
     """The rows as the running process sees them, and a way back to what is durable."""
 
-    def __init__(self, rows: Plan[None]) -> None:
+    def __init__(self, rows: MemoryStore) -> None:
         """Make a disk on which ``rows`` are durable from the beginning."""
-        self._store = MemoryStore([rows])
+        self._store = rows.copy()
         self._unsynced: list[_Commit] = []
         self.rotten: set[ManifestDigest] = set()
         """The bulletins whose content does not match its digest."""
@@ -101,21 +120,29 @@ class Disk:
         """The number of commits that a crash may undo."""
         return len(self._unsynced)
 
+    def durable(self, table: Table[R], *key: Scalar) -> R | None:
+        """Return a row as a loss of power now would leave it at worst."""
+        for commit in self._unsynced:
+            for write, before in zip(commit.plan.writes, commit.before, strict=True):
+                if write.table is table and key == _key(write):
+                    found: R | None = before
+                    return found
+        return self._store.get(table, *key)
+
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Apply a plan; ``effect`` may happen once it is synced."""
-        undo: list[Put | Delete] = []
-        for write in plan.writes:
-            table = write.table
-            key = table.key_of(write.row) if isinstance(write, Put) else write.key
-            old = self._store.get(table, *key)
-            if table is PORTION and key[0] in self.rotten:
-                self.rotten.discard(ManifestDigest(key[0]))
-                self.damage = {one: error for one, error in self.damage.items() if one[0] != key[0]}
-            undo.append(Delete(table, key) if old is None else Put(table, old))
-            if table is SECRET and old is not None:
+        before = self._store.apply(plan)
+        for write, old in zip(plan.writes, before, strict=True):
+            if write.table is SECRET and old is not None:
                 self.remains.append(old)
-        self._store.apply(plan)
-        self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect))
+            elif write.table is PORTION and self.rotten:
+                self._written_again(_key(write)[0])
+        self._unsynced.append(_Commit(plan, before, effect))
+
+    def _written_again(self, md: Scalar) -> None:
+        if md in self.rotten:
+            self.rotten -= {md}
+            self.damage = {one: error for one, error in self.damage.items() if one[0] != md}
 
     def sync(self, count: int) -> list[Callable[[], None]]:
         """Make the first ``count`` commits durable; return their effects, in order."""
@@ -129,16 +156,12 @@ class Disk:
     def crash(self, keep: int) -> None:
         """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
         for commit in reversed(self._unsynced[keep:]):
-            self._store.apply(commit.undo)
+            self._store.apply(commit.undo())
         self._unsynced = []
 
-    def copy(self) -> Plan[None]:
+    def copy(self) -> MemoryStore:
         """Return all durable rows: a snapshot of the disk."""
-        copy = MemoryStore([self._rows(self._store)])
+        made = self._store.copy()
         for commit in reversed(self._unsynced):
-            copy.apply(commit.undo)
-        return self._rows(copy)
-
-    @staticmethod
-    def _rows(store: MemoryStore) -> Plan[None]:
-        return Plan(tuple(Put(t, row) for t in TABLES for row in store.find(t, "key", limit=1 << 30)), None)
+            made.apply(commit.undo())
+        return made

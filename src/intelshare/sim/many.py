@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -79,15 +79,19 @@ class Found:
     share: float
 
 
-def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
+Runs = Callable[[Sequence[int], str, int], Iterator[Outcome]]
+"""Runs seeds with a planted bug on some processes, as ``outcomes`` does."""
+
+
+def table(seeds: Sequence[int], jobs: int = 1, runs: Runs = outcomes) -> Iterator[Found]:
     """Run every planted bug over these seeds; it counts as seen only if an invariant that should see it
     fails.
     """
     for bug in BUGS.values():
-        failed = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+        failed = [out for out in runs(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
         share = len(failed) / len(seeds)
         if not failed:
-            failed = _first_after(seeds[-1], bug, jobs)
+            failed = _first_after(seeds[-1], bug, jobs, runs)
         yield Found(
             bug.name,
             ", ".join(sorted({out.invariant for out in failed})),
@@ -96,11 +100,11 @@ def table(seeds: Sequence[int], jobs: int = 1) -> Iterator[Found]:
         )
 
 
-def _first_after(last: int, bug: Bug, jobs: int) -> list[Outcome]:
+def _first_after(last: int, bug: Bug, jobs: int, runs: Runs) -> list[Outcome]:
     """Return the first of the later seeds that finds a bug which these seeds did not."""
     for start in range(last + 1, MOST, _AT_ONCE * jobs):
         seeds = range(start, min(start + _AT_ONCE * jobs, MOST))
-        found = [out for out in outcomes(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+        found = [out for out in runs(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
         if found:
             return found[:1]
     return []

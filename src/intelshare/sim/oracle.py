@@ -340,8 +340,7 @@ class Oracle:
         # This may repair an older loss, so what is lost now is determined again.
         self.forgotten = {(witness, member) for witness, member in self.forgotten if member != machine.name}
         for witness in machine.others.values():
-            taken_by = MemoryStore([witness.disk.copy()])
-            for row in taken_by.find(CHECKPOINT, "key", limit=1 << 30):
+            for row in witness.disk.copy().find(CHECKPOINT, "key", limit=1 << 30):
                 head = machine.disk.view.get(LOG_HEAD, row.incarnation)
                 lost = head is None or head.size < row.size
                 if row.member == machine.name and row.state in SIGNED and lost:
@@ -486,7 +485,11 @@ class Oracle:
         return remains.opens(process.node, process.disk, md, content)
 
     def _checkpoint(self, process: Process, said: Checkpoint) -> None:
+        """I6: check that what a checkpoint says is durable (c19), and that one size has one root."""
         self.counts["checkpoint"] += 1
+        head = process.disk.durable(LOG_HEAD, said.incarnation)
+        if head is None or head.size < said.size:
+            raise Violation("I6", f"{process.name} says {said.size} entries before they are durable")
         log = (said.origin, said.incarnation, said.size)
         if self._roots.setdefault(log, said.root) != said.root:
             raise Violation("I6", f"{process.name} signed two roots for {said.size} entries of one log")

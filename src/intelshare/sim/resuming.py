@@ -30,6 +30,11 @@ def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> I
             yield out
 
 
+def resumed_with_bugs(path: Path, seeds: Sequence[int], bug: str, jobs: int) -> Iterator[Outcome]:
+    """Do the same for one of several planted bugs, each of which has a file of its own beside ``path``."""
+    return resumed(path.with_name(f"{path.name}.{bug}"), seeds, bug, jobs)
+
+
 def _line(out: Outcome, bug: str) -> str:
     return json.dumps({"bug": bug, **{one.name: getattr(out, one.name) for one in fields(out)}}) + "\n"
 

@@ -4,6 +4,7 @@ checks.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,7 +55,22 @@ class Result:
 
 
 def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
-    """Run a plan to its end, or to the first violation."""
+    """Run a plan to its end, or to the first violation.
+
+    Garbage is collected once, after it: whatever a run makes lives until the run ends, so collections in
+    between took a quarter of its time and found next to nothing.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return _run(plan, bug, keep_trace)
+    finally:
+        gc.collect(1)
+        if was_on:
+            gc.enable()
+
+
+def _run(plan: FaultPlan, bug: Bug, keep_trace: bool) -> Result:
     heap = Heap(keep_trace)
     oracle = Oracle(heap, plan.members(), plan.knobs.hostile)
     machines: dict[str, Machine] = {}

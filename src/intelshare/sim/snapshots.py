@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, SECRET
 from intelshare.ports import Plan, Put, changed
@@ -16,12 +16,14 @@ from intelshare.store.sidecar import Sidecar
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
 
+_ALL = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A copy of what is durable. What is None stays as it is now when the rest is put back."""
 
-    rows: Plan[None]
+    rows: MemoryStore
     taken: int
     pieces: Pieces | None = None
     keys: Keys | None = None
@@ -49,20 +51,16 @@ def of_backup(machine: Machine) -> Snapshot:
     the files that others sent.
     """
     copied = machine.disk.copy()
-    view = MemoryStore([copied])
-
-    def kept(row: Any) -> Any:
-        received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
-        return changed(row, sealed=bytes(len(row.sealed))) if received else row
-
-    writes = tuple(
-        Put(SECRET, kept(write.row)) if isinstance(write, Put) and write.table is SECRET else write
-        for write in copied.writes
-    )
-    own = [row.place for row in view.find(FILE, "key", limit=1 << 30) if not row.member]
+    erased = [
+        Put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
+        for row in copied.find(SECRET, "key", limit=_ALL)
+        if copied.get(INBOX, row.md) is not None and copied.get(BULLETIN, row.md) is None
+    ]
+    copied.apply(Plan(tuple(erased), None))
+    own = [row.place for row in copied.find(FILE, "key", limit=_ALL) if not row.member]
     pieces = machine.pieces.copy()
     pieces.keep(own)
-    return Snapshot(Plan(writes, None), machine.heap.now, pieces, machine.keys.without_sealing(), None)
+    return Snapshot(copied, machine.heap.now, pieces, machine.keys.without_sealing(), None)
 
 
 def put_back(machine: Machine, snapshot: Snapshot) -> None:

@@ -26,6 +26,7 @@ from intelshare.sim.keys import Keys
 from intelshare.sim.law import law, ratified
 from intelshare.sim.plan import FaultPlan
 from intelshare.statement import VerifiedRoots
+from intelshare.store.memory import MemoryStore
 from intelshare.trust import (
     Endpoint,
     Exclusion,
@@ -92,7 +93,7 @@ def _suite(plan: FaultPlan) -> Suite:
     return SUITE_1 if plan.knobs.real_crypto else FAKE_SUITE
 
 
-def first_disk(plan: FaultPlan, member: str) -> Plan[None]:
+def first_disk(plan: FaultPlan, member: str) -> MemoryStore:
     """Return the contents of a member's disk before its first start: trust and users."""
     writes = []
     for other in plan.members():
@@ -101,7 +102,7 @@ def first_disk(plan: FaultPlan, member: str) -> Plan[None]:
     for name, role in _USERS:
         row = UserRow(user(member, name), name, role, "R4", member, "*", 0)
         writes.append(Put(USER, row))
-    return Plan(tuple(writes), None)
+    return MemoryStore([Plan(tuple(writes), None)])
 
 
 def _known(plan: FaultPlan, member: str, other: str) -> int:

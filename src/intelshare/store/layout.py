@@ -6,7 +6,7 @@ table's name and itself, which protects against decay, not against people, and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -77,7 +77,7 @@ class Layout:
         listed = dict.fromkeys((*table.key, *(name for fields in table.indexes.values() for name in fields)))
         texts = [names.index(name) for name in listed if self.kinds[name] is str]
         self._texts = picker(texts) if texts else None
-        self.narrow = self._wide.isdisjoint(table.key)
+        self.narrow = self.is_narrow(table.key)
         """True if the key is stored as it is."""
         self._make = table.row
         self._prefix = table.name.encode() + b"\0"
@@ -104,6 +104,10 @@ class Layout:
             return found
 
         return fields
+
+    def is_narrow(self, names: Iterable[str]) -> bool:
+        """Return True if these fields are stored as they are."""
+        return self._wide.isdisjoint(names)
 
     def record(self, row: Any) -> tuple[Key, bytes]:
         """The key of a row, as it is stored, and the row as a record without its digest.

@@ -30,69 +30,132 @@ A = TypeVar("A")
 _Key = tuple[Scalar, ...]
 
 
-_layout = lru_cache(maxsize=256)(Layout)
-"""Makes a table's layout once for all stores."""
+_Entry = Callable[[Any], _Key | None]
+"""Returns a row's entry in an index, or None if its flag is not set."""
+
+
+class _Index:
+    """One index of one table, compiled; or its key, in whose order every entry is a key."""
+
+    __slots__ = ("entry", "key_of", "narrow")
+
+    def __init__(self, layout: Layout, name: str) -> None:
+        order = layout.order(name)
+        self.entry: _Entry = layout.stored_fields(order)
+        flag = layout.table.only.get(name)
+        if flag is not None:
+            self.entry = _flagged(self.entry, layout.stored_fields((flag,)))
+        self.key_of = None if name == "key" else picker([order.index(field) for field in layout.table.key])
+        """Returns the key of an entry; None if that is the entry itself."""
+        self.narrow = layout.is_narrow(order)
+        """True if its entries hold values as they are."""
+
+
+def _flagged(entry: _Entry, flag: _Entry) -> _Entry:
+    return lambda row: entry(row) if flag(row) == (1,) else None
+
+
+class _Compiled:
+    """One table, compiled once for all stores."""
+
+    __slots__ = ("indexes", "layout", "narrow")
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.layout = Layout(table)
+        self.narrow = self.layout.narrow
+        self.indexes = {name: _Index(self.layout, name) for name in ("key", *table.indexes)}
+
+
+_compiled = lru_cache(maxsize=256)(_Compiled)
 
 
 class _Rows:
-    """One table: rows by key, and each index as a sorted list of (index fields, key fields)."""
+    """One table: rows by key, and each index as a sorted list of (index fields, key fields).
 
-    def __init__(self, table: Table[Any]) -> None:
-        self.layout = _layout(table)
+    An index is made when somebody first reads by it.
+    """
+
+    __slots__ = ("compiled", "narrow", "orders", "others", "rows")
+
+    def __init__(self, compiled: _Compiled) -> None:
+        self.compiled = compiled
+        self.narrow = compiled.narrow
         self.rows: dict[_Key, Any] = {}
-        self.indexes: dict[str, list[_Key]] = {}
-        self._entries: list[tuple[list[_Key], Callable[[Any], _Key | None]]] = []
-        self.key_in: dict[str, Callable[[_Key], _Key]] = {}
-        """By index, a function that returns the key of an entry."""
-        for name in ("key", *table.indexes):
-            order = self.layout.order(name)
-            self.indexes[name] = []
-            self._entries.append((self.indexes[name], _entry(self.layout, name)))
-            self.key_in[name] = picker([order.index(field) for field in table.key])
+        self.orders: dict[str, tuple[list[_Key], _Index]] = {}
+        self.others: list[tuple[list[_Key], _Entry]] = []
+        """The indexes made so far, except the key's."""
 
-    def put(self, key: _Key, row: Any) -> None:
+    def copy(self) -> _Rows:
+        made = _Rows(self.compiled)
+        made.rows = dict(self.rows)
+        return made
+
+    def put(self, key: _Key, row: Any) -> Any:
+        """Return the row that was there."""
         old = self.rows.get(key)
         self.rows[key] = row
-        for index, entry in self._entries:
+        if old is None and "key" in self.orders:
+            insort(self.orders["key"][0], key)
+        for entries, entry in self.others:
             new, before = entry(row), entry(old) if old is not None else None
             if before == new:
                 continue
             if before is not None:
-                del index[bisect_left(index, before)]
+                del entries[bisect_left(entries, before)]
             if new is not None:
-                insort(index, new)
+                insort(entries, new)
+        return old
 
-    def remove(self, key: _Key) -> None:
+    def remove(self, key: _Key) -> Any:
+        """Return the row that was there."""
         old = self.rows.pop(key, None)
         if old is not None:
-            for index, entry in self._entries:
+            if "key" in self.orders:
+                entries = self.orders["key"][0]
+                del entries[bisect_left(entries, key)]
+            for entries, entry in self.others:
                 before = entry(old)
                 if before is not None:
-                    del index[bisect_left(index, before)]
+                    del entries[bisect_left(entries, before)]
+        return old
 
-    def span(
-        self, index: str, prefix: Sequence[Scalar], after: Sequence[Scalar]
-    ) -> tuple[list[_Key], int, int]:
-        entries = self.indexes[index]
-        low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, tuple(prefix))
-        return entries, low, bisect_right(entries, (*prefix, TOP))
+    def order(self, name: str) -> tuple[list[_Key], _Index]:
+        """Return an index, which is made if it is not there. Raises KeyError."""
+        found = self.orders.get(name)
+        if found is None:
+            index = self.compiled.indexes[name]
+            entries = sorted([made for made in map(index.entry, self.rows.values()) if made is not None])
+            found = self.orders[name] = entries, index
+            if name != "key":
+                self.others.append((entries, index.entry))
+        return found
 
 
-def _entry(layout: Layout, index: str) -> Callable[[Any], _Key | None]:
-    """Return a function that returns a row's entry in an index, or None if its flag is not set."""
-    entry = layout.stored_fields(layout.order(index))
-    flag = layout.table.only.get(index)
-    if flag is None:
-        return entry
-    flagged = layout.stored_fields((flag,))
-    return lambda row: entry(row) if flagged(row) == (1,) else None
+def _span(entries: list[_Key], prefix: _Key, after: _Key) -> tuple[int, int]:
+    """Return where the entries lie that begin with ``prefix`` and come after ``after``."""
+    low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, prefix)
+    if low == len(entries) or entries[low][: len(prefix)] != prefix:
+        return low, low
+    return low, bisect_right(entries, (*prefix, TOP), low) if prefix else len(entries)
+
+
+def _as_stored(index: _Index, values: Sequence[Scalar]) -> _Key:
+    return tuple(values) if index.narrow or not values else tuple(map(stored, values))
+
+
+class _Tables(dict[Table[Any], _Rows]):
+    """The rows of each table; none of a table that was never written."""
+
+    def __missing__(self, table: Table[Any]) -> _Rows:
+        made = self[table] = _Rows(_compiled(table))
+        return made
 
 
 class MemoryStore:
     """Rows in dictionaries. Each applied plan is a commit."""
 
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
-        self._tables: dict[str, _Rows] = {}
+        self._tables = _Tables()
         self.commits = 0
         self.damage = Damage()
         """See ports.Store: nothing is ever met."""
@@ -104,10 +167,16 @@ class MemoryStore:
         """See ports.Store."""
         return self.commits
 
+    def copy(self) -> MemoryStore:
+        """Return a store with the same rows; what is written to one is not seen in the other."""
+        made = MemoryStore()
+        made._tables.update({table: rows.copy() for table, rows in self._tables.items()})
+        return made
+
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
-        rows = self._rows(table)
-        row: R | None = rows.rows.get(key if rows.layout.narrow else tuple(map(stored, key)))
+        rows = self._tables[table]
+        row: R | None = rows.rows.get(key if rows.narrow else tuple(map(stored, key)))
         return row
 
     def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
@@ -124,35 +193,38 @@ class MemoryStore:
         damaged: list[StoreError] | None = None,  # noqa: ARG002
     ) -> list[R]:
         """See ports.View."""
-        rows = self._rows(table)
-        entries, low, high = rows.span(index, tuple(map(stored, prefix)), tuple(map(stored, after)))
-        found, key_of = rows.rows, rows.key_in[index]
-        return [found[key_of(entry)] for entry in entries[low : min(high, low + limit)]]
+        rows = self._tables[table]
+        entries, compiled = rows.order(index)
+        if not entries:
+            return []
+        low, high = _span(entries, _as_stored(compiled, prefix), _as_stored(compiled, after))
+        entries, found = entries[low : min(high, low + limit)], rows.rows
+        if (key_of := compiled.key_of) is None:
+            return [found[entry] for entry in entries]
+        return [found[key_of(entry)] for entry in entries]
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
-        _, low, high = self._rows(table).span(index, tuple(map(stored, prefix)), ())
+        entries, compiled = self._tables[table].order(index)
+        low, high = _span(entries, _as_stored(compiled, prefix), ())
         return high - low
 
-    def apply(self, plan: Plan[Any]) -> None:
+    def apply(self, plan: Plan[Any]) -> list[Any]:
         """Carry out all of a plan's writes, or raise TypeError and carry out none.
 
+        Returns for each write, in their order, the row that it replaced or removed; None if there was none.
         It also allows what no step may do: the simulator removes an erasable row whose commit was lost.
         """
         writes: list[tuple[_Rows, _Key, Any]] = []
         for write in plan.writes:
-            rows = self._rows(write.table)
+            rows = self._tables[write.table]
             if isinstance(write, Put):
-                key, _ = rows.layout.record(write.row)
+                key, _ = rows.compiled.layout.record(write.row)
                 writes.append((rows, key, write.row))
-            elif isinstance(write, Delete):
-                writes.append((rows, rows.layout.check_key(write.key), None))
-        for rows, key, row in writes:
-            if row is None:
-                rows.remove(key)
             else:
-                rows.put(key, row)
+                writes.append((rows, rows.compiled.layout.check_key(write.key), None))
         self.commits += 1
+        return [rows.remove(key) if row is None else rows.put(key, row) for rows, key, row in writes]
 
     def perform_now(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
@@ -161,7 +233,7 @@ class MemoryStore:
         plan = step(self)
         for write in plan.writes:
             if isinstance(write, Delete):
-                self._rows(write.table).layout.check_delete(write.key)
+                self._tables[write.table].compiled.layout.check_delete(write.key)
         self.apply(plan)
         if plan.last and then is not None:
             then(plan.answer)
@@ -197,9 +269,3 @@ class MemoryStore:
 
     def close(self) -> None:
         """See ports.Store."""
-
-    def _rows(self, table: Table[Any]) -> _Rows:
-        rows = self._tables.get(table.name)
-        if rows is None:
-            rows = self._tables[table.name] = _Rows(table)
-        return rows
