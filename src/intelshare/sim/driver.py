@@ -96,13 +96,15 @@ class Driver:
         if self._feeding:
             return
         self._feeding = True
+        process = self._process
+        # No time passes in here.
+        read = process.clock.read()
+        now = Now(read.now, Instant(process.heap.now), read.believed)
         try:
-            while self._events and self._process.alive:
-                read = self._process.clock.read()
-                now = Now(read.now, Instant(self._process.heap.now), read.believed)
-                for action in self.engine.handle(self._events.popleft(), self._process.node, now):
+            while self._events and process.alive:
+                for action in self.engine.handle(self._events.popleft(), process.node, now):
                     do = _DO.get(type(action))
-                    if do is not None and self._process.alive:
+                    if do is not None and process.alive:
                         do(self, action)
         finally:
             self._feeding = False

@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache
 from typing import Final
 
 from intelshare.errors import DeliveryError
@@ -50,7 +49,8 @@ class Allowance:
 
     def __init__(self, left: Mapping[Lasting, int] | None = None, room: Callable[[], int] = no_bound) -> None:
         self._left = left
-        self._room = cache(room)
+        self._ask = room
+        self._room: int | None = None
         self.spent: Counter[Lasting] = Counter()
         self.kept = 0
         """The rows and entries that were kept."""
@@ -59,8 +59,11 @@ class Allowance:
         """Spend one if there is one left; return False if not."""
         if self._left is not None and self.spent[what] >= self._left[what]:
             return False
-        if what in FOREVER and self.kept >= self._room():
-            return False
+        if what in FOREVER:
+            if self._room is None:
+                self._room = self._ask()
+            if self.kept >= self._room:
+                return False
         self.spent[what] += 1
         return True
 
