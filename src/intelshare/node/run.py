@@ -315,7 +315,7 @@ async def forget_lost(runtime: Runtime) -> None:
 def _node(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, now: Instant
 ) -> Node:
-    stored = known_documents(folder, settings.member, store)
+    stored = store.ask_now(lambda view: known_documents(folder, settings.member, view, store.damage))
     if not stored:
         raise ConfigError(
             "NOT_FOUND",
