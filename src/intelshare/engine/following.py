@@ -80,6 +80,13 @@ class Learnt:
     """For the engine of the one that leads."""
 
 
+def is_for(event: Event, *, leads: bool) -> bool:
+    """Return true if the engine of a replica is to have this event: whoever does not lead leaves the effects
+    of its steps to the one that does.
+    """
+    return leads or not isinstance(event, Committed | Ready | QueuedAgain)
+
+
 def learn(node: Node, groups: Groups, *, leads: bool) -> Learnt:
     """Take in what others have committed; its memory forgets what they have handed over or stopped."""
     for md, recipient in groups.keys(PAIR):

@@ -49,7 +49,7 @@ from intelshare.engine.values import (
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, durable_after_commit
+from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
 from intelshare.sim.mending import Mending
 from intelshare.sim.network import Network
@@ -93,11 +93,15 @@ class Driver:
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
         self._events.append(event)
-        if self._feeding:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Handle what waits, unless the process is frozen."""
+        if self._feeding or self._process.frozen:
             return
         self._feeding = True
         try:
-            while self._events and self._process.alive:
+            while self._events and self._process.alive and not self._process.frozen:
                 read = self._process.clock.read()
                 now = Now(read.now, Instant(self._process.heap.now), read.believed)
                 for action in self.engine.handle(self._events.popleft(), self._process.node, now):
@@ -126,7 +130,7 @@ class Driver:
 
     def _run_query(self, run: RunQuery) -> None:
         process = self._process
-        view = process.view if run.beside else process.disk.checked
+        view = process.rows(checked=not run.beside)
         try:
             answer = QUERIES[run.query](process.node, view, *run.event, process.now())
         except IntelshareError as error:
@@ -250,7 +254,7 @@ class Driver:
         if "checkpoint" in self._process.machine.bug.early:
             written()
         else:
-            self._process.machine.remember(self._process.node.incarnation, written, clean=run.clean)
+            self._process.remember(written, clean=run.clean)
 
     def _shred(self, shred: Shred) -> None:
         machine = self._process.machine
@@ -259,7 +263,7 @@ class Driver:
             machine.pieces.remove(shred.files)
             self.feed(Shredded())
 
-        machine.shred(shredded)
+        self._process.shred(shredded)
 
     def _open_pieces(self, action: OpenPieces) -> None:
         self._soon(0, lambda: self._process.machine.pieces.open(action))
@@ -302,11 +306,17 @@ class Driver:
             self.feed(Space(0, self._process.machine.room.reserve))
 
     def _drain(self, _: Drain) -> None:
-        self._process.serving, self._process.drained = False, True
-        self._process.machine.commit(Plan((), None), lambda: self.feed(Drained()))
+        self._process.drain(lambda: self.feed(Drained()))
 
     def _stopped(self, _: Stopped) -> None:
-        self._process.machine.stopped()
+        self._process.stopped()
+
+    def died(self) -> None:
+        """Let the other sides of its streams notice some time later: the process is gone."""
+        for stream in self._streams.values():
+            if stream is not None and stream.wire is not None:
+                other = stream.wire.ends[stream.wire.other(stream.name)]
+                self._process.heap.after(self._network.notice(), other.broken)
 
 
 _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
@@ -334,5 +344,5 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
 only the look at the disk and the mending ever end.
 """
 
-_OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL"))
+_OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL", "STORE_UNAVAILABLE"))
 """The errors of steps that a node survives."""

@@ -33,6 +33,8 @@ def generate_plan(seed: int) -> FaultPlan:
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
+    if knobs.together:
+        faults += _of_replicas(stream(seed, "replicas"), knobs)
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -79,6 +81,10 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         drawn = replace(drawn, members=max(3, drawn.members))
         drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
     drawn = replace(drawn, endless=seed % 16 == 5)
+    if seed % 8 == 4:
+        few = stream(seed, "together")
+        who = few.sample(MEMBERS[: drawn.members], few.choice((1, 1, 2)))
+        drawn = replace(drawn, together=" ".join(sorted(who)), replicas=few.choice((2, 2, 3)))
     if seed % 16 == 3:
         drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
@@ -356,6 +362,26 @@ def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
         lasts = min(longest, chance.choice((5 * SECOND, 20 * SECOND, longest)))
         drawn.append(Fault("hostile", knobs.hostile, chance.choice(peers), at=at, lasts=lasts, window=trick))
     return drawn
+
+
+def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
+    """Draw what goes wrong with the replicas of each member that has some, and with its database."""
+    drawn = []
+    for node in knobs.together.split():
+        for _ in range(chance.choice((0, 2, 4, 8, 12))):
+            window, at = chance.choice(_TROUBLES), chance.randrange(knobs.lasts)
+            number = chance.choice((0, *range(knobs.replicas + 1)))
+            lasts = chance.choice((200_000, SECOND, 4 * SECOND, 7 * SECOND, 15 * SECOND))
+            keep = chance.choice((0, 1))
+            drawn.append(Fault("replica", node, at=at, lasts=lasts, number=number, window=window, keep=keep))
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            at, lasts = chance.randrange(knobs.lasts), chance.choice((200_000, 2 * SECOND, 8 * SECOND))
+            drawn.append(Fault("store", node, at=at, lasts=lasts, keep=chance.choice((0, 1))))
+    return drawn
+
+
+_TROUBLES = ("kill", "kill", "freeze", "freeze", "line", "doubt", "slow")
+"""What may happen to a replica (``replicated.TROUBLES``)."""
 
 
 def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import FILE, NODE
 from intelshare.broker.kernel.transaction import SELF
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
 
 
-_AGAIN = 10 * SECOND
+AGAIN = 10 * SECOND
 """The time after which a node that could not start is started again."""
 
 
@@ -123,6 +124,20 @@ class Machine:
         """Return the process that runs now."""
         return self.process
 
+    def asked(self, kind: str) -> Process | None:
+        """Return the process that a user asks to do this (``users.ACTS``); None if none serves."""
+        del kind
+        return self.process if self.process is not None and self.process.serving else None
+
+    def make_process(self, node: Node, clock: Clock) -> Process:
+        """Return a process that has just started."""
+        return Process(self, node, clock, self._network, self._oracle, self._random.randbytes)
+
+    def heal(self) -> None:
+        """End the faults that last."""
+        self.ahead(0)
+        self.room.empty()
+
     def start(self) -> None:
         """Start a process if none runs; it serves once its incarnation is durable (c6).
 
@@ -161,14 +176,12 @@ class Machine:
                 raise
             # By a clock that is far ahead its keys have ended; its supervisor starts it again.
             self._oracle.counts[error.code] += 1
-            self.heap.after(_AGAIN, self.start)
+            self.heap.after(AGAIN, self.start)
             return
         self._oracle.rulings.variants[self.name] = self.law
         node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
-        process = self.process = Process(
-            self, node, clock, self._network, self._oracle, self._random.randbytes
-        )
+        process = self.process = self.make_process(node, clock)
         if forgot:
             process.forgot = me.latest if me is not None else None
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
