@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import NODE
+from intelshare.broker.kernel.tables import NODE, RECEIVED
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import PASSING, CryptoError, IntelshareError
+from intelshare.ids import LeafId
 from intelshare.instant import SECOND
 from intelshare.node.clock import Clock
-from intelshare.ports import Plan
+from intelshare.ports import Delete, Plan
 from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
 from intelshare.sim.heap import Heap
@@ -173,6 +174,10 @@ class ReplicatedMachine(Machine):
         """Handle that a plan is durable, in the order of commits."""
         if plan.writes:
             self._oracle.durable(self, plan)
+            for write in plan.writes:
+                if write.table is RECEIVED and isinstance(write, Delete):
+                    # Whoever asks for it again may end before it has noted that.
+                    self.mended[LeafId(write.key[1])] += 1
             if self.watcher is not None:
                 self.watcher.durable(self, plan)
 
