@@ -311,6 +311,11 @@ class Driver:
     def _stopped(self, _: Stopped) -> None:
         self._process.stopped()
 
+    def woken(self) -> None:
+        """Go on: while it was frozen nothing could be dialled."""
+        self._attempts.excused()
+        self.go_on()
+
     def died(self) -> None:
         """Let the other sides of its streams notice some time later: the process is gone."""
         for stream in self._streams.values():

@@ -62,6 +62,8 @@ class Machine:
         self.calm = plan.knobs.calm
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
+        self.removes = any((act.kind, act.node) == ("remove-member", name) for act in plan.acts)
+        """True if its operators remove a member at some time."""
         self.sync = plan.knobs.sync
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
@@ -133,6 +135,10 @@ class Machine:
         """Return a process that has just started."""
         return Process(self, node, clock, self._network, self._oracle, self._random.randbytes)
 
+    def look_at_clock(self) -> None:
+        """Note a start with a wrong clock: a node has nothing to check it against then."""
+        self.misled |= abs(self._ahead) >= MINUTE
+
     def heal(self) -> None:
         """End the faults that last."""
         self.ahead(0)
@@ -145,8 +151,7 @@ class Machine:
         """
         if self.process is not None or (self.hostile is not None and self._plan.knobs.absent):
             return
-        # A node that starts in the meantime has nothing to check its clock against.
-        self.misled |= abs(self._ahead) >= MINUTE
+        self.look_at_clock()
         if self.room.free < LIMITS.give:
             self.room.hold(on=False)
         if self.room.free < LIMITS.give:

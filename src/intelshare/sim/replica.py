@@ -65,13 +65,16 @@ class _Job:
     refused: Callable[[IntelshareError], None] | None
 
 
+_NONE: Final[Plan[Any]] = Plan((), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Done:
     """A step that has run in a turn."""
 
     job: _Job
     at: Instant
-    answer: Any = None
+    plan: Plan[Any] = _NONE
     error: IntelshareError | None = None
 
 
@@ -242,28 +245,27 @@ class Replica(Process):
         group, self._done = Group(), []
         last = False
         while self._jobs and len(self._done) < MAX_GROUP and not last:
-            done, plan = self._run(self._jobs.popleft())
+            done = self._run(self._jobs.popleft())
             self._done.append(done)
-            if plan is not None:
-                group.plans.append(plan)
-                self.disk.apply(plan, lambda: None)
-                last = plan.last
+            if done.plan is not _NONE:
+                group.plans.append(done.plan)
+                self.disk.apply(done.plan, lambda: None)
+                last = done.plan.last
         self._group = group
         turns.commit(session, group)
 
-    def _run(self, job: _Job) -> tuple[_Done, Plan[Any] | None]:
+    def _run(self, job: _Job) -> _Done:
         now = self.now()
         if not job.name:
-            return _Done(job, now), None
+            return _Done(job, now)
         step, name = self.machine.bug.steps[job.name], job.name
         try:
             plan = self.plan(handover_ahead if step is handover else step, name, job.event, now)
         except IntelshareError as error:
             if job.refused is None:
                 raise
-            return _Done(job, now, error=error), None
-        plan = self.noted(name, job.event, plan, now)
-        return _Done(job, now, plan.answer), plan
+            return _Done(job, now, error=error)
+        return _Done(job, now, self.noted(name, job.event, plan, now))
 
     def answered(self, most: int | None = None) -> None:
         """Hear that a group is committed, unless nothing comes through; ``most``: so many of its steps are
@@ -273,10 +275,12 @@ class Replica(Process):
         if group is None or not group.number or self.frozen or self.cut or not self.alive:
             return
         self._group, done, self._done = None, self._done, []
-        self._take(group)
+        self.at, self._followed_at = group.number, self.heap.now
         for one in done:
-            self._swap(one.answer)
+            self._swap(one.plan.answer)
         for one in done if most is None else done[:most]:
+            # Whatever leaves at this moment was durable before what the next step stops.
+            self._rows.apply(one.plan)
             self._answer(one)
         if self._jobs and self.session is not None:
             self.machine.turns.ask(self.session)
@@ -286,7 +290,7 @@ class Replica(Process):
             return
         self.stepped = one.at
         if one.error is None:
-            one.job.then(one.answer)
+            one.job.then(one.plan.answer)
         elif one.job.refused is not None:
             one.job.refused(one.error)
 
@@ -405,7 +409,7 @@ class Replica(Process):
         if not self.alive:
             return
         self.frozen = False
-        self.driver.go_on()
+        self.driver.woken()
         waiting, self._at_wake = self._at_wake, []
         for do in waiting:
             do()
@@ -444,8 +448,8 @@ class Replica(Process):
             self.heap.after(IDLE_IN_STEP, lambda: self._idle(session, IDLE_IN_STEP))
 
     def _idle(self, session: Session, after: int) -> None:
-        turns = self.machine.turns
-        if (self.frozen or self.cut) and (turns.holder is not session or after == IDLE_IN_STEP):
+        turns, heard = self.machine.turns, not (self.frozen or self.cut) and self.session is session
+        if not heard and (turns.holder is not session or after == IDLE_IN_STEP):
             turns.end(session)
 
     def _go_on(self) -> None:
@@ -535,8 +539,7 @@ class Replica(Process):
     def _over(self, down: int) -> None:
         self.die()
         self.driver.died()
-        if self.session is not None:
-            self.machine.turns.end(self.session)
+        self.machine.turns.end_all(self)
         self.machine.ended(self, down)
 
     # Beside the rows

@@ -139,6 +139,7 @@ class ReplicatedMachine(Machine):
 
     def _join(self, number: int) -> None:
         view = self.disk.view
+        self.look_at_clock()
         me = view.get(NODE, SELF)
         assert me is not None  # noqa: S101 - the first one has begun an incarnation
         try:

@@ -167,6 +167,11 @@ class Turns:
             self.holder = self._committing = None
         self._next()
 
+    def end_all(self, replica: Replica) -> None:
+        """End the sessions of a process that has ended."""
+        for session in [one for one in self.sessions if one.replica is replica]:
+            self.end(session)
+
     def restart(self, lasts: int, *, committed: bool) -> None:
         """Restart the server; ``committed``: the commit that runs happens, and nobody is told."""
         if committed and self.holder is not None and self._committing is not None:

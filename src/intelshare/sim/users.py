@@ -143,8 +143,7 @@ class Client:
             return
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
         attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
-        process = self._machine.process
-        removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
+        removed = error.code == "UNKNOWN_MEMBER" and self._machine.removes
         if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL", "DISK_FULL")):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
