@@ -35,6 +35,8 @@ def generate_plan(seed: int) -> FaultPlan:
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
     if knobs.together:
         faults += _of_replicas(stream(seed, "replicas"), knobs)
+        more_acts, more_faults = _led_by_another(stream(seed, "led by another"), knobs, members)
+        acts, faults = acts + more_acts, faults + more_faults
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -380,7 +382,35 @@ def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
     return drawn
 
 
-_TROUBLES = ("kill", "kill", "freeze", "freeze", "line", "doubt", "slow")
+def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> tuple[list[Act], list[Fault]]:
+    """Let a member act, lose the replica that leads, and write: the next one must know of the act."""
+    acts: list[Act] = []
+    faults: list[Fault] = []
+    for node in knobs.together.split():
+        others = [member for member in members if member != node]
+        for _ in range(chance.choice((0, 1, 2))):
+            at, to = chance.randrange(knobs.lasts), chance.choice(others)
+            back = chance.choice(_LEFT_OUT) * SECOND
+            kind = chance.choice(("treaty", "treaty", "suspend-member", "law"))
+            acts.append(
+                Act(kind, at, node, to, what=chance.choice(_ACTED), lasts=0 if kind == "treaty" else back)
+            )
+            acts.append(_bulletin("submit", chance, at, node, members))
+            at += chance.choice((20_000, 100_000, SECOND))
+            faults.append(
+                Fault("replica", node, at=at, lasts=SECOND, window=chance.choice(("kill", "freeze")))
+            )
+            for later in (100_000, SECOND, 3 * SECOND):
+                acts.append(_bulletin("submit", chance, at + later, node, members))
+            if kind == "treaty":
+                acts.append(Act("reinstate", at + back, node))
+    return acts, faults
+
+
+_ACTED = (0, 2, 3, 4)
+"""The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
+
+_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
 """What may happen to a replica (``replicated.TROUBLES``)."""
 
 

@@ -139,6 +139,8 @@ class Replica(Process):
         self.leads = first
         self.cut = self.slow = False
         """The line to the database is cut; it follows nothing but before its own steps."""
+        self.sticks = 0
+        """If not 0, it freezes for this time when it has run its next steps, before it commits them."""
         self._told = first or machine.bug.tells_leader
         self._outdated, self._law = not first, False
         self._started = False
@@ -238,6 +240,9 @@ class Replica(Process):
         turns, session = self.machine.turns, self.session
         if self.frozen or self.cut or session is None or turns.holder is not session or turns.committing:
             return
+        if self._group is not None:
+            turns.commit(session, self._group)
+            return
         if self.machine.bug.catches_up and not self._catch_up():
             return
         if self._outdated and self.machine.bug.renews and not self._make_again():
@@ -252,7 +257,11 @@ class Replica(Process):
                 self.disk.apply(done.plan, lambda: None)
                 last = done.plan.last
         self._group = group
-        turns.commit(session, group)
+        if self.sticks and group.plans:
+            lasts, self.sticks = self.sticks, 0
+            self.freeze(lasts)
+        else:
+            turns.commit(session, group)
 
     def _run(self, job: _Job) -> _Done:
         now = self.now()
@@ -476,6 +485,8 @@ class Replica(Process):
         self.heap.note("session lost", self.name, self.number)
         self.oracle.counts["session lost"] += 1
         self.session = None
+        if self._group is not None and not self._group.number and not self.machine.bug.fenced:
+            self.machine.turns.force(self._group)
         waiting, self._jobs = list(self._jobs), deque()
         self._refuse(waiting)
         self.heap.after(_RESUME, self._resume)
@@ -507,11 +518,6 @@ class Replica(Process):
         if group is None:
             return
         self.oracle.counts["commit in doubt"] += 1
-        if not group.number and not self.machine.bug.fenced:
-            for plan in group.plans:
-                self.disk.apply(plan, lambda: None)
-            self.disk.sync(self.disk.unsynced)
-            self.machine.turns.write(group)
         if group.number:
             self.answered()
             return

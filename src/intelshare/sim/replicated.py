@@ -241,13 +241,19 @@ def _slow(replica: Replica, fault: Fault) -> None:
     replica.heap.after(fault.lasts, over)
 
 
+def _stuck(replica: Replica, fault: Fault) -> None:
+    replica.sticks = fault.lasts
+
+
 TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
     "kill": lambda one, fault: one.kill(fault.lasts),
     "freeze": lambda one, fault: one.freeze(fault.lasts),
     "line": lambda one, fault: one.cut_off(fault.lasts, _NOTICES),
     "doubt": lambda one, fault: one.doubt(committed=bool(fault.keep)),
     "slow": _slow,
+    "stuck": _stuck,
 }
 """What may happen to a replica: it is killed; it runs nothing for a time; its line to the database is cut;
-the line ends in the middle of a commit (``keep``: which happens all the same); it follows late.
+the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
+between its next steps and their commit.
 """

@@ -151,6 +151,15 @@ class Turns:
         if group.plans:
             self._machine.tell_replicas()
 
+    def force(self, group: Group) -> None:
+        """Carry out a planted bug: write a group whose session has ended, whoever has the turn now."""
+        disk, other = self._machine.disk, self.holder
+        if other is None:
+            for plan in group.plans:
+                disk.apply(plan, lambda: None)
+            disk.sync(disk.unsynced)
+            self.write(group)
+
     def end(self, session: Session) -> None:
         """End a session: what it has not committed was never written."""
         if not session.alive:
