@@ -374,6 +374,9 @@ def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
             window, at = chance.choice(_TROUBLES), chance.randrange(knobs.lasts)
             number = chance.choice((0, *range(knobs.replicas + 1)))
             lasts = chance.choice((200_000, SECOND, 4 * SECOND, 7 * SECOND, 15 * SECOND))
+            if window == "stuck":
+                # Shorter, and the server does not end its session.
+                lasts = chance.choice((4 * SECOND, 13 * SECOND, 15 * SECOND))
             keep = chance.choice((0, 1))
             drawn.append(Fault("replica", node, at=at, lasts=lasts, number=number, window=window, keep=keep))
         for _ in range(chance.choice((0, 0, 1, 2))):

@@ -188,23 +188,21 @@ class Machine:
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
         process = self.process = self.make_process(node, clock)
         if forgot:
-            process.forgot = me.latest if me is not None else None
+            # A backup says when it was made, also that of a folder whose node had never run.
+            process.forgot = me.latest if me is not None else BEGIN
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
             process.perform("ask_again", then=lambda _: self._wait(process), refused=self.refuse_start)
         else:
             self._begin(process)
 
     def _wait(self, process: Process) -> None:
-        """Wait for every member, if the disk remembers anything that members have sent."""
-        if process.forgot is None:
-            self._forget(process)
-        else:
-            process.perform(
-                "begin_hearing",
-                process.forgot,
-                then=lambda _: self._forget(process),
-                refused=self.refuse_start,
-            )
+        """Wait for every member of which the disk remembers anything."""
+        process.perform(
+            "begin_hearing",
+            process.forgot,
+            then=lambda _: self._forget(process),
+            refused=self.refuse_start,
+        )
 
     def _forget(self, process: Process) -> None:
         """Forget the received bulletins that have lost their keys, and begin."""
