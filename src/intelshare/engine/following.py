@@ -35,6 +35,7 @@ from intelshare.broker.kernel.tables import (
     USER,
     UserRow,
 )
+from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.treaty.act import counting
@@ -102,12 +103,14 @@ def _for_links(groups: Groups) -> tuple[Event, ...]:
     gone = set(groups.gone(PENDING))
     again = sorted({str(peer) for _, peer in set(groups.keys(PENDING)) - gone})
     ready = tuple(sorted({row.recipient for row in groups.rows(PAIR) if row.ready}))
+    files = groups.rows(FILE)
+    marked = any(row.gone == Gone.MARKED for row in groups.rows(INBOX))
     effects = Effects(
         ended=tuple(
             (MemberCode(str(peer)), LeafId(leaf)) for leaf, peer in sorted(gone) if isinstance(leaf, bytes)
         ),
-        marked=any(row.gone == Gone.MARKED for row in groups.rows(INBOX)),
-        wanted=frozenset(row.member for row in groups.rows(FILE) if row.member),
+        marked=marked or any(row.state == FileState.GONE for row in files),
+        wanted=frozenset(row.member for row in files if row.state == FileState.WANTED),
     )
     return (
         Committed(groups.durable(effects)),

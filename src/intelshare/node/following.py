@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.line.read_ahead import Ahead, handover_ahead, read_ahead
-from intelshare.crypto.pae import sha256
 from intelshare.engine.following import Learnt, learn, renewed, undone
 from intelshare.engine.steps import Step
 from intelshare.engine.values import RunStep
@@ -30,22 +29,21 @@ class Following:
     """Of one process."""
 
     def __init__(self, runtime: Runtime, links: Links) -> None:
-        """Raises OSError if the vault cannot be read."""
         self._runtime = runtime
         self._links = links
-        self._vault = self._digest()
         self._law = False
         self._reading: set[asyncio.Future[Ahead]] = set()
         runtime.renewed = self._renewed
         links.perform = self._perform
 
-    def take_in(self, groups: Followed) -> None:
-        """Called by the writer."""
+    def take_in(self, groups: Followed) -> bool:
+        """Called by the writer; returns true if trust, acts or law have changed."""
         runtime = self._runtime
         learnt = learn(runtime.node, groups, leads=runtime.leads)
         self._law |= learnt.law
         runtime.outdated |= learnt.outdated
         runtime.later(self._tell, learnt)
+        return learnt.outdated
 
     async def _perform(self, run: RunStep) -> Durable[Any]:
         """Carry out a step of the engine. What a hand-over needs of others is read before it has the turn."""
@@ -95,13 +93,10 @@ class Following:
         return node
 
     def check_vault(self) -> None:
-        """Raises StoreError DATA_LOCKED if other keys are in the vault than this process has opened."""
-        if self._digest() != self._vault:
+        """Raises StoreError DATA_LOCKED if the vault is not as this process has read or written it."""
+        if not self._runtime.vault.is_current():
             raise StoreError(
                 "DATA_LOCKED",
                 "the vault has other keys since this replica opened it",
                 hint="it stops; its service manager starts it again",
             )
-
-    def _digest(self) -> bytes:
-        return sha256(self._runtime.folder.vault.read_bytes())

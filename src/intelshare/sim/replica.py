@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, PAIR
@@ -21,7 +22,7 @@ from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.delivery import Stage
 from intelshare.engine import Event
 from intelshare.engine.following import is_for, learn, renewed, undone
-from intelshare.engine.values import NodeChanged, Shredded, Started
+from intelshare.engine.values import Committed, NodeChanged, QueuedAgain, Ready, Shredded, Started
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import SECOND, Instant
@@ -298,10 +299,38 @@ class Replica(Process):
         if not self.alive:
             return
         self.stepped = one.at
+        effects = getattr(one.plan.answer, "effects", None)
+        if isinstance(effects, Effects) and not self.leads:
+            self._check_told(one.job.name, effects, Written([Group([one.plan])]))
         if one.error is None:
             one.job.then(one.plan.answer)
         elif one.job.refused is not None:
             one.job.refused(one.error)
+
+    def _check_told(self, name: str, effects: Effects, written: Written) -> None:
+        """I9: check that the one that leads learns from the rows what such a step leads to."""
+        committed, *others = learn(self.node, written, leads=True).events
+        assert isinstance(committed, Committed)  # noqa: S101 - the first one always is
+        told = committed.effects.value
+        again = {event.member for event in others if isinstance(event, QueuedAgain)}
+        ready = {member for event in others if isinstance(event, Ready) for member in event.members}
+        missing = [
+            what
+            for what, lacks in (
+                ("statements", {one.peer for one in effects.outbound} - again),
+                ("ends", set(effects.ended) - set(told.ended)),
+                ("pairs", effects.ready - ready),
+                ("marks", effects.marked and not told.marked),
+                ("files", effects.wanted - told.wanted),
+                ("questions", (*effects.asks, *effects.gaps)),
+            )
+            if lacks
+        ]
+        if missing:
+            what = ", ".join(missing)
+            raise Violation(
+                "I9", f"{self.name}: after {name} at another replica who leads is not told of {what}"
+            )
 
     def _take(self, group: Group) -> None:
         """A group is durable, and this replica knows it."""

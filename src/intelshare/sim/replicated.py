@@ -176,7 +176,7 @@ class ReplicatedMachine(Machine):
         if plan.writes:
             self._oracle.durable(self, plan)
             for write in plan.writes:
-                if write.table is RECEIVED and isinstance(write, Delete):
+                if write.table is RECEIVED and isinstance(write, Delete) and isinstance(write.key[1], bytes):
                     # Whoever asks for it again may end before it has noted that.
                     self.mended[LeafId(write.key[1])] += 1
             if self.watcher is not None:
