@@ -70,6 +70,10 @@ fuzz:           ## TARGET=name (else all) and RUNS=n of tests/fuzz: a million in
 fuzz-covered:   ## the same, one TARGET, by inputs that follow the coverage (pip install --require-hashes -r fuzz.lock)
 	PYTHONPATH=tests $(PY) -m fuzz.run $(TARGET) --atheris $(if $(RUNS),--runs $(RUNS))
 
+manifests:      ## the examples for Kubernetes by its own schemas (manifests.lock: 110 MB into build/manifests)
+	$(PY) -m pip install -q --require-hashes --no-deps --upgrade --target build/manifests -r manifests.lock
+	PYTHONPATH=build/manifests $(PY) -m pytest -n 0 tests/e2e/test_deployment.py -k kubernetes_manifests
+
 forgeries:      ## writes every forged file that we know, and asks the judge about each
 	PYTHONPATH=tests $(PY) tests/forgeries.py $(or $(OUT),build/forgeries)
 

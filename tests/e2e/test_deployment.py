@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +118,31 @@ def manifests(name: str = "node.yaml") -> dict[str, Any]:
     return {one["kind"]: one for one in found}
 
 
-def test_the_kubernetes_manifests_are_valid() -> None:
-    command = shutil.which("kubernetes-validate")
-    if command is None:
-        pytest.skip("kubernetes-validate is not installed: the manifests were only read, not validated")
+def manifests_of(name: str) -> list[Any]:
+    text = (ROOT / "examples" / "kubernetes" / name).read_text("utf-8")
+    return list(yaml.load_all(text, NoDuplicates))
+
+
+def test_the_kubernetes_manifests_are_valid_by_its_own_schemas() -> None:
+    """`make manifests` brings the schemas, which are large; nothing is fetched here."""
+    schemas: Any = pytest.importorskip("kubernetes_validate", reason="`make manifests` brings the schemas")
+    newest = schemas.latest_version()
     for name in ("node.yaml", "replicas.yaml"):
-        finished([command, "--strict", ROOT / "examples" / "kubernetes" / name], check=True)
+        for one in manifests_of(name):
+            schemas.validate(one, newest, strict=True)
+    wrong = manifests_of("replicas.yaml")[0] | {"replicas": "three"}
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate(wrong, newest, strict=True)
+
+
+def test_the_compose_files_are_valid_by_the_specification_of_compose(tmp_path: Path) -> None:
+    """check-jsonschema carries its schema, and nothing is fetched. Of three files it names the wrong one."""
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("services: {a: {image: x, read_only_: true}}", "utf-8")
+    files = (ROOT / "docker-compose.yml", ROOT / "examples" / "postgres" / "compose.yaml", wrong)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = finished([*command, "--output-format", "json", *files])
+    assert {error["filename"] for error in json.loads(done.out)["errors"]} == {str(wrong)}, done
 
 
 def test_the_manifests_select_the_pod_that_they_make() -> None:

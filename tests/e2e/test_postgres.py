@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from e2e.nodes import intelshare, ok, running, wait_for_links, wait_until
+from e2e.nodes import intelshare, log_of, ok, running, wait_for_links, wait_until
 from intelshare.client import Client
 from intelshare.errors import IntelshareError
 from intelshare.node import move
@@ -17,7 +20,7 @@ from intelshare.patience import patient
 from intelshare.store.server import Server
 from postgres_server import asked
 from replicas_world import LABEL, Load, Replicas, World, checked, killing, world
-from together_world import LoadOnAll, Together, checked_together
+from together_world import LoadOnAll, Together, checked_together, free_port
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -189,3 +192,39 @@ def test_a_move_that_was_cut_short_changes_nothing_and_can_be_given_again(
         assert (member.fra / "intelshare.db").exists()
     assert move.move_rows(member.fra, lambda: phrase, target).rows > 0
     assert not (member.fra / "intelshare.db").exists()
+
+
+@pytest.mark.soak
+def test_each_replica_on_one_machine_has_a_port_for_metrics_or_says_that_it_has_none(member: World) -> None:
+    named, own = free_port(), free_port()
+    settings = member.fra / "node.toml"
+    before = settings.read_text("utf-8")
+    settings.write_text(before.replace("[metrics]", f'[metrics]\nlisten = "127.0.0.1:{named}"'), "utf-8")
+    began = log_of(member.fra).stat().st_size
+
+    def logged() -> list[dict[str, Any]]:
+        lines = log_of(member.fra).read_bytes()[began:].decode().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def leads(port: int) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as got:
+            (line,) = [one for one in got.read().decode().splitlines() if one.startswith("intelshare_leads ")]
+        return float(line.split()[1])
+
+    replicas = Together(member.fra)
+    replicas.all[2].words += ["--metrics-port", str(own)]
+    try:
+        with replicas:
+            replicas.wait_for_active(seconds=patient(60))
+            replicas.wait_for_all(patient(60))
+            ports = [one["metrics_port"] for one in logged() if one["event"] == "node.started"]
+            assert sorted(ports) == sorted([0, named, own])
+            assert [one["code"] for one in logged() if one["event"] == "metrics.off"] == ["PORT_IN_USE"]
+            assert leads(named) + leads(own) <= 1
+            for one in replicas.all[:2]:  # whichever has the port of node.toml, and then the other
+                one.signal(signal.SIGKILL)
+                wait_until(lambda: leads(own) in (0, 1), "metrics")
+                replicas.wait_for_all(patient(60))
+            wait_until(lambda: any(leads(port) == 1 for port in (named, own)), "one that leads to say so")
+    finally:
+        settings.write_text(before, "utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from intelshare.errors import StoreError
+from intelshare.node.sidecar import remembers
 from intelshare.private_files import write_private
 from intelshare.store.folder import lock
 from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar, write_sidecar
@@ -87,6 +88,18 @@ def test_the_lock_is_private_under_any_umask_and_follows_no_link(folder: Path) -
     with pytest.raises(StoreError, match="DATA_PERMISSIONS"):
         lock(folder)
     assert not (folder / "elsewhere").exists()
+
+
+def test_a_sidecar_that_another_process_wrote_since_is_not_taken_for_this_ones(folder: Path) -> None:
+    """A replica that was frozen while another one took over may have written what it knew before."""
+    path, now = folder / "sidecar", Sidecar(7, 2, ROOT.hex(), clean=False)
+    assert not remembers(path, now)
+    write_sidecar(path, now)
+    assert remembers(path, now)
+    write_sidecar(path, Sidecar(7, 1, ROOT.hex(), clean=False))
+    assert not remembers(path, now)
+    path.write_bytes(b"{")
+    assert not remembers(path, now)
 
 
 def test_the_sidecar_is_replaced_whole_and_private(folder: Path) -> None:

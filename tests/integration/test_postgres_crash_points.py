@@ -74,13 +74,13 @@ async def live(opening: Callable[[], PostgresStore], killed: Killed) -> None:
     """What the process does until it is killed."""
     with contextlib.suppress(StoreError), contextlib.closing(opening()) as store:
         for number, writes in enumerate(WRITES):
-            if await _answered(store.perform(lambda _, w=writes: Plan(tuple(w), None)), killed):  # type: ignore[misc]
+            if await answered(store.perform(lambda _, w=writes: Plan(tuple(w), None)), killed):  # type: ignore[misc]
                 killed.answered += 1
             if number == SHRED:
-                await _answered(store.shred(), killed)
+                await answered(store.shred(), killed)
 
 
-async def _answered(asked_for: Awaitable[Any], killed: Killed) -> bool:
+async def answered(asked_for: Awaitable[Any], killed: Killed) -> bool:
     """Whether it was answered; a commit in doubt never is."""
     waiting = asyncio.ensure_future(asked_for)
     while not waiting.done() and killed.left > 0:

@@ -24,6 +24,7 @@ It has no I/O, no clock, and no randomness except what it is given. Events go in
     space          how much room the disk has, and what is still accepted
     housekeeping   what is done each second
     stopping       an orderly stop
+    following      what a replica learns from what the others have committed
 """
 
 from intelshare.engine.budgets import BUDGETS, Budget, BudgetState, Rate

@@ -60,6 +60,7 @@ class Event(StrEnum):
     POLICY_CHANGED = "policy.changed"
     POLICY_FAILED = "policy.failed"
     LOG_REOPENED = "log.reopened"
+    NO_METRICS = "metrics.off"
     NO_TRACES = "traces.off"
     LIBRARY_WARNED = "library.warned"
 
@@ -122,6 +123,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.POLICY_CHANGED: "path status",
             Event.POLICY_FAILED: "code path",
             Event.LOG_REOPENED: "",
+            Event.NO_METRICS: "code",
             Event.NO_TRACES: "code",
             Event.LIBRARY_WARNED: "source",
             Event.RESERVE_GIVEN_UP: "code",

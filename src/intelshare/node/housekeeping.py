@@ -24,9 +24,9 @@ from intelshare.node.reserve import give_up, held_bytes, hold, look
 from intelshare.node.running import EVERY, end_running, read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
-from intelshare.node.sidecar import log_position
+from intelshare.node.sidecar import log_position, remembers
 from intelshare.store.folder import Locked
-from intelshare.store.sidecar import Sidecar, write_sidecar
+from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import Endpoint
 
 
@@ -53,7 +53,6 @@ class NodeProcess(Files):
         self.ports = ports
         self._policies = policies
         self.mending = runtime.mending
-        self._remembered: Sidecar | None = None
         self._shown: tuple[tuple[str, ...], Instant] = ((), Instant(0))
         self._files = threading.Lock()
         """The lock for ``sidecar`` and ``run.json``: a thread that is still writing one is waited for."""
@@ -121,20 +120,24 @@ class NodeProcess(Files):
                 self._may_lead()
 
     def _may_lead(self) -> None:
-        if not self.runtime.leads:
-            self.runtime.leads = True
-            self._following.add(asyncio.get_running_loop().create_task(self._lead()))
+        again, self.runtime.leads = self.runtime.leads, True
+        self._following.add(asyncio.get_running_loop().create_task(self._lead(again=again)))
 
-    async def _lead(self) -> None:
-        """The one that led has ended: its links and chores are this replica's. What fails ends it."""
+    async def _lead(self, *, again: bool) -> None:
+        """The one that led has ended: its links and chores are this replica's. What fails ends it.
+
+        ``again``: it led before, and its session with the database ended. Another one may have led between.
+        """
         runtime = self.runtime
         runtime.log.info(Event.TAKING_OVER, replica=runtime.replica)
         try:
             if self._beside is not None:
                 self._beside.check_vault()
-            await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
-            await self.ports.open_to_peers(self.links, last_peer_port(runtime))
-            await self._policies.begin()
+            await runtime.catch_up()
+            if not again:
+                await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
+                await self.ports.open_to_peers(self.links, last_peer_port(runtime))
+                await self._policies.begin()
             await renew(runtime, endpoints(runtime, self.ports))
             await self.ports.follow()
             with self._files:
@@ -142,10 +145,13 @@ class NodeProcess(Files):
                 show_running(runtime, self.ports)
         except IntelshareError as error:
             runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
+            if again and error.code in PASSING:
+                return  # its session has ended once more, or there will be room
             if not runtime.failed.done():
                 runtime.failed.set_result(error)
         else:
-            self.links.start()
+            if not again:
+                self.links.start()
 
     async def _show_life(self) -> None:
         """Say in the folder that this replica serves, until it leads."""
@@ -241,9 +247,8 @@ class NodeProcess(Files):
             if self._ended and not clean:
                 return
             now = runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=clean))
-            if now != self._remembered:
+            if not remembers(runtime.folder.sidecar, now):
                 write_sidecar(runtime.folder.sidecar, now)
-                self._remembered = now
 
     def _show(self) -> None:
         """Write ``run.json`` every few seconds, and at once when health has changed."""

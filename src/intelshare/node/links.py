@@ -18,6 +18,7 @@ import grpc
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
 from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
+from intelshare.engine.following import is_for
 from intelshare.engine.values import (
     Accepted,
     AskLogs,
@@ -41,7 +42,6 @@ from intelshare.engine.values import (
     PiecesOpened,
     PieceWritten,
     QueryDone,
-    QueuedAgain,
     ReadSlice,
     Ready,
     ReserveHeld,
@@ -244,11 +244,8 @@ class Links:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the engine, and carry out the actions that follow.
-
-        A replica that does not lead leaves the effects of its steps to the one that does.
-        """
-        if not self._runtime.leads and isinstance(event, Committed | Ready | QueuedAgain):
+        """Hand an event to the engine, and carry out the actions that follow."""
+        if not is_for(event, leads=self._runtime.leads):
             return
         self._events.append(event)
         if self._feeding:

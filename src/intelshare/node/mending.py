@@ -29,7 +29,7 @@ from intelshare.errors import RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
-from intelshare.ports import JOURNAL, Plan, Store, View
+from intelshare.ports import JOURNAL, Damaged, Plan, Store, View
 from intelshare.trust import read_member_file
 
 if TYPE_CHECKING:
@@ -130,11 +130,11 @@ async def _made_again(store: Store, found: Sequence[RecordError]) -> None:
     await store.perform(again)
 
 
-def known_documents(folder: Folder, member: MemberCode, store: Store) -> list[bytes]:
+def known_documents(folder: Folder, member: MemberCode, view: View, damage: Damaged) -> list[bytes]:
     """Every stored trust document. Of this member's own a damaged one is taken from the file beside the
     database; another member of whose roots one is damaged is not known until its file is imported again."""
-    rows = store.ask_now(lambda view: view.find(TRUST, "key", limit=100_000))
-    lost = {one.key[:2] for one in store.damage.known() if one.table == TRUST.name}
+    rows = view.find(TRUST, "key", limit=100_000)
+    lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name}
     without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT} - {member}
     found = [row.record for row in rows if row.member not in without]
     if any(key[0] == member for key in lost if key) and folder.own_member.exists():

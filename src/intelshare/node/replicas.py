@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -49,6 +49,26 @@ STANDBY: Final = "STANDBY"
 
 
 @dataclass(frozen=True, slots=True)
+class OtherPorts:
+    """The ports of one replica of several on a machine; 0: that of node.toml."""
+
+    users: int = 0
+    metrics: int = 0
+
+    def over(self, settings: Settings) -> Settings:
+        """Return the settings of this replica. Metrics that node.toml does not serve stay off."""
+        return replace(
+            settings,
+            user_port=self.users or settings.user_port,
+            metrics_port=self.metrics or settings.metrics_port,
+        )
+
+
+AS_NAMED: Final = OtherPorts()
+"""Those of node.toml."""
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """A replica may be the node now."""
 
@@ -59,8 +79,7 @@ class Turn:
     """Others may write too."""
     first: bool = False
     """It is the first of those."""
-    user_port: int = 0
-    """For its users; 0: that of node.toml."""
+    ports: OtherPorts = AS_NAMED
 
 
 class Trouble:
@@ -97,7 +116,13 @@ def process_name(replica: str) -> str:
 
 
 async def wait_for_turn(
-    root: Path, replica: str, stop: asyncio.Event, log: Logger, *, together: bool = False, user_port: int = 0
+    root: Path,
+    replica: str,
+    stop: asyncio.Event,
+    log: Logger,
+    *,
+    together: bool = False,
+    ports: OtherPorts = AS_NAMED,
 ) -> Turn | None:
     """Wait until no other replica is the node, or (``together``) none that wants to be it alone; return None
     once ``stop`` is set.
@@ -137,7 +162,7 @@ async def wait_for_turn(
         return None
     log.info(Event.TAKING_OVER, replica=replica)
     first = isinstance(standby, Joining) and standby.first
-    return Turn(replica, held, together, first, user_port)
+    return Turn(replica, held, together, first, ports)
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -46,7 +46,7 @@ from intelshare.node.links import Links
 from intelshare.node.mending import known_documents, rebuild_driving
 from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_of
 from intelshare.node.renewal import renew
-from intelshare.node.replicas import Trouble, Turn, location, wait_for_turn
+from intelshare.node.replicas import AS_NAMED, OtherPorts, Trouble, Turn, location, wait_for_turn
 from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
@@ -131,8 +131,8 @@ def open_folder(
     store: Store | None = None
     try:
         settings = read_settings(folder.settings)
-        if turn is not None and turn.user_port:
-            settings = replace(settings, user_port=turn.user_port)
+        if turn is not None:
+            settings = turn.ports.over(settings)
         texts = law_texts(folder)
         world = world_of(texts, settings)
         vault = open_vault(
@@ -315,7 +315,7 @@ async def forget_lost(runtime: Runtime) -> None:
 def _node(
     folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, now: Instant
 ) -> Node:
-    stored = known_documents(folder, settings.member, store)
+    stored = store.ask_now(lambda view: known_documents(folder, settings.member, view, store.damage))
     if not stored:
         raise ConfigError(
             "NOT_FOUND",
@@ -369,14 +369,14 @@ def run_node(
     log: Logger | None = None,
     replica: str = "",
     together: bool = False,
-    user_port: int = 0,
+    ports: OtherPorts = AS_NAMED,
 ) -> int:
     """Run a node in this process until SIGTERM or SIGINT; return the exit code. Logs to standard error, or
     ``log``.
 
     On SIGHUP, the log continues in a new file of the same name. ``replica``: the name of this process among
     those that share the folder and take turns (``node.replicas``), or run ``together`` (decision 67);
-    ``user_port`` instead of that of node.toml, if it is not 0. Raises what ``start_node`` raises.
+    ``ports``: of its own on a machine with several. Raises what ``start_node`` raises.
     """
     log = log if log is not None else make_logger(sys.stderr)
     os.umask(0o077)
@@ -392,9 +392,7 @@ def run_node(
             accept_loss=accept_loss,
             development=development,
             turn=lambda asked: (
-                wait_for_turn(root, replica, asked, log, together=together, user_port=user_port)
-                if replica
-                else None
+                wait_for_turn(root, replica, asked, log, together=together, ports=ports) if replica else None
             ),
         )
     )

@@ -194,6 +194,11 @@ class Runtime:
         if self.outdated and not self.failed.done():
             self._tried = self._loop.create_task(self._nothing())
 
+    async def catch_up(self) -> None:
+        """Make the node again now, if others have changed trust or law. Raises StoreError."""
+        if self.outdated:
+            await self.step(lambda *_: Plan((), None))
+
     async def _nothing(self) -> None:
         with contextlib.suppress(IntelshareError, RuntimeError):
             await self.step(lambda *_: Plan((), None))

@@ -260,8 +260,10 @@ class Ports:
         await self.open_metrics()
 
     async def open_metrics(self) -> None:
-        """Serve metrics if node.toml says where, and they are not served yet. Of replicas on one machine, one
-        can. Raises ConfigError PORT_IN_USE (not of a replica), LISTEN_FAILED.
+        """Serve metrics if node.toml says where, and they are not served yet. Of replicas on one machine one
+        has a port; another one says in its log that it serves none, and tries again when it leads.
+
+        Raises ConfigError PORT_IN_USE (not of a replica), LISTEN_FAILED.
         """
         settings = self._runtime.settings
         if settings.metrics_host and not self.metrics.port:
@@ -270,6 +272,7 @@ class Ports:
             except ConfigError as error:
                 if not (self._runtime.replica and error.code == "PORT_IN_USE"):
                     raise
+                self._runtime.log.warning(Event.NO_METRICS, code=error.code)
 
     async def follow(self) -> None:
         """Use the current certificates at both ports; health shows if that fails."""

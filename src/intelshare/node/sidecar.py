@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from intelshare.audit import LogHead, root
@@ -21,6 +22,15 @@ def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -
     return Sidecar(
         row.incarnation, row.size, root(LogHead(row.incarnation, row.size, row.frontier)).hex(), clean
     )
+
+
+def remembers(path: Path, position: Sidecar) -> bool:
+    """Return true if the file says this. One that was frozen while another replica took over may have written
+    what it knew before: it is then written again.
+    """
+    with suppress(StoreError):
+        return read_sidecar(path) == position
+    return False
 
 
 def check_database(path: Path, database: Path) -> None:

@@ -60,6 +60,16 @@ class Bug:
     """True if a start notices that its whole folder was put back."""
     keeps_old_keys: bool = True
     """True if a rotation lets the old sealing key live through its overlap."""
+    fenced: bool = True
+    """True if a replica whose session has ended can commit nothing more."""
+    catches_up: bool = True
+    """True if a replica knows all that others have committed when its steps run."""
+    renews: bool = True
+    """True if a replica makes its node again before its next step, once others have changed trust or law."""
+    tells_leader: bool = True
+    """True if a replica that leads after another is told what others make ready."""
+    forgets_pairs: bool = True
+    """True if a replica forgets what it remembers of a pair that another has handed over."""
 
 
 NONE = Bug()
@@ -126,6 +136,11 @@ BUGS: Mapping[str, Bug] = {
         Bug("two-log-answers-at-once", ("I6", "I9"), answers=8, trees=when.RacyTrees),
         Bug("wrong-clock-stored", ("I9",), stores_any_time=True),
         Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST),
+        Bug("commits-after-its-session", ("I5", "I7", "I11"), fenced=False),
+        Bug("steps-before-following", ("I5", "I7", "I11"), catches_up=False),
+        Bug("law-not-followed", ("I4", "I12"), renews=False),
+        Bug("new-leader-not-told", ("I9",), tells_leader=False),
+        Bug("keys-of-what-went", ("I8",), forgets_pairs=False),
         Bug(
             "one-bad-record-ends-the-loop",
             ("I9",),

@@ -104,7 +104,11 @@ class Disk:
     @property
     def checked(self) -> View:
         """The same rows, with the digest of every record checked."""
-        return _Checked(self._store, self.rotten, self.damage) if self.rotten else self._store
+        return self.check(self._store)
+
+    def check(self, view: View) -> View:
+        """Return rows that somebody has read of this disk, with the digest of every record checked."""
+        return _Checked(view, self.rotten, self.damage) if self.rotten else view
 
     def rot(self, md: ManifestDigest) -> None:
         """Make the content of this bulletin fail its digest from now on."""

@@ -49,7 +49,7 @@ from intelshare.engine.values import (
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, durable_after_commit
+from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
 from intelshare.sim.mending import Mending
 from intelshare.sim.network import Network
@@ -93,7 +93,11 @@ class Driver:
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
         self._events.append(event)
-        if self._feeding:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Handle what waits, unless the process is frozen."""
+        if self._feeding or self._process.frozen:
             return
         self._feeding = True
         process = self._process
@@ -101,7 +105,7 @@ class Driver:
         read = process.clock.read()
         now = Now(read.now, Instant(process.heap.now), read.believed)
         try:
-            while self._events and process.alive:
+            while self._events and process.alive and not process.frozen:
                 for action in self.engine.handle(self._events.popleft(), process.node, now):
                     do = _DO.get(type(action))
                     if do is not None and process.alive:
@@ -128,7 +132,7 @@ class Driver:
 
     def _run_query(self, run: RunQuery) -> None:
         process = self._process
-        view = process.view if run.beside else process.disk.checked
+        view = process.rows(checked=not run.beside)
         try:
             answer = QUERIES[run.query](process.node, view, *run.event, process.now())
         except IntelshareError as error:
@@ -249,13 +253,13 @@ class Driver:
             self.feed(SidecarWritten(run, StoreError("DISK_FULL", "the disk is full")))
             self._found_full()
             return
-        machine, incarnation = self._process.machine, self._process.node.incarnation
-        if "checkpoint" in machine.bug.early and not run.clean:
+        process = self._process
+        if "checkpoint" in process.machine.bug.early and not run.clean:
             # The bug is that nobody waits for it: it is written all the same.
-            machine.remember(incarnation, lambda: None)
+            process.remember(lambda: None, clean=False)
             written()
         else:
-            machine.remember(incarnation, written, clean=run.clean)
+            process.remember(written, clean=run.clean)
 
     def _shred(self, shred: Shred) -> None:
         machine = self._process.machine
@@ -264,7 +268,7 @@ class Driver:
             machine.pieces.remove(shred.files)
             self.feed(Shredded())
 
-        machine.shred(shredded)
+        self._process.shred(shredded)
 
     def _open_pieces(self, action: OpenPieces) -> None:
         self._soon(0, lambda: self._process.machine.pieces.open(action))
@@ -307,11 +311,22 @@ class Driver:
             self.feed(Space(0, self._process.machine.room.reserve))
 
     def _drain(self, _: Drain) -> None:
-        self._process.serving, self._process.drained = False, True
-        self._process.machine.commit(Plan((), None), lambda: self.feed(Drained()))
+        self._process.drain(lambda: self.feed(Drained()))
 
     def _stopped(self, _: Stopped) -> None:
-        self._process.machine.stopped()
+        self._process.stopped()
+
+    def woken(self) -> None:
+        """Go on: while it was frozen nothing could be dialled."""
+        self._attempts.excused()
+        self.go_on()
+
+    def died(self) -> None:
+        """Let the other sides of its streams notice some time later: the process is gone."""
+        for stream in self._streams.values():
+            if stream is not None and stream.wire is not None:
+                other = stream.wire.ends[stream.wire.other(stream.name)]
+                self._process.heap.after(self._network.notice(), other.broken)
 
 
 _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
@@ -339,5 +354,5 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
 only the look at the disk and the mending ever end.
 """
 
-_OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL"))
+_OUTCOMES: Final = frozenset(("RECORD_CORRUPT", "PEER_REVOKED", "DISK_FULL", "STORE_UNAVAILABLE"))
 """The errors of steps that a node survives."""

@@ -33,6 +33,10 @@ def generate_plan(seed: int) -> FaultPlan:
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
+    if knobs.together:
+        faults += _of_replicas(stream(seed, "replicas"), knobs)
+        more_acts, more_faults = _led_by_another(stream(seed, "led by another"), knobs, members)
+        acts, faults = acts + more_acts, faults + more_faults
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
         acts = [act for act in acts if act.kind != "rotate"]
@@ -79,6 +83,10 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         drawn = replace(drawn, members=max(3, drawn.members))
         drawn = replace(drawn, hostile=chance.choice(MEMBERS[: drawn.members]))
     drawn = replace(drawn, endless=seed % 16 == 5)
+    if seed % 8 == 4:
+        few = stream(seed, "together")
+        who = few.sample(MEMBERS[: drawn.members], few.choice((1, 1, 2)))
+        drawn = replace(drawn, together=" ".join(sorted(who)), replicas=few.choice((2, 2, 3)))
     if seed % 16 == 3:
         drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
@@ -356,6 +364,57 @@ def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
         lasts = min(longest, chance.choice((5 * SECOND, 20 * SECOND, longest)))
         drawn.append(Fault("hostile", knobs.hostile, chance.choice(peers), at=at, lasts=lasts, window=trick))
     return drawn
+
+
+def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
+    """Draw what goes wrong with the replicas of each member that has some, and with its database."""
+    drawn = []
+    for node in knobs.together.split():
+        for _ in range(chance.choice((0, 2, 4, 8, 12))):
+            window, at = chance.choice(_TROUBLES), chance.randrange(knobs.lasts)
+            number = chance.choice((0, *range(knobs.replicas + 1)))
+            lasts = chance.choice((200_000, SECOND, 4 * SECOND, 7 * SECOND, 15 * SECOND))
+            if window == "stuck":
+                # Shorter, and the server does not end its session.
+                lasts = chance.choice((4 * SECOND, 13 * SECOND, 15 * SECOND))
+            keep = chance.choice((0, 1))
+            drawn.append(Fault("replica", node, at=at, lasts=lasts, number=number, window=window, keep=keep))
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            at, lasts = chance.randrange(knobs.lasts), chance.choice((200_000, 2 * SECOND, 8 * SECOND))
+            drawn.append(Fault("store", node, at=at, lasts=lasts, keep=chance.choice((0, 1))))
+    return drawn
+
+
+def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> tuple[list[Act], list[Fault]]:
+    """Let a member act, lose the replica that leads, and write: the next one must know of the act."""
+    acts: list[Act] = []
+    faults: list[Fault] = []
+    for node in knobs.together.split():
+        others = [member for member in members if member != node]
+        for _ in range(chance.choice((0, 1, 2))):
+            at, to = chance.randrange(knobs.lasts), chance.choice(others)
+            back = chance.choice(_LEFT_OUT) * SECOND
+            kind = chance.choice(("treaty", "treaty", "suspend-member", "law"))
+            acts.append(
+                Act(kind, at, node, to, what=chance.choice(_ACTED), lasts=0 if kind == "treaty" else back)
+            )
+            acts.append(_bulletin("submit", chance, at, node, members))
+            at += chance.choice((20_000, 100_000, SECOND))
+            faults.append(
+                Fault("replica", node, at=at, lasts=SECOND, window=chance.choice(("kill", "freeze")))
+            )
+            for later in (100_000, SECOND, 3 * SECOND):
+                acts.append(_bulletin("submit", chance, at + later, node, members))
+            if kind == "treaty":
+                acts.append(Act("reinstate", at + back, node))
+    return acts, faults
+
+
+_ACTED = (0, 2, 3, 4)
+"""The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
+
+_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
+"""What may happen to a replica (``replicated.TROUBLES``)."""
 
 
 def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:

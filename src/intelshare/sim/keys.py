@@ -32,6 +32,10 @@ class Keys:
         made.retire(self.sealing())
         return made
 
+    def ids(self) -> tuple[KeyId, ...]:
+        """Return the ids of all keys that are held."""
+        return tuple(self._held)
+
     def put(self, key: SecretKey) -> None:
         """Keep a new key."""
         self._held[key.key_id] = key

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import FILE, NODE
 from intelshare.broker.kernel.transaction import SELF
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
 
 
-_AGAIN = 10 * SECOND
+AGAIN = 10 * SECOND
 """The time after which a node that could not start is started again."""
 
 
@@ -61,6 +62,8 @@ class Machine:
         self.calm = plan.knobs.calm
         self.lasts = plan.knobs.lasts
         self.page = plan.knobs.page
+        self.removes = any((act.kind, act.node) == ("remove-member", name) for act in plan.acts)
+        """True if its operators remove a member at some time."""
         self.sync = plan.knobs.sync
         self.disk = Disk(first_disk(plan, name))
         self.keys = first_keys(plan, name)
@@ -123,6 +126,24 @@ class Machine:
         """Return the process that runs now."""
         return self.process
 
+    def asked(self, kind: str) -> Process | None:
+        """Return the process that a user asks to do this (``users.ACTS``); None if none serves."""
+        del kind
+        return self.process if self.process is not None and self.process.serving else None
+
+    def make_process(self, node: Node, clock: Clock) -> Process:
+        """Return a process that has just started."""
+        return Process(self, node, clock, self._network, self._oracle, self._random.randbytes)
+
+    def look_at_clock(self) -> None:
+        """Note a start with a wrong clock: a node has nothing to check it against then."""
+        self.misled |= abs(self._ahead) >= MINUTE
+
+    def heal(self) -> None:
+        """End the faults that last."""
+        self.ahead(0)
+        self.room.empty()
+
     def start(self) -> None:
         """Start a process if none runs; it serves once its incarnation is durable (c6).
 
@@ -130,8 +151,7 @@ class Machine:
         """
         if self.process is not None or (self.hostile is not None and self._plan.knobs.absent):
             return
-        # A node that starts in the meantime has nothing to check its clock against.
-        self.misled |= abs(self._ahead) >= MINUTE
+        self.look_at_clock()
         if self.room.free < LIMITS.give:
             self.room.hold(on=False)
         if self.room.free < LIMITS.give:
@@ -161,32 +181,28 @@ class Machine:
                 raise
             # By a clock that is far ahead its keys have ended; its supervisor starts it again.
             self._oracle.counts[error.code] += 1
-            self.heap.after(_AGAIN, self.start)
+            self.heap.after(AGAIN, self.start)
             return
         self._oracle.rulings.variants[self.name] = self.law
         node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
         clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
-        process = self.process = Process(
-            self, node, clock, self._network, self._oracle, self._random.randbytes
-        )
+        process = self.process = self.make_process(node, clock)
         if forgot:
-            process.forgot = me.latest if me is not None else None
+            # A backup says when it was made, also that of a folder whose node had never run.
+            process.forgot = me.latest if me is not None else BEGIN
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
             process.perform("ask_again", then=lambda _: self._wait(process), refused=self.refuse_start)
         else:
             self._begin(process)
 
     def _wait(self, process: Process) -> None:
-        """Wait for every member, if the disk remembers anything that members have sent."""
-        if process.forgot is None:
-            self._forget(process)
-        else:
-            process.perform(
-                "begin_hearing",
-                process.forgot,
-                then=lambda _: self._forget(process),
-                refused=self.refuse_start,
-            )
+        """Wait for every member of which the disk remembers anything."""
+        process.perform(
+            "begin_hearing",
+            process.forgot,
+            then=lambda _: self._forget(process),
+            refused=self.refuse_start,
+        )
 
     def _forget(self, process: Process) -> None:
         """Forget the received bulletins that have lost their keys, and begin."""

@@ -399,12 +399,12 @@ class Oracle:
             return
         self.counts["slice"] += 1
         md, slot = self._files[process.name, message.pieces]
-        row = self._durable[process.name].get(PAIR, md, peer)
+        row = self._known_to(process).get(PAIR, md, peer)
         said = process.view.get(STATEMENT, row.leaf) if row is not None and row.leaf else None
         if said is None or slot not in said.slots:
             raise Violation("I4", f"{process.name} sends {peer} a part of a file that it was not granted")
         recalled = self._recalled.get((process.name, md))
-        if recalled is not None and self._heap.now - recalled > BELIEVED:
+        if recalled is not None and process.followed_at - recalled > BELIEVED:
             raise Violation("I12", f"{process.name} sends {peer} a part of a file that it has recalled")
 
     def _release(self, process: Process, peer: MemberCode, leaf: LeafId, carried: Carried) -> None:
@@ -415,7 +415,7 @@ class Oracle:
         if self._numbers.setdefault(number, leaf) != leaf:
             raise Violation("I5", f"{process.name} gave number {release.sequence} to {peer} two contents")
         said = process.view.get(STATEMENT, leaf)
-        row = self._durable[process.name].get(PAIR, said.md, peer) if said is not None else None
+        row = self._known_to(process).get(PAIR, said.md, peer) if said is not None else None
         if said is None or row is None or row.leaf != leaf:
             raise Violation("I5", f"{process.name} sends {peer} a release that is not durable")
         self.grants[peer, said.md].add(carried.grant)
@@ -424,7 +424,7 @@ class Oracle:
         slots = self.rulings.slots_of(said.md, carried.bodies)
         if slots is None or sorted(slots) != sorted(said.slots):
             raise Violation("I4", f"{process.name} sends {peer} portions other than those it has granted")
-        durable, at = self._durable[process.name], process.stepped
+        durable, at = self._known_to(process), process.stepped
         refused = self.rulings.refusals(
             process.name, durable, process.view, said.md, slots, process.name, peer, at,
             approvals=frozenset(row.approved.split()), holds=False,
@@ -432,6 +432,11 @@ class Oracle:
         # Expiry is not a matter of law: a bulletin is ended when the node's housekeeping comes to it.
         if set(refused) - {"BULLETIN_EXPIRED"}:
             raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
+
+    def _known_to(self, process: Process) -> View:
+        """Return what a process can know to be durable: each of several replicas what it has followed."""
+        known = process.known
+        return known if known is not None else self._durable[process.name]
 
     def _returned(self, process: Process, peer: MemberCode, carried: Carried) -> None:
         """I4: check that a release which goes back goes to the node that signed it, as it was signed."""

@@ -54,6 +54,10 @@ class Knobs:
     """Two members, separated by a space, whose links are cut for good: only bundles go on between them."""
     watched: bool = False
     """True if each node has a client that watches its events."""
+    together: str = ""
+    """The members whose node is several replicas over one store, separated by spaces."""
+    replicas: int = 2
+    """The number of replicas of each of them."""
     absent: bool = False
     """True if the hostile member is never there: the run with which one of a hostile member is compared."""
 
@@ -102,6 +106,10 @@ class Fault:
     full     another program fills node's disk except ``keep`` bytes, for ``lasts``
     read-only  node's disk accepts no writes for ``lasts``
     hostile  what the hostile node does to peer (``window``: see ``sim.hostile.TRICKS``) for ``lasts``
+    replica  what happens to the ``number``-th replica of node, or (0) to the one that leads (``window``: see
+         ``sim.replicated.TROUBLES``) for ``lasts``
+    store    the database of node's replicas restarts, and is away for ``lasts``; ``keep``: the commit that
+         runs happens all the same
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     lie      node loses power at ``at``, and what its disk had synced in the last ``by`` microseconds
     put-back  the same with its whole folder, keys and all

@@ -28,6 +28,7 @@ from intelshare.sim.disk import Disk
 from intelshare.sim.driver import Driver
 from intelshare.sim.network import Network
 from intelshare.sim.rotation import lacking_keys, renew_after_loss
+from intelshare.sim.steps import Step
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -71,6 +72,8 @@ class Process:
         """Until when the disk knows, if an operator has confirmed that it lost what came later."""
         self.drained = False
         """True once the store accepts no more steps: the process is about to end."""
+        self.frozen = False
+        """True while nothing of it runs, and nobody has noticed."""
         self.stepped = EPOCH
         """The time at which the step ran whose effects happen now."""
         self.machine = machine
@@ -85,6 +88,42 @@ class Process:
     def view(self) -> View:
         """The rows as the writer sees them."""
         return self.machine.disk.view
+
+    @property
+    def present(self) -> View:
+        """The rows on which a step runs."""
+        return self.machine.disk.checked
+
+    @property
+    def known(self) -> View | None:
+        """The rows by which it is judged what this process may send; None: all that is durable."""
+        return None
+
+    @property
+    def followed_at(self) -> int:
+        """The time at which it last knew all that was durable."""
+        return self.heap.now
+
+    def rows(self, *, checked: bool = True) -> View:
+        """Return the rows as a question sees them; ``checked``: the digest of every record too."""
+        return self.disk.checked if checked else self.disk.view
+
+    def remember(self, then: Callable[[], None], *, clean: bool) -> None:
+        """Write what is durable into the sidecar, then call ``then``."""
+        self.machine.remember(self.node.incarnation, then, clean=clean)
+
+    def shred(self, then: Callable[[], None]) -> None:
+        """Remove overwritten data from the files, then call ``then``."""
+        self.machine.shred(then)
+
+    def drain(self, then: Callable[[], None]) -> None:
+        """Accept no more steps, and call ``then`` once those that ran are durable."""
+        self.serving, self.drained = False, True
+        self.machine.commit(Plan((), None), then)
+
+    def stopped(self) -> None:
+        """Handle that the engine has come to its end."""
+        self.machine.stopped()
 
     def now(self) -> Instant:
         """Return the wall time of this machine."""
@@ -151,13 +190,8 @@ class Process:
             return
         machine, now = self.machine, self.now()
         try:
-            view = Counted(self.disk.checked) if name == "handover" else self.disk.checked
-            plan = machine.bug.steps[name](self.node, view, *event, now, self.random)
-            if isinstance(view, Counted):
-                view.check(self.name, plan)
-            machine.room.take(plan)
+            plan = self.plan(machine.bug.steps[name], name, event, now)
         except IntelshareError as error:
-            self.oracle.printed(self.name, error, error.hint, error.place)
             if refused is not None:
                 refused(error)
             elif machine.hostile is None:
@@ -166,10 +200,7 @@ class Process:
         if name in machine.bug.swaps_first and not isinstance(then, _Late):
             self._swap_first(name, event, plan, then, refused)
             return
-        if not self.clock.read().believed and not machine.bug.stores_any_time:
-            plan = without_mark(plan, self.disk.view)
-        self.heap.note(self.name, name, len(plan.writes))
-        self.oracle.planned(self, name, event, plan, now)
+        plan = self.noted(name, event, plan, now)
         answer = plan.answer
 
         def done() -> None:
@@ -183,6 +214,27 @@ class Process:
             machine.commit(plan, lambda: None)
         else:
             machine.commit(plan, done)
+
+    def plan(self, step: Step, name: str, event: tuple[Any, ...], now: Instant) -> Plan[Any]:
+        """Run a step on what the writer sees, and take the room for what it writes. Raises what it raises."""
+        try:
+            view = Counted(self.present) if name == "handover" else self.present
+            plan = step(self.node, view, *event, now, self.random)
+            if isinstance(view, Counted):
+                view.check(self.name, plan)
+            self.machine.room.take(plan)
+        except IntelshareError as error:
+            self.oracle.printed(self.name, error, error.hint, error.place)
+            raise
+        return plan
+
+    def noted(self, name: str, event: tuple[Any, ...], plan: Plan[Any], now: Instant) -> Plan[Any]:
+        """Return the plan as it is written; the oracle has seen it."""
+        if not self.clock.read().believed and not self.machine.bug.stores_any_time:
+            plan = without_mark(plan, self.disk.view)
+        self.heap.note(self.name, name, len(plan.writes))
+        self.oracle.planned(self, name, event, plan, now)
+        return plan
 
     def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
         """Carry out a planted bug: the new world is in memory now, and its act is written ten seconds

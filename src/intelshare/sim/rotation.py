@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId
 from intelshare.instant import SECOND, Instant
 from intelshare.trust import new_key, renew_directory
@@ -64,10 +64,10 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
 
     def later(error: IntelshareError) -> None:
         """Try again later: the disk is full, and the directory goes out when there is room."""
-        _need_full(error)
+        _need_passing(error)
         process.heap.after(SECOND, announce)
 
-    process.perform("adopt", signed, then=adopted, refused=_need_full)
+    process.perform("adopt", signed, then=adopted, refused=_need_passing)
 
 
 def lacking_keys(process: Process) -> tuple[KeyId, ...]:
@@ -111,7 +111,9 @@ def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[]
     process.perform("adopt", signed, then=adopted, refused=process.machine.refuse_start)
 
 
-def _need_full(error: IntelshareError) -> None:
-    """Accept only a full disk as the reason why a directory is not stored. Raises any other error."""
-    if error.code != "DISK_FULL":
+def _need_passing(error: IntelshareError) -> None:
+    """Accept only a disk or a database that lacks something for now as the reason why a directory is not
+    stored. Raises any other error.
+    """
+    if error.code not in PASSING:
         raise error

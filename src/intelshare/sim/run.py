@@ -24,6 +24,7 @@ from intelshare.sim.machine import Machine
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
+from intelshare.sim.replicated import ReplicatedMachine
 from intelshare.sim.snapshots import Snapshot, of_backup, of_disk, of_folder
 from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
@@ -75,7 +76,11 @@ def _run(plan: FaultPlan, bug: Bug, keep_trace: bool) -> Result:
     oracle = Oracle(heap, plan.members(), plan.knobs.hostile)
     machines: dict[str, Machine] = {}
     network = Network(plan, heap, _Repeats(machines))
-    machines |= {name: Machine(name, plan, heap, network, oracle, bug) for name in plan.members()}
+    together = plan.knobs.together.split()
+    machines |= {
+        name: (ReplicatedMachine if name in together else Machine)(name, plan, heap, network, oracle, bug)
+        for name in plan.members()
+    }
     for machine in machines.values():
         machine.others = machines
         machine.start()
@@ -107,8 +112,7 @@ def _settle(heap: Heap, oracle: Oracle, machines: dict[str, Machine], network: N
     """End all faults, wait until everything has settled, and check all of it. Raises Violation."""
     network.heal()
     for machine in machines.values():
-        machine.ahead(0)
-        machine.room.empty()
+        machine.heal()
         machine.start()
     deadline, pause = heap.now + SETTLE, SECOND
     while heap.now < deadline:
@@ -200,6 +204,10 @@ def _schedule(
             heap.after(fault.at, lambda: machine.fill(fault))
         case "read-only":
             heap.after(fault.at, lambda: machine.read_only(fault.lasts))
+        case "replica" if isinstance(machine, ReplicatedMachine):
+            heap.after(fault.at, lambda: machine.trouble(fault))
+        case "store" if isinstance(machine, ReplicatedMachine):
+            heap.after(fault.at, lambda: machine.turns.restart(fault.lasts, committed=bool(fault.keep)))
         case "decay":
             heap.after(fault.at, machine.decay)
         case "restore" | "lie" | "put-back" | "backup":

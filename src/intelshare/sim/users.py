@@ -97,9 +97,9 @@ class Client:
     def ask(self) -> None:
         """Send the draft; ask again unless an answer comes in time."""
         self._asked += 1
-        asked, process = self._asked, self._machine.process
+        asked, process = self._asked, self._machine.asked("submit")
         self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
-        if process is None or not process.serving:
+        if process is None:
             return
         command = SubmitCommand(actor(self._machine.name, self._author), self._key, self._draft)
 
@@ -116,8 +116,8 @@ class Client:
 
     def _mix_up(self) -> None:
         """I1: submit other content under the same key, which must be refused."""
-        process = self._machine.process
-        if process is None or not process.serving:
+        process = self._machine.asked("submit")
+        if process is None:
             return
         other = replace(self._draft, precedence=Precedence(self._draft.precedence % 4 + 1))
         command = SubmitCommand(actor(self._machine.name, self._author), self._key, other)
@@ -135,12 +135,15 @@ class Client:
     def _refused(self, error: IntelshareError) -> None:
         """Accept only the expected refusals: of a draft that names another bulletin or an upload, which the
         disk may have forgotten; of a label of another member with no bulletin here; and of a recipient that
-        was removed. A draft that finds no room is sent again after the time that the node states.
+        was removed. A draft that finds no room is sent again after the time that the node states, and one
+        that found no database as if there had been no answer.
         """
+        if error.code == "STORE_UNAVAILABLE":
+            self._oracle.counts[f"refused {error.code}"] += 1
+            return
         named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
         attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
-        process = self._machine.process
-        removed = error.code == "UNKNOWN_MEMBER" and process is not None and bool(process.node.trust.excluded)
+        removed = error.code == "UNKNOWN_MEMBER" and self._machine.removes
         if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL", "DISK_FULL")):
             raise error
         self._oracle.counts[f"refused {error.code}"] += 1
@@ -547,8 +550,8 @@ def _when_it_serves(act: Act, key: bytes, machine: Machine, heap: Heap, oracle: 
     """
 
     def begin() -> None:
-        process = machine.process
-        if process is None or not process.serving:
+        process = machine.asked(act.kind)
+        if process is None:
             if heap.now < machine.lasts:
                 heap.after(_PATIENCE, begin)
             return

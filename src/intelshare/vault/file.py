@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.stretch import STANDARD, Stretching
 from intelshare.crypto.suites import NoteKey, Random, Signer, Suites, load_note_key, load_signer
@@ -72,14 +73,28 @@ class FileVault:
     """
 
     def __init__(
-        self, path: Path, opened: Opened, suites: Suites, random: Random, token: Token | None = None
+        self,
+        path: Path,
+        data: bytes,
+        opened: Opened,
+        suites: Suites,
+        random: Random,
+        token: Token | None = None,
     ) -> None:
-        """``token``: where the first halves of signing keys are that are not in the file."""
+        """``data``: the file, of which ``opened`` was read.
+
+        ``token``: where the first halves of signing keys are that are not in the file.
+        """
         self._path = path
         self._token = token
         self._suites = suites
         self._random = random
         self._take(opened)
+        self._data = sha256(data)
+
+    def is_current(self) -> bool:
+        """Return true if the file is as this vault has read it, or written it last. Raises OSError."""
+        return sha256(self._path.read_bytes()) == self._data
 
     def signer(self, key_id: KeyId) -> Signer:
         """Return the signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
@@ -208,15 +223,18 @@ class FileVault:
         """Encrypt everything again under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
         _check_new(passphrase, cost)
         data, opened = new_vault(passphrase, self._entries, cost, self._random)
-        replace_secrets(self._path, data)
-        self._take(opened)
+        self._replace(data, opened)
 
     def _first_of(self, record: KeyRecord) -> bytes:
         return self._suites[record.suite].components(record.use, record.public)[0]
 
     def _write(self, entries: Iterable[Entry]) -> None:
         data, opened = changed_vault(self._opened, entries, self._random)
+        self._replace(data, opened)
+
+    def _replace(self, data: bytes, opened: Opened) -> None:
         replace_secrets(self._path, data)
+        self._data = sha256(data)
         self._take(opened)
 
     def _take(self, opened: Opened) -> None:
@@ -275,7 +293,7 @@ def create_vault(
     make_private_folder(path.parent)
     data, opened = new_vault(passphrase, _entries(keys, certified, storage_key), cost, random)
     write_private(path, data)
-    return FileVault(path, opened, suites, random)
+    return FileVault(path, data, opened, suites, random)
 
 
 def open_vault(
@@ -294,7 +312,7 @@ def open_vault(
     """
     data = _read_file(path)
     opened = open_bytes(data, passphrase, allow_development=allow_development)
-    return FileVault(path, opened, suites, random, token)
+    return FileVault(path, data, opened, suites, random, token)
 
 
 def is_development(path: Path) -> bool:

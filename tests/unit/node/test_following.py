@@ -7,13 +7,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from intelshare.broker.kernel.node import Recent
+from intelshare.broker.kernel.tables import TRUST, TrustRow
 from intelshare.broker.line.read_ahead import handover_ahead
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import Trust, TrustType
 from intelshare.engine.steps import Step
 from intelshare.engine.values import RunStep
+from intelshare.errors import RecordError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.node.following import Following
+from intelshare.ports import Plan, Put, View
+from intelshare.store.memory import MemoryStore
+from intelshare.trust import write_member_file
+from line_world import met
 
 MD = ManifestDigest(bytes(32))
 
@@ -29,6 +39,21 @@ class Groups:
 
     def rows(self, _: Any) -> list[Any]:
         return []
+
+
+class Damaged:
+    """The view of a store in which the root of one member does not match its digest."""
+
+    def __init__(self, view: View, member: str) -> None:
+        self._view, self._member = view, member
+        self.get = view.get
+
+    def find(self, table: Any, *index: Any, **more: Any) -> list[Any]:
+        rows = self._view.find(table, *index, **more)
+        return [row for row in rows if table is not TRUST or row[:2] != (self._member, TrustType.ROOT)]
+
+    def known(self) -> tuple[RecordError, ...]:
+        return (RecordError(TRUST.name, (self._member, int(TrustType.ROOT), 1), "damaged"),)
 
 
 class Store:
@@ -47,6 +72,7 @@ def beside(folder: Path, **more: Any) -> tuple[Following, Any, Any]:
         folder=SimpleNamespace(vault=folder / "vault"),
         node=SimpleNamespace(recent=Recent()),
         leads=False,
+        outdated=False,
         later=lambda *_: None,
         now=lambda: Instant(1),
         **more,
@@ -63,6 +89,29 @@ def test_a_replica_forgets_what_another_one_hands_over(tmp_path: Path) -> None:
     assert runtime.node.recent.get(MD) == "made"
     runtime.node.recent.done(MD, MemberCode("KEN"))
     assert runtime.node.recent.get(MD) is None
+
+
+@pytest.mark.parametrize("member", ["USA", "FRA"])
+def test_a_replica_that_makes_its_node_again_reads_trust_with_the_care_of_a_start(
+    member: str, tmp_path: Path
+) -> None:
+    """A damaged root ends no replica: another member is not known, this one's is in the folder besides."""
+    fra = met()["FRA"]
+    rows = [
+        Put(TRUST, TrustRow(code, kind, 1, encode(Trust, signed)))
+        for code, held in fra.node.trust.members.items()
+        for kind, signed in (
+            (TrustType.ROOT, held.roots[0]),
+            (TrustType.DIRECTORY, held.directory_signed),
+        )
+    ]
+    view = Damaged(MemoryStore([Plan(tuple(rows), None)]), member)
+    following, runtime, _ = beside(tmp_path, store=SimpleNamespace(damage=view))
+    runtime.folder.own_member = tmp_path / "own-member"
+    own = write_member_file(fra.node.trust.members[MemberCode("FRA")])
+    runtime.folder.own_member.write_bytes(own.encode())
+    made = following._renewed(fra.node, view)  # type: ignore[arg-type]
+    assert set(made.trust.members) == {"FRA", "USA", "KEN"} - ({member} - {"FRA"})
 
 
 async def test_a_stop_waits_for_a_hand_over_that_is_still_reading(tmp_path: Path) -> None:

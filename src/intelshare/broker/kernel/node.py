@@ -40,6 +40,10 @@ class Recent:
     def __len__(self) -> int:
         return len(self._made)
 
+    def remembered(self) -> tuple[ManifestDigest, ...]:
+        """Return the bulletins that are remembered."""
+        return tuple(self._made)
+
     def get(self, md: ManifestDigest) -> Any:
         """Return what was put for this bulletin, or None if it is forgotten."""
         found = self._made.get(md)

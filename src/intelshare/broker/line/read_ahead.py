@@ -8,6 +8,7 @@ What is remembered changes no outcome: hand-over decides again if the world has 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import accumulate
 
 from intelshare.broker.kernel.decide_pair import PairDecision, loggable
@@ -64,9 +65,20 @@ def handover_ahead(
 ) -> Plan[tuple[Outbound, ...]]:
     """Hand over, as ``handover`` does, with what was read ahead."""
     for md, made in ahead.items():
-        if node.recent.get(md) is None:
-            remember_made(node, md, made)
+        if node.recent.get(md) is None and (waits := _waiting(view, md, made)):
+            remember_made(node, md, replace(made, decided=waits))
     return handover(node, view, rooms, most, now, random)
+
+
+def _waiting(view: View, md: ManifestDigest, made: Made) -> dict[MemberCode, PairDecision]:
+    """Return what was decided of pairs that still wait: another process may have handed over or stopped some
+    since, and nobody would say so again.
+    """
+    return {
+        recipient: decision
+        for recipient, decision in made.decided.items()
+        if (row := view.get(PAIR, md, recipient)) is not None and row.ready
+    }
 
 
 def _made(

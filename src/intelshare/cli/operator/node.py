@@ -82,6 +82,13 @@ def node() -> None:
     metavar="PORT",
     help="The port for users instead of the one in node.toml: replicas on one machine need several.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="PORT",
+    help="The port for metrics instead of the one in node.toml: replicas on one machine need several.",
+)
 def run(
     folder: Path,
     passphrase: Passphrase,
@@ -93,6 +100,7 @@ def run(
     replica: str,
     together: bool,
     user_port: int,
+    metrics_port: int,
 ) -> int:
     """Run the node of a data folder until it is told to stop (SIGTERM, Ctrl-C).
 
@@ -101,10 +109,13 @@ def run(
     import sys
 
     from intelshare.node.events import Form, Level, Logger
+    from intelshare.node.replicas import OtherPorts
     from intelshare.node.run import run_node
 
-    if (together or user_port) and not replica:
-        raise click.UsageError("--together and --user-port are for a replica: add --replica NAME")
+    if (together or user_port or metrics_port) and not replica:
+        raise click.UsageError(
+            "--together, --user-port and --metrics-port are for a replica: add --replica NAME"
+        )
     log = Logger(sys.stderr, file=log_file, level=Level(log_level), form=Form(log_format))
     return run_node(
         folder,
@@ -114,7 +125,7 @@ def run(
         log=log,
         replica=replica,
         together=together,
-        user_port=user_port,
+        ports=OtherPorts(user_port, metrics_port),
     )
 
 

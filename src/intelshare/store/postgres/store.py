@@ -264,6 +264,8 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
             if job is not _FOLLOW:
                 job.error = unavailable()
                 resolve([job])
+        if self.together is not None and self.together.leads:
+            self.led()  # again
 
 
 _FOLLOW: Final = Job(nothing, None, None, None)  # type: ignore[arg-type]

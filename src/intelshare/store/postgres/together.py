@@ -119,7 +119,7 @@ class SharedDatabase(PostgresDatabase):
         """Others have committed since this process looked."""
         self.followed_at = time.monotonic()
         """When this process last knew all that others had committed."""
-        self.followed: Callable[[Followed], None] = lambda _: None
+        self.followed: Callable[[Followed], object] = lambda _: None
         """Called by the writer, before its next step, with what others have committed."""
         self.undone: Callable[[], None] = lambda: None
         """Called by the writer after steps that were not committed."""

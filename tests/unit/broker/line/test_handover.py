@@ -378,6 +378,20 @@ def test_what_submit_has_just_made_changes_nothing_of_what_is_handed_over(change
     assert plan_of(change, "remembered") == plan_of(change, "read back")
 
 
+def test_what_is_read_ahead_and_has_gone_meanwhile_is_not_remembered() -> None:
+    """Another replica may have handed it over: no key stays in memory for a pair that does not wait."""
+    fra, ken = met(suite=FAKE_SUITE)["FRA"], MemberCode("KEN")
+    md = send(fra, draft(text(TO_BOTH), to=["USA", "KEN"])).md
+    other, rooms = replace(fra.node, recent=Recent()), {USA: ROOM, ken: ROOM}
+    ahead = fra.store.ask_now(lambda view: read_ahead(other, view, rooms, MAX_LEAVES, NOW))
+    assert set(ahead[md].decided) == {"USA", "KEN"}
+    hand_over(fra, "USA")
+    fra.store.ask_now(lambda view: handover_ahead(other, view, {}, MAX_LEAVES, ahead, NOW, seeded("none")))
+    assert other.recent.get(md) is not None
+    other.recent.done(md, ken)
+    assert other.recent.get(md) is None
+
+
 @pytest.mark.parametrize("how", ["read before", "read after"])
 @pytest.mark.parametrize("change", ["none", "law", "treaty", "expired"])
 def test_what_is_read_ahead_changes_nothing_of_what_is_handed_over(change: str, how: str) -> None:

@@ -1,0 +1,138 @@
+"""What a replica learns from what the others have committed, before its next step (decisions 67 and 76).
+
+    they have written          who does not lead                       who leads does besides
+    ------------------------   -------------------------------------   ---------------------------------
+    a pair                     forgets what it remembers of it         hands over what is ready
+    a statement to send        -                                       loads it again for its link
+    a statement is withdrawn   -                                       sends it no more
+    a mark of destruction      -                                       shreds, and signs for it
+    a file that is wanted      -                                       asks for it
+    trust, an act, a member    makes its node again                    the same
+    left out, the law
+    a user                     lets in who is in the register          the same
+
+The store says what was committed, and calls ``learn`` in order, nothing left out. No I/O here: the node
+(``node.following``) and the simulator (``sim.replica``) do what is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
+from intelshare.broker.kernel.tables import (
+    ACT,
+    EXCLUSION,
+    FILE,
+    INBOX,
+    LAW,
+    PAIR,
+    PENDING,
+    TRUST,
+    USER,
+    UserRow,
+)
+from intelshare.broker.lifecycle.attachments import FileState
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.treaty.act import counting
+from intelshare.engine.values import Committed, Event, QueuedAgain, Ready
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.policy import World
+from intelshare.ports import Durable, Scalar, Table, View
+from intelshare.trust import TrustView
+
+A = TypeVar("A")
+
+
+class Groups(Protocol):
+    """What other processes have committed, in one step forward of this process."""
+
+    def durable(self, value: A) -> Durable[A]:
+        """Return a value that was taken from these groups: they are committed."""
+
+    def touch(self, *tables: Table[Any]) -> bool:
+        """Return true if a row of one of these tables was written."""
+
+    def keys(self, table: Table[Any]) -> Sequence[tuple[Scalar, ...]]:
+        """Return the keys of the rows that were written or deleted."""
+
+    def gone(self, table: Table[Any]) -> Sequence[tuple[Scalar, ...]]:
+        """Return the keys of the rows that were deleted."""
+
+    def rows(self, table: Table[Any]) -> Sequence[Any]:
+        """Return the rows that were written, as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a replica has learnt."""
+
+    users: tuple[UserRow, ...]
+    """The rows of the register that have changed."""
+    outdated: bool
+    """Trust, acts, or who is left out, have changed, or the law: no step may run before ``renewed``."""
+    law: bool
+    """The policy files are others now."""
+    events: tuple[Event, ...] = ()
+    """For the engine of the one that leads."""
+
+
+def is_for(event: Event, *, leads: bool) -> bool:
+    """Return true if the engine of a replica is to have this event: whoever does not lead leaves the effects
+    of its steps to the one that does.
+    """
+    return leads or not isinstance(event, Committed | Ready | QueuedAgain)
+
+
+def learn(node: Node, groups: Groups, *, leads: bool) -> Learnt:
+    """Take in what others have committed; its memory forgets what they have handed over or stopped."""
+    for md, recipient in groups.keys(PAIR):
+        # Whoever changes it after it was stored hands it over, or stops it.
+        if isinstance(md, bytes):
+            node.recent.done(ManifestDigest(md), MemberCode(str(recipient)))
+    law = groups.touch(LAW)
+    outdated = law or groups.touch(TRUST, ACT, EXCLUSION)
+    return Learnt(tuple(groups.rows(USER)), outdated, law, _for_links(groups) if leads else ())
+
+
+def _for_links(groups: Groups) -> tuple[Event, ...]:
+    gone = set(groups.gone(PENDING))
+    again = sorted({str(peer) for _, peer in set(groups.keys(PENDING)) - gone})
+    ready = tuple(sorted({row.recipient for row in groups.rows(PAIR) if row.ready}))
+    files = groups.rows(FILE)
+    marked = any(row.gone == Gone.MARKED for row in groups.rows(INBOX))
+    effects = Effects(
+        ended=tuple(
+            (MemberCode(str(peer)), LeafId(leaf)) for leaf, peer in sorted(gone) if isinstance(leaf, bytes)
+        ),
+        marked=marked or any(row.state == FileState.GONE for row in files),
+        wanted=frozenset(row.member for row in files if row.state == FileState.WANTED),
+    )
+    return (
+        Committed(groups.durable(effects)),
+        *[QueuedAgain(MemberCode(peer)) for peer in again],
+        *([Ready(ready)] if ready else ()),
+    )
+
+
+def undone(node: Node) -> None:
+    """Forget what steps noted that were then not committed: another replica may append other entries at those
+    places of the log.
+    """
+    node.trees.clear()
+
+
+def renewed(node: Node, view: View, documents: Sequence[bytes], files: World | None) -> Node:
+    """Return the node as the rows say that it is.
+
+    ``documents``: its trust documents as a start reads them; ``files``: the world of the policy files, if the
+    law has changed. Raises TrustError.
+    """
+    trust = TrustView.load(node.member, documents, node.suites, exclusions(view))
+    if files is not None:
+        node = with_files(node, files)
+    return with_acts(with_trust(node, trust), counting(view))

@@ -1,0 +1,617 @@
+"""One of several replicas of a member, which run together over one database (decisions 67 and 76).
+
+Its steps wait until it has the turn; it follows what the others have committed before each of its own groups,
+and when it is told. Questions see what it has followed. What it learns, ``engine.following`` says.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.register import documents
+from intelshare.broker.kernel.tables import NODE, PAIR
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.attachments import kept
+from intelshare.broker.line.handover import handover
+from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
+from intelshare.delivery import Stage
+from intelshare.engine import Event
+from intelshare.engine.following import is_for, learn, renewed, undone
+from intelshare.engine.values import Committed, NodeChanged, QueuedAgain, Ready, Shredded, Started
+from intelshare.errors import IntelshareError, StoreError
+from intelshare.ids import ManifestDigest
+from intelshare.instant import SECOND, Instant
+from intelshare.node.clock import Clock
+from intelshare.node.sidecar import log_position
+from intelshare.ports import Durable, Plan, Put, Random, Scalar, Table, View, durable_after_commit
+from intelshare.sim.heap import Violation
+from intelshare.sim.law import law
+from intelshare.sim.network import Network
+from intelshare.sim.process import Process
+from intelshare.sim.turns import IDLE, IDLE_IN_STEP, Group, Session
+from intelshare.store.jobs import MAX_GROUP
+from intelshare.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from intelshare.sim.oracle import Oracle
+    from intelshare.sim.replicated import ReplicatedMachine
+
+A = TypeVar("A")
+
+LOOK: Final = SECOND // 2
+"""The time after which a replica looks for what others have committed, if nobody tells it."""
+
+_RESUME: Final = SECOND // 5
+"""The time between two attempts to have a session again."""
+
+_KEPT: Final = 60
+"""The groups that a replica may be behind: rows of older ones stand elsewhere, and it ends."""
+
+_LEADING: Final = SECOND // 10
+"""The time that a replica takes to open its port for peers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A step that waits for the turn; without a name it writes nothing."""
+
+    name: str
+    event: tuple[Any, ...]
+    then: Callable[[Any], None]
+    refused: Callable[[IntelshareError], None] | None
+
+
+_NONE: Final[Plan[Any]] = Plan((), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A step that has run in a turn."""
+
+    job: _Job
+    at: Instant
+    plan: Plan[Any] = _NONE
+    error: IntelshareError | None = None
+
+
+class Written:
+    """See ``engine.following.Groups``."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._rows: dict[str, dict[tuple[Scalar, ...], Any]] = {}
+        for group in groups:
+            for plan in group.plans:
+                for write in plan.writes:
+                    row = write.row if isinstance(write, Put) else None
+                    key = write.table.key_of(write.row) if isinstance(write, Put) else write.key
+                    self._rows.setdefault(write.table.name, {})[key] = row
+
+    @staticmethod
+    def durable(value: A) -> Durable[A]:
+        """See ``engine.following.Groups``."""
+        return durable_after_commit(value)
+
+    def touch(self, *tables: Table[Any]) -> bool:
+        """See ``engine.following.Groups``."""
+        return any(table.name in self._rows for table in tables)
+
+    def keys(self, table: Table[Any]) -> list[tuple[Scalar, ...]]:
+        """See ``engine.following.Groups``."""
+        return list(self._rows.get(table.name, {}))
+
+    def gone(self, table: Table[Any]) -> list[tuple[Scalar, ...]]:
+        """See ``engine.following.Groups``."""
+        return [key for key, row in self._rows.get(table.name, {}).items() if row is None]
+
+    def rows(self, table: Table[Any]) -> list[Any]:
+        """See ``engine.following.Groups``."""
+        return [row for row in self._rows.get(table.name, {}).values() if row is not None]
+
+
+class Replica(Process):
+    """A process that dies as a whole, among others of its node."""
+
+    machine: ReplicatedMachine
+
+    def __init__(
+        self,
+        machine: ReplicatedMachine,
+        node: Node,
+        network: Network,
+        oracle: Oracle,
+        random: Random,
+        number: int,
+        *,
+        first: bool,
+    ) -> None:
+        self._offset = machine.offsets[number]
+        self._rows = MemoryStore([machine.disk.copy()])
+        me = self._rows.get(NODE, SELF)
+        latest = me.latest if me is not None else Instant(0)
+        clock = Clock(latest, lambda: Instant(machine.now() + self._offset), lambda: machine.heap.now)
+        super().__init__(machine, node, clock, network, oracle, random)
+        turns = machine.turns
+        self.number = number
+        self.leads = first
+        self.cut = self.slow = False
+        """The line to the database is cut; it follows nothing but before its own steps."""
+        self.sticks = 0
+        """If not 0, it freezes for this time when it has run its next steps, before it commits them."""
+        self._told = first or machine.bug.tells_leader
+        self._outdated, self._law = not first, False
+        self._started = False
+        """Its engine has begun: it has led."""
+        self._keys = frozenset(machine.keys.ids())
+        self._jobs: deque[_Job] = deque()
+        self._group: Group | None = None
+        """What it has sent to be committed, and of which it has not heard."""
+        self._done: list[_Done] = []
+        self._at_wake: list[Callable[[], None]] = []
+        self._followed_at = machine.heap.now
+        self.session = turns.begin(self) if first else turns.join(self)
+        self.epoch = turns.epoch
+        self.at = len(turns.groups)
+        """The group up to which it has followed."""
+        machine.heap.after(LOOK, self._look)
+        if not first:
+            self._nothing()
+
+    # What it sees
+
+    def now(self) -> Instant:
+        """Return the wall time of its own machine."""
+        return Instant(self.machine.now() + self._offset)
+
+    @property
+    def present(self) -> View:
+        """See ``Process``. A planted bug: what it has followed."""
+        return self.disk.checked if self.machine.bug.catches_up else self.disk.check(self._rows)
+
+    @property
+    def known(self) -> View:
+        """See ``Process``."""
+        return self._rows
+
+    @property
+    def followed_at(self) -> int:
+        """See ``Process``."""
+        return self._followed_at
+
+    def rows(self, *, checked: bool = True) -> View:
+        """See ``Process``: what it has followed."""
+        return self.disk.check(self._rows) if checked else self._rows
+
+    def feed(self, event: Event) -> None:
+        """See ``Process``."""
+        self._started |= isinstance(event, Started)
+        if is_for(event, leads=self.leads):
+            super().feed(event)
+
+    def _serve(self) -> None:
+        self.machine.turns.shared = True
+        super()._serve()
+
+    def serve_beside(self) -> None:
+        """Serve users from now on, as one that does not lead."""
+        if self.alive and not self.serving:
+            self.serving = True
+            self.oracle.serves(self)
+
+    # Steps
+
+    def perform(
+        self,
+        name: str,
+        *event: Any,
+        then: Callable[[Any], None],
+        refused: Callable[[IntelshareError], None] | None = None,
+    ) -> None:
+        """See ``Process``: the step runs when it has the turn. What a hand-over needs is read now."""
+        if self.alive and not self.drained:
+            if name == "handover" and self.machine.bug.steps[name] is handover:
+                rooms, most = event
+                event = rooms, most, read_ahead(self.node, self.rows(), rooms, most, self.now())
+            self._put(_Job(name, event, then, refused))
+
+    def _put(self, job: _Job) -> None:
+        if self.session is None:
+            self.heap.after(0, lambda: self._refuse([job]))
+            return
+        self._jobs.append(job)
+        if not self.frozen:
+            self.machine.turns.ask(self.session)
+
+    def _nothing(self) -> None:
+        """Have the turn soon, though no step waits: the node is outdated."""
+        self._put(_Job("", (), lambda _: None, lambda _: None))
+
+    def _refuse(self, jobs: Sequence[_Job]) -> None:
+        error = StoreError("STORE_UNAVAILABLE", "the database cannot be reached", retry_after=1)
+        for job in jobs:
+            if self.alive and job.refused is not None:
+                job.refused(error)
+
+    def has_turn(self) -> None:
+        """Run what waits, and commit it."""
+        turns, session = self.machine.turns, self.session
+        if self.frozen or self.cut or session is None or turns.holder is not session or turns.committing:
+            return
+        if self._group is not None:
+            turns.commit(session, self._group)
+            return
+        if self.machine.bug.catches_up and not self._catch_up():
+            return
+        if self._outdated and self.machine.bug.renews and not self._make_again():
+            return
+        group, self._done = Group(), []
+        last = False
+        while self._jobs and len(self._done) < MAX_GROUP and not last:
+            done = self._run(self._jobs.popleft())
+            self._done.append(done)
+            if done.plan is not _NONE:
+                group.plans.append(done.plan)
+                self.disk.apply(done.plan, lambda: None)
+                last = done.plan.last
+        self._group = group
+        if self.sticks and group.plans:
+            lasts, self.sticks = self.sticks, 0
+            self.freeze(lasts)
+        else:
+            turns.commit(session, group)
+
+    def _run(self, job: _Job) -> _Done:
+        now = self.now()
+        if not job.name:
+            return _Done(job, now)
+        step, name = self.machine.bug.steps[job.name], job.name
+        try:
+            plan = self.plan(handover_ahead if step is handover else step, name, job.event, now)
+        except IntelshareError as error:
+            if job.refused is None:
+                raise
+            return _Done(job, now, error=error)
+        return _Done(job, now, self.noted(name, job.event, plan, now))
+
+    def answered(self, most: int | None = None) -> None:
+        """Hear that a group is committed, unless nothing comes through; ``most``: so many of its steps are
+        answered before a crash.
+        """
+        group = self._group
+        if group is None or not group.number or self.frozen or self.cut or not self.alive:
+            return
+        self._group, done, self._done = None, self._done, []
+        self.at, self._followed_at = group.number, self.heap.now
+        for one in done:
+            self._swap(one.plan.answer)
+        for one in done if most is None else done[:most]:
+            # Whatever leaves at this moment was durable before what the next step stops.
+            self._rows.apply(one.plan)
+            self._answer(one)
+        if self._jobs and self.session is not None:
+            self.machine.turns.ask(self.session)
+
+    def _answer(self, one: _Done) -> None:
+        if not self.alive:
+            return
+        self.stepped = one.at
+        effects = getattr(one.plan.answer, "effects", None)
+        if isinstance(effects, Effects) and not self.leads:
+            self._check_told(one.job.name, effects, Written([Group([one.plan])]))
+        if one.error is None:
+            one.job.then(one.plan.answer)
+        elif one.job.refused is not None:
+            one.job.refused(one.error)
+
+    def _check_told(self, name: str, effects: Effects, written: Written) -> None:
+        """I9: check that the one that leads learns from the rows what such a step leads to."""
+        committed, *others = learn(self.node, written, leads=True).events
+        assert isinstance(committed, Committed)  # noqa: S101 - the first one always is
+        told = committed.effects.value
+        again = {event.member for event in others if isinstance(event, QueuedAgain)}
+        ready = {member for event in others if isinstance(event, Ready) for member in event.members}
+        missing = [
+            what
+            for what, lacks in (
+                ("statements", {one.peer for one in effects.outbound} - again),
+                ("ends", set(effects.ended) - set(told.ended)),
+                ("pairs", effects.ready - ready),
+                ("marks", effects.marked and not told.marked),
+                ("files", effects.wanted - told.wanted),
+                ("questions", (*effects.asks, *effects.gaps)),
+            )
+            if lacks
+        ]
+        if missing:
+            what = ", ".join(missing)
+            raise Violation(
+                "I9", f"{self.name}: after {name} at another replica who leads is not told of {what}"
+            )
+
+    def _take(self, group: Group) -> None:
+        """A group is durable, and this replica knows it."""
+        for plan in group.plans:
+            self._rows.apply(plan)
+        self.at = group.number
+        self._followed_at = self.heap.now
+
+    # What the others have committed
+
+    def follow(self) -> None:
+        """Take in what others have committed, unless it writes itself; lead if nobody does."""
+        turns, session = self.machine.turns, self.session
+        if not self.alive or self.frozen or self.cut or session is None or turns.holder is session:
+            return
+        if self._group is None and self._catch_up() and turns.lead is None and turns.shared:
+            turns.lead = session
+            self._lead()
+
+    def told(self) -> None:
+        """Hear that somebody has committed."""
+        if not self.slow:
+            self.follow()
+
+    def _look(self) -> None:
+        if self.alive:
+            self.heap.after(LOOK, self._look)
+            if not self.slow:
+                self.follow()
+
+    def _catch_up(self) -> bool:
+        """Return false if this process has ended over it."""
+        turns = self.machine.turns
+        missing = turns.groups[self.at :]
+        if turns.epoch != self.epoch or len(missing) > _KEPT:
+            self.end("DATA_LOCKED")
+            return False
+        for group in missing:
+            self._take(group)
+        self._followed_at = self.heap.now
+        if missing:
+            self._learn(Written(missing))
+        self._check_memory()
+        return True
+
+    def _learn(self, written: Written) -> None:
+        node = (
+            self.node
+            if self.machine.bug.forgets_pairs
+            else replace(self.node, recent=type(self.node.recent)())
+        )
+        learnt = learn(node, written, leads=self.leads and self._told)
+        self._law |= learnt.law
+        if learnt.outdated:
+            self._outdated = True
+            self._nothing()
+        for event in learnt.events:
+            self.heap.after(0, lambda event=event: self.feed(event) if self.alive else None)  # type: ignore[misc]
+
+    def _make_again(self) -> bool:
+        """Make the node again; return false if this process has ended over it."""
+        if not self._same_keys():
+            return False
+        files = None
+        if self._law:
+            files = law(self.name, tuple(sorted(self.node.world.members)), (), self.machine.variant)
+        view = self.disk.view
+        self.node = renewed(self.node, view, documents(view), files)
+        self._outdated = self._law = False
+        self.heap.after(0, lambda: self.feed(NodeChanged()) if self.alive else None)
+        return True
+
+    def _same_keys(self) -> bool:
+        if self.leads and self.machine.process is self:
+            self._keys = frozenset(self.machine.keys.ids())
+        if self._keys == frozenset(self.machine.keys.ids()):
+            return True
+        self.end("DATA_LOCKED")
+        return False
+
+    def _check_memory(self) -> None:
+        """I8: check that nobody remembers the keys of what is handed over to everybody."""
+        for md in self.node.recent.remembered():
+            pairs = self._rows.find(PAIR, "key", ManifestDigest(md))
+            if pairs and all(pair.stage >= Stage.HANDED_OVER for pair in pairs):
+                raise Violation("I8", f"a replica of {self.name} remembers the keys of what has gone")
+
+    def _lead(self) -> None:
+        """The one that led has ended, or its session has: links and chores are this replica's."""
+        self.leads = True
+        self.heap.note("leads", self.name, self.number)
+        self.oracle.counts["replica leads"] += 1
+        if self._same_keys():
+            self.heap.after(_LEADING, self._led)
+
+    def _led(self) -> None:
+        if self.alive and self.leads:
+            self.machine.pieces.keep([one.place for one in kept(self._rows)])
+            again, self.machine.process = self._started, self
+            if not again:
+                self.feed(Started())
+
+    # Sessions
+
+    def freeze(self, lasts: int) -> None:
+        """Run nothing for a time; the server ends a session of which it hears nothing."""
+        if self.alive and not self.frozen:
+            self.frozen = True
+            self._silent()
+            self.heap.after(lasts, self._wake)
+
+    def _wake(self) -> None:
+        """Go on, with what it knew before; then it finds what has become of its session."""
+        if not self.alive:
+            return
+        self.frozen = False
+        self.driver.woken()
+        waiting, self._at_wake = self._at_wake, []
+        for do in waiting:
+            do()
+        self._go_on()
+
+    def cut_off(self, lasts: int, notices: int) -> None:
+        """Cut the line to the database; this side notices after a time, the server after another."""
+        if self.alive and not self.cut:
+            self.cut = True
+            self._silent()
+            self.heap.after(lasts, self._joined_up)
+            self.heap.after(min(lasts, notices), lambda: self._lose() if self.cut else None)
+
+    def _joined_up(self) -> None:
+        self.cut = False
+        self._go_on()
+
+    def doubt(self, *, committed: bool) -> None:
+        """Lose the line in the middle of a commit, as soon as there is one."""
+        turns = self.machine.turns
+        if not self.alive or self.session is None:
+            return
+        if turns.holder is not self.session or not turns.committing:
+            self.heap.after(1_000, lambda: self.doubt(committed=committed))
+            return
+        session = self.session
+        session.closed = True
+        if not committed:
+            turns.end(session)
+        self._lose()
+
+    def _silent(self) -> None:
+        session = self.session
+        if session is not None:
+            self.heap.after(IDLE, lambda: self._idle(session, IDLE))
+            self.heap.after(IDLE_IN_STEP, lambda: self._idle(session, IDLE_IN_STEP))
+
+    def _idle(self, session: Session, after: int) -> None:
+        turns, heard = self.machine.turns, not (self.frozen or self.cut) and self.session is session
+        if not heard and (turns.holder is not session or after == IDLE_IN_STEP):
+            turns.end(session)
+
+    def _go_on(self) -> None:
+        if not self.alive:
+            return
+        self.look_at_session()
+        if self.session is not None:
+            self.answered()
+            self.has_turn()
+            if self._jobs:
+                self.machine.turns.ask(self.session)
+        else:
+            self._resume()
+
+    def look_at_session(self) -> None:
+        """Notice that the server has ended the session."""
+        if not self.frozen and not self.cut and self.session is not None and not self.session.alive:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Its session is over: what waits is refused, and what it was committing is in doubt."""
+        if not self.alive or self.frozen or self.session is None:
+            return
+        self.heap.note("session lost", self.name, self.number)
+        self.oracle.counts["session lost"] += 1
+        self.session = None
+        if self._group is not None and not self._group.number and not self.machine.bug.fenced:
+            self.machine.turns.force(self._group)
+        waiting, self._jobs = list(self._jobs), deque()
+        self._refuse(waiting)
+        self.heap.after(_RESUME, self._resume)
+
+    def _resume(self) -> None:
+        turns = self.machine.turns
+        if not self.alive or self.frozen or self.session is not None:
+            return
+        if turns.epoch != self.epoch and not self.cut and turns.up:
+            self.end("DATA_LOCKED")
+            return
+        session = turns.join(self) if not self.cut else None
+        if session is None:
+            self.heap.after(_RESUME, self._resume)
+            return
+        self.session = session
+        if self.leads and turns.lead is not None:
+            self.end("DATA_LOCKED")
+            return
+        if self.leads:
+            turns.lead = session
+            self._lead()
+        self._settle()
+        self.follow()
+
+    def _settle(self) -> None:
+        """Find out what became of the group that was in doubt."""
+        group, done = self._group, self._done
+        if group is None:
+            return
+        self.oracle.counts["commit in doubt"] += 1
+        if group.number:
+            self.answered()
+            return
+        self._group, self._done = None, []
+        undone(self.node)
+        self._refuse([one.job for one in done])
+
+    def kill(self, down: int) -> None:
+        """End at once: kill -9."""
+        self.heap.note("crash", self.name, self.number)
+        self.oracle.counts["replica killed"] += 1
+        self._over(down)
+
+    def end(self, code: str) -> None:
+        """End by itself; it is started again."""
+        self.heap.note("ends", self.name, self.number, code)
+        self.oracle.counts[f"replica ended {code}"] += 1
+        self._over(SECOND)
+
+    def stopped(self) -> None:
+        """See ``Process``: no mark is written, since others may write on."""
+        self.oracle.counts["stop"] += 1
+        self._over(self.machine.down)
+
+    def _over(self, down: int) -> None:
+        self.die()
+        self.driver.died()
+        self.machine.turns.end_all(self)
+        self.machine.ended(self, down)
+
+    # Beside the rows
+
+    def remember(self, then: Callable[[], None], *, clean: bool) -> None:
+        """See ``Process``: what it has followed. No mark of a clean stop is written."""
+        now = log_position(self._rows, self.node.incarnation)
+        if clean or now == self.machine.sidecar:
+            then()
+            return
+
+        def written() -> None:
+            if self.frozen:
+                self._at_wake.append(written)
+            elif self.alive:
+                self.machine.sidecar = now
+                then()
+
+        self.heap.after(self.machine.sync, written)
+
+    def shred(self, then: Callable[[], None]) -> None:
+        """See ``Process``."""
+
+        def shredded() -> None:
+            if self.alive:
+                self.disk.shred()
+                then()
+
+        def refused(error: IntelshareError) -> None:
+            self.feed(Shredded(error))
+
+        if self.machine.bug.shreds:
+            self._put(_Job("", (), lambda _: self.heap.after(self.machine.sync, shredded), refused))
+        else:
+            then()
+
+    def drain(self, then: Callable[[], None]) -> None:
+        """See ``Process``. A database that is away is not waited for."""
+        self.serving, self.drained = False, True
+        self._put(_Job("", (), lambda _: then(), lambda _: then()))

@@ -1,0 +1,259 @@
+"""A member whose node is several replicas over one database: which of them run, and what goes wrong with one.
+
+The first that starts begins the incarnation, as a machine alone does; the others join it. ``Machine.process``
+is the one that leads: peers reach it, and whatever concerns trust, keys, treaties and files is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import NODE, RECEIVED
+from intelshare.broker.kernel.transaction import SELF
+from intelshare.errors import PASSING, CryptoError, IntelshareError
+from intelshare.ids import LeafId
+from intelshare.instant import SECOND
+from intelshare.node.clock import Clock
+from intelshare.ports import Delete, Plan
+from intelshare.sim.bugs import Bug
+from intelshare.sim.chance import stream
+from intelshare.sim.heap import Heap
+from intelshare.sim.machine import AGAIN, Machine
+from intelshare.sim.network import Network
+from intelshare.sim.oracle import Oracle
+from intelshare.sim.plan import Fault, FaultPlan
+from intelshare.sim.process import Process
+from intelshare.sim.replica import Replica
+from intelshare.sim.room import LIMITS
+from intelshare.sim.turns import Turns
+from intelshare.sim.world import start_node
+
+_JOINS: Final = SECOND // 5
+"""The time between two attempts to join."""
+
+_STARTS: Final = SECOND // 10
+"""The time that a replica takes to serve."""
+
+_TOLD: Final = 2_000
+"""The microseconds until the others hear of a commit."""
+
+_NOTICES: Final = 3 * SECOND
+"""The time without an answer after which a replica takes its line to the database for dead."""
+
+_LED: Final = frozenset((
+    "attach", "download", "law", "treaty", "reinstate", "resume", "backfill", "rotate", "courier",
+    "suspend-member", "remove-member",
+))  # fmt: skip
+"""The acts that only the one that leads serves."""
+
+
+class ReplicatedMachine(Machine):
+    """The database of such a member, what is beside it, and its replicas."""
+
+    def __init__(
+        self, name: str, plan: FaultPlan, heap: Heap, network: Network, oracle: Oracle, bug: Bug
+    ) -> None:
+        super().__init__(name, plan, heap, network, oracle, bug)
+        numbers = range(plan.knobs.replicas)
+        self.turns = Turns(self)
+        self.replicas: list[Replica | None] = [None for _ in numbers]
+        self.offsets = [
+            stream(plan.seed, "replica's clock", name, str(number)).choice((0, 0, SECOND // 2, -SECOND))
+            for number in numbers
+        ]
+        """How far ahead the clock of each is."""
+        self.down = 0
+        """The time after which the one that was stopped is started again."""
+        self._asking = stream(plan.seed, "asked", name)
+        self._chances = [stream(plan.seed, "replica", name, str(number)) for number in numbers]
+        self._due: set[int] = set()
+        self._number = 0
+
+    @property
+    def variant(self) -> int:
+        """The variant of the member's own rules by which its node decides."""
+        return self._oracle.rulings.variants[self.name]
+
+    @variant.setter
+    def variant(self, variant: int) -> None:
+        self._oracle.rulings.variants[self.name] = variant
+
+    def up(self) -> list[Replica]:
+        """Return the replicas that run."""
+        return [one for one in self.replicas if one is not None and one.alive]
+
+    def asked(self, kind: str) -> Process | None:
+        """See ``Machine``: any that serves, if it may do this."""
+        if kind in _LED:
+            return super().asked(kind)
+        serving = [one for one in self.up() if one.serving]
+        return self._asking.choice(serving) if serving else None
+
+    # Starts
+
+    def start(self) -> None:
+        """Start every replica that is down."""
+        for number in range(len(self.replicas)):
+            self._start(number)
+
+    def _later(self, number: int, delay: int) -> None:
+        def start() -> None:
+            self._due.discard(number)
+            self._start(number)
+
+        if number not in self._due:
+            self._due.add(number)
+            self.heap.after(delay, start)
+
+    def _start(self, number: int) -> None:
+        one = self.replicas[number]
+        if (one is not None and one.alive) or number in self._due:
+            return
+        if not self.turns.up or self.room.free < LIMITS.give:
+            self.room.hold(on=False)
+            self._later(number, SECOND)
+        elif not self.turns.sessions:
+            self._number, led = number, self.process
+            self.process = None
+            super().start()
+            self.process = self.process or led
+        elif self.turns.shared:
+            self._join(number)
+        else:
+            self._later(number, _JOINS)
+
+    def make_process(self, node: Node, clock: Clock) -> Process:
+        """See ``Machine``: the first one. Each has a clock of its own."""
+        del clock
+        return self._made(node, self._number, first=True)
+
+    def _made(self, node: Node, number: int, *, first: bool) -> Replica:
+        made = Replica(
+            self, node, self._network, self._oracle, self._chances[number].randbytes, number, first=first
+        )
+        self.replicas[number] = made
+        return made
+
+    def _join(self, number: int) -> None:
+        view = self.disk.view
+        self.look_at_clock()
+        me = view.get(NODE, SELF)
+        assert me is not None  # noqa: S101 - the first one has begun an incarnation
+        try:
+            node = start_node(self.name, me.incarnation, self.keys, view, self.now(), self.variant)
+        except CryptoError as error:
+            if error.code != "SIGNER_NOT_VALID":
+                raise
+            self._later(number, AGAIN)
+            return
+        node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
+        made = self._made(node, number, first=False)
+        self.heap.note("joins", self.name, number)
+        self._oracle.counts["replica joins"] += 1
+        self.heap.after(_STARTS, made.serve_beside)
+
+    def refuse_start(self, error: IntelshareError) -> None:
+        """See ``Machine``."""
+        if error.code not in PASSING:
+            raise error
+        self._oracle.counts["start on a full disk"] += error.code == "DISK_FULL"
+        if isinstance(self.process, Replica):
+            self.process.end(error.code)
+
+    # Commits
+
+    def next_sync(self) -> tuple[int, Fault | None]:
+        """Return how long the next commit takes, and the crash in it."""
+        self._synced += 1
+        crash = self._crashes.get(self._synced) if self.heap.now <= self.lasts else None
+        return self.sync // 2 + self._syncs.randrange(self.sync), crash
+
+    def is_durable(self, plan: Plan[Any]) -> None:
+        """Handle that a plan is durable, in the order of commits."""
+        if plan.writes:
+            self._oracle.durable(self, plan)
+            for write in plan.writes:
+                if write.table is RECEIVED and isinstance(write, Delete) and isinstance(write.key[1], bytes):
+                    # Whoever asks for it again may end before it has noted that.
+                    self.mended[LeafId(write.key[1])] += 1
+            if self.watcher is not None:
+                self.watcher.durable(self, plan)
+
+    def tell_replicas(self) -> None:
+        """Let each hear of a commit."""
+        for one in self.up():
+            self.heap.after(_TOLD, one.told)
+
+    # Ends
+
+    def ended(self, replica: Replica, down: int) -> None:
+        """Handle that a replica is gone: another one leads, and it is started again."""
+        if self.process is replica:
+            self.process = None
+        self._oracle.crashed(self)
+        if self.watcher is not None:
+            self.watcher.crashed(self.disk.view)
+        self._later(replica.number, down)
+
+    def crash(self, keep: int, down: int) -> None:
+        """Kill the one that leads."""
+        del keep
+        if isinstance(self.process, Replica):
+            self.process.kill(down)
+
+    def stop(self, down: int) -> None:
+        """Stop the one that leads in order."""
+        self.down = down
+        super().stop(down)
+
+    def read_only(self, lasts: int) -> None:
+        """The disk of the database accepts no writes: it ends, and is back after this time."""
+        self._oracle.counts["read-only"] += 1
+        self.turns.restart(lasts, committed=False)
+
+    def _end(self, keep: int) -> None:
+        """End all of them, and every session: the database is put back."""
+        del keep
+        for session in list(self.turns.sessions):
+            self.turns.end(session)
+        for one in self.up():
+            one.kill(SECOND)
+
+    def trouble(self, fault: Fault) -> None:
+        """Let this happen to a replica."""
+        up = self.up()
+        leading = [one for one in up if one is self.process]
+        chosen = leading if not fault.number else [one for one in up if one.number == fault.number - 1]
+        for one in chosen:
+            self.heap.note("trouble", self.name, one.number, fault.window)
+            self._oracle.counts[f"trouble {fault.window}"] += 1
+            TROUBLES[fault.window](one, fault)
+
+
+def _slow(replica: Replica, fault: Fault) -> None:
+    def over() -> None:
+        replica.slow = False
+
+    replica.slow = True
+    replica.heap.after(fault.lasts, over)
+
+
+def _stuck(replica: Replica, fault: Fault) -> None:
+    replica.sticks = fault.lasts
+
+
+TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
+    "kill": lambda one, fault: one.kill(fault.lasts),
+    "freeze": lambda one, fault: one.freeze(fault.lasts),
+    "line": lambda one, fault: one.cut_off(fault.lasts, _NOTICES),
+    "doubt": lambda one, fault: one.doubt(committed=bool(fault.keep)),
+    "slow": _slow,
+    "stuck": _stuck,
+}
+"""What may happen to a replica: it is killed; it runs nothing for a time; its line to the database is cut;
+the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
+between its next steps and their commit.
+"""

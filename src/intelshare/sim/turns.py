@@ -1,0 +1,198 @@
+"""The virtual database of a member with several replicas: sessions, the turn to write, and who leads.
+
+    what happens                                          consequence
+    ---------------------------------------------------   -------------------------------------------------
+    nobody has the turn, a session waits for it            it has the turn
+    the one that has it commits                            the others are told; the next one has the turn
+    its session ends before that                           nothing of its group was written; the same
+    the session of the one that leads ends                 whichever looks next leads
+    nobody has a session, and a process starts             it is the first of a new epoch
+
+As ``store/postgres`` does it (decision 67): only the order of things is simulated, not SQL.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from intelshare.instant import SECOND
+from intelshare.ports import Plan
+
+if TYPE_CHECKING:
+    from intelshare.sim.plan import Fault
+    from intelshare.sim.replica import Replica
+    from intelshare.sim.replicated import ReplicatedMachine
+
+IDLE: Final = 5 * SECOND
+"""The time without a word of its replica after which the server ends a session."""
+
+IDLE_IN_STEP: Final = 10 * SECOND
+"""The same of the one that has the turn."""
+
+_WAY: Final = 300
+"""The microseconds of a message to the database."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One connection that writes."""
+
+    replica: Replica
+    alive: bool = True
+    """True until the server has ended it; its replica may not have noticed."""
+    closed: bool = False
+    """Its replica has closed it: the server ends it after the commit that runs."""
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """What one turn writes."""
+
+    plans: list[Plan[Any]] = field(default_factory=list)
+    number: int = 0
+    """Its place among all groups, from 1; 0: it is not committed."""
+
+
+class Turns:
+    """The database of one member."""
+
+    def __init__(self, machine: ReplicatedMachine) -> None:
+        self.epoch = 0
+        self.groups: list[Group] = []
+        """All that was committed, in order."""
+        self.lead: Session | None = None
+        self.holder: Session | None = None
+        """Who has the turn to write."""
+        self.shared = False
+        """True once the first replica of this epoch lets others join."""
+        self.up = True
+        self.sessions: list[Session] = []
+        self._committing: Group | None = None
+        self._waiting: deque[Session] = deque()
+        self._machine = machine
+        self._variant = 0
+
+    def begin(self, replica: Replica) -> Session:
+        """Let the first one in, alone: a new epoch, which it leads."""
+        self.epoch += 1
+        self.shared = False
+        self.lead = self._open(replica)
+        return self.lead
+
+    def join(self, replica: Replica) -> Session | None:
+        """Let a replica of this epoch in; None: not yet. ``replica.epoch`` says of which it is."""
+        held = self.holder is not None and self.holder.replica is replica
+        first = self.sessions[0].replica is replica if self.sessions else True
+        if not self.up or held or not (self.shared or first):
+            return None
+        return self._open(replica)
+
+    def _open(self, replica: Replica) -> Session:
+        session = Session(replica)
+        self.sessions.append(session)
+        return session
+
+    def ask(self, session: Session) -> None:
+        """Wait for the turn."""
+        if session.alive and session is not self.holder and session not in self._waiting:
+            self._waiting.append(session)
+            self._next()
+
+    def _next(self) -> None:
+        if self.holder is None and self._waiting and self.up:
+            session = self.holder = self._waiting.popleft()
+            self._variant = self._machine.variant
+            self._machine.heap.after(_WAY, lambda: self._has_turn(session))
+
+    def _has_turn(self, session: Session) -> None:
+        if self.holder is session:
+            session.replica.has_turn()
+
+    @property
+    def committing(self) -> bool:
+        """True if the one that has the turn has sent its COMMIT."""
+        return self._committing is not None
+
+    def commit(self, session: Session, group: Group) -> None:
+        """Make a group durable, which was applied to the disk, and end the turn."""
+        self._committing = group
+        takes, crash = self._machine.next_sync()
+        if crash is not None and crash.window == "before":
+            self._machine.heap.after(takes // 2, lambda: self._crash(session, crash))
+        else:
+            self._machine.heap.after(takes, lambda: self._durable(session, crash))
+
+    def _crash(self, session: Session, crash: Fault) -> None:
+        if session.replica.alive:
+            session.replica.kill(crash.lasts)
+
+    def _durable(self, session: Session, crash: Fault | None) -> None:
+        if self.holder is not session or self._committing is None:
+            return
+        group, self._committing, self.holder = self._committing, None, None
+        self._machine.disk.sync(self._machine.disk.unsynced)
+        self.write(group)
+        if session.closed:
+            self.end(session)
+        replica = session.replica
+        replica.answered(crash.keep if crash is not None else None)
+        if crash is not None and replica.alive:
+            replica.kill(crash.lasts)
+        self._next()
+
+    def write(self, group: Group) -> None:
+        """Note that a group is durable, and tell all."""
+        group.number = len(self.groups) + 1
+        self.groups.append(group)
+        for plan in group.plans:
+            self._machine.is_durable(plan)
+        if group.plans:
+            self._machine.tell_replicas()
+
+    def force(self, group: Group) -> None:
+        """Carry out a planted bug: write a group whose session has ended, whoever has the turn now."""
+        disk, other = self._machine.disk, self.holder
+        if other is None:
+            for plan in group.plans:
+                disk.apply(plan, lambda: None)
+            disk.sync(disk.unsynced)
+            self.write(group)
+
+    def end(self, session: Session) -> None:
+        """End a session: what it has not committed was never written."""
+        if not session.alive:
+            return
+        session.alive = False
+        self.sessions.remove(session)
+        if session in self._waiting:
+            self._waiting.remove(session)
+        if self.lead is session:
+            self.lead = None
+        if self.holder is session:
+            self._machine.disk.crash(0)
+            self._machine.variant = self._variant
+            self.holder = self._committing = None
+        self._next()
+
+    def end_all(self, replica: Replica) -> None:
+        """End the sessions of a process that has ended."""
+        for session in [one for one in self.sessions if one.replica is replica]:
+            self.end(session)
+
+    def restart(self, lasts: int, *, committed: bool) -> None:
+        """Restart the server; ``committed``: the commit that runs happens, and nobody is told."""
+        if committed and self.holder is not None and self._committing is not None:
+            self._machine.disk.sync(self._machine.disk.unsynced)
+            self.write(self._committing)
+            self.holder = self._committing = None
+        self.up = False
+        for session in list(self.sessions):
+            self.end(session)
+            session.replica.look_at_session()
+        self._machine.heap.after(lasts, self._back)
+
+    def _back(self) -> None:
+        self.up = True
+        self._next()

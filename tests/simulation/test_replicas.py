@@ -1,0 +1,93 @@
+"""A member whose node is several replicas over one virtual database, and what only such plans find."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from intelshare.instant import SECOND
+from intelshare.sim.bugs import BUGS
+from intelshare.sim.generate_plan import generate_plan
+from intelshare.sim.many import outcome
+from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
+from intelshare.sim.replicated import TROUBLES
+from intelshare.sim.run import Result, run
+
+KIND = range(4, 304, 8)
+"""The seeds whose plans have replicas, up to that below which each of the bugs is found."""
+
+SWITCHES = ("fenced", "catches_up", "renews", "tells_leader", "forgets_pairs")
+REPLICA_BUGS = [name for name, bug in BUGS.items() if not all(getattr(bug, switch) for switch in SWITCHES)]
+
+
+def played(*faults: Fault, replicas: int = 3) -> Result:
+    """FRA has replicas, which users ask in turn; bulletins go either way, and some are recalled."""
+    acts = [
+        Act(
+            "submit",
+            second * SECOND,
+            ("FRA", "FRA", "USA")[second % 3],
+            ("USA", "USA", "FRA")[second % 3],
+        )
+        for second in range(1, 11)
+    ]
+    acts += [Act("recall", at * SECOND, "FRA", what=at) for at in (4, 8)]
+    knobs = Knobs(members=2, lasts=12 * SECOND, together="FRA", replicas=replicas)
+    return run(FaultPlan(1, knobs, tuple(acts), faults))
+
+
+def test_without_faults_all_of_them_serve_and_one_leads_from_the_beginning() -> None:
+    result = played()
+    assert result.violation is None
+    assert result.counts["replica joins"] == 2
+    assert result.counts["replica leads"] == 0
+    assert result.counts["ok"] == 10
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_member_goes_on_whatever_befalls_the_one_that_leads(trouble: str) -> None:
+    times = (2, 6) if trouble != "slow" else (2,)
+    result = played(
+        *[
+            Fault("replica", "FRA", at=at * SECOND, lasts=13 * SECOND, window=trouble, keep=at % 4 // 2)
+            for at in times
+        ]
+    )
+    assert result.violation is None
+    assert result.counts["ok"] == 10
+    assert result.counts[f"trouble {trouble}"] >= 1
+    assert (result.counts["replica leads"] > 0) == (trouble != "slow")
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_database_that_restarts_is_waited_for_and_no_incarnation_begins(keep: int) -> None:
+    result = played(Fault("store", "FRA", at=5 * SECOND, lasts=3 * SECOND, keep=keep))
+    assert result.violation is None
+    assert result.counts["session lost"] == 3
+    assert result.counts["replica ended DATA_LOCKED"] == 0
+    assert result.counts["ok"] == 10
+
+
+def test_random_plans_have_replicas_with_every_trouble_and_acts_right_before_another_one_leads() -> None:
+    plans = [generate_plan(seed) for seed in (*range(1, 9), *KIND[1:])]
+    kind = [plan for plan in plans if plan.knobs.together]
+    assert [plan.seed for plan in kind] == list(KIND)
+    assert {plan.knobs.replicas for plan in kind} == {2, 3}
+    windows = Counter(fault.window for plan in kind for fault in plan.faults if fault.kind == "replica")
+    assert set(windows) == set(TROUBLES)
+    assert sum(fault.kind == "store" for plan in kind for fault in plan.faults) > 10
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("bug", REPLICA_BUGS)
+def test_what_only_replicas_can_do_wrong_is_found_within_300_seeds(bug: str) -> None:
+    assert any(outcome(seed, bug).invariant in BUGS[bug].seen_by for seed in KIND)
+
+
+def test_each_of_their_rules_has_a_planted_bug() -> None:
+    assert len(REPLICA_BUGS) == len(SWITCHES)
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text("utf-8")
+    assert all(f"| {bug} |" in page for bug in REPLICA_BUGS)
