@@ -13,7 +13,7 @@
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver; not while the clock is not believed
     SPACE    1 s     the driver looks how much room the disk has, also right after the start
-    MEND     2 s     the driver mends records that were met damaged
+    MEND     2 s     the driver says which records were met damaged; ``mending`` does the rest
 
 A chore that is still running is not started again. A chore that fails is tried again at its next time.
 """

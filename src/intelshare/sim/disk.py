@@ -22,14 +22,14 @@ Key = tuple[Scalar, ...]
 class _Commit:
     undo: Plan[None]
     effect: Callable[[], None]
+    wrote_over: frozenset[Key]
+    """The damaged records that it has replaced or deleted."""
 
 
 class _Checked:
     """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
 
-    def __init__(
-        self, view: View, rotten: Collection[ManifestDigest], damage: dict[Key, RecordError]
-    ) -> None:
+    def __init__(self, view: View, rotten: Collection[Key], damage: dict[Key, RecordError]) -> None:
         self._view = view
         self._rotten = rotten
         self._damage = damage
@@ -55,7 +55,7 @@ class _Checked:
         return [row for row in rows if not self._is_bad(table, row)]
 
     def _is_bad(self, table: Any, row: Any) -> bool:
-        return table is PORTION and row.md in self._rotten
+        return table is PORTION and table.key_of(row) in self._rotten
 
     def _noted(self, table: Any, row: Any) -> RecordError:
         key = table.key_of(row)
@@ -70,10 +70,10 @@ class Disk:
         """Make a disk on which ``rows`` are durable from the beginning."""
         self._store = MemoryStore([rows])
         self._unsynced: list[_Commit] = []
-        self.rotten: set[ManifestDigest] = set()
-        """The bulletins whose content does not match its digest."""
+        self.rotten: set[Key] = set()
+        """The keys of content that does not match its digest."""
         self.damage: dict[Key, RecordError] = {}
-        """The damaged records that were met and not written since, by key."""
+        """The damaged records that the running process has met and not written since, by key."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
 
@@ -89,7 +89,16 @@ class Disk:
 
     def rot(self, md: ManifestDigest) -> None:
         """Make the content of this bulletin fail its digest from now on."""
-        self.rotten.add(md)
+        self.rotten.update(map(PORTION.key_of, self._store.find(PORTION, "key", md)))
+
+    def is_rotten(self, md: ManifestDigest) -> bool:
+        """Return True if content of this bulletin does not match its digest."""
+        return any(key[0] == md for key in self.rotten)
+
+    def scrub(self) -> None:
+        """Meet every damaged record, as when an operator lets a node read all of them."""
+        if self.rotten:
+            self.checked.find(PORTION, "key", limit=1 << 30)
 
     @property
     def commits(self) -> int:
@@ -104,18 +113,19 @@ class Disk:
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Apply a plan; ``effect`` may happen once it is synced."""
         undo: list[Put | Delete] = []
+        wrote_over: set[Key] = set()
         for write in plan.writes:
             table = write.table
             key = table.key_of(write.row) if isinstance(write, Put) else write.key
             old = self._store.get(table, *key)
-            if table is PORTION and key[0] in self.rotten:
-                self.rotten.discard(ManifestDigest(key[0]))
-                self.damage = {one: error for one, error in self.damage.items() if one[0] != key[0]}
+            if table is PORTION and key in self.rotten:
+                self.rotten.discard(key)
+                wrote_over.add(key)
             undo.append(Delete(table, key) if old is None else Put(table, old))
             if table is SECRET and old is not None:
                 self.remains.append(old)
         self._store.apply(plan)
-        self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect))
+        self._unsynced.append(_Commit(Plan(tuple(reversed(undo)), None), effect, frozenset(wrote_over)))
 
     def sync(self, count: int) -> list[Callable[[], None]]:
         """Make the first ``count`` commits durable; return their effects, in order."""
@@ -130,7 +140,9 @@ class Disk:
         """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
         for commit in reversed(self._unsynced[keep:]):
             self._store.apply(commit.undo)
+            self.rotten |= commit.wrote_over
         self._unsynced = []
+        self.damage.clear()
 
     def copy(self) -> Plan[None]:
         """Return all durable rows: a snapshot of the disk."""

@@ -66,7 +66,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
-    ("undeliverable", frozenset(("review", "give_up")), _stopped(Cause.UNDELIVERABLE)),
+    ("undeliverable", frozenset(("review", "give_up", "drop")), _stopped(Cause.UNDELIVERABLE)),
     (
         "hold refused",
         frozenset(("refuse",)),

@@ -314,6 +314,13 @@ def _rots(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]
     ]
 
 
+def _rots_of_sent(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault("rot", chance.choice(members), at=chance.randrange(knobs.lasts), window="sent")
+        for _ in range(chance.choice((1, 2, 3)))
+    ]
+
+
 def _decays(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     return [
         Fault("decay", chance.choice(members), at=chance.randrange(knobs.lasts))
@@ -384,4 +391,5 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("decay", _decays),
     ("full", _fulls),
     ("read-only", _read_onlys),
+    ("rot of sent", _rots_of_sent),
 )

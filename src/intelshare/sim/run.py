@@ -20,6 +20,7 @@ from intelshare.sim.ending import check_safety, finish, honest, quiet
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.losses import excuse_unnoticed
 from intelshare.sim.machine import Machine
+from intelshare.sim.mending import settle_damaged
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
@@ -100,6 +101,7 @@ def _settle(heap: Heap, oracle: Oracle, machines: dict[str, Machine], network: N
         pause += pause // 8
         for machine in machines.values():
             believe_clock(machine)
+            settle_damaged(machine)
         if _linked(machines) and quiet(oracle, machines):
             break
     finish(oracle, machines)

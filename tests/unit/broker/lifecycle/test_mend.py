@@ -9,6 +9,7 @@ import pytest
 
 from builders import NOW, draft, text, user
 from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     COUNTER,
@@ -25,16 +26,9 @@ from intelshare.broker.kernel.tables import (
     SECRET,
 )
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.exclude import exclusions
-from intelshare.broker.lifecycle.mend import (
-    DropCommand,
-    MendCommand,
-    Outcome,
-    Record,
-    brought_by,
-    drop,
-    mend,
-)
+from intelshare.broker.lifecycle.mend import MendCommand, Outcome, Record, brought_by, mend
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
@@ -100,7 +94,7 @@ def mended(member: Any, *places: Any) -> Any:
     """These records are mended, with what the log says of them."""
     records = tuple(Record(table.name, key) for table, key in places)
     view = Rotten(member.store, *places)
-    command = MendCommand(records, brought_by(member.node, view, records))
+    command = MendCommand(records, finish(brought_by(member.node, view, records)))
     return perform(member, mend, command, *places)
 
 
