@@ -88,7 +88,9 @@ def settle_damaged(machine: Machine) -> None:
         return
     machine.disk.scrub()
     known = damage_found(process).records
-    lost = tuple([one for one in known if machine.damaged.get(one) is Outcome.STAYS])
+    lost = tuple(
+        [one for one in known if one.key in machine.disk.rotten and machine.damaged.get(one) is Outcome.STAYS]
+    )
     if lost:
         machine.given_up.update([ManifestDigest(one.key[0]) for one in lost])
         command = DropCommand(lost, actor(machine.name, "o").user, "nobody has it")

@@ -287,7 +287,7 @@ class Oracle:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
-            if write.table is not PAIR or not write.row.open:
+            if write.table is not PAIR or not write.row.open or write.row.md in machine.given_up:
                 continue
             written = view.get(BULLETIN, write.row.md)
             known_again = written is not None and not written.author

@@ -4,8 +4,9 @@
     ---------  ---------------------------------------------------  ----------------------------------------
     whole      those that read correctly, or are gone               written again
     rebuilt    rows that follow from others (``rebuild``)           made from these
-    asked      received bulletins; treaty acts of peers; content    forgotten here, and requested from the
-               of this member's bulletins that somebody accepted    member that has it
+    asked      received bulletins; treaty acts of peers             forgotten here, and requested again
+               content and releases of this member that somebody    requested from all members that have it
+               accepted
     stays      all others                                           an operator decides
     dropped    those that an operator gives up (``drop``)           deleted; pairs that need them end
 
@@ -15,8 +16,8 @@ settled a damaged record stays in its place, and is not served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -32,6 +33,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
     ACT,
+    BATCH,
     BULLETIN,
     INBOX,
     INCOMING,
@@ -45,6 +47,7 @@ from intelshare.broker.kernel.tables import (
     TRUST,
     InboxRow,
     IncomingRow,
+    PairRow,
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
@@ -54,6 +57,7 @@ from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
 from intelshare.delivery import BestReceipt, Ranges
+from intelshare.delivery.stream import MAX_ASKED
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -71,6 +75,7 @@ _SAID: Final[Mapping[EntryType, type[ReceivedEntry] | type[Destroyed]]] = {
     EntryType.DESTROYED: Destroyed,
 }
 _RECEIVED: Final = frozenset((INBOX.name, PORTION.name, SECRET.name, RECEIVED.name))
+_OF_RELEASES: Final = frozenset((BATCH.name, STATEMENT.name))
 _HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
 _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABLES}
 
@@ -113,7 +118,7 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A received bulletin, and the release that brought it."""
+    """A bulletin, the release that carried it, and the other member."""
 
     md: ManifestDigest
     member: MemberCode
@@ -122,7 +127,7 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class MendCommand:
-    """Mend these. ``brought``: what the log says of those whose rows do not (``brought_by``)."""
+    """Mend these. ``brought``: the releases that they belong to (``brought_by``)."""
 
     records: tuple[Record, ...]
     brought: Mapping[Record, Brought]
@@ -143,12 +148,13 @@ def mend(node: Node, view: View, command: MendCommand, now: Instant, random: Ran
     return tx.plan(MendResult(tuple(done), tx.effects()))
 
 
-def brought_by(node: Node, view: View, records: Iterable[Record]) -> Work[dict[Record, Brought]]:
-    """Return the bulletins that damaged records belong to, with the releases that brought them.
+def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
+    """Return the bulletins that damaged records belong to, with the releases that carried them.
 
-    The inbox says it, or the log where the inbox is damaged: one damaged chunk may hold what came together
-    with the log entries about it. Left out are records of no received bulletin, and of a destroyed one, which
-    must not come again. It may read all logs, and pauses before each.
+    Of a received one the inbox says it, or the log where the inbox is damaged: one damaged chunk may hold
+    what came together with the log entries about it. Of one of this member its pairs say it, if somebody
+    accepted it. Others are left out, and a destroyed bulletin, which must not come again. It may read all
+    logs, and pauses before each.
     """
     wanted: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
@@ -179,6 +185,27 @@ def brought_by(node: Node, view: View, records: Iterable[Record]) -> Work[dict[R
                 here[md] = Brought(md, said.member, LeafId(said.leaf))
         for brought in here.values():
             note(brought)
+    releases = [record for record in records if record.table in _OF_RELEASES]
+    if releases:
+        yield
+        found |= _accepted(view, releases)
+    return found
+
+
+def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
+    """Find the releases of this node, among those that somebody accepted, that need one of these records."""
+    found: dict[Record, Brought] = {}
+    after: tuple[Scalar, ...] = ()
+    while page := view.find(PAIR, "key", after=after):
+        after = (page[-1].md, page[-1].recipient)
+        for pair in page:
+            if not pair.leaf or pair.receipt not in _HAVE_IT:
+                continue
+            said = _unless_damaged(partial(view.get, STATEMENT, pair.leaf))
+            for key in ((pair.leaf,), (said.batch,) if said is not None else ()):
+                for record in records:
+                    if record.key == key:
+                        found[record] = Brought(pair.md, pair.recipient, pair.leaf)
     return found
 
 
@@ -306,10 +333,32 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
     for pair in tx.view.find(PAIR, "key", md):
         said = whole(tx, STATEMENT, pair.leaf) if pair.receipt in _HAVE_IT else None
         if said is not None and slot in said.slots:
-            gap = Gap(tx.node.uri, pair.incarnation, ((pair.sequence, pair.sequence),))
-            tx.gaps.append((pair.recipient, gap))
+            _request(tx, pair)
             asked.append(pair.recipient)
     return " ".join(asked)
+
+
+def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
+    """Request a release of this node, as it was signed, from its recipient."""
+    brought = command.brought.get(record)
+    pair = whole(tx, PAIR, brought.md, brought.member) if brought is not None else None
+    if pair is None:
+        return ""
+    _request(tx, pair)
+    return str(pair.recipient)
+
+
+def _request(tx: Transaction, pair: PairRow) -> None:
+    """Request the number of a release from its recipient: one request names all numbers of a stream, because
+    a second one would have to wait.
+    """
+    number, stream = (pair.sequence, pair.sequence), (tx.node.uri, pair.incarnation)
+    for place, (member, gap) in enumerate(tx.gaps):
+        if (member, gap.origin, gap.incarnation) == (pair.recipient, *stream):
+            if number not in gap.missing and len(gap.missing) < MAX_ASKED:
+                tx.gaps[place] = member, replace(gap, missing=(*gap.missing, number))
+            return
+    tx.gaps.append((pair.recipient, Gap(*stream, (number,))))
 
 
 def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
@@ -329,6 +378,8 @@ _ASKS: Final[Mapping[str, Callable[[Transaction, Record, MendCommand], str]]] = 
     SECRET.name: _ask_received,
     RECEIVED.name: _ask_received,
     ACT.name: _ask_act,
+    BATCH.name: _ask_release,
+    STATEMENT.name: _ask_release,
 }
 
 

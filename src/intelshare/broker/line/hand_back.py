@@ -188,13 +188,18 @@ def on_returned(inbound: Inbound, statement: Statement, batch: ReceivedBatch, ca
         return  # passed on for somebody else: nothing of it can be recalled here
     md = manifest_digest(claims.manifest)
     slots = [one.slot for one in claims.granted]
-    if tx.get(STATEMENT, verified.leaf) is not None:
-        _complete(tx, md, inbound.member, dict(zip(slots, carried.bodies, strict=False)))
-        return
     said = StatementRow(
         verified.leaf, inbound.member, Kind.RELEASE, statement.nonce, statement.data, statement.proof,
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
     )  # fmt: skip
+    try:
+        known = tx.get(STATEMENT, verified.leaf) is not None
+    except RecordError:
+        tx.put(STATEMENT, said)
+        known = True
+    if known:
+        _complete(tx, md, inbound.member, dict(zip(slots, carried.bodies, strict=False)))
+        return
     tx.put(STATEMENT, said)
     _learn_bulletin(tx, md, claims, manifest, release)
     _learn_pair(tx, said, claims, manifest, release)

@@ -323,9 +323,9 @@ def answer_gap(
 
 
 def _is_purged(view: View, row: StatementRow) -> bool:
-    """Return True if the content that a release brought was purged."""
-    portion = view.get(PORTION, row.md, row.slots[0]) if row.slots else None
-    return portion is not None and portion.purged > 0
+    """Return True if content that a release brought was purged."""
+    portions = view.get_many(PORTION, [(row.md, slot) for slot in row.slots])
+    return any(portion.purged for portion in portions if portion is not None)
 
 
 def _is_over(tx: Transaction, row: PairRow) -> bool:

@@ -35,6 +35,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
 from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import CryptoError, StoreError, TrustError
 from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
@@ -133,11 +134,9 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
     """Delete an older checkpoint, and stop sending it."""
     signed = decode(Evidence, old.signed)
     leaf = leaf_id(signed.kind, signed.nonce, signed.data)
-    statement = tx.get(STATEMENT, leaf)
-    if statement is not None:
-        # It was signed alone: its batch has no other statement.
-        tx.delete(BATCH, statement.batch)
-        tx.delete(STATEMENT, leaf)
+    # It was signed alone: its batch has no other statement. Neither is read: one of them may be damaged.
+    tx.delete(BATCH, Digest(sha256(signed.batch)))
+    tx.delete(STATEMENT, leaf)
     for peer in peers:
         if tx.get(PENDING, leaf, peer) is not None:
             tx.end(peer, leaf)
