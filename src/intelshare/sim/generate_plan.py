@@ -33,9 +33,10 @@ def generate_plan(seed: int) -> FaultPlan:
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
+    acts += _revoked(stream(seed, "acts", "revoke"), knobs, members)
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
-        acts = [act for act in acts if act.kind != "rotate"]
+        acts = [act for act in acts if act.kind not in ("rotate", "revoke")]
     if any(fault.kind in _AMNESIA for fault in faults):
         # The grace period is longer than the age of any backup (docs/operations.md).
         knobs = replace(knobs, retention=0)
@@ -110,6 +111,16 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
                 acts.append(Act("reinstate", later, node))
                 acts.append(_bulletin("submit", chance, later + chance.randrange(8 * SECOND), node, members))
     return acts
+
+
+def _revoked(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
+    """Draw stolen signing keys that are revoked, after all other acts, so that these stay as they were."""
+    if chance.random() >= 0.25 or knobs.calm:
+        return []
+    return [
+        Act("revoke", chance.randrange(knobs.lasts), chance.choice(members), what=chance.randrange(1 << 16))
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
 
 
 _SUBMITTED = (2, 3, 4, 6, 10)

@@ -86,6 +86,8 @@ class Machine:
         """The damaged records that are not settled, and what became of each when it was last looked at."""
         self.given_up: set[ManifestDigest] = set()
         """The bulletins of which an operator has given up damaged content."""
+        self.revoked = False
+        """True if a signing key of this node was stolen, and is revoked."""
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False

@@ -12,6 +12,7 @@ not acknowledged: a path leads from whatever the peer holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from intelshare.audit import LogHead, root
@@ -32,7 +33,7 @@ from intelshare.broker.kernel.tables import (
     CheckpointRow,
     LogHeadRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -134,8 +135,9 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
     """Delete an older checkpoint, and stop sending it."""
     signed = decode(Evidence, old.signed)
     leaf = leaf_id(signed.kind, signed.nonce, signed.data)
-    # It was signed alone: its batch has no other statement. Neither is read: one of them may be damaged.
-    tx.delete(BATCH, Digest(sha256(signed.batch)))
+    # It was signed alone: its batch has no other statement. A damaged one stops no later one.
+    statement = unless_damaged(tx, partial(tx.get, STATEMENT, leaf))
+    tx.delete(BATCH, statement.batch if statement is not None else Digest(sha256(signed.batch)))
     tx.delete(STATEMENT, leaf)
     for peer in peers:
         if tx.get(PENDING, leaf, peer) is not None:
