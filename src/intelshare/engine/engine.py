@@ -443,6 +443,7 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.queue.more = True
         case Step.FILL if answer.value:
             link.queue.more = True
+            turn.parts.sender.wake(turn, [link.member])
     turn.parts.sender.look_at(turn, [link.member])
 
 

@@ -105,7 +105,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     (
         "queued again",
-        frozenset(("receive",)),
+        frozenset(("receive", "fill", "fill_late")),
         lambda old, new: (
             old.stage >= HANDED_OVER
             and old.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)

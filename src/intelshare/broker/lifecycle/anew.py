@@ -60,7 +60,7 @@ def sign_anew(
         (row, said)
         for row in rows
         if (said := unless_damaged(tx, partial(tx.get, STATEMENT, row.leaf))) is not None
-        and unless_damaged(tx, partial(_is_void, tx, said, known))
+        and unless_damaged(tx, partial(is_void, tx, said, known))
     ]
     back = [found for row, said in void if (found := _on_its_way(tx, row, said)) is not None]
     for row in back:
@@ -85,8 +85,11 @@ def sign_anew(
     return tx.plan(ReviewResult((rows[-1].leaf, rows[-1].peer) if more else (), tx.effects()))
 
 
-def _is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> bool:
-    """Return True if no peer accepts a statement that was signed then, or with that key."""
+def is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> bool:
+    """Return True if no peer accepts a statement that was signed then, or with that key.
+
+    ``known`` remembers the answers by batch. Raises StoreError RECORD_CORRUPT.
+    """
     if said.batch not in known:
         row = tx.get(BATCH, said.batch)
         if row is None:
