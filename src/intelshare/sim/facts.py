@@ -100,7 +100,9 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         LATE_RECEIPT,
         frozenset(("receive",)),
         lambda old, new: (
-            old.stage is QUEUED and new == old._replace(receipt=new.receipt) and new.receipt > old.receipt
+            old.stage in (QUEUED, HELD)
+            and new == old._replace(receipt=new.receipt)
+            and new.receipt > old.receipt
         ),
     ),
     (

@@ -19,12 +19,17 @@ from intelshare.broker.lifecycle.mend import (
 from intelshare.delivery import Stage
 from intelshare.engine.values import DamageFound, RecordsMended
 from intelshare.ids import ManifestDigest
+from intelshare.instant import MINUTE
 from intelshare.ports import View
 from intelshare.sim.world import actor
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
     from intelshare.sim.process import Process
+
+
+PATIENCE: Final = 5 * MINUTE
+"""The time for which an operator waits for content that was requested: both ends may have lost it."""
 
 
 def queued(view: View) -> ManifestDigest | None:
@@ -82,14 +87,22 @@ def note_mended(process: Process, mended: Sequence[Mended]) -> None:
 
 
 def settle_damaged(machine: Machine) -> None:
-    """Let an operator have every record read, and give up the content that nobody has: its pairs end."""
+    """Let an operator have every record read, and give up the content that nobody has, or that nobody has
+    brought for ``PATIENCE`` since faults are over: its open pairs end.
+    """
     process = machine.process
     if process is None or not process.serving:
         return
     machine.disk.scrub()
-    known = damage_found(process).records
+    hopeless = {Outcome.STAYS}
+    if machine.heap.now > machine.lasts + PATIENCE:
+        hopeless.add(Outcome.ASKED)
     lost = tuple(
-        [one for one in known if one.key in machine.disk.rotten and machine.damaged.get(one) is Outcome.STAYS]
+        [
+            one
+            for one in damage_found(process).records
+            if one.key in machine.disk.rotten and machine.damaged.get(one) in hopeless
+        ]
     )
     if lost:
         machine.given_up.update([ManifestDigest(one.key[0]) for one in lost])

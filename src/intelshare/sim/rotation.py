@@ -45,6 +45,8 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     for key in made:
         keys.put(key)
+    # Before it is durable: a crash may come between that and whatever follows.
+    process.machine.revoked |= stolen
     signed = renew_directory(
         directory,
         keys.directory_signer(),
@@ -55,7 +57,6 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
     )
 
     def adopted(_: object) -> None:
-        process.machine.revoked |= stolen
         keys.retire(key for key in gone if key in keys.sealing())
         newest = process.node.trust.signing_key(process.node.uri, process.now())
         process.node = replace(
