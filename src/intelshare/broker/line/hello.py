@@ -335,7 +335,7 @@ def answer_gap(
 
 def _is_purged(view: View, row: StatementRow) -> bool:
     """Return True if content that a release brought was purged."""
-    portions = view.get_many(PORTION, [(row.md, slot) for slot in row.slots])
+    portions = [view.get(PORTION, row.md, slot) for slot in row.slots]
     return any(portion.purged for portion in portions if portion is not None)
 
 
