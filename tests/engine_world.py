@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from builders import NOW, Member, seeded
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.frame import Hello, Message
 from intelshare.engine import QUERIES, STEPS, Engine, Event, Limits, LinkId, Now, Step
 from intelshare.engine.values import (
@@ -100,8 +101,8 @@ class Rig:
             case RunStep():
                 self.feed(StepDone(action, self.fails.get(action.step) or self._perform(action)))
             case RunQuery():
-                question = QUERIES[action.query]
-                self.feed(QueryDone(action, self.fra.ask(question, *action.event, NOW)))
+                answer = self.fra.ask(QUERIES[action.query], *action.event, NOW)
+                self.feed(QueryDone(action, finish(answer) if action.beside else answer))
             case Send():
                 self.feed(Written(action.link))
             case WriteSidecar():

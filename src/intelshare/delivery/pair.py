@@ -157,6 +157,13 @@ def take_back(facts: Facts) -> Facts:
     return _at(Stage.QUEUED, facts) if open_ and facts.stage is Stage.HANDED_OVER else facts
 
 
+def forgotten(facts: Facts) -> Facts:
+    """Queue a pair again whose recipient has lost it, and accepts no more what was signed for it."""
+    has = facts.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)
+    goes = facts.cause is Cause.NONE and facts.stage is Stage.HANDED_OVER and has
+    return Facts(Stage.QUEUED, facts.cause) if goes else facts
+
+
 def cancelled(facts: Facts) -> Facts:
     """Note that the recipient acknowledged that the number is void."""
     return _at(Stage.CANCELLED, facts) if facts.stage is Stage.HANDED_OVER else facts

@@ -20,6 +20,7 @@ It has no I/O, no clock, and no randomness except what it is given. Events go in
     attachments    which parts of files are asked for, and answered
     destruction    mark, shred, sign
     log_position   checkpoint and sidecar
+    mending        when damaged records are mended, and when they are looked at again
     hearing        after a loss: who is asked, and how long each is waited for
     space          how much room the disk has, and what is still accepted
     housekeeping   what is done each second

@@ -126,8 +126,10 @@ class Dialling:
             if code:
                 self._errors[link.node] = code
             return
-        lasted = link.open and turn.now.steady - link.opened_at > turn.parts.limits.hello
-        if lasted or not link.dialled:
+        lasted = turn.now.steady - link.opened_at > turn.parts.limits.hello
+        # A call whose hello failed proves nothing: of two nodes that both dial, each would reset the other's
+        # pause, for ever.
+        if link.open and (lasted or not link.dialled):
             peer.backoff = peer.backoff.heard(turn.now.steady)
         if peer.link == link.number or (peer.link is None and peer.at is None):
             peer.link, peer.opened = None, False

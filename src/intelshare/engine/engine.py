@@ -23,6 +23,7 @@ from intelshare.engine.housekeeping import Housekeeping
 from intelshare.engine.limits import Limits
 from intelshare.engine.links import Links
 from intelshare.engine.log_position import LogPosition
+from intelshare.engine.mending import Mending
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.sender import Sender
 from intelshare.engine.space import RoomOnDisk
@@ -36,6 +37,7 @@ from intelshare.engine.values import (
     Closed,
     Committed,
     Connected,
+    DamageFound,
     Drained,
     Event,
     LinkId,
@@ -52,6 +54,7 @@ from intelshare.engine.values import (
     QueuedAgain,
     Ready,
     Received,
+    RecordsMended,
     ReserveHeld,
     RunStep,
     SayLog,
@@ -111,6 +114,7 @@ class Engine:
             stopping=Stopping(stop_order),
             budgets=Budgets((limits or Limits()).budgets),
             space=RoomOnDisk(),
+            mending=Mending(),
         )
 
     def new_link(self) -> LinkId:
@@ -295,9 +299,6 @@ class Engine:
     def _reserve_held(self, turn: Turn, event: ReserveHeld) -> None:
         self._parts.space.held(turn, there_was_room=event.there_was_room)
 
-    def _policy(self, turn: Turn, event: PolicyAvailable) -> None:
-        self._parts.sender.policy(turn, available=event.available)
-
     def _stop(self, turn: Turn, _: Stop) -> None:
         self._parts.stopping.begin(turn)
 
@@ -390,8 +391,10 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     SliceRead: Engine._slice_read,
     ChoreDone: Engine._chore_done,
     Space: Engine._space,
+    DamageFound: lambda engine, turn, event: engine._parts.mending.found(turn, event.records),
+    RecordsMended: lambda engine, turn, event: engine._parts.mending.note(turn, event.mended),
     ReserveHeld: Engine._reserve_held,
-    PolicyAvailable: Engine._policy,
+    PolicyAvailable: lambda engine, turn, event: engine._parts.sender.policy(turn, available=event.available),
     Stop: Engine._stop,
     Drained: Engine._drained,
 }
@@ -407,6 +410,7 @@ _LEADS: Final = frozenset(
         Step.FINISH,
         Step.ARRIVED,
         Step.SIGN_ANEW,
+        Step.MEND,
     )
 )
 """The steps whose effects are carried out at once.
@@ -439,6 +443,7 @@ def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | Inte
             link.queue.more = True
         case Step.FILL if answer.value:
             link.queue.more = True
+            turn.parts.sender.wake(turn, [link.member])
     turn.parts.sender.look_at(turn, [link.member])
 
 
@@ -460,6 +465,7 @@ _STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
     Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
     Step.BACK_SINCE: lambda engine, turn, done: engine._parts.hearing.asked(turn, done),
     Step.HEARD: lambda engine, turn, done: engine._parts.hearing.heard(turn, done),
+    Step.MEND: lambda engine, turn, done: engine._parts.mending.mended(turn, done.run, done.answer),
     Step.ARRIVED: lambda engine, turn, done: engine._parts.fetching.arrived(
         turn, done.run.event[0], _error(done.answer)
     ),
@@ -488,5 +494,6 @@ _QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] 
     Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
     Query.FIRST_WANTED: lambda engine, turn, done: engine._parts.fetching.found(turn, done.run, done.answer),
     Query.UNHEARD: lambda engine, turn, done: engine._parts.hearing.found(turn, done.answer),
+    Query.BROUGHT: lambda engine, turn, done: engine._parts.mending.brought(turn, done.run, done.answer),
     Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),
 }

@@ -6,14 +6,15 @@
     end      1 s     if anything is over: step "expire"; not while the clock is not believed
     purge    1 s     if it is time to look at what was delivered: step "purge", page by page
     review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
-    anew     1 s     if anything was signed ahead of the clock: step "sign_anew", page by page; as "end"
+    anew     1 s     if anything was signed ahead of the clock, or with a key that is compromised now:
+                     step "sign_anew", page by page; as "end"
     log      1 s     the sidecar is written; a checkpoint is signed if one is due
     hear     1 s     after a loss: who was not heard is asked, and waited for (``hearing``)
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver; not while the clock is not believed
     SPACE    1 s     the driver looks how much room the disk has, also right after the start
-    MEND     2 s     the driver mends records that were met damaged
+    MEND     2 s     the driver says which records were met damaged; ``mending`` does the rest
 
 A chore that is still running is not started again. A chore that fails is tried again at its next time.
 """
@@ -21,6 +22,7 @@ A chore that is still running is not started again. A chore that fails is tried 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Final
 
 from intelshare.broker.lifecycle.purge import PurgeResult
@@ -29,9 +31,10 @@ from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell
 from intelshare.errors import PASSING, IntelshareError
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import MINUTE, SECOND, Instant
 from intelshare.policy import Snapshot
 from intelshare.ports import Durable
+from intelshare.trust import DirectoryDocument
 
 LOOK: Final = "look"
 END: Final = "end"
@@ -57,6 +60,9 @@ EVERY: Final[Mapping[str, int]] = {
 }
 
 
+_COMPROMISED: Final = attrgetter("compromised")
+
+
 class Housekeeping:
     """The chores of one engine. Nothing is done before ``begin`` or after a stop."""
 
@@ -67,6 +73,10 @@ class Housekeeping:
         self._running: set[str] = set()
         self._reviewed: Snapshot | None = None
         self._under_review: Snapshot | None = None
+        self._signed_under: DirectoryDocument | None = None
+        """This member's directory under which all that waits is known to be signed with keys that count."""
+        self._signing_under: DirectoryDocument | None = None
+        self._doubted = Instant(-MINUTE)
         self._believed = True
 
     def begin(self, turn: Turn) -> None:
@@ -162,8 +172,14 @@ class Housekeeping:
             turn.do(RunQuery(Query.SIGNED_AHEAD))
 
     def ahead(self, turn: Turn, answer: bool | IntelshareError) -> None:
-        """Run "sign_anew" if anything may have been signed ahead of the clock."""
-        if answer is True and turn.now.believed:
+        """Run "sign_anew" if anything may have been signed ahead of the clock, or with a key that was
+        compromised since this directory was last looked at: at a start always, because the one before may
+        have ended in between.
+        """
+        own = turn.node.trust.members[turn.node.member].directory
+        stolen = own is not self._signed_under and own is not None and any(map(_COMPROMISED, own.revocations))
+        self._signing_under = own
+        if (answer is True or stolen) and turn.now.believed:
             turn.do(RunStep(Step.SIGN_ANEW, ((),)))
         else:
             self._running.discard(ANEW)
@@ -177,6 +193,15 @@ class Housekeeping:
             turn.do(RunStep(Step.SIGN_ANEW, (answer.value.after,)))
         else:
             self._running.discard(ANEW)
+            if not answer.value.after:
+                self._signed_under = self._signing_under
+
+    def doubt(self, turn: Turn) -> None:
+        """Look again, but not more often than once a minute: a peer says that a key does not count with which
+        something was signed that waits.
+        """
+        if turn.now.steady >= self._doubted + MINUTE:
+            self._signed_under, self._doubted = None, turn.now.steady
 
     def _log(self, turn: Turn) -> None:
         turn.parts.log_position.look(turn)

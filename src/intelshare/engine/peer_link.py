@@ -359,6 +359,8 @@ class PeerLink:
                 if self._said is not None and self._said[0] == leaf:
                     self._said = None
                 self.queue.rejected(leaf, now.steady, turn.parts.random)
+                if code == "SIGNER_REVOKED":
+                    turn.parts.housekeeping.doubt(turn)
                 turn.tell(self.member, Tell(Notice.REJECTED_BY_PEER, self.node, code))
             else:
                 self.queue.acknowledged(leaf, now.steady)

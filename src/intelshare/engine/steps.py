@@ -12,7 +12,17 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle import anew, attachments, destroy, hearing, purge, review, serving, stop
+from intelshare.broker.lifecycle import (
+    anew,
+    attachments,
+    destroy,
+    hearing,
+    mend,
+    purge,
+    review,
+    serving,
+    stop,
+)
 from intelshare.broker.lifecycle.attachments import Kept
 from intelshare.broker.line import courier, hand_back, hello
 from intelshare.broker.line.handover import first_ready, handover
@@ -55,6 +65,7 @@ class Step(StrEnum):
     SIGN_ANEW = "sign_anew"
     BACK_SINCE = "back_since"
     HEARD = "heard"
+    MEND = "mend"
 
 
 class Query(StrEnum):
@@ -97,6 +108,8 @@ class Query(StrEnum):
     """The pairs, statements and files that wait for a member."""
     UNHEARD = "unheard"
     """The members that are waited for since the disk forgot."""
+    BROUGHT = "brought"
+    """The bulletins that damaged records belong to, by the log."""
 
 
 STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
@@ -125,6 +138,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.SIGN_ANEW: anew.sign_anew,
     Step.BACK_SINCE: hand_back.back_since,
     Step.HEARD: hearing.heard,
+    Step.MEND: mend.mend,
 }
 
 
@@ -178,4 +192,5 @@ QUERIES: Final[Mapping[Query, Callable[..., Any]]] = {
     ),
     Query.LEFT: lambda _, view, member, __: courier.left(view, member),
     Query.UNHEARD: lambda _, view, __: hearing.unheard(view),
+    Query.BROUGHT: lambda node, view, records, _: mend.brought_by(node, view, records),
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from intelshare.engine.housekeeping import Housekeeping
     from intelshare.engine.links import Links
     from intelshare.engine.log_position import LogPosition
+    from intelshare.engine.mending import Mending
     from intelshare.engine.sender import Sender
     from intelshare.engine.space import RoomOnDisk
     from intelshare.engine.stopping import Stopping
@@ -51,6 +52,7 @@ class Parts:
     stopping: Stopping
     budgets: Budgets
     space: RoomOnDisk
+    mending: Mending
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NewType
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Acks, Gap, Hello, Message, Outbound, Slice, SliceAsk
+from intelshare.broker.lifecycle.mend import Mended, Record
 from intelshare.crypto.records import Trust
 from intelshare.engine.steps import Query, Step
 from intelshare.errors import IntelshareError
@@ -65,7 +66,7 @@ class Chore(StrEnum):
     SPACE = "space"
     """Check how much room the disk has; then ``Space``."""
     MEND = "mend"
-    """Mend the records that were found damaged."""
+    """Say which records were found damaged: ``DamageFound``."""
 
 
 # Actions
@@ -205,6 +206,13 @@ class RunChore:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteMended:
+    """Log what became of damaged records; those that are settled are no longer damaged."""
+
+    mended: tuple[Mended, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Hand over ``TimerDue`` at this instant of the steady clock. It replaces the previous timer."""
 
@@ -277,6 +285,7 @@ Action = (
     | WritePiece
     | ReadSlice
     | RunChore
+    | NoteMended
     | SetTimer
     | HoldReserve
     | SetRoom
@@ -481,6 +490,20 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
+class DamageFound:
+    """The records that were met damaged and are not settled."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsMended:
+    """An operator has had damaged records mended, or has given them up: durable, with all effects."""
+
+    mended: tuple[Mended, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReserveHeld:
     """The outcome of making the reserve."""
 
@@ -529,6 +552,8 @@ Event = (
     | SliceRead
     | ChoreDone
     | Space
+    | DamageFound
+    | RecordsMended
     | ReserveHeld
     | PolicyAvailable
     | Stop

@@ -28,7 +28,7 @@ from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine import BUDGETS
-from intelshare.engine.values import Committed, NodeChanged
+from intelshare.engine.values import Committed, NodeChanged, RecordsMended
 from intelshare.errors import DeliveryError, IntelshareError, RecordError, VaultError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -39,7 +39,6 @@ from intelshare.node.courier import NodeCourier
 from intelshare.node.events import Event
 from intelshare.node.leaf import renew_leaf, sign_leaf
 from intelshare.node.links import Links
-from intelshare.node.mending import record_of
 from intelshare.node.metrics_port import Collector
 from intelshare.node.renewal import KeyOrder, need_directory_key, renew
 from intelshare.node.runtime import Runtime
@@ -115,7 +114,7 @@ class NodeBackend:
 
     def damaged(self) -> tuple[Record, ...]:
         """Records that were met damaged and are not settled."""
-        return tuple(map(record_of, self._runtime.store.damage.known()))
+        return self._runtime.mending.known()
 
     async def scrub(self) -> None:
         """Read every record: what is damaged is known then."""
@@ -137,7 +136,7 @@ class NodeBackend:
 
     def mended(self, result: MendResult) -> None:
         """Remove dropped records from the list of damaged ones."""
-        self._runtime.mending.settled(result)
+        self._links.feed(RecordsMended(result.mended))
 
     def clock_is_wrong(self) -> bool:
         """Return true if nothing may be signed now because the clock was set back."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from intelshare.broker.kernel.register import users
 from intelshare.broker.lifecycle.attachments import kept
-from intelshare.engine.values import Chore, PolicyAvailable, Space
+from intelshare.engine.values import Chore, DamageFound, PolicyAvailable, Space
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
@@ -196,7 +196,7 @@ class NodeProcess(Files):
             case Chore.RENEW:
                 await self._renew()
             case Chore.MEND:
-                await self.mending.look(self.links)
+                self.links.feed(DamageFound(self.mending.known()))
             case Chore.SPACE:
                 self.links.feed(await asyncio.to_thread(look, self.runtime.folder.root))
         return False

@@ -36,6 +36,7 @@ from intelshare.engine.values import (
     LogSaid,
     LogsAsked,
     NodeChanged,
+    NoteMended,
     Notice,
     Opened,
     OpenPieces,
@@ -437,9 +438,6 @@ class Links:
     async def _give_up_reserve(self) -> None:
         await self.files.hold_reserve(on=False)
 
-    def _set_room(self, room: SetRoom) -> None:
-        self._runtime.set_room(room.free, room.need)
-
     def _drain(self, _: Drain) -> None:
         self._tell_when_done(self.files.drain(), lambda _: Drained())
 
@@ -480,6 +478,7 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Drain: Links._drain,
     HoldReserve: Links._hold_reserve,
     LogSaid: Links._log_said,
+    NoteMended: lambda links, action: links._runtime.mending.note(action.mended),
     OpenPieces: Links._open_pieces,
     Opened: Links._opened,
     ReadSlice: Links._read_slice,
@@ -489,7 +488,7 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     Send: Links._send,
     SetHealth: Links._set_health,
     SetReading: Links._set_reading,
-    SetRoom: Links._set_room,
+    SetRoom: lambda links, room: links._runtime.set_room(room.free, room.need),
     SetTimer: Links._set_timer,
     Shred: Links._shred,
     Stopped: Links._stopped,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.tables import ACT, TRUST
 from intelshare.broker.lifecycle.mend import (
-    MAX_MENDED,
+    WAITING,
     MendCommand,
     Mended,
-    MendResult,
     Outcome,
     Record,
     brought_by,
@@ -24,7 +23,7 @@ from intelshare.broker.lifecycle.mend import (
 from intelshare.broker.lifecycle.rebuild import DRIVING, damaged_in, rebuild
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
-from intelshare.engine.values import Committed
+from intelshare.engine.values import RecordsMended
 from intelshare.errors import RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from intelshare.node.links import Links
     from intelshare.node.runtime import Runtime
 
-AGAIN: Final = 60.0
-"""Seconds after which what could not be mended, or was asked for and has not come, is looked at again."""
-
 CODE: Final = "RECORD_CORRUPT"
 
 
@@ -48,11 +44,10 @@ def record_of(error: RecordError) -> Record:
 
 
 class Mending:
-    """Of one running node."""
+    """Of one running node: the engine says when, and what is due (``engine.mending``)."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._later: dict[Record, float] = {}
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Damaged records and groups of the journal, by what became of them (``services.metrics.MENDED``)."""
 
@@ -61,52 +56,41 @@ class Mending:
         """True if releases must wait: a treaty act is damaged, and without it the law is not known."""
         return any(one.table == ACT.name for one in self._runtime.store.damage.known())
 
-    async def look(self, links: Links) -> None:
-        """Mend what is due. Raises StoreError."""
-        now = time.monotonic()
+    def known(self) -> tuple[Record, ...]:
+        """The damaged records that are not settled. Groups of the journal are settled here."""
         self._settle_groups()
-        known = [record_of(error) for error in self._runtime.store.damage.known()]
-        self._later = {record: at for record, at in self._later.items() if record in known}
-        due = [record for record in known if self._later.get(record, now) <= now][:MAX_MENDED]
-        if due:
-            await self.mend(links, due)
+        return tuple(map(record_of, self._runtime.store.damage.known()))
 
     def _settle_groups(self) -> None:
         """Groups of the journal that were repaired, or set aside, as the store was opened."""
-        runtime = self._runtime
-        for error in runtime.store.damage.known():
+        for error in self._runtime.store.damage.known():
             if error.table == JOURNAL:
-                runtime.store.damage.forget(error.table, error.key)
                 outcome = Outcome.WHOLE if len(error.key) == 1 else Outcome.DROPPED
-                record = str(record_of(error))
-                runtime.log.warning(Event.RECORD_MENDED, record=record, status=outcome.value, member="")
-                self.outcomes[JOURNAL, outcome.value] += 1
+                self._note(JOURNAL, Mended(record_of(error), outcome))
 
     async def mend(self, links: Links, records: Sequence[Record]) -> tuple[Mended, ...]:
-        """Mend these now; what became of each. Raises StoreError."""
+        """Mend these now, for an operator; what became of each. Raises StoreError."""
         runtime = self._runtime
         node = runtime.node
-        brought = await asyncio.to_thread(runtime.store.ask_now, lambda view: brought_by(node, view, records))
-        done = await runtime.step(mend, MendCommand(tuple(records), brought))
-        links.feed(Committed(done.part(lambda result: result.effects)))
-        self.settled(done.value)
+        brought = await asyncio.to_thread(
+            runtime.store.ask_now, lambda view: finish(brought_by(node, view, records))
+        )
+        done = await links.act(mend, MendCommand(tuple(records), brought))
+        links.feed(RecordsMended(done.value.mended))
         return done.value.mended
 
-    def settled(self, result: MendResult) -> None:
-        """Remove mended and dropped records from the list of damaged ones."""
-        runtime = self._runtime
-        for one in result.mended:
-            if one.outcome in (Outcome.STAYS, Outcome.ASKED):
-                told = one.record in self._later
-                self._later[one.record] = time.monotonic() + AGAIN
-            else:
-                told = False
-                runtime.store.damage.forget(one.record.table, one.record.key)
-            if not told:
-                self.outcomes["record", one.outcome.value] += 1
-                runtime.log.warning(
-                    Event.RECORD_MENDED, record=str(one.record), status=one.outcome.value, member=one.member
-                )
+    def note(self, mended: Sequence[Mended]) -> None:
+        """Log what became of damaged records; those that are settled are no longer damaged."""
+        for one in mended:
+            self._note("record", one)
+
+    def _note(self, kind: str, one: Mended) -> None:
+        if one.outcome not in WAITING:
+            self._runtime.store.damage.forget(one.record.table, one.record.key)
+        self.outcomes[kind, one.outcome.value] += 1
+        self._runtime.log.warning(
+            Event.RECORD_MENDED, record=str(one.record), status=one.outcome.value, member=one.member
+        )
 
 
 def rebuild_driving(store: Store) -> None:

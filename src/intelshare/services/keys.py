@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.lifecycle.anew import hand_over_anew
+from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.queries.impact import ImpactLine, find_key, impact_of
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.errors import DeliveryError
@@ -61,7 +61,7 @@ async def revoke_key(backend: Backend, actor: Actor, request: pb.RevokeKeyReques
     await backend.renew_keys(
         actor.user, frozenset((record.use,)), (Revocation(Revoked.KEY, key, why, since),)
     )
-    anew = await _anew(backend, key) if request.compromised and record.use is KeyUse.SIGNING else 0
+    anew = await _anew(backend) if request.compromised and record.use is KeyUse.SIGNING else 0
     return pb.RevokeKeyResponse(key=_entry(backend, key, record, destroyed=request.compromised), anew=anew)
 
 
@@ -150,11 +150,12 @@ def _own_key(backend: Backend, given: str) -> tuple[KeyId, KeyRecord]:
     return key, record
 
 
-async def _anew(backend: Backend, key: KeyId) -> int:
+async def _anew(backend: Backend) -> int:
+    """Sign again what only a stolen key had signed; return how many releases are handed over again."""
     count = 0
     after: tuple[Scalar, ...] = ()
     while True:
-        done = await backend.perform(hand_over_anew, key, after)
+        done = await backend.perform(sign_anew, after)
         count += len(done.effects.ended)
         if not done.after:
             return count

@@ -7,7 +7,8 @@ from typing import Final
 
 from intelshare.audit.records import BackupMade
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.lifecycle.mend import DropCommand, Mended, Outcome, Record, drop
+from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
     BelieveCommand,

@@ -133,6 +133,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("expired-readable", ("I8",), _with(expire=received.keeps_what_is_over)),
         Bug("signed-before-shredded", ("I8",), shreds=False),
         Bug("old-key-destroyed", ("I9",), keeps_old_keys=False),
+        Bug("stolen-signature-stays", ("I9",), _with(sign_anew=sent.leaves_stolen_signatures)),
         Bug("two-log-answers-at-once", ("I6", "I9"), answers=8, trees=when.RacyTrees),
         Bug("wrong-clock-stored", ("I9",), stores_any_time=True),
         Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST),

@@ -268,3 +268,25 @@ def forgets_its_recalls(begin: Step) -> Step:
         return replace(plan, writes=(*plan.writes, *gone))
 
     return planted
+
+
+class _Releases:
+    """A view that knows no other statements of this node than its releases."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.get_many, self.find, self.count = view.get_many, view.find, view.count
+
+    def get(self, table: Any, *key: Any) -> Any:
+        """See ports.View."""
+        row = self._view.get(table, *key)
+        return None if table is STATEMENT and row is not None and row.kind != Kind.RELEASE else row
+
+
+def leaves_stolen_signatures(sign_anew: Step) -> Step:
+    """Plant: of what a stolen key had signed only releases go again; receipts stay as they were."""
+
+    def planted(node: Node, view: View, *event: Any) -> Plan[Any]:
+        return sign_anew(node, _Releases(view), *event)
+
+    return planted

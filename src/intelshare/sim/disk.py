@@ -26,6 +26,8 @@ class _Commit:
     before: list[Any]
     """The row that each write replaced."""
     effect: Callable[[], None]
+    wrote_over: frozenset[Key]
+    """The damaged records that it has replaced or deleted."""
 
     def undo(self) -> Plan[None]:
         """Return the plan that puts back what was there before."""
@@ -46,9 +48,7 @@ def _key(write: Put | Delete) -> Key:
 class _Checked:
     """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
 
-    def __init__(
-        self, view: View, rotten: Collection[ManifestDigest], damage: dict[Key, RecordError]
-    ) -> None:
+    def __init__(self, view: View, rotten: Collection[Key], damage: dict[Key, RecordError]) -> None:
         self._view = view
         self._rotten = rotten
         self._damage = damage
@@ -74,7 +74,7 @@ class _Checked:
         return [row for row in rows if not self._is_bad(table, row)]
 
     def _is_bad(self, table: Any, row: Any) -> bool:
-        return table is PORTION and row.md in self._rotten
+        return table is PORTION and table.key_of(row) in self._rotten
 
     def _noted(self, table: Any, row: Any) -> RecordError:
         key = table.key_of(row)
@@ -89,10 +89,10 @@ class Disk:
         """Make a disk on which ``rows`` are durable from the beginning."""
         self._store = rows.copy()
         self._unsynced: list[_Commit] = []
-        self.rotten: set[ManifestDigest] = set()
-        """The bulletins whose content does not match its digest."""
+        self.rotten: set[Key] = set()
+        """The keys of content that does not match its digest."""
         self.damage: dict[Key, RecordError] = {}
-        """The damaged records that were met and not written since, by key."""
+        """The damaged records that the running process has met and not written since, by key."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
 
@@ -112,7 +112,16 @@ class Disk:
 
     def rot(self, md: ManifestDigest) -> None:
         """Make the content of this bulletin fail its digest from now on."""
-        self.rotten.add(md)
+        self.rotten.update(map(PORTION.key_of, self._store.find(PORTION, "key", md)))
+
+    def is_rotten(self, md: ManifestDigest) -> bool:
+        """Return True if content of this bulletin does not match its digest."""
+        return any(key[0] == md for key in self.rotten)
+
+    def scrub(self) -> None:
+        """Meet every damaged record, as when an operator lets a node read all of them."""
+        if self.rotten:
+            self.checked.find(PORTION, "key", limit=1 << 30)
 
     @property
     def commits(self) -> int:
@@ -136,17 +145,14 @@ class Disk:
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Apply a plan; ``effect`` may happen once it is synced."""
         before = self._store.apply(plan)
+        wrote_over: set[Key] = set()
         for write, old in zip(plan.writes, before, strict=True):
             if write.table is SECRET and old is not None:
                 self.remains.append(old)
-            elif write.table is PORTION and self.rotten:
-                self._written_again(_key(write)[0])
-        self._unsynced.append(_Commit(plan, before, effect))
-
-    def _written_again(self, md: Scalar) -> None:
-        if md in self.rotten:
-            self.rotten -= {md}
-            self.damage = {one: error for one, error in self.damage.items() if one[0] != md}
+            elif write.table is PORTION and (key := _key(write)) in self.rotten:
+                self.rotten.discard(key)
+                wrote_over.add(key)
+        self._unsynced.append(_Commit(plan, before, effect, frozenset(wrote_over)))
 
     def sync(self, count: int) -> list[Callable[[], None]]:
         """Make the first ``count`` commits durable; return their effects, in order."""
@@ -161,7 +167,9 @@ class Disk:
         """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
         for commit in reversed(self._unsynced[keep:]):
             self._store.apply(commit.undo())
+            self.rotten |= commit.wrote_over
         self._unsynced = []
+        self.damage.clear()
 
     def copy(self) -> MemoryStore:
         """Return all durable rows: a snapshot of the disk."""

@@ -20,6 +20,7 @@ from intelshare.engine.values import (
     Drain,
     Drained,
     HoldReserve,
+    NoteMended,
     Notice,
     Opened,
     OpenPieces,
@@ -51,7 +52,7 @@ from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
-from intelshare.sim.mending import Mending
+from intelshare.sim.mending import asks_again, damage_found, note_mended
 from intelshare.sim.network import Network
 from intelshare.sim.stream import Stream
 from intelshare.trust import Channel
@@ -79,7 +80,6 @@ class Driver:
             dialling=machine.bug.dialling,
         )
         self._attempts = Attempts(process.name)
-        self._mending = Mending()
         self.links: dict[MemberCode, Stream] = {}
         """The links that are open."""
         self._process = process
@@ -117,6 +117,8 @@ class Driver:
         def done(answer: Any) -> None:
             if run.step is Step.EXPIRE:
                 self._process.oracle.expired(self._process)
+            if run.step is Step.MEND:
+                asks_again(self._process, run.event[0], answer)
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
@@ -296,7 +298,11 @@ class Driver:
             self.feed(self._process.machine.room.look())
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.MEND:
-            self._mending.look(self._process, lambda: self.feed(ChoreDone(run.chore)))
+            self.feed(damage_found(self._process))
+            self.feed(ChoreDone(run.chore))
+
+    def _note_mended(self, action: NoteMended) -> None:
+        note_mended(self._process, action.mended)
 
     def _hold_reserve(self, hold: HoldReserve) -> None:
         there_was_room = self._process.machine.room.hold(on=hold.on)
@@ -339,6 +345,7 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     SetReading: Driver._set_reading,
     RunStep: Driver._run_step,
     HoldReserve: Driver._hold_reserve,
+    NoteMended: Driver._note_mended,
     RunChore: Driver._run_chore,
     RunQuery: Driver._run_query,
     SetRoom: Driver._set_room,

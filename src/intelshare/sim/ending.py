@@ -431,7 +431,7 @@ def _lacks(machine: Machine, other: Machine) -> bool:
 
 def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
     row, process = machine.disk.view.get(PAIR, md, recipient), machine.process
-    if row is None or process is None or md in machine.disk.rotten:
+    if row is None or process is None or machine.disk.is_rotten(md):
         return False
     tx = Transaction(process.node, machine.disk.view, machine.now(), process.random)
     return not row.cause and not denial(tx, row)

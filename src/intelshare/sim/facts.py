@@ -66,7 +66,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
-    ("undeliverable", frozenset(("review", "give_up")), _stopped(Cause.UNDELIVERABLE)),
+    ("undeliverable", frozenset(("review", "give_up", "drop")), _stopped(Cause.UNDELIVERABLE)),
     (
         "hold refused",
         frozenset(("refuse",)),
@@ -100,12 +100,14 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         LATE_RECEIPT,
         frozenset(("receive",)),
         lambda old, new: (
-            old.stage is QUEUED and new == old._replace(receipt=new.receipt) and new.receipt > old.receipt
+            old.stage in (QUEUED, HELD)
+            and new == old._replace(receipt=new.receipt)
+            and new.receipt > old.receipt
         ),
     ),
     (
         "queued again",
-        frozenset(("receive",)),
+        frozenset(("receive", "fill", "fill_late")),
         lambda old, new: (
             old.stage >= HANDED_OVER
             and old.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)

@@ -37,9 +37,10 @@ def generate_plan(seed: int) -> FaultPlan:
         faults += _of_replicas(stream(seed, "replicas"), knobs)
         more_acts, more_faults = _led_by_another(stream(seed, "led by another"), knobs, members)
         acts, faults = acts + more_acts, faults + more_faults
+    acts += _revoked(stream(seed, "acts", "revoke"), knobs, members)
     if any(fault.kind == "clock" for fault in faults):
         # A node would make a key that is not yet valid: docs/simulation.md.
-        acts = [act for act in acts if act.kind != "rotate"]
+        acts = [act for act in acts if act.kind not in ("rotate", "revoke")]
     if any(fault.kind in _AMNESIA for fault in faults):
         # The grace period is longer than the age of any backup (docs/operations.md).
         knobs = replace(knobs, retention=0)
@@ -118,6 +119,16 @@ def _acts(seed: int, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
                 acts.append(Act("reinstate", later, node))
                 acts.append(_bulletin("submit", chance, later + chance.randrange(8 * SECOND), node, members))
     return acts
+
+
+def _revoked(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Act]:
+    """Draw stolen signing keys that are revoked, after all other acts, so that these stay as they were."""
+    if chance.random() >= 0.25 or knobs.calm:
+        return []
+    return [
+        Act("revoke", chance.randrange(knobs.lasts), chance.choice(members), what=chance.randrange(1 << 16))
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
 
 
 _SUBMITTED = (2, 3, 4, 6, 10)
@@ -322,6 +333,13 @@ def _rots(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]
     ]
 
 
+def _rots_of_sent(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault("rot", chance.choice(members), at=chance.randrange(knobs.lasts), window="sent")
+        for _ in range(chance.choice((1, 2, 3)))
+    ]
+
+
 def _decays(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     return [
         Fault("decay", chance.choice(members), at=chance.randrange(knobs.lasts))
@@ -443,4 +461,5 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("decay", _decays),
     ("full", _fulls),
     ("read-only", _read_onlys),
+    ("rot of sent", _rots_of_sent),
 )

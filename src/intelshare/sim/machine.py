@@ -12,6 +12,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import FILE, NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import FileState, kept
+from intelshare.broker.lifecycle.mend import Outcome, Record
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode
@@ -84,6 +85,12 @@ class Machine:
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
         self.mended: Counter[LeafId] = Counter()
         """The times that each received release was forgotten because it was damaged, and asked for again."""
+        self.damaged: dict[Record, Outcome] = {}
+        """The damaged records that are not settled, and what became of each when it was last looked at."""
+        self.given_up: set[ManifestDigest] = set()
+        """The bulletins of which an operator has given up damaged content."""
+        self.revoked = False
+        """True if a signing key of this node was stolen, and is revoked."""
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False

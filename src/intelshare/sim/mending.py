@@ -1,23 +1,35 @@
-"""Records that rot: which may, what the node's driver does about them, and what is then excused (P13)."""
+"""Records that rot: which may, what the node's driver notes of them, and what its operator gives up (P13)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, PORTION
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.broker.lifecycle.mend import MendCommand, MendResult, Outcome, Record, brought_by
+from intelshare.broker.lifecycle.drop import DropCommand
+from intelshare.broker.lifecycle.mend import (
+    WAITING,
+    MendCommand,
+    Mended,
+    MendResult,
+    Outcome,
+    Record,
+)
 from intelshare.delivery import Stage
+from intelshare.engine.values import DamageFound, RecordsMended
 from intelshare.ids import ManifestDigest
-from intelshare.instant import SECOND
+from intelshare.instant import MINUTE
 from intelshare.ports import View
+from intelshare.sim.world import actor
 
 if TYPE_CHECKING:
+    from intelshare.sim.machine import Machine
     from intelshare.sim.process import Process
 
-AGAIN: Final = 60 * SECOND
-"""The time after which what stays damaged is looked at again, as in ``node.mending``."""
+
+PATIENCE: Final = 5 * MINUTE
+"""The time for which an operator waits for content that was requested: both ends may have lost it."""
 
 
 def queued(view: View) -> ManifestDigest | None:
@@ -34,37 +46,70 @@ def received(view: View) -> ManifestDigest | None:
     return next((row.md for row in rows if row.gone == Gone.NO and view.get(BULLETIN, row.md) is None), None)
 
 
+def sent(view: View) -> ManifestDigest | None:
+    """Return the newest bulletin that was handed over, and whose content is still here."""
+    for row in view.find(BULLETIN, "newest"):
+        left = any(pair.stage >= Stage.HANDED_OVER for pair in view.find(PAIR, "key", row.md))
+        if left and not any(portion.purged for portion in view.find(PORTION, "key", row.md)):
+            return row.md
+    return None
+
+
 ROTS: Final[dict[str, Callable[[View], ManifestDigest | None]]] = {
     "": queued,
     "received": received,
+    "sent": sent,
 }
+"""Which content may rot: of a bulletin that waits, that was received, and that was handed over."""
 
 
-class Mending:
-    """Of one process: what its driver does when the engine says that it is time to mend."""
+def damage_found(process: Process) -> DamageFound:
+    """Return what was met damaged and is not settled."""
+    return DamageFound(tuple([Record(one.table, one.key) for one in process.disk.damage.values()]))
 
-    def __init__(self) -> None:
-        self._later: dict[Record, int] = {}
 
-    def look(self, process: Process, then: Callable[[], None]) -> None:
-        """Mend the records that were met damaged and are due, and then call ``then``."""
-        now, disk = process.heap.now, process.disk
-        known = [Record(error.table, error.key) for error in disk.damage.values()]
-        due = tuple([record for record in known if self._later.get(record, now) <= now])
-        if not due:
-            then()
-            return
-        brought = brought_by(process.node, disk.checked, due)
+def asks_again(process: Process, command: MendCommand, result: MendResult) -> None:
+    """Note the received releases that are requested again: each comes as if it had never come."""
+    for one in result.mended:
+        if one.outcome is Outcome.ASKED and one.record in command.brought:
+            process.machine.mended[command.brought[one.record].leaf] += 1
 
-        def done(result: MendResult) -> None:
-            for one in result.mended:
-                process.oracle.counts[f"record {one.outcome}"] += 1
-                if one.outcome in (Outcome.STAYS, Outcome.ASKED):
-                    self._later[one.record] = process.heap.now + AGAIN
-                if one.outcome is Outcome.ASKED and one.record in brought:
-                    # It comes as if it had never come.
-                    process.machine.mended[brought[one.record].leaf] += 1
+
+def note_mended(process: Process, mended: Sequence[Mended]) -> None:
+    """Count what became of damaged records; those that are settled are no longer damaged."""
+    for one in mended:
+        process.oracle.counts[f"record {one.outcome}"] += 1
+        if one.outcome in WAITING:
+            process.machine.damaged[one.record] = one.outcome
+        else:
+            process.disk.damage.pop(one.record.key, None)
+            process.machine.damaged.pop(one.record, None)
+
+
+def settle_damaged(machine: Machine) -> None:
+    """Let an operator have every record read, and give up the content that nobody has, or that nobody has
+    brought for ``PATIENCE`` since faults are over: its open pairs end.
+    """
+    process = machine.process
+    if process is None or not process.serving:
+        return
+    machine.disk.scrub()
+    hopeless = {Outcome.STAYS}
+    if machine.heap.now > machine.lasts + PATIENCE:
+        hopeless.add(Outcome.ASKED)
+    lost = tuple(
+        [
+            one
+            for one in damage_found(process).records
+            if one.key in machine.disk.rotten and machine.damaged.get(one) in hopeless
+        ]
+    )
+    if lost:
+        machine.given_up.update([ManifestDigest(one.key[0]) for one in lost])
+        command = DropCommand(lost, actor(machine.name, "o").user, "nobody has it")
+
+        def dropped(result: MendResult) -> None:
             process.carry_out(result)
-            then()
+            process.feed(RecordsMended(result.mended))
 
-        process.perform("mend", MendCommand(due, brought), then=done, refused=lambda _: then())
+        process.perform("drop", command, then=dropped)

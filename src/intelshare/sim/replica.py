@@ -35,7 +35,6 @@ from intelshare.sim.network import Network
 from intelshare.sim.process import Process
 from intelshare.sim.turns import IDLE, IDLE_IN_STEP, Group, Session
 from intelshare.store.jobs import MAX_GROUP
-from intelshare.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
@@ -130,7 +129,7 @@ class Replica(Process):
         first: bool,
     ) -> None:
         self._offset = machine.offsets[number]
-        self._rows = MemoryStore([machine.disk.copy()])
+        self._rows = machine.disk.copy()
         me = self._rows.get(NODE, SELF)
         latest = me.latest if me is not None else Instant(0)
         clock = Clock(latest, lambda: Instant(machine.now() + self._offset), lambda: machine.heap.now)

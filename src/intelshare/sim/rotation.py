@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse
 from intelshare.errors import PASSING, IntelshareError
-from intelshare.ids import KeyId
+from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.trust import new_key, renew_directory
+from intelshare.trust import Revocation, Revoked, Why, new_key, renew_directory
 
 if TYPE_CHECKING:
+    from intelshare.sim.machine import Machine
     from intelshare.sim.process import Process
 
 
-def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
+def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = False) -> None:
     """Rotate as ``node.renewal`` does: the new key goes into the vault, the directory that names it becomes
     durable, and then it is sent.
 
     ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
+    ``stolen``: so was the signing key, and nothing counts that only it has signed.
     """
     node, keys, now = process.node, process.machine.keys, process.now()
     directory = node.trust.members[node.member].directory
@@ -43,12 +45,15 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     for key in made:
         keys.put(key)
+    # Before it is durable: a crash may come between that and whatever follows.
+    process.machine.revoked |= stolen
     signed = renew_directory(
         directory,
         keys.directory_signer(),
         now,
         add_keys=[key.record for key in made],
         drop_keys=drop,
+        revoke=[Revocation(Revoked.KEY, node.signer.key_id, Why.COMPROMISED, now)] if stolen else (),
     )
 
     def adopted(_: object) -> None:
@@ -68,6 +73,22 @@ def rotate(process: Process, *, signing: bool, destroy: bool) -> None:
         process.heap.after(SECOND, announce)
 
     process.perform("adopt", signed, then=adopted, refused=_need_passing)
+
+
+def import_directories(machine: Machine) -> None:
+    """Let an operator import the directories of members that had a signing key stolen, from their files: who
+    had no link meanwhile knows no other key of them, and cannot be told by a link.
+    """
+    process = machine.process
+    if process is None or not process.serving:
+        return
+    for name, other in machine.others.items():
+        theirs = other.process.node.trust.members[MemberCode(name)] if other.process is not None else None
+        held = process.node.trust.members.get(MemberCode(name))
+        if not other.revoked or theirs is None or theirs.directory is None or theirs.directory_signed is None:
+            continue
+        if held is None or held.directory is None or held.directory.version < theirs.directory.version:
+            process.perform("adopt", theirs.directory_signed, then=lambda _: None, refused=_need_passing)
 
 
 def lacking_keys(process: Process) -> tuple[KeyId, ...]:

@@ -21,10 +21,12 @@ from intelshare.sim.ending import check_safety, finish, honest, quiet
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.losses import excuse_unnoticed
 from intelshare.sim.machine import Machine
+from intelshare.sim.mending import settle_damaged
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.replicated import ReplicatedMachine
+from intelshare.sim.rotation import import_directories
 from intelshare.sim.snapshots import Snapshot, of_backup, of_disk, of_folder
 from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
@@ -120,6 +122,8 @@ def _settle(heap: Heap, oracle: Oracle, machines: dict[str, Machine], network: N
         pause += pause // 8
         for machine in machines.values():
             believe_clock(machine)
+            settle_damaged(machine)
+            import_directories(machine)
         if _linked(machines) and quiet(oracle, machines):
             break
     finish(oracle, machines)

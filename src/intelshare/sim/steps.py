@@ -11,11 +11,11 @@ from intelshare.broker.exchange.recall import recall
 from intelshare.broker.kernel.register import adopt
 from intelshare.broker.lifecycle import operator_acts
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
+from intelshare.broker.lifecycle.drop import drop
 from intelshare.broker.lifecycle.duties import meet_duty
 from intelshare.broker.lifecycle.exclude import exclude
 from intelshare.broker.lifecycle.hearing import begin_hearing
 from intelshare.broker.lifecycle.holds import approve, refuse
-from intelshare.broker.lifecycle.mend import mend
 from intelshare.broker.lifecycle.read import read
 from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line import hello
@@ -43,7 +43,7 @@ STEPS: Steps = {
     "read": read,
     "ask_again": hello.ask_again,
     "forget_received": forget_received,
-    "mend": mend,
+    "drop": drop,
     "begin_hearing": begin_hearing,
     "recall": recall,
     "act": act.act,

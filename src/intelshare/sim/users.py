@@ -487,6 +487,11 @@ def _rotate(doing: _Doing) -> None:
     rotate(doing.process, signing=doing.act.what % 3 == 0, destroy=doing.act.what % 2 == 0)
 
 
+def _revoke(doing: _Doing) -> None:
+    """Let an operator revoke the signing key, which was stolen, and now and then a sealing key with it."""
+    rotate(doing.process, signing=True, destroy=doing.act.what % 3 == 0, stolen=True)
+
+
 def _courier(doing: _Doing) -> None:
     """Send a bundle to another member, which arrives after ``lasts``: whole or cut short, twice, at all
     others too, or never.
@@ -531,6 +536,7 @@ ACTS: Mapping[str, Callable[[_Doing], None]] = {
     "report": _report,
     "backfill": _backfill,
     "rotate": _rotate,
+    "revoke": _revoke,
     "courier": _courier,
     "suspend-member": _suspend,
     "remove-member": _remove,

@@ -353,7 +353,7 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
         return state
     if state is ConsentState.GRANTED:
         facts = pair.consented(facts_of(row))
-        here = not any(portion.purged for portion in tx.view.find(PORTION, "key", said.md, limit=1))
+        here = not any(portion.purged for portion in tx.view.find(PORTION, "key", said.md))
         if facts != facts_of(row) and not bulletin.recalled and here:
             put_pair(tx, row, facts, codes="")
             tx.ready.add(said.recipient)

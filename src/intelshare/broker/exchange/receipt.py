@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.kernel.actor import Actor, row_of
@@ -26,6 +27,7 @@ from intelshare.broker.kernel.tables import (
     ReceiptRow,
     ReceivedRow,
 )
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.attachments import WHOLE
 from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
@@ -83,9 +85,12 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_RECEIPTS:
         raise DeliveryError("RATE", f"more than {MAX_RECEIPTS} receipts for one bulletin")
     row = tx.get(PAIR, statement.md, inbound.member)
-    if row is not None and row.leaf == said.leaf:
+    if row is not None and (row.leaf == said.leaf or said.status is not ReceiptStatus.REFUSED):
         before = facts_of(row)
         facts = pair.receive(before, _RECEIPTS[said.status], said.codes)
+        if facts.conflict > before.conflict and _is_of_other_numbers(tx, row, said):
+            # Whoever has it under an earlier number may refuse the later one: that is no contradiction.
+            facts = before if said.status is ReceiptStatus.REFUSED else replace(facts, conflict=False)
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
             facts = pair.receive(before, _RECEIPTS[said.status], ())
         if facts != before:
@@ -105,6 +110,14 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             inbound.member, verified.leaf, said.leaf, said.status, tuple(map(code_of_peer, said.codes))
         ),
     )
+
+
+def _is_of_other_numbers(tx: Transaction, row: PairRow, said: Receipt) -> bool:
+    """Return True if all earlier receipts for this pair answer other numbers than this one."""
+    known = tx.view.find(RECEIPT, "key", row.md, row.recipient)
+    kept = [unless_damaged(tx, partial(tx.get, RECEIVED, one.member, one.leaf)) for one in known]
+    answered = {decode(Receipt, one.data).leaf for one in kept if one is not None}
+    return bool(answered) and said.leaf not in answered
 
 
 def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:

@@ -123,12 +123,13 @@ def opened(
     high: int | None = None,
     *,
     types: Collection[EntryType] = frozenset(EntryType),
+    lost: list[range] | None = None,
 ) -> Iterator[OpenedEntry]:
-    """Yield the ``entries`` of these types, opened.
+    """Yield the ``entries`` of these types, opened. ``lost`` collects the indexes whose rows are damaged.
 
     Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED.
     """
-    for row in _rows(view, incarnation, low, high):
+    for row in _rows(view, incarnation, low, high, lost):
         if any(one.type in types for one in entries_of(row)):
             for one in open_row(node, row):
                 if one.type in types and low <= one.place and (high is None or one.place < high):
@@ -198,7 +199,21 @@ def rewritten(row: LogRow, entry: Entry) -> LogRow:
     return changed(row, entries=b"".join([_clear.pack(one.type, one.at, one.leaf) for one in clear]))
 
 
-def _rows(view: View, incarnation: Incarnation, low: int, high: int | None) -> Iterator[LogRow]:
+def _rows(
+    view: View, incarnation: Incarnation, low: int, high: int | None, lost: list[range] | None = None
+) -> Iterator[LogRow]:
+    """Yield the rows with entries from ``low`` on. ``lost`` collects the indexes that no row holds."""
+    due = low
+    for row in _found(view, incarnation, low, high):
+        if lost is not None and _first(row) > due:
+            lost.append(range(due, _first(row)))
+        due = row.last + 1
+        yield row
+    if lost is not None and high is not None and due < high:
+        lost.append(range(due, high))
+
+
+def _found(view: View, incarnation: Incarnation, low: int, high: int | None) -> Iterator[LogRow]:
     after = low - 1
     while high is None or after + 1 < high:
         limit = _ROWS if high is None else min(_ROWS, high - after - 1)

@@ -2,9 +2,8 @@
 
     signed                              a release                      any other statement
     ---------------------------------   ----------------------------   ------------------------------------
-    by a key that is compromised now    its number is cancelled, and   stays (SIGNER_REVOKED)
-                                        the pair waits for hand-over
-    more than five minutes ahead of     the same                       the same digest, signed at this time
+    by a key that is compromised now    its number is cancelled, and   the same digest, signed at this time
+    more than five minutes ahead of     the pair waits for hand-over   with the present key
     the clock that is believed now
 
 A receipt for a release that was on its way still counts, and then the pair does not go again. A statement
@@ -39,27 +38,6 @@ from intelshare.ports import Plan, Random, Scalar, View, changed
 from intelshare.statement import MAX_AHEAD
 
 
-def hand_over_anew(
-    node: Node, view: View, key: KeyId, after: tuple[Scalar, ...], now: Instant, random: Random
-) -> Plan[ReviewResult]:
-    """Take back what is on its way under this key, page by page; ``after`` is where the last step ended.
-
-    ``node`` must already sign with another key.
-    """
-    tx = Transaction(node, view, now, random)
-    rows = view.find(PAIR, "stage", Stage.HANDED_OVER, 1, after=after, limit=MAX_REVIEWED)
-    back = [row for row in rows if unless_damaged(tx, partial(_signed_by, tx, row)) == key]
-    for row in back:
-        tx.end(row.recipient, row.leaf)
-        tx.ready.add(row.recipient)
-    cancel(tx, back)
-    for row in back:
-        put_pair(tx, row, pair.take_back(facts_of(row)), codes="")
-    more = len(rows) == MAX_REVIEWED
-    following = (rows[-1].created, rows[-1].md, rows[-1].recipient) if more else ()
-    return tx.plan(ReviewResult(following, tx.effects()))
-
-
 def signed_ahead(view: View, now: Instant) -> bool:
     """Return True if something may have been signed so far ahead of this time that no peer accepts it."""
     me = view.get(NODE, SELF)
@@ -69,20 +47,22 @@ def signed_ahead(view: View, now: Instant) -> bool:
 def sign_anew(
     node: Node, view: View, after: tuple[Scalar, ...], now: Instant, random: Random
 ) -> Plan[ReviewResult]:
-    """Take back releases that were signed ahead of ``now``, and sign other statements again, page by page.
+    """Take back releases that no peer will accept as they were signed, and sign other statements again, page
+    by page.
 
-    Call it only while the clock is believed. ``after`` is where the last step ended.
+    Call it only while the clock is believed, with a ``node`` that signs with a key that counts. ``after`` is
+    where the last step ended.
     """
     tx = Transaction(node, view, now, random)
     rows = view.find(PENDING, "key", after=after, limit=MAX_REVIEWED)
-    times: dict[Digest, Instant] = {}
-    ahead = [
+    known: dict[Digest, bool] = {}
+    void = [
         (row, said)
         for row in rows
         if (said := unless_damaged(tx, partial(tx.get, STATEMENT, row.leaf))) is not None
-        and (unless_damaged(tx, partial(_signed_at, tx, said, times)) or 0) > now + MAX_AHEAD
+        and unless_damaged(tx, partial(is_void, tx, said, known))
     ]
-    back = [found for row, said in ahead if (found := _on_its_way(tx, row, said)) is not None]
+    back = [found for row, said in void if (found := _on_its_way(tx, row, said)) is not None]
     for row in back:
         tx.end(row.recipient, row.leaf)
         tx.ready.add(row.recipient)
@@ -90,7 +70,7 @@ def sign_anew(
     for row in back:
         put_pair(tx, row, pair.take_back(facts_of(row)), codes="")
     again: dict[LeafId | None, list[tuple[PendingRow, StatementRow]]] = {}
-    for one in ahead:
+    for one in void:
         said = one[1]
         if said.kind != Kind.RELEASE:
             # A checkpoint has its own batch, which is deleted with it when the next one replaces it.
@@ -105,13 +85,24 @@ def sign_anew(
     return tx.plan(ReviewResult((rows[-1].leaf, rows[-1].peer) if more else (), tx.effects()))
 
 
-def _signed_at(tx: Transaction, said: StatementRow, known: dict[Digest, Instant]) -> Instant | None:
+def is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> bool:
+    """Return True if no peer accepts a statement that was signed then, or with that key.
+
+    ``known`` remembers the answers by batch. Raises StoreError RECORD_CORRUPT.
+    """
     if said.batch not in known:
-        batch = tx.get(BATCH, said.batch)
-        if batch is None:
-            return None
-        known[said.batch] = decode(Batch, batch.record).signed_at
+        row = tx.get(BATCH, said.batch)
+        if row is None:
+            return False
+        batch = decode(Batch, row.record)
+        stolen = batch.key != tx.node.signer.key_id and _is_compromised(tx.node, batch.key)
+        known[said.batch] = stolen or batch.signed_at > tx.now + MAX_AHEAD
     return known[said.batch]
+
+
+def _is_compromised(node: Node, key: KeyId) -> bool:
+    revocation = node.trust.revocation(key)
+    return revocation is not None and revocation.compromised
 
 
 def _on_its_way(tx: Transaction, row: PendingRow, said: StatementRow) -> PairRow | None:
@@ -125,9 +116,3 @@ def _on_its_way(tx: Transaction, row: PendingRow, said: StatementRow) -> PairRow
         and (found.stage, found.receipt, found.cause) == (Stage.HANDED_OVER, BestReceipt.NONE, Cause.NONE)
     )
     return found if waits else None
-
-
-def _signed_by(tx: Transaction, row: PairRow) -> KeyId | None:
-    said = tx.get(STATEMENT, row.leaf)
-    batch = tx.get(BATCH, said.batch) if said is not None else None
-    return decode(Batch, batch.record).key if batch is not None else None

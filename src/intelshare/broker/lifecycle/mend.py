@@ -4,73 +4,79 @@
     ---------  ---------------------------------------------------  ----------------------------------------
     whole      those that read correctly, or are gone               written again
     rebuilt    rows that follow from others (``rebuild``)           made from these
-    asked      received bulletins; treaty acts of peers; content    forgotten here, and requested from the
-               of this member's bulletins that somebody accepted    member that has it
+    asked      received bulletins; treaty acts of peers             forgotten here, and requested again
+               content and releases of this member that somebody    requested from all members that have it
+               accepted
     stays      all others                                           an operator decides
-    dropped    those that an operator gives up                      deleted; pairs that need them end
+    dropped    those that an operator gives up (``drop``)           deleted; pairs that need them end
 
-The first three need nobody. The log records an operator's decision with its reason, and also what the node
-forgets in order to request it again. Never dropped: the log, this member's acts and trust documents, and
-exclusions, because the node would then claim what is not true. Until it is settled a damaged record stays in
-its place, and is not served.
+The first three need nobody. The log records what the node forgets in order to request it again. Until it is
+settled a damaged record stays in its place, and is not served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.audit.records import Destroyed, EntryType, Operated, OperatorAct
 from intelshare.audit.records import Received as ReceivedEntry
+from intelshare.audit.work import Work
 from intelshare.broker.kernel.counters import INBOX as INBOXES
-from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.log import opened
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.portion_secrets import SEALED, destroy_secret
+from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
     ACT,
+    BATCH,
     BULLETIN,
-    COUNTER,
-    EXCLUSION,
     INBOX,
     INCOMING,
-    LOG,
     LOG_HEAD,
-    NODE,
     PAIR,
-    PENDING,
     PORTION,
     RECEIVED,
     SECRET,
     STATEMENT,
     TABLES,
     TRUST,
+    InboxRow,
     IncomingRow,
-    SecretRow,
+    PairRow,
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import end_received
-from intelshare.broker.lifecycle.rebuild import rebuild, recount
-from intelshare.broker.lifecycle.stop import stop
+from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
-from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
-from intelshare.errors import DeliveryError, RecordError, StoreError
+from intelshare.delivery import BestReceipt, Ranges
+from intelshare.delivery.stream import MAX_ASKED
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Put, Random, Table, View, changed
+from intelshare.ports import Plan, Put, Random, Scalar, Table, View, changed
+
+A = TypeVar("A")
+
+_ALL: Final = 1 << 30
 
 MAX_MENDED: Final = 256
 """Records that one step looks at."""
 
+_SAID: Final[Mapping[EntryType, type[ReceivedEntry] | type[Destroyed]]] = {
+    EntryType.RECEIVED: ReceivedEntry,
+    EntryType.DESTROYED: Destroyed,
+}
 _RECEIVED: Final = frozenset((INBOX.name, PORTION.name, SECRET.name, RECEIVED.name))
-_NEVER: Final = (LOG, ACT, TRUST, EXCLUSION, NODE, LOG_HEAD, COUNTER)
+_OF_RELEASES: Final = frozenset((BATCH.name, STATEMENT.name))
+_HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
 _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABLES}
 
 
@@ -82,6 +88,10 @@ class Outcome(StrEnum):
     ASKED = "asked"
     STAYS = "stays"
     DROPPED = "dropped"
+
+
+WAITING: Final = frozenset((Outcome.ASKED, Outcome.STAYS))
+"""The outcomes after which a record is still damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +113,12 @@ class Mended:
     record: Record
     outcome: Outcome
     member: str = ""
-    """Whom it was asked for."""
+    """The members that were asked for it, separated by spaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A received bulletin, and the release that brought it."""
+    """A bulletin, the release that carried it, and the other member."""
 
     md: ManifestDigest
     member: MemberCode
@@ -117,19 +127,10 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class MendCommand:
-    """Mend these. ``brought``: what the log says of those whose rows do not (``brought_by``)."""
+    """Mend these. ``brought``: the releases that they belong to (``brought_by``)."""
 
     records: tuple[Record, ...]
     brought: Mapping[Record, Brought]
-
-
-@dataclass(frozen=True, slots=True)
-class DropCommand:
-    """An operator drops these records."""
-
-    records: tuple[Record, ...]
-    user: UserUri
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,58 +148,86 @@ def mend(node: Node, view: View, command: MendCommand, now: Instant, random: Ran
     return tx.plan(MendResult(tuple(done), tx.effects()))
 
 
-def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
-    """Remove damaged records. Raises DeliveryError INPUT_INVALID for what is never dropped, or is whole."""
-    tx = Transaction(node, view, now, random)
-    for record in command.records[:MAX_MENDED]:
-        table = _table_of(record)
-        if table is None or table in _NEVER:
-            raise DeliveryError(
-                "INPUT_INVALID",
-                f"{record} cannot be dropped: without it this node would say what is not so",
-                hint="restore the folder from a backup (`intelshare node restore`)",
-            )
-        if not _is_damaged(view, table, record.key):
-            raise DeliveryError("INPUT_INVALID", f"{record} is not damaged")
-        _note(tx, record, command.reason, command.user)
-        _DROPS.get(table.name, _delete)(tx, table, record.key)
-    done = tuple([Mended(record, Outcome.DROPPED) for record in command.records[:MAX_MENDED]])
-    return tx.plan(MendResult(done, tx.effects()))
+def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
+    """Return the bulletins that damaged records belong to, with the releases that carried them.
 
-
-def brought_by(node: Node, view: View, records: Iterable[Record]) -> dict[Record, Brought]:
-    """Return the bulletins that damaged records belong to, with the releases that brought them, by the log.
-
-    Records of no received bulletin are left out. Reads the logs once, the newest first, until all are found:
-    call it in a thread.
+    Of a received one the inbox says it, or the log where the inbox is damaged: one damaged chunk may hold
+    what came together with the log entries about it. Of one of this member its pairs say it, if somebody
+    accepted it. Others are left out, and a destroyed bulletin, which must not come again. It may read all
+    logs, and pauses before each.
     """
     wanted: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         if record.table in _RECEIVED:
             wanted.setdefault(_subject(record), []).append(record)
     found: dict[Record, Brought] = {}
+
+    def note(brought: Brought, *, gone: bool = False) -> None:
+        for subject in ((brought.md,), (brought.member, brought.leaf)):
+            for record in wanted.pop(subject, ()):
+                if not gone:
+                    found[record] = brought
+
+    yield
+    for row in _held(view, tuple(wanted)):
+        note(Brought(row.md, row.sender, row.leaf), gone=bool(row.gone))
     for head in reversed(view.find(LOG_HEAD, "began", limit=100_000)):
-        if len(found) == sum(map(len, wanted.values())):
+        if not wanted:
             break
-        here: dict[Record, Brought] = {}
-        for entry in opened(node, view, head.incarnation, types={EntryType.RECEIVED}):
-            said = decode(ReceivedEntry, entry.record)
-            if said.codes or not any(said.subject):
-                continue
-            for subject in ((said.subject,), (said.member, said.leaf)):
-                brought = Brought(ManifestDigest(said.subject), said.member, LeafId(said.leaf))
-                here.update(dict.fromkeys(wanted.get(subject, ()), brought))
-        found = here | found
+        yield
+        here: dict[ManifestDigest, Brought] = {}
+        for entry in opened(node, view, head.incarnation, types=_SAID.keys()):
+            said = decode(_SAID[EntryType(entry.type)], entry.record)
+            if isinstance(said, Destroyed):
+                note(Brought(ManifestDigest(said.md), said.member, LeafId(said.leaf)), gone=True)
+            elif not said.codes and any(said.subject):
+                md = ManifestDigest(said.subject)
+                here[md] = Brought(md, said.member, LeafId(said.leaf))
+        for brought in here.values():
+            note(brought)
+    releases = [record for record in records if record.table in _OF_RELEASES]
+    if releases:
+        yield
+        found |= _accepted(view, releases)
     return found
 
 
+def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
+    """Find the releases of this node, among those that somebody accepted, that need one of these records."""
+    found: dict[Record, Brought] = {}
+    after: tuple[Scalar, ...] = ()
+    while page := view.find(PAIR, "key", after=after):
+        after = (page[-1].md, page[-1].recipient)
+        for pair in page:
+            if not pair.leaf or pair.receipt not in _HAVE_IT:
+                continue
+            said = _unless_damaged(partial(view.get, STATEMENT, pair.leaf))
+            for key in ((pair.leaf,), (said.batch,) if said is not None else ()):
+                for record in records:
+                    if record.key == key:
+                        found[record] = Brought(pair.md, pair.recipient, pair.leaf)
+    return found
+
+
+def _held(view: View, subjects: Sequence[tuple[Any, ...]]) -> Iterator[InboxRow]:
+    """Yield the inbox rows of these subjects, or of all bulletins if one of them is named by its release."""
+    if all(len(subject) == 1 for subject in subjects):
+        rows = [_unless_damaged(partial(view.get, INBOX, *subject)) for subject in subjects]
+        yield from [row for row in rows if row is not None]
+        return
+    after: tuple[Scalar, ...] = ()
+    while page := view.find(INBOX, "key", after=after):
+        yield from page
+        after = (page[-1].md,)
+
+
 def _subject(record: Record) -> tuple[Any, ...]:
-    """By what an entry of the log names the bulletin of a record."""
+    """By what the inbox and the log name the bulletin of a record: its digest, or its release."""
     return record.key if record.table == RECEIVED.name else record.key[:1]
 
 
 def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
-    table = _table_of(record)
+    table = table_of(record)
     if table is None:
         return Mended(record, Outcome.STAYS)
     try:
@@ -238,14 +267,16 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
     """Forget a received bulletin as if it had never come: its number becomes a gap, which is requested."""
     brought = command.brought.get(record)
-    if record.table != RECEIVED.name and _there(tx, BULLETIN, record.key[0]):
-        return _ask_recipient(tx, ManifestDigest(record.key[0])) if record.table == PORTION.name else ""
+    if record.table != RECEIVED.name and is_there(tx, BULLETIN, record.key[0]):
+        return _ask_recipients(tx, *record.key) if record.table == PORTION.name else ""
     if brought is None:
         return ""
     md, member, leaf = brought.md, brought.member, brought.leaf
-    if _there(tx, BULLETIN, md):
+    if is_there(tx, BULLETIN, md):
         return ""  # It came back from somebody: what was written and what was received share rows.
-    held = _whole(tx, INBOX, md)
+    held = whole(tx, INBOX, md)
+    if held is not None and held.gone:
+        return ""
     found = _number_of(tx, member, leaf, held.sequence if held is not None else 0)
     if found is None:
         return ""
@@ -267,7 +298,7 @@ def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
     tx.delete(RECEIVED, member, leaf)
     tx.put(INCOMING, changed(stream, holes=Ranges.unpack(stream.holes).add(number, number).pack()))
     tx.gaps.append((member, Gap(stream.origin, stream.incarnation, ((number, number),))))
-    _note(tx, record, f"asked for from {member}", UserUri(""))
+    note(tx, record, f"asked for from {member}", UserUri(""))
     return str(member)
 
 
@@ -278,7 +309,7 @@ def _number_of(
 
     None: not known, or the stream is frozen.
     """
-    stored = _whole(tx, RECEIVED, member, leaf)
+    stored = whole(tx, RECEIVED, member, leaf)
     for row in tx.view.find(INCOMING, "member", member):
         stream = tx.get(INCOMING, row.origin, row.incarnation) or row
         if stored is not None:
@@ -293,14 +324,41 @@ def _number_of(
     return None
 
 
-def _ask_recipient(tx: Transaction, md: ManifestDigest) -> str:
-    """Request the content from a recipient that accepted the bulletin. Return that member, or nothing."""
-    accepted = (BestReceipt.ACCEPTED, BestReceipt.READ)
+def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
+    """Request the content from all recipients that accepted this portion: some may be away for long.
+
+    Return these members, separated by spaces.
+    """
+    asked = []
     for pair in tx.view.find(PAIR, "key", md):
-        if pair.receipt in accepted and pair.stage == Stage.HANDED_OVER:
-            tx.gaps.append((pair.recipient, Gap(tx.node.uri, pair.incarnation, ((pair.sequence,) * 2,))))
-            return str(pair.recipient)
-    return ""
+        said = whole(tx, STATEMENT, pair.leaf) if pair.receipt in _HAVE_IT else None
+        if said is not None and slot in said.slots:
+            _request(tx, pair)
+            asked.append(pair.recipient)
+    return " ".join(asked)
+
+
+def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
+    """Request a release of this node, as it was signed, from its recipient."""
+    brought = command.brought.get(record)
+    pair = whole(tx, PAIR, brought.md, brought.member) if brought is not None else None
+    if pair is None:
+        return ""
+    _request(tx, pair)
+    return str(pair.recipient)
+
+
+def _request(tx: Transaction, pair: PairRow) -> None:
+    """Request the number of a release from its recipient: one request names all numbers of a stream, because
+    a second one would have to wait.
+    """
+    number, stream = (pair.sequence, pair.sequence), (tx.node.uri, pair.incarnation)
+    for place, (member, gap) in enumerate(tx.gaps):
+        if (member, gap.origin, gap.incarnation) == (pair.recipient, *stream):
+            if number not in gap.missing and len(gap.missing) < MAX_ASKED:
+                tx.gaps[place] = member, replace(gap, missing=(*gap.missing, number))
+            return
+    tx.gaps.append((pair.recipient, Gap(*stream, (number,))))
 
 
 def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
@@ -320,81 +378,23 @@ _ASKS: Final[Mapping[str, Callable[[Transaction, Record, MendCommand], str]]] = 
     SECRET.name: _ask_received,
     RECEIVED.name: _ask_received,
     ACT.name: _ask_act,
+    BATCH.name: _ask_release,
+    STATEMENT.name: _ask_release,
 }
 
 
-def _delete(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    tx.delete(table, *key)
-
-
-def _drop_content(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    """Drop a part of a bulletin of this member, and end its open pairs as undeliverable."""
-    md = ManifestDigest(key[0])
-    if table is SECRET:
-        tx.put(SECRET, SecretRow(md, key[1], bytes(SEALED)))
-    else:
-        tx.delete(table, *key)
-    open_pairs = [row for row in tx.view.find(PAIR, "key", md) if row.open]
-    stop(tx, open_pairs, Cause.UNDELIVERABLE, ("RECORD_CORRUPT",))
-    _recount(tx, OUTBOX, INBOXES)
-
-
-def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    tx.delete(table, *key)
-    _recount(tx, QUEUE, queue_of(MemberCode(key[1])))
-
-
-def _drop_received(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    tx.delete(table, *key)
-    _recount(tx, INBOXES)
-
-
-def _drop_statement(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
-    """It is not sent again: nobody has its bytes."""
-    for waiting in tx.view.find(PENDING, "key", key[0]):
-        tx.end(waiting.peer, waiting.leaf)
-    tx.delete(table, *key)
-
-
-_DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {
-    BULLETIN.name: _drop_content,
-    PORTION.name: _drop_content,
-    SECRET.name: _drop_content,
-    PAIR.name: _drop_pair,
-    INBOX.name: _drop_received,
-    STATEMENT.name: _drop_statement,
-}
-
-
-def _recount(tx: Transaction, *names: str) -> None:
-    """Counters that counted what is gone. What this very step has changed is added to what the view says."""
-    for name in names:
-        before, there = tx.view.get(COUNTER, name), tx.get(COUNTER, name)
-        seen = recount(tx.view, name)
-        rows = there.rows - before.rows if there is not None and before is not None else 0
-        size = there.size - before.size if there is not None and before is not None else 0
-        tx.put(COUNTER, changed(seen, rows=seen.rows + rows, size=seen.size + size))
-
-
-def _note(tx: Transaction, record: Record, reason: str, user: UserUri) -> None:
+def note(tx: Transaction, record: Record, reason: str, user: UserUri) -> None:
+    """Log what a user, or this node itself, no longer keeps, and why."""
     tx.log(EntryType.OPERATED, Operated(OperatorAct.RECORD_DROPPED, str(record), reason, user))
 
 
-def _table_of(record: Record) -> Table[Any] | None:
-    """Its table, if the key is whole."""
+def table_of(record: Record) -> Table[Any] | None:
+    """Return its table; None if there is none, or the key is only a part of one."""
     table = _BY_NAME.get(record.table)
     return table if table is not None and len(record.key) == len(table.key) else None
 
 
-def _is_damaged(view: View, table: Table[Any], key: tuple[Any, ...]) -> bool:
-    try:
-        view.get(table, *key)
-    except RecordError:
-        return True
-    return False
-
-
-def _there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
+def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
     """Return whether the row exists, damaged or not."""
     try:
         return tx.get(table, *key) is not None
@@ -402,9 +402,13 @@ def _there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
         return True
 
 
-def _whole(tx: Transaction, table: Table[Any], *key: Any) -> Any:
-    """The row; None if it is damaged or there is none."""
+def whole(tx: Transaction, table: Table[Any], *key: Any) -> Any:
+    """Return the row; None if it is damaged or there is none."""
+    return _unless_damaged(partial(tx.get, table, *key))
+
+
+def _unless_damaged(read: Callable[[], A]) -> A | None:
     try:
-        return tx.get(table, *key)
+        return read()
     except RecordError:
         return None

@@ -122,7 +122,8 @@ def _purge(tx: Transaction, md: ManifestDigest) -> bool:
     portions = tx.view.find(PORTION, "key", md, damaged=damaged)
     if damaged:
         return False
-    tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
+    if any(row.body for row in portions):
+        tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)
         tx.put(PORTION, changed(row, body=b"", purged=tx.now))

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from intelshare.audit.records import EntryType, HandOver
+from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
@@ -27,6 +28,7 @@ from intelshare.broker.kernel.stored_bulletins import encode_heads
 from intelshare.broker.kernel.tables import (
     BATCH,
     BULLETIN,
+    COUNTER,
     INBOX,
     OUTGOING,
     PAIR,
@@ -43,6 +45,7 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.line.handover import frames_of
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import (
@@ -185,13 +188,18 @@ def on_returned(inbound: Inbound, statement: Statement, batch: ReceivedBatch, ca
         return  # passed on for somebody else: nothing of it can be recalled here
     md = manifest_digest(claims.manifest)
     slots = [one.slot for one in claims.granted]
-    if tx.get(STATEMENT, verified.leaf) is not None:
-        _complete(tx, md, inbound.member, dict(zip(slots, carried.bodies, strict=False)))
-        return
     said = StatementRow(
         verified.leaf, inbound.member, Kind.RELEASE, statement.nonce, statement.data, statement.proof,
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
     )  # fmt: skip
+    try:
+        known = tx.get(STATEMENT, verified.leaf) is not None
+    except RecordError:
+        tx.put(STATEMENT, said)
+        known = True
+    if known:
+        _complete(tx, md, inbound.member, dict(zip(slots, carried.bodies, strict=False)))
+        return
     tx.put(STATEMENT, said)
     _learn_bulletin(tx, md, claims, manifest, release)
     _learn_pair(tx, said, claims, manifest, release)
@@ -202,6 +210,7 @@ def _complete(tx: Transaction, md: ManifestDigest, peer: MemberCode, bodies: dic
     bulletin, pair = tx.get(BULLETIN, md), tx.get(PAIR, md, peer)
     if bulletin is None or pair is None:
         return
+    back: list[bytes] = []
     for slot, body in bodies.items():
         try:
             tx.get(PORTION, md, slot)
@@ -210,6 +219,18 @@ def _complete(tx: Transaction, md: ManifestDigest, peer: MemberCode, bodies: dic
             row = PortionRow(md, slot, places[slot], body, body_digest(body))
             reopen(bulletin.manifest, slot, read_secret(tx.node, tx.view, row), body)
             tx.put(PORTION, row)
+            back.append(body)
+    if back:
+        _count_again(tx, md, sum(map(len, back)))
+
+
+def _count_again(tx: Transaction, md: ManifestDigest, size: int) -> None:
+    """Count the outbox with content of this bulletin that is back: while it was damaged, it may not have
+    been counted.
+    """
+    seen = recount(tx.view, OUTBOX)
+    others = any(one.body for one in tx.view.find(PORTION, "key", md))
+    tx.put(COUNTER, changed(seen, rows=seen.rows + (not others), size=seen.size + size))
 
 
 def _learn_bulletin(

@@ -20,6 +20,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
+from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -38,6 +39,7 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
+from intelshare.broker.lifecycle.anew import is_void
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled
 from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
@@ -47,7 +49,7 @@ from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Consent, Kind, Receipt, StreamHead, Trust, TrustType
-from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage
+from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage, pair
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
@@ -273,14 +275,16 @@ def answer_gap(
     Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
-    cancelled. ``asked`` is when the peer
-    asked, by the peer's clock; NEVER: just now. A release whose record is damaged stays unsent, and the
-    others go. Raises TrustError PEER_REVOKED if the peer is left out.
+    cancelled; and if it was signed with a key that is compromised now, the pair waits for hand-over too.
+    ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
+    stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
     queued = 0
     void = []
+    anew: list[PairRow] = []
+    signed: dict[Digest, bool] = {}
     if gap.acts:
         return tx.plan(queue_acts(tx, peer, gap.acts) > 0)
     if gap.origin != node.uri:
@@ -316,16 +320,23 @@ def answer_gap(
                 or view.get(PENDING, row.leaf, peer) is not None
             ):
                 continue
+            if unless_damaged(tx, partial(is_void, tx, row, signed)):
+                # The peer has lost it, and would reject it: it goes once more, with a signature that counts.
+                void.append(stopped)
+                anew.append(stopped)
+                continue
             tx.queue_again(row, peer, stopped.rank)
             queued += 1
     cancel(tx, void)
+    for pair_row in anew:
+        put_pair(tx, pair_row, pair.forgotten(facts_of(pair_row)), codes="")
     return tx.plan(queued > 0 or bool(void))
 
 
 def _is_purged(view: View, row: StatementRow) -> bool:
-    """Return True if the content that a release brought was purged."""
-    portion = view.get(PORTION, row.md, row.slots[0]) if row.slots else None
-    return portion is not None and portion.purged > 0
+    """Return True if content that a release brought was purged."""
+    portions = [view.get(PORTION, row.md, slot) for slot in row.slots]
+    return any(portion.purged for portion in portions if portion is not None)
 
 
 def _is_over(tx: Transaction, row: PairRow) -> bool:

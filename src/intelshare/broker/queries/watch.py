@@ -11,6 +11,7 @@ import struct
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from intelshare.audit.records import (
@@ -37,17 +38,20 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
     UserRow,
 )
+from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, ReceiptStatus
 from intelshare.delivery import Cause
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest
 from intelshare.instant import Instant
 from intelshare.ports import Random, View
 
 PAGE = 256
 """The entries looked at in one query."""
+
+_LOST: Final = "a part of the log cannot be read: look at `intelshare inbox` and `intelshare outbox`"
 
 _CONSENT = {1: "consent asked", 2: "consent granted", 3: "consent refused"}
 
@@ -73,7 +77,9 @@ class Happened:
     """One event. ``after`` is the cursor to go on from: with it nothing is missed or told twice."""
 
     what: str
-    """One word or two: received, sent, accepted, withheld, recalled, consent granted, treaty act ..."""
+    """One word or two: received, sent, accepted, withheld, recalled, consent granted, treaty act ...;
+    damaged: what happened here cannot be read, for the reason in ``text``.
+    """
     at: Instant
     after: Cursor
     bulletin: bytes = b""
@@ -128,23 +134,43 @@ def end_of_log(node: Node, view: View) -> Cursor:
 
 
 def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) -> Watched:
-    """Return what this reader may know of the next entries.
+    """Return what this reader may know of the next entries, and where something of it cannot be read.
 
     Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
     """
     reader = row_of(view, actor)
     page = page_of(node, view, cursor, _TELL)
-    happened = [told for entry in page.entries if (told := _told(node, view, reader, entry, now)) is not None]
+    found: list[tuple[int, Happened]] = [
+        (part.start, _unreadable(now, Cursor(cursor.incarnation, part.stop), _LOST)) for part in page.lost
+    ]
+    for entry in page.entries:
+        damaged: list[StoreError] = []
+        with noting_damage(damaged):
+            told = _told(node, view, reader, entry, now)
+        if damaged:
+            after = Cursor(entry.incarnation, entry.place + 1)
+            told = _unreadable(entry.at, after, damaged[0].message)
+        if told is not None:
+            found.append((entry.place, told))
+    happened = [told for _, told in sorted(found, key=itemgetter(0))]
     return Watched(tuple(happened), page.after, page.more)
+
+
+def _unreadable(at: Instant, after: Cursor, text: str) -> Happened:
+    return Happened("damaged", at, after, codes=("RECORD_CORRUPT",), text=text)
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Entries of some types, and the cursor to go on from; ``more``: there may be more already."""
+    """Entries of some types, and the cursor to go on from; ``more``: there may be more already.
+
+    ``lost``: the indexes whose rows are damaged.
+    """
 
     entries: tuple[OpenedEntry, ...]
     after: Cursor
     more: bool
+    lost: tuple[range, ...]
 
 
 def page_of(node: Node, view: View, cursor: Cursor, types: Collection[EntryType]) -> LogPage:
@@ -157,14 +183,16 @@ def page_of(node: Node, view: View, cursor: Cursor, types: Collection[EntryType]
             hint="watch without --since, and look at `intelshare inbox` for what came in the meantime",
         )
     after = Cursor(cursor.incarnation, min(cursor.place + PAGE, head.size))
-    read = tuple(opened(node, view, cursor.incarnation, cursor.place, after.place, types=types))
+    gone: list[range] = []
+    read = tuple(opened(node, view, cursor.incarnation, cursor.place, after.place, types=types, lost=gone))
+    lost = tuple(gone)
     if after.place < head.size:
-        return LogPage(read, after, True)
+        return LogPage(read, after, True, lost)
     # The log of this node's next start goes on where this one ended.
     later = view.find(LOG_HEAD, "began", after=(head.began, head.incarnation), limit=1)
     if later:
-        return LogPage(read, Cursor(later[0].incarnation, 0), True)
-    return LogPage(read, after, False)
+        return LogPage(read, Cursor(later[0].incarnation, 0), True, lost)
+    return LogPage(read, after, False, lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ not acknowledged: a path leads from whatever the peer holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from intelshare.audit import LogHead, root
@@ -32,9 +33,10 @@ from intelshare.broker.kernel.tables import (
     CheckpointRow,
     LogHeadRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
 from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import CryptoError, StoreError, TrustError
 from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
@@ -133,11 +135,10 @@ def _take_back(tx: Transaction, old: CheckpointRow, peers: Sequence[MemberCode])
     """Delete an older checkpoint, and stop sending it."""
     signed = decode(Evidence, old.signed)
     leaf = leaf_id(signed.kind, signed.nonce, signed.data)
-    statement = tx.get(STATEMENT, leaf)
-    if statement is not None:
-        # It was signed alone: its batch has no other statement.
-        tx.delete(BATCH, statement.batch)
-        tx.delete(STATEMENT, leaf)
+    # It was signed alone: its batch has no other statement. A damaged one stops no later one.
+    statement = unless_damaged(tx, partial(tx.get, STATEMENT, leaf))
+    tx.delete(BATCH, statement.batch if statement is not None else Digest(sha256(signed.batch)))
+    tx.delete(STATEMENT, leaf)
     for peer in peers:
         if tx.get(PENDING, leaf, peer) is not None:
             tx.end(peer, leaf)

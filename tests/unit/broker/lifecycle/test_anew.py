@@ -13,7 +13,7 @@ from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.register import adopt
 from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
-from intelshare.broker.lifecycle.anew import hand_over_anew, sign_anew, signed_ahead
+from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
@@ -71,9 +71,9 @@ def stolen(members: Any, *, told: bool = True) -> KeyId:
     return old
 
 
-def back(members: Any, key: KeyId) -> tuple[Outbound, ...]:
+def back(members: Any) -> tuple[Outbound, ...]:
     """What FRA says of what it takes back."""
-    done = members["FRA"].do(hand_over_anew, key, ())
+    done = members["FRA"].do(sign_anew, ())
     assert done.after == ()
     said: tuple[Outbound, ...] = done.effects.outbound
     return said
@@ -84,7 +84,7 @@ def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_ov
     frame = released(members)
     key = stolen(members)
     assert codes(arrive(usa, fra, frame)) == ["SIGNER_REVOKED"]
-    (head,) = back(members, key)
+    (head,) = back(members)
     assert arrive(usa, fra, head.frame).gaps == ()
     (again,) = hand_over(fra, "USA")
     taken = arrive(usa, fra, again.frame)
@@ -97,7 +97,7 @@ def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     receipt = arrive(usa, fra, released(members)).effects.outbound[0]
     key = stolen(members)
-    (head,) = back(members, key)
+    (head,) = back(members)
     arrive(usa, fra, head.frame)
     (again,) = hand_over(fra, "USA")
     second = arrive(usa, fra, again.frame).effects.outbound[0]
@@ -111,7 +111,7 @@ def test_what_other_keys_signed_stays_on_its_way(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     key = stolen(members)
     frame = released(members)
-    assert back(members, key) == ()
+    assert back(members) == ()
     assert arrive(usa, fra, frame).accepted == 1
 
 

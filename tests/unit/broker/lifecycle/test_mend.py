@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, draft, text, user
-from intelshare.audit.records import EntryType, Operated, OperatorAct
+from builders import NOW, actor, draft, text, user
+from intelshare.audit.records import EntryType, Operated, OperatorAct, Stop
+from intelshare.audit.work import finish
+from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.tables import (
+    BATCH,
+    BATCH_KEY,
     BULLETIN,
     COUNTER,
     INBOX,
     INCOMING,
+    LOG,
     LOG_HEAD,
     NODE,
     OUTGOING,
@@ -23,25 +28,24 @@ from intelshare.broker.kernel.tables import (
     RECEIPT,
     RECEIVED,
     SECRET,
+    STATEMENT,
 )
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.exclude import exclusions
-from intelshare.broker.lifecycle.mend import (
-    DropCommand,
-    MendCommand,
-    Outcome,
-    Record,
-    brought_by,
-    drop,
-    mend,
-)
+from intelshare.broker.lifecycle.mend import MendCommand, Outcome, Record, brought_by, mend
 from intelshare.broker.lifecycle.rebuild import rebuild
+from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
+from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
+from intelshare.broker.queries.lists import outbox
+from intelshare.crypto.records import Kind
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import MemberCode
-from intelshare.ports import Table
+from intelshare.ports import Plan, Put, Table, changed
 from intelshare.trust import Exclusion
 from line_world import ROOM, TO_USA, arrive, entries, hand_over, met, pair_of, rows, send
 
@@ -100,7 +104,7 @@ def mended(member: Any, *places: Any) -> Any:
     """These records are mended, with what the log says of them."""
     records = tuple(Record(table.name, key) for table, key in places)
     view = Rotten(member.store, *places)
-    command = MendCommand(records, brought_by(member.node, view, records))
+    command = MendCommand(records, finish(brought_by(member.node, view, records)))
     return perform(member, mend, command, *places)
 
 
@@ -215,3 +219,80 @@ def test_a_pair_that_reads_as_it_should_is_written_once_more(members: Any) -> No
     assert outcomes(result) == [(Outcome.WHOLE, "")]
     assert pair_of(fra) == row
     assert rows(fra, NODE)[0].name == SELF
+
+
+def test_a_received_release_is_fetched_again_although_the_log_rotted_with_it(members: Any) -> None:
+    """One flipped bit takes a chunk: what came, and the log entries that say what it was."""
+    usa = members["USA"]
+    row = rows(usa, INBOX)[1]
+    logged = [(LOG, LOG.key_of(one)) for one in rows(usa, LOG)]
+    result = mended(usa, (RECEIVED, (FRA, row.leaf)), *logged)
+    assert outcomes(result)[0] == (Outcome.ASKED, "FRA")
+    assert {outcome for outcome, _ in outcomes(result)[1:]} == {Outcome.STAYS}
+
+
+def test_what_was_destroyed_is_never_fetched_again(members: Any) -> None:
+    usa = members["USA"]
+    row = rows(usa, INBOX)[0]
+    gone = Plan((Put(INBOX, changed(row, gone=Gone.DESTROYED, cause="RETENTION")),), None)
+    usa.store.perform_now(lambda _: gone)
+    assert outcomes(mended(usa, (RECEIVED, (FRA, row.leaf)))) == [(Outcome.STAYS, "")]
+
+
+def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    said = next(one for one in rows(fra, STATEMENT) if one.kind == Kind.RELEASE)
+    result = mended(fra, (STATEMENT, (said.leaf,)))
+    assert outcomes(result) == [(Outcome.ASKED, "USA")]
+    ((member, gap),) = result.effects.gaps
+    assert (member, gap.missing) == (USA, ((said.sequence, said.sequence),))
+    for one in usa.do(hand_back, FRA, fra.node.uri, gap).frames:
+        perform(fra, receive, Arrival(USA, usa.node.uri, one.frame), (STATEMENT, (said.leaf,)))
+    (again,) = [one for one in rows(fra, STATEMENT) if one.leaf == said.leaf]
+    same = ("data", "proof", "batch", "slots", "incarnation", "sequence")
+    assert [getattr(again, name) for name in same] == [getattr(said, name) for name in same]
+
+
+def test_content_is_requested_in_one_question_from_all_who_have_that_portion(members: Any) -> None:
+    fra = members["FRA"]
+    places = [(PORTION, PORTION.key_of(one)) for one in rows(fra, PORTION)]
+    result = mended(fra, *places)
+    assert {outcome for outcome, _ in outcomes(result)} == {Outcome.ASKED}
+    ((member, gap),) = result.effects.gaps
+    assert (member, sorted(gap.missing)) == (USA, [(1, 1), (2, 2), (3, 3)])
+
+
+def test_two_portions_given_up_at_once_end_a_pair_once_and_the_bulletin_is_still_listed(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "one"), text(TO_USA, "two"), to=["USA"]), key="both")
+    waits = next(row for row in rows(fra, PAIR) if row.open)
+    places = [(PORTION, PORTION.key_of(one)) for one in rows(fra, PORTION) if one.md == waits.md]
+    assert len(places) == 2
+    before = rows(fra, STATEMENT)
+    records = tuple(Record(PORTION.name, key) for _, key in places)
+    perform(fra, drop, DropCommand(records, user("FRA", "operator"), "a bad disk"), *places)
+    ended = [one for one in entries(fra, EntryType.STOP, Stop) if one.md == waits.md]
+    assert [one.codes for one in ended] == [("RECORD_CORRUPT",)]
+    assert rows(fra, STATEMENT) == before, "its number was never given"
+    counted = {one.name: (one.rows, one.size) for one in rows(fra, COUNTER)}["outbox"]
+    bodies = [one.body for one in rows(fra, PORTION) if one.body]
+    assert counted == (3, sum(map(len, bodies)))
+    lines, damaged = fra.ask(outbox, actor("FRA", "a"), "", 50, False, NOW)
+    assert (len(lines), damaged) == (4, ())
+    recalled = next(line.row.bulletin.hex() for line in lines if line.row.md == waits.md)
+    fra.do(recall, RecallCommand(actor("FRA", "a"), recalled, "it is wrong"))
+
+
+@pytest.mark.parametrize("table", [STATEMENT, BATCH, BATCH_KEY], ids=lambda table: table.name)
+def test_a_release_whose_bytes_are_given_up_ends_and_is_not_sent_for_ever(members: Any, table: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "on its way"), to=["USA"]), key="way")
+    hand_over(fra, "USA")
+    waits = next(row for row in rows(fra, PAIR) if row.open)
+    said = next(one for one in rows(fra, STATEMENT) if one.leaf == waits.leaf)
+    key = {STATEMENT: (said.leaf,), BATCH: (said.batch,), BATCH_KEY: (said.batch, said.kem)}[table]
+    record = Record(table.name, key)
+    perform(fra, drop, DropCommand((record,), user("FRA", "operator"), "a bad disk"), (table, key))
+    after = next(row for row in rows(fra, PAIR) if row.md == waits.md)
+    assert (after.cause, after.codes) == (Cause.UNDELIVERABLE, "RECORD_CORRUPT")
+    assert said.leaf not in [one.leaf for one in rows(fra, PENDING)]

@@ -1,0 +1,211 @@
+"""Drop: the step by which an operator gives up damaged records that nobody has.
+
+    record                 what becomes of it
+    ---------------------  ------------------------------------------------------------------------------
+    content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
+    a statement, a batch   nothing that needs it is sent again; releases without an answer end
+    others                 deleted
+
+The log records the decision with its reason. Never dropped: the log, this member's acts and trust documents,
+and exclusions, because the node would then claim what is not true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import logged_decision
+from intelshare.broker.kernel.portion_secrets import SEALED
+from intelshare.broker.kernel.tables import (
+    ACT,
+    BATCH,
+    BATCH_KEY,
+    BULLETIN,
+    COUNTER,
+    EXCLUSION,
+    INBOX,
+    LOG,
+    LOG_HEAD,
+    NODE,
+    PAIR,
+    PENDING,
+    PORTION,
+    SECRET,
+    STATEMENT,
+    TRUST,
+    PortionRow,
+    SecretRow,
+)
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.lifecycle.mend import (
+    MAX_MENDED,
+    Mended,
+    MendResult,
+    Outcome,
+    Record,
+    is_there,
+    note,
+    table_of,
+    whole,
+)
+from intelshare.broker.lifecycle.rebuild import recount
+from intelshare.broker.lifecycle.stop import stop
+from intelshare.delivery import Cause, Stage
+from intelshare.errors import DeliveryError, RecordError
+from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.instant import Instant
+from intelshare.ports import Plan, Random, Table, View, changed
+
+_ALL: Final = 1 << 30
+_NEVER: Final = (LOG, ACT, TRUST, EXCLUSION, NODE, LOG_HEAD, COUNTER)
+
+
+@dataclass(frozen=True, slots=True)
+class DropCommand:
+    """An operator drops these records."""
+
+    records: tuple[Record, ...]
+    user: UserUri
+    reason: str
+
+
+def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
+    """Remove damaged records. Raises DeliveryError INPUT_INVALID for what is never dropped, or is whole."""
+    tx = Transaction(node, view, now, random)
+    for record in command.records[:MAX_MENDED]:
+        table = table_of(record)
+        if table is None or table in _NEVER:
+            raise DeliveryError(
+                "INPUT_INVALID",
+                f"{record} cannot be dropped: without it this node would say what is not so",
+                hint="restore the folder from a backup (`intelshare node restore`)",
+            )
+        if not _is_damaged(view, table, record.key):
+            raise DeliveryError("INPUT_INVALID", f"{record} is not damaged")
+        note(tx, record, command.reason, command.user)
+        _DROPS.get(table.name, _delete)(tx, table, record.key)
+    dropped = command.records[:MAX_MENDED]
+    _recount(tx, sorted({name for record in dropped for name in _counters_of(record)}))
+    done = tuple([Mended(record, Outcome.DROPPED) for record in dropped])
+    return tx.plan(MendResult(done, tx.effects()))
+
+
+def _delete(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+    tx.delete(table, *key)
+
+
+def _drop_content(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+    """Drop a part of a bulletin of this member, and end its open pairs as undeliverable.
+
+    The bulletin is then shown without that part, as if it had been purged, and can still be recalled.
+    """
+    md = ManifestDigest(key[0])
+    if table is BULLETIN:
+        tx.delete(table, *key)
+    else:
+        tx.put(SECRET, SecretRow(md, key[1], bytes(SEALED)))
+        _drop_portion(tx, md, key[1], damaged=table is PORTION)
+    _stop_open(tx, [(md, row.recipient) for row in tx.view.find(PAIR, "key", md)])
+
+
+def _drop_portion(tx: Transaction, md: ManifestDigest, slot: int, *, damaged: bool) -> None:
+    """Purge one portion of this member; of a received bulletin only a damaged one goes."""
+    held = whole(tx, PORTION, md, slot) if is_there(tx, BULLETIN, md) else None
+    if held is not None and held.body:
+        tx.put(PORTION, changed(held, body=b"", purged=tx.now))
+        others = [whole(tx, PORTION, md, one.slot) for one in tx.view.find(PORTION, "key", md)]
+        left = any(one.body for one in others if one is not None)
+        tx.count(OUTBOX, 0 if left else -1, -len(held.body))
+    elif damaged:
+        lost = _lost_portion(tx, md, slot)
+        if lost is not None:
+            tx.put(PORTION, lost)
+        else:
+            tx.delete(PORTION, md, slot)
+
+
+def _lost_portion(tx: Transaction, md: ManifestDigest, slot: int) -> PortionRow | None:
+    """The row of a portion that is gone, in the place that the log names; None if the log names none."""
+    for pair in tx.view.find(PAIR, "key", md):
+        kept = unless_damaged(tx, partial(logged_decision, tx.node, tx.view, pair))
+        for one in kept.portions if kept is not None else ():
+            if one.slot == slot:
+                return PortionRow(md, slot, one.position, b"", Digest(bytes(32)), tx.now)
+    return None
+
+
+def _stop_open(tx: Transaction, pairs: Iterable[tuple[ManifestDigest, MemberCode]]) -> None:
+    """End these pairs, but those that have ended or were stopped: by this very step, too."""
+    rows = [whole(tx, PAIR, *pair) for pair in pairs]
+    stop(tx, [row for row in rows if row is not None and row.open], Cause.UNDELIVERABLE, ("RECORD_CORRUPT",))
+
+
+def _drop_statement(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+    """It is not sent again: nobody has its bytes. A release without an answer ends as undeliverable."""
+    _never_sent(tx, {LeafId(key[0])})
+    tx.delete(table, *key)
+
+
+def _drop_signature(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+    """Drop what statements of one batch are sent with: none of them is sent again."""
+    waiting = [row.leaf for row in tx.view.find(PENDING, "key", limit=_ALL)]
+    said = [row for leaf in waiting if (row := whole(tx, STATEMENT, leaf)) is not None]
+    _never_sent(tx, {row.leaf for row in said if (row.batch, row.kem)[: len(key)] == key})
+    tx.delete(table, *key)
+
+
+def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
+    pairs = tx.view.find(PAIR, "stage", Stage.HANDED_OVER, 1, limit=_ALL)
+    _stop_open(tx, [(row.md, row.recipient) for row in pairs if row.leaf in leaves])
+    for leaf in sorted(leaves):
+        for waiting in tx.view.find(PENDING, "key", leaf):
+            tx.end(waiting.peer, waiting.leaf)
+
+
+_DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {
+    BATCH.name: _drop_signature,
+    BATCH_KEY.name: _drop_signature,
+    BULLETIN.name: _drop_content,
+    PORTION.name: _drop_content,
+    SECRET.name: _drop_content,
+    STATEMENT.name: _drop_statement,
+}
+
+
+def _counters_of(record: Record) -> tuple[str, ...]:
+    """The counters that counted a record."""
+    if record.table == PAIR.name:
+        return QUEUE, queue_of(MemberCode(record.key[1]))
+    return _COUNTED.get(record.table, ())
+
+
+_COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
+    BULLETIN.name: (OUTBOX,),
+    PORTION.name: (OUTBOX, INBOXES),
+    SECRET.name: (OUTBOX, INBOXES),
+    INBOX.name: (INBOXES,),
+}
+
+
+def _recount(tx: Transaction, names: Iterable[str]) -> None:
+    """Counters that counted what is gone. What this very step has changed is added to what the view says."""
+    for name in names:
+        before, there = tx.view.get(COUNTER, name), tx.get(COUNTER, name)
+        seen = recount(tx.view, name)
+        rows = there.rows - before.rows if there is not None and before is not None else 0
+        size = there.size - before.size if there is not None and before is not None else 0
+        tx.put(COUNTER, changed(seen, rows=seen.rows + rows, size=seen.size + size))
+
+
+def _is_damaged(view: View, table: Table[Any], key: tuple[Any, ...]) -> bool:
+    try:
+        view.get(table, *key)
+    except RecordError:
+        return True
+    return False

@@ -1,0 +1,68 @@
+"""When damaged records are mended, and when those are looked at again that are still damaged (promise P13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from engine_world import Rig
+from intelshare.broker.kernel.tables import RECEIPT, SUBMISSION
+from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
+from intelshare.engine import Step
+from intelshare.engine.mending import AGAIN
+from intelshare.engine.values import DamageFound, NoteMended, RecordsMended, RunStep
+from intelshare.errors import StoreError
+
+GONE = Record(RECEIPT.name, (bytes(32), "USA", bytes(32)))
+"""A record that nobody can read any more because it is not there: whole."""
+
+KEPT = Record(SUBMISSION.name, (b"no such", b"key"))
+"""A key that no table has: nothing brings it back."""
+
+
+@pytest.fixture(name="rig")
+def _rig() -> Rig:
+    return Rig()
+
+
+def tried(rig: Rig, records: Sequence[Record]) -> list[tuple[Record, ...]]:
+    """The records of each step that follows when the driver says that these are damaged."""
+    before = len(rig.seen)
+    rig.feed(DamageFound(tuple(records)))
+    steps = [one for one in rig.seen[before:] if isinstance(one, RunStep) and one.step is Step.MEND]
+    return [one.event[0].records for one in steps]
+
+
+def told(rig: Rig) -> list[tuple[Record, Outcome]]:
+    """What the driver was told of records, in order."""
+    notes = [one for one in rig.seen if isinstance(one, NoteMended)]
+    return [(mended.record, mended.outcome) for note in notes for mended in note.mended]
+
+
+def test_what_stays_damaged_is_tried_again_after_a_minute_and_told_once(rig: Rig) -> None:
+    assert tried(rig, [GONE, KEPT]) == [(GONE, KEPT)]
+    assert told(rig) == [(GONE, Outcome.WHOLE), (KEPT, Outcome.STAYS)]
+    assert tried(rig, [KEPT]) == []
+    rig.steady += AGAIN - 1
+    assert tried(rig, [KEPT]) == []
+    rig.steady += 1
+    assert tried(rig, [KEPT]) == [(KEPT,)]
+    assert len(told(rig)) == 2
+
+
+def test_a_record_that_fails_the_step_keeps_no_other_from_being_mended(rig: Rig) -> None:
+    rig.fails[Step.MEND] = StoreError("RECORD_CORRUPT", "a counter is damaged")
+    assert tried(rig, [KEPT, GONE]) == [(KEPT, GONE)]
+    assert tried(rig, [KEPT, GONE]) == [(KEPT,)], "one by one from now on"
+    del rig.fails[Step.MEND]
+    assert tried(rig, [KEPT, GONE]) == [(GONE,)]
+    assert told(rig) == [(GONE, Outcome.WHOLE)]
+    rig.steady += AGAIN
+    assert tried(rig, [KEPT]) == [(KEPT,)]
+
+
+def test_what_an_operator_had_mended_is_not_tried_at_once_again(rig: Rig) -> None:
+    rig.feed(RecordsMended((Mended(KEPT, Outcome.ASKED, "USA"), Mended(GONE, Outcome.DROPPED))))
+    assert told(rig) == [(KEPT, Outcome.ASKED), (GONE, Outcome.DROPPED)]
+    assert tried(rig, [KEPT, GONE]) == [(GONE,)]
