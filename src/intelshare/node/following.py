@@ -70,8 +70,8 @@ class Following:
         runtime.renewed = self._renewed
         links.perform = self._perform
 
-    def take_in(self, groups: Followed) -> None:
-        """Called by the writer."""
+    def take_in(self, groups: Followed) -> bool:
+        """Called by the writer; returns true if trust, acts or law have changed: steps run again."""
         runtime = self._runtime
         for md, recipient in groups.keys(PAIR):
             # Whoever changes it after it was stored hands it over, or stops it.
@@ -86,6 +86,7 @@ class Following:
         runtime.later(
             self._tell, self._of_links(groups, users, changed) if runtime.leads else _Told(users, changed)
         )
+        return changed
 
     @staticmethod
     def _of_links(groups: Followed, users: tuple[UserRow, ...], changed: bool) -> _Told:

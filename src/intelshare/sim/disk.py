@@ -27,6 +27,9 @@ class _Commit:
 class _Checked:
     """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(
         self, view: View, rotten: Collection[ManifestDigest], damage: dict[Key, RecordError]
     ) -> None:

@@ -104,6 +104,9 @@ class MemoryStore:
         """See ports.Store."""
         return self.commits
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
         rows = self._rows(table)
