@@ -9,6 +9,7 @@ late is read and written then. Any other step is run again, as if it had not run
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -29,20 +30,20 @@ STALE: Final = 1.0
 class _List(NamedTuple):
     """A list that was read, or counted."""
 
-    table: str
+    table: Table[Any]
     order: str
-    """An index, or \"key\"."""
-    prefix: Key
-    keys: frozenset[Key] | None
-    """Of the rows that were found; None: they were counted."""
+    """An index, or "key"."""
+    prefix: Sequence[Scalar]
+    found: Sequence[Any] | None
+    """The rows; None: they were counted."""
 
 
 class Reads:
-    """What a step has read."""
+    """What a step has read, as it was asked for: hardly any of it is compared with what was written."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, set[Key]] = {}
-        """Keys by table."""
+        self.keys: defaultdict[str, set[Sequence[Scalar]]] = defaultdict(set)
+        """By table."""
         self.lists: list[_List] = []
 
 
@@ -70,19 +71,24 @@ class Since:
         """Return true if a step would read the same now."""
         if self.world or time.monotonic() - self._began > STALE:
             return False
-        for name, keys in reads.rows.items():
-            if not keys.isdisjoint(self._rows.get(name, ())):
+        for name, written in self._rows.items():
+            if any(_stored(key) in written for key in reads.keys.get(name, ())):
                 return False
-        return not any(one.table in self._rows and self._may_differ(one) for one in reads.lists)
+        return not any(one.table.name in self._rows and self._may_differ(one) for one in reads.lists)
 
     def _may_differ(self, one: _List) -> bool:
-        written, sql, count = self._rows[one.table], self._tables[one.table], len(one.prefix)
-        if one.keys is None:
-            return one.order != "key" or any(key[:count] == one.prefix for key in written)
-        if not one.keys.isdisjoint(written):
+        written, sql = self._rows[one.table.name], self._tables[one.table.name]
+        prefix, count = _stored(one.prefix), len(one.prefix)
+        if one.found is None:
+            return one.order != "key" or any(key[:count] == prefix for key in written)
+        if any(_stored(one.table.key_of(row)) in written for row in one.found):
             return True
         entries = (entry_of(sql, one.order, key, held) for key, held in written.items() if held is not None)
-        return any(entry is not None and entry[:count] == one.prefix for entry in entries)
+        return any(entry is not None and entry[:count] == prefix for entry in entries)
+
+
+def _stored(values: Sequence[Scalar]) -> Key:
+    return tuple(map(stored, values))
 
 
 class Made(NamedTuple):
@@ -116,18 +122,15 @@ class AheadWriting(PostgresWriting):
         self.put(taken)
         self.made = Made(self._since, plan, taken, self._reads)
 
-    def _note(self, table: Table[Any], keys: Iterable[Sequence[Scalar]]) -> None:
-        self._reads.rows.setdefault(table.name, set()).update([tuple(map(stored, key)) for key in keys])
-
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """See ports.View."""
-        self._note(table, (key,))
+        self._reads.keys[table.name].add(key)
         return super().get(table, *key)
 
     def get_many(self, table: Table[R], keys: Iterable[Sequence[Scalar]]) -> list[R | None]:
         """See ports.View."""
-        keys = list(keys)
-        self._note(table, keys)
+        keys = [tuple(key) for key in keys]
+        self._reads.keys[table.name].update(keys)
         return super().get_many(table, keys)
 
     def find(
@@ -141,13 +144,12 @@ class AheadWriting(PostgresWriting):
     ) -> list[R]:
         """See ports.View."""
         rows = super().find(table, index, *prefix, after=after, limit=limit, damaged=damaged)
-        keys = frozenset([tuple(map(stored, table.key_of(row))) for row in rows])
-        self._reads.lists.append(_List(table.name, index, tuple(map(stored, prefix)), keys))
+        self._reads.lists.append(_List(table, index, prefix, rows))
         return rows
 
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
-        self._reads.lists.append(_List(table.name, index, tuple(map(stored, prefix)), None))
+        self._reads.lists.append(_List(table, index, prefix, None))
         return super().count(table, index, *prefix)
 
 
