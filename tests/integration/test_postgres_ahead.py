@@ -35,7 +35,8 @@ from intelshare.store.server import Server
 from line_world import ROOM, TO_USA, met, world_with
 from postgres_server import new_schema, server_url
 from store_tables import TALLY, THING, Tally, put, thing
-from together_stores import together, turn_held
+from together_stores import together, turn_held, until
+from waits import LIMIT
 
 USA = MemberCode("USA")
 
@@ -43,6 +44,11 @@ USA = MemberCode("USA")
 @pytest.fixture
 def server() -> Server:
     return Server(server_url(), new_schema())
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "STALE", LIMIT)
 
 
 def writes(*made: Any) -> Callable[[View], Plan[None]]:
@@ -114,8 +120,8 @@ async def test_what_steps_go_by_besides_rows_and_the_time_of_day_must_still_hold
             return Plan((Put(TALLY, Tally("mine", len(runs))),), None)
 
         for theirs, stale, expected in (
-            (thing("a"), 1.0, 2),
-            (Tally("n", 1), 1.0, 1),
+            (thing("a"), LIMIT, 2),
+            (Tally("n", 1), LIMIT, 1),
             (Tally("n", 1), 0.0, 2),
         ):
             monkeypatch.setattr(ahead, "STALE", stale)
@@ -132,7 +138,9 @@ async def test_what_steps_go_by_besides_rows_and_the_time_of_day_must_still_hold
 async def test_who_has_read_what_a_step_wrote_that_ran_again_runs_again_too(
     server: Server, tmp_path: Path
 ) -> None:
-    """In one group: b has read what a wrote before it ran again, c what a wrote only the first time."""
+    """In one group: b has read what a wrote before it ran again, c what a wrote only the first time; e has
+    read what d says late.
+    """
     with together(server, tmp_path, 2) as (one, other):
         begun, go_on, first = threading.Event(), threading.Event(), []
 
@@ -157,9 +165,17 @@ async def test_who_has_read_what_a_step_wrote_that_ran_again_runs_again_too(
         def c(view: View) -> Plan[int]:
             return Plan((Put(TALLY, Tally("c", value(view, "once") + 1)),), value(view, "once"))
 
+        def d(view: View) -> Plan[None]:
+            if view.unbound is None:
+                return Plan((Put(TALLY, Tally("d", 99)),), None)
+            return Plan((), None, late=lambda now: (Put(TALLY, Tally("d", value(now, "n") + 10)),))
+
+        def e(view: View) -> Plan[int]:
+            return Plan((Put(TALLY, Tally("e", value(view, "d") + 1)),), value(view, "d"))
+
         held = asyncio.ensure_future(one.perform(holds))
         await asyncio.to_thread(begun.wait)
-        mine = [asyncio.ensure_future(one.perform(step)) for step in (a, b, c)]
+        mine = [asyncio.ensure_future(one.perform(step)) for step in (a, b, c, d, e)]
         async with turn_held(server, tmp_path) as waits:
             theirs = asyncio.ensure_future(other.perform(put(Tally("n", 5))))
             await waits(other)
@@ -168,9 +184,15 @@ async def test_who_has_read_what_a_step_wrote_that_ran_again_runs_again_too(
             await waits(one)
         await asyncio.gather(held, theirs)
         commits = one.commits
-        assert [(await step).value for step in mine] == [6, 6, 0]
+        assert [(await step).value for step in mine] == [6, 6, 0, None, 15]
         assert one.commits == commits
-        assert [one.ask_now(lambda view, name=name: value(view, name)) for name in "abc"] == [6, 7, 1]
+        assert [one.ask_now(lambda view, name=name: value(view, name)) for name in "abcde"] == [
+            6,
+            7,
+            1,
+            15,
+            16,
+        ]
 
 
 # --- the broker's own steps ---------------------------------------------------------------------------------
@@ -235,6 +257,7 @@ async def test_what_replicas_do_at_once_is_one_log_and_one_state(server: Server,
     ]
     with together(server, tmp_path, 2, tables=TABLES, steps=[first_schema(TABLES)]) as stores:
         await stores[0].perform(lambda _: Plan(tuple(rows), None))
+        await until(lambda: stores[1].ask_now(lambda view: view.get(NODE, "self")) is not None)
         one, other = (Replica(store, fra.node) for store in stores)
 
         def all_of(view: View) -> tuple[int, int]:
