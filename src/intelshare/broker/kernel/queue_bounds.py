@@ -72,9 +72,9 @@ def need_room(
         ):
             if added and there + added > most * percent // 100:
                 raise _full(name, f"{there} {unit}", f"{most} {unit}", precedence)
-        tx.keep_below(
-            counter, Count(bound.rows * percent // 100 - more.rows, bound.size * percent // 100 - more.size)
-        )
+        if tx.runs_ahead:
+            left = Count(bound.rows * percent // 100 - more.rows, bound.size * percent // 100 - more.size)
+            tx.keep_below(counter, left)
 
 
 def _compared(

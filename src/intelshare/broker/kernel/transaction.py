@@ -168,10 +168,12 @@ class Transaction:
     def count(self, name: str, rows: int, size: int) -> None:
         """Add to a counter (``kernel.counters``). Reads of the counter see the change at once."""
         by = Count(rows, size)
+        if self._unbound is None:
+            self.put(COUNTER, counted(self.get(COUNTER, name), name, by))
+            return
         self.put(COUNTER, counted(self._counter(name), name, by))
-        if self._unbound is not None:
-            before = self._added.get(name, Count())
-            self._added[name] = Count(before.rows + rows, before.size + size)
+        before = self._added.get(name, Count())
+        self._added[name] = Count(before.rows + rows, before.size + size)
 
     def count_of(self, name: str) -> Count:
         """Return the value of a counter, which does not bind the step: see ``keep_below``."""
@@ -179,12 +181,18 @@ class Transaction:
         return Count(row.rows, row.size) if row is not None else Count()
 
     def keep_below(self, name: str, most: Count) -> None:
-        """Note that the step goes on because a counter is not above this now: in the turn the same holds."""
-        if self._unbound is not None:
-            by, known = self._added.get(name, Count()), self._most.get(name, most)
-            self._most[name] = Count(
-                min(known.rows, most.rows - by.rows), min(known.size, most.size - by.size)
-            )
+        """Note that the step, which runs ahead, goes on because a counter is not above this: in the turn the
+        same must hold.
+        """
+        by = self._added.get(name, Count())
+        left = Count(most.rows - by.rows, most.size - by.size)
+        known = self._most.get(name, left)
+        self._most[name] = Count(min(known.rows, left.rows), min(known.size, left.size))
+
+    @property
+    def runs_ahead(self) -> bool:
+        """The step runs ahead of the turn to write, in which some of it is said again (``View.unbound``)."""
+        return self._unbound is not None
 
     def _counter(self, name: str) -> CounterRow | None:
         if self._unbound is None or (COUNTER.name, (name,)) in self._rows:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.errors import LockNotAvailable
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Table, durable_after_commit
@@ -34,8 +33,7 @@ from intelshare.store.postgres.connection import PostgresConnection, connect
 from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import (
     TURN,
-    TURN_PATIENCE,
-    end_stuck,
+    begin_turn,
     open_to_others,
     took_lead,
     took_together,
@@ -207,19 +205,11 @@ class SharedDatabase(PostgresDatabase):
                 self._writer.execute("ROLLBACK")
 
     def _take_turn(self) -> None:
-        while True:
-            try:
-                self._writer.execute("BEGIN TURN")
-                self._writer.execute(TURN, (self._server.schema,))
-                self._catch_up()
-            except LockNotAvailable:
-                self._roll_back()
-                end_stuck(self._writer, self._server.schema)
-            except BaseException:
-                self._roll_back()
-                raise
-            else:
-                return
+        try:
+            begin_turn(self._writer, self._server.schema, self._catch_up)
+        except BaseException:
+            self._roll_back()
+            raise
 
     def follow(self) -> None:
         """Take in what others have committed. Raises StoreError, psycopg.Error."""
@@ -422,12 +412,6 @@ class SharedDatabase(PostgresDatabase):
         self._writer.execute(TURN, (schema,))
         self._writer.execute("COMMIT")
         return True
-
-    def arm(self) -> None:
-        """See ``PostgresDatabase``."""
-        super().arm()
-        values = ("lock_timeout", TURN_PATIENCE)
-        self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
 
     def _fits(self, last: int) -> bool:
         return last >= self._last
