@@ -3,9 +3,10 @@
 python -m bench.metered FILE COMMAND...      e.g. node run --folder fra; it ends when standard input does
 
 The process is the product's; nothing of it is replaced. Counted are commits of SQLite (a hook that apsw
-offers) and calls of os.fsync and os.fdatasync; with each the bytes written to disk so far. All of it goes
-into FILE, which others map into memory: a process that keeps itself out of core dumps shows its /proc/.../io
-to nobody but root.
+offers) and calls of os.fsync and os.fdatasync; with each the bytes written to disk so far. Of a replica that
+runs together with others, the processor time of its writer in turn too, by a function around two of the
+store's. All of it goes into FILE, which others map into memory: a process that keeps itself out of core dumps
+shows its /proc/.../io to nobody but root.
 
 A commit in WAL mode with synchronous=FULL is one fdatasync. Not counted: those of checkpoints, at most three
 for each 16 MiB of the log. The meter costs 2 µs a commit (measured).
@@ -20,12 +21,13 @@ import signal
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LAYOUT = struct.Struct("=3Q")
+LAYOUT = struct.Struct("=4Q")
 BLOCK = 512
 """Bytes of a block as getrusage counts it."""
 
@@ -39,9 +41,16 @@ class Meter:
     """fsync and fdatasync, the one of each commit among them."""
     written: int = 0
     """Bytes of pages that were to be written to disk, as of the last commit or sync."""
+    in_turn: int = 0
+    """Nanoseconds of processor for which the writer of a replica had the turn, or waited for it."""
 
     def __sub__(self, before: Meter) -> Meter:
-        return Meter(self.commits - before.commits, self.syncs - before.syncs, self.written - before.written)
+        return Meter(
+            self.commits - before.commits,
+            self.syncs - before.syncs,
+            self.written - before.written,
+            self.in_turn - before.in_turn,
+        )
 
 
 def read_meter(path: Path) -> Meter:
@@ -60,11 +69,16 @@ def install(path: Path) -> None:
     with path.open("r+b") as file:
         page = mmap.mmap(file.fileno(), LAYOUT.size)
     counted = [0, 0]
+    turn = [0]
+
+    def show() -> None:
+        written = resource.getrusage(resource.RUSAGE_SELF).ru_oublock * BLOCK
+        LAYOUT.pack_into(page, 0, *counted, written, *turn)
 
     def tell(commits: int) -> None:
         counted[0] += commits
         counted[1] += 1
-        LAYOUT.pack_into(page, 0, *counted, resource.getrusage(resource.RUSAGE_SELF).ru_oublock * BLOCK)
+        show()
 
     def commit() -> bool:
         tell(1)
@@ -79,6 +93,23 @@ def install(path: Path) -> None:
 
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(commit, id="bench"))
     os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)  # type: ignore[assignment]
+    if "--together" not in sys.argv:
+        return
+    from intelshare.store.postgres.together import SharedDatabase
+
+    def timing(write: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: Any) -> None:
+            began = time.thread_time_ns()
+            try:
+                write(*given)
+            finally:
+                turn[0] += time.thread_time_ns() - began
+                show()
+
+        return call
+
+    for name in ("commit", "flush_slice"):
+        setattr(SharedDatabase, name, timing(getattr(SharedDatabase, name)))
 
 
 def end_with_starter() -> None:

@@ -5,8 +5,9 @@ python -m bench.together [--rounds 3] [--count 1024] [--in-flight 256] [--peers 
 A member over PostgreSQL with one, two and three replicas, and peers with a file. Users ask all replicas
 alike, or one that does not lead. For each: processor time a release, from submit to receipt, of all replicas
 together and of the database's server, by the best round; its ratio to one replica, by the median of the
-rounds; and how much of it the writers' threads have, most of which only one replica can do at a time. Rates
-are what this machine gives: replicas, peers and the server share its processors.
+rounds; how much of it the writers' threads have; and how much of that they have in turn, which only one
+replica can do at a time. Rates are what this machine gives: replicas, peers and the server share its
+processors. The last column is what the turn alone would allow, without the server's part of it.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Cost:
     """Microseconds of processor a release, all replicas together."""
     writers: float
     """Of these, the writers' threads."""
+    in_turn: float
+    """Of these, while they have the turn to write, or wait for it."""
     server: float
     rate: float
 
@@ -122,6 +125,7 @@ async def exchanged(
             operator = services.OperationsStub(await stack.enter_async_context(replica.channel(OPERATOR)))
             loads += [Load(analyst, operator, kind) for kind in kinds]
         mark = await loads[0].mark()
+        meters = [one.meter() for one in replicas]
         before, server, began = [used(one.pid) for one in replicas], spent(cluster), time.time()
         each = count // len(loads)
         await asyncio.gather(*[one.submit_all(each, in_flight // len(loads)) for one in loads])
@@ -135,7 +139,11 @@ async def exchanged(
         server = spent(cluster) - server
         last = max(at for at, _ in await loads[0].receipts(mark, done))
     whole, writers = sum(one.whole for one in costs), sum(one.writer for one in costs)
-    return Cost(whole / done * 1e6, writers / done * 1e6, server / done * 1e6, done / (last - began))
+    in_turn = sum((one.meter() - was).in_turn for one, was in zip(replicas, meters, strict=True))
+    return Cost(
+        whole / done * 1e6, writers / done * 1e6, in_turn / done / 1e3, server / done * 1e6,
+        done / (last - began),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -180,6 +188,7 @@ def _figures(found: dict[tuple[int, str], list[Cost]], number: int, at: str) -> 
         "asked": at,
         "replicas_us": min(one.replicas for one in costs),
         "writers_us": min(one.writers for one in costs),
+        "in_turn_us": min(one.in_turn for one in costs),
         "server_us": min(one.server for one in costs),
         "rate": median(one.rate for one in costs),
         "ratio": median(one.replicas / other.replicas for one, other in zip(costs, alone, strict=True)),
@@ -190,12 +199,14 @@ def show(found: dict[str, Any]) -> None:
     """A table."""
     print(f"a unit of processor time takes {found['unit_us']:.0f} µs here")
     print(
-        f"{'replicas':<10}{'asked':<10}{'µs each':>10}{'ratio':>8}{'writers':>9}{'server':>8}{'a second':>10}"
+        f"{'replicas':<10}{'asked':<10}{'µs each':>10}{'ratio':>8}{'writers':>9}{'in turn':>9}{'server':>8}"
+        f"{'a second':>10}{'at most':>10}"
     )
     for one in found["phases"]:
         print(
             f"{one['replicas']:<10}{one['asked']:<10}{one['replicas_us']:>10.0f}{one['ratio']:>8.2f}"
-            f"{one['writers_us']:>9.0f}{one['server_us']:>8.0f}{one['rate']:>10.0f}"
+            f"{one['writers_us']:>9.0f}{one['in_turn_us']:>9.0f}{one['server_us']:>8.0f}{one['rate']:>10.0f}"
+            f"{1e6 / one['in_turn_us']:>10.0f}"
         )
 
 

@@ -112,6 +112,14 @@ class View(Protocol):
     Every read checks the record's digest. Reading by key raises ``RecordError``; a list goes on without it.
     """
 
+    @property
+    def unbound(self) -> View | None:
+        """None: what is read stays so until the commit. Else the step runs ahead of its turn to write.
+
+        Then what it has read here must still be so in the turn, or it is run again there. What it says again
+        in the turn (``Plan.late``) is read in this view of the committed rows, which does not bind it.
+        """
+
     def get(self, table: Table[R], *key: Scalar) -> R | None:
         """Return the row with this whole key."""
 
@@ -154,6 +162,10 @@ class Put(NamedTuple):
     row: Any
 
 
+class Outrun(Exception):
+    """A step that ran ahead of its turn is to run again in it: others have written meanwhile, or it must."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[A_co]):
     """All that a step wants: writes for one transaction, and the answer that may be given after it."""
@@ -164,6 +176,10 @@ class Plan(Generic[A_co]):
     """No later step shares its commit: its changes in memory must be made before a later one runs."""
     damaged: tuple[str, ...] = ()
     """The damaged records that the step left out, by table and key: an operator is told."""
+    late: Callable[[View], tuple[Put | Delete, ...]] | None = None
+    """Of a step that ran ahead: returns, in the turn to write, the writes that rest on rows which it has read
+    unbound. It changes nothing, and raises ``Outrun``.
+    """
 
 
 _MADE_BY_COMMIT = object()

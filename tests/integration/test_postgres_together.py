@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,57 +19,18 @@ from intelshare.errors import StoreError
 from intelshare.ports import Delete, Plan, Put, View
 from intelshare.store.postgres.connection import IDLE_IN_STEP, PostgresConnection, connect
 from intelshare.store.postgres.lease import TURN, Joining, sessions, take
-from intelshare.store.postgres.schema import first_schema, only_adds
-from intelshare.store.postgres.store import PostgresStore, open_store, open_together
+from intelshare.store.postgres.schema import only_adds
+from intelshare.store.postgres.store import PostgresStore, open_store
 from intelshare.store.server import Server
 from postgres_server import asked, new_schema, server_url
 from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, put, thing
+from together_stores import STEPS, joined, leading, together, until
 from waits import LIMIT
-
-STEPS = [first_schema(TABLES)]
 
 
 @pytest.fixture
 def server() -> Server:
     return Server(server_url(), new_schema())
-
-
-def joined(
-    server: Server, folder: Path, name: str = "a", steps: list[str] = STEPS, **options: Any
-) -> PostgresStore:
-    joining = Joining(server, folder, name)
-    held = joining.wait()
-    assert held is not None
-    store = open_together(
-        server, folder, TABLES, KEY, name=name, held=held, first=joining.first, steps=steps, **options
-    )
-    assert store.together is not None
-    store.together.share()
-    return store
-
-
-@contextlib.contextmanager
-def together(server: Server, folder: Path, count: int = 3, **options: Any) -> Iterator[list[PostgresStore]]:
-    with contextlib.ExitStack() as stack:
-        stores = []
-        for number in range(count):
-            stores.append(joined(server, folder, f"replica-{number}", **options))
-            stack.callback(stores[-1].close)
-        yield stores
-
-
-def leading(stores: list[PostgresStore]) -> list[PostgresStore]:
-    return [one for one in stores if one.together is not None and one.together.leads]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT
-    while True:
-        with contextlib.suppress(StoreError):  # the database may be away for a moment
-            if true():
-                return
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 def raised(name: str) -> Callable[[View], Plan[int]]:

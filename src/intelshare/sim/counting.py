@@ -36,6 +36,9 @@ _LOADED = 8
 class Counted:
     """A view that counts the pairs that a step loads."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(self, view: View) -> None:
         self._view = view
         self.count = view.count

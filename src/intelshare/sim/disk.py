@@ -48,6 +48,9 @@ def _key(write: Put | Delete) -> Key:
 class _Checked:
     """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(self, view: View, rotten: Collection[Key], damage: dict[Key, RecordError]) -> None:
         self._view = view
         self._rotten = rotten

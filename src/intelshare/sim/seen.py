@@ -11,6 +11,9 @@ from intelshare.ports import Table, View
 class Seen:
     """A view over another; a row that ``look`` maps to None seems to be missing."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(self, view: View, table: Table[Any], look: Callable[[Any], Any]) -> None:
         self._view = view
         self._table = table

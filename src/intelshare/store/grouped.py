@@ -221,22 +221,23 @@ class GroupedStore(Generic[D]):
             group[0].error = self._no_room()
             return
 
-        def fill(view: Writing) -> None:
-            job: Job | None = group[0]
-            while job is not None:
-                self._run_step(job, view)
-                full = len(group) >= MAX_GROUP or view.writes >= MAX_WRITES
-                job = None if full or job.last else more()
-                if job is not None:
-                    group.append(job)
-
         try:
-            self._database.commit(fill)
+            self._database.commit(lambda view: self._fill(group, more, view))
             self._follow(group[-1])
         except BaseException as error:  # a thread that dies silently would leave every caller waiting
             self._undone(group, error)
         else:
             self.steps += len(group)
+
+    def _fill(self, group: list[Job], more: Callable[[], Job | None], view: Writing) -> None:
+        """Run the job in ``group``, and those that ``more`` returns, which are added to it."""
+        job: Job | None = group[0]
+        while job is not None:
+            self._run_step(job, view)
+            full = len(group) >= MAX_GROUP or view.writes >= MAX_WRITES
+            job = None if full or job.last else more()
+            if job is not None:
+                group.append(job)
 
     def _follow(self, last: Job) -> None:
         """Let memory follow the commit. Raises InDoubt: it is wrong to say that nothing was stored."""

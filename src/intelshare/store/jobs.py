@@ -31,6 +31,8 @@ class Job:
     """True if the step's plan ends the group (ports.Plan)."""
     answer: Any = None
     error: BaseException | None = None
+    ahead: Any = None
+    """What it did ahead of the turn to write, if it ran ahead (``postgres.ahead``)."""
 
 
 def resolve(group: Sequence[Job]) -> None:

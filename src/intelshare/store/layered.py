@@ -205,11 +205,7 @@ class LayeredDatabase:
         """
         group = self._layer()
         with self._transaction():
-            fill(
-                self.writing(
-                    self._writer, self._tables, self._chunks, self._layers, self._filled, group, self.damage
-                )
-            )
+            fill(self._filling(group))
             overwrites = self._place(group)
             size = self._append(group) if group.tables else 0
             # A reader must not see an overwritten row beside the old rows that lead to it.
@@ -223,6 +219,12 @@ class LayeredDatabase:
         self._last += bool(group.tables)
         self.commits += 1
         self.journalled += size
+
+    def _filling(self, group: Layer) -> Writing:
+        """Return the view that steps fill."""
+        return self.writing(
+            self._writer, self._tables, self._chunks, self._layers, self._filled, group, self.damage
+        )
 
     def _append(self, group: Layer) -> int:
         """Write a group into the journal; return its bytes."""

@@ -154,6 +154,9 @@ class _Tables(dict[Table[Any], _Rows]):
 class MemoryStore:
     """Rows in dictionaries. Each applied plan is a commit."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(self, plans: Iterable[Plan[Any]] = ()) -> None:
         self._tables = _Tables()
         self.commits = 0

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from intelshare.ports import Table
-from intelshare.store.layout import Key, getter
+from intelshare.store.layout import Key
 from intelshare.store.row_tables import RowTable
 
 FEW: Final = 32
@@ -61,7 +61,7 @@ TOP: Final[Any] = Top()
 class _Order:
     """One index of one table: its sorted entries, and the keys written since it was sorted."""
 
-    __slots__ = ("_at", "_flag", "_index", "_sql", "entries", "key", "waiting")
+    __slots__ = ("_at", "_index", "_sql", "entries", "key", "waiting")
 
     def __init__(self, sql: RowTable, index: str, keys: Iterable[Key]) -> None:
         self.entries: list[Key] = []
@@ -70,15 +70,13 @@ class _Order:
         """Returns the key of an entry."""
         self._at: dict[Key, Key] = {}
         self._sql, self._index = sql, index
-        flag = sql.layout.table.only.get(index)
-        self._flag = getter((flag,)) if flag else None
 
     def sort(self, rows: Mapping[Key, MemoryRow | None]) -> None:
         """Bring the entries up to date."""
         entries, fresh = self.entries, []
         for key in dict.fromkeys(self.waiting):
             held = rows.get(key)
-            new = None if held is None else key if self._index == "key" else self._of(held)
+            new = None if held is None else entry_of(self._sql, self._index, key, held)
             old = self._at.get(key)
             if new == old:
                 continue
@@ -97,13 +95,18 @@ class _Order:
             entries += fresh
             entries.sort()
 
-    def _of(self, held: MemoryRow) -> Key | None:
-        if held.columns:
-            return self._sql.entry_of_columns(self._index)(held.columns)
-        row = held.row if held.row is not None else self._sql.layout.row(held.record)
-        if self._flag is not None and self._flag(row) != (1,):
-            return None
-        return self._sql.entry_in(self._index)(row)
+
+def entry_of(sql: RowTable, index: str, key: Key, held: MemoryRow) -> Key | None:
+    """Return a row's entry in an index; None: it has none there."""
+    if index == "key":
+        return key
+    if held.columns:
+        return sql.entry_of_columns(index)(held.columns)
+    row = held.row if held.row is not None else sql.layout.row(held.record)
+    flag = sql.layout.table.only.get(index)
+    if flag is not None and getattr(row, flag) != 1:
+        return None
+    return sql.entry_in(index)(row)
 
 
 class MemoryTable:

@@ -9,7 +9,7 @@ from operator import contains, itemgetter
 from typing import Any, Final, TypeVar
 
 from intelshare.errors import RecordError, StoreError
-from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
 from intelshare.store.layout import Key, stored
@@ -26,6 +26,9 @@ DAMAGE: Final = (*UNREADABLE, UnicodeDecodeError)
 _ENTRY: Final = itemgetter(0)
 
 
+Encoded = tuple[Table[Any], Key, MemoryRow | None]
+"""A write as memory keeps it: None deletes."""
+
 _PIECE: Final = 1000
 """The entries that are looked at in one go if all of them are wanted."""
 
@@ -35,6 +38,9 @@ class Reading:
 
     Every row that comes from SQLite is checked against its digest.
     """
+
+    unbound: View | None = None
+    """See ports.View."""
 
     sealed: tuple[Kept, ...] = (Kept.CHUNK,)
     """Where the records stand that only the storage key opens."""
@@ -282,14 +288,22 @@ class Writing(Reading):
 
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
-        taken: list[tuple[Table[Any], Key, MemoryRow | None]] = []
-        for write in plan.writes:
+        self.put(self.encoded(plan.writes))
+
+    def encoded(self, writes: Iterable[Put | Delete]) -> list[Encoded]:
+        """Return writes as they are kept. Raises TypeError for a row that cannot be stored."""
+        taken: list[Encoded] = []
+        for write in writes:
             layout = self._tables[write.table.name].layout
             if isinstance(write, Put):
                 key, record = layout.record(write.row)
                 taken.append((write.table, key, memory_row((write.row, record, 0, ()))))
             elif isinstance(write, Delete):
                 taken.append((write.table, layout.check_delete(write.key), None))
+        return taken
+
+    def put(self, taken: Sequence[Encoded]) -> None:
+        """Take writes that were encoded."""
         group = self._group
         for table, key, one in taken:
             group.table(table).put(key, one)

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from intelshare.broker.kernel.counters import QUEUE, Count, count_of, queue_of
+from intelshare.broker.kernel.counters import QUEUE, Count, queue_of
 from intelshare.crypto.records import Precedence
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.ports import Rows
+
+if TYPE_CHECKING:
+    from intelshare.broker.kernel.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +57,33 @@ SHARES: Final[Mapping[Precedence, Share]] = {
 
 
 def need_room(
-    rows: Rows, bounds: QueueBounds, wanted: Mapping[MemberCode, int], precedence: Precedence
+    tx: Transaction, bounds: QueueBounds, wanted: Mapping[MemberCode, int], precedence: Precedence
 ) -> None:
     """Return if all of it may be queued. ``wanted`` maps each recipient to the bytes of its bodies.
 
     Raises DeliveryError QUEUE_FULL, with the seconds after which to try again.
     """
-    for name, waits, bound, more in _compared(rows, bounds, wanted):
+    percent = SHARES[precedence].percent
+    for name, counter, bound, more in _compared(bounds, wanted):
+        waits = tx.count_of(counter)
         for unit, there, most, added in (
             ("bulletins", waits.rows, bound.rows, more.rows),
             ("bytes", waits.size, bound.size, more.size),
         ):
-            if added and there + added > most * SHARES[precedence].percent // 100:
+            if added and there + added > most * percent // 100:
                 raise _full(name, f"{there} {unit}", f"{most} {unit}", precedence)
+        if tx.runs_ahead:
+            left = Count(bound.rows * percent // 100 - more.rows, bound.size * percent // 100 - more.size)
+            tx.keep_below(counter, left)
 
 
 def _compared(
-    rows: Rows, bounds: QueueBounds, wanted: Mapping[MemberCode, int]
-) -> Iterator[tuple[str, Count, Count, Count]]:
+    bounds: QueueBounds, wanted: Mapping[MemberCode, int]
+) -> Iterator[tuple[str, str, Count, Count]]:
     one, all_ = Count(bounds.rows, bounds.size), Count(bounds.all_rows, bounds.all_size)
     for member, size in wanted.items():
-        yield member, count_of(rows, queue_of(member)), one, Count(1, size)
-    total = Count(len(wanted), sum(wanted.values()))
-    yield "all recipients together", count_of(rows, QUEUE), all_, total
+        yield member, queue_of(member), one, Count(1, size)
+    yield "all recipients together", QUEUE, all_, Count(len(wanted), sum(wanted.values()))
 
 
 def _full(name: str, there: str, most: str, precedence: Precedence) -> DeliveryError:

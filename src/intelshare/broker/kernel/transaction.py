@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
 from intelshare.audit.tree import Tree
-from intelshare.broker.kernel.counters import LOG_BYTES, Count, counted
+from intelshare.broker.kernel.counters import LOG_BYTES, Count, count_of, counted
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import FRAMING, Carried, Frame, Gap, Outbound
 from intelshare.broker.kernel.log import MAX_TOGETHER, OpenedEntry, make_row
@@ -26,9 +26,11 @@ from intelshare.broker.kernel.tables import (
     LOG,
     LOG_HEAD,
     NODE,
+    PAIR,
     PENDING,
     STATEMENT,
     BatchRow,
+    CounterRow,
     LogHeadRow,
     PendingRow,
     StatementRow,
@@ -41,7 +43,7 @@ from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put, Random, Row, Scalar, Table, View, changed
+from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Scalar, Table, View, changed
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
@@ -65,7 +67,11 @@ class ToSay:
 
 
 class Transaction:
-    """The writes of one step. Reads by key see them; ``view.find`` does not."""
+    """The writes of one step. Reads by key see them; ``view.find`` does not.
+
+    Every step changes counters, the end of the log and the highest time. One that runs ahead of its turn to
+    write reads these unbound, and says what rests on them again in the turn (``_late``, decision 75).
+    """
 
     def __init__(self, node: Node, view: View, now: Instant, random: Random) -> None:
         self.node = node
@@ -82,6 +88,11 @@ class Transaction:
         self._said: list[Outbound] = []
         self._ended: list[tuple[MemberCode, LeafId]] = []
         self._before = node
+        self._unbound = view.unbound
+        self._added: dict[str, Count] = {}
+        """Of a step that runs ahead, what it adds to counters."""
+        self._most: dict[str, Count] = {}
+        """At which a counter may stand before such a step."""
         self.damaged: list[str] = []
         """Damaged records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
@@ -144,9 +155,49 @@ class Transaction:
         ]
         return sum(self.view.get(table, *key) is None for key in keys)
 
+    def some(self, table: Table[R], index: str, *prefix: Scalar, limit: int) -> list[R]:
+        """Return rows as ``view.find`` does, for a step to which any of them will do: of one that runs ahead,
+        those are left out that came a moment ago.
+        """
+        if self._unbound is None:
+            return self.view.find(table, index, *prefix, limit=limit)
+        found = self._unbound.find(table, index, *prefix, limit=limit)
+        now = self.view.get_many(table, [table.key_of(row) for row in found])
+        return [row for row, one in zip(found, now, strict=True) if row == one]
+
     def count(self, name: str, rows: int, size: int) -> None:
         """Add to a counter (``kernel.counters``). Reads of the counter see the change at once."""
-        self.put(COUNTER, counted(self.get(COUNTER, name), name, Count(rows, size)))
+        by = Count(rows, size)
+        if self._unbound is None:
+            self.put(COUNTER, counted(self.get(COUNTER, name), name, by))
+            return
+        self.put(COUNTER, counted(self._counter(name), name, by))
+        before = self._added.get(name, Count())
+        self._added[name] = Count(before.rows + rows, before.size + size)
+
+    def count_of(self, name: str) -> Count:
+        """Return the value of a counter, which does not bind the step: see ``keep_below``."""
+        row = self._counter(name)
+        return Count(row.rows, row.size) if row is not None else Count()
+
+    def keep_below(self, name: str, most: Count) -> None:
+        """Note that the step, which runs ahead, goes on because a counter is not above this: in the turn the
+        same must hold.
+        """
+        by = self._added.get(name, Count())
+        left = Count(most.rows - by.rows, most.size - by.size)
+        known = self._most.get(name, left)
+        self._most[name] = Count(min(known.rows, left.rows), min(known.size, left.size))
+
+    @property
+    def runs_ahead(self) -> bool:
+        """The step runs ahead of the turn to write, in which some of it is said again (``View.unbound``)."""
+        return self._unbound is not None
+
+    def _counter(self, name: str) -> CounterRow | None:
+        if self._unbound is None or (COUNTER.name, (name,)) in self._rows:
+            return self.get(COUNTER, name)
+        return self._unbound.get(COUNTER, name)
 
     def seal(self, table: str, row: bytes, slot: int, plaintext: bytes, beside: bytes = b"") -> bytes:
         """Seal at rest for this table, row and slot; it opens only with the bytes ``beside`` it."""
@@ -278,19 +329,66 @@ class Transaction:
 
     def plan(self, answer: A) -> Plan[A]:
         """Return everything that was put as one plan: the last of its commit if it changes the node."""
+        if self._unbound is None:
+            writes, late = self._whole(wrote=bool(self._rows)), None
+        else:
+            writes = self._bound()
+            late = self._late if self._rows or self._entries else None
+        return Plan(
+            writes,
+            answer,
+            last=self.node is not self._before,
+            damaged=tuple(self.damaged),
+            late=late,
+        )
+
+    def _whole(self, *, wrote: bool) -> tuple[Put | Delete, ...]:
+        """Return all writes, with the log and the highest time."""
         if self._entries:
             self._put_log()
-        if self._rows:
+        if wrote or self._rows:
             me = self.get(NODE, SELF)
             if me is not None and self.now > min(me.latest, me.written):
                 latest, written = max(me.latest, self.now), max(me.written, self.now)
                 self.put(NODE, changed(me, latest=latest, written=written))
-        return Plan(
-            tuple(self._rows.values()),
-            answer,
-            last=self.node is not self._before,
-            damaged=tuple(self.damaged),
-        )
+        return tuple(self._rows.values())
+
+    def _bound(self) -> tuple[Put | Delete, ...]:
+        """Return the writes that rest on nothing unbound. Raises Outrun."""
+        unbound, made = self._unbound, []
+        for write in self._rows.values():
+            if write.table is not COUNTER:
+                made.append(write)
+            elif unbound is None or not isinstance(write, Put) or not self._is_sum(unbound, write.row):
+                raise Outrun
+        return tuple(made)
+
+    def _is_sum(self, unbound: View, row: CounterRow) -> bool:
+        """Return true if this counter was added to, and not set."""
+        by = self._added.get(row.name)
+        return by is not None and row == counted(unbound.get(COUNTER, row.name), row.name, by)
+
+    def _late(self, view: View) -> tuple[Put | Delete, ...]:
+        """Return what a step that ran ahead says again in its turn. Raises Outrun if a bound is near."""
+        for name, most in self._most.items():
+            there = count_of(view, name)
+            if there.rows > most.rows or there.size > most.size:
+                raise Outrun
+        again = Transaction(self.node, view, self.now, self.random)
+        for name, by in self._added.items():
+            again.count(name, *by)
+        if (me := self._rows.get((NODE.name, (SELF,)))) is not None:
+            again._rows[NODE.name, (SELF,)] = me
+        if self._entries:
+            began, later = self._log_head().size, again._log_head().size - self._log_head().size
+            again._entries = [one._replace(place=one.place + later) for one in self._entries]
+            for write in self._rows.values():
+                if write.table is PAIR and isinstance(write, Put):
+                    row = write.row
+                    # Its decision is in one of these entries.
+                    if row.decided_at >= began and row.decided_in == self.node.incarnation:
+                        again.put(PAIR, changed(row, decided_at=row.decided_at + later))
+        return again._whole(wrote=bool(self._rows))
 
     def _put_log(self) -> None:
         row, written = self._log_head(), self._entries
@@ -308,14 +406,16 @@ class Transaction:
         """Start an empty log for a new incarnation; entry 0 must follow.
 
         It begins after the log ``before``, whatever the clock says: readers follow the logs in this order,
-        and replicas have clocks of their own.
+        and replicas have clocks of their own. Raises Outrun.
         """
+        if self._unbound is not None:
+            raise Outrun
         began = self.now if before is None else max(self.now, Instant(before.began + 1))
         self._head = LogHeadRow(incarnation, began, 0, b"")
 
     def _log_head(self) -> LogHeadRow:
         if self._head is None:
-            head = self.view.get(LOG_HEAD, self.node.incarnation)
+            head = (self._unbound or self.view).get(LOG_HEAD, self.node.incarnation)
             assert head is not None, "an incarnation begins with entry 0"  # noqa: S101
             self._head = head
         return self._head
@@ -323,16 +423,24 @@ class Transaction:
 
 def without_mark(plan: Plan[A], view: View) -> Plan[A]:
     """Return the plan without a new highest time, for a step that ran while the clock was not believed."""
-    before = view.get(NODE, SELF)
-    if before is None:
-        return plan
-    writes = [
-        Put(NODE, changed(write.row, latest=min(before.latest, write.row.latest)))
-        if isinstance(write, Put) and write.table is NODE
-        else write
-        for write in plan.writes
-    ]
-    return replace(plan, writes=tuple(writes))
+    late = plan.late
+    return replace(
+        plan,
+        writes=_unmarked(plan.writes, view),
+        late=None if late is None else lambda now: _unmarked(late(now), now),
+    )
+
+
+def _unmarked(writes: Sequence[Put | Delete], view: View) -> tuple[Put | Delete, ...]:
+    before = view.get(NODE, SELF) if any(write.table is NODE for write in writes) else None
+    return tuple(
+        [
+            Put(NODE, changed(write.row, latest=min(before.latest, write.row.latest)))
+            if before is not None and isinstance(write, Put) and write.table is NODE
+            else write
+            for write in writes
+        ]
+    )
 
 
 def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId]:

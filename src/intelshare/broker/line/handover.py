@@ -168,7 +168,7 @@ def _choose(
         except (TrustError, CryptoError):
             continue  # the queue waits for a directory; `status` shows it
         room = rooms[recipient]
-        for row in tx.view.find(PAIR, "ready", recipient, 1, limit=min(share, room // SMALLEST + 1)):
+        for row in tx.some(PAIR, "ready", recipient, 1, limit=min(share, room // SMALLEST + 1)):
             if room <= 0 or not goes_on(node.lacks, precedence_of(row.rank)):
                 break
             one = _clear(tx, row, bulletins, kem)

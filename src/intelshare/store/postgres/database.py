@@ -34,6 +34,7 @@ from intelshare.store.postgres.lease import took
 from intelshare.store.postgres.views import PostgresReading, PostgresWriting
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.server import Server
+from intelshare.store.sql import Connection
 from intelshare.store.views import Reading
 
 A = TypeVar("A")
@@ -125,15 +126,20 @@ class PostgresDatabase(LayeredDatabase):
             return super().ask(question)
 
     @contextlib.contextmanager
-    def looking(self, *, at_once: bool = True) -> Iterator[Reading]:
-        """See ``LayeredDatabase``. Not ``at_once``: it may raise ``Moved`` at any read."""
+    def looking(
+        self, *, at_once: bool = True, shown: Callable[[Connection], Reading] | None = None
+    ) -> Iterator[Reading]:
+        """See ``LayeredDatabase``. Not ``at_once``: it may raise ``Moved`` at any read.
+
+        ``shown`` makes another view of the same.
+        """
         with self._shown():
             self._asked += 1
             number, snapshot = self._asked, _Snapshot(self)
             if at_once:
                 snapshot.begin()
             self._seen[number] = self._layers
-            view = self._view(snapshot)
+            view = (shown or self._view)(snapshot)
         try:
             yield view
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -121,15 +122,18 @@ def took_lead(connection: PostgresConnection, schema: str) -> bool:
     return bool(connection.execute(_TRY_TO_LEAD, (schema,)).fetchall()[0][0])
 
 
-def begin_turn(connection: PostgresConnection, schema: str) -> None:
-    """Begin a transaction that has the turn to write, after whoever has it. Raises psycopg.Error."""
+def begin_turn(connection: PostgresConnection, schema: str, first: Callable[[], object]) -> None:
+    """Begin a transaction that has the turn to write, after whoever has it.
+
+    ``first`` asks the first question in it, with which all is sent. Raises psycopg.Error, and what it raises.
+    """
     while True:
         connection.execute("BEGIN TURN")
         connection.execute(f"SET LOCAL lock_timeout = '{TURN_PATIENCE}'")
         connection.execute(TURN, (schema,))
         connection.execute("SET LOCAL lock_timeout = 0")
         try:
-            connection.execute("SELECT 1").fetchall()  # with it all of them are sent
+            first()
         except LockNotAvailable:
             connection.execute("ROLLBACK")
             end_stuck(connection, schema)

@@ -103,7 +103,7 @@ def migrate(
     SCHEMA_OLDER; psycopg.Error.
     """
     steps = migrations() if steps is None else steps
-    begin_turn(connection, schema)
+    begin_turn(connection, schema, connection.execute("SELECT 1").fetchall)
     try:
         version = version_of(connection, schema)
         if version > len(steps):

@@ -6,10 +6,13 @@ commit is in doubt wait for the answer. Steps that met another transaction are r
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,12 +24,14 @@ from intelshare.ports import Figures, Table, View
 from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, nothing
 from intelshare.store.jobs import Job, resolve
+from intelshare.store.postgres.ahead import AheadWriting, WritingInTurn
 from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
 from intelshare.store.postgres.schema import migrate, migrations
 from intelshare.store.postgres.together import Listener, SharedDatabase
 from intelshare.store.server import Server
+from intelshare.store.views import Writing
 
 A = TypeVar("A")
 
@@ -150,8 +155,27 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         if self._database.away:
             group[0].error = unavailable()
             return
-        super()._perform(group, more)
+        together = self.together
+        if together is None or self._failed is not None:
+            super()._perform(group, more)
+        else:
+            ahead = [group.pop()]
+            try:
+                together.run_ahead(partial(self._fill, ahead, more))
+            except Exception:  # whatever fails ahead is run again in the turn
+                for job in ahead:
+                    job.ahead = None
+            self._perform_made(group, deque(ahead))
         self._repeated = 0
+
+    def _perform_made(self, group: list[Job], ahead: deque[Job]) -> None:
+        """Perform jobs that ran ahead, and put them into ``group``: in one transaction, unless one that runs
+        again is now the last of its own.
+        """
+        while ahead:
+            part = [ahead.popleft()]
+            super()._perform(part, lambda: ahead.popleft() if ahead else None)
+            group += part
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
         if isinstance(error, InDoubt):
@@ -183,6 +207,23 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         super()._perform(again, lambda: next(rest, None))
         for job in rest:  # a step before them was the last of its group this time
             super()._perform([job], lambda: None)
+
+    def _run_step(self, job: Job, view: Writing) -> None:
+        if isinstance(view, AheadWriting):
+            self._run_ahead(job, view)
+            return
+        made, job.ahead = job.ahead, None
+        if made is None or not isinstance(view, WritingInTurn) or not view.took(made):
+            job.answer, job.last = None, False
+            super()._run_step(job, view)
+
+    def _run_ahead(self, job: Job, view: AheadWriting) -> None:
+        """What fails here is run again in the turn."""
+        view.begin()
+        job.ahead, job.last = None, False
+        with contextlib.suppress(psycopg.Error):
+            super()._run_step(job, view)
+        job.ahead, job.error = view.made, None
 
     def _shred(self, job: Job) -> None:
         if self._database.away:

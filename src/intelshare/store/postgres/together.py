@@ -1,9 +1,9 @@
 """One schema that several processes write, in turns of one commit (decision 67).
 
 A commit takes the turn, which is a lock of its transaction; reads the groups that others have committed
-since; runs its steps on what is there now; and ends the turn by its COMMIT. So steps are as serial as with
-one process, and nobody can write who has lost its session. Between commits a process follows the others, told
-by NOTIFY.
+since; takes what its steps made ahead of the turn, or runs them on what is there now (``ahead``); and ends
+the turn by its COMMIT. So steps are as serial as with one process, and nobody can write who has lost its
+session. Between commits a process follows the others, told by NOTIFY.
 
 One of them leads (a lock of its session): only it moves rows into their tables and erases. The others drop
 from memory what it has moved.
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.errors import LockNotAvailable
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Table, durable_after_commit
@@ -29,12 +28,12 @@ from intelshare.store.grouped import FLUSH_BYTES
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.layout import Key, digest
 from intelshare.store.memory_table import Layer
+from intelshare.store.postgres.ahead import AheadWriting, Since, WritingInTurn
 from intelshare.store.postgres.connection import PostgresConnection, connect
 from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import (
     TURN,
-    TURN_PATIENCE,
-    end_stuck,
+    begin_turn,
     open_to_others,
     took_lead,
     took_together,
@@ -42,7 +41,8 @@ from intelshare.store.postgres.lease import (
 from intelshare.store.postgres.schema import newer
 from intelshare.store.row_tables import Kept
 from intelshare.store.server import Server
-from intelshare.store.views import Reading
+from intelshare.store.sql import Connection
+from intelshare.store.views import Reading, Writing
 
 A = TypeVar("A")
 
@@ -119,12 +119,16 @@ class SharedDatabase(PostgresDatabase):
         """Others have committed since this process looked."""
         self.followed_at = time.monotonic()
         """When this process last knew all that others had committed."""
-        self.followed: Callable[[Followed], object] = lambda _: None
-        """Called by the writer, before its next step, with what others have committed."""
+        self.followed: Callable[[Followed], bool] = lambda _: False
+        """Called by the writer, before its next step, with what others have committed; returns true if
+        something has changed by which every step goes.
+        """
         self.undone: Callable[[], None] = lambda: None
         """Called by the writer after steps that were not committed."""
         self._flushed = self._erased = 0
         self._sealed = b""
+        self._since: Since | None = None
+        """Steps run ahead of the coming turn, or have."""
         self._came_up = threading.Condition()
         super().__init__(server, folder, name, tables, key, writer)
 
@@ -201,19 +205,11 @@ class SharedDatabase(PostgresDatabase):
                 self._writer.execute("ROLLBACK")
 
     def _take_turn(self) -> None:
-        while True:
-            try:
-                self._writer.execute("BEGIN TURN")
-                self._writer.execute(TURN, (self._server.schema,))
-                self._catch_up()
-            except LockNotAvailable:
-                self._roll_back()
-                end_stuck(self._writer, self._server.schema)
-            except BaseException:
-                self._roll_back()
-                raise
-            else:
-                return
+        try:
+            begin_turn(self._writer, self._server.schema, self._catch_up)
+        except BaseException:
+            self._roll_back()
+            raise
 
     def follow(self) -> None:
         """Take in what others have committed. Raises StoreError, psycopg.Error."""
@@ -255,7 +251,10 @@ class SharedDatabase(PostgresDatabase):
         with self._came_up:
             self._came_up.notify_all()
         if layer is not None:
-            self.followed(Followed(layer))
+            world = self.followed(Followed(layer))
+            if self._since is not None:
+                self._since.note_others(layer)
+                self._since.world |= world
 
     def _check_version(self, found: int) -> None:
         if found != self._version:
@@ -343,6 +342,31 @@ class SharedDatabase(PostgresDatabase):
 
     # --- commits ------------------------------------------------------------------------------------------
 
+    def run_ahead(self, fill: Callable[[AheadWriting], None]) -> None:
+        """Run steps before this process has the turn; the next ``commit`` may take what they made."""
+        self._since = since = Since(self._tables)
+        group = self._layer()
+
+        def shown(snapshot: Connection) -> AheadWriting:
+            parts = (snapshot, self._tables, self._chunks, self._layers, self._filled, group, self.damage)
+            return AheadWriting(self._view(snapshot), since, *parts)
+
+        with self.looking(at_once=False, shown=shown) as view:
+            assert isinstance(view, AheadWriting)  # noqa: S101
+            fill(view)
+
+    def commit(self, fill: Callable[[Writing], None]) -> None:
+        """See ``LayeredDatabase``."""
+        try:
+            super().commit(fill)
+        finally:
+            self._since = None
+
+    def _filling(self, group: Layer) -> Writing:
+        since = self._since or Since(self._tables)
+        parts = (self._writer, self._tables, self._chunks, self._layers, self._filled, group, self.damage)
+        return WritingInTurn(since, *parts)
+
     def _change(self) -> None:
         super()._change()
         self._writer.execute("UPDATE store_state SET value = value + 1 WHERE name = 'changes'")
@@ -388,12 +412,6 @@ class SharedDatabase(PostgresDatabase):
         self._writer.execute(TURN, (schema,))
         self._writer.execute("COMMIT")
         return True
-
-    def arm(self) -> None:
-        """See ``PostgresDatabase``."""
-        super().arm()
-        values = ("lock_timeout", TURN_PATIENCE)
-        self._writer.execute("SELECT set_config(?, ?, false)", values).fetchall()
 
     def _fits(self, last: int) -> bool:
         return last >= self._last

@@ -27,6 +27,8 @@ USA = MemberCode("USA")
 class Damaged:
     """A view in which the rows of one bulletin do not match their digests."""
 
+    unbound = None
+
     def __init__(self, view: Any, md: bytes, *tables: Any, code: str = "RECORD_CORRUPT") -> None:
         self._code = code
         self._view, self._md, self._tables = view, md, tables

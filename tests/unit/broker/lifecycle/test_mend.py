@@ -55,6 +55,8 @@ FRA, USA = MemberCode("FRA"), MemberCode("USA")
 class Rotten:
     """A view in which some rows are not as they were written, as the embedded store gives it."""
 
+    unbound = None
+
     def __init__(self, view: Any, *places: tuple[Table[Any], tuple[Any, ...]]) -> None:
         self._view = view
         self._places = {(table.name, key) for table, key in places}

@@ -440,6 +440,8 @@ def test_a_damaged_record_keeps_no_other_number_from_a_peer_that_asks_for_it(mem
     class Damaged:
         """One body does not match its digest."""
 
+        unbound = None
+
         def __init__(self, view: Any) -> None:
             self.view = view
             self.count = view.count
