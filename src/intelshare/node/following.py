@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from intelshare.broker.kernel.documents import documents, remembered
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
 from intelshare.broker.kernel.tables import (
@@ -153,8 +154,7 @@ class Following:
         """Return the node as it is by the rows. Raises StoreError, TrustError, PolicyFileError."""
         runtime, law = self._runtime, self._law
         self.check_vault()
-        documents = [row.record for row in view.find(TRUST, "key", limit=100_000)]
-        trust = TrustView.load(node.member, documents, SUITES, exclusions(view))
+        trust = TrustView.load(node.member, documents(view), SUITES, exclusions(view), remembered(view))
         if law:
             texts = law_texts(runtime.folder)
             node = with_files(node, world_of(texts, runtime.settings))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.kernel.documents import remembered
 from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
@@ -322,7 +323,9 @@ def _node(
             "the store has no documents of this member",
             hint="`intelshare init` makes them; or restore a backup",
         )
-    trust = TrustView.load(settings.member, stored, SUITES, store.ask_now(exclusions))
+    trust = TrustView.load(
+        settings.member, stored, SUITES, store.ask_now(exclusions), store.ask_now(remembered)
+    )
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     signer = vault.signer(trust.signing_key(settings.node, now))
     node = with_trust(

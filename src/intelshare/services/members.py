@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.kernel.register import admit
+from intelshare.broker.kernel.documents import admit
 from intelshare.broker.kernel.tables import EXCLUSION, ExclusionRow
 from intelshare.broker.lifecycle.exclude import ExcludeCommand, ExclusionEffect, exclude, exclusion_effect
 from intelshare.broker.lifecycle.review import review

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
+from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.register import adopt
 from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import hand_over_anew, sign_anew, signed_ahead
