@@ -150,5 +150,10 @@ OPERATOR_ACTS: Final = (
     Rpc("Repair", OPERATORS, AsyncCall(repair)),
     Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
     Rpc("NoteBackup", OPERATORS, StepCall(backup_command, note_backup, backup_response)),
-    Rpc("AllowReading", OPERATORS, StepCall(allow_command, allow_reading, allow_response)),
+    Rpc(
+        "AllowReading",
+        OPERATORS,
+        StepCall(allow_command, allow_reading, allow_response),
+        after_loss=True,
+    ),
 )
