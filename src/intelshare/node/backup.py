@@ -236,6 +236,11 @@ def restore_backup(
     return manifest, aside
 
 
+def mark_restored(root: Path) -> None:
+    """Mark a folder of a member that is founded again: its first start is one after a loss of all memory."""
+    write_private(root / RESTORED, json.dumps({"made": 0, "incarnation": 0, "entries": 0}).encode())
+
+
 def restored_at(root: Path) -> Instant | None:
     """Return when the backup was made from which this folder was restored, or None if a start has completed
     the restore.

@@ -32,7 +32,7 @@ from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError, Place, PolicyFileError
+from intelshare.errors import ConfigError, Place, PolicyFileError, TrustError
 from intelshare.ids import Incarnation, ManifestDigest, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
@@ -127,6 +127,13 @@ def open_folder(
     """
     folder = Folder(root)
     need_room_to_start(root)
+    if folder.root_to_sign.exists():
+        raise TrustError(
+            "TRUST_THRESHOLD",
+            f"the holders of the root have not signed {folder.root_to_sign} yet, or it was not published",
+            hint="each: `intelshare trust root sign FILE --vault VAULT`; then `intelshare trust root publish "
+            f"FILE --folder {root}`",
+        )
     locked = lock(root, shared=turn is not None)
     accept_loss = accept_loss or restored_at(root) is not None
     store: Store | None = None

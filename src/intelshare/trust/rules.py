@@ -83,7 +83,7 @@ class MemberTrust:
     supported: bool = False
     """True if the latest root still names the key that signed the directory."""
     remembered: tuple[Revocation, ...] = ()
-    """What earlier directories have revoked and the one held does not say, or says less harshly."""
+    """The revocations of earlier directories that the one held does not say, or says less harshly."""
 
     @property
     def member(self) -> MemberCode:

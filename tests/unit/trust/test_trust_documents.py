@@ -25,11 +25,13 @@ from intelshare.trust import (
     TrustView,
     due,
     fingerprint,
+    found_again,
     new_key,
     read_member_file,
     renew_directory,
     renew_root,
     sign_directory,
+    sign_proposal,
     sign_root,
     write_member_file,
 )
@@ -245,9 +247,9 @@ def test_row_97_listing_anothers_key_is_accepted_with_a_warning_and_harms_nobody
 # --- Who may sign ------------------------------------------------------------------------------------
 
 
-def statement_by(of: TestMember, use: KeyUse):  # type: ignore[no-untyped-def]
+def statement_by(of: TestMember, use: KeyUse, at: Instant = NOW):  # type: ignore[no-untyped-def]
     leaf = Leaf(Kind.RECEIPT, bytes(16), b"opaque here")
-    batch = sign_batch([leaf], of.signer(use), NOW, stream_of("batch"))
+    batch = sign_batch([leaf], of.signer(use), at, stream_of("batch"))
     return batch.statements[0], read_batch(batch.batch)
 
 
@@ -490,6 +492,40 @@ def test_a_new_directory_key_ends_the_old_directory_and_undoes_a_fast_forward(
     assert view.need_fresh(deu.code, NOW).version == 2
     stored.append(encode(Trust, healed))
     assert TrustView.load(fra.code, stored, SUITES).members == view.members
+
+
+def test_a_member_that_lost_its_vault_is_founded_again_under_the_root_that_others_know(
+    fra: TestMember, deu: TestMember
+) -> None:
+    at, later = Instant(NOW + DAY), Instant(NOW + 2 * DAY)
+    view = view_of(fra, deu)
+    made = member("DEU", seed="again", at=at).founded
+    founded, proposal = found_again(made, view.members[deu.code], at, SUITE_1)
+    directory = founded.directory
+    assert refused(lambda: view.with_document(proposal.signed, later)) == "TRUST_THRESHOLD"
+    assert refused(lambda: view.with_document(directory, later)) == "TRUST_THRESHOLD"
+    for key in deu.founded.root_keys[:2]:
+        proposal = sign_proposal(proposal, signer(key))
+    after = view.with_document(proposal.signed, later).view.with_document(directory, later).view
+    assert after.members[deu.code].fingerprint == deu.fingerprint
+    assert after.authorities(deu.code) == (made.node_authority.certificate,)
+    new = {key.record.use: key.key_id for key in made.keys}
+    assert after.signing_key(made.node.uri, later) == new[KeyUse.SIGNING]
+    assert after.hello_key(made.node.uri, fra.code, later) == new[KeyUse.SIGNING]
+    assert after.sealing_key(deu.code, 1, later)[0] == new[KeyUse.SEALING]
+    # What the lost key signed stays; who finds it signs nothing, and names no keys.
+    statement, batch = statement_by(deu, KeyUse.SIGNING)
+    verify(statement, batch, deu.code, later, trust=after, suites=SUITES, roots=VerifiedRoots())
+    one, late = statement_by(deu, KeyUse.SIGNING, at)
+    with pytest.raises(IntelshareError, match="SIGNER_REVOKED"):
+        verify(one, late, deu.code, later, trust=after, suites=SUITES, roots=VerifiedRoots())
+    thief = directory_of(deu, at, version=99)
+    assert refused(lambda: after.with_document(thief, later)) == "TRUST_THRESHOLD"
+
+
+def test_a_member_is_not_founded_again_as_another(fra: TestMember, deu: TestMember) -> None:
+    held = view_of(fra, deu).members[deu.code]
+    assert refused(lambda: found_again(member("KEN").founded, held, NOW, SUITE_1)) == "INPUT_INVALID"
 
 
 def test_a_store_without_the_own_root_or_with_a_broken_chain_is_not_loaded(

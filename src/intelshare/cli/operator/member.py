@@ -26,20 +26,33 @@ def member() -> None:
     """Exchange roots and directories with other members; suspend, resume or remove a member."""
 
 
-@member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
+@member.command(
+    epilog=examples(
+        "intelshare member export --folder fra --out fra.member",
+        "intelshare member export --of USA --folder fra --out usa.member",
+    )
+)
 @click.option(
     "--out",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file. Default: standard output.",
 )
+@click.option(
+    "--of",
+    "code",
+    default="",
+    metavar="MEMBER",
+    shell_complete=members,
+    help="Write the file of another member, as your node knows it: for its people, if they have lost all.",
+)
 @printing
 @on_folder
-def export(node: NodeFolder, out: Out, target: Path | None) -> None:
+def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
     """Write your member file for another member to import. It contains no secrets."""
     from intelshare.wire.v1 import user_pb2 as pb
 
-    found = node.operate("ExportMember", pb.ExportMemberRequest())
+    found = node.operate("ExportMember", pb.ExportMemberRequest(member=code.upper()))
     if target is not None:
         target.write_text(found.text, "utf-8")
     elif not out.json:
