@@ -323,16 +323,14 @@ class Engine:
 
     def _tell_newest(self, turn: Turn, run: RunStep, link: PeerLink | None) -> None:
         """Let the peer's newest link load what a step of an older one may have queued again."""
-        asked = run.event[0]
-        member = getattr(asked, "member", asked)
-        if self._parts.links.of_member(member) is not link:
-            self._queued_again(turn, QueuedAgain(member))
+        if self._parts.links.of_member(run.member) is not link:
+            self._queued_again(turn, QueuedAgain(run.member))
 
     def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
         """Charge the cost of a step to the peer that caused it, even if its link has ended."""
         if run.step not in (Step.RECEIVE, Step.MEET):
             return
-        budgets, member = turn.parts.budgets, run.event[0].member
+        budgets, member = turn.parts.budgets, run.member
         if answer.value.spent:
             budgets.kept(member, answer.value.spent, turn.now.steady)
         acks = answer.value.acks if run.step is Step.RECEIVE else ()

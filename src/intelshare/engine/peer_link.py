@@ -218,7 +218,7 @@ class PeerLink:
     def _meet(self, turn: Turn) -> None:
         self._set_offset(turn, self._known().offset)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
-        turn.do(RunStep(Step.MEET, (self._peer, allowed), self.number))
+        turn.do(RunStep(Step.MEET, (self._peer, allowed), self.number, self.member))
         self._go(turn, State.MEETING)
 
     def _set_offset(self, turn: Turn, offset: int) -> None:
@@ -306,7 +306,7 @@ class PeerLink:
             return
         allowed = budgets.allowed(self.member, steady)
         arrival = Arrival(self.member, self.node, frame, turn.now.believed, allowed)
-        self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number))
+        self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number, self.member))
 
     def _pay(self, turn: Turn, size: int) -> None:
         """Charge a message that is not a frame.
@@ -335,9 +335,9 @@ class PeerLink:
             turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
         if gap.origin == self.node:
             # Its own releases: it has forgotten them.
-            self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number))
+            self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number, self.member))
         else:
-            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
+            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number, self.member))
 
     def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
@@ -345,7 +345,7 @@ class PeerLink:
 
     def _log_path(self, turn: Turn, path: LogPath) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
-        self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number))
+        self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number, self.member))
 
     def _acks(self, turn: Turn, acks: Acks) -> None:
         now = turn.now
@@ -376,7 +376,7 @@ class PeerLink:
 
     def _directory(self, turn: Turn, shown: Trust) -> None:
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
-        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number))
+        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number, self.member))
 
     def judged(self, turn: Turn, forked: MemberCode | None) -> None:
         """Show the peer the other directory if one it has shown was one of two under one version."""
@@ -434,7 +434,9 @@ class PeerLink:
         """Forget acknowledged statements; acknowledgements that arrive during one commit share the next."""
         if self._acknowledged and not self._acknowledging:
             self._acknowledging = len(self._acknowledged)
-            turn.do(RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number))
+            turn.do(
+                RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number, self.member)
+            )
 
     def acknowledged(self, turn: Turn) -> None:
         """Go on after the step "acknowledge" is durable."""

@@ -174,11 +174,11 @@ class Sender:
         busy, room = link.queue.busy(turn.now.steady), link.queue.room()
         # Statements queued while the step runs need another step.
         link.queue.more, link.loading = False, True
-        turn.do(RunStep(step, (link.member, busy, room), link.number))
+        turn.do(RunStep(step, (link.member, busy, room), link.number, link.member))
 
     def resent(self, turn: Turn, run: RunStep, answer: Durable[Loaded] | IntelshareError) -> None:
         """Send what was loaded again, durably. While releases must wait, they are left."""
-        member, link = run.event[0], turn.parts.links.get(run.link)
+        member, link = run.member, turn.parts.links.get(run.link)
         destination = self._at(member)
         destination.stage = Stage.IDLE
         if isinstance(answer, IntelshareError):

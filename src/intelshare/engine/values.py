@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Final, NewType
 
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.effects import Effects
@@ -119,6 +119,9 @@ class Opened:
     """The peer's clock minus this one, in microseconds."""
 
 
+NOBODY: Final = MemberCode("")
+
+
 @dataclass(frozen=True, slots=True)
 class RunStep:
     """Run a step of the broker in the store's writer; then ``StepDone``."""
@@ -127,6 +130,8 @@ class RunStep:
     event: tuple[Any, ...] = ()
     link: LinkId | None = None
     """The link whose message caused the step, if any."""
+    member: MemberCode = NOBODY
+    """The member whose message caused the step; empty: none did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class Following:
             ahead = await reading
         finally:
             self._reading.discard(reading)
-        return await runtime.step(handover_ahead, rooms, most, ahead)
+        return await runtime.step(handover_ahead, rooms, most, ahead, traced=run.step.value)
 
     async def settle(self) -> None:
         """Wait until every step that was asked for is in the store's queue."""

@@ -69,8 +69,8 @@ async def test_a_stop_waits_for_a_hand_over_that_is_still_reading(tmp_path: Path
     """Its step is in the store's queue before the store takes no more."""
     store, order = Store(), list[Any]()
 
-    async def step(*what: Any) -> None:
-        order.append(what)
+    async def step(*what: Any, traced: str) -> None:
+        order.append((traced, *what))
 
     following, _, links = beside(tmp_path, store=store, step=step)
     rooms = {MemberCode("USA"): 1}
@@ -81,5 +81,5 @@ async def test_a_stop_waits_for_a_hand_over_that_is_still_reading(tmp_path: Path
     assert not settling.done()
     store.answer.set_result({})
     await settling
-    assert order == [(handover_ahead, rooms, 8, {})]
+    assert order == [("handover", handover_ahead, rooms, 8, {})], "its span is that of every hand-over"
     await handing
