@@ -38,7 +38,7 @@ from intelshare.node.run import start_node
 from intelshare.node.running import Running, end_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
-from intelshare.node.settings import read_settings, write_settings
+from intelshare.node.settings_file import read_settings, write_settings
 from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
 from intelshare.ports import Plan

@@ -39,7 +39,8 @@ from intelshare.ids import Digest, FilePlace
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
-from intelshare.node.settings import Settings, read_settings, with_store
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings, with_store
 from intelshare.ports import View, changed
 from intelshare.private_files import check_private, disk_errors, make_private_folder, write_private
 from intelshare.store.backup import copy_database

@@ -26,7 +26,8 @@ from intelshare.instant import Instant
 from intelshare.node.backup import mark_restored
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
-from intelshare.node.settings import Settings, read_settings, write_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings, write_settings
 from intelshare.ports import Plan, Put
 from intelshare.private_files import make_private_folder, write_private
 from intelshare.store.engines import open_at

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from intelshare.audit.records import KeyChange, KeyChanged
+from intelshare.audit.node_records import KeyChange, KeyChanged
 from intelshare.broker.kernel.documents import adopt, take_keys
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.line.hello import announce

@@ -52,7 +52,8 @@ from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
-from intelshare.node.settings import Settings, read_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of

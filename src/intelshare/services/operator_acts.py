@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from intelshare.audit.records import BackupMade
+from intelshare.audit.node_records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.mend import DropCommand, Mended, Outcome, Record, drop
 from intelshare.broker.lifecycle.operator_acts import (

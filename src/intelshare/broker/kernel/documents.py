@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from intelshare.audit.records import EntryType, KeyChanged, TrustAccepted
+from intelshare.audit.node_records import KeyChanged, TrustAccepted
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import TRUST, TrustRow

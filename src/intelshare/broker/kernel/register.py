@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from intelshare.audit.records import EntryType, Register
+from intelshare.audit.node_records import Register
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
 from intelshare.broker.kernel.certificates import keep_certificate
 from intelshare.broker.kernel.node import Node

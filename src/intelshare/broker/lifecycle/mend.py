@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.audit.node_records import Operated, OperatorAct
+from intelshare.audit.records import EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of

@@ -101,8 +101,8 @@ def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, aga
 @on_folder
 def list_(node: NodeFolder, out: Out) -> None:
     """List the members whose documents your node holds, including your member."""
+    from intelshare.cli.shared.operator_tables import member_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import member_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ListMembers", pb.ListMembersRequest())
@@ -189,7 +189,7 @@ def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
         given = read_member_file(_read(file), str(file))
         who, text = given.member, given.fingerprint
     else:
-        from intelshare.node.settings import read_settings
+        from intelshare.node.settings_file import read_settings
 
         who = read_settings(node.folder / "node.toml").member
         text = node.operate("ExportMember", pb.ExportMemberRequest()).fingerprint

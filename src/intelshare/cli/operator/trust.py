@@ -203,7 +203,7 @@ def show(node: NodeFolder, out: Out, file: Path | None) -> None:
         proposal = _proposal(file)
         _show(out, proposal)
         return
-    from intelshare.cli.shared.tables import root_table
+    from intelshare.cli.shared.operator_tables import root_table
     from intelshare.crypto.suites import SUITES
     from intelshare.trust import read_member_file, read_root
     from intelshare.wire.v1 import user_pb2 as pb
@@ -218,7 +218,7 @@ def show(node: NodeFolder, out: Out, file: Path | None) -> None:
 
 
 def _show(out: Out, proposal: RootProposal, *, quiet: bool = False) -> None:
-    from intelshare.cli.shared.tables import root_table
+    from intelshare.cli.shared.operator_tables import root_table
 
     signed = frozenset(one.key for one in proposal.signed.signatures)
     if not quiet:
