@@ -41,19 +41,11 @@ from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.broker.line.resend import Page, Place
 from intelshare.crypto.pieces import sealed_size
 from intelshare.crypto.records import Kind
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.attachments import PER_PIECE, length_of, slices_of
+from intelshare.engine.events import Committed, Event, QueuedAgain
 from intelshare.engine.steps import Query, Step
-from intelshare.engine.values import (
-    Committed,
-    Event,
-    LinkId,
-    OpenPieces,
-    QueuedAgain,
-    ReadSlice,
-    RunQuery,
-    RunStep,
-    WritePiece,
-)
+from intelshare.engine.values import LinkId
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.ids import Digest, FilePlace, LeafId, MemberCode, UserUri
 from intelshare.ports import Durable

@@ -13,11 +13,43 @@ from typing import Any, Final
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
+from intelshare.engine.actions import Action, RunStep, SetTimer, Tell
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
 from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
+from intelshare.engine.events import (
+    Accepted,
+    ChoreDone,
+    Closed,
+    Committed,
+    Connected,
+    Drained,
+    Event,
+    LogQuestion,
+    LogsAsked,
+    NodeChanged,
+    PiecesOpened,
+    PieceWritten,
+    PolicyAvailable,
+    QueryDone,
+    QueuedAgain,
+    Ready,
+    Received,
+    ReserveHeld,
+    SayLog,
+    Shredded,
+    SidecarWritten,
+    SliceRead,
+    Space,
+    Started,
+    StepDone,
+    Stop,
+    TimerDue,
+    Unreadable,
+    Written,
+)
 from intelshare.engine.hearing import Hearing
 from intelshare.engine.housekeeping import Housekeeping
 from intelshare.engine.limits import Limits
@@ -29,45 +61,7 @@ from intelshare.engine.space import RoomOnDisk
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
 from intelshare.engine.turn import Parts, Turn
-from intelshare.engine.values import (
-    Accepted,
-    Action,
-    ChoreDone,
-    Closed,
-    Committed,
-    Connected,
-    Drained,
-    Event,
-    LinkId,
-    LinkState,
-    LogQuestion,
-    LogsAsked,
-    NodeChanged,
-    Notice,
-    Now,
-    PiecesOpened,
-    PieceWritten,
-    PolicyAvailable,
-    QueryDone,
-    QueuedAgain,
-    Ready,
-    Received,
-    ReserveHeld,
-    RunStep,
-    SayLog,
-    SetTimer,
-    Shredded,
-    SidecarWritten,
-    SliceRead,
-    Space,
-    Started,
-    StepDone,
-    Stop,
-    Tell,
-    TimerDue,
-    Unreadable,
-    Written,
-)
+from intelshare.engine.values import LinkId, LinkState, Notice, Now
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant

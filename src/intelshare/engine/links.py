@@ -13,10 +13,12 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare.broker.kernel.frame import Gap
+from intelshare.engine.actions import Close, Opened, Tell
 from intelshare.engine.budgets import Passing
+from intelshare.engine.events import Accepted
 from intelshare.engine.peer_link import PeerLink, State
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
+from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import MINUTE, Instant

@@ -35,25 +35,15 @@ from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind, Trust
 from intelshare.delivery import LinkQueue
+from intelshare.engine.actions import RunQuery, RunStep, Send, Sendable, SetReading, Tell
 from intelshare.engine.attachments import Serving
 from intelshare.engine.budgets import Passing
+from intelshare.engine.events import SliceRead, Unreadable
 from intelshare.engine.gaps import GapRequests
 from intelshare.engine.limits import Limits
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import (
-    LinkId,
-    Notice,
-    Now,
-    RunQuery,
-    RunStep,
-    Send,
-    Sendable,
-    SetReading,
-    SliceRead,
-    Tell,
-    Unreadable,
-)
+from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import EnvelopeError, TrustError, code_of_peer
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant

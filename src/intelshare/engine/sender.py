@@ -28,11 +28,12 @@ from enum import Enum, auto
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.line.resend import Loaded
 from intelshare.delivery import Backoff
+from intelshare.engine.actions import RunQuery, RunStep, Tell
 from intelshare.engine.limits import RETRY
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import LinkId, Notice, Now, RunQuery, RunStep, Tell
+from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant

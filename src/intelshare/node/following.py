@@ -32,8 +32,9 @@ from intelshare.broker.line.read_ahead import Ahead, handover_ahead, read_ahead
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.suites import SUITES
+from intelshare.engine.actions import RunStep
+from intelshare.engine.events import Committed, QueuedAgain, Ready
 from intelshare.engine.steps import Step
-from intelshare.engine.values import Committed, QueuedAgain, Ready, RunStep
 from intelshare.errors import StoreError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.node.links import Links

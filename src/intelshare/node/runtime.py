@@ -25,7 +25,7 @@ from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.engine import STEPS
-from intelshare.engine.values import RunStep
+from intelshare.engine.actions import RunStep
 from intelshare.errors import PASSING, IntelshareError, RecordError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from intelshare.engine.actions import RunStep
 from intelshare.engine.courier import led_by
+from intelshare.engine.events import QueuedAgain
 from intelshare.engine.steps import Step
-from intelshare.engine.values import QueuedAgain, RunStep
 from intelshare.ids import MemberCode
 from intelshare.ports import durable_after_commit
 

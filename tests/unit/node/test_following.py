@@ -9,8 +9,8 @@ from typing import Any
 
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.line.read_ahead import handover_ahead
+from intelshare.engine.actions import RunStep
 from intelshare.engine.steps import Step
-from intelshare.engine.values import RunStep
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.node.following import Following
