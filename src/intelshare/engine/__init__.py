@@ -13,6 +13,8 @@ two drivers carry them out, the asyncio node (``node.links``) and the simulator
     engine         one row per event
     turn           the handling of one event; what durable effects lead to
     peer_link      one link: hello, what comes in, what goes out
+    greeting       the messages of its hello
+    outgoing       what waits to leave on it
     links          all links; which of two to one peer stays
     dialling       when to dial, with backoff
     gaps           what is asked for again
