@@ -8,8 +8,8 @@ from typing import Any
 from builders import NOW, Member, actor, seeded
 from intelshare.audit.work import finish
 from intelshare.engine import QUERIES, STEPS
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.courier import Doing, Packed, Put, TakenIn, log_written, pack
-from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode

@@ -11,27 +11,29 @@ from builders import NOW, Member, seeded
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.frame import Hello, Message
 from intelshare.engine import QUERIES, STEPS, Engine, Event, Limits, LinkId, Now, Step
-from intelshare.engine.values import (
-    Accepted,
+from intelshare.engine.actions import (
     Close,
-    Closed,
-    LogQuestion,
     OpenPieces,
-    QueryDone,
     ReadSlice,
-    Received,
     RunQuery,
     RunStep,
     Send,
     SetTimer,
     Shred,
+    WritePiece,
+    WriteSidecar,
+)
+from intelshare.engine.events import (
+    Accepted,
+    Closed,
+    LogQuestion,
+    QueryDone,
+    Received,
     Shredded,
     SidecarWritten,
     SliceRead,
     StepDone,
     TimerDue,
-    WritePiece,
-    WriteSidecar,
     Written,
 )
 from intelshare.errors import IntelshareError

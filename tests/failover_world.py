@@ -20,7 +20,7 @@ from pathlib import Path
 
 from e2e.nodes import log_of
 from intelshare.node.move import read_settings
-from intelshare.node.settings import with_store
+from intelshare.node.settings_file import with_store
 from intelshare.store.server import Server
 from postgres_line import Line
 from postgres_pair import Pair, new_pair

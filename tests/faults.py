@@ -230,7 +230,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "F30",
         "a whole folder put back to before a destruction",
-        ("tests/e2e/test_backup.py::test_a_folder_that_was_put_back_shows_nothing_before_the_operators_word",),
+        ("tests/e2e/test_backup.py::test_f30_a_folder_that_was_put_back_shows_nothing_before_the_operators_word_and_then_what_was_heard",),
     ),
     Fault(
         "F31",

@@ -227,7 +227,7 @@ def make_site(code: str, root: Path, *, at: Instant | None = None, **settings: A
     ]
     store = open_at(Location(folder.database), TABLES, founded.storage_key)
     try:
-        asyncio.run(store.perform(lambda _: first_rows(wanted, founded, users)))
+        asyncio.run(store.perform(lambda _: first_rows(wanted, (founded.root,), founded.directory, users)))
     finally:
         store.close()
     return site

@@ -12,7 +12,8 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PIECE, PLAIN, PieceCipher, check_piece, piece_count
 from intelshare.crypto.records import Attachment, Portion, PortionKind
-from intelshare.engine.values import OpenPieces, PiecesOpened, PieceWritten, ReadSlice, WritePiece
+from intelshare.engine.actions import OpenPieces, ReadSlice, WritePiece
+from intelshare.engine.events import PiecesOpened, PieceWritten
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace
 from line_world import TO_USA

@@ -129,7 +129,9 @@ def test_a_restored_node_has_lost_nothing_that_was_okd_before_and_destroyed_stay
             assert "FORK" not in json.dumps(evidence)
 
 
-def test_a_folder_that_was_put_back_shows_nothing_before_the_operators_word(tmp_path: Path) -> None:
+def test_f30_a_folder_that_was_put_back_shows_nothing_before_the_operators_word_and_then_what_was_heard(
+    tmp_path: Path,
+) -> None:
     fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
     with running(fra):
         with running(usa):
@@ -151,23 +153,6 @@ def test_a_folder_that_was_put_back_shows_nothing_before_the_operators_word(tmp_
     assert (refused.code, "STORE_FORGOT" in refused.err) == (7, True), refused
     assert intelshare("doctor", "--folder", usa).out.count("STORE_FORGOT") == 1
     assert intelshare("user", "list", "--folder", usa).code == 7
-
-
-def test_f30_on_the_operators_word_only_what_an_unreachable_member_sent_waits(tmp_path: Path) -> None:
-    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
-    with running(fra):
-        with running(usa):
-            introduce(fra, usa)
-            wait_for_links(fra)
-            recalled = send(fra, "USA", SHARED, "to be recalled")
-            wait_until(lambda: titles(usa) == ["to be recalled"], "it to arrive")
-        shutil.copytree(usa, tmp_path / "kept")
-        with running(usa):
-            wait_for_links(fra)
-            ok("recall", recalled[:12], "--as", fra / "users" / "ana", "--reason", "wrong", "--yes")
-            wait_until(lambda: words_of(fra)["to be recalled"] == "destroyed", "the destruction")
-    shutil.rmtree(usa)
-    shutil.move(tmp_path / "kept", usa)
     analyst = usa / "users" / "ana"
     command = [*PROGRAM, "node", "run", "--dev", "--folder", usa, "--accept-loss"]
     with (tmp_path / "usa.log").open("ab") as log, process(command, stderr=log) as started:

@@ -22,7 +22,7 @@ from intelshare.crypto.x509 import issue_user, to_pem
 from intelshare.instant import DAY, Instant
 from intelshare.node.folder import Folder
 from intelshare.node.running import read_running
-from intelshare.node.settings import read_settings
+from intelshare.node.settings_file import read_settings
 from intelshare.trust import domain_of, user_uri
 from intelshare.vault import USER_AUTHORITY, open_vault
 from postgres_server import new_cluster

@@ -15,7 +15,8 @@ from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import issue_node, issue_user, make_authority, to_pem
 from intelshare.ids import Digest, MemberCode, NodeUri
 from intelshare.instant import Instant
-from intelshare.node.settings import Settings, write_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import write_settings
 from intelshare.statement.kinds import KINDS
 from intelshare.trust import read_root
 from intelshare.trust.ceremony import propose_root, write_proposal, write_root_key

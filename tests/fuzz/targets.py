@@ -47,7 +47,7 @@ from intelshare.labels import (
     write_bundle,
     write_stanag4774,
 )
-from intelshare.node.settings import read_settings, write_settings
+from intelshare.node.settings_file import read_settings, write_settings
 from intelshare.policy.files import parse_overlay, parse_treaty
 from intelshare.text import safe_name, visible
 from intelshare.trust import HelloPayload, read_directory, read_member_file, read_root

@@ -12,8 +12,8 @@ import pytest
 
 from builders import draft, text
 from intelshare.broker.kernel.actor import authorised
+from intelshare.broker.kernel.documents import adopt, take_keys
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.ids import UserUri
 from intelshare.node.renewal import directory_signer

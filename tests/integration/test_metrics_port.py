@@ -12,7 +12,7 @@ import pytest
 from intelshare.errors import ConfigError
 from intelshare.metrics import Metric
 from intelshare.node.metrics_port import LONGEST, MOST
-from intelshare.node.settings import read_settings
+from intelshare.node.settings_file import read_settings
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, make_site
 

@@ -30,20 +30,22 @@ from intelshare.engine import BUDGETS, Rate
 from intelshare.engine.budgets import Passing
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import UserUri
+from intelshare.node.backup import make_backup, restore_backup
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
+from intelshare.node.offline import operate_offline
 from intelshare.node.run import start_node
 from intelshare.node.running import Running, end_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
-from intelshare.node.settings import read_settings, write_settings
+from intelshare.node.settings_file import read_settings, write_settings
 from intelshare.node.sidecar import log_position
 from intelshare.patience import patient
 from intelshare.ports import Plan
 from intelshare.store.sidecar import FORGOT, read_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import PASSPHRASE, Site, make_site, until
+from node_world import PASSPHRASE, Site, make_site, now, until
 
 PROGRAM = """
 import sys
@@ -167,6 +169,30 @@ async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operato
     await site.stop()
     await site.start()
     await site.stop()
+
+
+async def test_of_a_restored_folder_nothing_is_said_about_who_waits_before_its_first_start(
+    site: Site, tmp_path: Path
+) -> None:
+    def asked(method: str, request: object) -> Any:
+        return operate_offline(restored.root, lambda: PASSPHRASE, method, request)
+
+    backup, restored = tmp_path / "backup", replace(site, root=tmp_path / "again")
+    silent = lambda *_: None  # noqa: E731
+    make_backup(site.root, backup, lambda: PASSPHRASE, now(), silent)
+    restore_backup(backup, restored.root, lambda: PASSPHRASE, replace=False, now=now(), progress=silent)
+    for method, request in (
+        ("ConfirmAccess", pb.ConfirmAccessRequest(dry_run=True)),
+        ("ConfirmAccess", pb.ConfirmAccessRequest(users=["a"], reason="asked")),
+        ("AllowReading", pb.AllowReadingRequest(member="USA", reason="asked")),
+    ):
+        with pytest.raises(StoreError, match="has not been started since") as caught:
+            await asyncio.to_thread(asked, method, request)
+        assert caught.value.code == "STORE_FORGOT"
+    await restored.start()
+    await restored.stop()
+    found = await asyncio.to_thread(asked, "ConfirmAccess", pb.ConfirmAccessRequest(dry_run=True))
+    assert {user.name for user in found.users} == {"a", "o", "r", "u"}
 
 
 async def test_a_start_after_a_loss_that_did_not_complete_is_refused_again(

@@ -138,7 +138,7 @@ def _linked(node: NodeProcess) -> bool:
 
 async def _revoke_own_node(site: Site) -> None:
     """The member says that its node no longer counts, and its node tells the peers."""
-    from intelshare.broker.kernel.register import adopt
+    from intelshare.broker.kernel.documents import adopt
     from intelshare.broker.line.hello import announce
     from intelshare.node.renewal import directory_signer
     from intelshare.trust import Revocation, Revoked, Why, renew_directory

@@ -17,9 +17,9 @@ import pytest
 
 from intelshare.errors import StoreError
 from intelshare.ports import Delete, Plan, Put, View
+from intelshare.store.journal import only_adds
 from intelshare.store.postgres.connection import IDLE_IN_STEP, PostgresConnection, connect
 from intelshare.store.postgres.lease import TURN, Joining, sessions, take
-from intelshare.store.postgres.schema import only_adds
 from intelshare.store.postgres.store import PostgresStore, open_store
 from intelshare.store.server import Server
 from postgres_server import asked, new_schema, server_url

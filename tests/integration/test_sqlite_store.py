@@ -632,13 +632,20 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
     assert raised.value.hint
 
 
-async def test_rows_that_only_the_journal_has_are_not_upgraded_past(path: Path) -> None:
+async def test_rows_that_only_the_journal_has_are_not_changed_past(path: Path) -> None:
     left = await crashed(path, put(thing("a")))
     with pytest.raises(StoreError, match="SCHEMA_OLDER") as raised:
-        migrate(left, [SCHEMA, "CREATE TABLE more (a TEXT) STRICT;"])
+        migrate(left, [SCHEMA, 'UPDATE "thing" SET "rank" = 2;'])
     assert raised.value.hint
     await _filled(left, thing("b"))
+    migrate(left, [SCHEMA, 'UPDATE "thing" SET "rank" = 2;'])
+
+
+async def test_rows_that_only_the_journal_has_are_there_after_an_upgrade_that_only_adds(path: Path) -> None:
+    left = await crashed(path, put(thing("a")))
     migrate(left, [SCHEMA, "CREATE TABLE more (a TEXT) STRICT;"])
+    with opened(left) as store:
+        assert store.ask_now(lambda view: view.find(THING, "key")) == [thing("a")]
 
 
 async def test_an_upgrade_keeps_a_private_copy_of_what_was(path: Path) -> None:

@@ -20,7 +20,7 @@ from intelshare.broker.lifecycle.review import review
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Act, Kind, TreatyAct
 from intelshare.engine import Action, Event
-from intelshare.engine.values import PolicyAvailable, Received
+from intelshare.engine.events import PolicyAvailable, Received
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, LeafId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant

@@ -38,8 +38,8 @@ def wire() -> FileDescriptorSet:
 
 ROOMS = (
     "crypto.records", "trust.courier", "trust.documents", "trust.forks", "trust.hello", "audit.records",
-    "audit.path", "audit.exhibit", "bulletin.draft", "broker.line.alike", "broker.kernel.kept_claims",
-    "broker.kernel.stored_bulletins", "vault.format",
+    "audit.node_records", "audit.path", "audit.exhibit", "bulletin.draft", "broker.line.alike",
+    "broker.kernel.kept_claims", "broker.kernel.stored_bulletins", "vault.format",
 )  # fmt: skip
 """Where records stand; a test holds that there are no others."""
 

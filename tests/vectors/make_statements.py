@@ -19,7 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from make_envelope import plain
 from make_log import decision_vectors, exhibit_vectors, log_vectors, path_vectors, rest_vectors
 from make_said import everything
-from make_trust import document_vectors, hello_vector, later_succession_vector, succession_vector
+from make_trust import (
+    document_vectors,
+    forgetting_succession_vector,
+    hello_vector,
+    later_succession_vector,
+    succession_vector,
+)
 from make_verdicts import verdict_vectors
 from statement_world import FRA, INCARNATION, NOW, SEED, USA, h, make_world
 
@@ -260,6 +266,7 @@ def make(old: Any) -> dict[str, Any]:
         "documents": document_vectors(world),
         "succession": succession_vector(world),
         "later_succession": later_succession_vector(world),
+        "forgetting_succession": forgetting_succession_vector(world),
         "hello": hello_vector(world),
         "log_entries": entries,
         "log": log,

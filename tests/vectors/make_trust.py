@@ -19,7 +19,7 @@ from intelshare.crypto.records import (
     StreamHead,
     Trust,
 )
-from intelshare.crypto.suites import SUITE_1
+from intelshare.crypto.suites import SUITE_1, Signer
 from intelshare.ids import Incarnation, NodeUri
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.trust import (
@@ -36,7 +36,15 @@ from intelshare.trust import (
     sign_directory,
     sign_root,
 )
-from intelshare.trust.documents import DirectoryDocument, RootDocument, document_message, signatures_by
+from intelshare.trust.documents import (
+    DirectoryDocument,
+    Revocation,
+    Revoked,
+    RootDocument,
+    Why,
+    document_message,
+    signatures_by,
+)
 from intelshare.trust.hello import Proof, Role, hello_message
 from intelshare.trust.keys import new_key
 from trust_world import TestMember, documents, member, view_of
@@ -151,6 +159,36 @@ def later_succession_vector(world: World) -> dict[str, Any]:
     return _successions(world, held, given)
 
 
+def forgetting_succession_vector(world: World) -> dict[str, Any]:
+    """To one who holds a directory in which the signing key is revoked."""
+    fra, directory = world.fra, world.of(world.fra, KeyUse.DIRECTORY)
+    old_root = world.of(fra, KeyUse.ROOT)
+    fresh = new_key(SUITE_1, KeyUse.DIRECTORY, FRA, NOW, stream_of(f"{SEED}/directory key 2"))
+    key = world.of(fra, KeyUse.SIGNING).key_id
+    begun = fra.directory
+
+    def revoking(version: int, *rows: Revocation, by: Signer = directory) -> Trust:
+        return sign_directory(replace(begun, version=version, revocations=rows), by)
+
+    rotated, later = (Revocation(Revoked.KEY, key, Why.ROTATED, Instant(NOW + n * DAY)) for n in (1, 2))
+    node = Revocation(Revoked.NODE, fra.founded.node.uri.encode(), Why.COMPROMISED, NOW)
+    roots = [
+        renew_root(fra.root, [old_root], directory=[*keys, fresh.record])
+        for keys in ((directory.record,), ())
+    ]
+    held = [encode(Trust, one) for one in (fra.founded.root, revoking(begun.version + 1, rotated, node))]
+    held += documents(world.usa)
+    stated = [plain(rotated), plain(node)]
+    here = begun.version + 1
+    given = [
+        ("a directory that forgot the revocations", revoking(here + 1), NOW, (1, here + 1, [plain(rotated)])),
+        ("one that moves the end to later", revoking(here + 1, later), NOW, (1, here + 1, [plain(rotated)])),
+        ("a root with a second directory key", roots[0], NOW, (2, here, stated)),
+        ("a root with another directory key", roots[1], NOW, (2, here, stated)),
+    ]
+    return _successions(world, held, given)
+
+
 def _successions(world: World, held: Sequence[bytes], given: Sequence[Any]) -> dict[str, Any]:
     return {
         "own": world.usa.code,
@@ -164,7 +202,7 @@ def _successions(world: World, held: Sequence[bytes], given: Sequence[Any]) -> d
                 **(
                     {"error": verdict}
                     if isinstance(verdict, str)
-                    else dict(zip(("root", "directory"), verdict, strict=True))
+                    else dict(zip(("root", "directory", "revoked"), (*verdict, [])[:3], strict=True))
                 ),
             }
             for name, trust, at, verdict, peer in [(*row, FRA)[:5] for row in given]

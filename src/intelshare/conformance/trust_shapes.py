@@ -61,14 +61,15 @@ def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
 def _succession(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     view = TrustView.load(MemberCode(case["own"]), [_bytes(held) for held in case["held"]], SUITES)
     for number, told in enumerate(case["given"], 1):
-        only_known(told, frozenset(("trust", "at", "peer", "root", "directory", "error")))
+        only_known(told, frozenset(("trust", "at", "peer", "root", "directory", "revoked", "error")))
 
         def compute(told: Case = told) -> dict[str, Any]:
             trust = decode(Trust, _bytes(told["trust"]))
             peer = MemberCode(told["peer"])
             after = view.with_document(trust, Instant(int(told["at"])), peer).view.members[peer]
             directory = after.directory.version if after.directory is not None else 0
-            return {"root": after.root.version, "directory": directory}
+            revoked = [plain(row) for row in after.revocations]
+            return {"root": after.root.version, "directory": directory, "revoked": revoked}
 
         yield answer(str(told.get("id", f"document {number}")), told, compute)
 

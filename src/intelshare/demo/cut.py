@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from intelshare.cli.shared.operator_tables import peer_table
 from intelshare.cli.shared.output import draw
-from intelshare.cli.shared.tables import duration, inbox_table, peer_table
+from intelshare.cli.shared.tables import duration, inbox_table
 from intelshare.client import new_key
 from intelshare.demo.scenario import Analyst, unmet
 from intelshare.demo.stage import MARGIN, Stage, say, until

@@ -1,16 +1,20 @@
 """The engine of a node: everything that decides when a step of the broker runs.
 
-It has no I/O, no clock, and no randomness except what it is given. Events go in, actions come out
-(``values``); two drivers carry them out, the asyncio node (``node.links``) and the simulator
+It has no I/O, no clock, and no randomness except what it is given. Events go in, actions come out;
+two drivers carry them out, the asyncio node (``node.links``) and the simulator
 (``sim.process``), and no rule about time, order or limits stands outside. In reading order:
 
-    values         what goes in and what comes out
+    events         what goes in
+    actions        what comes out
+    values         what both name
     steps          the steps and queries it asks for, by name
     limits         every bound
     connections    who may hold a connection to a port
     engine         one row per event
     turn           the handling of one event; what durable effects lead to
     peer_link      one link: hello, what comes in, what goes out
+    greeting       the messages of its hello
+    outgoing       what waits to leave on it
     links          all links; which of two to one peer stays
     dialling       when to dial, with backoff
     gaps           what is asked for again
@@ -28,13 +32,15 @@ It has no I/O, no clock, and no randomness except what it is given. Events go in
     following      what a replica learns from what the others have committed
 """
 
+from intelshare.engine.actions import Action
 from intelshare.engine.budgets import BUDGETS, Budget, BudgetState, Rate
 from intelshare.engine.connections import ConnectionLimits, Connections, Reason
 from intelshare.engine.engine import Engine
+from intelshare.engine.events import Event
 from intelshare.engine.limits import Limits, SpaceLimits
 from intelshare.engine.steps import QUERIES, STEPS, Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase
-from intelshare.engine.values import Action, Event, LinkId, LinkState, Now
+from intelshare.engine.values import LinkId, LinkState, Now
 
 __all__ = [
     "BUDGETS",

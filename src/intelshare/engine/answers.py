@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 
 from intelshare.audit.path import LogAsk, LogPath
+from intelshare.engine.actions import AskLogs, RunQuery
 from intelshare.engine.steps import Query
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import AskLogs, LinkId, RunQuery
+from intelshare.engine.values import LinkId
 from intelshare.errors import IntelshareError
 
 

@@ -32,21 +32,12 @@ from intelshare.broker.kernel.frame import SLICE, Slice, SliceAsk
 from intelshare.broker.lifecycle.attachments import Kept, Wanted
 from intelshare.crypto.pieces import PIECE, piece_span, sealed_size
 from intelshare.delivery import Backoff
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, Tell, WritePiece
+from intelshare.engine.events import PiecesOpened, PieceWritten
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import (
-    LinkId,
-    Notice,
-    OpenPieces,
-    PiecesOpened,
-    PieceWritten,
-    ReadSlice,
-    RunQuery,
-    RunStep,
-    Tell,
-    WritePiece,
-)
+from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import PASSING, DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant

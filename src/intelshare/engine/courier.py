@@ -41,19 +41,11 @@ from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.broker.line.resend import Page, Place
 from intelshare.crypto.pieces import sealed_size
 from intelshare.crypto.records import Kind
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.attachments import PER_PIECE, length_of, slices_of
+from intelshare.engine.events import Committed, Event, QueuedAgain
 from intelshare.engine.steps import Query, Step
-from intelshare.engine.values import (
-    Committed,
-    Event,
-    LinkId,
-    OpenPieces,
-    QueuedAgain,
-    ReadSlice,
-    RunQuery,
-    RunStep,
-    WritePiece,
-)
+from intelshare.engine.values import LinkId
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.ids import Digest, FilePlace, LeafId, MemberCode, UserUri
 from intelshare.ports import Durable
@@ -102,13 +94,12 @@ def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
             return [Committed(done.part(lambda answer: answer.effects))]
         case Step.MEET:
             # What a peer that starts anew may have lost goes to it again.
-            return [Committed(done.part(lambda answer: answer.effects)), QueuedAgain(run.event[0].member)]
+            return [Committed(done.part(lambda answer: answer.effects)), QueuedAgain(run.member)]
         case Step.RECEIVE:
-            arrival: Arrival = run.event[0]
-            again = [QueuedAgain(arrival.member)] if done.value.again else []
+            again = [QueuedAgain(run.member)] if done.value.again else []
             return [Committed(done.part(lambda answer: answer.effects)), *again]
         case Step.FILL_LATE:
-            return [QueuedAgain(run.event[0])] if done.value else []
+            return [QueuedAgain(run.member)] if done.value else []
         case _:
             return []
 
@@ -267,7 +258,11 @@ def log_written(by: UserUri, member: MemberCode, packed: Packed, digest: Digest,
 
 @dataclass(slots=True)
 class _File:
-    """The file whose slices are coming: at most one piece of it is in memory."""
+    """The file whose slices are coming: at most one piece of it is in memory.
+
+    Nothing was requested, unlike in ``attachments.Fetching``: slices may begin anywhere and some may be
+    missing, so that the order is checked here, and there the answer to each request.
+    """
 
     pieces: Digest
     wanted: Wanted | None = None
@@ -324,7 +319,7 @@ class TakenIn:
         peer = self.said.peer
         if self.said.documents:
             yield RunStep(Step.LEARN, (self.said.documents,))
-        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, allowed))
+        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, allowed), member=peer.member)
         yield Spend(met.value.spent)
         yield from self._ask(met.value.effects)
 
@@ -339,7 +334,7 @@ class TakenIn:
         match message:
             case Frame():
                 arrival = Arrival(member, peer.node, message, believed, allowed)
-                done: Durable[ReceiveResult] = yield RunStep(Step.RECEIVE, (arrival,))
+                done: Durable[ReceiveResult] = yield RunStep(Step.RECEIVE, (arrival,), member=member)
                 yield Spend(done.value.spent)
                 self._count(done.value)
                 yield RunStep(Step.OWE, (member, done.value.acks, (), (), ()))
@@ -348,7 +343,7 @@ class TakenIn:
                 self._hear(message.acks)
                 yield RunStep(Step.ACKNOWLEDGE, (member, message.acks))
             case Gap():
-                yield RunStep(Step.FILL_LATE, (member, message, self.said.signed_at))
+                yield RunStep(Step.FILL_LATE, (member, message, self.said.signed_at), member=member)
             case LogAsk():
                 yield RunStep(Step.OWE, (member, (), (message,), (), ()))
             case LogPath():

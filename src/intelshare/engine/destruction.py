@@ -16,10 +16,11 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from intelshare.broker.lifecycle.destroy import Marked
+from intelshare.engine.actions import RunQuery, RunStep, Shred, Tell
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Notice, RunQuery, RunStep, Shred, Tell
+from intelshare.engine.values import Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import Instant
 

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intelshare.delivery import Backoff
+from intelshare.engine.actions import Dial, Tell
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Dial, LinkId, Notice, Tell
+from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import Instant

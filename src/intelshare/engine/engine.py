@@ -13,11 +13,45 @@ from typing import Any, Final
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
+from intelshare.engine.actions import Action, RunStep, SetTimer, Tell
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
 from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
+from intelshare.engine.events import (
+    Accepted,
+    ChoreDone,
+    Closed,
+    Committed,
+    Connected,
+    DamageFound,
+    Drained,
+    Event,
+    LogQuestion,
+    LogsAsked,
+    NodeChanged,
+    PiecesOpened,
+    PieceWritten,
+    PolicyAvailable,
+    QueryDone,
+    QueuedAgain,
+    Ready,
+    Received,
+    RecordsMended,
+    ReserveHeld,
+    SayLog,
+    Shredded,
+    SidecarWritten,
+    SliceRead,
+    Space,
+    Started,
+    StepDone,
+    Stop,
+    TimerDue,
+    Unreadable,
+    Written,
+)
 from intelshare.engine.hearing import Hearing
 from intelshare.engine.housekeeping import Housekeeping
 from intelshare.engine.limits import Limits
@@ -30,47 +64,7 @@ from intelshare.engine.space import RoomOnDisk
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
 from intelshare.engine.turn import Parts, Turn
-from intelshare.engine.values import (
-    Accepted,
-    Action,
-    ChoreDone,
-    Closed,
-    Committed,
-    Connected,
-    DamageFound,
-    Drained,
-    Event,
-    LinkId,
-    LinkState,
-    LogQuestion,
-    LogsAsked,
-    NodeChanged,
-    Notice,
-    Now,
-    PiecesOpened,
-    PieceWritten,
-    PolicyAvailable,
-    QueryDone,
-    QueuedAgain,
-    Ready,
-    Received,
-    RecordsMended,
-    ReserveHeld,
-    RunStep,
-    SayLog,
-    SetTimer,
-    Shredded,
-    SidecarWritten,
-    SliceRead,
-    Space,
-    Started,
-    StepDone,
-    Stop,
-    Tell,
-    TimerDue,
-    Unreadable,
-    Written,
-)
+from intelshare.engine.values import LinkId, LinkState, Notice, Now
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
@@ -324,16 +318,14 @@ class Engine:
 
     def _tell_newest(self, turn: Turn, run: RunStep, link: PeerLink | None) -> None:
         """Let the peer's newest link load what a step of an older one may have queued again."""
-        asked = run.event[0]
-        member = getattr(asked, "member", asked)
-        if self._parts.links.of_member(member) is not link:
-            self._queued_again(turn, QueuedAgain(member))
+        if self._parts.links.of_member(run.member) is not link:
+            self._queued_again(turn, QueuedAgain(run.member))
 
     def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
         """Charge the cost of a step to the peer that caused it, even if its link has ended."""
         if run.step not in (Step.RECEIVE, Step.MEET):
             return
-        budgets, member = turn.parts.budgets, run.event[0].member
+        budgets, member = turn.parts.budgets, run.member
         if answer.value.spent:
             budgets.kept(member, answer.value.spent, turn.now.steady)
         acks = answer.value.acks if run.step is Step.RECEIVE else ()

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from intelshare.broker.kernel.documents import remembered
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
 from intelshare.broker.kernel.tables import (
@@ -39,7 +40,7 @@ from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.treaty.act import counting
-from intelshare.engine.values import Committed, Event, QueuedAgain, Ready
+from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.policy import World
 from intelshare.ports import Durable, Scalar, Table, View
@@ -132,7 +133,7 @@ def renewed(node: Node, view: View, documents: Sequence[bytes], files: World | N
     ``documents``: its trust documents as a start reads them; ``files``: the world of the policy files, if the
     law has changed. Raises TrustError.
     """
-    trust = TrustView.load(node.member, documents, node.suites, exclusions(view))
+    trust = TrustView.load(node.member, documents, node.suites, exclusions(view), remembered(view))
     if files is not None:
         node = with_files(node, files)
     return with_acts(with_trust(node, trust), counting(view))

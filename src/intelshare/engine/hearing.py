@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from intelshare.broker.kernel.tables import UnheardRow
+from intelshare.engine.actions import RunQuery, RunStep, Tell
+from intelshare.engine.events import StepDone
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import LinkId, Notice, RunQuery, RunStep, StepDone, Tell
+from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ports import Durable
 

@@ -27,9 +27,11 @@ from typing import Final
 
 from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
+from intelshare.engine.actions import RunChore, RunQuery, RunStep, Tell
+from intelshare.engine.events import ChoreDone
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Chore, ChoreDone, Notice, RunChore, RunQuery, RunStep, Tell
+from intelshare.engine.values import Chore, Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import MINUTE, SECOND, Instant
 from intelshare.policy import Snapshot

@@ -13,10 +13,13 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare.broker.kernel.frame import Gap
+from intelshare.engine.actions import Close, Opened, Tell
 from intelshare.engine.budgets import Passing
-from intelshare.engine.peer_link import PeerLink, State
+from intelshare.engine.events import Accepted
+from intelshare.engine.greeting import State
+from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Accepted, Close, LinkId, Notice, Opened, Tell
+from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import MINUTE, Instant
@@ -105,7 +108,8 @@ class Links:
         """Begin the hello of a stream that a peer node has opened, or turn it away."""
         limits = turn.parts.limits
         link = PeerLink(event.link, event.member, event.node, turn.now.steady, limits, dialled=False)
-        link.channel, link.certificate, link.between = event.channel, event.certificate, event.between
+        link.greeting.channel = event.channel
+        link.certificate, link.between = event.certificate, event.between
         streams = [one for one in self._all.values() if one.node == event.node and not one.dialled]
         self.add(link)
         try:

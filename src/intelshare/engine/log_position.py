@@ -19,10 +19,12 @@ from enum import Enum, auto
 from typing import Final
 
 from intelshare.broker.kernel.effects import Effects
+from intelshare.engine.actions import LogSaid, RunQuery, RunStep, Tell, WriteSidecar
+from intelshare.engine.events import SidecarWritten
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import LogSaid, Notice, RunQuery, RunStep, SidecarWritten, Tell, WriteSidecar
+from intelshare.engine.values import Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import Instant
 from intelshare.ports import Durable

@@ -25,9 +25,10 @@ from intelshare.broker.lifecycle.mend import (
     MendResult,
     Record,
 )
+from intelshare.engine.actions import NoteMended, RunQuery, RunStep, Tell
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import NoteMended, Notice, RunQuery, RunStep, Tell
+from intelshare.engine.values import Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Durable

@@ -1,30 +1,12 @@
 """One link to a peer node: its hello, what comes in, what goes out, and when it must end.
 
-    state       dialler                         acceptor                        next
-    ---------   -----------------------------   -----------------------------   ---------
-    DIALLING    connected: send the opening                                     HEARING
-    CALLED                                      opening: ask what to send       GREETING
-    HEARING     answer proved: step "meet"                                      MEETING
-    ANSWERED                                    confirmation proved: "meet"     MEETING
-    MEETING     durable: ask what to send                                       GREETING
-                                                durable                         OPEN
-    GREETING    send the confirmation                                           OPEN
-                                                send the answer                 ANSWERED
-    OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
-
-The dialler runs "meet" before it confirms: the peer's streams are known here before the peer can hand over
-the first release of one. Whatever is not in the table ends the link, and so does a hello that takes longer
-than ``Limits.hello``.
-
-Only durable statements are sent (``Durable``). Control messages go before frames, urgent frames before
-others; what was given to the driver is never overtaken, and a driver has one message of a link at a time.
+Its states are those of ``greeting``. Only durable statements are sent (``Durable``). Control messages go
+before frames, urgent frames before others; what was given to the driver is never overtaken (``outgoing``).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum, auto
 from typing import Any, Final
 
 from intelshare.audit.path import LogAsk, LogPath
@@ -35,25 +17,17 @@ from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Checkpoint, Kind, Trust
 from intelshare.delivery import LinkQueue
+from intelshare.engine.actions import RunQuery, RunStep, Sendable, SetReading, Tell
 from intelshare.engine.attachments import Serving
 from intelshare.engine.budgets import Passing
+from intelshare.engine.events import SliceRead, Unreadable
 from intelshare.engine.gaps import GapRequests
+from intelshare.engine.greeting import Greeting, State
 from intelshare.engine.limits import Limits
+from intelshare.engine.outgoing import CONTROL, SLICES, Outgoing
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import (
-    LinkId,
-    Notice,
-    Now,
-    RunQuery,
-    RunStep,
-    Send,
-    Sendable,
-    SetReading,
-    SliceRead,
-    Tell,
-    Unreadable,
-)
+from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import EnvelopeError, TrustError, code_of_peer
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
@@ -62,41 +36,15 @@ from intelshare.trust import (
     Channel,
     DirectoriesHeld,
     HelloPayload,
-    PeerHello,
-    answer_hello,
-    check_answer,
-    check_confirmation,
-    confirm_hello,
     held_of,
-    open_hello,
     otherwise,
 )
-
-CONTROL: Final = 0
-"""The rank of control messages in the outgoing queue; a frame's is one more than its statements' rank."""
-
-RANKS: Final = 4
-
-SLICES: Final = 1 + RANKS
-"""The rank of slices of files, and of requests for them: behind everything else."""
 
 MAX_SHOWN: Final = 4
 """The most directories that are shown at once."""
 
 SLICES_READY: Final = 2
 """The slices that may wait to be written; at this number none is read."""
-
-
-class State(Enum):
-    """The state of a link, as in the table above."""
-
-    DIALLING = auto()
-    CALLED = auto()
-    HEARING = auto()
-    ANSWERED = auto()
-    MEETING = auto()
-    GREETING = auto()
-    OPEN = auto()
 
 
 class PeerLink:
@@ -133,7 +81,7 @@ class PeerLink:
         """The peer's clock minus the steady one."""
         self.last_error = ""
         self.queue = LinkQueue()
-        self.channel: Channel | None = None
+        self.greeting = Greeting(member, dialled=dialled)
         self.certificate = b""
         self.between: tuple[bytes, ...] = ()
         self.met: Durable[HelloResult] | None = None
@@ -142,12 +90,8 @@ class PeerLink:
         """True while a query about what is still missing is under way."""
         self._said: tuple[LeafId, tuple[int, int]] | None = None
         """This node's last checkpoint on this link, about whose path the peer has not asked yet."""
-        self._peer: PeerHello | None = None
-        self._pending: Any = b""
-        """The state against which the next message of the hello is checked."""
         self._limits = limits
-        self._out: tuple[deque[Sendable], ...] = tuple(deque() for _ in range(1 + SLICES))
-        self._writing = False
+        self._out = Outgoing(number)
         self._at_work = 0
         self._reading = True
         self._gaps = GapRequests()
@@ -169,9 +113,9 @@ class PeerLink:
         trust.need_dealing(self.member)
         if self.certificate:
             trust.identify(self.certificate, at, self.between)
-        if self._peer is not None:
+        if self.greeting.peer is not None:
             member, _ = trust.need_node(self.node, at)
-            revoked = trust.revocation(self._peer.key)
+            revoked = trust.revocation(self.greeting.peer.key)
             if member != self.member or (revoked is not None and revoked.holds(at)):
                 raise TrustError("PEER_REVOKED", f"the key that signed the hello of {self.node} was revoked")
 
@@ -179,10 +123,8 @@ class PeerLink:
 
     def connected(self, turn: Turn, channel: Channel) -> None:
         """Start the hello: the dialled stream is open."""
-        self.channel = channel
         self.began = turn.now.steady
-        opening, self._pending = open_hello(turn.parts.random)
-        self._post(turn, CONTROL, Hello(opening))
+        self._post(turn, CONTROL, self.greeting.begin(turn, channel))
         self._go(turn, State.HEARING)
 
     def received(self, turn: Turn, message: Message, size: int) -> None:
@@ -199,26 +141,25 @@ class PeerLink:
             _HELLO[self.state](self, turn, message.payload)
 
     def _called(self, turn: Turn, payload: bytes) -> None:
-        self._pending = payload
+        self.greeting.called(payload)
         self._ask_what_to_say(turn)
 
     def _heard(self, turn: Turn, payload: bytes) -> None:
-        view, at = turn.node.trust, turn.now.wall
-        self._peer, self._pending = check_answer(payload, self._bound(), self._pending, at, view=view)
-        turn.parts.links.check_instance(turn, self, self._known().payload.incarnation)
+        self.greeting.heard(turn, payload)
+        turn.parts.links.check_instance(turn, self, self.greeting.known.payload.incarnation)
         self._meet(turn)
 
     def _confirmed(self, turn: Turn, payload: bytes) -> None:
-        self._peer = check_confirmation(payload, self._pending, turn.now.wall, view=turn.node.trust)
-        turn.parts.links.check_instance(turn, self, self._known().payload.incarnation)
+        self.greeting.confirmed(turn, payload)
+        turn.parts.links.check_instance(turn, self, self.greeting.known.payload.incarnation)
         # The links may have changed since the call.
         turn.parts.links.make_way(turn, self)
         self._meet(turn)
 
     def _meet(self, turn: Turn) -> None:
-        self._set_offset(turn, self._known().offset)
+        self._set_offset(turn, self.greeting.known.offset)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
-        turn.do(RunStep(Step.MEET, (self._peer, allowed), self.number))
+        turn.do(RunStep(Step.MEET, (self.greeting.peer, allowed), self.number, self.member))
         self._go(turn, State.MEETING)
 
     def _set_offset(self, turn: Turn, offset: int) -> None:
@@ -243,17 +184,10 @@ class PeerLink:
 
     def greets(self, turn: Turn, payload: HelloPayload) -> None:
         """Send this node's part of the hello. Raises CryptoError if no key may sign it."""
-        node = turn.node
-        key = node.trust.hello_key(node.uri, self.member, turn.now.wall)
-        signer = turn.parts.signer(key)
+        self._post(turn, CONTROL, self.greeting.say(turn, payload))
         if self.dialled:
-            self._post(turn, CONTROL, Hello(confirm_hello(self._pending, signer, payload)))
             self._open(turn)
         else:
-            answer, self._pending = answer_hello(
-                self._pending, self._bound(), signer, payload, random=turn.parts.random
-            )
-            self._post(turn, CONTROL, Hello(answer))
             self._go(turn, State.ANSWERED)
 
     def _open(self, turn: Turn) -> None:
@@ -271,14 +205,6 @@ class PeerLink:
             if count:
                 turn.tell(self.member, Tell(notice, self.node, count=count))
 
-    def _bound(self) -> Channel:
-        assert self.channel is not None  # noqa: S101 - there is no message before there is a stream
-        return self.channel
-
-    def _known(self) -> PeerHello:
-        assert self._peer is not None  # noqa: S101 - proved before
-        return self._peer
-
     def _go(self, turn: Turn, state: State) -> None:
         self.state = state
         self._gate(turn)
@@ -288,7 +214,7 @@ class PeerLink:
         busy = (
             self.state in (State.MEETING, State.GREETING)
             or self._at_work >= self._limits.at_work
-            or len(self._out[CONTROL]) >= self._limits.control
+            or self._out.waiting(CONTROL) >= self._limits.control
             or self._paused
         )
         if self._reading == busy:
@@ -306,7 +232,7 @@ class PeerLink:
             return
         allowed = budgets.allowed(self.member, steady)
         arrival = Arrival(self.member, self.node, frame, turn.now.believed, allowed)
-        self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number))
+        self._work(turn, RunStep(Step.RECEIVE, (arrival,), self.number, self.member))
 
     def _pay(self, turn: Turn, size: int) -> None:
         """Charge a message that is not a frame.
@@ -335,9 +261,9 @@ class PeerLink:
             turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
         if gap.origin == self.node:
             # Its own releases: it has forgotten them.
-            self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number))
+            self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number, self.member))
         else:
-            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number))
+            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number, self.member))
 
     def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
@@ -345,7 +271,7 @@ class PeerLink:
 
     def _log_path(self, turn: Turn, path: LogPath) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
-        self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number))
+        self._work(turn, RunStep(Step.PROVE, (self.member, self.node, path), self.number, self.member))
 
     def _acks(self, turn: Turn, acks: Acks) -> None:
         now = turn.now
@@ -378,7 +304,7 @@ class PeerLink:
 
     def _directory(self, turn: Turn, shown: Trust) -> None:
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
-        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number))
+        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number, self.member))
 
     def judged(self, turn: Turn, forked: MemberCode | None) -> None:
         """Show the peer the other directory if one it has shown was one of two under one version."""
@@ -436,7 +362,9 @@ class PeerLink:
         """Forget acknowledged statements; acknowledgements that arrive during one commit share the next."""
         if self._acknowledged and not self._acknowledging:
             self._acknowledging = len(self._acknowledged)
-            turn.do(RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number))
+            turn.do(
+                RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number, self.member)
+            )
 
     def acknowledged(self, turn: Turn) -> None:
         """Go on after the step "acknowledge" is durable."""
@@ -466,7 +394,7 @@ class PeerLink:
     @property
     def settled(self) -> bool:
         """True if the peer has acknowledged everything, and was answered how the last checkpoint follows."""
-        return not (self.queue.unacknowledged or self._said or self._writing or any(self._out))
+        return not (self.queue.unacknowledged or self._said) and self._out.idle
 
     def settle(self, turn: Turn, leaf: LeafId) -> None:
         """Withdraw a statement that must not leave any more.
@@ -476,10 +404,8 @@ class PeerLink:
         if self.loading:
             self._withdrawn.add(leaf)
         self.queue.acknowledged(leaf, turn.now.steady)
-        for line in self._out[1 + CONTROL :]:
-            for waiting in [one for one in line if isinstance(one, Outbound) and leaf in one.leaves]:
-                line.remove(waiting)
-                self.queue.forget(waiting.leaves)
+        for leaves in self._out.withdraw(leaf):
+            self.queue.forget(leaves)
 
     def hand_loaded(self, turn: Turn, loaded: Durable[Sequence[Outbound]]) -> None:
         """Put statements that were loaded again on the link, except those withdrawn in the meantime."""
@@ -538,28 +464,21 @@ class PeerLink:
         self._serve(turn)
 
     def _serve(self, turn: Turn) -> None:
-        while len(self._out[SLICES]) < SLICES_READY:
+        while self._out.waiting(SLICES) < SLICES_READY:
             answer = self._serving.go_on(turn, self.number, self.member)
             if answer is None:
                 return
             self._post(turn, SLICES, answer)
 
     def _post(self, turn: Turn, rank: int, message: Sendable) -> None:
-        self._out[rank].append(message)
-        self._write(turn)
+        self._out.post(turn, rank, message)
+        self._gate(turn)
 
     def written(self, turn: Turn) -> None:
         """Go on after the driver has written the last message."""
-        self._writing = False
-        self._write(turn)
-        self._serve(turn)
-
-    def _write(self, turn: Turn) -> None:
-        waiting = next((line for line in self._out if line), None)
-        if waiting is not None and not self._writing:
-            self._writing = True
-            turn.do(Send(self.number, waiting.popleft()))
+        self._out.written(turn)
         self._gate(turn)
+        self._serve(turn)
 
 
 _HELLO: Final[Mapping[State, Callable[[PeerLink, Turn, bytes], None]]] = {

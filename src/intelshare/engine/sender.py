@@ -28,11 +28,12 @@ from enum import Enum, auto
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.line.resend import Loaded
 from intelshare.delivery import Backoff
+from intelshare.engine.actions import RunQuery, RunStep, Tell
 from intelshare.engine.limits import RETRY
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import LinkId, Notice, Now, RunQuery, RunStep, Tell
+from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
@@ -174,11 +175,11 @@ class Sender:
         busy, room = link.queue.busy(turn.now.steady), link.queue.room()
         # Statements queued while the step runs need another step.
         link.queue.more, link.loading = False, True
-        turn.do(RunStep(step, (link.member, busy, room), link.number))
+        turn.do(RunStep(step, (link.member, busy, room), link.number, link.member))
 
     def resent(self, turn: Turn, run: RunStep, answer: Durable[Loaded] | IntelshareError) -> None:
         """Send what was loaded again, durably. While releases must wait, they are left."""
-        member, link = run.event[0], turn.parts.links.get(run.link)
+        member, link = run.member, turn.parts.links.get(run.link)
         destination = self._at(member)
         destination.stage = Stage.IDLE
         if isinstance(answer, IntelshareError):

@@ -20,8 +20,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+from intelshare.engine.actions import HoldReserve, SetRoom
+from intelshare.engine.events import Space
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import HoldReserve, SetRoom, Space
 from intelshare.instant import EPOCH, SECOND, Instant
 
 PAUSE: Final = 2 * SECOND

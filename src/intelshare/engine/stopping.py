@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
+from intelshare.engine.actions import Drain, Stopped
 from intelshare.engine.log_position import LAST_WORD
 from intelshare.engine.turn import Turn
-from intelshare.engine.values import Drain, Stopped
 from intelshare.instant import Instant
 
 

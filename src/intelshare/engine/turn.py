@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
+from intelshare.engine.actions import Action, SetHealth, Tell
 from intelshare.engine.limits import Limits
-from intelshare.engine.values import Action, Notice, Now, SetHealth, Tell
+from intelshare.engine.values import Notice, Now
 from intelshare.ids import KeyId, MemberCode
 from intelshare.ports import Durable, Random
 

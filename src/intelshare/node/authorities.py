@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intelshare.audit.records import CertificateChange, CertificateChanged
+from intelshare.audit.node_records import CertificateChange, CertificateChanged
 from intelshare.broker.lifecycle.certificates import note_certificates
 from intelshare.crypto.x509 import (
     BACKDATE,

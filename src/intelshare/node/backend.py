@@ -28,7 +28,7 @@ from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
 from intelshare.crypto.x509 import TICKET_LIFETIME, digest_of, issue_user, sign_user, to_pem, validity
 from intelshare.engine import BUDGETS
-from intelshare.engine.values import Committed, NodeChanged, RecordsMended
+from intelshare.engine.events import Committed, NodeChanged, RecordsMended
 from intelshare.errors import DeliveryError, IntelshareError, RecordError, VaultError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant

@@ -39,7 +39,8 @@ from intelshare.ids import Digest, FilePlace
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
-from intelshare.node.settings import Settings, read_settings, with_store
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings, with_store
 from intelshare.ports import View, changed
 from intelshare.private_files import check_private, disk_errors, make_private_folder, write_private
 from intelshare.store.backup import copy_database
@@ -234,6 +235,11 @@ def restore_backup(
         note = {"made": manifest.made, "incarnation": manifest.incarnation, "entries": manifest.entries}
         write_private(made / RESTORED, json.dumps(note).encode())
     return manifest, aside
+
+
+def mark_restored(root: Path) -> None:
+    """Mark a folder of a member that is founded again: its first start is one after a loss of all memory."""
+    write_private(root / RESTORED, json.dumps({"made": 0, "incarnation": 0, "entries": 0}).encode())
 
 
 def restored_at(root: Path) -> Instant | None:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from intelshare.audit.work import finish
 from intelshare.engine import QUERIES, STEPS, Now
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
-from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError
 from intelshare.ids import Digest, MemberCode, UserUri

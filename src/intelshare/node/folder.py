@@ -80,6 +80,11 @@ class Folder:
         return self.tls / "own.member"
 
     @property
+    def root_to_sign(self) -> Path:
+        """The next root of a member that is founded again: there until its holders have signed it."""
+        return self.root / "root.json"
+
+    @property
     def users(self) -> Path:
         """The certificates and keys of users that were made on this machine."""
         return self.root / "users"

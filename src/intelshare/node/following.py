@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.line.read_ahead import Ahead, handover_ahead, read_ahead
+from intelshare.engine.actions import RunStep
 from intelshare.engine.following import Learnt, learn, renewed, undone
 from intelshare.engine.steps import Step
-from intelshare.engine.values import RunStep
 from intelshare.errors import StoreError
 from intelshare.node.links import Links
 from intelshare.node.mending import known_documents
@@ -58,7 +58,7 @@ class Following:
             ahead = await reading
         finally:
             self._reading.discard(reading)
-        return await runtime.step(handover_ahead, rooms, most, ahead)
+        return await runtime.step(handover_ahead, rooms, most, ahead, traced=run.step.value)
 
     async def settle(self) -> None:
         """Wait until every step that was asked for is in the store's queue."""

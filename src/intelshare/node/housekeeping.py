@@ -9,7 +9,8 @@ from typing import Any
 
 from intelshare.broker.kernel.register import users
 from intelshare.broker.lifecycle.attachments import kept
-from intelshare.engine.values import Chore, DamageFound, PolicyAvailable, Space
+from intelshare.engine.events import DamageFound, PolicyAvailable, Space
+from intelshare.engine.values import Chore
 from intelshare.errors import PASSING, IntelshareError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event

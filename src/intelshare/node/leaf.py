@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from intelshare.audit.records import CertificateChange, CertificateChanged
+from intelshare.audit.node_records import CertificateChange, CertificateChanged
 from intelshare.broker.kernel.certificates import certificate_row
 from intelshare.broker.lifecycle.certificates import note_certificates
 from intelshare.crypto.x509 import is_issued_by, issue_node, sign_node, to_pem, validity

@@ -18,62 +18,64 @@ import grpc
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
 from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
-from intelshare.engine.following import is_for
-from intelshare.engine.values import (
-    Accepted,
+from intelshare.engine.actions import (
     AskLogs,
-    Chore,
-    ChoreDone,
     Close,
-    Closed,
-    Committed,
-    Connected,
     Dial,
     Drain,
-    Drained,
     HoldReserve,
-    LogQuestion,
     LogSaid,
-    LogsAsked,
-    NodeChanged,
     NoteMended,
-    Notice,
     Opened,
     OpenPieces,
-    PiecesOpened,
-    PieceWritten,
-    QueryDone,
     ReadSlice,
-    Ready,
-    ReserveHeld,
     RunChore,
     RunQuery,
     RunStep,
-    SayLog,
     Send,
     SetHealth,
     SetReading,
     SetRoom,
     SetTimer,
     Shred,
+    Stopped,
+    Tell,
+    WritePiece,
+    WriteSidecar,
+)
+from intelshare.engine.events import (
+    Accepted,
+    ChoreDone,
+    Closed,
+    Committed,
+    Connected,
+    Drained,
+    LogQuestion,
+    LogsAsked,
+    NodeChanged,
+    PiecesOpened,
+    PieceWritten,
+    QueryDone,
+    Ready,
+    ReserveHeld,
+    SayLog,
     Shredded,
     SidecarWritten,
     SliceRead,
     Started,
     StepDone,
     Stop,
-    Stopped,
-    Tell,
     TimerDue,
-    WritePiece,
-    WriteSidecar,
 )
+from intelshare.engine.following import is_for
+from intelshare.engine.values import Chore
 from intelshare.errors import PASSING, IntelshareError, StoreError, code_of_peer
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.authn import Context, PeerCaller
 from intelshare.node.dial import dial
 from intelshare.node.events import Event as Logged
+from intelshare.node.notices import write_notice
 from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
@@ -83,20 +85,6 @@ from intelshare.trust import Channel
 
 L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
-
-_LOGGED: Final[Mapping[Notice, tuple[str, Logged]]] = {
-    Notice.LINK_CLOSED: ("info", Logged.LINK_CLOSED),
-    Notice.DIAL_FAILED: ("info", Logged.DIAL_FAILED),
-    Notice.PEER_FORGOT: ("warning", Logged.PEER_FORGOT),
-    Notice.FORGOT: ("warning", Logged.FORGOT),
-    Notice.HEARD: ("info", Logged.HEARD),
-    Notice.ACTS_FORGOTTEN: ("warning", Logged.ACTS_FORGOTTEN),
-    Notice.FRAME_REJECTED: ("warning", Logged.FRAME_REJECTED),
-    Notice.REJECTED_BY_PEER: ("warning", Logged.REJECTED_BY_PEER),
-    Notice.LEFT_OUT: ("warning", Logged.LINES_LEFT_OUT),
-    Notice.FILE_WAITS: ("warning", Logged.FILE_WAITS),
-    Notice.STEP_FAILED: ("error", Logged.STEP_FAILED),
-}
 
 
 class Files:
@@ -457,11 +445,7 @@ class Links:
                 waiting.set_result(None)
 
     def _tell(self, tell: Tell) -> None:
-        level, event = _LOGGED[tell.notice]
-        number = "size" if tell.notice is Notice.FRAME_REJECTED else "count"
-        fields: dict[str, Any] = {"peer": tell.peer, "code": tell.code, number: tell.count}
-        log = getattr(self._runtime.log, "warning" if tell.code and level == "info" else level)
-        log(event, **{name: value for name, value in fields.items() if value})
+        write_notice(self._runtime.log, tell)
 
 
 def _code_of(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from intelshare.broker.lifecycle.mend import (
 from intelshare.broker.lifecycle.rebuild import DRIVING, damaged_in, rebuild
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
-from intelshare.engine.values import RecordsMended
+from intelshare.engine.events import RecordsMended
 from intelshare.errors import RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event

@@ -19,7 +19,8 @@ from intelshare.errors import ConfigError, StoreError
 from intelshare.node.backup import restored_at
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location, process_name
-from intelshare.node.settings import Settings, read_settings, with_store
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings, with_store
 from intelshare.node.sidecar import check_database, check_memory
 from intelshare.private_files import write_private
 from intelshare.store.copying import Copied, copy_rows, described

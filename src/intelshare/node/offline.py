@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
+from intelshare.errors import StoreError
 from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
@@ -27,7 +28,8 @@ from intelshare.trust import user_uri
 def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
     """Return the answer of one call.
 
-    Raises StoreError DATA_LOCKED if the node is running, and what ``start_node`` raises.
+    Raises StoreError DATA_LOCKED if the node is running, STORE_FORGOT for a call that rests on the first
+    start after a loss (``Rpc.after_loss``) and comes before it, and what ``start_node`` raises.
     """
     return asyncio.run(_operate(root, passphrase, method, request))
 
@@ -36,12 +38,14 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         runtime, locked = open_folder(root, passphrase, make_logger(nowhere), development=True)
         try:
+            row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]
+            if row.after_loss and runtime.forgot is not None:
+                raise _not_started(root)
             await runtime.step(start_incarnation)
             links = Links(runtime)
             # Nothing is dialled: a new member is contacted when the node starts.
             runtime.on_trust.clear()
             domain = runtime.node.trust.members[runtime.node.member].root.domain
-            row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]
             actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
             answered = await answer(NodeBackend(runtime, links), row, actor, request)
             write_sidecar(
@@ -52,3 +56,13 @@ async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, req
         finally:
             runtime.close()
             locked.release()
+
+
+def _not_started(root: Path) -> StoreError:
+    """Return the refusal to settle who waits while nobody could have begun to."""
+    return StoreError(
+        "STORE_FORGOT",
+        f"{root} was restored and has not been started since: who waits is known after that",
+        hint=f"start it (`intelshare node run --folder {root}`), then repeat this command: until then nobody "
+        "comes in",
+    )

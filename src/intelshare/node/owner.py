@@ -15,7 +15,7 @@ from intelshare.crypto.suites import SUITES, Random
 from intelshare.crypto.x509 import BACKDATE, issue_user
 from intelshare.instant import MINUTE, Instant
 from intelshare.node.folder import Folder
-from intelshare.node.settings import read_settings
+from intelshare.node.settings_file import read_settings
 from intelshare.services import FOLDER_OWNER
 from intelshare.trust import domain_of, user_uri
 from intelshare.vault import USER_AUTHORITY, open_vault

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from intelshare.audit.records import KeyChange, KeyChanged
+from intelshare.audit.node_records import KeyChange, KeyChanged
+from intelshare.broker.kernel.documents import adopt, take_keys
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import adopt, take_keys
 from intelshare.broker.line.hello import announce
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse

@@ -23,7 +23,8 @@ from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
 from intelshare.node.running import EVERY, FRESH
-from intelshare.node.settings import Settings, read_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings
 from intelshare.ports import Store
 from intelshare.private_files import write_private
 from intelshare.store.engines import Location, need_postgres

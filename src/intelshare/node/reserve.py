@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from intelshare.engine.values import Space
+from intelshare.engine.events import Space
 from intelshare.errors import Place, StoreError
 from intelshare.private_files import disk_errors
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
+from intelshare.broker.kernel.documents import remembered
 from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
@@ -31,7 +32,7 @@ from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError, Place, PolicyFileError
+from intelshare.errors import ConfigError, Place, PolicyFileError, TrustError
 from intelshare.ids import Incarnation, ManifestDigest, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
@@ -51,7 +52,8 @@ from intelshare.node.reserve import need_room_to_start
 from intelshare.node.running import read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
-from intelshare.node.settings import Settings, read_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of
@@ -126,6 +128,13 @@ def open_folder(
     """
     folder = Folder(root)
     need_room_to_start(root)
+    if folder.root_to_sign.exists():
+        raise TrustError(
+            "TRUST_THRESHOLD",
+            f"the holders of the root have not signed {folder.root_to_sign} yet, or it was not published",
+            hint="each: `intelshare trust root sign FILE --vault VAULT`; then `intelshare trust root publish "
+            f"FILE --folder {root}`",
+        )
     locked = lock(root, shared=turn is not None)
     accept_loss = accept_loss or restored_at(root) is not None
     store: Store | None = None
@@ -322,7 +331,9 @@ def _node(
             "the store has no documents of this member",
             hint="`intelshare init` makes them; or restore a backup",
         )
-    trust = TrustView.load(settings.member, stored, SUITES, store.ask_now(exclusions))
+    trust = TrustView.load(
+        settings.member, stored, SUITES, store.ask_now(exclusions), store.ask_now(remembered)
+    )
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     signer = vault.signer(trust.signing_key(settings.node, now))
     node = with_trust(

@@ -25,7 +25,7 @@ from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.engine import STEPS
-from intelshare.engine.values import RunStep
+from intelshare.engine.actions import RunStep
 from intelshare.errors import PASSING, IntelshareError, RecordError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
@@ -149,9 +149,10 @@ class Runtime:
         self.pieces.close()
         self.traces.close()
 
-    async def step(self, step: Callable[..., Plan[A]], *event: object) -> Durable[A]:
+    async def step(self, step: Callable[..., Plan[A]], *event: object, traced: str = "") -> Durable[A]:
         """Carry out ``step(node, view, *event, now, random)``. Raises what the step raises, and StoreError.
 
+        ``traced``: the name of its span; empty: that of the function.
         A node in the answer's effects is swapped in before any later step.
         """
 
@@ -169,7 +170,7 @@ class Runtime:
                 self._loop.call_soon_threadsafe(self._damaged, record)
             return plan
 
-        with self.traces.step(getattr(step, "__name__", "step")):
+        with self.traces.step(traced or getattr(step, "__name__", "step")):
             return await self._perform(run, self._follow)
 
     def perform(self, run: RunStep) -> Coroutine[Any, Any, Durable[Any]]:

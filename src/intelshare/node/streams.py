@@ -12,7 +12,8 @@ import grpc
 
 from intelshare.crypto.pae import sha256
 from intelshare.engine import LinkId
-from intelshare.engine.values import Event, Received, Sendable, Unreadable, Written
+from intelshare.engine.actions import Sendable
+from intelshare.engine.events import Event, Received, Unreadable, Written
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.instant import Instant
 from intelshare.wire import link_message, read_message

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.kernel.register import admit
+from intelshare.broker.kernel.documents import admit
 from intelshare.broker.kernel.tables import EXCLUSION, ExclusionRow
 from intelshare.broker.lifecycle.exclude import ExcludeCommand, ExclusionEffect, exclude, exclusion_effect
 from intelshare.broker.lifecycle.review import review
+from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.ports import Scalar
 from intelshare.services.backend import Backend
@@ -17,9 +18,16 @@ from intelshare.trust import Exclusion, MemberTrust, TrustView, left_out, read_m
 from intelshare.wire.v1 import user_pb2 as pb
 
 
-def export_member(context: CallContext, _: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
-    """Return this member's member file and its fingerprint."""
-    held = context.node.trust.members[context.node.member]
+def export_member(context: CallContext, request: pb.ExportMemberRequest) -> pb.ExportMemberResponse:
+    """Return the member file of this member, or of another as this node knows it, and its fingerprint."""
+    member = MemberCode(request.member) or context.node.member
+    held = context.node.trust.members.get(member)
+    if held is None:
+        raise DeliveryError(
+            "NOT_FOUND",
+            f"{member} is not known here",
+            hint="`intelshare member list` shows the members that are",
+        )
     return pb.ExportMemberResponse(text=write_member_file(held), fingerprint=held.fingerprint)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from intelshare.audit.records import BackupMade
+from intelshare.audit.node_records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
@@ -151,5 +151,10 @@ OPERATOR_ACTS: Final = (
     Rpc("Repair", OPERATORS, AsyncCall(repair)),
     Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
     Rpc("NoteBackup", OPERATORS, StepCall(backup_command, note_backup, backup_response)),
-    Rpc("AllowReading", OPERATORS, StepCall(allow_command, allow_reading, allow_response)),
+    Rpc(
+        "AllowReading",
+        OPERATORS,
+        StepCall(allow_command, allow_reading, allow_response),
+        after_loss=True,
+    ),
 )

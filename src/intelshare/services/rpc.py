@@ -97,6 +97,8 @@ class Rpc:
     """True if an enrolment ticket is enough for its user to make the call."""
     adds: bool = False
     """True if it brings in bulletins or files: it is refused while the node drains."""
+    after_loss: bool = False
+    """True if it settles what the first start after a loss of memory sets: until then it is refused."""
     preview: Query | None = None
     """The query that answers instead if the request says ``dry_run``: nothing is changed."""
 

@@ -8,9 +8,9 @@ from typing import Any
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Now
+from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
 from intelshare.engine.steps import Query
-from intelshare.engine.values import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode

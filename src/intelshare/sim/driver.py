@@ -9,24 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
-from intelshare.engine.values import (
-    Accepted,
-    Chore,
-    ChoreDone,
+from intelshare.engine.actions import (
     Close,
-    Closed,
-    Connected,
     Dial,
     Drain,
-    Drained,
     HoldReserve,
     NoteMended,
-    Notice,
     Opened,
     OpenPieces,
-    QueryDone,
     ReadSlice,
-    ReserveHeld,
     RunChore,
     RunQuery,
     RunStep,
@@ -35,18 +26,28 @@ from intelshare.engine.values import (
     SetRoom,
     SetTimer,
     Shred,
+    Stopped,
+    Tell,
+    WritePiece,
+    WriteSidecar,
+)
+from intelshare.engine.events import (
+    Accepted,
+    ChoreDone,
+    Closed,
+    Connected,
+    Drained,
+    QueryDone,
+    ReserveHeld,
     Shredded,
     SidecarWritten,
     SliceRead,
     Space,
     StepDone,
-    Stopped,
-    Tell,
     TimerDue,
-    WritePiece,
-    WriteSidecar,
     Written,
 )
+from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant

@@ -17,7 +17,7 @@ from intelshare.broker.lifecycle.mend import (
     Record,
 )
 from intelshare.delivery import Stage
-from intelshare.engine.values import DamageFound, RecordsMended
+from intelshare.engine.events import DamageFound, RecordsMended
 from intelshare.ids import ManifestDigest
 from intelshare.instant import MINUTE
 from intelshare.ports import View

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from intelshare.crypto.pieces import PIECE, check_piece
-from intelshare.engine.values import OpenPieces, PiecesOpened, PieceWritten, ReadSlice, WritePiece
+from intelshare.engine.actions import OpenPieces, ReadSlice, WritePiece
+from intelshare.engine.events import PiecesOpened, PieceWritten
 from intelshare.errors import CryptoError, StoreError
 from intelshare.ids import FilePlace
 

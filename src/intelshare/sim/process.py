@@ -11,13 +11,7 @@ from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.engine import Event
-from intelshare.engine.values import (
-    Committed,
-    NodeChanged,
-    Ready,
-    Started,
-    Stop,
-)
+from intelshare.engine.events import Committed, NodeChanged, Ready, Started, Stop
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant

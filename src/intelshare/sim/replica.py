@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from intelshare.broker.kernel.documents import documents
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import NODE, PAIR
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import kept
@@ -21,8 +21,8 @@ from intelshare.broker.line.handover import handover
 from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.delivery import Stage
 from intelshare.engine import Event
+from intelshare.engine.events import Committed, NodeChanged, QueuedAgain, Ready, Shredded, Started
 from intelshare.engine.following import is_for, learn, renewed, undone
-from intelshare.engine.values import Committed, NodeChanged, QueuedAgain, Ready, Shredded, Started
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import SECOND, Instant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from intelshare.engine import SpaceLimits
-from intelshare.engine.values import Space
+from intelshare.engine.events import Space
 from intelshare.errors import StoreError
 from intelshare.ports import Plan, Put
 

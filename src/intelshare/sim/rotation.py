@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from intelshare.crypto.pae import key_id
-from intelshare.crypto.records import KeyUse
+from intelshare.crypto.records import KeyUse, Trust
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.trust import Revocation, Revoked, Why, new_key, renew_directory
+from intelshare.trust import DirectoryDocument, Revocation, Revoked, Why, new_key, renew_directory
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -25,36 +25,14 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
     ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
     ``stolen``: so was the signing key, and nothing counts that only it has signed.
     """
-    node, keys, now = process.node, process.machine.keys, process.now()
-    directory = node.trust.members[node.member].directory
-    assert directory is not None  # noqa: S101 - every member of the simulation has one
-    made = [new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random, among=directory.keys)]
-    if signing:
-        made.append(
-            new_key(
-                keys.suite,
-                KeyUse.SIGNING,
-                node.member,
-                now,
-                process.random,
-                node=node.uri,
-                among=directory.keys,
-            )
-        )
+    node, keys = process.node, process.machine.keys
     drop = tuple(node.sealing) if destroy else ()
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
-    for key in made:
-        keys.put(key)
     # Before it is durable: a crash may come between that and whatever follows.
     process.machine.revoked |= stolen
-    signed = renew_directory(
-        directory,
-        keys.directory_signer(),
-        now,
-        add_keys=[key.record for key in made],
-        drop_keys=drop,
-        revoke=[Revocation(Revoked.KEY, node.signer.key_id, Why.COMPROMISED, now)] if stolen else (),
-    )
+    key = Revocation(Revoked.KEY, node.signer.key_id, Why.COMPROMISED, process.now())
+    uses = (KeyUse.SEALING, KeyUse.SIGNING) if signing else (KeyUse.SEALING,)
+    signed = _renewed(process, uses, drop, revoke=(key,) if stolen else ())
 
     def adopted(_: object) -> None:
         keys.retire(key for key in gone if key in keys.sealing())
@@ -93,11 +71,11 @@ def import_directories(machine: Machine) -> None:
 
 def lacking_keys(process: Process) -> tuple[KeyId, ...]:
     """Return the sealing keys that this member's directory names and its vault lacks."""
-    directory = process.node.trust.members[process.node.member].directory
-    assert directory is not None  # noqa: S101 - every member of the simulation has one
     held = process.machine.keys.sealing()
     return tuple(
-        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) not in held
+        key_id(key)
+        for key in _directory(process).keys
+        if key.use is KeyUse.SEALING and key_id(key) not in held
     )
 
 
@@ -105,24 +83,9 @@ def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[]
     """Renew the directory after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
     instead of those that the vault lacks, and under a version that nobody can have seen.
     """
-    node, keys, now = process.node, process.machine.keys, process.now()
-    directory = node.trust.members[node.member].directory
-    assert directory is not None  # noqa: S101 - every member of the simulation has one
-    lacking, made = lacking_keys(process), []
-    if lacking:
-        made.append(
-            new_key(keys.suite, KeyUse.SEALING, node.member, now, process.random, among=directory.keys)
-        )
-    for key in made:
-        keys.put(key)
-    signed = renew_directory(
-        directory,
-        keys.directory_signer(),
-        now,
-        add_keys=[key.record for key in made],
-        drop_keys=lacking,
-        skip=max(0, now - forgot) // SECOND + 1 if forgot is not None else 0,
-    )
+    keys, lacking = process.machine.keys, lacking_keys(process)
+    skip = max(0, process.now() - forgot) // SECOND + 1 if forgot is not None else 0
+    signed = _renewed(process, (KeyUse.SEALING,) if lacking else (), lacking, skip)
 
     def adopted(_: object) -> None:
         process.node = replace(process.node, sealing=keys.sealing(), retired=keys.retired)
@@ -138,3 +101,43 @@ def _need_passing(error: IntelshareError) -> None:
     """
     if error.code not in PASSING:
         raise error
+
+
+def _directory(process: Process) -> DirectoryDocument:
+    directory = process.node.trust.members[process.node.member].directory
+    assert directory is not None  # noqa: S101 - every member of the simulation has one
+    return directory
+
+
+def _renewed(
+    process: Process,
+    uses: Iterable[KeyUse],
+    drop: Collection[KeyId],
+    skip: int = 0,
+    revoke: Collection[Revocation] = (),
+) -> Trust:
+    """Return the next directory, with a new key of each of these uses, which the vault has already."""
+    node, keys, now, directory = process.node, process.machine.keys, process.now(), _directory(process)
+    made = [
+        new_key(
+            keys.suite,
+            use,
+            node.member,
+            now,
+            process.random,
+            node=node.uri if use is KeyUse.SIGNING else None,
+            among=directory.keys,
+        )
+        for use in uses
+    ]
+    for key in made:
+        keys.put(key)
+    return renew_directory(
+        directory,
+        keys.directory_signer(),
+        now,
+        add_keys=[key.record for key in made],
+        drop_keys=drop,
+        revoke=revoke,
+        skip=skip,
+    )

@@ -13,7 +13,7 @@ from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import PAIR
 from intelshare.delivery import status_of
-from intelshare.engine.values import Received
+from intelshare.engine.events import Received
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.sim.bugs import NONE, Bug

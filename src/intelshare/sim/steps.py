@@ -8,7 +8,7 @@ from typing import Any
 from intelshare.broker.exchange import consent
 from intelshare.broker.exchange.backfill import backfill
 from intelshare.broker.exchange.recall import recall
-from intelshare.broker.kernel.register import adopt
+from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.lifecycle import operator_acts
 from intelshare.broker.lifecycle.attachments import begin_upload, finish_upload, lost
 from intelshare.broker.lifecycle.drop import drop

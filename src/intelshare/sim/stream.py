@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from intelshare.engine import LinkId
-from intelshare.engine.values import Closed, Received
+from intelshare.engine.events import Closed, Received
 from intelshare.ids import MemberCode
 from intelshare.sim.network import Wire
 from intelshare.wire import read_message

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from intelshare import instant
 from intelshare.broker.kernel.actor import Actor, authorised
+from intelshare.broker.kernel.documents import documents, remembered
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.register import documents
 from intelshare.broker.kernel.tables import TRUST, USER, TrustRow, UserRow
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.treaty.act import counting
@@ -32,6 +32,7 @@ from intelshare.trust import (
     Exclusion,
     Founded,
     Founding,
+    Revocation,
     TrustView,
     create_member,
     renew_directory,
@@ -129,7 +130,8 @@ def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Insta
     ``variant`` is that of the member's own rules, as their file is now.
     """
     left_out = tuple(sorted(exclusions(view).items()))
-    trust = _trust(keys.suite, member, tuple(documents(view)), left_out)
+    revoked = tuple(sorted(remembered(view).items()))
+    trust = _trust(keys.suite, member, tuple(documents(view)), left_out, revoked)
     directory = trust.members[MemberCode(member)].directory
     assert directory is not None  # noqa: S101 - it is on every disk from the beginning
     uri = directory.nodes[0].uri
@@ -156,8 +158,10 @@ def _trust(
     member: str,
     documents: tuple[bytes, ...],
     left_out: tuple[tuple[MemberCode, Exclusion], ...],
+    revoked: tuple[tuple[MemberCode, tuple[Revocation, ...]], ...],
 ) -> TrustView:
-    return TrustView.load(MemberCode(member), list(documents), {suite.number: suite}, dict(left_out))
+    suites = {suite.number: suite}
+    return TrustView.load(MemberCode(member), list(documents), suites, dict(left_out), dict(revoked))
 
 
 def user(member: str, name: str) -> UserUri:

@@ -15,6 +15,7 @@ written. A group that its tag does not authenticate is never applied.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -288,6 +289,13 @@ def forget(connection: Connection, upto: int, delete: int) -> None:
     """
     connection.execute("DELETE FROM journal WHERE id <= ?", (delete,))
     connection.execute("UPDATE store_state SET value = ? WHERE name = 'flushed'", (upto,))
+
+
+def only_adds(sql: str) -> bool:
+    """Return true if a migration only makes tables and indexes: rows that wait in the journal stay right."""
+    without = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
+    statements = filter(None, map(str.strip, without.split(";")))
+    return all(re.match(r"CREATE (TABLE|INDEX)\b", one) for one in statements)
 
 
 def is_empty(connection: Connection) -> bool:

@@ -90,7 +90,8 @@ def _migrate(connection: apsw.Connection, path: Path, steps: Sequence[str]) -> N
         connection.pragma("page_size", PAGE)
         # Free pages can be given back slice by slice (Database.shrink), never all at once.
         connection.pragma("auto_vacuum", "INCREMENTAL")
-    if version and not journal.is_empty(connection):
+    changes = not all(map(journal.only_adds, steps[version:]))
+    if version and changes and not journal.is_empty(connection):
         raise StoreError(
             "SCHEMA_OLDER",
             f"{path.name} has schema {version} and rows that its version has not moved into their tables",

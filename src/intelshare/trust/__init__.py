@@ -19,6 +19,7 @@ from intelshare.trust.documents import (
     Endpoint,
     Ratified,
     Revocation,
+    Revocations,
     Revoked,
     RootDocument,
     Why,
@@ -39,7 +40,16 @@ from intelshare.trust.forks import (
     held_of,
     otherwise,
 )
-from intelshare.trust.founding import Founded, Founding, create_member, dns_of, domain_of, node_uri, user_uri
+from intelshare.trust.founding import (
+    Founded,
+    Founding,
+    create_member,
+    dns_of,
+    domain_of,
+    found_again,
+    node_uri,
+    user_uri,
+)
 from intelshare.trust.hello import (
     Channel,
     DocumentVersions,
@@ -72,7 +82,7 @@ from intelshare.trust.keys import (
 )
 from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
 from intelshare.trust.renewal import renew_directory, renew_root
-from intelshare.trust.rules import MemberTrust
+from intelshare.trust.rules import MemberTrust, accept_root, restore
 from intelshare.trust.view import Change, Peer, TrustView
 
 __all__ = [
@@ -105,6 +115,7 @@ __all__ = [
     "Proof",
     "Ratified",
     "Revocation",
+    "Revocations",
     "Revoked",
     "Role",
     "RootDocument",
@@ -112,6 +123,7 @@ __all__ = [
     "SecretKey",
     "TrustView",
     "Why",
+    "accept_root",
     "answer_hello",
     "check_answer",
     "check_confirmation",
@@ -125,6 +137,7 @@ __all__ = [
     "due",
     "ends",
     "fingerprint",
+    "found_again",
     "held_of",
     "hello_message",
     "is_compromised",
@@ -141,6 +154,7 @@ __all__ = [
     "read_root_key",
     "renew_directory",
     "renew_root",
+    "restore",
     "rotated_out",
     "sign_directory",
     "sign_proposal",

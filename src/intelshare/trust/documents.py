@@ -36,6 +36,9 @@ DIRECTORY_LIFETIME: Final = 7 * DAY
 MAX_DOCUMENT: Final = 512 * 1024
 """The largest document, in bytes: it must fit a frame."""
 
+MAX_REVOCATIONS: Final = 4096
+"""The most revocations of one member that count: its directory's, and those that earlier ones stated."""
+
 
 class Revoked(IntEnum):
     """The kind of thing that a revocation names."""
@@ -116,6 +119,20 @@ class Revocation:
         """Return True if the revoked subject may no longer be used at ``at``."""
         return self.compromised or at >= self.effective
 
+    @property
+    def mildness(self) -> tuple[bool, int]:
+        """The order of two revocations of one thing: the least counts. Compromised comes first, then the
+        earlier.
+        """
+        return not self.compromised, self.effective
+
+
+@record
+class Revocations:
+    """The revocations that a node remembers of the directories that it held before the present one."""
+
+    rows: Annotated[tuple[Revocation, ...], Count(0, MAX_REVOCATIONS)]
+
 
 @record
 class DirectoryDocument:
@@ -134,7 +151,7 @@ class DirectoryDocument:
     floor: U16
     """The lowest suite that the member accepts."""
     ratified: Annotated[tuple[Ratified, ...], Count(0, 1024)]
-    revocations: Annotated[tuple[Revocation, ...], Count(0, 4096)]
+    revocations: Annotated[tuple[Revocation, ...], Count(0, MAX_REVOCATIONS)]
 
 
 def read_root(trust: Trust, suites: Suites) -> RootDocument:

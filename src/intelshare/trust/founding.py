@@ -7,25 +7,32 @@ then leaves the machine; the rest into the node's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse, Trust
-from intelshare.crypto.suites import SUITE_1, Random, Signer, Suite, load_signer
+from intelshare.crypto.suites import SUITE_1, SUITES, Random, Signer, Suite, load_signer
 from intelshare.crypto.x509 import NODE_LIFETIME, CertifiedKey, issue_node, make_authority
+from intelshare.errors import TrustError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
+from intelshare.trust.ceremony import RootProposal, propose_root
 from intelshare.trust.documents import (
     DIRECTORY_LIFETIME,
     DirectoryDocument,
     DirectoryNode,
     Endpoint,
+    Revocation,
+    Revoked,
     RootDocument,
+    Why,
     read_directory,
     read_root,
     sign_directory,
     sign_root,
 )
 from intelshare.trust.keys import SecretKey, new_key
+from intelshare.trust.rules import MemberTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,34 @@ def create_member(
         node_leaf=issue_node(node_authority, node.uri, node.dns, at, random, lifetime=plan.leaf_lifetime),
         storage_key=random(32),
     )
+
+
+def found_again(made: Founded, held: MemberTrust, at: Instant, suite: Suite) -> tuple[Founded, RootProposal]:
+    """Return the new keys as those of a member that others know, whose vault is lost with its nodes' keys.
+
+    ``made`` is the same member, just created, whose root nobody knows; ``held`` is what others hold of it.
+    The proposal is the next root, unsigned: it names the new directory key and no other. In the result that
+    key has signed a directory which lists the lost signing keys too, for what they signed is judged by them,
+    and ends them all.
+
+    Raises TrustError INPUT_INVALID if the two are not one member.
+    """
+    if (made_root := read_root(made.root, {suite.number: suite})).domain != held.root.domain:
+        raise TrustError("INPUT_INVALID", f"{made_root.domain} is not the domain of {held.member}")
+    key = next(key for key in made.keys if key.record.use is KeyUse.DIRECTORY)
+    begun = read_directory(made.directory, {suite.number: suite})
+    lost = tuple(
+        record
+        for record in (held.directory.keys if held.directory is not None else ())
+        if record.member == held.member and record.use in (KeyUse.SIGNING, KeyUse.NOTE)
+    )
+    over = [Revocation(Revoked.KEY, key_id(record), Why.ROTATED, at) for record in lost]
+    directory = sign_directory(
+        replace(begun, keys=lost + begun.keys, revocations=(*held.revocations, *over)),
+        *_signers(suite, (key,)),
+    )
+    proposal = propose_root(held.roots[-1], SUITES, directory=(key.record,))
+    return replace(made, root=proposal.signed, directory=directory, root_keys=()), proposal
 
 
 def node_uri(domain: str, name: str) -> NodeUri:

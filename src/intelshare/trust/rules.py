@@ -20,29 +20,41 @@ Directory:
     signed by a directory key that the latest root names, then valid .... TRUST_THRESHOLD
     no other bytes for the version held ................................. TRUST_FORK
     its nodes are in the root's domain, its keys are not also root keys . NOT_AUTHORISED, ENVELOPE_MALFORMED
+    no more than 4,096 revocations with those remembered ................ ENVELOPE_MALFORMED
     not issued ahead of this node's clock ............................... CLOCK_SKEW
     not expired ......................................................... TRUST_EXPIRED
 
 A root that no longer names the key which signed the directory held makes that directory count as expired, and
 its version as 0: a thief of a directory key could otherwise publish the highest version and so lock the
-member out for ever (python-tuf, "fast-forward attack"). Roots do not expire, because their keys are offline.
+member out for ever (python-tuf, "fast-forward attack").
+
+What a directory has revoked stays revoked, whatever later ones say: the key or certificate is remembered
+beside the directory held, with the harshest revocation of it (decision 78). A node is a name that directories
+list or leave out, so of nodes the present directory alone decides. A root that drops a directory key starts
+the memory again, as it starts the versions again, and for the same reason.
+
+Roots do not expire, because their keys are offline.
 An attacker who keeps a peer at an old root (freeze) also withholds the new directory; the old one expires
 within 7 days, and that shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from intelshare.crypto.codec import malformed
 from intelshare.crypto.records import KeyUse, Trust
 from intelshare.crypto.suites import Suites
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.trust.documents import (
+    MAX_REVOCATIONS,
     DirectoryDocument,
+    Revocation,
+    Revoked,
     RootDocument,
     check_keys,
     read_directory,
@@ -70,6 +82,8 @@ class MemberTrust:
     directory_signed: Trust | None = None
     supported: bool = False
     """True if the latest root still names the key that signed the directory."""
+    remembered: tuple[Revocation, ...] = ()
+    """The revocations of earlier directories that the one held does not say, or says less harshly."""
 
     @property
     def member(self) -> MemberCode:
@@ -80,6 +94,15 @@ class MemberTrust:
     def fingerprint(self) -> str:
         """The fingerprint of root version 1, for people."""
         return fingerprint(self.roots[0].document)
+
+    @property
+    def revocations(self) -> tuple[Revocation, ...]:
+        """The revocations that count, by the directory held or by one before it: the harshest of each
+        thing.
+        """
+        stated = self.directory.revocations if self.directory is not None else ()
+        found = _harshest((*self.remembered, *stated))
+        return tuple(found[subject] for subject in sorted(found))
 
     def fresh(self, at: Instant) -> bool:
         """Return True if there is a directory that has not expired and that the root still supports."""
@@ -97,8 +120,14 @@ def first_contact(roots: Sequence[Trust], given: str, suites: Suites) -> MemberT
     return restore(roots, None, suites)
 
 
-def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> MemberTrust:
-    """Read previously accepted documents from this node's store: signatures are checked again, expiry is not.
+def restore(
+    roots: Sequence[Trust],
+    directory: Trust | None,
+    suites: Suites,
+    remembered: tuple[Revocation, ...] = (),
+) -> MemberTrust:
+    """Read previously accepted documents from this node's store, and what it remembers of earlier ones:
+    signatures are checked again, expiry is not.
 
     Raises TrustError TRUST_THRESHOLD, EnvelopeError ENVELOPE_MALFORMED.
     """
@@ -112,12 +141,13 @@ def restore(roots: Sequence[Trust], directory: Trust | None, suites: Suites) -> 
     if directory is None:
         return held
     if _signed_by_directory_key(directory, held.root, suites):
-        return _replace_directory(held, directory, suites)
+        return replace(_replace_directory(held, directory, suites), remembered=remembered)
     # Signed by a key that the latest root no longer names: it still names the member's nodes, so that its
     # successor can be asked for, but counts as expired.
     if not any(_signed_by_directory_key(directory, read_root(r, suites), suites) for r in roots):
         raise _threshold(f"the directory of {held.member} was never signed by a directory key of its roots")
-    return replace(held, directory=read_directory(directory, suites), directory_signed=directory)
+    read = read_directory(directory, suites)
+    return replace(held, directory=read, directory_signed=directory, remembered=remembered)
 
 
 def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | None = None) -> MemberTrust:
@@ -142,7 +172,14 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
         and held.directory_signed is not None
         and _signed_by_directory_key(held.directory_signed, root, suites)
     )
-    return replace(held, roots=(*held.roots, trust), root=root, supported=supported)
+    lasting = set(held.root.directory) <= set(root.directory)
+    return replace(
+        held,
+        roots=(*held.roots, trust),
+        root=root,
+        supported=supported,
+        remembered=held.remembered if lasting else (),
+    )
 
 
 def check_begun(root: RootDocument, at: Instant) -> None:
@@ -243,7 +280,37 @@ def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> Membe
             raise _fork("directory", present, held.member)
         return held
     _check_within(held.root, directory, suites)
-    return replace(held, directory=directory, directory_signed=trust, supported=True)
+    return replace(
+        held,
+        directory=directory,
+        directory_signed=trust,
+        supported=True,
+        remembered=_remembered(held, directory),
+    )
+
+
+def _remembered(held: MemberTrust, directory: DirectoryDocument) -> tuple[Revocation, ...]:
+    """Return what must be remembered beside this directory. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    before = held.revocations if held.supported else ()
+    stated = _harshest(directory.revocations)
+    missing = {
+        subject: row
+        for subject, row in _harshest(before).items()
+        if row.what is not Revoked.NODE and (subject not in stated or row.mildness < stated[subject].mildness)
+    }
+    if len(missing) + len(directory.revocations) > MAX_REVOCATIONS:
+        raise malformed(
+            "DirectoryDocument", f"more than {MAX_REVOCATIONS} revocations, with those of earlier directories"
+        )
+    return tuple(missing[subject] for subject in sorted(missing))
+
+
+def _harshest(rows: Iterable[Revocation]) -> dict[tuple[Revoked, bytes], Revocation]:
+    found: dict[tuple[Revoked, bytes], Revocation] = {}
+    for row in rows:
+        subject = (row.what, row.subject)
+        found[subject] = min(row, found.get(subject, row), key=lambda one: one.mildness)
+    return found
 
 
 def _signed_by_directory_key(trust: Trust, root: RootDocument, suites: Suites) -> bool:

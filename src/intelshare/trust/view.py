@@ -98,8 +98,10 @@ class TrustView:
         documents: Iterable[bytes],
         suites: Suites,
         excluded: Mapping[MemberCode, Exclusion] = MappingProxyType({}),
+        remembered: Mapping[MemberCode, tuple[Revocation, ...]] = MappingProxyType({}),
     ) -> TrustView:
         """Load the view over the documents in this node's store (encoded ``Trust`` records, in any order).
+        ``remembered`` is what earlier directories have revoked (``MemberTrust.remembered``).
 
         Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for a
         store that holds what was never accepted; TRUST_THRESHOLD if its own member's root is missing.
@@ -122,7 +124,9 @@ class TrustView:
         for member, chain in roots.items():
             found = directories.get(member)
             ordered = [chain[version] for version in sorted(chain)]
-            members[member] = restore(ordered, found[1] if found else None, suites)
+            members[member] = restore(
+                ordered, found[1] if found else None, suites, remembered.get(member, ())
+            )
         return _view(own, suites, members, excluded)
 
     def with_exclusion(self, member: MemberCode, how: Exclusion | None) -> TrustView:
@@ -417,9 +421,8 @@ def _view(
     revoked: dict[tuple[MemberCode, Revoked, bytes], Revocation] = {}
     for member, held in members.items():
         directory = held.directory
-        for row in directory.revocations if directory is not None else ():
-            subject = (member, row.what, row.subject)
-            revoked[subject] = min(row, revoked.get(subject, row), key=_harshest)
+        for row in held.revocations:
+            revoked[member, row.what, row.subject] = row
         for record in _records(held):
             # Only the member named in a record can vouch for it: listing another member's key has no effect.
             if record.member == member:
@@ -447,10 +450,6 @@ def _below_floor(message: str) -> CryptoError:
         message,
         hint="one side must change `suite` or `floor` in its node.toml; queued releases wait",
     )
-
-
-def _harshest(row: Revocation) -> tuple[bool, int]:
-    return not row.compromised, row.effective
 
 
 def _records(held: MemberTrust) -> tuple[KeyRecord, ...]:

@@ -2,8 +2,8 @@
 
 A document must belong to the member under whose name it is filed, or the file is refused. If the reader gives
 a member file, that is the only source for the member: the documents that the file has for it are not even
-read, except as the member's own statement of when a key was not yet revoked (docs/format.md, "Judging a
-file").
+read, except as the member's own statement of what it has revoked, and of when a key was not yet revoked
+(docs/format.md, "Judging a file").
 """
 
 from __future__ import annotations
@@ -63,15 +63,16 @@ class Member:
     domain: str
     keys: Mapping[KeyId, KeyRecord] = field(repr=False)
     admissions: tuple[DirectoryDocument, ...] = field(default=(), repr=False)
-    """Directories of any age, signed by a directory key of the latest root."""
+    """Directories of any age, signed by a directory key of the latest root; ``directory`` is one of them."""
 
     def revocation(self, key: KeyId) -> Revocation | None:
-        """Return the harshest revocation of this key in its directory: compromised counts most, then the
-        earlier.
+        """Return the harshest revocation of this key in any directory shown: compromised counts most, then
+        the earlier. What one directory has revoked stays so, whatever later ones say (decision 78).
         """
         rows = [
             row
-            for row in (self.directory.revocations if self.directory is not None else ())
+            for one in self.admissions
+            for row in one.revocations
             if row.what is RevokedWhat.KEY and row.subject == key
         ]
         return min(rows, key=lambda row: (-row.why, row.effective), default=None)

@@ -20,7 +20,7 @@ from intelshare.client import (
 from intelshare.errors import ConfigError, PolicyFileError, VaultError
 from intelshare.node.folder import Folder
 from intelshare.node.policies import law_texts
-from intelshare.node.settings import read_settings
+from intelshare.node.settings_file import read_settings
 from intelshare.private_files import read_secret, read_trusted
 from intelshare.vault import passphrase_from_secrets
 

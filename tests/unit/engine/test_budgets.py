@@ -16,8 +16,10 @@ from intelshare.broker.kernel.tables import EVIDENCE, INCOMING, RECALLED, RECEIV
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Recall
 from intelshare.engine import BUDGETS, Limits, Rate, Step
+from intelshare.engine.actions import SetReading, Tell
 from intelshare.engine.budgets import REJECTED, Budgets, Passing
-from intelshare.engine.values import LinkId, Notice, SetReading, Tell, Unreadable
+from intelshare.engine.events import Unreadable
+from intelshare.engine.values import LinkId, Notice
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.statement import Leaf, sign_batch

@@ -11,36 +11,37 @@ from intelshare.broker.kernel.frame import Acks, Frame, Gap, Hello, Outbound
 from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.crypto.records import Kind, Precedence
 from intelshare.engine import Limits, Query, Rate, Step
-from intelshare.engine.budgets import Passing
-from intelshare.engine.values import (
+from intelshare.engine.actions import (
     AskLogs,
-    Chore,
-    ChoreDone,
     Close,
     Drain,
-    Drained,
     LogSaid,
-    LogsAsked,
-    Notice,
-    PolicyAvailable,
-    QueryDone,
-    Ready,
     RunChore,
     RunQuery,
-    SayLog,
     Send,
     SetHealth,
     SetReading,
     Shred,
+    Stopped,
+    Tell,
+    WriteSidecar,
+)
+from intelshare.engine.budgets import Passing
+from intelshare.engine.events import (
+    ChoreDone,
+    Drained,
+    LogsAsked,
+    PolicyAvailable,
+    QueryDone,
+    Ready,
+    SayLog,
     SidecarWritten,
     Started,
     Stop,
-    Stopped,
-    Tell,
     TimerDue,
     Unreadable,
-    WriteSidecar,
 )
+from intelshare.engine.values import Chore, Notice
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import MINUTE, SECOND

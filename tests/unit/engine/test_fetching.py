@@ -16,7 +16,9 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.pieces import PIECE, pieces_id
 from intelshare.crypto.records import Kind, Precedence, Receipt
 from intelshare.engine import Limits
-from intelshare.engine.values import Notice, ReadSlice, Ready, Send, Shred, Tell, WritePiece
+from intelshare.engine.actions import ReadSlice, Send, Shred, Tell, WritePiece
+from intelshare.engine.events import Ready
+from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import SECOND

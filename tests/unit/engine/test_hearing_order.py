@@ -9,7 +9,9 @@ from engine_world import Rig
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.lifecycle.hearing import begin_hearing, unheard
 from intelshare.engine import Limits, Query, Step
-from intelshare.engine.values import Notice, RunQuery, Started, Stop, Tell
+from intelshare.engine.actions import RunQuery, Tell
+from intelshare.engine.events import Started, Stop
+from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND

@@ -1,4 +1,4 @@
-"""When damaged records are mended, and when those are looked at again that are still damaged (promise P13)."""
+"""When damaged records are mended, and when those that stay damaged are looked at again (promise P13)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from engine_world import Rig
 from intelshare.broker.kernel.tables import RECEIPT, SUBMISSION
 from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
 from intelshare.engine import Step
+from intelshare.engine.actions import NoteMended, RunStep
+from intelshare.engine.events import DamageFound, RecordsMended
 from intelshare.engine.mending import AGAIN
-from intelshare.engine.values import DamageFound, NoteMended, RecordsMended, RunStep
 from intelshare.errors import StoreError
 
 GONE = Record(RECEIPT.name, (bytes(32), "USA", bytes(32)))

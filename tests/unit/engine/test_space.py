@@ -6,9 +6,11 @@ import pytest
 
 from engine_world import Rig
 from intelshare.engine import Limits, SpaceLimits
+from intelshare.engine.actions import HoldReserve, RunChore, SetRoom
+from intelshare.engine.events import ReserveHeld, Space, Started
 from intelshare.engine.housekeeping import EVERY
 from intelshare.engine.space import PAUSE
-from intelshare.engine.values import Chore, HoldReserve, ReserveHeld, RunChore, SetRoom, Space, Started
+from intelshare.engine.values import Chore
 from intelshare.instant import SECOND
 
 BOUNDS = SpaceLimits(low=1000, reserve=100, give=50)

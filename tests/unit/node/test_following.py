@@ -14,8 +14,8 @@ from intelshare.broker.kernel.tables import TRUST, TrustRow
 from intelshare.broker.line.read_ahead import handover_ahead
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
+from intelshare.engine.actions import RunStep
 from intelshare.engine.steps import Step
-from intelshare.engine.values import RunStep
 from intelshare.errors import RecordError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
@@ -43,6 +43,8 @@ class Groups:
 
 class Damaged:
     """The view of a store in which the root of one member does not match its digest."""
+
+    unbound: View | None = None
 
     def __init__(self, view: View, member: str) -> None:
         self._view, self._member = view, member
@@ -118,8 +120,8 @@ async def test_a_stop_waits_for_a_hand_over_that_is_still_reading(tmp_path: Path
     """Its step is in the store's queue before the store takes no more."""
     store, order = Store(), list[Any]()
 
-    async def step(*what: Any) -> None:
-        order.append(what)
+    async def step(*what: Any, traced: str) -> None:
+        order.append((traced, *what))
 
     following, _, links = beside(tmp_path, store=store, step=step)
     rooms = {MemberCode("USA"): 1}
@@ -130,5 +132,5 @@ async def test_a_stop_waits_for_a_hand_over_that_is_still_reading(tmp_path: Path
     assert not settling.done()
     store.answer.set_result({})
     await settling
-    assert order == [(handover_ahead, rooms, 8, {})]
+    assert order == [("handover", handover_ahead, rooms, 8, {})], "its span is that of every hand-over"
     await handing

@@ -13,7 +13,7 @@ ROOT: Final = Path(intelshare.__file__).parent
 
 FACES: Final[Mapping[str, str]] = {
     "api": "",
-    "audit": "decided exhibit log notes path portable proofs records report tiles tree work",
+    "audit": "decided exhibit log node_records notes path portable proofs records report tiles tree work",
     "broker": "exchange kernel lifecycle line queries transparency treaty",
     "bulletin": "",
     "cli": "app policy shared",
@@ -23,14 +23,14 @@ FACES: Final[Mapping[str, str]] = {
     "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair retry",
     "demo": "",
-    "engine": "courier dialling steps turn values",
+    "engine": "actions courier dialling events steps turn values",
     "envelope": "bundle",
     "gateway": "config poll run",
     "interop": "",
     "labels": "",
     "metrics": "",
     "node": "backup clock establish events folder move new_law offline owner policies replicas run running "
-    "runtime settings sidecar",
+    "runtime settings settings_file sidecar",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 
 import format_page as page
-from intelshare.audit import exhibit, path, portable, report
+from intelshare.audit import exhibit, node_records, path, portable, report
 from intelshare.audit import records as logged
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel import kept_claims
@@ -46,7 +46,19 @@ _NO_BOUNDS = Count()
 
 def code_records() -> dict[str, Any]:
     """Every record that is signed, sealed, logged or shown to others."""
-    rooms = (signed, logged, path, exhibit, courier, documents, forks, hello, vault, kept_claims)
+    rooms = (
+        signed,
+        logged,
+        node_records,
+        path,
+        exhibit,
+        courier,
+        documents,
+        forks,
+        hello,
+        vault,
+        kept_claims,
+    )
     return {
         name.lstrip("_"): kind
         for room in rooms

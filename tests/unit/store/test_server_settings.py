@@ -8,7 +8,8 @@ import pytest
 
 from intelshare.errors import ConfigError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.node.settings import Settings, read_settings, with_store, write_settings
+from intelshare.node.settings import Settings
+from intelshare.node.settings_file import read_settings, with_store, write_settings
 from intelshare.store.server import Server, wrong_schema, wrong_url
 
 NODE = Settings(MemberCode("FRA"), NodeUri("intelshare://fra.example/node/one"))

@@ -25,15 +25,17 @@ from intelshare.trust import (
     TrustView,
     due,
     fingerprint,
+    found_again,
     new_key,
     read_member_file,
     renew_directory,
     renew_root,
     sign_directory,
+    sign_proposal,
     sign_root,
     write_member_file,
 )
-from intelshare.trust.documents import Revocation, Revoked, Why
+from intelshare.trust.documents import MAX_REVOCATIONS, Revocation, Revoked, Why
 from intelshare.trust.keys import (
     SEALING_GRACE,
     SEALING_OVERLAP,
@@ -245,9 +247,9 @@ def test_row_97_listing_anothers_key_is_accepted_with_a_warning_and_harms_nobody
 # --- Who may sign ------------------------------------------------------------------------------------
 
 
-def statement_by(of: TestMember, use: KeyUse):  # type: ignore[no-untyped-def]
+def statement_by(of: TestMember, use: KeyUse, at: Instant = NOW):  # type: ignore[no-untyped-def]
     leaf = Leaf(Kind.RECEIPT, bytes(16), b"opaque here")
-    batch = sign_batch([leaf], of.signer(use), NOW, stream_of("batch"))
+    batch = sign_batch([leaf], of.signer(use), at, stream_of("batch"))
     return batch.statements[0], read_batch(batch.batch)
 
 
@@ -274,6 +276,92 @@ def test_row_7_a_rotated_key_counts_before_its_end_and_a_compromised_one_never(
     assert refused(lambda: check(Why.COMPROMISED, Instant(NOW + DAY))) == "SIGNER_REVOKED"
 
 
+def revoking(who: TestMember, version: int, *rows: Revocation, **changes: object) -> Trust:
+    return directory_of(who, Instant(NOW + version), version=version, revocations=rows, **changes)
+
+
+def key_row(who: TestMember, why: Why, effective: Instant, use: KeyUse = KeyUse.SIGNING) -> Revocation:
+    return Revocation(Revoked.KEY, who.key(use).key_id, why, effective)
+
+
+@pytest.mark.parametrize("use", [KeyUse.SIGNING, KeyUse.SEALING])
+def test_what_was_once_revoked_stays_so_whatever_later_directories_say(
+    use: KeyUse, fra: TestMember, deu: TestMember
+) -> None:
+    later, key = Instant(NOW + HOUR), deu.key(use)
+    stolen = key_row(deu, Why.COMPROMISED, NOW, use)
+    mild = key_row(deu, Why.ROTATED, Instant(NOW + DAY), use)
+    view = view_of(fra, deu).with_document(revoking(deu, 3, stolen), later).view
+    listed = deu.directory.keys
+    others = tuple(row for row in listed if row != key.record)
+    # Left out, said less harshly, the key not listed for a while: none of it brings the key back.
+    for version, rows, keys in (
+        (4, (), deu.directory.keys),
+        (5, (mild,), others),
+        (6, (), deu.directory.keys),
+    ):
+        view = view.with_document(revoking(deu, version, *rows, keys=keys), later).view
+        assert view.keys_of(deu.code, use, later) == ()
+    assert view.revocation(key.key_id) == stolen
+
+
+def test_an_end_that_was_said_does_not_move_to_later(fra: TestMember, deu: TestMember) -> None:
+    early, late = (key_row(deu, Why.ROTATED, Instant(NOW + days * DAY)) for days in (1, 9))
+    key, at = deu.key(KeyUse.SIGNING).key_id, Instant(NOW + HOUR)
+    view = view_of(fra, deu).with_document(revoking(deu, 3, early), at).view
+    view = view.with_document(revoking(deu, 4, late), at).view
+    assert view.revocation(key) == early
+    # Nothing is remembered that the directory held says as harshly.
+    view = view.with_document(revoking(deu, 5, early), at).view
+    assert view.members[deu.code].remembered == ()
+
+
+def test_a_revoked_certificate_stays_so_and_of_a_node_the_present_directory_decides(
+    fra: TestMember, deu: TestMember
+) -> None:
+    node, at = deu.founded.node.uri, Instant(NOW + HOUR)
+    rows = (
+        Revocation(Revoked.CERTIFICATE, bytes(32), Why.COMPROMISED, NOW),
+        Revocation(Revoked.NODE, node.encode(), Why.COMPROMISED, NOW),
+    )
+    view = view_of(fra, deu).with_document(revoking(deu, 3, *rows), at).view
+    assert refused(lambda: view.need_node(node, at)) == "PEER_REVOKED"
+    view = view.with_document(revoking(deu, 4), at).view
+    assert view.members[deu.code].remembered == rows[:1]
+    assert view.need_node(node, at)[0] == deu.code
+
+
+def test_a_root_without_the_directory_key_ends_what_its_thief_has_revoked(
+    fra: TestMember, deu: TestMember
+) -> None:
+    at, stolen = Instant(NOW + HOUR), key_row(deu, Why.COMPROMISED, NOW)
+    view = view_of(fra, deu).with_document(revoking(deu, 3, stolen), at).view
+    view = view.with_document(revoking(deu, 4), at).view
+    fresh = new_key(SUITE_1, KeyUse.DIRECTORY, deu.code, NOW, stream_of("fresh"))
+    roots = [signer(key) for key in deu.founded.root_keys]
+    same = renew_root(deu.root, roots)
+    second = view.with_document(same, at).view
+    assert second.revocation(stolen.subject) == stolen
+    third = renew_root(decode(RootDocument, same.document), roots, directory=[fresh.record])
+    view = second.with_document(third, at).view
+    assert view.revocation(stolen.subject) is None
+    anew = sign_directory(replace(deu.directory, version=1, issued=NOW), signer(fresh))
+    assert view.with_document(anew, at).view.keys_of(deu.code, KeyUse.SIGNING, at)
+
+
+def test_what_is_remembered_of_a_member_has_a_bound(fra: TestMember, deu: TestMember) -> None:
+    at = Instant(NOW + HOUR)
+
+    def rows(first: int, count: int) -> tuple[Revocation, ...]:
+        names = [number.to_bytes(32, "big") for number in range(first, first + count)]
+        return tuple(Revocation(Revoked.KEY, name, Why.COMPROMISED, NOW) for name in names)
+
+    view = view_of(fra, deu).with_document(revoking(deu, 3, *rows(0, 4000)), at).view
+    full = view.with_document(revoking(deu, 4, *rows(4000, 96)), at).view
+    assert len(full.members[deu.code].revocations) == MAX_REVOCATIONS
+    assert refused(lambda: view.with_document(revoking(deu, 4, *rows(4000, 97)), at)) == "ENVELOPE_MALFORMED"
+
+
 def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(
     fra: TestMember, deu: TestMember
 ) -> None:
@@ -288,7 +376,7 @@ def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(
 
 def directory_of(who: TestMember, at: Instant, **changes: object) -> Trust:
     return sign_directory(
-        replace(who.directory, version=2, issued=at, **changes),  # type: ignore[arg-type]
+        replace(who.directory, **{"version": 2, "issued": at, **changes}),  # type: ignore[arg-type]
         who.signer(KeyUse.DIRECTORY),
     )
 
@@ -404,6 +492,40 @@ def test_a_new_directory_key_ends_the_old_directory_and_undoes_a_fast_forward(
     assert view.need_fresh(deu.code, NOW).version == 2
     stored.append(encode(Trust, healed))
     assert TrustView.load(fra.code, stored, SUITES).members == view.members
+
+
+def test_a_member_that_lost_its_vault_is_founded_again_under_the_root_that_others_know(
+    fra: TestMember, deu: TestMember
+) -> None:
+    at, later = Instant(NOW + DAY), Instant(NOW + 2 * DAY)
+    view = view_of(fra, deu)
+    made = member("DEU", seed="again", at=at).founded
+    founded, proposal = found_again(made, view.members[deu.code], at, SUITE_1)
+    directory = founded.directory
+    assert refused(lambda: view.with_document(proposal.signed, later)) == "TRUST_THRESHOLD"
+    assert refused(lambda: view.with_document(directory, later)) == "TRUST_THRESHOLD"
+    for key in deu.founded.root_keys[:2]:
+        proposal = sign_proposal(proposal, signer(key))
+    after = view.with_document(proposal.signed, later).view.with_document(directory, later).view
+    assert after.members[deu.code].fingerprint == deu.fingerprint
+    assert after.authorities(deu.code) == (made.node_authority.certificate,)
+    new = {key.record.use: key.key_id for key in made.keys}
+    assert after.signing_key(made.node.uri, later) == new[KeyUse.SIGNING]
+    assert after.hello_key(made.node.uri, fra.code, later) == new[KeyUse.SIGNING]
+    assert after.sealing_key(deu.code, 1, later)[0] == new[KeyUse.SEALING]
+    # What the lost key signed stays; who finds it signs nothing, and names no keys.
+    statement, batch = statement_by(deu, KeyUse.SIGNING)
+    verify(statement, batch, deu.code, later, trust=after, suites=SUITES, roots=VerifiedRoots())
+    one, late = statement_by(deu, KeyUse.SIGNING, at)
+    with pytest.raises(IntelshareError, match="SIGNER_REVOKED"):
+        verify(one, late, deu.code, later, trust=after, suites=SUITES, roots=VerifiedRoots())
+    thief = directory_of(deu, at, version=99)
+    assert refused(lambda: after.with_document(thief, later)) == "TRUST_THRESHOLD"
+
+
+def test_a_member_is_not_founded_again_as_another(fra: TestMember, deu: TestMember) -> None:
+    held = view_of(fra, deu).members[deu.code]
+    assert refused(lambda: found_again(member("KEN").founded, held, NOW, SUITE_1)) == "INPUT_INVALID"
 
 
 def test_a_store_without_the_own_root_or_with_a_broken_chain_is_not_loaded(

@@ -246,6 +246,25 @@ def test_a_directory_that_does_not_revoke_yet_holds_its_member_to_it() -> None:
     assert refused(check_proof, forged, back.given(), USA.given()) == "SIGNER_REVOKED"
 
 
+def test_a_later_directory_does_not_take_a_revocation_back() -> None:
+    """The reader has a directory that names the key and forgot that an earlier one had revoked it."""
+    revoking = FRA.revoked(Why.COMPROMISED, at(60), at(60))
+    later = sign_directory(
+        replace(FRA.of.directory, version=FRA.of.directory.version + 2, issued=at(200)),
+        FRA.of.signer(KeyUse.DIRECTORY),
+    )
+    given = [replace(FRA, directories=(later,)).given(), USA.given()]
+    assert not check_proof(proof(FRA, (USA, 5, at(300))), "file", given).revoked
+    roots = [FRA.of.founded.root]
+    for documents in ([*roots, revoking], [*roots, revoking, later]):
+        shown = proof(FRA, (USA, 5, at(300)), FRA=documents)
+        assert refused(check_proof, shown, *given) == "SIGNER_REVOKED"
+        # Until then its later word binds it: what was seen before that counts.
+        assert check_proof(proof(FRA, (USA, 5, at(199)), FRA=documents), "file", given).revoked
+    alone = proof(FRA, (USA, 5, at(300)), FRA=[*roots, revoking, later])
+    assert refused(check_proof, alone, USA.given()) == "SIGNER_REVOKED"
+
+
 @pytest.mark.parametrize("witness", [FRA, USA])
 def test_evidence_under_a_revoked_key_counts_if_another_member_logged_it_before(witness: Party) -> None:
     pair = fork(FRA, at(100))

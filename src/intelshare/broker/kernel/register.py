@@ -1,35 +1,29 @@
-"""The user register and trust: who may do what at this node, and which members it knows.
+"""The user register: who may do what at this node.
 
-Rows of the register never cross the border; changes are logged and take effect at once.
+Its rows never cross the border; changes are logged and take effect at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from intelshare.audit.records import EntryType, KeyChanged, Register, TrustAccepted
+from intelshare.audit.node_records import Register
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import NO_DIGEST, known_user, proofs, subject_of, superseded
 from intelshare.broker.kernel.certificates import keep_certificate
-from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.tables import TRUST, USER, CertificateRow, TrustRow, UserRow
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import USER, CertificateRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.kernel.words import check_words
-from intelshare.crypto.codec import encode
-from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Trust, TrustType
-from intelshare.crypto.suites import Signer
 from intelshare.crypto.x509 import BACKDATE, NAME_KINDS
-from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import DeliveryError
-from intelshare.ids import Digest, KeyId, MemberCode, UserUri
+from intelshare.ids import Digest, UserUri
 from intelshare.instant import Instant
 from intelshare.labels import WordKind
 from intelshare.policy import ANY_CATEGORY
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.roles import Role
-from intelshare.trust import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,78 +280,3 @@ def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
 def users(view: View) -> list[UserRow]:
     """Return all users, ordered by URI."""
     return view.find(USER, "key", limit=1_000_000)
-
-
-def admit(
-    node: Node,
-    view: View,
-    roots: Sequence[Trust],
-    directory: Trust | None,
-    fingerprint: str,
-    now: Instant,
-    random: Random,
-) -> Plan[Effects]:
-    """Admit a member on first contact, by a fingerprint that two people compared.
-
-    Raises TrustError (trust/rules.py).
-    """
-    change = node.trust.with_member(roots, fingerprint)
-    changes = [(trust, change) for trust in roots]
-    if directory is not None:
-        change = change.view.with_document(directory, now)
-        changes.append((directory, change))
-    tx = Transaction(node, view, now, random)
-    for trust, _ in changes:
-        keep_document(tx, change.member, trust, change)
-    tx.node = with_trust(node, change.view)
-    return tx.plan(tx.effects())
-
-
-def adopt(node: Node, view: View, trust: Trust, now: Instant, random: Random) -> Plan[Effects]:
-    """Accept a trust document of this member. Raises TrustError (trust/rules.py)."""
-    change = node.trust.with_document(trust, now)
-    tx = Transaction(node, view, now, random)
-    if change.changed:
-        keep_document(tx, change.member, trust, change)
-        tx.node = with_trust(node, change.view)
-    return tx.plan(tx.effects())
-
-
-def take_keys(
-    node: Node,
-    view: View,
-    sealing: Mapping[KeyId, SealingKeyHeld],
-    retired: Collection[KeyId],
-    signer: Signer,
-    changes: Sequence[KeyChanged],
-    now: Instant,
-    random: Random,
-) -> Plan[Effects]:
-    """Switch to the keys that the vault holds after a rotation, and log what changed."""
-    tx = Transaction(node, view, now, random)
-    for change in changes:
-        tx.log(EntryType.KEY, change)
-    tx.node = replace(node, sealing=sealing, retired=frozenset(retired), signer=signer)
-    return tx.plan(tx.effects())
-
-
-def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Change) -> None:
-    """Store an accepted document: all roots, but only the newest directory."""
-    held = change.view.members[member]
-    if trust.type is TrustType.DIRECTORY:
-        version = held.directory.version if held.directory is not None else 0
-        for old in tx.view.find(TRUST, "key", member, trust.type):
-            tx.delete(TRUST, member, trust.type, old.version)
-    else:
-        version = 1 + next(
-            (place for place, root in enumerate(held.roots) if root.document == trust.document),
-            len(held.roots),
-        )
-    record = encode(Trust, trust)
-    tx.put(TRUST, TrustRow(member, trust.type, version, record))
-    tx.log(EntryType.TRUST, TrustAccepted(member, trust.type, version, Digest(sha256(record))))
-
-
-def documents(view: View) -> list[bytes]:
-    """Return every stored trust document, in the form that ``TrustView.load`` takes."""
-    return [row.record for row in view.find(TRUST, "key", limit=100_000)]

@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.audit.records import EntryType, Operated, OperatorAct, Register
+from intelshare.audit.node_records import Operated, OperatorAct, Register
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import users

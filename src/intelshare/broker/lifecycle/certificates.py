@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intelshare.audit.records import CertificateChange, CertificateChanged, EntryType, Register
+from intelshare.audit.node_records import CertificateChange, CertificateChanged, Register
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import NO_DIGEST
 from intelshare.broker.kernel.certificates import keep_certificate
 from intelshare.broker.kernel.node import Node

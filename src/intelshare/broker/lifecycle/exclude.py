@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from intelshare.audit.records import EntryType, ExclusionSet
+from intelshare.audit.node_records import ExclusionSet
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust

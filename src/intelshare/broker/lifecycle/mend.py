@@ -22,10 +22,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from intelshare.audit.records import Destroyed, EntryType, Operated, OperatorAct
+from intelshare.audit.node_records import Operated, OperatorAct
+from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.documents import directory_row
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.log import opened
@@ -257,11 +259,11 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
     if held is None:
         return ()
     if kind == TrustType.ROOT:
-        signed = held.roots[version - 1] if version <= len(held.roots) else None
+        known = version <= len(held.roots)
+        row = TrustRow(member, kind, version, encode(Trust, held.roots[version - 1])) if known else None
     else:
-        same = held.directory is not None and held.directory.version == version
-        signed = held.directory_signed if same else None
-    return (Put(TRUST, TrustRow(member, kind, version, encode(Trust, signed))),) if signed is not None else ()
+        row = directory_row(held)
+    return (Put(TRUST, row),) if row is not None and row.version == version else ()
 
 
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:

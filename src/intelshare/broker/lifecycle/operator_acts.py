@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from intelshare.audit.records import BackupMade, EntryType, Operated, OperatorAct
+from intelshare.audit.node_records import BackupMade, Operated, OperatorAct
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node

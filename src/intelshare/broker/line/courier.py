@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from intelshare.audit.node_records import Courier, CourierWay
 from intelshare.audit.path import LogAsk
-from intelshare.audit.records import Courier, CourierWay, EntryType
+from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap, SliceAsk
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, OwedRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of

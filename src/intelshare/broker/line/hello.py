@@ -16,12 +16,12 @@ from functools import partial
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
 from intelshare.broker.kernel.allowance import Lasting
+from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.pair_rows import facts_of, put_pair
-from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     INCOMING,

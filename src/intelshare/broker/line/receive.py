@@ -25,12 +25,12 @@ from intelshare.broker.exchange.recall import on_recall
 from intelshare.broker.exchange.receipt import on_receipt
 from intelshare.broker.exchange.receipt_many import open_receipts
 from intelshare.broker.kernel.allowance import Allowance, Lasting
+from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Carried, Frame, Gap
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
 from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.register import keep_document
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.broker.lifecycle.streams import gaps, on_stream_head

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from intelshare.audit.records import EntryType, PolicyRead
+from intelshare.audit.node_records import PolicyRead
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_files
 from intelshare.broker.kernel.tables import LAW, LawRow

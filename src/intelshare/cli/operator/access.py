@@ -74,7 +74,7 @@ def _chosen(waiting: pb.ConfirmAccessResponse, who: Sequence[str], reason: str) 
 
 
 def _show(out: Out, waiting: pb.ConfirmAccessResponse, names: Iterable[str]) -> None:
-    from intelshare.cli.shared.tables import user_table
+    from intelshare.cli.shared.operator_tables import user_table
 
     shown = frozenset(names)
     out.table(user_table([user for user in waiting.users if user.name in shown]))

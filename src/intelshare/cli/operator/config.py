@@ -99,7 +99,7 @@ def _node(folder: Path) -> list[Setting]:
     import tomllib
     from dataclasses import asdict
 
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
     from intelshare.private_files import read_trusted
 
     path = folder / "node.toml"

@@ -230,7 +230,7 @@ def another(profile: Profile) -> str:
             f"FOLDER`); "
             f"then run: intelshare enrol FILE --out {profile.folder}"
         )
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
 
     if read_settings(folder / "node.toml").user_authority:
         return "renew it at the authority that issued it: the node accepts it on first use"
@@ -314,7 +314,7 @@ def _lying(folder: Path) -> bytes:
     from intelshare.errors import PolicyFileError
     from intelshare.node.folder import Folder
     from intelshare.node.policies import read_law
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
 
     try:
         return digest_of(read_law(Folder(folder), read_settings(Folder(folder).settings))[1])
@@ -328,7 +328,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
     from intelshare.errors import StoreError, VaultError
     from intelshare.node.folder import Folder
     from intelshare.node.running import read_running
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
     from intelshare.private_files import check_private
     from intelshare.vault import is_development
 
@@ -396,7 +396,7 @@ def _policy(where: _Where) -> Iterator[Finding]:
     from intelshare.cli.shared.law import short_hash
     from intelshare.node.folder import Folder
     from intelshare.node.policies import read_law
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
 
     folder = Folder(where.folder)
     world, files = read_law(folder, read_settings(folder.settings))
@@ -430,7 +430,7 @@ def _records(where: _Where) -> Iterator[Finding]:
     from intelshare.broker.kernel.tables import TABLES
     from intelshare.node.folder import Folder
     from intelshare.node.replicas import location
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
     from intelshare.store.examine import scrub_at
 
     folder = Folder(where.folder)

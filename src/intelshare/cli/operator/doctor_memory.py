@@ -19,7 +19,7 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
     from intelshare.broker.kernel.transaction import SELF
     from intelshare.node.folder import Folder
     from intelshare.node.replicas import location
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
     from intelshare.node.sidecar import check_database, check_remembered
     from intelshare.store.examine import look_at
     from intelshare.store.sidecar import check_loss, check_place, read_sidecar

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from intelshare.labels import Registry
     from intelshare.node.folder import Folder
     from intelshare.node.settings import Settings
-    from intelshare.trust import Founded, Founding
+    from intelshare.trust import Founded, Founding, MemberTrust
     from intelshare.vault import TokenPlace
 
 OPERATOR = "operator"
@@ -108,6 +108,13 @@ ROOT_VAULT = "root-keys"
     "start.",
 )
 @click.option(
+    "--again",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The member's file, for a member whose vault is lost: its node is made again with new keys, and the "
+    "holders of its root sign what then takes the place of the lost ones.",
+)
+@click.option(
     "--own",
     "beside",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
@@ -134,6 +141,7 @@ def init(
     light: bool,
     token: tuple[str, str] | None,
     token_pin_file: str,
+    again: Path | None,
     beside: Path | None,
     passphrase: Passphrase,
 ) -> None:
@@ -151,6 +159,11 @@ def init(
     name_of_member = _name_of(code, with_own(own, read_policy))
     if threshold > root_keys:
         raise click.UsageError(f"{threshold} of {root_keys} root keys cannot sign")
+    known = None if again is None else _known(again, code)
+    if known is not None:
+        if (root_keys, threshold) != (1, 1):
+            raise click.UsageError("--again keeps the root keys and their threshold")
+        name = _node_of(known, name)
     plan = Founding(
         MemberCode(code),
         name_of_member,
@@ -170,16 +183,22 @@ def init(
     of_roots = secret if root_passphrase_file is None else passphrase.of_file(root_passphrase_file)(new=True)
     place = _token_place(token, token_pin_file)
     chosen = Chosen(int(suite), host, advertise, peer_port, user_port, place)
-    founded = _make(folder, plan, (secret, of_roots), chosen, own, dev=dev, light=light)
+    founded = _make(folder, plan, (secret, of_roots), chosen, own, known, dev=dev, light=light)
     if dev:
         _development(folder, secret, given=passphrase.given)
-    print_ = fingerprint(founded.root.document)
+    print_ = fingerprint(founded.root.document) if known is None else known.fingerprint
     out.document(
         "founded",
         {"member": code, "node": founded.node.uri, "folder": str(folder), "fingerprint": print_, "dev": dev},
     )
     out.line(f"{code} {plan.name}: {founded.node.uri}")
     out.line(f"fingerprint {print_}")
+    if known is not None:
+        out.note(
+            f"next, each holder of the root: intelshare trust root sign {folder / 'root.json'} --vault FILE; "
+            f"then: intelshare trust root publish {folder / 'root.json'} --folder {folder}"
+        )
+        return
     if not dev:
         out.note(
             f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, one to each holder"
@@ -219,6 +238,7 @@ def _make(
     passphrases: tuple[bytes, bytes],
     chosen: Chosen,
     own: list[Path],
+    known: MemberTrust | None,
     *,
     dev: bool,
     light: bool,
@@ -241,12 +261,13 @@ def _make(
         to_pem,
     )
     from intelshare.engine import SpaceLimits
+    from intelshare.node.establish import wait_for_root
     from intelshare.node.folder import Folder
     from intelshare.node.run import opened_token
     from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
     from intelshare.node.settings import light as small
     from intelshare.private_files import make_private_folder, write_private
-    from intelshare.trust import create_member, user_uri
+    from intelshare.trust import create_member, found_again, user_uri
 
     now = Instant(time.time_ns() // 1000)
     token = opened_token(Folder(folder), chosen.token)
@@ -259,6 +280,9 @@ def _make(
         known=SUITES,
         first=first,
     )
+    proposal = None
+    if known is not None:
+        founded, proposal = found_again(founded, known, now, SUITES[chosen.suite])
     settings = Settings(
         plan.member,
         founded.node.uri,
@@ -287,7 +311,9 @@ def _make(
             make_private_folder(beside / path.parent.name)
             write_private(beside / path.parent.name / path.name, path.read_bytes())
         row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
-        asyncio.run(_first_rows(Folder(beside), settings, founded, row, certificate))
+        asyncio.run(_first_rows(Folder(beside), settings, founded, known, row, certificate))
+        if known is not None and proposal is not None:
+            wait_for_root(Folder(beside), known, founded.directory, proposal)
         _operator_profile(Folder(beside), settings, founded, credentials)
         beside.rename(folder)
     except BaseException:
@@ -324,6 +350,28 @@ def _vaults(
         )
 
 
+def _known(file: Path, code: str) -> MemberTrust:
+    """Return the member of a member file: its root proves itself to those who know its fingerprint, as its
+    holders do.
+    """
+    from intelshare.crypto.suites import SUITES
+    from intelshare.trust import read_member_file, restore
+
+    try:
+        given = read_member_file(file.read_bytes(), str(file))
+    except OSError as error:
+        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(file))) from None
+    if given.member != code:
+        raise ConfigError("INPUT_INVALID", f"it is the file of {given.member}", place=Place(str(file)))
+    return restore(given.roots, given.directory, SUITES)
+
+
+def _node_of(known: MemberTrust, name: str) -> str:
+    """Return the name that the member's one node had, so that it stays the same node to others."""
+    nodes = known.directory.nodes if known.directory is not None else ()
+    return nodes[0].uri.rpartition("/")[2] if len(nodes) == 1 else name
+
+
 def _name_of(code: str, registry: Registry) -> str:
     """Return the member's English name. Raises ConfigError UNKNOWN_MEMBER."""
     from difflib import get_close_matches
@@ -358,7 +406,12 @@ def _development(folder: Path, secret: bytes, *, given: bool) -> None:
 
 
 async def _first_rows(
-    target: Folder, settings: Settings, founded: Founded, row: UserRow, certificate: bytes
+    target: Folder,
+    settings: Settings,
+    founded: Founded,
+    known: MemberTrust | None,
+    row: UserRow,
+    certificate: bytes,
 ) -> None:
     from intelshare.broker.kernel.certificates import certificate_row
     from intelshare.broker.kernel.tables import TABLES
@@ -369,7 +422,8 @@ async def _first_rows(
     try:
         plan = first_rows(
             settings,
-            founded,
+            (founded.root,) if known is None else known.roots,
+            founded.directory if known is None else None,
             (row,),
             (
                 certificate_row(certificate, row.user),

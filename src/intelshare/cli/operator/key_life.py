@@ -27,8 +27,8 @@ def status(node: NodeFolder, out: Out) -> None:
     "overlaps": others may still use the older key. "opens only": nothing is sealed to the key any more, but
     content already on its way can still be opened; after that, its secret is destroyed.
     """
+    from intelshare.cli.shared.operator_tables import key_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import key_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ListKeys", pb.ListKeysRequest())
@@ -47,8 +47,8 @@ def rotate(node: NodeFolder, out: Out, uses: tuple[str, ...]) -> None:
 
     Content on its way stays valid: the older keys overlap, and their secrets are destroyed afterwards.
     """
+    from intelshare.cli.shared.operator_tables import key_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import key_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("RotateKeys", pb.RotateKeysRequest(uses=uses))
@@ -73,8 +73,8 @@ def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, 
     link to you now needs your new member file.
     """
     from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.operator_tables import key_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import key_table
     from intelshare.cli.shared.times import moment
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -109,8 +109,9 @@ def impact(node: NodeFolder, out: Out, key: str, since: str) -> None:
 
     "alone": nothing from anybody else supports it: no receipt, and no member that has seen your log since.
     """
+    from intelshare.cli.shared.operator_tables import impact_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import impact_table, short_time
+    from intelshare.cli.shared.tables import short_time
     from intelshare.cli.shared.times import moment
     from intelshare.wire.v1 import user_pb2 as pb
 

@@ -26,20 +26,33 @@ def member() -> None:
     """Exchange roots and directories with other members; suspend, resume or remove a member."""
 
 
-@member.command(epilog=examples("intelshare member export --folder fra --out fra.member"))
+@member.command(
+    epilog=examples(
+        "intelshare member export --folder fra --out fra.member",
+        "intelshare member export --of USA --folder fra --out usa.member",
+    )
+)
 @click.option(
     "--out",
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file. Default: standard output.",
 )
+@click.option(
+    "--of",
+    "code",
+    default="",
+    metavar="MEMBER",
+    shell_complete=members,
+    help="Write the file of another member, as your node knows it: for its people, if they have lost all.",
+)
 @printing
 @on_folder
-def export(node: NodeFolder, out: Out, target: Path | None) -> None:
+def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
     """Write your member file for another member to import. It contains no secrets."""
     from intelshare.wire.v1 import user_pb2 as pb
 
-    found = node.operate("ExportMember", pb.ExportMemberRequest())
+    found = node.operate("ExportMember", pb.ExportMemberRequest(member=code.upper()))
     if target is not None:
         target.write_text(found.text, "utf-8")
     elif not out.json:
@@ -88,8 +101,8 @@ def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, aga
 @on_folder
 def list_(node: NodeFolder, out: Out) -> None:
     """List the members whose documents your node holds, including your member."""
+    from intelshare.cli.shared.operator_tables import member_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import member_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ListMembers", pb.ListMembersRequest())
@@ -176,7 +189,7 @@ def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
         given = read_member_file(_read(file), str(file))
         who, text = given.member, given.fingerprint
     else:
-        from intelshare.node.settings import read_settings
+        from intelshare.node.settings_file import read_settings
 
         who = read_settings(node.folder / "node.toml").member
         text = node.operate("ExportMember", pb.ExportMemberRequest()).fingerprint

@@ -269,15 +269,9 @@ def status(client: Client, out: Out) -> int:
 def _show(found: Any, out: Out) -> int:
     from intelshare.cli.policy.examine import is_much
     from intelshare.cli.shared.law import mismatch_words, policy_line
+    from intelshare.cli.shared.operator_tables import kept_line, peer_notes, peer_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import (
-        clock_words,
-        duration,
-        kept_line,
-        peer_notes,
-        peer_table,
-        short_time,
-    )
+    from intelshare.cli.shared.tables import clock_words, duration, short_time
 
     out.document("status", plain(found))
     out.line(f"{found.member}  {found.node}")

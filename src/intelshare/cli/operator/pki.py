@@ -32,8 +32,8 @@ def show(node: NodeFolder, out: Out, everything: bool) -> None:
     "next": it counts once its user comes in with it. "bridge": the former authority vouches for the present
     one, for peers and users that were away while they changed.
     """
+    from intelshare.cli.shared.operator_tables import certificate_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import certificate_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ListCertificates", pb.ListCertificatesRequest(all=everything))
@@ -112,8 +112,8 @@ def revoke(node: NodeFolder, out: Out, serial: str, user: str, reason: str, yes:
     and no peer takes it any more.
     """
     from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.operator_tables import certificate_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import certificate_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     if bool(serial) is bool(user):
@@ -147,8 +147,8 @@ def rotate_ca(node: NodeFolder, out: Out, finish: bool, yes: bool) -> None:
     ones issued, at least two weeks, or until --finish.
     """
     from intelshare.cli.shared.confirm import confirm
+    from intelshare.cli.shared.operator_tables import certificate_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import certificate_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     request = pb.RotateAuthoritiesRequest(finish=finish, dry_run=True)

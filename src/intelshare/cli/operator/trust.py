@@ -161,11 +161,34 @@ def publish(node: NodeFolder, out: Out, file: Path) -> None:
     """Put the root in FILE into force and tell every member, if enough of the old and of the new keys signed
     it.
     """
+    if node.waits_for_root:
+        _finish(node, out, file)
+        return
     from intelshare.wire.v1 import user_pb2 as pb
 
     done = node.operate("PublishRoot", pb.PublishRootRequest(text=_read(file).decode("utf-8", "replace")))
-    out.document("root-published", {"version": str(done.version), "fingerprint": done.fingerprint})
-    out.line(f"root {done.version} holds")
+    _published(out, done.version, done.fingerprint)
+
+
+def _finish(node: NodeFolder, out: Out, file: Path) -> None:
+    """Put the root in force with which a member is founded again, on the folder that `init` has made."""
+    import asyncio
+    import time
+
+    from intelshare.instant import Instant
+    from intelshare.node.establish import finish_again
+    from intelshare.node.folder import Folder
+
+    now = Instant(time.time_ns() // 1000)
+    proposal = _proposal(file)
+    asyncio.run(finish_again(Folder(node.folder), node.passphrase(), proposal.signed, now))
+    _published(out, proposal.following.version, proposal.fingerprint)
+    out.note(f"next: intelshare node run --folder {node.folder}; then every partner imports your member file")
+
+
+def _published(out: Out, version: int, fingerprint: str) -> None:
+    out.document("root-published", {"version": str(version), "fingerprint": fingerprint})
+    out.line(f"root {version} holds")
 
 
 @root.command(
@@ -180,7 +203,7 @@ def show(node: NodeFolder, out: Out, file: Path | None) -> None:
         proposal = _proposal(file)
         _show(out, proposal)
         return
-    from intelshare.cli.shared.tables import root_table
+    from intelshare.cli.shared.operator_tables import root_table
     from intelshare.crypto.suites import SUITES
     from intelshare.trust import read_member_file, read_root
     from intelshare.wire.v1 import user_pb2 as pb
@@ -195,7 +218,7 @@ def show(node: NodeFolder, out: Out, file: Path | None) -> None:
 
 
 def _show(out: Out, proposal: RootProposal, *, quiet: bool = False) -> None:
-    from intelshare.cli.shared.tables import root_table
+    from intelshare.cli.shared.operator_tables import root_table
 
     signed = frozenset(one.key for one in proposal.signed.signatures)
     if not quiet:

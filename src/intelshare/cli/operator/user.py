@@ -442,8 +442,8 @@ def _differences(known: pb.User, wanted: pb.NewUser) -> list[str]:
 @on_folder
 def list_(node: NodeFolder, out: Out) -> None:
     """List the users with role, clearance and need to know."""
+    from intelshare.cli.shared.operator_tables import user_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import user_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ListUsers", pb.ListUsersRequest())
@@ -467,7 +467,7 @@ def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
 
 
 def _settings(node: NodeFolder) -> Settings:
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
 
     return read_settings(node.folder / "node.toml")
 

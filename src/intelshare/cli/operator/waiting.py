@@ -41,8 +41,9 @@ def peers(node: NodeFolder, out: Out, patience: float) -> int:
 
     With --wait, exits with 10 if a member is still not linked that is neither suspended, removed nor expired.
     """
+    from intelshare.cli.shared.operator_tables import peer_notes, peers_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import duration, peer_notes, peers_table
+    from intelshare.cli.shared.tables import duration
     from intelshare.wire.v1 import user_pb2 as pb
 
     until = time.monotonic() + patience
@@ -78,8 +79,8 @@ def queues(node: NodeFolder, out: Out) -> None:
     "queued": bulletins that wait for delivery. "unacknowledged": signed statements of any kind that the
     member has not confirmed; they are sent again until it does.
     """
+    from intelshare.cli.shared.operator_tables import queue_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import queue_table
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.ask_running("Queues", pb.QueuesRequest())

@@ -186,7 +186,7 @@ def _plan(
     from intelshare.cli.shared.beside import read_policy
     from intelshare.node.folder import Folder
     from intelshare.node.new_law import new_law
-    from intelshare.node.settings import read_settings
+    from intelshare.node.settings_file import read_settings
     from intelshare.policy import World
     from intelshare.policy_tools import effects
 

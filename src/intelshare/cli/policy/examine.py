@@ -55,7 +55,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
 
 def _stores(status: pb.StatusResponse) -> Iterator[Finding]:
     """Damaged records, and how much is kept."""
-    from intelshare.cli.shared.tables import kept_line
+    from intelshare.cli.shared.operator_tables import kept_line
 
     if status.damaged:
         remedy = "intelshare node repair --folder FOLDER says which, and what settles each"

@@ -135,6 +135,15 @@ class NodeFolder:
 
         return is_development(Folder(self.folder).vault)
 
+    @property
+    def waits_for_root(self) -> bool:
+        """Return true if the folder is of a member that is founded again, whose next root is not in force
+        yet.
+        """
+        from intelshare.node.folder import Folder
+
+        return self._folder is not None and Folder(self._folder).root_to_sign.exists()
+
     def operate(self, method: str, request: Message) -> Any:
         """Make one call of the Operations service: to the running node, or on the folder of a node that is
         not running.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -110,7 +109,7 @@ def migrate(
             raise newer(schema, version, len(steps))
         if version == len(steps):
             return
-        if version and not all(map(only_adds, steps[version:])):
+        if version and not all(map(journal.only_adds, steps[version:])):
             _check_drained(connection, schema, version, alone=alone)
         sql = "\n".join(steps[version:])
         if not version:
@@ -122,13 +121,6 @@ def migrate(
         connection.execute("COMMIT")
     finally:
         connection.execute("ROLLBACK")
-
-
-def only_adds(sql: str) -> bool:
-    """Return true if a migration only makes tables and indexes: rows that wait in the journal stay right."""
-    without = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
-    statements = filter(None, map(str.strip, without.split(";")))
-    return all(re.match(r"CREATE (TABLE|INDEX)\b", one) for one in statements)
 
 
 def newer(schema: str, version: int, known: int) -> StoreError:

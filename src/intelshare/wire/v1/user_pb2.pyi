@@ -3483,12 +3483,17 @@ Global___RevokeUserResponse: _TypeAlias = RevokeUserResponse  # noqa: Y015
 class ExportMemberRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Empty: this node's."""
     def __init__(
         self,
+        *,
+        member: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, text, user
-from intelshare.audit.records import EntryType, ExclusionSet, Operated, OperatorAct, Register
+from intelshare.audit.node_records import ExclusionSet, Operated, OperatorAct, Register
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import need_user
 from intelshare.broker.kernel.register import (
     Credential,

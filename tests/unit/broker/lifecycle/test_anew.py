@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
+from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.register import adopt
 from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
@@ -82,7 +82,7 @@ def back(members: Any) -> tuple[Outbound, ...]:
 def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_over_anew(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     frame = released(members)
-    key = stolen(members)
+    stolen(members)
     assert codes(arrive(usa, fra, frame)) == ["SIGNER_REVOKED"]
     (head,) = back(members)
     assert arrive(usa, fra, head.frame).gaps == ()
@@ -96,7 +96,7 @@ def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_ov
 def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     receipt = arrive(usa, fra, released(members)).effects.outbound[0]
-    key = stolen(members)
+    stolen(members)
     (head,) = back(members)
     arrive(usa, fra, head.frame)
     (again,) = hand_over(fra, "USA")
@@ -109,7 +109,7 @@ def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
 
 def test_what_other_keys_signed_stays_on_its_way(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
-    key = stolen(members)
+    stolen(members)
     frame = released(members)
     assert back(members) == ()
     assert arrive(usa, fra, frame).accepted == 1

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, text, user
-from intelshare.audit.records import EntryType, Operated, OperatorAct, Stop
+from intelshare.audit.node_records import Operated, OperatorAct
+from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.tables import (

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, text, user
-from intelshare.audit.records import EntryType, Operated, OperatorAct
+from intelshare.audit.node_records import Operated, OperatorAct
+from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.tables import INBOX, INCOMING, PAIR
 from intelshare.broker.lifecycle.operator_acts import (
     GiveUpCommand,

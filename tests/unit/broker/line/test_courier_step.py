@@ -9,7 +9,8 @@ import pytest
 
 from builders import NOW, actor, draft, federation, seeded, text
 from courier_world import carry, export, take_in
-from intelshare.audit.records import Courier, CourierWay, EntryType
+from intelshare.audit.node_records import Courier, CourierWay
+from intelshare.audit.records import EntryType
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT

@@ -78,6 +78,8 @@ class TrustRow(NamedTuple):
     type: int
     version: int
     record: bytes
+    remembered: bytes = b""
+    """Beside a directory: what earlier ones revoked and it does not say (``Revocations``); empty: nothing."""
 
 
 TRUST = Table("trust", TrustRow, ("member", "type", "version"), lasting=True)

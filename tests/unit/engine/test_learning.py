@@ -10,8 +10,8 @@ from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.line.submit import SubmitCommand, submit
+from intelshare.engine.events import Committed, Event, NodeChanged, QueuedAgain, Ready, TimerDue
 from intelshare.engine.following import is_for, learn
-from intelshare.engine.values import Committed, Event, NodeChanged, QueuedAgain, Ready, TimerDue
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, durable_after_commit
 from intelshare.sim.replica import Written

@@ -1,0 +1,59 @@
+"""A member that lost its only vault is made again under the root that others know."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from e2e.nodes import found, intelshare, introduce, let_in, ok, running, wait_for_links, wait_until
+from e2e.test_backup import SHARED, TO_FRA, send, titles
+
+
+def add_users(folder: Path) -> None:
+    for name, role in (("ana", "analyst"), ("rel", "releasing-officer")):
+        ok("user", "add", name, "--folder", folder, "--role", role, "--clearance", "R3", "--category", "*")
+
+
+@pytest.mark.soak
+def test_a_member_that_lost_its_only_vault_is_founded_again_under_its_root(tmp_path: Path) -> None:
+    holders = ("--root-keys", "3", "--threshold", "2")
+    fra, usa = found(tmp_path / "fra", "FRA", *holders), found(tmp_path / "usa", "USA")
+    again, next_root = tmp_path / "fra-again", tmp_path / "fra-again" / "root.json"
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            send(fra, "USA", SHARED, "before")
+            wait_until(lambda: titles(usa) == ["before"], "it to arrive")
+        print_ = ok("member", "fingerprint", "--folder", fra, "--json").json["fingerprint"]
+        shutil.copytree(fra / "root-keys", tmp_path / "holders")
+        shutil.copyfile(fra / "passphrase", tmp_path / "passphrase")
+        (tmp_path / "passphrase").chmod(0o600)
+        # Nothing is left of the node but what it had published, at a partner.
+        shutil.rmtree(fra)
+        ok("member", "export", "--of", "FRA", "--folder", usa, "--out", tmp_path / "fra.member")
+        made = ok("init", "FRA", again, "--dev", "--again", tmp_path / "fra.member", "--json").json
+        assert made["fingerprint"] == print_
+        refused = intelshare("node", "run", "--dev", "--folder", again)
+        assert (refused.code, "TRUST_THRESHOLD" in refused.err) == (7, True), refused
+        publish = ("trust", "root", "publish", next_root, "--folder", again)
+        for holder in (1, 3):
+            early = intelshare(*publish)
+            assert (early.code, "TRUST_THRESHOLD" in early.err) == (7, True), early
+            vault = tmp_path / "holders" / f"holder-{holder}" / "vault"
+            secret = ("--passphrase-file", tmp_path / "passphrase")
+            ok("trust", "root", "sign", next_root, "--vault", vault, "--yes", *secret)
+        assert "root 2 holds" in ok(*publish).out
+        introduce(again, usa)
+        with running(again):
+            let_in(again)
+            add_users(again)
+            wait_for_links(again)
+            send(again, "USA", SHARED, "after")
+            send(usa, "FRA", TO_FRA, "to the new node")
+            wait_until(lambda: titles(usa) == ["after", "before"], "it to arrive")
+            wait_until(lambda: titles(again) == ["to the new node"], "it to arrive")
+            # What the lost key signed is still proved by the member's present file.
+            ok("audit", "verify", "--folder", usa)

@@ -1,0 +1,105 @@
+"""What a node keeps of a member's documents: all roots, the newest directory, what earlier ones revoked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW, seeded
+from intelshare.broker.kernel.documents import documents, remembered
+from intelshare.broker.kernel.frame import Carried, Frame
+from intelshare.broker.kernel.tables import TRUST
+from intelshare.crypto.codec import encode
+from intelshare.crypto.records import KeyUse, Kind, Trust, TrustType
+from intelshare.crypto.suites import SUITE_1, Signer, load_signer
+from intelshare.ids import MemberCode
+from intelshare.instant import Instant
+from intelshare.statement import Leaf, sign_batch
+from intelshare.trust import (
+    DirectoryDocument,
+    Founding,
+    Revocation,
+    Revoked,
+    SecretKey,
+    TrustView,
+    Why,
+    create_member,
+    new_key,
+    renew_root,
+    sign_directory,
+)
+from line_world import arrive, codes, met, released, rows
+
+FRA = MemberCode("FRA")
+MADE = create_member(Founding(FRA, "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
+
+
+@pytest.fixture(name="members")
+def _members() -> Any:
+    return met(("FRA", "USA"))
+
+
+def signer(key: SecretKey) -> Signer:
+    return load_signer(SUITE_1, key.record, key.key_id, key.secret)
+
+
+def directory(members: Any, version: int, *revoked: Revocation, by: SecretKey | None = None) -> Trust:
+    """FRA's next directories: the one that all hold, with these revocations and no others."""
+    held: DirectoryDocument = members["FRA"].node.trust.members[FRA].directory
+    (key,) = [key for key in MADE.keys if key.record.use is KeyUse.DIRECTORY]
+    issued = Instant(NOW + version)
+    changed = replace(held, version=held.version + version, issued=issued, revocations=revoked)
+    return sign_directory(changed, signer(by or key))
+
+
+def told(members: Any, *given: Trust) -> None:
+    """USA takes these documents of FRA from one frame, and starts again on what it has stored."""
+    fra, usa = members["FRA"], members["USA"]
+    random = seeded(str(given))
+    leaves = [Leaf(Kind.TRUST, random(16), encode(Trust, one)) for one in given]
+    batch = sign_batch(leaves, fra.node.signer, NOW, random)
+    carried = tuple(Carried(one.kind, one.nonce, one.data, one.proof) for one in batch.statements)
+    assert codes(arrive(usa, fra, Frame(batch.batch, b"", carried))) == [""] * len(given)
+    stored, revoked = usa.ask(lambda _, view: (documents(view), remembered(view)))
+    # What the two were founded with is not in this store.
+    mine, theirs = (usa.node.trust.members[code] for code in (usa.node.member, FRA))
+    founded = [*mine.roots, mine.directory_signed, *theirs.roots]
+    begun = [encode(Trust, one) for one in founded if one is not None]
+    again = TrustView.load(usa.node.member, begun + stored, usa.node.suites, {}, revoked)
+    assert again.members == usa.node.trust.members
+    usa.node = replace(usa.node, trust=again)
+
+
+def stolen(members: Any) -> Revocation:
+    return Revocation(Revoked.KEY, members["FRA"].node.signer.key_id, Why.COMPROMISED, NOW)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_row_7_a_stolen_key_signs_nothing_after_a_directory_that_forgot_it_and_a_start(
+    together: bool, members: Any
+) -> None:
+    frame = released(members)
+    given = [directory(members, 1, stolen(members)), directory(members, 2), directory(members, 3)]
+    for some in [given] if together else [[one] for one in given]:
+        told(members, *some)
+    assert codes(arrive(members["USA"], members["FRA"], frame)) == ["SIGNER_REVOKED"]
+    (row,) = rows(members["USA"], TRUST, "key", FRA, TrustType.DIRECTORY)
+    assert row.record == encode(Trust, given[-1])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_root_that_drops_the_directory_key_ends_what_is_remembered_in_the_store_too(
+    together: bool, members: Any
+) -> None:
+    frame = released(members)
+    fresh = new_key(SUITE_1, KeyUse.DIRECTORY, FRA, NOW, seeded("fresh"))
+    root = members["FRA"].node.trust.members[FRA].root
+    second = renew_root(root, [signer(key) for key in MADE.root_keys], directory=[fresh.record])
+    told(members, directory(members, 1, stolen(members)))
+    told(members, directory(members, 2))
+    anew = directory(members, 3, by=fresh)
+    for some in [[second, anew]] if together else [[second], [anew]]:
+        told(members, *some)
+    assert codes(arrive(members["USA"], members["FRA"], frame)) == [""]
