@@ -110,6 +110,13 @@ def test_every_planted_bug_is_found(bug):
     assert any(outcome(seed, bug).invariant in BUGS[bug].seen_by for seed in seeds)
 
 
+def test_a_checkpoint_that_leaves_before_it_is_durable_is_seen_as_it_leaves():
+    seen = (outcome(seed, "checkpoint-before-stored") for seed in range(2, 30))
+    found = next(out for out in seen if out.invariant)
+    assert found.invariant == "I6"
+    assert "before they are durable" in found.what
+
+
 def test_a_failing_plan_shrinks_to_a_small_one_that_fails_alike():
     bug = BUGS["ok-before-fsync"]
     few = (plan for plan in map(generate_plan, range(1, 1000)) if len(plan.faults) < 20)

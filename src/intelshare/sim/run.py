@@ -60,8 +60,8 @@ class Result:
 def run(plan: FaultPlan, bug: Bug = NONE, *, keep_trace: bool = False) -> Result:
     """Run a plan to its end, or to the first violation.
 
-    Garbage is collected once, after it: whatever a run makes lives until the run ends, so collections in
-    between took a quarter of its time and found next to nothing.
+    Garbage is collected once, after it. Most of what a run makes lives until its end, so that collections in
+    between find little, and they cost more the more the process holds besides.
     """
     was_on = gc.isenabled()
     gc.disable()
