@@ -62,6 +62,8 @@ class Mending:
         (due,) = run.event
         if isinstance(answer, IntelshareError):
             self._failed(turn, due, answer)
+        elif turn.parts.stopping.begun:
+            self._busy = False
         else:
             turn.do(RunStep(Step.MEND, (MendCommand(due, answer),)))
 

@@ -1,4 +1,4 @@
-"""When damaged records are mended, and when those that stay damaged are looked at again (promise P13)."""
+"""When damaged records are mended, and when what is still damaged is looked at again (promise P13)."""
 
 from __future__ import annotations
 

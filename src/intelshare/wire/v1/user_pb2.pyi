@@ -4573,7 +4573,7 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchEvent(_message.Message):
-    """Without "what": nothing happened, and this only carries the cursor."""
+    """Without "what": nothing happened, and this only carries the cursor. "damaged": what happened here cannot be read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

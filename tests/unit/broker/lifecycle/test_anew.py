@@ -9,11 +9,12 @@ import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.broker.kernel.documents import adopt
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
+from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
@@ -224,3 +225,40 @@ def test_time_that_is_not_believed_is_not_stored_as_the_highest(members: Any) ->
     (unbelieved,) = [write.row for write in kept.writes if isinstance(write, Put) and write.table is NODE]
     assert (believed.latest, believed.written) == (AHEAD, AHEAD)
     assert (unbelieved.latest, unbelieved.written) == (NOW, AHEAD)
+
+
+def test_a_receipt_under_a_stolen_key_is_signed_again_and_arrives(members: Any) -> None:
+    """Otherwise the recipient rejects it for ever, and what it accepted stays `sent` for ever."""
+    fra, usa = members["FRA"], members["USA"]
+    send(usa, draft(text("//USA SECRET//REL TO FRA, USA"), to=["FRA"]))
+    receipt = arrive(fra, usa, hand_over(usa, "FRA")[0].frame).effects.outbound[0]
+    stolen(members)
+    assert codes(arrive(usa, fra, receipt.frame)) == ["SIGNER_REVOKED"]
+    (again,) = back(members)
+    assert again.leaves == receipt.leaves, "the same receipt, in another batch"
+    assert codes(arrive(usa, fra, again.frame)) == [""]
+    assert status_of(facts_of(pair_of(usa, "FRA"))) is PairStatus.ACCEPTED
+
+
+def test_what_a_peer_lost_that_a_stolen_key_had_signed_goes_once_more(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    arrived = released(members)
+    arrive(fra, usa, arrive(usa, fra, arrived).effects.outbound[0].frame)
+    stolen(members)
+    pair = pair_of(fra)
+    assert fra.do(answer_gap, MemberCode("USA"), Gap(fra.node.uri, pair.incarnation, ((1, 1),)))
+    (again,) = hand_over(fra, "USA")
+    assert again.frame.statements[0].data != arrived.statements[0].data
+    assert codes(arrive(usa, fra, again.frame)) == [""]
+
+
+def test_a_receipt_for_the_number_before_counts_and_accuses_nobody(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    (head,) = back(members)
+    hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+    assert not facts_of(pair_of(fra)).conflict
+    assert head.frame.statements[0].kind == Kind.STREAM_HEAD

@@ -14,7 +14,7 @@ from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import UserRow
+from intelshare.broker.kernel.tables import INBOX, LOG, UserRow
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.queries.search import (
     Place,
@@ -24,8 +24,15 @@ from intelshare.broker.queries.search import (
     place_of,
     search,
 )
-from intelshare.broker.queries.watch import Cursor, cursor_text, end_of_log, page_of, parse_cursor
-from intelshare.errors import DeliveryError
+from intelshare.broker.queries.watch import (
+    Cursor,
+    cursor_text,
+    end_of_log,
+    page_of,
+    parse_cursor,
+    watch,
+)
+from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant
 from intelshare.patience import patient
@@ -149,3 +156,33 @@ def test_a_watch_is_silent_about_what_happens_above_its_reader(
 
     assert [event.what for event in asyncio.run(events(actor("USA", "a")))] == ["", *["received"] * 3]
     assert [event.what for event in asyncio.run(events(LOW))] == [""]
+
+
+class _Rotten:
+    """A view in which the rows of one table are not as they were written."""
+
+    def __init__(self, view: Any, table: Any) -> None:
+        self._view, self._table = view, table
+        self.count = view.count
+
+    def get(self, table: Any, *key: Any) -> Any:
+        row = self._view.get(table, *key)
+        if row is not None and table is self._table:
+            raise RecordError(table.name, key, "a record does not match its digest")
+        return row
+
+    def find(self, table: Any, *args: Any, **given: Any) -> Any:
+        return [] if table is self._table else self._view.find(table, *args, **given)
+
+
+@pytest.mark.parametrize("table", [INBOX, LOG], ids=lambda table: table.name)
+def test_p13_a_watcher_is_told_where_something_cannot_be_read_and_goes_on(usa: Member, table: Any) -> None:
+    reader = actor("USA", "a")
+    whole = usa.ask(watch, reader, Cursor(usa.node.incarnation, 0), NOW)
+    assert "received" in [one.what for one in whole.happened]
+    seen = usa.store.ask_now(
+        lambda view: watch(usa.node, _Rotten(view, table), reader, Cursor(usa.node.incarnation, 0), NOW)
+    )
+    (told,) = seen.happened
+    assert (told.what, told.codes, bool(told.text)) == ("damaged", ("RECORD_CORRUPT",), True)
+    assert seen.after == whole.after, "it goes on behind it"
