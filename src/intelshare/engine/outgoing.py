@@ -1,4 +1,4 @@
-"""What waits to leave on one link, by rank.
+"""The messages that wait to leave on one link, by rank.
 
 The driver has one message of it at a time, which nothing overtakes.
 """

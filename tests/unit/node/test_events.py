@@ -15,7 +15,7 @@ import intelshare
 from intelshare.errors import ConfigError
 from intelshare.metrics.table import LABELS
 from intelshare.node.events import FIELDS, LONGEST, LOST, Event, Form, Level, Logger
-from intelshare.node.links import _LOGGED
+from intelshare.node.notices import _LOGGED
 
 SOURCE = Path(intelshare.__file__).parent
 
