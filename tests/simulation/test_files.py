@@ -114,8 +114,9 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
         name="FRA",
         node=fra.node,
         view=view,
+        known=None,
         disk=SimpleNamespace(view=view),
-        machine=SimpleNamespace(queues=QueueBounds()),
+        machine=SimpleNamespace(queues=QueueBounds(), given_up=set()),
     )
     oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
     part = Slice(pieces_id(record.pieces), 0, b"sealed")
