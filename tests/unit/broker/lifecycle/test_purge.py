@@ -62,6 +62,8 @@ def test_content_that_is_damaged_waits_and_is_counted_until_it_is_whole_again(me
     class Damaged:
         """No body matches its digest."""
 
+        unbound = None
+
         def __init__(self, view: Any) -> None:
             self.view = view
             self.get, self.count = view.get, view.count
