@@ -35,10 +35,11 @@ from bench.nodes import ANALYST, OPERATOR, ROOT, Failed, Node, command, federati
 from bench.once import run
 from bench.postgres import spent
 from bench.processor import unit, used
+from bench.recipients import TREATY
 from intelshare.wire.v1 import user_pb2_grpc as services
 from postgres_server import Cluster, new_cluster
 
-PEERS = ("USA", "GBR", "DEU")
+PEERS = ("USA", "NOR", "DEU")
 
 ALL, ANOTHER = "all", "another"
 """Which replicas users ask: each, or one that does not lead."""
@@ -117,7 +118,7 @@ async def exchanged(
     replicas: list[Replica], asked: list[Replica], cluster: Cluster, count: int, in_flight: int, to: list[str]
 ) -> Cost:
     """``count`` releases from submit to receipt, submitted at all that are asked alike, each to one peer."""
-    kinds = [Kind((peer,), f"//FRA SECRET//REL TO FRA, {peer}") for peer in to]
+    kinds = [Kind((peer,), f"//FRA NON PROTEGE//REL TO FRA, {peer}", "climate-disaster") for peer in to]
     async with contextlib.AsyncExitStack() as stack:
         loads = []
         for replica in asked:
@@ -149,7 +150,7 @@ async def exchanged(
 @contextlib.contextmanager
 def members(cluster: Cluster, peers: int) -> Iterator[tuple[Node, list[Node]]]:
     """A member that does not run, with its rows in the server, and running peers that know it."""
-    with federation(("FRA", *PEERS[:peers])) as (fra, *others):
+    with federation(("FRA", *PEERS[:peers]), [TREATY]) as (fra, *others):
         fra.stop()
         command("node", "move", "--folder", str(fra.folder), "--to", cluster.url, "--schema", "fra")
         yield fra, others

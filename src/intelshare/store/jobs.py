@@ -32,7 +32,7 @@ class Job:
     answer: Any = None
     error: BaseException | None = None
     ahead: Any = None
-    """What it did ahead of the turn to write, if it ran ahead (``postgres.ahead``)."""
+    """The plan and reads of a step that ran ahead of the turn to write (``postgres.ahead.Made``), or None."""
 
 
 def resolve(group: Sequence[Job]) -> None:

@@ -39,7 +39,7 @@ class _List(NamedTuple):
 
 
 class Reads:
-    """What a step has read, as it was asked for: hardly any of it is compared with what was written."""
+    """The keys and lists that a step has read, as it asked for them: hardly any of them is ever compared."""
 
     def __init__(self) -> None:
         self.keys: defaultdict[str, set[Sequence[Scalar]]] = defaultdict(set)
@@ -48,7 +48,7 @@ class Reads:
 
 
 class Since:
-    """What was written since steps ran ahead."""
+    """The rows that were written since steps ran ahead."""
 
     def __init__(self, tables: dict[str, RowTable]) -> None:
         self._tables = tables
@@ -92,7 +92,7 @@ def _stored(values: Sequence[Scalar]) -> Key:
 
 
 class Made(NamedTuple):
-    """What a step wants that ran ahead."""
+    """The plan of a step that ran ahead, encoded, and what it has read."""
 
     since: Since
     plan: Plan[Any]

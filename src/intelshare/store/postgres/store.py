@@ -218,7 +218,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
             super()._run_step(job, view)
 
     def _run_ahead(self, job: Job, view: AheadWriting) -> None:
-        """What fails here is run again in the turn."""
+        """Run a step ahead; one that fails here is run again in the turn."""
         view.begin()
         job.ahead, job.last = None, False
         with contextlib.suppress(psycopg.Error):
