@@ -34,7 +34,6 @@ from intelshare.sim.law import law
 from intelshare.sim.network import Network
 from intelshare.sim.process import Process
 from intelshare.sim.turns import IDLE, IDLE_IN_STEP, Group, Session
-from intelshare.store.jobs import MAX_GROUP
 from intelshare.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -51,6 +50,9 @@ _RESUME: Final = SECOND // 5
 
 _KEPT: Final = 60
 """The groups that a replica may be behind: rows of older ones stand elsewhere, and it ends."""
+
+_MOST: Final = 256
+"""The steps of one commit."""
 
 _LEADING: Final = SECOND // 10
 """The time that a replica takes to open its port for peers."""
@@ -149,7 +151,7 @@ class Replica(Process):
         self._keys = frozenset(machine.keys.ids())
         self._jobs: deque[_Job] = deque()
         self._group: Group | None = None
-        """What it has sent to be committed, and of which it has not heard."""
+        """The group that it has sent to be committed, and of which it has not heard."""
         self._done: list[_Done] = []
         self._at_wake: list[Callable[[], None]] = []
         self._followed_at = machine.heap.now
@@ -250,7 +252,7 @@ class Replica(Process):
             return
         group, self._done = Group(), []
         last = False
-        while self._jobs and len(self._done) < MAX_GROUP and not last:
+        while self._jobs and len(self._done) < _MOST and not last:
             done = self._run(self._jobs.popleft())
             self._done.append(done)
             if done.plan is not _NONE:

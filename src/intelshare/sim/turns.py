@@ -48,7 +48,7 @@ class Session:
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """What one turn writes."""
+    """The writes of one turn."""
 
     plans: list[Plan[Any]] = field(default_factory=list)
     number: int = 0
@@ -64,7 +64,7 @@ class Turns:
         """All that was committed, in order."""
         self.lead: Session | None = None
         self.holder: Session | None = None
-        """Who has the turn to write."""
+        """The session that has the turn to write."""
         self.shared = False
         """True once the first replica of this epoch lets others join."""
         self.up = True

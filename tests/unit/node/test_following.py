@@ -67,9 +67,9 @@ class Store:
 
 
 def beside(folder: Path, **more: Any) -> tuple[Following, Any, Any]:
-    (folder / "vault").write_bytes(b"sealed")
     runtime = SimpleNamespace(
-        folder=SimpleNamespace(vault=folder / "vault"),
+        folder=SimpleNamespace(root=folder),
+        vault=SimpleNamespace(is_current=lambda: True),
         node=SimpleNamespace(recent=Recent()),
         leads=False,
         outdated=False,
