@@ -116,6 +116,8 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
         view=view,
         disk=SimpleNamespace(view=view),
         machine=SimpleNamespace(queues=QueueBounds()),
+        known=None,
+        followed_at=0,
     )
     oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
     part = Slice(pieces_id(record.pieces), 0, b"sealed")
@@ -129,6 +131,7 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     oracle.sliced(sender, MemberCode("USA"), part)
     heap.after(BELIEVED + 1, lambda: None)
     heap.run(BELIEVED + 1)
+    sender.followed_at = heap.now
     with pytest.raises(Violation, match="I12"):
         oracle.sliced(sender, MemberCode("USA"), part)
 

@@ -14,10 +14,12 @@ As ``store/postgres`` does it (decision 67): only the order of things is simulat
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.instant import SECOND
+from intelshare.errors import IntelshareError
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan
 
 if TYPE_CHECKING:
@@ -44,6 +46,30 @@ class Session:
     """True until the server has ended it; its replica may not have noticed."""
     closed: bool = False
     """Its replica has closed it: the server ends it after the commit that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A step that waits for the turn; without a name it writes nothing."""
+
+    name: str
+    event: tuple[Any, ...]
+    then: Callable[[Any], None]
+    refused: Callable[[IntelshareError], None] | None
+
+
+NOTHING: Final[Plan[Any]] = Plan((), None)
+"""Of a step that has failed, or of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that has run in a turn."""
+
+    job: Job
+    at: Instant
+    plan: Plan[Any] = NOTHING
+    error: IntelshareError | None = None
 
 
 @dataclass(eq=False, slots=True)
