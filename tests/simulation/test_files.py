@@ -114,9 +114,11 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
         name="FRA",
         node=fra.node,
         view=view,
-        known=None,
         disk=SimpleNamespace(view=view),
-        machine=SimpleNamespace(queues=QueueBounds(), given_up=set()),
+        machine=SimpleNamespace(queues=QueueBounds()),
+        known=None,
+        followed_at=0,
+        given_up=set(),
     )
     oracle.planned(sender, "submit", (), Plan((Put(FILE, file),), None), NOW)
     part = Slice(pieces_id(record.pieces), 0, b"sealed")
@@ -130,6 +132,7 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     oracle.sliced(sender, MemberCode("USA"), part)
     heap.after(BELIEVED + 1, lambda: None)
     heap.run(BELIEVED + 1)
+    sender.followed_at = heap.now
     with pytest.raises(Violation, match="I12"):
         oracle.sliced(sender, MemberCode("USA"), part)
 

@@ -1,4 +1,4 @@
-"""What a replica learns from what the others have committed, before its next step (decisions 67 and 76).
+"""Following: each replica learns from what the others have committed, before its next step (decision 76).
 
     they have written          who does not lead                       who leads does besides
     ------------------------   -------------------------------------   ---------------------------------
@@ -50,7 +50,7 @@ A = TypeVar("A")
 
 
 class Groups(Protocol):
-    """What other processes have committed, in one step forward of this process."""
+    """Groups that other processes have committed, in one step forward of this process."""
 
     def durable(self, value: A) -> Durable[A]:
         """Return a value that was taken from these groups: they are committed."""
@@ -70,7 +70,7 @@ class Groups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a replica has learnt."""
+    """The news for a replica."""
 
     users: tuple[UserRow, ...]
     """The rows of the register that have changed."""

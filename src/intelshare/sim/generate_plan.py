@@ -432,7 +432,7 @@ _ACTED = (0, 2, 3, 4)
 """The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
 
 _TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
-"""What may happen to a replica (``replicated.TROUBLES``)."""
+"""The troubles of a replica (``replicated.TROUBLES``)."""
 
 
 def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from intelshare.broker.kernel.documents import documents
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import NODE, PAIR
+from intelshare.broker.kernel.tables import NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
-from intelshare.delivery import Stage
 from intelshare.engine import Event
-from intelshare.engine.events import Committed, NodeChanged, QueuedAgain, Ready, Shredded, Started
+from intelshare.engine.events import NodeChanged, Started
 from intelshare.engine.following import is_for, learn, renewed, undone
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import ManifestDigest
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
-from intelshare.node.sidecar import log_position
-from intelshare.ports import Durable, Plan, Put, Random, Scalar, Table, View, durable_after_commit
-from intelshare.sim.heap import Violation
+from intelshare.ports import Random, View
 from intelshare.sim.law import law
 from intelshare.sim.network import Network
-from intelshare.sim.process import Process
-from intelshare.sim.turns import IDLE, IDLE_IN_STEP, Group, Session
-from intelshare.store.jobs import MAX_GROUP
+from intelshare.sim.shared_folder import InSharedFolder
+from intelshare.sim.turns import IDLE, IDLE_IN_STEP, NOTHING, Done, Group, Job, Session
+from intelshare.sim.written import Written, check_memory, check_told
 
 if TYPE_CHECKING:
     from intelshare.sim.oracle import Oracle
@@ -51,71 +47,15 @@ _RESUME: Final = SECOND // 5
 _KEPT: Final = 60
 """The groups that a replica may be behind: rows of older ones stand elsewhere, and it ends."""
 
+_MOST: Final = 256
+"""The steps of one commit."""
+
 _LEADING: Final = SECOND // 10
 """The time that a replica takes to open its port for peers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A step that waits for the turn; without a name it writes nothing."""
-
-    name: str
-    event: tuple[Any, ...]
-    then: Callable[[Any], None]
-    refused: Callable[[IntelshareError], None] | None
-
-
-_NONE: Final[Plan[Any]] = Plan((), None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A step that has run in a turn."""
-
-    job: _Job
-    at: Instant
-    plan: Plan[Any] = _NONE
-    error: IntelshareError | None = None
-
-
-class Written:
-    """See ``engine.following.Groups``."""
-
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self._rows: dict[str, dict[tuple[Scalar, ...], Any]] = {}
-        for group in groups:
-            for plan in group.plans:
-                for write in plan.writes:
-                    row = write.row if isinstance(write, Put) else None
-                    key = write.table.key_of(write.row) if isinstance(write, Put) else write.key
-                    self._rows.setdefault(write.table.name, {})[key] = row
-
-    @staticmethod
-    def durable(value: A) -> Durable[A]:
-        """See ``engine.following.Groups``."""
-        return durable_after_commit(value)
-
-    def touch(self, *tables: Table[Any]) -> bool:
-        """See ``engine.following.Groups``."""
-        return any(table.name in self._rows for table in tables)
-
-    def keys(self, table: Table[Any]) -> list[tuple[Scalar, ...]]:
-        """See ``engine.following.Groups``."""
-        return list(self._rows.get(table.name, {}))
-
-    def gone(self, table: Table[Any]) -> list[tuple[Scalar, ...]]:
-        """See ``engine.following.Groups``."""
-        return [key for key, row in self._rows.get(table.name, {}).items() if row is None]
-
-    def rows(self, table: Table[Any]) -> list[Any]:
-        """See ``engine.following.Groups``."""
-        return [row for row in self._rows.get(table.name, {}).values() if row is not None]
-
-
-class Replica(Process):
+class Replica(InSharedFolder):
     """A process that dies as a whole, among others of its node."""
-
-    machine: ReplicatedMachine
 
     def __init__(
         self,
@@ -129,8 +69,8 @@ class Replica(Process):
         first: bool,
     ) -> None:
         self._offset = machine.offsets[number]
-        self._rows = machine.disk.copy()
-        me = self._rows.get(NODE, SELF)
+        self.followed_rows = machine.disk.copy()
+        me = self.followed_rows.get(NODE, SELF)
         latest = me.latest if me is not None else Instant(0)
         clock = Clock(latest, lambda: Instant(machine.now() + self._offset), lambda: machine.heap.now)
         super().__init__(machine, node, clock, network, oracle, random)
@@ -146,11 +86,11 @@ class Replica(Process):
         self._started = False
         """Its engine has begun: it has led."""
         self._keys = frozenset(machine.keys.ids())
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
         self._group: Group | None = None
-        """What it has sent to be committed, and of which it has not heard."""
-        self._done: list[_Done] = []
-        self._at_wake: list[Callable[[], None]] = []
+        """The group that it has sent to be committed, and of which it has not heard."""
+        self._done: list[Done] = []
+        self.at_wake: list[Callable[[], None]] = []
         self._followed_at = machine.heap.now
         self.session = turns.begin(self) if first else turns.join(self)
         self.epoch = turns.epoch
@@ -169,12 +109,12 @@ class Replica(Process):
     @property
     def present(self) -> View:
         """See ``Process``. A planted bug: what it has followed."""
-        return self.disk.checked if self.machine.bug.catches_up else self.disk.check(self._rows)
+        return self.disk.checked if self.machine.bug.catches_up else self.disk.check(self.followed_rows)
 
     @property
     def known(self) -> View:
         """See ``Process``."""
-        return self._rows
+        return self.followed_rows
 
     @property
     def followed_at(self) -> int:
@@ -183,7 +123,7 @@ class Replica(Process):
 
     def rows(self, *, checked: bool = True) -> View:
         """See ``Process``: what it has followed."""
-        return self.disk.check(self._rows) if checked else self._rows
+        return self.disk.check(self.followed_rows) if checked else self.followed_rows
 
     def feed(self, event: Event) -> None:
         """See ``Process``."""
@@ -215,9 +155,10 @@ class Replica(Process):
             if name == "handover" and self.machine.bug.steps[name] is handover:
                 rooms, most = event
                 event = rooms, most, read_ahead(self.node, self.rows(), rooms, most, self.now())
-            self._put(_Job(name, event, then, refused))
+            self.put(Job(name, event, then, refused))
 
-    def _put(self, job: _Job) -> None:
+    def put(self, job: Job) -> None:
+        """See ``InSharedFolder``."""
         if self.session is None:
             self.heap.after(0, lambda: self._refuse([job]))
             return
@@ -227,9 +168,9 @@ class Replica(Process):
 
     def _nothing(self) -> None:
         """Have the turn soon, though no step waits: the node is outdated."""
-        self._put(_Job("", (), lambda _: None, lambda _: None))
+        self.put(Job("", (), lambda _: None, lambda _: None))
 
-    def _refuse(self, jobs: Sequence[_Job]) -> None:
+    def _refuse(self, jobs: Sequence[Job]) -> None:
         error = StoreError("STORE_UNAVAILABLE", "the database cannot be reached", retry_after=1)
         for job in jobs:
             if self.alive and job.refused is not None:
@@ -249,10 +190,10 @@ class Replica(Process):
             return
         group, self._done = Group(), []
         last = False
-        while self._jobs and len(self._done) < MAX_GROUP and not last:
+        while self._jobs and len(self._done) < _MOST and not last:
             done = self._run(self._jobs.popleft())
             self._done.append(done)
-            if done.plan is not _NONE:
+            if done.plan is not NOTHING:
                 group.plans.append(done.plan)
                 self.disk.apply(done.plan, lambda: None)
                 last = done.plan.last
@@ -263,18 +204,18 @@ class Replica(Process):
         else:
             turns.commit(session, group)
 
-    def _run(self, job: _Job) -> _Done:
+    def _run(self, job: Job) -> Done:
         now = self.now()
         if not job.name:
-            return _Done(job, now)
+            return Done(job, now)
         step, name = self.machine.bug.steps[job.name], job.name
         try:
             plan = self.plan(handover_ahead if step is handover else step, name, job.event, now)
         except IntelshareError as error:
             if job.refused is None:
                 raise
-            return _Done(job, now, error=error)
-        return _Done(job, now, self.noted(name, job.event, plan, now))
+            return Done(job, now, error=error)
+        return Done(job, now, self.noted(name, job.event, plan, now))
 
     def answered(self, most: int | None = None) -> None:
         """Hear that a group is committed, unless nothing comes through; ``most``: so many of its steps are
@@ -289,52 +230,27 @@ class Replica(Process):
             self._swap(one.plan.answer)
         for one in done if most is None else done[:most]:
             # Whatever leaves at this moment was durable before what the next step stops.
-            self._rows.apply(one.plan)
+            self.followed_rows.apply(one.plan)
             self._answer(one)
         if self._jobs and self.session is not None:
             self.machine.turns.ask(self.session)
 
-    def _answer(self, one: _Done) -> None:
+    def _answer(self, one: Done) -> None:
         if not self.alive:
             return
         self.stepped = one.at
         effects = getattr(one.plan.answer, "effects", None)
         if isinstance(effects, Effects) and not self.leads:
-            self._check_told(one.job.name, effects, Written([Group([one.plan])]))
+            check_told(self.node, one.job.name, effects, Written([Group([one.plan])]))
         if one.error is None:
             one.job.then(one.plan.answer)
         elif one.job.refused is not None:
             one.job.refused(one.error)
 
-    def _check_told(self, name: str, effects: Effects, written: Written) -> None:
-        """I9: check that the one that leads learns from the rows what such a step leads to."""
-        committed, *others = learn(self.node, written, leads=True).events
-        assert isinstance(committed, Committed)  # noqa: S101 - the first one always is
-        told = committed.effects.value
-        again = {event.member for event in others if isinstance(event, QueuedAgain)}
-        ready = {member for event in others if isinstance(event, Ready) for member in event.members}
-        missing = [
-            what
-            for what, lacks in (
-                ("statements", {one.peer for one in effects.outbound} - again),
-                ("ends", set(effects.ended) - set(told.ended)),
-                ("pairs", effects.ready - ready),
-                ("marks", effects.marked and not told.marked),
-                ("files", effects.wanted - told.wanted),
-                ("questions", (*effects.asks, *effects.gaps)),
-            )
-            if lacks
-        ]
-        if missing:
-            what = ", ".join(missing)
-            raise Violation(
-                "I9", f"{self.name}: after {name} at another replica who leads is not told of {what}"
-            )
-
     def _take(self, group: Group) -> None:
         """A group is durable, and this replica knows it."""
         for plan in group.plans:
-            self._rows.apply(plan)
+            self.followed_rows.apply(plan)
         self.at = group.number
         self._followed_at = self.heap.now
 
@@ -372,7 +288,7 @@ class Replica(Process):
         self._followed_at = self.heap.now
         if missing:
             self._learn(Written(missing))
-        self._check_memory()
+        check_memory(self.node, self.followed_rows)
         return True
 
     def _learn(self, written: Written) -> None:
@@ -410,13 +326,6 @@ class Replica(Process):
         self.end("DATA_LOCKED")
         return False
 
-    def _check_memory(self) -> None:
-        """I8: check that nobody remembers the keys of what is handed over to everybody."""
-        for md in self.node.recent.remembered():
-            pairs = self._rows.find(PAIR, "key", ManifestDigest(md))
-            if pairs and all(pair.stage >= Stage.HANDED_OVER for pair in pairs):
-                raise Violation("I8", f"a replica of {self.name} remembers the keys of what has gone")
-
     def _lead(self) -> None:
         """The one that led has ended, or its session has: links and chores are this replica's."""
         self.leads = True
@@ -427,7 +336,7 @@ class Replica(Process):
 
     def _led(self) -> None:
         if self.alive and self.leads:
-            self.machine.pieces.keep([one.place for one in kept(self._rows)])
+            self.machine.pieces.keep([one.place for one in kept(self.followed_rows)])
             again, self.machine.process = self._started, self
             if not again:
                 self.feed(Started())
@@ -447,7 +356,7 @@ class Replica(Process):
             return
         self.frozen = False
         self.driver.woken()
-        waiting, self._at_wake = self._at_wake, []
+        waiting, self.at_wake = self.at_wake, []
         for do in waiting:
             do()
         self._go_on()
@@ -575,42 +484,3 @@ class Replica(Process):
         self.driver.died()
         self.machine.turns.end_all(self)
         self.machine.ended(self, down)
-
-    # Beside the rows
-
-    def remember(self, then: Callable[[], None], *, clean: bool) -> None:
-        """See ``Process``: what it has followed. No mark of a clean stop is written."""
-        now = log_position(self._rows, self.node.incarnation)
-        if clean or now == self.machine.sidecar:
-            then()
-            return
-
-        def written() -> None:
-            if self.frozen:
-                self._at_wake.append(written)
-            elif self.alive:
-                self.machine.sidecar = now
-                then()
-
-        self.heap.after(self.machine.sync, written)
-
-    def shred(self, then: Callable[[], None]) -> None:
-        """See ``Process``."""
-
-        def shredded() -> None:
-            if self.alive:
-                self.disk.shred()
-                then()
-
-        def refused(error: IntelshareError) -> None:
-            self.feed(Shredded(error))
-
-        if self.machine.bug.shreds:
-            self._put(_Job("", (), lambda _: self.heap.after(self.machine.sync, shredded), refused))
-        else:
-            then()
-
-    def drain(self, then: Callable[[], None]) -> None:
-        """See ``Process``. A database that is away is not waited for."""
-        self.serving, self.drained = False, True
-        self._put(_Job("", (), lambda _: then(), lambda _: then()))

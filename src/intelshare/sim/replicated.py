@@ -64,7 +64,7 @@ class ReplicatedMachine(Machine):
             stream(plan.seed, "replica's clock", name, str(number)).choice((0, 0, SECOND // 2, -SECOND))
             for number in numbers
         ]
-        """How far ahead the clock of each is."""
+        """By number, the microseconds that its clock is ahead."""
         self.down = 0
         """The time after which the one that was stopped is started again."""
         self._asking = stream(plan.seed, "asked", name)
@@ -253,7 +253,7 @@ TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
     "slow": _slow,
     "stuck": _stuck,
 }
-"""What may happen to a replica: it is killed; it runs nothing for a time; its line to the database is cut;
+"""The troubles of a replica: it is killed; it runs nothing for a time; its line to the database is cut;
 the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
 between its next steps and their commit.
 """

@@ -14,10 +14,12 @@ As ``store/postgres`` does it (decision 67): only the order of things is simulat
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from intelshare.instant import SECOND
+from intelshare.errors import IntelshareError
+from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan
 
 if TYPE_CHECKING:
@@ -46,9 +48,33 @@ class Session:
     """Its replica has closed it: the server ends it after the commit that runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A step that waits for the turn; without a name it writes nothing."""
+
+    name: str
+    event: tuple[Any, ...]
+    then: Callable[[Any], None]
+    refused: Callable[[IntelshareError], None] | None
+
+
+NOTHING: Final[Plan[Any]] = Plan((), None)
+"""Of a step that has failed, or of none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that has run in a turn."""
+
+    job: Job
+    at: Instant
+    plan: Plan[Any] = NOTHING
+    error: IntelshareError | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Group:
-    """What one turn writes."""
+    """The writes of one turn."""
 
     plans: list[Plan[Any]] = field(default_factory=list)
     number: int = 0
@@ -64,7 +90,7 @@ class Turns:
         """All that was committed, in order."""
         self.lead: Session | None = None
         self.holder: Session | None = None
-        """Who has the turn to write."""
+        """The session that has the turn to write."""
         self.shared = False
         """True once the first replica of this epoch lets others join."""
         self.up = True

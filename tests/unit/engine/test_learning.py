@@ -14,8 +14,8 @@ from intelshare.engine.events import Committed, Event, NodeChanged, QueuedAgain,
 from intelshare.engine.following import is_for, learn
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, durable_after_commit
-from intelshare.sim.replica import Written
 from intelshare.sim.turns import Group
+from intelshare.sim.written import Written
 from line_world import TO_USA, hand_over, met, send
 from piece_files import portion, uploaded
 

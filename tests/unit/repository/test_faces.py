@@ -23,7 +23,7 @@ FACES: Final[Mapping[str, str]] = {
     "crypto": "aead codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair retry",
     "demo": "",
-    "engine": "actions courier dialling events steps turn values",
+    "engine": "actions courier dialling events following steps turn values",
     "envelope": "bundle",
     "gateway": "config poll run",
     "interop": "",
