@@ -56,8 +56,7 @@ from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
-from intelshare.delivery import BestReceipt, Ranges
-from intelshare.delivery.stream import MAX_ASKED
+from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
