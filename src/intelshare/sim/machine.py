@@ -348,12 +348,17 @@ class Machine:
             self.process.stop()
 
     def stopped(self) -> None:
-        """Handle that the process has stopped in order: once the mark is set, sidecar and disk must agree."""
+        """Handle that the process has stopped in order: once the mark is set, sidecar and disk must agree.
+
+        A full disk takes no mark: the next start is then one after a crash.
+        """
         process = self.process
         if process is None:
             return
         self.heap.note("stopped", self.name)
-        if self.sidecar != log_position(self.disk.view, process.node.incarnation, clean=True):
+        marked = self.sidecar is not None and self.sidecar.clean
+        agrees = self.sidecar == log_position(self.disk.view, process.node.incarnation, clean=True)
+        if not agrees and (marked or self.room.free > 0):
             raise Violation("I9", f"{self.name} has stopped, but its sidecar does not match its disk")
         process.die()
         self.process = None
