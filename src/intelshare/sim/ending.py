@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from intelshare.audit import LogHead, append
@@ -27,6 +27,7 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     STATEMENT,
     UNHEARD,
+    EvidenceRow,
     FileRow,
     PairRow,
     ReceivedRow,
@@ -71,7 +72,9 @@ _SETTLED = frozenset(
 
 
 def quiet(oracle: Oracle, machines: Machines) -> bool:
-    """Return True if nothing is left to do anywhere, and every lost log entry has been reported."""
+    """Return True if nothing is left to do anywhere, every lost log entry has been reported, and every
+    witness has shown what it was shown.
+    """
     return not any(
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
@@ -82,6 +85,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         or any(_lacks(machine, other) for other in _partners(machine, machines).values())
         or _pending(machine, machines)
         or _unshown(oracle, machine, machines)
+        or any(_accusations(machine, machines))
         for machine in honest(machines).values()
     )
 
@@ -204,12 +208,9 @@ def _check_log(machine: Machine) -> None:
 def _check_witnesses(machine: Machine, machines: Machines) -> None:
     """I6 on the disks: a held checkpoint matches how the log began, and no honest node is accused."""
     view = machine.disk.view
-    for row in _rows(view, EVIDENCE):
-        if row.member in machines and machines[row.member].hostile is not None:
-            continue
-        known = row.member in machines and machines[row.member].forgets
-        if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
-            raise Violation("I6", f"{machine.name} holds against {row.member}: {row.code}")
+    accusation = next(_accusations(machine, machines), None)
+    if accusation is not None:
+        raise Violation("I6", f"{machine.name} holds against {accusation.member}: {accusation.code}")
     for held in _rows(view, CHECKPOINT):
         if machines[held.member].hostile is not None:
             continue
@@ -220,6 +221,18 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
                 raise Violation("I6", f"{machine.name} holds a log of {held.member} that never was")
         if held.state == CheckpointState.BROKEN:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
+
+
+def _accusations(machine: Machine, machines: Machines) -> Iterator[EvidenceRow]:
+    """Yield what a node holds against honest ones, besides what their disks forgot. That somebody was shown
+    another log is a witness's claim until it has shown the checkpoint.
+    """
+    for row in _rows(machine.disk.view, EVIDENCE):
+        if row.member in machines and machines[row.member].hostile is not None:
+            continue
+        known = row.member in machines and machines[row.member].forgets
+        if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
+            yield row
 
 
 def _check_forgotten(oracle: Oracle, machine: Machine, machines: Machines) -> None:
