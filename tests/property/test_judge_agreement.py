@@ -29,7 +29,7 @@ from node_reading import outcome, read_evidence, read_proof
 
 FRA, USA, DEU = party("FRA"), party("USA"), party("DEU")
 PARTIES = (FRA, USA, DEU)
-MUTANTS = 800
+MUTANTS = 400
 """Of each genuine file."""
 
 

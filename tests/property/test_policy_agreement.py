@@ -31,7 +31,7 @@ from intelshare.policy.vectors import (
 from random_worlds import make_case, make_conversion, make_handed_in, make_portions, make_reading, make_world
 
 pytestmark = pytest.mark.timeout(120)
-thorough = settings(max_examples=150, deadline=None, derandomize=True)
+thorough = settings(max_examples=60, deadline=None, derandomize=True)
 dice = st.randoms(use_true_random=False)
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "decisions.json"
