@@ -54,11 +54,11 @@ def test_a_snapshot_holds_what_is_durable_and_nothing_else():
 
 def test_what_a_loss_of_power_leaves_at_worst_is_known_before_it_happens():
     made = disk()
-    assert made.durable(READER, USER, MD).at == 1
+    assert made.durable.get(READER, USER, MD).at == 1
     made.sync(1)
-    assert made.durable(READER, USER, MD).at == 2
+    assert made.durable.get(READER, USER, MD).at == 2
     made.crash(0)
-    assert (made.durable(READER, USER, MD).at, shown(made)) == (2, 2)
+    assert (made.durable.get(READER, USER, MD).at, shown(made)) == (2, 2)
 
 
 def test_a_snapshot_and_the_disk_that_is_made_of_it_do_not_change_each_other():

@@ -38,7 +38,7 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
         signer = machine.keys.signer(node.trust.hello_key(node.uri, member, at))
     except IntelshareError:
         return
-    hello = QUERIES[Query.GREET](node, process.view, member, at)
+    hello = QUERIES[Query.GREET](node, process.rows(), member, at)
     head = sign_head(writer.prefix, node.uri, own_documents(node.trust), BundleHead(member, hello), signer)
     parts = [writer.prefix, writer.add(head)]
 
@@ -152,7 +152,7 @@ def _drive(
             elif isinstance(doing, Spend):
                 process.driver.engine.kept(member, doing.spent, Instant(process.heap.now))
             elif isinstance(doing, RunQuery):
-                view = process.view if doing.beside else process.disk.checked
+                view = process.rows(checked=not doing.beside)
                 try:
                     answer = QUERIES[doing.query](process.node, view, *doing.event, process.now())
                 except IntelshareError:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from intelshare.broker.kernel.tables import PORTION, SECRET
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import ManifestDigest
-from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, View
 from intelshare.store.memory import MemoryStore
 
 R = TypeVar("R", bound=Row)
@@ -23,22 +23,9 @@ Key = tuple[Scalar, ...]
 @dataclass(frozen=True, slots=True)
 class _Commit:
     plan: Plan[Any]
-    before: list[Any]
-    """The row that each write replaced."""
     effect: Callable[[], None]
     wrote_over: frozenset[Key]
     """The damaged records that it has replaced or deleted."""
-
-    def undo(self) -> Plan[None]:
-        """Return the plan that puts back what was there before."""
-        writes: list[Put | Delete] = []
-        for write, old in zip(reversed(self.plan.writes), reversed(self.before), strict=True):
-            table = write.table
-            if old is not None:
-                writes.append(Put(table, old))
-            else:
-                writes.append(Delete(table, _key(write)))
-        return Plan(tuple(writes), None)
 
 
 def _key(write: Put | Delete) -> Key:
@@ -86,12 +73,15 @@ class _Checked:
 
 
 class Disk:
-    """The rows as the running process sees them, and a way back to what is durable."""
+    """The rows as the running process sees them, and as a loss of power now would leave them at worst."""
 
     def __init__(self, rows: MemoryStore) -> None:
         """Make a disk on which ``rows`` are durable from the beginning."""
+        self._synced = rows.copy()
         self._store = rows.copy()
         self._unsynced: list[_Commit] = []
+        self.commits = 0
+        """The number of plans ever applied."""
         self.rotten: set[Key] = set()
         """The keys of content that does not match its digest."""
         self.damage: dict[Key, RecordError] = {}
@@ -105,8 +95,13 @@ class Disk:
         return self._store
 
     @property
+    def durable(self) -> View:
+        """The rows as a question sees them: what is synced, and nothing else (see ``ports.Store``)."""
+        return self._synced
+
+    @property
     def checked(self) -> View:
-        """The same rows, with the digest of every record checked."""
+        """The rows as the writer sees them, with the digest of every record checked."""
         return self.check(self._store)
 
     def check(self, view: View) -> View:
@@ -127,27 +122,14 @@ class Disk:
             self.checked.find(PORTION, "key", limit=1 << 30)
 
     @property
-    def commits(self) -> int:
-        """The number of plans ever applied."""
-        return self._store.commits
-
-    @property
     def unsynced(self) -> int:
         """The number of commits that a crash may undo."""
         return len(self._unsynced)
 
-    def durable(self, table: Table[R], *key: Scalar) -> R | None:
-        """Return a row as a loss of power now would leave it at worst."""
-        for commit in self._unsynced:
-            for write, before in zip(commit.plan.writes, commit.before, strict=True):
-                if write.table is table and key == _key(write):
-                    found: R | None = before
-                    return found
-        return self._store.get(table, *key)
-
     def apply(self, plan: Plan[Any], effect: Callable[[], None]) -> None:
         """Apply a plan; ``effect`` may happen once it is synced."""
         before = self._store.apply(plan)
+        self.commits += 1
         wrote_over: set[Key] = set()
         for write, old in zip(plan.writes, before, strict=True):
             if write.table is SECRET and old is not None:
@@ -155,11 +137,13 @@ class Disk:
             elif write.table is PORTION and (key := _key(write)) in self.rotten:
                 self.rotten.discard(key)
                 wrote_over.add(key)
-        self._unsynced.append(_Commit(plan, before, effect, frozenset(wrote_over)))
+        self._unsynced.append(_Commit(plan, effect, frozenset(wrote_over)))
 
     def sync(self, count: int) -> list[Callable[[], None]]:
         """Make the first ``count`` commits durable; return their effects, in order."""
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
+        for commit in done:
+            self._synced.apply(commit.plan)
         return [commit.effect for commit in done]
 
     def shred(self) -> None:
@@ -168,15 +152,13 @@ class Disk:
 
     def crash(self, keep: int) -> None:
         """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
-        for commit in reversed(self._unsynced[keep:]):
-            self._store.apply(commit.undo())
+        self.sync(keep)
+        for commit in self._unsynced:
             self.rotten |= commit.wrote_over
-        self._unsynced = []
+        if self._unsynced:
+            self._unsynced, self._store = [], self._synced.copy()
         self.damage.clear()
 
     def copy(self) -> MemoryStore:
         """Return all durable rows: a snapshot of the disk."""
-        made = self._store.copy()
-        for commit in reversed(self._unsynced):
-            made.apply(commit.undo())
-        return made
+        return self._synced.copy()

@@ -55,6 +55,7 @@ from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
 from intelshare.sim.mending import asks_again, damage_found, note_mended
 from intelshare.sim.network import Network
+from intelshare.sim.rotation import renew_if_due
 from intelshare.sim.stream import Stream
 from intelshare.trust import Channel
 from intelshare.wire import link_message
@@ -300,6 +301,9 @@ class Driver:
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.MEND:
             self.feed(damage_found(self._process))
+            self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.RENEW:
+            renew_if_due(self._process)
             self.feed(ChoreDone(run.chore))
 
     def _note_mended(self, action: NoteMended) -> None:

@@ -56,6 +56,12 @@ def _stopped(cause: Cause) -> Callable[[Facts, Facts], bool]:
 LATE_RECEIPT = "receipt of a number before"
 """An answer about the number under which a pair had gone before it was queued again."""
 
+RETURNED = "returned"
+"""A release came back from its recipient: the disk was put back to where the pair waited."""
+
+_RARE = frozenset((LATE_RECEIPT, RETURNED))
+"""The events that not every thousand seeds take."""
+
 EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] = (
     ("approved", frozenset(("approve",)), lambda old, new: (old, new) == (_fresh(HELD), _fresh(QUEUED))),
     ("held", frozenset(("handover",)), lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HELD))),
@@ -104,6 +110,11 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
             and new == old._replace(receipt=new.receipt)
             and new.receipt > old.receipt
         ),
+    ),
+    (
+        RETURNED,
+        frozenset(("receive",)),
+        lambda old, new: old.stage in (QUEUED, HELD) and new == old._replace(stage=HANDED_OVER),
     ),
     (
         "queued again",
@@ -165,7 +176,7 @@ def rows() -> list[str]:
     destroyed = [f"destroyed {cause}" for cause in ("RECALLED", "EXPIRED", "RETENTION")]
     return [
         "event submitted",
-        *(f"event {name}" for name, _, _ in EVENTS if name != LATE_RECEIPT),
+        *(f"event {name}" for name, _, _ in EVENTS if name not in _RARE),
         *words,
         *(f"receiver {name}" for name in (*states, *destroyed)),
     ]
@@ -212,7 +223,9 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
         taken["event submitted"] += 1
     elif (old := _facts(before)) != new:
         event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
-        if event is None or (event == LATE_RECEIPT and not before.leaf):
+        # An answer needs a number that it is about; and what has one does not come back under another.
+        amiss = (event == LATE_RECEIPT and not before.leaf) or (event == RETURNED and before.leaf)
+        if event is None or amiss:
             raise Violation("I11", f"{me}: {name} makes {new} of {old}")
         taken[f"event {event}"] += 1
     place = next((place for place, (_, fits) in enumerate(WORDS) if fits(new)), None)

@@ -115,7 +115,9 @@ def _pair(name: str, old: Any, new: Any) -> Iterator[Entry]:
         yield EntryType.APPROVE, *about
     if new.cause not in (Cause.NONE, Cause.NONE if old is None else old.cause):
         yield EntryType.STOP, *about, new.cause
-    if old is not None and old.stage != Stage.HANDED_OVER and new.stage == Stage.HANDED_OVER:
+    # One that comes back is logged with its statement, whether its pair is known or not.
+    handed_over = old is not None and old.stage != Stage.HANDED_OVER and new.stage == Stage.HANDED_OVER
+    if handed_over and name != "receive":
         yield EntryType.HAND_OVER, *about, new.leaf
 
 

@@ -89,9 +89,9 @@ class Process:
         return self.machine.disk.checked
 
     @property
-    def known(self) -> View | None:
-        """The rows by which it is judged what this process may send; None: all that is durable."""
-        return None
+    def known(self) -> View:
+        """The rows by which it is judged what this process may send: all that is durable."""
+        return self.disk.durable
 
     @property
     def followed_at(self) -> int:
@@ -100,7 +100,7 @@ class Process:
 
     def rows(self, *, checked: bool = True) -> View:
         """Return the rows as a question sees them; ``checked``: the digest of every record too."""
-        return self.disk.checked if checked else self.disk.view
+        return self.disk.check(self.disk.durable) if checked else self.disk.durable
 
     def remember(self, then: Callable[[], None], *, clean: bool) -> None:
         """Write what is durable into the sidecar, then call ``then``."""

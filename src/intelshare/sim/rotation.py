@@ -11,7 +11,7 @@ from intelshare.crypto.records import KeyUse, Trust
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.trust import DirectoryDocument, Revocation, Revoked, Why, new_key, renew_directory
+from intelshare.trust import DirectoryDocument, Revocation, Revoked, Why, due, new_key, renew_directory
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -40,17 +40,28 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
         process.node = replace(
             process.node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest)
         )
-        announce()
-
-    def announce() -> None:
-        process.perform("announce", process.node.trust.partners, then=process.carry_out, refused=later)
-
-    def later(error: IntelshareError) -> None:
-        """Try again later: the disk is full, and the directory goes out when there is room."""
-        _need_passing(error)
-        process.heap.after(SECOND, announce)
+        _announce(process)
 
     process.perform("adopt", signed, then=adopted, refused=_need_passing)
+
+
+def renew_if_due(process: Process) -> None:
+    """Renew the directory if that is due, and send it, as ``node.renewal`` does once a minute."""
+    node = process.node
+    if due(_directory(process), node.uri, process.machine.keys.suite.number, process.now()).directory:
+        process.perform(
+            "adopt", _renewed(process, (), ()), then=lambda _: _announce(process), refused=_need_passing
+        )
+
+
+def _announce(process: Process) -> None:
+    """Send this member's directory; once there is room, if the disk is full."""
+
+    def later(error: IntelshareError) -> None:
+        _need_passing(error)
+        process.heap.after(SECOND, lambda: _announce(process))
+
+    process.perform("announce", process.node.trust.partners, then=process.carry_out, refused=later)
 
 
 def import_directories(machine: Machine) -> None:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from intelshare.broker.kernel.tables import LOG_HEAD
 from intelshare.broker.queries.watch import Cursor, watch
 from intelshare.errors import DeliveryError
-from intelshare.ids import Incarnation
-from intelshare.ports import Plan, Put, View, changed
+from intelshare.ports import Plan, View
 from intelshare.sim.heap import Violation
-from intelshare.sim.seen import Seen
 from intelshare.sim.world import actor
 
 if TYPE_CHECKING:
@@ -26,18 +24,14 @@ class Watcher:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._durable: dict[Incarnation, int] = {}
-        """The entries of each log that are durable."""
         self._cursor: Cursor | None = None
         self._received: set[tuple[bytes, str]] = set()
         self.told = 0
 
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
         """Note that a plan is durable, and look at what it has logged."""
-        for write in plan.writes:
-            if write.table is LOG_HEAD and isinstance(write, Put):
-                self._durable[write.row.incarnation] = write.row.size
-                self._look(machine, Seen(machine.disk.view, LOG_HEAD, self._as_durable))
+        if any(write.table is LOG_HEAD for write in plan.writes):
+            self._look(machine, machine.disk.durable)
 
     def early(self, machine: Machine) -> None:
         """Carry out a planted bug: look at what is written and not durable yet."""
@@ -49,18 +43,13 @@ class Watcher:
             head = view.get(LOG_HEAD, self._cursor.incarnation)
             if head is None or head.size < self._cursor.place:
                 raise Violation("I2", f"a watcher at {self._name} was told what its node no longer knows")
-            self._durable[head.incarnation] = head.size
 
     def restored(self) -> None:
         """Begin again: the disk is in an earlier state, and an operator has been told."""
-        self._cursor, self._durable = None, {}
+        self._cursor = None
         self._received.clear()
 
-    def _as_durable(self, row: Any) -> Any:
-        size = self._durable.get(row.incarnation)
-        return None if size is None else changed(row, size=min(size, row.size))
-
-    def _look(self, machine: Machine, view: Any) -> None:
+    def _look(self, machine: Machine, view: View) -> None:
         process = machine.process
         if process is None or not process.serving:
             return

@@ -17,6 +17,7 @@ from intelshare.crypto.suites import Random, Suite
 from intelshare.ids import KeyId, MemberCode, NodeUri
 from intelshare.instant import DAY, MINUTE, NEVER, Instant
 from intelshare.trust.documents import DirectoryDocument, Revocation, Revoked, Why
+from intelshare.trust.rules import MAX_AHEAD
 
 SEALING_PERIOD: Final = 7 * DAY
 """The time between two new sealing keys."""
@@ -58,7 +59,9 @@ class Due:
     """The things that a node has to renew now."""
 
     directory: bool
-    """True if more than half of the directory's life is over."""
+    """True if more than half of the directory's life is over, or no peer accepts it yet: it was made while
+    the clock was ahead.
+    """
     sealing: bool
     """True if there is no sealing key, or the newest has been in use for a week or is of another suite."""
     signing: bool
@@ -141,7 +144,8 @@ def due(
     signing = _own(directory, KeyUse.SIGNING, node)
     revoked = {row.subject for row in directory.revocations if row.what is Revoked.KEY}
     return Due(
-        directory=at >= directory.issued + (directory.expires - directory.issued) // 2,
+        directory=at >= directory.issued + (directory.expires - directory.issued) // 2
+        or at < directory.issued - MAX_AHEAD,
         sealing=_is_due(sealing, suite, at, periods.sealing, SEALING_OVERLAP, directory),
         signing=_is_due(signing, suite, at, periods.signing, SIGNING_OVERLAP, directory),
         note=all(key_id(key) in revoked for key in _own(directory, KeyUse.NOTE, node)),

@@ -50,6 +50,7 @@ from intelshare.trust.keys import (
     rotated_out,
     spent,
 )
+from intelshare.trust.rules import MAX_AHEAD
 from trust_world import NOW, TestMember, documents, member, signer, view_of
 
 
@@ -625,6 +626,13 @@ def test_nothing_is_due_at_the_start_and_a_directory_at_half_its_life(deu: TestM
     half = Instant(NOW + 7 * DAY // 2)
     assert due(deu.directory, node, 1, half).directory
     assert not due(deu.directory, node, 1, Instant(half - 1)).directory
+
+
+def test_a_directory_that_no_peer_accepts_yet_is_due_once_the_clock_is_right(deu: TestMember) -> None:
+    node = deu.founded.node.uri
+    accepted = Instant(deu.directory.issued - MAX_AHEAD)
+    assert not due(deu.directory, node, 1, accepted).directory
+    assert due(deu.directory, node, 1, Instant(accepted - 1)).directory
 
 
 def test_sealing_keys_change_weekly_overlap_and_are_destroyed_when_nothing_can_arrive(

@@ -40,7 +40,7 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Recall
 from intelshare.delivery import BestReceipt, Cause, pair
 from intelshare.errors import DeliveryError, EnvelopeError
-from intelshare.ids import Digest
+from intelshare.ids import Digest, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
@@ -103,11 +103,16 @@ def recall(
     tx.put(BULLETIN, changed(row, recalled=now))
     end_own(tx, row.md)
     asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
-    said = [(peer, encode(Recall, Recall(peer, row.md, command.reason))) for peer in asked]
-    tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
+    tell_recalled(tx, row.md, asked, command.reason)
     stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
     return tx.plan(RecallResult(row, after, False, tx.effects()))
+
+
+def tell_recalled(tx: Transaction, md: ManifestDigest, peers: Sequence[MemberCode], reason: str) -> None:
+    """Ask recipients that were handed a bulletin to destroy it."""
+    said = [(peer, encode(Recall, Recall(peer, md, reason))) for peer in peers]
+    tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
 
 
 def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:

@@ -17,12 +17,13 @@ from functools import partial
 from typing import Final
 
 from intelshare.audit.records import EntryType, HandOver
+from intelshare.broker.exchange.recall import tell_recalled
 from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import count_pair, logged_decision
+from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import encode_heads
 from intelshare.broker.kernel.tables import (
@@ -57,7 +58,7 @@ from intelshare.crypto.records import (
     PortionKind,
     Release,
 )
-from intelshare.delivery import BestReceipt, Cause, Stage
+from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.envelope import body_digest, grant_digest, manifest_digest, reopen
 from intelshare.errors import CryptoError, EnvelopeError, RecordError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
@@ -207,18 +208,18 @@ def on_returned(inbound: Inbound, statement: Statement, batch: ReceivedBatch, ca
 
 def _complete(tx: Transaction, md: ManifestDigest, peer: MemberCode, bodies: dict[int, bytes]) -> None:
     """Content that is damaged here is that of the peer again, if it is what the manifest commits to."""
-    bulletin, pair = tx.get(BULLETIN, md), tx.get(PAIR, md, peer)
-    if bulletin is None or pair is None:
+    bulletin, row = tx.get(BULLETIN, md), tx.get(PAIR, md, peer)
+    if bulletin is None or row is None:
         return
     back: list[bytes] = []
     for slot, body in bodies.items():
         try:
             tx.get(PORTION, md, slot)
         except RecordError:
-            places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, pair).portions}
-            row = PortionRow(md, slot, places[slot], body, body_digest(body))
-            reopen(bulletin.manifest, slot, read_secret(tx.node, tx.view, row), body)
-            tx.put(PORTION, row)
+            places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, row).portions}
+            portion = PortionRow(md, slot, places[slot], body, body_digest(body))
+            reopen(bulletin.manifest, slot, read_secret(tx.node, tx.view, portion), body)
+            tx.put(PORTION, portion)
             back.append(body)
     if back:
         _count_again(tx, md, sum(map(len, back)))
@@ -256,17 +257,29 @@ def _learn_bulletin(
 def _learn_pair(
     tx: Transaction, said: StatementRow, claims: Claims, manifest: Manifest, release: Release
 ) -> None:
-    """Handed over, and open until the recipient's receipt has come again."""
+    """Handed over, and open until the recipient's receipt has come again.
+
+    What waits here, or was stopped while it waited, has gone under this number before the disk was put back.
+    A recall that was made since did not know of it, and is told now.
+    """
     count = len(claims.granted)
-    pair = PairRow(
+    row = PairRow(
         said.md, said.peer, 0, rank(manifest.precedence), 1, min(manifest.expires, release.deliver_by),
         manifest.created, Stage.HANDED_OVER, Cause.NONE, BestReceipt.NONE, 0, "", tx.now, count, count, "",
         release.incarnation, 0, claims.decision, _UNKNOWN, "", release.incarnation, release.sequence,
         said.leaf, 0,
     )  # fmt: skip
-    if tx.get(PAIR, said.md, said.peer) is None:
-        tx.put(PAIR, pair)
-        count_pair(tx, pair, 1)
+    known = tx.get(PAIR, said.md, said.peer)
+    if known is None:
+        tx.put(PAIR, row)
+        count_pair(tx, row, 1)
+    elif not known.leaf:
+        mark = {"incarnation": row.incarnation, "sequence": row.sequence, "leaf": row.leaf}
+        codes = known.codes if known.cause != Cause.NONE else ""
+        put_pair(tx, known, pair.hand_over(facts_of(known)), codes=codes, **mark)
+        tx.node.recent.done(said.md, said.peer)
+        if known.cause == Cause.RECALLED:
+            tell_recalled(tx, said.md, [said.peer], "")
     tx.log(
         EntryType.HAND_OVER,
         HandOver(said.md, said.peer, said.leaf, release.incarnation, release.sequence, claims.decision),

@@ -12,7 +12,18 @@ from intelshare.audit.records import EntryType, HandOver
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import BULLETIN, COUNTER, INCOMING, OUTGOING, PAIR, PORTION, STATEMENT
+from intelshare.broker.kernel.tables import (
+    BULLETIN,
+    COUNTER,
+    INBOX,
+    INCOMING,
+    OUTGOING,
+    PAIR,
+    PORTION,
+    STATEMENT,
+)
+from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.line.hand_back import back_since, hand_back
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.line.receive import Arrival, receive
@@ -107,6 +118,64 @@ def test_a_restored_sender_learns_what_it_had_sent_and_recalls_it(sent: Any) -> 
     bulletin = rows(fra, BULLETIN)[0].bulletin.hex()
     done = fra.do(recall, RecallCommand(actor("FRA", "r"), bulletin, "put back"))
     assert [effect.value for _, effect in done.pairs] == ["asked"]
+
+
+def put_back_while_queued(stop: Any) -> Any:
+    """USA has accepted a bulletin of FRA, which was put back to where it waited, and has ended it since."""
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    item = draft(text(TO_USA, "as of this hour"), to=["USA"])
+    send(fra, replace(item, deliver_by=Instant(NOW + SECOND)))
+    before = fra.store.copy()
+    for said in hand_over(fra, "USA"):
+        arrive(usa, fra, said.frame)
+    handed_over = pair_of(fra)
+    fra.store = before
+    fra.node = replace(fra.node, incarnation=fra.node.incarnation + 1)
+    fra.do(start_incarnation)
+    stop(fra)
+    for said in returned(usa, fra, asked(fra)):
+        assert set(codes(came_back(fra, usa, said.frame))) == {""}
+    return fra, usa, handed_over
+
+
+def receipts_come_again(fra: Any, usa: Any) -> None:
+    say_hello(usa, fra)
+    frames, _ = usa.do(resend, FRA, frozenset(), ROOM)
+    for said in frames:
+        arrive(fra, usa, said.frame)
+
+
+def test_what_waited_when_the_disk_was_put_back_has_gone_once_it_comes_back() -> None:
+    fra, usa, handed_over = put_back_while_queued(lambda _: None)
+    assert pair_of(fra)[:1] + pair_of(fra)[-4:-1] == handed_over[:1] + handed_over[-4:-1]
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.SENT
+    assert hand_over(fra, "USA") == ()
+    receipts_come_again(fra, usa)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+def test_what_expired_after_the_disk_was_put_back_can_be_recalled_once_it_comes_back() -> None:
+    fra, usa, _ = put_back_while_queued(lambda fra: fra.do(expire, at=pair_of(fra).due))
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.IN_DOUBT
+    receipts_come_again(fra, usa)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+    done = fra.do(recall, RecallCommand(actor("FRA", "r"), rows(fra, BULLETIN)[0].bulletin.hex(), "wrong"))
+    assert [effect.value for _, effect in done.pairs] == ["asked"]
+
+
+def test_what_was_recalled_after_the_disk_was_put_back_is_destroyed_once_it_comes_back() -> None:
+    def is_recalled(fra: Any) -> None:
+        bulletin = rows(fra, BULLETIN)[0].bulletin.hex()
+        done = fra.do(recall, RecallCommand(actor("FRA", "r"), bulletin, "wrong"))
+        assert [effect.value for _, effect in done.pairs] == ["stopped"]
+
+    fra, usa, _ = put_back_while_queued(is_recalled)
+    say_hello(fra, usa)
+    frames, _ = fra.do(resend, USA, frozenset(), ROOM)
+    for said in frames:
+        arrive(usa, fra, said.frame)
+    assert [row.gone for row in rows(usa, INBOX)] == [Gone.MARKED]
 
 
 def test_a_second_time_changes_nothing(sent: Any) -> None:
