@@ -12,6 +12,7 @@ from both_receives import check_receive
 from both_ways import Recipient
 from builders import NOW, Member, actor, draft, federation, seeded, text
 from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound
 from intelshare.broker.kernel.log import entries as log_entries
 from intelshare.broker.kernel.log import open_row
@@ -25,16 +26,25 @@ from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Citation, Granted, Kind, Portion, Precedence, Receipt
-from intelshare.crypto.suites import SUITE_1, Suite
+from intelshare.crypto.records import Citation, Granted, KeyUse, Kind, Portion, Precedence, Receipt
+from intelshare.crypto.suites import SUITE_1, Suite, load_signer
 from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, first_tip, seal
 from intelshare.errors import IntelshareError
-from intelshare.ids import Digest, MemberCode
+from intelshare.ids import Digest, KeyId, MemberCode
 from intelshare.instant import HOUR, NEVER, Instant
 from intelshare.policy import ActKind, World, compile_world, parse_overlay
 from intelshare.statement import MAX_LEAVES, Leaf, sign_batch
 from intelshare.store.memory import MemoryStore
-from intelshare.trust import PeerHello
+from intelshare.trust import (
+    Founding,
+    PeerHello,
+    Revocation,
+    Revoked,
+    Why,
+    create_member,
+    new_key,
+    renew_directory,
+)
 
 ROOM = 1 << 20
 LATER = Instant(NOW + HOUR)
@@ -183,6 +193,36 @@ def everything(member: Member) -> Any:
     from intelshare.broker.kernel.tables import TABLES
 
     return {table.name: rows(member, table) for table in TABLES}
+
+
+def stolen(members: Any, *, told: Sequence[str] = ("USA",)) -> KeyId:
+    """FRA's signing key is known to others: it has a new one, and tells these; the old one's id."""
+    fra: Member = members["FRA"]
+    made = create_member(Founding(MemberCode("FRA"), "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
+    (key,) = [key for key in made.keys if key.record.use is KeyUse.DIRECTORY]
+    directory, old = fra.node.trust.members[MemberCode("FRA")].directory, fra.node.signer.key_id
+    assert directory is not None
+    fresh = new_key(
+        SUITE_1,
+        KeyUse.SIGNING,
+        fra.node.member,
+        NOW,
+        seeded("fresh"),
+        node=fra.node.uri,
+        among=directory.keys,
+    )
+    signed = renew_directory(
+        directory,
+        load_signer(SUITE_1, key.record, key.key_id, key.secret),
+        NOW,
+        add_keys=[fresh.record],
+        revoke=[Revocation(Revoked.KEY, old, Why.COMPROMISED, NOW)],
+    )
+    fra.do(adopt, signed)
+    fra.node = replace(fra.node, signer=load_signer(SUITE_1, fresh.record, fresh.key_id, fresh.secret))
+    for code in told:
+        members[code].do(adopt, signed)
+    return old
 
 
 class Forger:

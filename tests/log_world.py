@@ -27,11 +27,12 @@ from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.proving import show_seen
 from intelshare.broker.transparency.witness import prove
 from intelshare.crypto.codec import decode
-from intelshare.ids import Incarnation, MemberCode
+from intelshare.crypto.records import Checkpoint, Cosigned, Kind
+from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put, View
 from intelshare.trust import documents_of
-from line_world import arrive
+from line_world import arrive, signed
 
 
 def answer(node: Node, view: View, ask: LogAsk) -> LogPath | None:
@@ -125,6 +126,16 @@ class Logs:
             {one: documents_of(trust[MemberCode(one)]) for one in codes},
         )  # fmt: skip
         return write(file).encode()
+
+
+def forged(
+    logs: Logs, code: str, root: bytes, size: int, seed: str, cosigned: tuple[Cosigned, ...] = ()
+) -> Any:
+    """A checkpoint that a member really signed, of a log that is not its own."""
+    member = logs.members[code]
+    node = member.node
+    record = Checkpoint(node.uri, node.incarnation, size, Digest(root), cosigned)
+    return signed(member, Kind.CHECKPOINT, record, at=logs.now, seed=seed)
 
 
 def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) -> None:

@@ -220,11 +220,17 @@ def check_batch(
 
 
 def verify_evidence(
-    evidence: Evidence, *, trust: TrustLookup, suites: Suites, roots: VerifiedRoots
+    evidence: Evidence,
+    *,
+    trust: TrustLookup,
+    suites: Suites,
+    roots: VerifiedRoots,
+    revoked: bool = False,
 ) -> Verified:
     """Return the statement that is carried inside another, if its signer made it.
 
-    Raises CryptoError or EnvelopeError, with the codes of ``verify``.
+    ``revoked``: also if the key does not count any more. That shows who was told what, and convicts nobody:
+    the caller asks ``is_revoked``. Raises CryptoError or EnvelopeError, with the codes of ``verify``.
     """
     batch = read_batch(evidence.batch)
     statement = Statement(evidence.kind, evidence.nonce, evidence.data, evidence.proof)
@@ -232,7 +238,7 @@ def verify_evidence(
     if suite is None:
         raise CryptoError("SUITE_UNKNOWN", f"the evidence is signed with suite {batch.record.suite}")
     signer = _signer(batch.record, KINDS[statement.kind].key_use, trust)
-    _check_signer_at(batch.record, signer, trust)
+    _check_signer_at(batch.record, signer, trust, revoked=revoked)
     _check_signature(batch, suite, signer, roots)
     return Verified(statement, prove(statement, batch), batch, signer, _MADE_HERE)
 
@@ -263,11 +269,16 @@ def _signer(record: Batch, use: KeyUse | None, trust: TrustLookup) -> KeyRecord:
     return signer
 
 
-def _check_signer_at(record: Batch, signer: KeyRecord, trust: TrustLookup) -> None:
+def is_revoked(record: Batch, trust: TrustLookup) -> bool:
+    """Return True if what this batch's key signed does not count any more."""
+    found = trust.revocation(record.key)
+    return found is not None and (found.compromised or record.signed_at >= found.effective)
+
+
+def _check_signer_at(record: Batch, signer: KeyRecord, trust: TrustLookup, *, revoked: bool = False) -> None:
     if not signer.not_before <= record.signed_at < signer.not_after:
         raise CryptoError("SIGNER_NOT_VALID", "the key was not valid when the batch was signed")
-    revocation = trust.revocation(record.key)
-    if revocation is not None and (revocation.compromised or record.signed_at >= revocation.effective):
+    if not revoked and is_revoked(record, trust):
         raise CryptoError(
             "SIGNER_REVOKED",
             f"the signing key was revoked by {signer.member}",

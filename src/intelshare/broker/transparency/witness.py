@@ -3,7 +3,8 @@
 take      a checkpoint of a peer is kept, and the path is asked for that leads to it from what is held
 prove     the path shows: it grew, it forgot (amnesia, never a fork), or its history was rewritten
 compare   what a peer says that it saw of others is compared with what they showed here (attacks.md row 64)
-remember  at a hello: unproved checkpoints are asked about again; what the peer holds of this node's log
+remember  at a hello: unproved checkpoints and claims against the peer are asked about again;
+          what the peer holds of this node's log
 
     CLAIMED   signed, not yet proved        PROVED   follows from what was held before; cosigned
     DOUBTED   claimed, and what was answered shows nothing: an alarm without proof, asked about again
@@ -19,7 +20,7 @@ check (docs/format.md).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from intelshare.audit.exhibit import Exhibit, contradiction, exhibit_of, position
 from intelshare.audit.path import LogAsk, LogPath, Verdict, check_path
@@ -64,7 +65,7 @@ from intelshare.errors import CryptoError, DeliveryError, IntelshareError, Trust
 from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
-from intelshare.statement import Verified, verify_evidence
+from intelshare.statement import Verified, is_revoked, verify_evidence
 from intelshare.trust import HelloPayload
 
 
@@ -255,6 +256,7 @@ def _fork(tx: Transaction, held: CheckpointRow, member: MemberCode, signed: Evid
         overrule(tx, held.origin)
         tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
         log_witnessed(tx, held, held, code="LOG_FORK")
+    _believe(tx, position(decode(Checkpoint, signed.data)))
     exhibit = exhibit_of([decode(Evidence, held.signed), signed])
     contradict(tx, member, "LOG_FORK", exhibit, name_of(held))
 
@@ -265,6 +267,9 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
     for seen in said.cosigned:
         listed = tx.node.trust.node(seen.origin)
         if listed is None or listed[0] in (tx.node.member, member) or not seen.size:
+            continue
+        if is_broken(tx.view, seen.origin):
+            # Its node has shown that it signs different logs: that a witness saw another one is no surprise.
             continue
         held = tx.get(CHECKPOINT, seen.origin, seen.incarnation, seen.size)
         if held is not None:
@@ -295,7 +300,7 @@ def _heard(
     """Record the comparison of a checkpoint that another member saw with the log that its node shows here."""
     heard, held = (earlier, later) if earlier.state == CheckpointState.HEARD else (later, earlier)
     tx.delete(CHECKPOINT, heard.origin, heard.incarnation, heard.size)
-    if not agrees:
+    if not agrees and held.state != CheckpointState.BROKEN:
         statements = [decode(Evidence, row.signed) for row in (held, heard)]
         _split(tx, held, position_of(heard), heard.member, statements, path)
 
@@ -309,7 +314,7 @@ def _split(
     path: LogPath | None = None,
 ) -> None:
     """Record that one log was shown in two ways, or that the witness lies: the signed checkpoint that it saw
-    will tell. Until then it is the witness's claim, on the witness's shelf.
+    will tell. Until then it is the witness's claim, on the witness's shelf; each hello asks about it again.
     """
     note = f"says that it was shown another log of {seen.origin} at {seen.size} entries"
     contradict(tx, witness, "LOG_FORK", exhibit_of(statements, [path], note.encode()), _seen(seen))
@@ -317,18 +322,26 @@ def _split(
 
 
 def _shown(tx: Transaction, path: LogPath) -> None:
-    """Complete the evidence with the checkpoint as another member was shown it."""
+    """Complete the evidence with the checkpoint as another member was shown it.
+
+    A key that was revoked since convicts nobody; but a witness that shows its signature has not lied.
+    """
     node, ask, signed = tx.node, path.ask, path.signed[0]
     held = tx.get(CHECKPOINT, ask.origin, ask.incarnation, ask.size)
     try:
-        verified = verify_evidence(signed, trust=node.trust, suites=node.suites, roots=node.roots)
+        verified = verify_evidence(
+            signed, trust=node.trust, suites=node.suites, roots=node.roots, revoked=True
+        )
         said = verified.read(Checkpoint)
     except IntelshareError:
         return
     if held is None or said.origin != verified.signer.node or said.origin != ask.origin:
         return
-    row = tx.get(EVIDENCE, Digest(sha256(b"LOG_FORK" + _seen(position(said)))))
+    row = tx.get(EVIDENCE, _claim(position(said)))
     if row is None or row.shelf != CONTRADICTIONS:
+        return
+    if is_revoked(verified.batch.record, node.trust):
+        _believe(tx, position(said))
         return
     before = decode(Exhibit, row.exhibit)
     pair = [decode(Evidence, held.signed), signed]
@@ -341,6 +354,25 @@ def _shown(tx: Transaction, path: LogPath) -> None:
         contradict(tx, held.member, "LOG_FORK", whole, name_of(held))
         tx.put(CHECKPOINT, changed(held, state=CheckpointState.BROKEN))
         log_witnessed(tx, held, held, code="LOG_FORK")
+
+
+def _believe(tx: Transaction, seen: Cosigned) -> None:
+    """End the claim against a witness that it saw this: its node did sign it."""
+    row = tx.get(EVIDENCE, _claim(seen))
+    if row is not None and row.shelf == CONTRADICTIONS:
+        tx.put(EVIDENCE, changed(row, shelf=SETTLED))
+
+
+def _claimed(tx: Transaction, member: MemberCode) -> Iterator[LogAsk]:
+    """Yield the questions about what a witness claims to have seen: an answer may be lost with its link."""
+    for row in tx.view.find(EVIDENCE, "member", member, CONTRADICTIONS):
+        exhibit = decode(Exhibit, row.exhibit)
+        if row.code != "LOG_FORK" or not exhibit.raw:
+            continue
+        shown, witnessed = (decode(Checkpoint, said.data) for said in exhibit.statements[:2])
+        for seen in witnessed.cosigned:
+            if seen.origin == shown.origin and _claim(seen) == row.evidence:
+                yield LogAsk(seen.origin, shown.incarnation, shown.size, seen.incarnation, seen.size)
 
 
 def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPayload) -> int:
@@ -361,6 +393,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
             other = present(rows, said.incarnation)
         if other is not None:
             tx.asks.append((member, ask_for(row, other)))
+    tx.asks += [(member, ask) for ask in _claimed(tx, member)]
     lost = 0
     for held in said.checkpoint:
         if held.origin == tx.node.uri:
@@ -376,3 +409,8 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
 
 def _seen(position: Cosigned) -> bytes:
     return sha256(b"seen" + encode(Cosigned, position))
+
+
+def _claim(seen: Cosigned) -> Digest:
+    """Return the id of the claim of a witness that it saw this."""
+    return Digest(sha256(b"LOG_FORK" + _seen(seen)))

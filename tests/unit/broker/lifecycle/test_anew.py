@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
-from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
@@ -18,58 +16,18 @@ from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
-from intelshare.crypto.records import KeyUse, Kind
-from intelshare.crypto.suites import SUITE_1, load_signer
+from intelshare.crypto.records import Kind
 from intelshare.delivery import PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.ports import Put
-from intelshare.trust import (
-    Founding,
-    Revocation,
-    Revoked,
-    Why,
-    create_member,
-    new_key,
-    renew_directory,
-)
-from line_world import TO_USA, arrive, codes, hand_over, met, pair_of, released, rows, send
+from line_world import TO_USA, arrive, codes, hand_over, met, pair_of, released, rows, send, stolen
 
 
 @pytest.fixture(name="members")
 def _members() -> Any:
     return met(("FRA", "USA"))
-
-
-def stolen(members: Any, *, told: bool = True) -> KeyId:
-    """FRA's signing key is known to others: it has a new one, and says so; the old one's id."""
-    fra: Member = members["FRA"]
-    made = create_member(Founding(MemberCode("FRA"), "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
-    (key,) = [key for key in made.keys if key.record.use is KeyUse.DIRECTORY]
-    directory, old = fra.node.trust.members[MemberCode("FRA")].directory, fra.node.signer.key_id
-    assert directory is not None
-    fresh = new_key(
-        SUITE_1,
-        KeyUse.SIGNING,
-        fra.node.member,
-        NOW,
-        seeded("fresh"),
-        node=fra.node.uri,
-        among=directory.keys,
-    )
-    signed = renew_directory(
-        directory,
-        load_signer(SUITE_1, key.record, key.key_id, key.secret),
-        NOW,
-        add_keys=[fresh.record],
-        revoke=[Revocation(Revoked.KEY, old, Why.COMPROMISED, NOW)],
-    )
-    fra.do(adopt, signed)
-    fra.node = replace(fra.node, signer=load_signer(SUITE_1, fresh.record, fresh.key_id, fresh.secret))
-    if told:
-        members["USA"].do(adopt, signed)
-    return old
 
 
 def back(members: Any) -> tuple[Outbound, ...]:

@@ -37,7 +37,7 @@ from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence
 from line_world import entries, everything, met, rows, say_hello, signed
-from log_world import Logs, answer, rewrite
+from log_world import Logs, answer, forged, rewrite
 
 USA, FRA, KEN = MemberCode("USA"), MemberCode("FRA"), MemberCode("KEN")
 
@@ -403,16 +403,6 @@ def test_logs_that_are_never_proved_do_not_shut_out_the_next_log(logs: Logs) -> 
     assert logs.show("USA", "FRA") == [""]
     assert not logs.held("FRA", "USA", CheckpointState.CLAIMED)
     assert not logs.alarms("FRA")
-
-
-def forged(
-    logs: Logs, code: str, root: bytes, size: int, seed: str, cosigned: tuple[Cosigned, ...] = ()
-) -> Any:
-    """A checkpoint that a member really signed, of a log that is not its own."""
-    member = logs.members[code]
-    node = member.node
-    record = Checkpoint(node.uri, node.incarnation, size, Digest(root), cosigned)
-    return signed(member, Kind.CHECKPOINT, record, at=logs.now, seed=seed)
 
 
 def test_row_64_two_roots_for_one_size_are_a_fork_rejected_and_kept_as_evidence(logs: Logs) -> None:
