@@ -12,7 +12,7 @@ The first byte leaves only after the commit, and every retry sends the same byte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -223,7 +223,7 @@ def _clear(
     now = tx.now
     bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
     if bulletin is None:
-        _hold_damaged(tx, row)
+        _hold(tx, row, ("RECORD_CORRUPT",))
         return None
     bulletins[row.md] = bulletin
     written = bulletin.written
@@ -236,14 +236,14 @@ def _clear(
         return None
     again = _decide_again(tx, row, bulletin)
     if again is None:
-        _hold_damaged(tx, row)
+        _hold(tx, row, ("RECORD_CORRUPT",))
         return None
     row, decided, consents = again
     if not decided.granted:
         stop_pair(tx, row, Cause.WITHHELD, decided.codes)
         return None
     if decided.holds:
-        put_pair(tx, row, pair.hold(facts_of(row)), codes=" ".join(decided.holds))
+        _hold(tx, row, decided.holds)
         return None
     try:
         granted = _granted(tx, row, bulletin, decided)
@@ -257,10 +257,12 @@ def _clear(
     return _Chosen(row, cleared, granted.bodies, granted.size)
 
 
-def _hold_damaged(tx: Transaction, row: PairRow) -> None:
-    """It waits for an operator, and questions about it with it; the others go on."""
+def _hold(tx: Transaction, row: PairRow, codes: Iterable[str]) -> None:
+    """Let a pair wait for an officer or an operator. Questions that its recipient was to answer end: they
+    would reveal the bulletin, and cannot be answered without it. Later the user asks again.
+    """
     cancel_questions(tx, row)
-    put_pair(tx, row, pair.hold(facts_of(row)), codes="RECORD_CORRUPT")
+    put_pair(tx, row, pair.hold(facts_of(row)), codes=" ".join(codes))
 
 
 def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:

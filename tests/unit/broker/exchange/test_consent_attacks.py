@@ -18,7 +18,7 @@ from intelshare.broker.exchange.consent import (
 from intelshare.broker.kernel import decide_pair
 from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.tables import CONSENT, INBOX, PORTION, RECEIVED
+from intelshare.broker.kernel.tables import CONSENT, INBOX, PENDING, PORTION, RECEIVED
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.lifecycle.read import ReadCommand, read
@@ -158,6 +158,20 @@ def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:
     assert fra.do(approve, ApproveCommand(actor("FRA", "r"), bulletin, KEN)) == "queued"
     assert len(fra.do(ask_consent, command).effects.outbound) == 1
     assert hand_over(fra, "KEN")
+
+
+def test_a_question_about_what_new_law_holds_back_is_not_sent_any_more() -> None:
+    """The law came between the question and the hand-over: only the question would reach the originator."""
+    members: dict[str, Member] = met()
+    fra = members["FRA"]
+    bulletin = pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin.hex()
+    command = AskConsentCommand(actor("FRA", "a"), bulletin, USA, NEVER)
+    (question,) = fra.do(ask_consent, command).effects.outbound
+    with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["KEN"] }\n')
+    assert hand_over(fra, "KEN") == ()
+    assert question.leaves[0] not in {row.leaf for row in rows(fra, PENDING)}
+    assert fra.do(approve, ApproveCommand(actor("FRA", "r"), bulletin, KEN)) == "queued"
+    assert len(fra.do(ask_consent, command).effects.outbound) == 1
 
 
 def _passed_on(ken: Member, question: Frame) -> Frame:
