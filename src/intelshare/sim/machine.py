@@ -15,7 +15,7 @@ from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.broker.lifecycle.mend import Outcome, Record
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
-from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
@@ -92,8 +92,8 @@ class Machine:
         """The damaged records that are not settled, and what became of each when it was last looked at."""
         self.given_up: set[ManifestDigest] = set()
         """The bulletins of which an operator has given up damaged content."""
-        self.revoked = False
-        """True if a signing key of this node was stolen, and is revoked."""
+        self.stolen: set[KeyId] = set()
+        """The signing keys that were stolen. Its operator revokes them, also again after a loss."""
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
