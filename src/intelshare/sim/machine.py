@@ -15,7 +15,7 @@ from intelshare.broker.lifecycle.attachments import FileState, kept
 from intelshare.broker.lifecycle.mend import Outcome, Record
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
-from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import HOUR, MINUTE, SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.node.sidecar import check_remembered, log_position
@@ -81,6 +81,9 @@ class Machine:
         """The variant of the member's own rules, as their file is now: durable once written."""
         self.forgets = 0
         """The number of times this disk went back to an earlier state."""
+        self._folder: Snapshot | None = None
+        self._folder_since = 0
+        """The folder that was put back last, and the virtual time since when it is in use."""
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
         self.mended: Counter[LeafId] = Counter()
@@ -89,8 +92,8 @@ class Machine:
         """The damaged records that are not settled, and what became of each when it was last looked at."""
         self.given_up: set[ManifestDigest] = set()
         """The bulletins of which an operator has given up damaged content."""
-        self.revoked = False
-        """True if a signing key of this node was stolen, and is revoked."""
+        self.stolen: set[KeyId] = set()
+        """The signing keys that were stolen. Its operator revokes them, also again after a loss."""
         self.lost = False
         """True from an operator's start after a loss until nothing that was signed can be signed again."""
         self.misled = False
@@ -332,7 +335,15 @@ class Machine:
         self.heap.after(down, self.start)
 
     def restore(self, snapshot: Snapshot, down: int) -> None:
-        """Put the disk, or all of the folder, back to an earlier state: amnesia."""
+        """Put the disk, or all of the folder, back to an earlier state: amnesia.
+
+        A disk that comes back alone is never older than the folder in which it is: what was there before the
+        folder was put back is gone, and would name keys that the vault beside it never had.
+        """
+        if snapshot.keys is not None:
+            self._folder, self._folder_since = snapshot, self.heap.now
+        elif self._folder is not None and snapshot.taken < self._folder_since:
+            snapshot = Snapshot(self._folder.rows, self._folder.taken)
         self._end(0)
         put_back(self, snapshot)
         self.forgets += 1

@@ -21,7 +21,7 @@ from intelshare.sim.counting import Counted
 from intelshare.sim.disk import Disk
 from intelshare.sim.driver import Driver
 from intelshare.sim.network import Network
-from intelshare.sim.rotation import lacking_keys, renew_after_loss
+from intelshare.sim.rotation import forgot_keys, renew_after_loss
 from intelshare.sim.steps import Step
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Process:
 
     def _renew(self) -> None:
         """After a loss, sign a directory under a version that cannot have been used, and then serve."""
-        if self.forgot is None and not lacking_keys(self):
+        if self.forgot is None and not forgot_keys(self):
             self._serve()
         else:
             renew_after_loss(self, self.forgot, self._serve)

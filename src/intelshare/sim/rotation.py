@@ -29,17 +29,14 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
     drop = tuple(node.sealing) if destroy else ()
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     # Before it is durable: a crash may come between that and whatever follows.
-    process.machine.revoked |= stolen
-    key = Revocation(Revoked.KEY, node.signer.key_id, Why.COMPROMISED, process.now())
+    if stolen:
+        process.machine.stolen.add(node.signer.key_id)
     uses = (KeyUse.SEALING, KeyUse.SIGNING) if signing else (KeyUse.SEALING,)
-    signed = _renewed(process, uses, drop, revoke=(key,) if stolen else ())
+    signed = _renewed(process, uses, drop, revoke=_compromised(process) if stolen else ())
 
     def adopted(_: object) -> None:
         keys.retire(key for key in gone if key in keys.sealing())
-        newest = process.node.trust.signing_key(process.node.uri, process.now())
-        process.node = replace(
-            process.node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest)
-        )
+        _go_on(process)
         _announce(process)
 
     process.perform("adopt", signed, then=adopted, refused=_need_passing)
@@ -74,7 +71,7 @@ def import_directories(machine: Machine) -> None:
     for name, other in machine.others.items():
         theirs = other.process.node.trust.members[MemberCode(name)] if other.process is not None else None
         held = process.node.trust.members.get(MemberCode(name))
-        if not other.revoked or theirs is None or theirs.directory is None or theirs.directory_signed is None:
+        if not other.stolen or theirs is None or theirs.directory is None or theirs.directory_signed is None:
             continue
         if held is None or held.directory is None or held.directory.version < theirs.directory.version:
             process.perform("adopt", theirs.directory_signed, then=lambda _: None, refused=_need_passing)
@@ -90,20 +87,44 @@ def lacking_keys(process: Process) -> tuple[KeyId, ...]:
     )
 
 
+def forgot_keys(process: Process) -> bool:
+    """Return True if a start must renew the keys: the vault lacks some, or the disk has forgotten that the
+    signing key was stolen.
+    """
+    return bool(lacking_keys(process) or _compromised(process))
+
+
 def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[], None]) -> None:
     """Renew the directory after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
-    instead of those that the vault lacks, and under a version that nobody can have seen.
+    instead of those that the vault lacks, and under a version that nobody can have seen. A stolen key that
+    signs again is revoked again by the operator: peers still refuse it (decision 78).
     """
-    keys, lacking = process.machine.keys, lacking_keys(process)
+    lacking, stolen = lacking_keys(process), _compromised(process)
     skip = max(0, process.now() - forgot) // SECOND + 1 if forgot is not None else 0
-    signed = _renewed(process, (KeyUse.SEALING,) if lacking else (), lacking, skip)
+    uses = [KeyUse.SEALING] * bool(lacking) + [KeyUse.SIGNING] * bool(stolen)
+    signed = _renewed(process, uses, lacking, skip, stolen)
 
     def adopted(_: object) -> None:
-        process.node = replace(process.node, sealing=keys.sealing(), retired=keys.retired)
+        _go_on(process)
         process.machine.lost = process.machine.copied = False
         then()
 
     process.perform("adopt", signed, then=adopted, refused=process.machine.refuse_start)
+
+
+def _go_on(process: Process) -> None:
+    """Continue with the keys that the durable directory names."""
+    keys, node = process.machine.keys, process.node
+    newest = node.trust.signing_key(node.uri, process.now())
+    process.node = replace(node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest))
+
+
+def _compromised(process: Process) -> tuple[Revocation, ...]:
+    """Return the revocation of the key that signs now, if it was stolen."""
+    key = process.node.signer.key_id
+    if key not in process.machine.stolen:
+        return ()
+    return (Revocation(Revoked.KEY, key, Why.COMPROMISED, process.now()),)
 
 
 def _need_passing(error: IntelshareError) -> None:
