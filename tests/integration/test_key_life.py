@@ -9,11 +9,11 @@ import grpc
 import pytest
 
 from intelshare.crypto.records import KeyUse
-from intelshare.ids import KeyId
+from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.node.clock import ClockReading
 from intelshare.node.offline import operate_offline
-from intelshare.node.renewal import renew
+from intelshare.node.renewal import KeyOrder, renew, renew_and_tell
 from intelshare.trust import SEALING_GRACE
 from intelshare.trust.keys import SEALING_OVERLAP
 from intelshare.vault.format import EntryKind, open_bytes
@@ -92,6 +92,37 @@ async def test_a_compromised_signing_key_is_gone_at_once_and_a_linked_peer_goes_
     known = usa.running.runtime.node.trust.revocation(KeyId(old))
     assert known is not None
     assert known.compromised
+
+
+async def test_what_a_clock_that_was_ahead_has_renewed_is_made_again_once_it_is_right(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, usa = pair
+    runtime, links = usa.running.runtime, usa.running.links
+    await arrives(fra, await sent(fra, "USA", "before"), "USA")
+    before = runtime.node.signer.key_id
+    ahead = Instant(runtime.now() + DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.clock, "now", lambda: ahead)
+        patched.setattr(runtime.clock, "read", lambda: ClockReading(ahead, True, ahead, ahead))
+        await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING, KeyUse.SIGNING))))
+    assert runtime.node.signer.key_id != before
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.clock, "wrong", lambda: True)
+        assert not await renew(runtime), "nobody knows yet which time is right"
+    await renew_and_tell(runtime, links)
+    assert runtime.node.signer.key_id == before
+    made = runtime.node.trust.members[MemberCode("USA")].directory
+    assert made.issued < ahead
+    assert all(key.not_before <= runtime.now() for key in made.keys)
+
+    async def told() -> bool:
+        return bool(fra.running.runtime.node.trust.members[MemberCode("USA")].directory == made)
+
+    await until(told, "the directory")
+    await arrives(fra, await sent(fra, "USA", "to the present key"), "USA")
+    await arrives(usa, await sent(usa, "FRA", "with the present key"), "FRA")
+    assert not await renew(runtime)
 
 
 async def test_a_root_or_foreign_key_is_not_revoked_here(pair: tuple[Site, Site]) -> None:

@@ -5,7 +5,7 @@
     ``Chore.MEND`` is due          the driver says what is damaged: ``DamageFound``
     records that are due           the query "brought": what the log says of them; then the step "mend"
     their outcomes                 ``NoteMended``; what stays, or was requested and has not come, is due
-                                   again after ``AGAIN``
+                                   again after ``AGAIN``; of what is settled, all that waited may go
     the step fails                 the records are tried one by one, so that one of them stops no other
 
 Time is measured on the steady clock. Operators mend records without waiting; ``RecordsMended`` says so.
@@ -88,6 +88,8 @@ class Mending:
             self._later[one.record] = Instant(turn.now.steady + AGAIN)
         if told:
             turn.do(NoteMended(tuple(told)))
+        if any(one.outcome not in WAITING for one in told):
+            turn.parts.sender.search(turn)
 
     def _failed(self, turn: Turn, due: tuple[Record, ...], error: IntelshareError) -> None:
         self._busy = False

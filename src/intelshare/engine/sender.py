@@ -95,6 +95,13 @@ class Sender:
         """Look at all destinations: the clock has changed, or time has passed."""
         self.look_at(turn, [link.member for link in turn.parts.links.newest()])
 
+    def search(self, turn: Turn) -> None:
+        """Look in the store for all that waits for any destination: some of it could not be read before."""
+        links = turn.parts.links.newest()
+        for link in links:
+            link.queue.more = True
+        self.wake(turn, [link.member for link in links])
+
     def policy(self, turn: Turn, *, available: bool) -> None:
         """Note if there is a policy to release by."""
         self._policy = available

@@ -42,6 +42,7 @@ from intelshare.trust import (
     renew_directory,
     rotated_out,
     spent,
+    without_ahead,
 )
 
 
@@ -70,14 +71,19 @@ async def renew(
     ``endpoints``: where this node listens now. ``skip``: the number of versions that this node may have
     signed and forgotten: signing a second content under one of them would be evidence against it
     (TRUST_FORK).
+
+    A directory that a start dated by a clock that was ahead is due once the clock is believed: no peer takes
+    it, nor the keys that it names first.
     """
     await follow_authorities(runtime)
     await renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
     held = node.trust.members[node.member]
-    directory = held.directory
-    if directory is None:
+    newest = held.directory
+    if newest is None:
         raise VaultError("NOT_FOUND", "this member's directory is not in the store", hint="restore a backup")
+    believed = not runtime.clock.wrong()
+    directory = without_ahead(newest, now) if believed else newest
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
@@ -96,7 +102,10 @@ async def renew(
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
-    if not (keys or gone or skip or order.revoke or not held.supported or what.directory or told != before):
+    # A clock that is behind would date it again and again, of a time when it has long expired for peers.
+    is_due = what.directory and (believed or newest.issued <= now)
+    changes = keys or gone or skip or order.revoke or not held.supported or is_due
+    if not (changes or told != before):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
         await _go_on(runtime, [])
@@ -121,7 +130,7 @@ async def renew(
     await runtime.step(adopt, signed)
     # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
     show_member(runtime)
-    await _go_on(runtime, [*_made(keys, order), *_said(directory, revoked, order)])
+    await _go_on(runtime, [*_made(keys, order), *_said(newest, revoked, order)])
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
 
@@ -188,7 +197,7 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     if over:
         vault.retire(over)
         changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, DUE) for key in over]
-    if changes:
+    if changes or node.trust.key_record(node.signer.key_id) is None:
         signer = vault.signer(node.trust.signing_key(node.uri, now))
         await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer, changes)
 

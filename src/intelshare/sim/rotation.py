@@ -11,7 +11,16 @@ from intelshare.crypto.records import KeyUse, Trust
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.trust import DirectoryDocument, Revocation, Revoked, Why, due, new_key, renew_directory
+from intelshare.trust import (
+    DirectoryDocument,
+    Revocation,
+    Revoked,
+    Why,
+    due,
+    new_key,
+    renew_directory,
+    without_ahead,
+)
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -43,12 +52,22 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
 
 
 def renew_if_due(process: Process) -> None:
-    """Renew the directory if that is due, and send it, as ``node.renewal`` does once a minute."""
-    node = process.node
-    if due(_directory(process), node.uri, process.machine.keys.suite.number, process.now()).directory:
-        process.perform(
-            "adopt", _renewed(process, (), ()), then=lambda _: _announce(process), refused=_need_passing
-        )
+    """Renew the directory if that is due, and send it, as ``node.renewal`` does once a minute while the clock
+    is believed: with new keys instead of those that a clock that was ahead has made.
+    """
+    node, keys, now = process.node, process.machine.keys, process.now()
+    left = without_ahead(_directory(process), now)
+    what = due(left, node.uri, keys.suite.number, now)
+    if not what.directory:
+        return
+    uses = [use for use, is_due in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing)) if is_due]
+
+    def adopted(_: object) -> None:
+        newest = process.node.trust.signing_key(process.node.uri, process.now())
+        process.node = replace(process.node, sealing=keys.sealing(), signer=keys.signer(newest))
+        _announce(process)
+
+    process.perform("adopt", _renewed(process, uses, directory=left), then=adopted, refused=_need_passing)
 
 
 def _announce(process: Process) -> None:
@@ -144,12 +163,17 @@ def _directory(process: Process) -> DirectoryDocument:
 def _renewed(
     process: Process,
     uses: Iterable[KeyUse],
-    drop: Collection[KeyId],
+    drop: Collection[KeyId] = (),
     skip: int = 0,
     revoke: Collection[Revocation] = (),
+    directory: DirectoryDocument | None = None,
 ) -> Trust:
-    """Return the next directory, with a new key of each of these uses, which the vault has already."""
-    node, keys, now, directory = process.node, process.machine.keys, process.now(), _directory(process)
+    """Return the next directory, with a new key of each of these uses, which the vault has already.
+
+    ``directory``: the one that it follows, if not the one held.
+    """
+    node, keys, now = process.node, process.machine.keys, process.now()
+    directory = directory or _directory(process)
     made = [
         new_key(
             keys.suite,

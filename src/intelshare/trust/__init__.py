@@ -79,6 +79,7 @@ from intelshare.trust.keys import (
     new_key,
     rotated_out,
     spent,
+    without_ahead,
 )
 from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
 from intelshare.trust.renewal import renew_directory, renew_root
@@ -162,6 +163,7 @@ __all__ = [
     "signatures_by",
     "spent",
     "user_uri",
+    "without_ahead",
     "write_member_file",
     "write_proposal",
     "write_root_key",

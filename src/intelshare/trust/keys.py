@@ -8,7 +8,7 @@ is due; the node does it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from intelshare.crypto.pae import key_id
@@ -38,6 +38,9 @@ SIGNING_OVERLAP: Final = 60 * DAY
 """The time for which a signing key outlives the making of its successor, so that every peer knows that one by
 then.
 """
+
+_PERIODIC: Final = frozenset((KeyUse.SEALING, KeyUse.SIGNING))
+"""The uses of the keys that are made by schedule."""
 
 _BACKDATE: Final = 5 * MINUTE
 """The time before its making from which a key is valid: peers' clocks may be behind by as much."""
@@ -145,12 +148,27 @@ def due(
     revoked = {row.subject for row in directory.revocations if row.what is Revoked.KEY}
     return Due(
         directory=at >= directory.issued + (directory.expires - directory.issued) // 2
-        or at < directory.issued - MAX_AHEAD,
+        or _is_ahead(directory, at),
         sealing=_is_due(sealing, suite, at, periods.sealing, SEALING_OVERLAP, directory),
         signing=_is_due(signing, suite, at, periods.signing, SIGNING_OVERLAP, directory),
         note=all(key_id(key) in revoked for key in _own(directory, KeyUse.NOTE, node)),
         retired=spent(directory, sealing, at),
     )
+
+
+def without_ahead(directory: DirectoryDocument, at: Instant) -> DirectoryDocument:
+    """Return this directory without the keys that statements are sealed to or signed with and that count only
+    later, if no peer accepts it at ``at``: a clock that was ahead has made it, nobody else knows these keys,
+    and what is due then is made anew. Ask only by a clock that is believed.
+    """
+    if not _is_ahead(directory, at):
+        return directory
+    keys = [key for key in directory.keys if key.use not in _PERIODIC or key.not_before <= at]
+    return replace(directory, keys=tuple(keys))
+
+
+def _is_ahead(directory: DirectoryDocument, at: Instant) -> bool:
+    return at < directory.issued - MAX_AHEAD
 
 
 def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant) -> tuple[KeyId, ...]:

@@ -14,6 +14,7 @@ from intelshare.engine.actions import NoteMended, RunStep
 from intelshare.engine.events import DamageFound, RecordsMended
 from intelshare.engine.mending import AGAIN
 from intelshare.errors import StoreError
+from intelshare.instant import SECOND
 
 GONE = Record(RECEIPT.name, (bytes(32), "USA", bytes(32)))
 """A record that nobody can read any more because it is not there: whole."""
@@ -67,3 +68,16 @@ def test_what_an_operator_had_mended_is_not_tried_at_once_again(rig: Rig) -> Non
     rig.feed(RecordsMended((Mended(KEPT, Outcome.ASKED, "USA"), Mended(GONE, Outcome.DROPPED))))
     assert told(rig) == [(KEPT, Outcome.ASKED), (GONE, Outcome.DROPPED)]
     assert tried(rig, [KEPT, GONE]) == [(GONE,)]
+
+
+def test_what_waited_for_a_damaged_record_goes_once_that_is_settled_though_the_link_lasts(rig: Rig) -> None:
+    rig.link("USA")
+    rig.wait(SECOND)
+    before = len(rig.steps(Step.RESEND))
+    rig.feed(RecordsMended((Mended(KEPT, Outcome.ASKED, "USA"), Mended(GONE, Outcome.STAYS))))
+    assert len(rig.steps(Step.RESEND)) == before, "it is still damaged"
+    handed = len(rig.steps(Step.HANDOVER))
+    rig.feed(RecordsMended((Mended(KEPT, Outcome.WHOLE),)))
+    runs = [run for run in rig.actions(RunStep) if run.step is Step.RESEND]
+    assert [run.member for run in runs[before:]] == ["USA"]
+    assert len(rig.steps(Step.HANDOVER)) == handed + 1, "a pair may have waited for it too"

@@ -49,6 +49,7 @@ from intelshare.trust.keys import (
     is_compromised,
     rotated_out,
     spent,
+    without_ahead,
 )
 from intelshare.trust.rules import MAX_AHEAD
 from trust_world import NOW, TestMember, documents, member, signer, view_of
@@ -692,6 +693,17 @@ def test_a_successor_says_until_when_the_older_key_counts(deu: TestMember, use: 
     view = view_of(deu).with_document(deu.renewed(at, add_keys=[fresh.record], revoke=said), at).view
     assert [key for key, _ in view.keys_of(deu.code, use, at)] == [fresh.key_id, old.key_id]
     assert [key for key, _ in view.keys_of(deu.code, use, Instant(at + overlap))] == [fresh.key_id]
+
+
+def test_keys_that_a_clock_that_was_ahead_has_made_are_left_out_with_its_directory(deu: TestMember) -> None:
+    node, at = deu.founded.node.uri, Instant(NOW + DAY)
+    signing, sealing = (_fresh(deu, use, at, use.name) for use in (KeyUse.SIGNING, KeyUse.SEALING))
+    made = _directory(deu, at, signing, sealing, drop_keys=[deu.key(KeyUse.SEALING).key_id])
+    left = without_ahead(made, NOW)
+    assert set(left.keys) == set(deu.directory.keys) - {deu.key(KeyUse.SEALING).record}
+    told = due(left, node, 1, NOW)
+    assert (told.directory, told.sealing, told.signing) == (True, True, False)
+    assert without_ahead(made, Instant(at - MAX_AHEAD)) == made, "peers know it"
 
 
 def test_secrets_end_when_nothing_needs_them(deu: TestMember) -> None:
