@@ -26,7 +26,7 @@ from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.treaty.act import ActCommand, ActResult, act
 from intelshare.bulletin import Draft
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Citation, Granted, KeyUse, Kind, Portion, Precedence, Receipt
+from intelshare.crypto.records import Citation, Granted, KeyUse, Kind, Portion, Precedence, Receipt, Trust
 from intelshare.crypto.suites import SUITE_1, Suite, load_signer
 from intelshare.envelope import Cleared, ClearedPortion, Tip, encrypt_bulletin, first_tip, seal
 from intelshare.errors import IntelshareError
@@ -40,6 +40,7 @@ from intelshare.trust import (
     PeerHello,
     Revocation,
     Revoked,
+    SecretKey,
     Why,
     create_member,
     new_key,
@@ -195,31 +196,40 @@ def everything(member: Member) -> Any:
     return {table.name: rows(member, table) for table in TABLES}
 
 
+def next_directory(member: Member, **changes: Any) -> Trust:
+    """A member's next directory, with these changes; it holds that now."""
+    code = member.node.member
+    made = create_member(Founding(code, code.capitalize(), "one"), NOW, seeded(code), SUITE_1)
+    (key,) = [key for key in made.keys if key.record.use is KeyUse.DIRECTORY]
+    directory = member.node.trust.members[code].directory
+    assert directory is not None
+    signer = load_signer(SUITE_1, key.record, key.key_id, key.secret)
+    signed = renew_directory(directory, signer, NOW, **changes)
+    member.do(adopt, signed)
+    return signed
+
+
+def fresh_key(member: Member, at: Instant = NOW) -> SecretKey:
+    """A signing key of a member that its directory does not name yet."""
+    node, directory = member.node, member.node.trust.members[member.node.member].directory
+    assert directory is not None
+    return new_key(
+        SUITE_1, KeyUse.SIGNING, node.member, at, seeded("fresh"), node=node.uri, among=directory.keys
+    )
+
+
+def signs_with(member: Member, key: SecretKey) -> None:
+    """From now on the member signs with this key."""
+    member.node = replace(member.node, signer=load_signer(SUITE_1, key.record, key.key_id, key.secret))
+
+
 def stolen(members: Any, *, told: Sequence[str] = ("USA",)) -> KeyId:
     """FRA's signing key is known to others: it has a new one, and tells these; the old one's id."""
     fra: Member = members["FRA"]
-    made = create_member(Founding(MemberCode("FRA"), "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
-    (key,) = [key for key in made.keys if key.record.use is KeyUse.DIRECTORY]
-    directory, old = fra.node.trust.members[MemberCode("FRA")].directory, fra.node.signer.key_id
-    assert directory is not None
-    fresh = new_key(
-        SUITE_1,
-        KeyUse.SIGNING,
-        fra.node.member,
-        NOW,
-        seeded("fresh"),
-        node=fra.node.uri,
-        among=directory.keys,
-    )
-    signed = renew_directory(
-        directory,
-        load_signer(SUITE_1, key.record, key.key_id, key.secret),
-        NOW,
-        add_keys=[fresh.record],
-        revoke=[Revocation(Revoked.KEY, old, Why.COMPROMISED, NOW)],
-    )
-    fra.do(adopt, signed)
-    fra.node = replace(fra.node, signer=load_signer(SUITE_1, fresh.record, fresh.key_id, fresh.secret))
+    fresh, old = fresh_key(fra), fra.node.signer.key_id
+    why = Revocation(Revoked.KEY, old, Why.COMPROMISED, NOW)
+    signed = next_directory(fra, add_keys=[fresh.record], revoke=[why])
+    signs_with(fra, fresh)
     for code in told:
         members[code].do(adopt, signed)
     return old

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Final
 
+from intelshare.broker.lifecycle.anew import counts
 from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.engine.actions import RunChore, RunQuery, RunStep, Tell
@@ -169,7 +170,8 @@ class Housekeeping:
             self._reviewed = self._under_review
 
     def _anew(self, turn: Turn) -> None:
-        if turn.now.believed:
+        # With a key that counts only later nothing is signed again: RENEW leaves that key out first.
+        if turn.now.believed and counts(turn.node, turn.node.signer.key_id, turn.now.wall):
             self._running.add(ANEW)
             turn.do(RunQuery(Query.SIGNED_AHEAD))
 

@@ -159,7 +159,7 @@ def due(
 def without_ahead(directory: DirectoryDocument, at: Instant) -> DirectoryDocument:
     """Return this directory without the keys that statements are sealed to or signed with and that count only
     later, if no peer accepts it at ``at``: a clock that was ahead has made it, nobody else knows these keys,
-    and what is due then is made anew. Ask only by a clock that is believed.
+    and others may be due instead. Ask only by a clock that is believed.
     """
     if not _is_ahead(directory, at):
         return directory

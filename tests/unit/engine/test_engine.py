@@ -44,7 +44,7 @@ from intelshare.engine.events import (
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest, MemberCode
-from intelshare.instant import MINUTE, SECOND
+from intelshare.instant import DAY, MINUTE, SECOND
 from line_world import TO_BOTH, send
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
@@ -331,6 +331,21 @@ def test_a_checkpoint_is_sent_only_when_a_file_that_was_begun_after_it_is_writte
     assert rig.actions(LogSaid) == [], "what was asked for meanwhile is signed anew"
     rig.feed(SidecarWritten(rig.actions(WriteSidecar)[2]))
     assert rig.actions(LogSaid) == [LogSaid(1)]
+
+
+def test_nothing_is_signed_anew_with_a_key_that_counts_only_later():
+    rig = Rig()
+
+    def asked() -> list[RunQuery]:
+        return [run for run in rig.actions(RunQuery) if run.query is Query.SIGNED_AHEAD]
+
+    rig.ahead = -DAY
+    rig.feed(Started())
+    rig.wait(2 * SECOND)
+    assert not asked()
+    rig.ahead = 0
+    rig.wait(2 * SECOND)
+    assert asked()
 
 
 def test_a_stop_says_the_last_word_drains_and_only_then_marks():

@@ -3,7 +3,9 @@
     signed                              a release                      any other statement
     ---------------------------------   ----------------------------   ------------------------------------
     by a key that is compromised now    its number is cancelled, and   the same digest, signed at this time
-    more than five minutes ahead of     the pair waits for hand-over   with the present key
+    by a key of a clock that was        the pair waits for hand-over   with the present key
+    ahead, which no peer knows yet
+    more than five minutes ahead of
     the clock that is believed now
 
 A receipt for a release that was on its way still counts, and then the pair does not go again. A statement
@@ -96,8 +98,18 @@ def is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> b
             return False
         batch = decode(Batch, row.record)
         stolen = batch.key != tx.node.signer.key_id and _is_compromised(tx.node, batch.key)
-        known[said.batch] = stolen or batch.signed_at > tx.now + MAX_AHEAD
+        known[said.batch] = (
+            stolen or batch.signed_at > tx.now + MAX_AHEAD or not counts(tx.node, batch.key, batch.signed_at)
+        )
     return known[said.batch]
+
+
+def counts(node: Node, key: KeyId, at: Instant) -> bool:
+    """Return True if the documents held name a key, and it counts from this time on or before: one that a
+    clock that was ahead has made begins later, or is left out by now.
+    """
+    record = node.trust.key_record(key)
+    return record is not None and record.not_before <= at
 
 
 def _is_compromised(node: Node, key: KeyId) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,21 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.ports import Put
-from line_world import TO_USA, arrive, codes, hand_over, met, pair_of, released, rows, send, stolen
+from line_world import (
+    TO_USA,
+    arrive,
+    codes,
+    fresh_key,
+    hand_over,
+    met,
+    next_directory,
+    pair_of,
+    released,
+    rows,
+    send,
+    signs_with,
+    stolen,
+)
 
 
 @pytest.fixture(name="members")
@@ -64,6 +79,23 @@ def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
     arrive(fra, usa, receipt.frame)
     arrive(fra, usa, second.frame)
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_key_signed_that_no_peer_knows_goes_once_more(members: Any, listed: bool) -> None:
+    """A clock that was ahead has made it: it counts only later, or the directory made since leaves it out."""
+    fra, usa = members["FRA"], members["USA"]
+    signer, made = fra.node.signer, fresh_key(fra, Instant(NOW + DAY))
+    signs_with(fra, made)
+    frame = released(members)
+    assert codes(arrive(usa, fra, frame)) == ["SIGNER_UNKNOWN"]
+    if listed:
+        next_directory(fra, add_keys=[made.record])
+    fra.node = replace(fra.node, signer=signer)
+    (head,) = back(members)
+    assert arrive(usa, fra, head.frame).gaps == ()
+    (again,) = hand_over(fra, "USA")
+    assert arrive(usa, fra, again.frame).accepted == 1
 
 
 def test_what_other_keys_signed_stays_on_its_way(members: Any) -> None:
