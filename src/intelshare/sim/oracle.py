@@ -65,8 +65,9 @@ from intelshare.sim import counting, facts, history, losses, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.process import Process
-from intelshare.sim.rulings import Rulings
+from intelshare.sim.rulings import FACTS, Rulings
 from intelshare.statement import leaf_id
+from intelshare.store.memory import MemoryStore
 from intelshare.wire import MAX_MESSAGE
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Oracle:
         self.gone: dict[str, set[ManifestDigest]] = defaultdict(set)
         """By member, the received bulletins that it has destroyed, whatever its disk forgot since."""
         self._due: dict[str, set[ManifestDigest]] = defaultdict(set)
+        self._durable: dict[str, MemoryStore] = {name: MemoryStore() for name in members}
         self._heap = heap
         self._promises: dict[str, list[_Promise]] = defaultdict(list)
         self._answers: dict[bytes, SubmitResult] = {}
@@ -276,15 +278,16 @@ class Oracle:
                 self.gone[machine.name].add(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
-        self._check_kept(machine, plan)
+        writes = tuple([write for write in plan.writes if write.table in FACTS])
+        if writes:
+            self._durable[machine.name].apply(Plan(writes, None))
+            self._check_kept(machine, writes)
 
-    def _check_kept(self, machine: Machine, plan: Plan[Any]) -> None:
+    def _check_kept(self, machine: Machine, writes: tuple[Any, ...]) -> None:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
-        for write in plan.writes:
-            if write.table is not PAIR or not isinstance(write, Put):
-                continue
-            if not write.row.open or write.row.md in machine.given_up:
+        for write in writes:
+            if write.table is not PAIR or not write.row.open or write.row.md in machine.given_up:
                 continue
             written = view.get(BULLETIN, write.row.md)
             known_again = written is not None and not written.author
@@ -321,6 +324,7 @@ class Oracle:
         """Check, after a loss of power, that everything promised is there."""
         self.counts["crash"] += 1
         self._check_promises(machine)
+        self._look_at(machine)
 
     def restored(self, machine: Machine, taken: int) -> None:
         """Check the disk as it was at ``taken``: promises made after that are excused."""
@@ -330,6 +334,7 @@ class Oracle:
                 self._answers.pop(promise.key, None)
         self._promises[machine.name] = [p for p in self._promises[machine.name] if p.at <= taken]
         self._check_promises(machine)
+        self._look_at(machine)
         self._recalled = {key: at for key, at in self._recalled.items() if key[0] != machine.name}
         self.over[machine.name].clear()
         # This may repair an older loss, so what is lost now is determined again.
@@ -340,6 +345,13 @@ class Oracle:
                 lost = head is None or head.size < row.size
                 if row.member == machine.name and row.state in SIGNED and lost:
                     self.forgotten.add((witness.name, machine.name))
+
+    def _look_at(self, machine: Machine) -> None:
+        """Treat everything on the disk after a crash as durable."""
+        rows: list[Put] = []
+        for table in FACTS:
+            rows += [Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)]
+        self._durable[machine.name] = MemoryStore([Plan(tuple(rows), None)])
 
     def _check_promises(self, machine: Machine) -> None:
         view = machine.disk.view
@@ -391,7 +403,8 @@ class Oracle:
             return
         self.counts["slice"] += 1
         md, slot = self._files[process.name, message.pieces]
-        row = process.known.get(PAIR, md, peer)
+        # By a question, which sees all of a group at once (I12 asks what a process knows: effect by effect).
+        row = (process.known or process.disk.durable).get(PAIR, md, peer)
         said = process.view.get(STATEMENT, row.leaf) if row is not None and row.leaf else None
         if said is None or slot not in said.slots:
             raise Violation("I4", f"{process.name} sends {peer} a part of a file that it was not granted")
@@ -407,7 +420,7 @@ class Oracle:
         if self._numbers.setdefault(number, leaf) != leaf:
             raise Violation("I5", f"{process.name} gave number {release.sequence} to {peer} two contents")
         said = process.view.get(STATEMENT, leaf)
-        row = process.known.get(PAIR, said.md, peer) if said is not None else None
+        row = self._known_to(process).get(PAIR, said.md, peer) if said is not None else None
         if said is None or row is None or row.leaf != leaf:
             raise Violation("I5", f"{process.name} sends {peer} a release that is not durable")
         self.grants[peer, said.md].add(carried.grant)
@@ -416,7 +429,7 @@ class Oracle:
         slots = self.rulings.slots_of(said.md, carried.bodies)
         if slots is None or sorted(slots) != sorted(said.slots):
             raise Violation("I4", f"{process.name} sends {peer} portions other than those it has granted")
-        durable, at = process.known, process.stepped
+        durable, at = self._known_to(process), process.stepped
         refused = self.rulings.refusals(
             process.name, durable, process.view, said.md, slots, process.name, peer, at,
             approvals=frozenset(row.approved.split()), holds=False,
@@ -424,6 +437,11 @@ class Oracle:
         # Expiry is not a matter of law: a bulletin is ended when the node's housekeeping comes to it.
         if set(refused) - {"BULLETIN_EXPIRED"}:
             raise Violation("I12", f"{process.name} sends {peer} what is {', '.join(refused)}")
+
+    def _known_to(self, process: Process) -> View:
+        """Return what a process can know to be durable: each of several replicas what it has followed."""
+        known = process.known
+        return known if known is not None else self._durable[process.name]
 
     def _returned(self, process: Process, peer: MemberCode, carried: Carried) -> None:
         """I4: check that a release which goes back goes to the node that signed it, as it was signed."""

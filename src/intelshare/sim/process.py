@@ -89,9 +89,11 @@ class Process:
         return self.machine.disk.checked
 
     @property
-    def known(self) -> View:
-        """The rows by which it is judged what this process may send: all that is durable."""
-        return self.disk.durable
+    def known(self) -> View | None:
+        """The rows by which it is judged what this process may send; None: all that is durable, and whose
+        effects have happened.
+        """
+        return None
 
     @property
     def followed_at(self) -> int:

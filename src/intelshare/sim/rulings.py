@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intelshare.broker.kernel.tables import CONSENT, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.tables import ACT, CONSENT, PAIR, PORTION, RECEIVED, SECRET
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.treaty.act import counting
@@ -23,9 +23,12 @@ from intelshare.ids import ManifestDigest
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, parse_label
 from intelshare.policy import Outcome, Request, World, decide, originator_of
-from intelshare.ports import Plan, Put, View
+from intelshare.ports import Plan, Put, Table, View
 from intelshare.sim.law import law, registry
 from intelshare.sim.process import Process
+
+FACTS: tuple[Table[Any], ...] = (ACT, CONSENT, PAIR)
+"""The tables on which a ruling rests, besides statements, which never change."""
 
 
 @dataclass(frozen=True, slots=True)
