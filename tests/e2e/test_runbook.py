@@ -240,6 +240,8 @@ def test_restored_backup(tmp_path: Path) -> None:
             "intelshare member suspend M --folder F",
             "intelshare pki revoke SERIAL --reason TEXT --folder F",
             "intelshare pki rotate-ca --folder F",
+            "intelshare vault revoke KEY --compromised --folder F",
+            "intelshare member export --folder F --out FILE",
         ):
             operator.has(command)
         waits = operator.gives("intelshare node confirm-access --dry-run --folder F").out

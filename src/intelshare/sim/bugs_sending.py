@@ -273,6 +273,9 @@ def forgets_its_recalls(begin: Step) -> Step:
 class _Releases:
     """A view that knows no other statements of this node than its releases."""
 
+    unbound: View | None = None
+    """See ports.View."""
+
     def __init__(self, view: View) -> None:
         self._view = view
         self.get_many, self.find, self.count = view.get_many, view.find, view.count
