@@ -23,6 +23,7 @@ from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.oracle import BELIEVED, Oracle
 from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
 from intelshare.sim.run import Result, run
+from intelshare.store.memory import MemoryStore
 from line_world import hand_over, met, rows, send
 from piece_files import portion, uploaded
 
@@ -110,11 +111,12 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     hand_over(fra, "USA")
     (bulletin,), (pair,), (file,) = rows(fra, BULLETIN), rows(fra, PAIR), rows(fra, FILE)
     view = fra.store.ask_now(lambda view: view)
+    durable = MemoryStore()
     sender: Any = SimpleNamespace(
         name="FRA",
         node=fra.node,
         view=view,
-        disk=SimpleNamespace(view=view),
+        disk=SimpleNamespace(view=view, durable=durable),
         machine=SimpleNamespace(queues=QueueBounds()),
         known=None,
         followed_at=0,
@@ -124,7 +126,7 @@ def test_the_oracle_sees_a_part_that_goes_to_who_was_not_granted_it_or_after_a_r
     part = Slice(pieces_id(record.pieces), 0, b"sealed")
     with pytest.raises(Violation, match="I4"):
         oracle.sliced(sender, MemberCode("USA"), part)
-    oracle.durable(sender, Plan((Put(PAIR, pair),), None))
+    durable.apply(Plan((Put(PAIR, pair),), None))
     oracle.sliced(sender, MemberCode("USA"), part)
     with pytest.raises(Violation, match="I4"):
         oracle.sliced(sender, MemberCode("KEN"), part)
