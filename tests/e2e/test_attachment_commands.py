@@ -122,6 +122,7 @@ def test_a_stranger_is_told_whether_a_file_is_the_one_that_was_released(tmp_path
     assert intelshare("verify", tmp_path / "fra.member", "--file", file).code == 2
 
 
+@pytest.mark.soak
 def test_kills_in_the_middle_of_upload_transfer_and_download_lose_nothing(tmp_path: Path) -> None:
     """The command, and the nodes by themselves, go on where they were; nothing half lies anywhere."""
     fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")

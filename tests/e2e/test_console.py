@@ -131,6 +131,7 @@ def test_no_address_but_loopback_and_no_profile_of_another_member_is_taken(fra: 
     assert "profiles of several members: FRA, USA" in refused.err
 
 
+@pytest.mark.soak
 def test_the_demo_has_a_console_that_ends_with_it(tmp_path: Path) -> None:
     words = (
         sys.executable,

@@ -249,7 +249,7 @@ def test_a_scene_in_vain_shows_what_the_nodes_said_last(home: Path) -> None:
     [
         (signal.SIGHUP, "intelshare demo:", lambda home: any(home.iterdir())),
         (signal.SIGTERM, "intelshare demo:", lambda home: [*home.glob("*/*.log")]),
-        (signal.SIGINT, "3/6 ", lambda _: True),
+        pytest.param(signal.SIGINT, "3/6 ", lambda _: True, marks=pytest.mark.soak),
         (signal.SIGINT, "   USA gives notice of withdrawal from demo-climate: act 2", lambda _: True),
     ],
     ids=["when it begins", "while nodes start", "when a scene begins", "in a scene"],
@@ -284,7 +284,7 @@ def test_the_nodes_of_a_demo_that_is_killed_end_too(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("scenario", "lines"),
-    [("five", FIVE), ("paris", PARIS), ("jcpoa", JCPOA)],
+    [pytest.param("five", FIVE, marks=pytest.mark.soak), ("paris", PARIS), ("jcpoa", JCPOA)],
     ids=["five", "paris", "jcpoa"],
 )
 def test_the_other_scenarios_are_as_expected(home: Path, scenario: str, lines: tuple[str, ...]) -> None:

@@ -50,6 +50,7 @@ def outbox(folder: Path) -> dict[str, str]:
     return {entry["bulletin"]: entry["pairs"][0]["word"] for entry in entries}
 
 
+@pytest.mark.soak
 def test_a_synchronous_standby_that_is_promoted_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with paired_world(tmp_path, synchronous=True) as (made, pair):
         outcome, _ = failed_over(made, pair, 1, patient(60))

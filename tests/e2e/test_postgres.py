@@ -56,6 +56,7 @@ def test_a_bulletin_is_sent_read_and_recalled_over_postgresql(member: World) -> 
     assert not (member.fra / "intelshare.db").exists()
 
 
+@pytest.mark.soak
 def test_kills_and_a_crash_of_the_database_under_load_lose_and_double_nothing(member: World) -> None:
     with Replicas(member.fra) as replicas:
         replicas.wait_for_active(seconds=patient(60))

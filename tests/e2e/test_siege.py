@@ -15,6 +15,7 @@ from siege import Size, Traffic, judged
 TESTS, ROOT = str(siege.HOSTILE.parent), str(siege.HOSTILE.parents[1])
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_strangers_and_a_hostile_member_end_no_node_and_lose_or_double_no_bulletin() -> None:
     env = clean_environment(PYTHONPATH=os.pathsep.join((TESTS, ROOT)))

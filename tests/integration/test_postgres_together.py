@@ -332,6 +332,8 @@ async def test_a_migration_that_changes_rows_waits_until_all_have_stopped_in_ord
         with pytest.raises(StoreError, match="SCHEMA_OLDER"):
             joined(server, tmp_path, "newer", [*STEPS, CHANGES])
         assert (await older[1].perform(raised("n"))).value == 2
+    with contextlib.closing(connect(server, tmp_path, "looking", writes=False)) as looking:
+        await until(lambda: not sessions(looking, server.schema))  # a server ends them a moment later
     with contextlib.closing(joined(server, tmp_path, "newer", [*STEPS, CHANGES])) as newer:
         assert (await newer.perform(raised("n"))).value == 3
 
