@@ -129,6 +129,7 @@ def test_a_restored_node_has_lost_nothing_that_was_okd_before_and_destroyed_stay
             assert "FORK" not in json.dumps(evidence)
 
 
+@pytest.mark.soak
 def test_f30_a_folder_that_was_put_back_shows_nothing_before_the_operators_word_and_then_what_was_heard(
     tmp_path: Path,
 ) -> None:

@@ -250,7 +250,12 @@ def test_a_scene_in_vain_shows_what_the_nodes_said_last(home: Path) -> None:
         (signal.SIGHUP, "intelshare demo:", lambda home: any(home.iterdir())),
         (signal.SIGTERM, "intelshare demo:", lambda home: [*home.glob("*/*.log")]),
         pytest.param(signal.SIGINT, "3/6 ", lambda _: True, marks=pytest.mark.soak),
-        (signal.SIGINT, "   USA gives notice of withdrawal from demo-climate: act 2", lambda _: True),
+        pytest.param(
+            signal.SIGINT,
+            "   USA gives notice of withdrawal from demo-climate: act 2",
+            lambda _: True,
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["when it begins", "while nodes start", "when a scene begins", "in a scene"],
 )

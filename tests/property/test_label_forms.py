@@ -30,7 +30,7 @@ from intelshare.labels import (
 )
 
 pytestmark = pytest.mark.timeout(60)
-quick = settings(max_examples=200, deadline=None, derandomize=True)
+quick = settings(max_examples=100, deadline=None, derandomize=True)
 
 REGISTRY = builtin_registry()
 STATES = ["USA", "FRA", "GBR", "GAB", "SWE", "TUR", "UKR", "AUS", "KEN"]
