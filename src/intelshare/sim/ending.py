@@ -451,13 +451,8 @@ def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
 
 
 def _unproved(machine: Machine, machines: Machines) -> bool:
-    """Return True if checkpoints wait for a path that their node can still show, or a claim against an honest
-    witness for the checkpoint that it saw.
-    """
+    """Return True if checkpoints wait for a path that their node can still show."""
     return any(
-        row.code == "LOG_FORK" and row.shelf == CONTRADICTIONS and row.member in honest(machines)
-        for row in _rows(machine.disk.view, EVIDENCE)
-    ) or any(
         row.state in UNPROVED
         and row.at < machine.now() - FRESH
         and not machines[row.member].forgets
