@@ -43,7 +43,8 @@ def finished(words: Sequence[str | Path], *, stdin: str, cwd: Path | None, env: 
         })  # fmt: skip
         out, err = (files[name].read_text("utf-8", "replace") for name in ("stdout", "stderr"))
     assert code is not None, (
-        f"intelshare {words} had not ended after {patient(LIMIT):g} s; it wrote, at last:\n{(out + err)[-SHOWN:]}"
+        f"intelshare {words} had not ended after {patient(LIMIT):g} s; it wrote, at last:\n"
+        f"{(out + err)[-SHOWN:]}"
     )
     return Ended(code, out, err)
 
