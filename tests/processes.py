@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import forked
 from intelshare.patience import VARIABLE, patient
 from intelshare.tethered import tethered
 
@@ -51,9 +52,7 @@ def process(
 
     ``options`` are those of ``subprocess.Popen``. Raises AssertionError if it had to be killed.
     """
-    command = tethered([str(word) for word in words], signal.SIGKILL)
-    # A session is a group of its own too, and has no terminal.
-    started = subprocess.Popen(command, start_new_session=True, **options)
+    started = _started([str(word) for word in words], options)
     try:
         yield started
     finally:
@@ -61,6 +60,13 @@ def process(
         for stream in (started.stdin, started.stdout, started.stderr):
             _close(stream)
         assert not stubborn, f"{' '.join(map(str, words))}: {stubborn}"
+
+
+def _started(words: list[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
+    """Start a process in a session of its own: that is a group of its own too, and has no terminal."""
+    if forked.may_fork(words, options):
+        return forked.Forked(words, **options)
+    return subprocess.Popen(tethered(words, signal.SIGKILL), start_new_session=True, **options)
 
 
 def finished(
