@@ -8,6 +8,7 @@ import signal
 import pytest
 from grpc.aio import init_grpc_aio
 
+import forked
 from intelshare.patience import VARIABLE, patient
 from processes import PATIENCE
 
@@ -24,6 +25,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # gRPC ends its poller when the last channel or server of a process is freed, which may be in the middle of a
 # collection of garbage, and then waits there for ever if a call was still open: so it is never the last one.
 init_grpc_aio()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test measures, and what runs for hours, is the executable that people start."""
+    forked.allow(not any(map(item.get_closest_marker, ("timed", "soak"))))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -30,6 +30,7 @@ import fault_network
 import fault_power
 import fault_runs
 import fault_soak
+import forked
 from e2e.nodes import ROWS_AT
 from fault_world import NotHere
 from intelshare.patience import VARIABLE
@@ -288,7 +289,9 @@ def tested(tests: tuple[str, ...]) -> Told:
     report = ROOT / "build" / "faults.xml"
     report.parent.mkdir(exist_ok=True)
     words = [sys.executable, "-m", "pytest", "-q", "-n", "0", f"--junitxml={report}", *tests]
-    done = finished(words, cwd=ROOT, seconds=1200, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
+    # A fault hits what people run, and that is nothing forked.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), forked.REAL: "1"}
+    done = finished(words, cwd=ROOT, seconds=1200, env=environment)
     cases = Counter(_end_of(case) for case in ET.parse(report).iter("testcase"))  # noqa: S314
     figure = f"{cases['passed']} tests passed"
     if done.code:

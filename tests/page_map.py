@@ -37,6 +37,11 @@ A test fails when this file is stale.
 
 Modules beside these folders build worlds, members and attackers for the tests.
 
+Most processes of `intelshare` are forked from one that has imported it (`forked.py`): imports are most of the
+cost of a short process. A forked process is one of its own and a child of the test, and a test holds it to
+the executable. Timed and soak tests and `make faults` start the executable; with `INTELSHARE_TEST_EXECUTABLE`
+set, every test does.
+
 ## What holds what
 
 P: promise, c: crash point, I: invariant, a plain number: a row of attacks.md.

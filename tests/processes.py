@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import forked
 from intelshare.patience import VARIABLE, patient
 from intelshare.tethered import tethered
 
 LIMIT = 60.0
 """Seconds for a command to end, scaled by INTELSHARE_PATIENCE like every limit here."""
 
-SHOWN = 4000
+_SHOWN = 4000
 """The last characters that are shown of what a late command wrote."""
 
 _GRACE = 30.0
@@ -54,9 +55,7 @@ def process(
 
     ``options`` are those of ``subprocess.Popen``. Raises AssertionError if it had to be killed.
     """
-    command = tethered([str(word) for word in words], signal.SIGKILL)
-    # A session is a group of its own too, and has no terminal.
-    started = subprocess.Popen(command, start_new_session=True, **options)
+    started = _started([str(word) for word in words], options)
     try:
         yield started
     finally:
@@ -64,6 +63,13 @@ def process(
         for stream in (started.stdin, started.stdout, started.stderr):
             _close(stream)
         assert not stubborn, f"{' '.join(map(str, words))}: {stubborn}"
+
+
+def _started(words: list[str], options: dict[str, Any]) -> subprocess.Popen[Any]:
+    """Start a process in a session of its own: that is a group of its own too, and has no terminal."""
+    if forked.may_fork(words, options):
+        return forked.Forked(words, **options)
+    return subprocess.Popen(tethered(words, signal.SIGKILL), start_new_session=True, **options)
 
 
 def finished(
@@ -94,7 +100,7 @@ def outcome(started: subprocess.Popen[str], stdin: str | None = None, *, seconds
     except subprocess.TimeoutExpired as late:
         wrote = b"".join(part for part in (late.stdout, late.stderr) if part).decode("utf-8", "replace")
         raise AssertionError(
-            f"{started.args} had not ended after {limit:g} s; it wrote, at last:\n{wrote[-SHOWN:]}"
+            f"{started.args} had not ended after {limit:g} s; it wrote, at last:\n{wrote[-_SHOWN:]}"
         ) from None
     return Ended(started.returncode, out or "", err or "")
 

@@ -21,10 +21,13 @@ import forked
 import waits
 from intelshare.cli.shared.documents import DIALECT, document_names, schema_of
 from intelshare.store.sidecar import read_sidecar, write_sidecar
-from processes import Ended, clean_environment, process
+from processes import Ended, clean_environment, finished, process
 
-PROGRAM = (sys.executable, "-m", "intelshare")
-"""What runs the command line."""
+PROGRAM = forked.PROGRAM
+"""What runs the command line. Its processes are forked where that makes no difference."""
+
+EXECUTABLE = (str(Path(sys.executable).with_name("intelshare")),)
+"""What runs it for users: for tests of what only a process that was started has."""
 
 ROWS_AT = "INTELSHARE_TEST_ROWS_AT"
 """The variable that names a PostgreSQL; then every member that ``found`` makes has its rows there."""
@@ -95,7 +98,7 @@ def word_of(sent: dict[str, Any], recipient: str) -> str:
 
 def intelshare(*words: str | Path, stdin: str = "", cwd: Path | None = None) -> Done:
     """Run one command to its end."""
-    done = forked.finished(words, stdin=stdin, cwd=cwd, env=clean_environment())
+    done = finished([*PROGRAM, *words], stdin=stdin, cwd=cwd, env=clean_environment())
     _said[:] = [f"last command: {' '.join(map(str, words))}: {done}"]
     return Done(done.code, done.out, done.err)
 

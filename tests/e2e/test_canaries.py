@@ -5,7 +5,18 @@ from __future__ import annotations
 from base64 import b64encode
 from pathlib import Path
 
-from e2e.nodes import Done, found, intelshare, introduce, log_of, ok, running, wait_for_links, wait_until
+from e2e.nodes import (
+    EXECUTABLE,
+    Done,
+    found,
+    intelshare,
+    introduce,
+    log_of,
+    ok,
+    running,
+    wait_for_links,
+    wait_until,
+)
 from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
 from intelshare.node.folder import Folder
 from intelshare.vault.format import open_bytes
@@ -44,7 +55,7 @@ def test_row_58_no_secret_is_in_any_file_log_metric_process_or_output_but_that_o
         said.append(ok(*words, stdin=stdin))
         return said[-1]
 
-    with running(fra) as one, running(usa) as two:
+    with running(fra, EXECUTABLE) as one, running(usa, EXECUTABLE) as two:
         introduce(fra, usa)
         wait_for_links(fra)
         send = (

@@ -27,8 +27,8 @@ from typing import IO
 import click
 import pytest
 
-import forked
 from e2e.nodes import (
+    PROGRAM,
     Done,
     documents_of,
     intelshare,
@@ -483,7 +483,7 @@ class World:
         )
         folder = self.shelf if ON_THE_SHELF.match(line.removeprefix("intelshare ")) else self.desk
         if not (case.typed or case.stopped or set(line) & set("|<>$*")):
-            done = forked.finished(shlex.split(line)[1:], stdin="", cwd=folder, env=given)
+            done = finished([*PROGRAM, *shlex.split(line)[1:]], cwd=folder, env=given)
             return Done(done.code, done.out, done.err)
         ours, theirs = pty.openpty() if case.typed else (None, subprocess.DEVNULL)
         command = process(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from e2e.nodes import found, introduce, ok, running, wait_for_links, wait_until
+from e2e.nodes import EXECUTABLE, found, introduce, ok, running, wait_for_links, wait_until
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 TO_FRA = "//USA SECRET//REL TO FRA, USA"
@@ -26,7 +26,7 @@ def test_a_light_node_that_nobody_dials_sends_receives_reads_and_recalls(tmp_pat
     # FRA cannot call it: who is behind a poor line calls.
     text = (fra / "node.toml").read_text()
     (fra / "node.toml").write_text(text.replace("\ndial = true", "\ndial = false"))
-    with running(fra), running(usa) as node:
+    with running(fra), running(usa, EXECUTABLE) as node:
         introduce(fra, usa)
         wait_for_links(usa)
         received = send(fra, "USA", SHARED)
