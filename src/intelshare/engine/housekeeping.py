@@ -216,7 +216,12 @@ class Housekeeping:
     def done(self, turn: Turn, done: ChoreDone) -> None:
         """Note that the driver has done a chore."""
         self._running.discard(done.chore)
-        if done.chore is Chore.POLICY and done.changed and Chore.RENEW in self._due:
+        if done.chore is Chore.POLICY and done.changed:
+            self.renew_now(turn)
+
+    def renew_now(self, turn: Turn) -> None:
+        """Let the driver renew what is due at once: the directory has something new to say."""
+        if Chore.RENEW in self._due:
             self._due[Chore.RENEW] = turn.now.steady
             self.tick(turn)
 
