@@ -1,4 +1,4 @@
-"""A folder from before its keys changed: it learns from peers what became of them, and goes on (decision 81)."""
+"""A folder from before its keys changed: peers tell it what became of them (decision 81)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
-import pytest
+from test_key_life import arrives, keys, revoke, rotate, sent, states
 
 from intelshare.crypto.pae import key_id
 from intelshare.ids import KeyId, MemberCode
 from intelshare.node.backup import make_backup, restore_backup
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import PASSPHRASE, Site, introduce, make_site, now, until
-from test_key_life import arrives, keys, revoke, rotate, sent, states
 
 
 def _quiet(what: str, done: int, of: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound, Slice, SliceAsk
 from intelshare.broker.lifecycle.attachments import Kept
+from intelshare.broker.lifecycle.operator_acts import AGREES
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
@@ -191,6 +192,10 @@ class PeerLink:
         """Return the peer's clock minus this one, in microseconds, whatever this one has done since."""
         return self._beyond + now.steady - now.wall
 
+    def agrees(self, now: Now) -> bool:
+        """Return True if the peer's clock agrees with this one, or somebody has confirmed this one."""
+        return now.confirmed or abs(self.offset_at(now)) <= AGREES
+
     def _ask_what_to_say(self, turn: Turn) -> None:
         turn.do(RunQuery(Query.GREET, (self.member,), self.number))
         self._go(turn, State.GREETING)
@@ -250,6 +255,11 @@ class PeerLink:
             told = [Ack(sha256_leaf(carried), "RATE", turn.now.wall) for carried in frame.statements]
             self._post(turn, CONTROL, Acks(tuple(told)))
             self._pause(turn)
+            return
+        if not self.agrees(turn.now) and any(one.kind == Kind.RELEASE for one in frame.statements):
+            # By a clock that may be wrong a bulletin would be refused for good whose time is not over.
+            told = [Ack(sha256_leaf(carried), "CLOCK_SKEW", turn.now.wall) for carried in frame.statements]
+            self._post(turn, CONTROL, Acks(tuple(told)))
             return
         allowed = budgets.allowed(self.member, steady)
         arrival = Arrival(self.member, self.node, frame, turn.now.believed, allowed)

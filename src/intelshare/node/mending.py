@@ -116,9 +116,9 @@ async def _made_again(store: Store, found: Sequence[RecordError]) -> None:
 
 
 def known_documents(folder: Folder, member: MemberCode, view: View, damage: Damaged) -> list[bytes]:
-    """Every stored trust document, and this member's own in the file beside the database: that may be damaged,
-    or have forgotten the newest. Another member of whose roots one is damaged, or both rows that say what it
-    has revoked, is not known until its file is imported again.
+    """Every stored trust document, and this member's own in the file beside the database, which may be
+    damaged or have forgotten the newest. Another member of whose roots one is damaged, or both rows that say
+    what it has revoked, is not known until its file is imported again.
     """
     found = [row for row in view.find(TRUST, "key", limit=100_000) if row.type != REVOKED]
     lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name}

@@ -102,7 +102,9 @@ async def renew(
     if without:
         order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
     keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, (*what.retired, *without), order.revoke) | _ended(directory, now)
+    gone = _dropped(directory, without, order.revoke)
+    if runtime.clock.read().confirmed:
+        gone |= {*what.retired, *_ended(directory, now)}
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
@@ -218,8 +220,9 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     assert directory is not None  # noqa: S101 - asked for before
     held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}
     named = node.trust.members[node.member].root.directory
+    confirmed = runtime.clock.read().confirmed
     over = (
-        *spent(directory, held.values(), now),
+        *spent(directory, held.values(), now if confirmed else None),
         # A directory key that is no longer in a root; one that is not in a root yet is newer than all that
         # are.
         *(

@@ -433,7 +433,7 @@ def _kept(before: Iterable[FormerDirectory], directory: DirectoryDocument) -> tu
             kept.append(one)
             known |= keys
     if len(kept) > MAX_FORMER:
-        raise malformed("DirectoryDocument", f"keys of more than {MAX_FORMER} earlier directories are left out")
+        raise malformed("DirectoryDocument", f"it leaves out keys of more than {MAX_FORMER} earlier ones")
     return tuple(reversed(kept))
 
 
