@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import pytest
 from test_key_life import arrives, keys, revoke, rotate, sent, states
 
 from intelshare.crypto.pae import key_id
+from intelshare.errors import StoreError, VaultError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.node.backup import make_backup, restore_backup
 from intelshare.wire.v1 import user_pb2 as pb
@@ -123,3 +125,50 @@ async def test_a_key_that_was_stolen_signs_nothing_after_a_restore(tmp_path: Pat
     finally:
         await fra.stop()
         await usa.stop()
+
+
+async def test_a_database_alone_from_before_the_revocation_goes_on_with_the_key_that_counts(
+    tmp_path: Path,
+) -> None:
+    """The vault has destroyed the stolen key, and the member's file beside the database says why."""
+    fra = await asyncio.to_thread(make_site, "FRA", tmp_path / "FRA")
+    database = fra.root / "intelshare.db"
+    try:
+        await fra.start()
+        (stolen,) = [key.id for key in await keys(fra) if key.use == "signing"]
+        await fra.stop()
+        before = database.read_bytes()
+        await fra.start()
+        await revoke(fra, stolen, compromised=True)
+        successor = fra.running.runtime.node.signer.key_id
+        await fra.stop()
+        database.write_bytes(before)
+        with pytest.raises(StoreError) as refused:
+            await fra.start()
+        assert refused.value.code == "STORE_FORGOT"
+        assert "--accept-loss" in refused.value.hint
+        await fra.start(accept_loss=True)
+        assert fra.running.runtime.node.signer.key_id == successor
+        known = fra.running.runtime.node.trust.revocation(KeyId(stolen))
+        assert known is not None
+        assert known.compromised
+    finally:
+        await fra.stop()
+
+
+async def test_a_vault_alone_from_before_the_rotation_does_not_start(tmp_path: Path) -> None:
+    fra = await asyncio.to_thread(make_site, "FRA", tmp_path / "FRA")
+    vault = fra.root / "vault" / "keys"
+    try:
+        await fra.start()
+        before = vault.read_bytes()
+        (stolen,) = [key.id for key in await keys(fra) if key.use == "signing"]
+        await revoke(fra, stolen, compromised=True)
+        await fra.stop()
+        vault.write_bytes(before)
+        with pytest.raises(VaultError) as refused:
+            await fra.start()
+        assert refused.value.code == "NOT_FOUND"
+        assert "node restore" in refused.value.hint
+    finally:
+        await fra.stop()
