@@ -40,7 +40,7 @@ class MemberFile:
     """Earlier directories, for the keys that the present one leaves out."""
 
 
-class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     schema: str
     member: str
     name: str

@@ -50,7 +50,9 @@ def all_rows() -> list[TrustRow]:
 
 def known(folder: Path, *lost: tuple[MemberCode, int]) -> set[bytes]:
     rows = all_rows()
-    stored = cast(Any, Stored([row for row in rows if row[:2] not in lost], [r for r in rows if r[:2] in lost]))
+    stored = cast(
+        Any, Stored([row for row in rows if row[:2] not in lost], [r for r in rows if r[:2] in lost])
+    )
     return set(known_documents(Folder(folder), FRA.code, stored, stored))
 
 

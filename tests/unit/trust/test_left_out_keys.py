@@ -1,4 +1,4 @@
-"""Signing keys that a newer directory leaves out: they end, and what they signed is still judged (decision 81)."""
+"""Signing keys that a newer directory leaves out end, and what they signed is still judged (decision 81)."""
 
 from __future__ import annotations
 
