@@ -21,7 +21,7 @@ from intelshare.builtin import demo_treaties
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_user, to_pem
 from intelshare.ids import MemberCode, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import DAY, Instant
 from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
@@ -150,10 +150,17 @@ class Client:
         self.treaties: Any = services.TreatiesStub(channel)
 
     async def send(
-        self, to: Sequence[str], text: str, *, label: str = LABEL, precedence: int = 1
+        self, to: Sequence[str], text: str, *, label: str = LABEL, precedence: int = 1, days: int = 0
     ) -> pb.SubmitResponse:
+        """Send a text that is valid for so many days; 0: for ever."""
         portion = pb.Portion(kind=1, label=label, category="cyber", media="text/plain", content=text.encode())
-        request = pb.SubmitRequest(key=os.urandom(16), to=to, precedence=precedence, portions=[portion])
+        request = pb.SubmitRequest(
+            key=os.urandom(16),
+            to=to,
+            precedence=precedence,
+            portions=[portion],
+            valid_until=now() + days * DAY if days else 0,
+        )
         answer: pb.SubmitResponse = await self.bulletins.Submit(request)
         return answer
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from intelshare.broker.kernel.tables import PORTION
 from intelshare.client import AsyncClient
 from intelshare.instant import DAY, Instant
 from intelshare.wire.v1 import user_pb2 as pb
@@ -118,3 +119,64 @@ async def _is(site: Site, bulletin: bytes, wanted: str, recipient: str = "USA") 
         return await word(site, bulletin, recipient) == wanted
 
     await until(reached, wanted)
+
+
+async def test_a_start_with_a_clock_far_ahead_destroys_nothing(tmp_path: Path) -> None:
+    """Everything of USA is over by its clock: a key, a received bulletin, one that waits for FRA, delivered
+    content. FRA, which is linked later, does not agree; then the clock is right.
+    """
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    label = "//USA SECRET//REL TO FRA, USA"
+    try:
+        await fra.start()
+        await usa.start()
+        await introduce(fra, usa)
+        async with fra.client("a") as client:
+            received = bytes((await client.send(["USA"], "received", days=10)).bulletin)
+            await _is(fra, received, "accepted")
+        async with usa.client("a") as client:
+            delivered = bytes((await client.send(["FRA"], "delivered", label=label, days=10)).bulletin)
+            await _is(usa, delivered, "accepted", "FRA")
+            await fra.stop()
+            waits = bytes((await client.send(["FRA"], "waits", label=label, days=10)).bulletin)
+        before = dict(usa.running.runtime.vault.sealing_keys())
+        await usa.stop()
+        await usa.start(wall=lambda: Instant(now() + 100 * DAY))
+        await fra.start()
+        await asyncio.sleep(3)
+        reading = usa.running.runtime.clock.read()
+        assert (reading.believed, reading.confirmed) == (True, False)
+        assert set(before) < set(usa.running.runtime.vault.sealing_keys()), "the new one is one more"
+        await usa.stop()
+        await usa.start()
+        async with usa.client("o") as client:
+            await client.operations.Clock(pb.ClockRequest(believe=True, reason="set by hand"))
+        await until(lambda: not usa.running.runtime.health.codes, "USA to serve")
+        assert usa.running.runtime.clock.read().confirmed
+        await _is(usa, waits, "accepted", "FRA")
+        async with usa.client("a") as client:
+            assert (await client.bulletins.Read(pb.ReadRequest(id=received.hex()))).portions
+        portions = usa.running.runtime.store.ask_now(lambda view: view.find(PORTION, "key"))
+        assert len(portions) == 3
+        assert all(portion.body for portion in portions), "what was delivered is not purged"
+        assert set(before) <= set(usa.running.runtime.vault.sealing_keys())
+    finally:
+        await fra.stop()
+        await usa.stop()
+
+
+async def test_a_clock_is_confirmed_by_most_of_the_linked_members(tmp_path: Path) -> None:
+    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    try:
+        await fra.start()
+        await usa.start()
+        assert not usa.running.runtime.clock.read().confirmed, "nobody is linked yet"
+        await introduce(fra, usa)
+        await until(lambda: usa.running.runtime.clock.read().confirmed, "the clock to be confirmed")
+        await fra.stop()
+        await usa.stop()
+        await usa.start()
+        assert usa.running.runtime.clock.read().confirmed, "it goes on from what was stored"
+    finally:
+        await fra.stop()
+        await usa.stop()

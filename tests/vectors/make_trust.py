@@ -11,6 +11,7 @@ from statement_world import DEU, FRA, INCARNATION, NOW, SEED, SUITES, USA, World
 
 from envelope_world import stream_of
 from intelshare.crypto.codec import decode, encode
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import Cancelled as Range
 from intelshare.crypto.records import (
     Cosigned,
@@ -171,6 +172,10 @@ def forgetting_succession_vector(world: World) -> dict[str, Any]:
         return sign_directory(replace(begun, version=version, revocations=rows), by)
 
     rotated, later = (Revocation(Revoked.KEY, key, Why.ROTATED, Instant(NOW + n * DAY)) for n in (1, 2))
+    # To leave a key out is to end it, here earlier than was said.
+    rest = tuple(one for one in begun.keys if key_id(one) != key)
+    without = sign_directory(replace(begun, version=begun.version + 2, keys=rest), directory)
+    ended = Revocation(Revoked.KEY, key, Why.ROTATED, begun.issued)
     node = Revocation(Revoked.NODE, fra.founded.node.uri.encode(), Why.COMPROMISED, NOW)
     roots = [
         renew_root(fra.root, [old_root], directory=[*keys, fresh.record])
@@ -183,6 +188,7 @@ def forgetting_succession_vector(world: World) -> dict[str, Any]:
     given = [
         ("a directory that forgot the revocations", revoking(here + 1), NOW, (1, here + 1, [plain(rotated)])),
         ("one that moves the end to later", revoking(here + 1, later), NOW, (1, here + 1, [plain(rotated)])),
+        ("one that leaves the key out", without, NOW, (1, here + 1, [plain(ended)])),
         ("a root with a second directory key", roots[0], NOW, (2, here, stated)),
         ("a root with another directory key", roots[1], NOW, (2, here, stated)),
     ]

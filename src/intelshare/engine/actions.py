@@ -54,6 +54,11 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmClock:
+    """Most linked members agree with the wall clock: what ends by it may be destroyed from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The hello of a link is over: from now on its node is served over it."""
 
@@ -226,6 +231,7 @@ Action = (
     | Send
     | SetReading
     | Close
+    | ConfirmClock
     | Opened
     | RunStep
     | RunQuery

@@ -310,11 +310,20 @@ class Engine:
             self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
         if isinstance(answer, Durable):
             self._charge(turn, run, answer)
+            if run.step is Step.JUDGE and answer.value.learned:
+                self._learned(turn)
             if run.step in _OF_LINK:
                 self._tell_newest(turn, run, link)
         met_in_vain = run.step is Step.MEET and link is None
         if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
             turn.carry_out(answer.part(lambda led: led.effects))
+
+    def _learned(self, turn: Turn) -> None:
+        """State again at once what was learned of this member's keys, and ask for what they signed: that can
+        be handed back now.
+        """
+        self._parts.hearing.ask_again()
+        self._parts.housekeeping.renew_now(turn)
 
     def _tell_newest(self, turn: Turn, run: RunStep, link: PeerLink | None) -> None:
         """Let the peer's newest link load what a step of an older one may have queued again."""

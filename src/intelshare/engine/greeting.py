@@ -11,7 +11,10 @@
     GREETING    send the confirmation                                           OPEN
                                                 send the answer                 ANSWERED
     OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
+    PARTING                                     the refusal is written          ENDED
 
+An acceptor whose peer signs with a key that its member has revoked shows the peer the directories that say so
+before it ends the link: a node that was restored has forgotten them (decision 81).
 The dialler runs "meet" before it confirms: the peer's streams are known here before the peer can hand over
 the first release of one. Whatever is not in the table ends the link, and so does a hello that takes longer
 than ``Limits.hello``.
@@ -47,6 +50,7 @@ class State(Enum):
     MEETING = auto()
     GREETING = auto()
     OPEN = auto()
+    PARTING = auto()
 
 
 class Greeting:

@@ -61,6 +61,10 @@ class Hearing:
         self._busy = True
         turn.do(step)
 
+    def ask_again(self) -> None:
+        """Ask over every link again: a key has become known with which something was signed."""
+        self._asked.clear()
+
     def asked(self, turn: Turn, done: StepDone) -> None:
         """Carry out the request, and go on."""
         if isinstance(done.answer, Durable):

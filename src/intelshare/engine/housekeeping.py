@@ -2,12 +2,14 @@
 
     chore    every   what happens
     ------   -----   -----------------------------------------------------------------------------------
-    look     1 s     links that must not go on end, gaps are asked for again, health shows the clock
-    end      1 s     if anything is over: step "expire"; not while the clock is not believed
-    purge    1 s     if it is time to look at what was delivered: step "purge", page by page
-    review   1 s     if an act, a document or the clock has changed the world: step "review", page by page
+    look     1 s     links that must not go on end, gaps are asked for again, health shows the clock; if
+                     most linked members agree with it, it is confirmed
+    end      1 s     if anything is over: step "expire"; not while the clock is not confirmed
+    purge    1 s     if it is time to look at what was delivered: step "purge", page by page; as "end"
+    review   1 s     if an act, a document or the clock has changed the world: step "review", page by page;
+                     as "end"
     anew     1 s     if anything was signed ahead of the clock, or with a key that is compromised now:
-                     step "sign_anew", page by page; as "end"
+                     step "sign_anew", page by page; not while the clock is not believed
     log      1 s     the sidecar is written; a checkpoint is signed if one is due
     hear     1 s     after a loss: who was not heard is asked, and waited for (``hearing``)
     SHOW     1 s     the driver
@@ -28,7 +30,7 @@ from typing import Final
 from intelshare.broker.lifecycle.anew import counts
 from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
-from intelshare.engine.actions import RunChore, RunQuery, RunStep, Tell
+from intelshare.engine.actions import ConfirmClock, RunChore, RunQuery, RunStep, Tell
 from intelshare.engine.events import ChoreDone
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
@@ -80,7 +82,7 @@ class Housekeeping:
         """This member's directory under which all that waits is known to be signed with keys that count."""
         self._signing_under: DirectoryDocument | None = None
         self._doubted = Instant(-MINUTE)
-        self._believed = True
+        self._believed = self._confirmed = True
 
     def begin(self, turn: Turn) -> None:
         """Start. The first time of each chore is one period from now, except for the look at the disk."""
@@ -110,12 +112,25 @@ class Housekeeping:
             self._believed = turn.now.believed
             turn.set_health("CLOCK", not self._believed)
             turn.parts.sender.look(turn)
+        if turn.now.confirmed != self._confirmed:
+            self._confirmed = turn.now.confirmed
+            turn.parts.sender.look(turn)
 
     def _look(self, turn: Turn) -> None:
         turn.parts.links.look(turn)
+        self._confirm(turn)
+
+    def _confirm(self, turn: Turn) -> None:
+        """One member that is wrong, or lies, neither confirms a wrong clock nor holds up a right one: of the
+        linked members more must agree than not.
+        """
+        if turn.now.believed and not turn.now.confirmed:
+            agree = [link.agrees(turn.now) for link in turn.parts.links.newest()]
+            if agree.count(True) > agree.count(False):
+                turn.do(ConfirmClock())
 
     def _end(self, turn: Turn) -> None:
-        if turn.now.believed:
+        if turn.now.confirmed:
             self._running.add(END)
             turn.do(RunQuery(Query.ANYTHING_OVER))
 
@@ -132,7 +147,7 @@ class Housekeeping:
         self._tell(turn, error)
 
     def _purge(self, turn: Turn) -> None:
-        if turn.now.believed:
+        if turn.now.confirmed:
             self._running.add(PURGE)
             turn.do(RunQuery(Query.ANYTHING_TO_PURGE))
 
@@ -153,7 +168,7 @@ class Housekeeping:
 
     def _review(self, turn: Turn) -> None:
         present = turn.node.world.at(turn.now.wall)
-        if present is not self._reviewed and turn.now.believed:
+        if present is not self._reviewed and turn.now.confirmed:
             self._running.add(REVIEW)
             self._under_review = present
             turn.do(RunStep(Step.REVIEW, ((),)))
@@ -216,7 +231,12 @@ class Housekeeping:
     def done(self, turn: Turn, done: ChoreDone) -> None:
         """Note that the driver has done a chore."""
         self._running.discard(done.chore)
-        if done.chore is Chore.POLICY and done.changed and Chore.RENEW in self._due:
+        if done.chore is Chore.POLICY and done.changed:
+            self.renew_now(turn)
+
+    def renew_now(self, turn: Turn) -> None:
+        """Let the driver renew what is due at once: the directory has something new to say."""
+        if Chore.RENEW in self._due:
             self._due[Chore.RENEW] = turn.now.steady
             self.tick(turn)
 

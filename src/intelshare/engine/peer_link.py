@@ -12,6 +12,7 @@ from typing import Any, Final
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound, Slice, SliceAsk
 from intelshare.broker.lifecycle.attachments import Kept
+from intelshare.broker.lifecycle.operator_acts import AGREES
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
@@ -28,7 +29,7 @@ from intelshare.engine.outgoing import CONTROL, SLICES, Outgoing
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice, Now
-from intelshare.errors import EnvelopeError, TrustError, code_of_peer
+from intelshare.errors import CryptoError, EnvelopeError, TrustError, code_of_peer
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
@@ -101,6 +102,8 @@ class PeerLink:
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0
         self._paused = False
+        self._refusal: CryptoError | None = None
+        """The reason for which the link ends as soon as all that waits is written."""
 
     @property
     def open(self) -> bool:
@@ -150,11 +153,30 @@ class PeerLink:
         self._meet(turn)
 
     def _confirmed(self, turn: Turn, payload: bytes) -> None:
-        self.greeting.confirmed(turn, payload)
+        try:
+            self.greeting.confirmed(turn, payload)
+        except CryptoError as refusal:
+            if refusal.code != "SIGNER_REVOKED":
+                raise
+            self._part(turn, refusal)
+            return
         turn.parts.links.check_instance(turn, self, self.greeting.known.payload.incarnation)
         # The links may have changed since the call.
         turn.parts.links.make_way(turn, self)
         self._meet(turn)
+
+    def _part(self, turn: Turn, refusal: CryptoError) -> None:
+        """Refuse a hello whose key was revoked once the peer has been shown what says so. Only a node whose
+        certificate counts gets here, and what it is shown its own member has published.
+        """
+        self._refusal = refusal
+        self._show_known(turn)
+        self._go(turn, State.PARTING)
+        self._end_if_parted()
+
+    def _end_if_parted(self) -> None:
+        if self._refusal is not None and self._out.idle:
+            raise self._refusal
 
     def _meet(self, turn: Turn) -> None:
         self._set_offset(turn, self.greeting.known.offset)
@@ -169,6 +191,10 @@ class PeerLink:
     def offset_at(self, now: Now) -> int:
         """Return the peer's clock minus this one, in microseconds, whatever this one has done since."""
         return self._beyond + now.steady - now.wall
+
+    def agrees(self, now: Now) -> bool:
+        """Return True if the peer's clock agrees with this one, or somebody has confirmed this one."""
+        return now.confirmed or abs(self.offset_at(now)) <= AGREES
 
     def _ask_what_to_say(self, turn: Turn) -> None:
         turn.do(RunQuery(Query.GREET, (self.member,), self.number))
@@ -212,7 +238,7 @@ class PeerLink:
     def _gate(self, turn: Turn) -> None:
         """Read nothing while the hello or enough messages wait for the store, or the peer does not read."""
         busy = (
-            self.state in (State.MEETING, State.GREETING)
+            self.state in (State.MEETING, State.GREETING, State.PARTING)
             or self._at_work >= self._limits.at_work
             or self._out.waiting(CONTROL) >= self._limits.control
             or self._paused
@@ -229,6 +255,11 @@ class PeerLink:
             told = [Ack(sha256_leaf(carried), "RATE", turn.now.wall) for carried in frame.statements]
             self._post(turn, CONTROL, Acks(tuple(told)))
             self._pause(turn)
+            return
+        if not self.agrees(turn.now) and any(one.kind == Kind.RELEASE for one in frame.statements):
+            # By a clock that may be wrong a bulletin would be refused for good whose time is not over.
+            told = [Ack(sha256_leaf(carried), "CLOCK_SKEW", turn.now.wall) for carried in frame.statements]
+            self._post(turn, CONTROL, Acks(tuple(told)))
             return
         allowed = budgets.allowed(self.member, steady)
         arrival = Arrival(self.member, self.node, frame, turn.now.believed, allowed)
@@ -260,7 +291,9 @@ class PeerLink:
         if gap.acts:
             turn.do(RunQuery(Query.ACTS_FORGOTTEN, (gap.acts,), self.number))
         if gap.origin == self.node:
-            # Its own releases: it has forgotten them.
+            # Its own releases: it has forgotten them, and perhaps the key that signed them.
+            if not gap.incarnation:
+                self._show_known(turn)
             self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number, self.member))
         else:
             self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number, self.member))
@@ -311,6 +344,12 @@ class PeerLink:
         held = turn.node.trust.members.get(forked) if forked is not None else None
         if held is not None and held.directory_signed is not None:
             self._post(turn, CONTROL, held.directory_signed)
+
+    def _show_known(self, turn: Turn) -> None:
+        """Show the peer the directories that are held of its own member, the oldest first."""
+        held = turn.node.trust.members.get(self.member)
+        for signed in held.directories if held is not None else ():
+            self._post(turn, CONTROL, signed)
 
     def tell_directories(self, turn: Turn, members: Iterable[MemberCode]) -> None:
         """Tell the peer which directories of these members are held here."""
@@ -477,6 +516,7 @@ class PeerLink:
     def written(self, turn: Turn) -> None:
         """Go on after the driver has written the last message."""
         self._out.written(turn)
+        self._end_if_parted()
         self._gate(turn)
         self._serve(turn)
 

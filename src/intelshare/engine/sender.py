@@ -133,6 +133,10 @@ class Sender:
     def _may(self, turn: Turn) -> bool:
         return self.may_release(turn.now)
 
+    def _may_to(self, turn: Turn, link: PeerLink) -> bool:
+        """By a clock that may be wrong nothing is handed over: it might end what is not over."""
+        return self._may(turn) and link.agrees(turn.now)
+
     def _look_at(self, turn: Turn, member: MemberCode) -> None:
         link = turn.parts.links.of_member(member)
         if link is None:
@@ -142,7 +146,7 @@ class Sender:
         if destination.stage is Stage.IDLE and queue.room() > 0:
             if destination.not_before <= now:
                 self._begin(turn, link, destination)
-            elif queue.more or (destination.fresh and self._may(turn)):
+            elif queue.more or (destination.fresh and self._may_to(turn, link)):
                 times.append(destination.not_before)
         if times:
             self._due[member] = min(times)
@@ -150,7 +154,7 @@ class Sender:
             self._due.pop(member, None)
 
     def _begin(self, turn: Turn, link: PeerLink, destination: _Destination) -> None:
-        may = self._may(turn)
+        may = self._may_to(turn, link)
         if may and destination.releases_wait:
             link.queue.more, destination.releases_wait = True, False
         if not may:
@@ -171,11 +175,12 @@ class Sender:
             return
         if isinstance(answer, IntelshareError):
             self._failed(turn, link.member, answer)
-        elif answer and self._may(turn):
+        elif answer and self._may_to(turn, link):
             destination.stage = Stage.WANTS
             self._hand_over(turn)
         else:
-            self._send_again(turn, link, Step.RESEND if self._may(turn) else Step.RESEND_BUT_RELEASES)
+            may = self._may_to(turn, link)
+            self._send_again(turn, link, Step.RESEND if may else Step.RESEND_BUT_RELEASES)
 
     def _send_again(self, turn: Turn, link: PeerLink, step: Step) -> None:
         self._at(link.member).stage = Stage.RESENDING

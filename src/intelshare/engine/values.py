@@ -25,6 +25,10 @@ class Now(NamedTuple):
     """A clock that never jumps; only differences mean something. All waiting is measured on it."""
     believed: bool = True
     """True if wall time may be believed (promise P10)."""
+    confirmed: bool = True
+    """True if what ends by wall time may be destroyed: since the start, or since it jumped, linked peers have
+    agreed with it or an operator has believed it.
+    """
 
 
 class Notice(StrEnum):

@@ -96,9 +96,9 @@ async def end_former_authorities(runtime: Runtime, by: UserUri = DUE) -> None:
 
 async def follow_authorities(runtime: Runtime) -> None:
     """End the former authorities when that is due, and make successors in good time; never by a clock that is
-    not believed. Raises VaultError, StoreError.
+    not confirmed: either destroys keys. Raises VaultError, StoreError.
     """
-    if not runtime.clock.read().believed:
+    if not runtime.clock.read().confirmed:
         return
     now, until = runtime.now(), overlap_ends(runtime)
     if until:

@@ -105,7 +105,7 @@ class NodeBackend:
     def read_clock(self) -> ClockReading:
         """Return the reading of the clock, and whether it is believed."""
         read = self._runtime.clock.read()
-        return ClockReading(read.now, read.believed, read.expected, read.until)
+        return ClockReading(read.now, read.believed, read.expected, read.until, read.confirmed)
 
     def believe_clock(self) -> None:
         """Believe the current time from now on."""

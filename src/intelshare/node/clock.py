@@ -10,6 +10,11 @@
 
 The mark is the highest time that was believed and stored. A time that is not believed never raises it: a
 clock that was ahead for a while and is right again stops nothing.
+
+A node that has just started has nothing but the mark to hold its clock against, so it believes any time
+after that. It serves by it, but destroys nothing by it (decision 82): a time is *confirmed* while the clock
+runs within ten minutes of where linked peers agreed with it, an operator believed it, or a start found the
+mark.
 """
 
 from __future__ import annotations
@@ -42,6 +47,8 @@ class ClockReading(NamedTuple):
     """
     until: Instant
     """The reading at which this clock will be believed if it continues to run; ``now`` if it is believed."""
+    confirmed: bool = True
+    """True if what ends by time may be destroyed; never if the time is not believed."""
 
 
 class Clock:
@@ -58,6 +65,8 @@ class Clock:
         self._wall, self._monotonic = wall or _wall, monotonic or _monotonic
         self._offset = self._wall() - self._monotonic()
         self._other = (self._offset, self._monotonic())
+        self._confirmed = self._offset if 0 <= self._wall() - latest <= STEADY else None
+        """The wall clock minus the monotonic one, where somebody has confirmed it last."""
 
     def now(self) -> Instant:
         """Return the wall-clock time."""
@@ -80,17 +89,23 @@ class Clock:
         if self._offset != offset:
             left = STEADY - (monotonic - self._other[1])
             expected = Instant(monotonic + self._offset)
-            return ClockReading(wall, False, expected, max(Instant(wall + left), self._mark()))
+            return ClockReading(wall, False, expected, max(Instant(wall + left), self._mark()), False)
         if wall >= self._latest:
             self._latest = wall
         elif wall < self._mark():
-            return ClockReading(wall, False, self._latest, self._mark())
-        return ClockReading(wall, True, wall, wall)
+            return ClockReading(wall, False, self._latest, self._mark(), False)
+        confirmed = self._confirmed is not None and abs(offset - self._confirmed) <= STEADY
+        return ClockReading(wall, True, wall, wall, confirmed)
+
+    def confirm(self) -> None:
+        """Note that linked peers agree with the time, if it is believed: what ends by it may be destroyed."""
+        if self.read().believed:
+            self._confirmed = self._offset
 
     def believe(self) -> None:
         """Believe the current time, on an operator's word, whatever was seen or stored before."""
         self._latest = self._wall()
-        self._offset = self._latest - self._monotonic()
+        self._confirmed = self._offset = self._latest - self._monotonic()
 
     def _mark(self) -> Instant:
         return Instant(max(0, self._latest - MAX_JUMP))

@@ -193,7 +193,8 @@ class NodeCourier:
 
     def _may_release(self) -> bool:
         runtime = self._runtime
-        now = Now(runtime.now(), self._links.steady(), not runtime.clock.wrong())
+        read = runtime.clock.read()
+        now = Now(read.now, self._links.steady(), read.believed, read.confirmed)
         return self._links.engine.may_release(now)
 
     def _why(self, member: MemberCode, packed: Packed) -> str:

@@ -21,6 +21,7 @@ from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkI
 from intelshare.engine.actions import (
     AskLogs,
     Close,
+    ConfirmClock,
     Dial,
     Drain,
     HoldReserve,
@@ -252,7 +253,7 @@ class Links:
 
     def _now(self) -> Now:
         read = self._runtime.clock.read()
-        return Now(read.now, self.steady(), read.believed)
+        return Now(read.now, self.steady(), read.believed, read.confirmed)
 
     def _fail(self, error: BaseException) -> None:
         """End the node because of a defect, or of an error that nobody handles."""
@@ -458,6 +459,7 @@ def _code_of(error: BaseException) -> str:
 _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     AskLogs: Links._ask_logs,
     Close: Links._close,
+    ConfirmClock: lambda links, _: links._runtime.clock.confirm(),
     Dial: Links._dial,
     Drain: Links._drain,
     HoldReserve: Links._hold_reserve,

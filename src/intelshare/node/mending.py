@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from intelshare.audit.work import finish
+from intelshare.broker.kernel.documents import REVOKED
 from intelshare.broker.kernel.tables import ACT, TRUST
 from intelshare.broker.lifecycle.mend import (
     WAITING,
@@ -24,7 +25,7 @@ from intelshare.broker.lifecycle.rebuild import DRIVING, damaged_in, rebuild
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.engine.events import RecordsMended
-from intelshare.errors import RecordError
+from intelshare.errors import IntelshareError, RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
@@ -115,13 +116,26 @@ async def _made_again(store: Store, found: Sequence[RecordError]) -> None:
 
 
 def known_documents(folder: Folder, member: MemberCode, view: View, damage: Damaged) -> list[bytes]:
-    """Every stored trust document. Of this member's own a damaged one is taken from the file beside the
-    database; another member of whose roots one is damaged is not known until its file is imported again."""
-    rows = view.find(TRUST, "key", limit=100_000)
+    """Every stored trust document, and this member's own in the file beside the database, which may be
+    damaged or have forgotten the newest. Another member of whose roots one is damaged, or both rows that say
+    what it has revoked, is not known until its file is imported again.
+    """
+    found = [row for row in view.find(TRUST, "key", limit=100_000) if row.type != REVOKED]
     lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name}
-    without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT} - {member}
-    found = [row.record for row in rows if row.member not in without]
-    if any(key[0] == member for key in lost if key) and folder.own_member.exists():
+    without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT}
+    without |= {key[0] for key in lost if {(key[0], REVOKED), (key[0], TrustType.DIRECTORY)} <= lost}
+    stored = [row.record for row in found if row.member not in without - {member}]
+    # What is stored comes last: it is what counts where both have a document.
+    return _beside(folder, member) + stored
+
+
+def _beside(folder: Folder, member: MemberCode) -> list[bytes]:
+    """The documents in this member's own file; nothing if it cannot be read."""
+    try:
         own = read_member_file(folder.own_member.read_bytes(), folder.own_member.name)
-        found += [encode(Trust, trust) for trust in (*own.roots, own.directory) if trust is not None]
-    return found
+    except (OSError, IntelshareError):
+        return []
+    if own.member != member:
+        return []
+    documents = (*own.roots, *own.former, own.directory)
+    return [encode(Trust, trust) for trust in documents if trust is not None]

@@ -32,12 +32,15 @@ from intelshare.trust import (
     DirectoryNode,
     Due,
     Endpoint,
+    MemberTrust,
     Ratified,
     Revocation,
     Revoked,
     RootDocument,
     SecretKey,
+    Why,
     due,
+    ends,
     new_key,
     renew_directory,
     rotated_out,
@@ -83,7 +86,8 @@ async def renew(
     if newest is None:
         raise VaultError("NOT_FOUND", "this member's directory is not in the store", hint="restore a backup")
     believed = not runtime.clock.wrong()
-    directory = without_ahead(newest, now) if believed else newest
+    known = without_ahead(newest, now) if believed else newest
+    directory = _with_forgotten(known, held, runtime, now)
     nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
     ratified = _ratified(node)
     suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
@@ -98,13 +102,15 @@ async def renew(
     if without:
         order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
     keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, (*what.retired, *without), order.revoke) | _ended(directory, now)
+    gone = _dropped(directory, without, order.revoke)
+    if runtime.clock.read().confirmed:
+        gone |= {*what.retired, *_ended(directory, now)}
     authorities = runtime.certificates.node_authorities()
     told = (nodes, ratified, suites, floor, authorities)
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
     # A clock that is behind would date it again and again, of a time when it has long expired for peers.
     is_due = what.directory and (believed or newest.issued <= now)
-    changes = keys or gone or skip or order.revoke or not held.supported or is_due
+    changes = keys or gone or skip or order.revoke or not held.supported or is_due or directory is not known
     if not (changes or told != before):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
@@ -130,9 +136,41 @@ async def renew(
     await runtime.step(adopt, signed)
     # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
     show_member(runtime)
-    await _go_on(runtime, [*_made(keys, order), *_said(newest, revoked, order)])
+    learned = directory.revocations[len(known.revocations) :]
+    said = [*_said(directory, learned, _NOTHING), *_said(directory, revoked, order)]
+    await _go_on(runtime, [*_made(keys, order), *said])
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
+
+
+def _with_forgotten(
+    directory: DirectoryDocument, held: MemberTrust, runtime: Runtime, now: Instant
+) -> DirectoryDocument:
+    """Return this directory with what a restored node has learned of its member since: the signing keys that
+    it leaves out, for what they signed is judged by them, and what was revoked. A signing key of this node
+    that is not in the vault has ended: nobody can sign with it.
+    """
+    keys = (*directory.keys, *held.left_out)
+    ids = {key_id(key) for key in keys}
+    learned = [
+        row
+        for row in held.remembered
+        if (row.what is Revoked.KEY and row.subject in ids)
+        or (row.what is Revoked.CERTIFICATE and now <= row.effective + LONGEST_LEAF)
+    ]
+    before = replace(directory, keys=keys, revocations=(*directory.revocations, *learned))
+    in_vault = {key.key_id for key in runtime.vault.held_keys() if not key.retired}
+    lost = [
+        Revocation(Revoked.KEY, key_id(key), Why.ROTATED, now)
+        for key in keys
+        if key.use is KeyUse.SIGNING
+        and key.node == runtime.node.uri
+        and key_id(key) not in in_vault
+        and ends(key, before) > now
+    ]
+    if not (held.left_out or learned or lost):
+        return directory
+    return replace(before, revocations=(*before.revocations, *lost))
 
 
 def _new_keys(
@@ -182,8 +220,9 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
     assert directory is not None  # noqa: S101 - asked for before
     held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}
     named = node.trust.members[node.member].root.directory
+    confirmed = runtime.clock.read().confirmed
     over = (
-        *spent(directory, held.values(), now),
+        *spent(directory, held.values(), now if confirmed else None),
         # A directory key that is no longer in a root; one that is not in a root yet is newer than all that
         # are.
         *(

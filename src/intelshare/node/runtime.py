@@ -163,6 +163,8 @@ class Runtime:
                 # Only the writer's thread replaces the node.
                 self.node = replace(self.node, lacks=self._shortage)
             reading = self.clock.read()
+            if self.node.confirmed is not reading.confirmed:
+                self.node = replace(self.node, confirmed=reading.confirmed)
             plan = step(self.node, view, *event, reading.now, self.random)
             if not reading.believed:
                 plan = without_mark(plan, view)

@@ -128,6 +128,8 @@ class ClockReading:
     """The earliest time that it should show; ``now`` if it is believed."""
     until: Instant
     """The reading at which this clock will be believed if it continues to run."""
+    confirmed: bool = True
+    """True if what ends by time may be destroyed."""
 
 
 @dataclass(frozen=True, slots=True)

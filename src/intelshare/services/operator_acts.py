@@ -31,13 +31,19 @@ from intelshare.wire.v1 import user_pb2 as pb
 def clock_state(backend: Backend) -> pb.ClockState:
     """Return the reading of the clock, and whether it is believed."""
     read = backend.read_clock()
-    return pb.ClockState(now=read.now, believed=read.believed, expected=read.expected, until=read.until)
+    return pb.ClockState(
+        now=read.now,
+        believed=read.believed,
+        expected=read.expected,
+        until=read.until,
+        confirmed=read.confirmed,
+    )
 
 
 async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.ClockResponse:
     """Show the clock; or believe it, if linked peers agree or a reason is given."""
     before, reason = clock_state(backend), request.reason
-    if not request.believe or before.believed:
+    if not request.believe or before.confirmed:
         return pb.ClockResponse(clock=before)
     links = [
         (member, backend.link(listed.uri))

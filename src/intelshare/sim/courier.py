@@ -116,7 +116,8 @@ def _one(run: RunStep) -> Generator[Doing, Any, Any]:
 
 
 def _now(process: Process) -> Now:
-    return Now(process.now(), Instant(process.heap.now), not process.clock.wrong())
+    read = process.clock.read()
+    return Now(read.now, Instant(process.heap.now), read.believed, read.confirmed)
 
 
 def _drive(

@@ -11,6 +11,7 @@ from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.actions import (
     Close,
+    ConfirmClock,
     Dial,
     Drain,
     HoldReserve,
@@ -105,7 +106,7 @@ class Driver:
         process = self._process
         # No time passes in here.
         read = process.clock.read()
-        now = Now(read.now, Instant(process.heap.now), read.believed)
+        now = Now(read.now, Instant(process.heap.now), read.believed, read.confirmed)
         try:
             while self._events and process.alive and not process.frozen:
                 for action in self.engine.handle(self._events.popleft(), process.node, now):
@@ -306,6 +307,9 @@ class Driver:
             renew_if_due(self._process)
             self.feed(ChoreDone(run.chore))
 
+    def _confirm_clock(self, _: ConfirmClock) -> None:
+        self._process.clock.confirm()
+
     def _note_mended(self, action: NoteMended) -> None:
         note_mended(self._process, action.mended)
 
@@ -346,6 +350,7 @@ _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
     Opened: Driver._opened,
     ReadSlice: Driver._read_slice,
     Close: Driver._close,
+    ConfirmClock: Driver._confirm_clock,
     Send: Driver._send,
     SetReading: Driver._set_reading,
     RunStep: Driver._run_step,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from intelshare.audit.records import STORED, EntryType
+from intelshare.broker.kernel.documents import REVOKED
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
@@ -161,6 +162,13 @@ def _duty(name: str, old: Any, new: Any) -> Iterator[Entry]:
         yield EntryType.DUTY, new.md, new.obligation
 
 
+def _trust(name: str, old: Any, new: Any) -> Iterator[Entry]:
+    del name
+    # What is remembered beside a document changes with others.
+    if new.type != REVOKED and (old is None or old.record != new.record):
+        yield EntryType.TRUST, new.member, new.type, new.version
+
+
 def _node(name: str, old: Any, new: Any) -> Iterator[Entry]:
     del name
     if old is None or old.incarnation != new.incarnation:
@@ -180,6 +188,6 @@ _RULES: Mapping[str, Callable[[str, Any, Any], Iterator[Entry]]] = {
     READER.name: lambda *rows: iter([(EntryType.READ, rows[2].md, rows[2].user)]),
     EXPORTED.name: lambda *rows: iter([(EntryType.EXPORT, rows[2].md, rows[2].user, rows[2].consumer)]),
     USER.name: lambda *rows: iter([(EntryType.REGISTER, rows[2].user)]),
-    TRUST.name: lambda *rows: iter([(EntryType.TRUST, rows[2].member, rows[2].type, rows[2].version)]),
+    TRUST.name: _trust,
 }
 """By table: (step, row before, row after) -> the entries that the log must have."""

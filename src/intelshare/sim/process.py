@@ -213,6 +213,9 @@ class Process:
 
     def plan(self, step: Step, name: str, event: tuple[Any, ...], now: Instant) -> Plan[Any]:
         """Run a step on what the writer sees, and take the room for what it writes. Raises what it raises."""
+        confirmed = self.clock.read().confirmed
+        if self.node.confirmed is not confirmed:
+            self.node = replace(self.node, confirmed=confirmed)
         try:
             view = Counted(self.present) if name == "handover" else self.present
             plan = step(self.node, view, *event, now, self.random)

@@ -171,9 +171,9 @@ def _is_ahead(directory: DirectoryDocument, at: Instant) -> bool:
     return at < directory.issued - MAX_AHEAD
 
 
-def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant) -> tuple[KeyId, ...]:
+def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant | None) -> tuple[KeyId, ...]:
     """Return those of these keys (this member's) whose secrets are to be destroyed at ``at``, whether listed
-    or not.
+    or not. None: the time may be wrong, and no key has ended by it.
 
     A compromised key goes at once; a sealing key when nothing can arrive under it or it is no longer listed;
     a signing or note key when it has ended. The records of signing and note keys stay listed, because what
@@ -186,11 +186,13 @@ def spent(directory: DirectoryDocument, held: Iterable[KeyRecord], at: Instant) 
         # A key newer than the listed ones was made by a node that was killed before it could publish it.
         return key.use is KeyUse.SEALING and key not in directory.keys and key.not_before < newest
 
+    def has_ended(key: KeyRecord) -> bool:
+        return at is not None and at >= ends(key, directory) + grace[key.use]
+
     return tuple(
         key_id(key)
         for key in held
-        if key.use in grace
-        and (is_compromised(key, directory) or is_dropped(key) or at >= ends(key, directory) + grace[key.use])
+        if key.use in grace and (is_compromised(key, directory) or is_dropped(key) or has_ended(key))
     )
 
 

@@ -19,7 +19,7 @@ from intelshare.errors import EnvelopeError, Place, TrustError
 from intelshare.ids import MemberCode
 from intelshare.trust.documents import RootDocument
 from intelshare.trust.fingerprint import fingerprint
-from intelshare.trust.rules import MAX_CHAIN, MemberTrust
+from intelshare.trust.rules import MAX_CHAIN, MAX_FORMER, MemberTrust
 
 SCHEMA: Final = "intelshare/member/1"
 MAX_FILE: Final = 8 * 1024 * 1024
@@ -36,15 +36,18 @@ class MemberFile:
     """The fingerprint computed from root version 1, whatever the file claims."""
     roots: tuple[Trust, ...]
     directory: Trust | None
+    former: tuple[Trust, ...] = ()
+    """Earlier directories, for the keys that the present one leaves out."""
 
 
-class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     schema: str
     member: str
     name: str
     fingerprint: str
     roots: tuple[str, ...]
     directory: str | None
+    former: tuple[str, ...] = ()
 
 
 def write_member_file(held: MemberTrust) -> str:
@@ -56,14 +59,14 @@ def write_member_file(held: MemberTrust) -> str:
         fingerprint=held.fingerprint,
         roots=tuple(_wrap(root) for root in held.roots),
         directory=None if held.directory_signed is None else _wrap(held.directory_signed),
+        former=tuple(_wrap(one.signed) for one in held.former),
     )
     return msgspec.json.format(msgspec.json.encode(text), indent=2).decode() + "\n"
 
 
 def documents_of(held: MemberTrust) -> list[str]:
     """Return all documents of a member as text, for files that are to be checked without a node."""
-    signed = held.directory_signed
-    return [_wrap(trust) for trust in (*held.roots, *(() if signed is None else (signed,)))]
+    return [_wrap(trust) for trust in (*held.roots, *held.directories)]
 
 
 def read_member_file(text: bytes, source: str) -> MemberFile:
@@ -81,6 +84,9 @@ def read_member_file(text: bytes, source: str) -> MemberFile:
             raise ValueError(f"it holds {len(read.roots)} roots")
         roots = tuple(_unwrap(root, TrustType.ROOT) for root in read.roots)
         directory = None if read.directory is None else _unwrap(read.directory, TrustType.DIRECTORY)
+        if len(read.former) > MAX_FORMER:
+            raise ValueError(f"it holds {len(read.former)} earlier directories")
+        former = tuple(_unwrap(one, TrustType.DIRECTORY) for one in read.former)
         member = decode(RootDocument, roots[0].document).member
         if member != read.member:
             raise ValueError("it names a different member from its root")
@@ -91,7 +97,7 @@ def read_member_file(text: bytes, source: str) -> MemberFile:
             place=Place(source),
             hint="ask for the file that `intelshare member export` writes",
         ) from None
-    return MemberFile(member, fingerprint(roots[0].document), roots, directory)
+    return MemberFile(member, fingerprint(roots[0].document), roots, directory, former)
 
 
 def _wrap(trust: Trust) -> str:

@@ -21,6 +21,7 @@ Directory:
     no other bytes for the version held ................................. TRUST_FORK
     its nodes are in the root's domain, its keys are not also root keys . NOT_AUTHORISED, ENVELOPE_MALFORMED
     no more than 4,096 revocations with those remembered ................ ENVELOPE_MALFORMED
+    no more than 16 earlier directories must be kept beside it .......... ENVELOPE_MALFORMED
     not issued ahead of this node's clock ............................... CLOCK_SKEW
     not expired ......................................................... TRUST_EXPIRED
 
@@ -30,8 +31,10 @@ member out for ever (python-tuf, "fast-forward attack").
 
 What a directory has revoked stays revoked, whatever later ones say: the key or certificate is remembered
 beside the directory held, with the harshest revocation of it (decision 78). A node is a name that directories
-list or leave out, so of nodes the present directory alone decides. A root that drops a directory key starts
-the memory again, as it starts the versions again, and for the same reason.
+list or leave out, so of nodes the present directory alone decides. A signing or note key that a directory
+leaves out has ended with its issue, and the last directory that lists it is kept: what the key signed before
+is judged by it, and a member that has forgotten the key is shown it (decision 81). A root that drops a
+directory key starts the memory again, as it starts the versions again, and for the same reason.
 
 Roots do not expire, because their keys are offline.
 An attacker who keeps a peer at an old root (freeze) also withholds the new directory; the old one expires
@@ -40,12 +43,13 @@ within 7 days, and that shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from intelshare.crypto.codec import malformed
-from intelshare.crypto.records import KeyUse, Trust
+from intelshare.crypto.pae import key_id
+from intelshare.crypto.records import KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import Suites
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode
@@ -56,6 +60,7 @@ from intelshare.trust.documents import (
     Revocation,
     Revoked,
     RootDocument,
+    Why,
     check_keys,
     read_directory,
     read_root,
@@ -68,6 +73,22 @@ MAX_AHEAD: Final = 300 * SECOND
 
 MAX_CHAIN: Final = 256
 """The most roots of one member: more than five a year for fifty years."""
+
+MAX_FORMER: Final = 16
+"""The most earlier directories that are kept of one member: for the keys that it left out. An honest member
+leaves one out when it was restored, and lists it again once it has learned of it.
+"""
+
+_LASTING: Final = (KeyUse.SIGNING, KeyUse.NOTE)
+"""The uses of the keys that stay listed after their end: what they signed is judged by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerDirectory:
+    """A directory that came before the one held, and lists keys that it leaves out."""
+
+    directory: DirectoryDocument
+    signed: Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,10 @@ class MemberTrust:
     """True if the latest root still names the key that signed the directory."""
     remembered: tuple[Revocation, ...] = ()
     """The revocations of earlier directories that the one held does not say, or says less harshly."""
+    former: tuple[FormerDirectory, ...] = ()
+    """The earlier directories that list signing or note keys which the one held leaves out, the oldest first;
+    each has one that no later one lists.
+    """
 
     @property
     def member(self) -> MemberCode:
@@ -101,8 +126,29 @@ class MemberTrust:
         thing.
         """
         stated = self.directory.revocations if self.directory is not None else ()
-        found = _harshest((*self.remembered, *stated))
-        return tuple(found[subject] for subject in sorted(found))
+        return _in_order((*self.remembered, *stated))
+
+    @property
+    def lasting_revocations(self) -> tuple[Revocation, ...]:
+        """The revocations that the next directory must not take back: without those of a directory whose key
+        the root has dropped since.
+        """
+        return self.revocations if self.supported else _in_order(self.remembered)
+
+    @property
+    def directories(self) -> tuple[Trust, ...]:
+        """The directories that are kept, the oldest first: the one held is the last."""
+        held = () if self.directory_signed is None else (self.directory_signed,)
+        return (*(one.signed for one in self.former), *held)
+
+    @property
+    def left_out(self) -> tuple[KeyRecord, ...]:
+        """The keys of earlier directories that the one held leaves out."""
+        if self.directory is None:
+            return ()
+        listed, issued = self.directory.keys, self.directory.issued
+        found = {key: None for one in self.former for key in _begun(one.directory, issued)}
+        return tuple([key for key in found if key not in listed])
 
     def fresh(self, at: Instant) -> bool:
         """Return True if there is a directory that has not expired and that the root still supports."""
@@ -125,9 +171,10 @@ def restore(
     directory: Trust | None,
     suites: Suites,
     remembered: tuple[Revocation, ...] = (),
+    earlier: Iterable[Trust] = (),
 ) -> MemberTrust:
     """Read previously accepted documents from this node's store, and what it remembers of earlier ones:
-    signatures are checked again, expiry is not.
+    signatures are checked again, expiry is not. ``earlier``: directories that came before.
 
     Raises TrustError TRUST_THRESHOLD, EnvelopeError ENVELOPE_MALFORMED.
     """
@@ -139,9 +186,21 @@ def restore(
     for following in roots[1:]:
         held = accept_root(held, following, suites)
     if directory is None:
-        return held
+        return replace(held, remembered=_in_order(remembered))
     if _signed_by_directory_key(directory, held.root, suites):
-        return replace(_replace_directory(held, directory, suites), remembered=remembered)
+        present = _replace_directory(held, directory, suites)
+        assert present.directory is not None  # noqa: S101 - it was replaced just now
+        stated = _harshest(present.directory.revocations)
+        before = [
+            FormerDirectory(read_directory(one, suites), one)
+            for one in earlier
+            if _signed_by_directory_key(one, held.root, suites)
+        ]
+        return replace(
+            present,
+            remembered=tuple(row for row in _in_order(remembered) if _is_missing(row, stated)),
+            former=_kept(before, present.directory),
+        )
     # Signed by a key that the latest root no longer names: it still names the member's nodes, so that its
     # successor can be asked for, but counts as expired.
     if not any(_signed_by_directory_key(directory, read_root(r, suites), suites) for r in roots):
@@ -179,6 +238,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
         root=root,
         supported=supported,
         remembered=held.remembered if lasting else (),
+        former=held.former if lasting else (),
     )
 
 
@@ -212,6 +272,37 @@ def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suite
     if not after.fresh(at):
         raise expired(held.member)
     return after
+
+
+def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
+    """Return this member's own trust with a directory that it has signed and forgotten; ``held`` itself if
+    that says nothing new. Age and expiry do not matter: its keys and revocations count, and a newer version
+    is followed by a newer one.
+
+    Raises TrustError (top of this module), EnvelopeError ENVELOPE_MALFORMED.
+    """
+    directory = read_directory(trust, suites)
+    if directory.member != held.member:
+        raise _not_theirs(directory.member, held.member)
+    if held.directory is None or not held.supported or directory.version >= held.directory.version:
+        return _replace_directory(held, trust, suites)
+    if not _signed_by_directory_key(trust, held.root, suites):
+        raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
+    _check_within(held.root, directory, suites)
+    shown = FormerDirectory(directory, trust)
+    former = held.former
+    if any(key not in (*held.directory.keys, *held.left_out) for key in _lasting(directory)):
+        former = _kept((*held.former, shown), held.directory)
+    # Nothing is sealed to a key that is not listed, and revocations of those are not stated again.
+    keys = {key_id(key) for key in (*held.directory.keys, *_lasting(directory))}
+    said = [row for row in directory.revocations if row.what is not Revoked.KEY or row.subject in keys]
+    stated = _harshest(held.directory.revocations)
+    known = _in_order((*held.remembered, *said, *_left_out(directory, held.directory)))
+    remembered = tuple(row for row in known if row.what is not Revoked.NODE and _is_missing(row, stated))
+    _need_bound(len(remembered) + len(held.directory.revocations))
+    if (former, remembered) == (held.former, held.remembered):
+        return held
+    return replace(held, former=former, remembered=remembered)
 
 
 def is_signed(trust: Trust, root: RootDocument, suites: Suites) -> bool:
@@ -286,23 +377,79 @@ def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> Membe
         directory_signed=trust,
         supported=True,
         remembered=_remembered(held, directory),
+        former=_former(held, directory),
     )
 
 
 def _remembered(held: MemberTrust, directory: DirectoryDocument) -> tuple[Revocation, ...]:
     """Return what must be remembered beside this directory. Raises EnvelopeError ENVELOPE_MALFORMED."""
-    before = held.revocations if held.supported else ()
+    before = held.lasting_revocations
+    if held.supported and held.directory is not None:
+        before += _left_out(held.directory, directory)
     stated = _harshest(directory.revocations)
-    missing = {
-        subject: row
-        for subject, row in _harshest(before).items()
-        if row.what is not Revoked.NODE and (subject not in stated or row.mildness < stated[subject].mildness)
-    }
-    if len(missing) + len(directory.revocations) > MAX_REVOCATIONS:
+    missing = tuple(
+        row for row in _in_order(before) if row.what is not Revoked.NODE and _is_missing(row, stated)
+    )
+    _need_bound(len(missing) + len(directory.revocations))
+    return missing
+
+
+def _need_bound(count: int) -> None:
+    if count > MAX_REVOCATIONS:
         raise malformed(
             "DirectoryDocument", f"more than {MAX_REVOCATIONS} revocations, with those of earlier directories"
         )
-    return tuple(missing[subject] for subject in sorted(missing))
+
+
+def _is_missing(row: Revocation, stated: Mapping[tuple[Revoked, bytes], Revocation]) -> bool:
+    said = stated.get((row.what, row.subject))
+    return said is None or row.mildness < said.mildness
+
+
+def _left_out(before: DirectoryDocument, after: DirectoryDocument) -> tuple[Revocation, ...]:
+    """Return what leaving keys out means: they were rotated at the issue of the directory that does it."""
+    return tuple(
+        Revocation(Revoked.KEY, key_id(key), Why.ROTATED, after.issued)
+        for key in _lasting(before)
+        if key not in after.keys
+    )
+
+
+def _former(held: MemberTrust, directory: DirectoryDocument) -> tuple[FormerDirectory, ...]:
+    """Return the directories that must be kept beside this one. Raises EnvelopeError ENVELOPE_MALFORMED."""
+    before = held.former
+    if held.supported and held.directory is not None and held.directory_signed is not None:
+        before = (*before, FormerDirectory(held.directory, held.directory_signed))
+    return _kept(before, directory)
+
+
+def _kept(before: Iterable[FormerDirectory], directory: DirectoryDocument) -> tuple[FormerDirectory, ...]:
+    """Return those of these directories that list a key which no later one lists."""
+    known = set(directory.keys)
+    kept: list[FormerDirectory] = []
+    for one in sorted(before, key=lambda one: one.directory.version, reverse=True):
+        keys = set(_begun(one.directory, directory.issued))
+        if keys - known:
+            kept.append(one)
+            known |= keys
+    if len(kept) > MAX_FORMER:
+        raise malformed("DirectoryDocument", f"it leaves out keys of more than {MAX_FORMER} earlier ones")
+    return tuple(reversed(kept))
+
+
+def _lasting(directory: DirectoryDocument) -> list[KeyRecord]:
+    return [key for key in directory.keys if key.member == directory.member and key.use in _LASTING]
+
+
+def _begun(directory: DirectoryDocument, at: Instant) -> list[KeyRecord]:
+    """A key that begins later was made by a clock that was ahead: it has signed nothing that counts."""
+    return [key for key in _lasting(directory) if key.not_before <= at]
+
+
+def _in_order(rows: Iterable[Revocation]) -> tuple[Revocation, ...]:
+    """Return the harshest revocation of each thing, in order."""
+    found = _harshest(rows)
+    return tuple(found[subject] for subject in sorted(found))
 
 
 def _harshest(rows: Iterable[Revocation]) -> dict[tuple[Revoked, bytes], Revocation]:

@@ -36,6 +36,8 @@ from intelshare.trust.rules import (
     accept_root,
     expired,
     first_contact,
+    is_signed,
+    learn_directory,
     other_root,
     restore,
     unknown_member,
@@ -107,7 +109,7 @@ class TrustView:
         store that holds what was never accepted; TRUST_THRESHOLD if its own member's root is missing.
         """
         roots: dict[MemberCode, dict[int, Trust]] = {}
-        directories: dict[MemberCode, tuple[int, Trust]] = {}
+        directories: dict[MemberCode, list[tuple[DirectoryDocument, Trust]]] = {}
         for raw in documents:
             trust = decode(Trust, raw)
             if trust.type is TrustType.ROOT:
@@ -115,18 +117,14 @@ class TrustView:
                 roots.setdefault(root.member, {})[root.version] = trust
             else:
                 directory = read_directory(trust, suites)
-                # The one of the latest issue: versions start again when a root replaces the directory key.
-                if directory.issued >= directories.get(directory.member, (-1, trust))[0]:
-                    directories[directory.member] = (directory.issued, trust)
+                directories.setdefault(directory.member, []).append((directory, trust))
         if own not in roots:
             raise unknown_member(own)
         members = {}
         for member, chain in roots.items():
-            found = directories.get(member)
             ordered = [chain[version] for version in sorted(chain)]
-            members[member] = restore(
-                ordered, found[1] if found else None, suites, remembered.get(member, ())
-            )
+            newest, earlier = _newest(directories.get(member, []), ordered[-1], suites)
+            members[member] = restore(ordered, newest, suites, remembered.get(member, ()), earlier)
         return _view(own, suites, members, excluded)
 
     def with_exclusion(self, member: MemberCode, how: Exclusion | None) -> TrustView:
@@ -394,6 +392,12 @@ class TrustView:
         self._leaves[leaf.digest] = checked
         return checked
 
+    def with_forgotten(self, trust: Trust) -> Change:
+        """Return the view after a peer has shown a directory of this node's own member, which may have
+        forgotten it (``rules.learn_directory``). Raises TrustError, EnvelopeError ENVELOPE_MALFORMED.
+        """
+        return self._changed(learn_directory(self.members[self.own], trust, self.suites))
+
     def _changed(self, after: MemberTrust) -> Change:
         if self.members.get(after.member) is after:
             return Change(self, after.member, changed=False)
@@ -444,6 +448,24 @@ def _view(
     )
 
 
+def _newest(
+    found: Sequence[tuple[DirectoryDocument, Trust]], root: Trust, suites: Suites
+) -> tuple[Trust | None, list[Trust]]:
+    """Return the directory that counts of those stored, and the others, by their versions. Versions start
+    again when a root replaces the directory key, so those that the latest root supports come last.
+    """
+    if len(found) < 2:
+        return (found[0][1] if found else None), []
+    latest = read_root(root, suites)
+
+    def rank(one: tuple[DirectoryDocument, Trust]) -> tuple[bool, int, int]:
+        directory, trust = one
+        return is_signed(trust, latest, suites), directory.version, directory.issued
+
+    ordered = [trust for _, trust in sorted(found, key=rank)]
+    return ordered[-1], ordered[:-1]
+
+
 def _below_floor(message: str) -> CryptoError:
     return CryptoError(
         "SUITE_BELOW_FLOOR",
@@ -454,7 +476,7 @@ def _below_floor(message: str) -> CryptoError:
 
 def _records(held: MemberTrust) -> tuple[KeyRecord, ...]:
     listed = held.directory.keys if held.directory is not None else ()
-    return held.root.keys + held.root.directory + listed
+    return held.root.keys + held.root.directory + held.left_out + listed
 
 
 def _foreign_keys(after: MemberTrust, view: TrustView) -> tuple[str, ...]:

@@ -103,7 +103,8 @@ class FileVault:
             raise VaultError(
                 "NOT_FOUND",
                 f"the vault has no signing key {key_id.hex()[:16]}",
-                hint="vault and trust documents are out of step: restore both from one backup",
+                hint="the vault is older than the directory that names the key, or node.toml names no token: "
+                "put the newest vault back; if it is lost, `intelshare node restore BACKUP FOLDER --replace`",
             )
         return found
 

@@ -126,6 +126,8 @@ class MemberText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fingerprint: str
     roots: Annotated[list[str], msgspec.Meta(min_length=1, max_length=256)]
     directory: str | None
+    former: Annotated[list[str], msgspec.Meta(max_length=16)] = []
+    """Earlier directories, for the keys that the present one leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class GivenMember:
     member: str
     roots: tuple[Trust, ...]
     directory: Trust | None
+    former: tuple[Trust, ...] = ()
 
 
 def read_text(kind: type[F], schema: str, text: bytes, source: str) -> F:
@@ -176,7 +179,8 @@ def read_given(text: bytes, source: str) -> GivenMember:
     file = read_text(MemberText, "intelshare/member/1", text, source)
     roots = tuple(unwrap(Trust, one, source) for one in file.roots)
     directory = None if file.directory is None else unwrap(Trust, file.directory, source)
-    return GivenMember(file.member, roots, directory)
+    former = tuple(unwrap(Trust, one, source) for one in file.former)
+    return GivenMember(file.member, roots, directory, former)
 
 
 def unwrap(kind: type[R], text: str, source: str) -> R:

@@ -2,7 +2,8 @@
 
 A document must belong to the member under whose name it is filed, or the file is refused. If the reader gives
 a member file, that is the only source for the member: the documents that the file has for it are not even
-read, except as the member's own statement of what it has revoked, and of when a key was not yet revoked
+read, except as the member's own statements: of what it has revoked, of when a key was not yet revoked, and of
+signing keys that it leaves out by now. Who leaves a key out does not escape what the key has signed
 (docs/format.md, "Judging a file").
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Trust, TrustType
@@ -21,6 +22,7 @@ from intelshare.verifier.documents import (
     DirectoryDocument,
     Revocation,
     RevokedWhat,
+    RevokedWhy,
     RootDocument,
     fingerprint,
     need_distinct,
@@ -31,6 +33,9 @@ from intelshare.verifier.documents import (
     typed,
 )
 from intelshare.verifier.files import Documents, unreadable, unwrap
+
+_LASTING: Final = (KeyUse.SIGNING, KeyUse.NOTE)
+"""The uses of keys that sign what is judged later."""
 
 
 class Given(Protocol):
@@ -47,6 +52,10 @@ class Given(Protocol):
     @property
     def directory(self) -> Trust | None:
         """The directory in it, if any."""
+
+    @property
+    def former(self) -> tuple[Trust, ...]:
+        """Earlier directories, for the keys that the present one leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +76,17 @@ class Member:
 
     def revocation(self, key: KeyId) -> Revocation | None:
         """Return the harshest revocation of this key in any directory shown: compromised counts most, then
-        the earlier. What one directory has revoked stays so, whatever later ones say (decision 78).
+        the earlier. What one directory has revoked stays so, whatever later ones say (decision 78). A
+        directory that leaves the key out has ended it with its issue (decision 81).
         """
-        rows = [
+        listing = [one.version for one in self.admissions if _lists(one, key)]
+        ended = [
+            one.issued
+            for one in self.admissions
+            if listing and one.version > min(listing) and not _lists(one, key)
+        ]
+        rows = [Revocation(RevokedWhat.KEY, key, RevokedWhy.ROTATED, min(ended))] if ended else []
+        rows += [
             row
             for one in self.admissions
             for row in one.revocations
@@ -86,7 +103,7 @@ class Member:
         admitted = [
             one.issued
             for one in self.admissions
-            if any(key_id(listed) == key for listed in own_keys(one))
+            if _lists(one, key)
             and not any(row.what is RevokedWhat.KEY and row.subject == key for row in one.revocations)
         ]
         return Instant(max([revocation.effective, *admitted]))
@@ -105,8 +122,9 @@ class Members:
                 return member
         raise CryptoError(
             "SIGNER_UNKNOWN",
-            "a statement is signed by a key that no member's documents name",
-            hint="give the member file of its signer with --member",
+            f"a statement is signed by a key that no member's documents name, {key.hex()[:16]}",
+            hint="give the member file of its signer with --member; if that leaves the key out, a directory "
+            "that names it is missing: ask for a file made by a node that accepted the statement",
         )
 
 
@@ -125,7 +143,7 @@ def members_of(
     for file in given:
         if file.member in found:
             raise unreadable(f"two member files of {file.member} were given", source)
-        own = [*file.roots, *([] if file.directory is None else [file.directory])]
+        own = [*file.roots, *file.former, *([] if file.directory is None else [file.directory])]
         found[file.member] = _member(file.member, own, True, filed.pop(file.member, ()), source)
     for code, trusts in filed.items():
         member = _member(code, trusts, False, (), source)
@@ -153,12 +171,18 @@ def _member(
     if sorted(set(order)) != order:
         raise unreadable(f"the directories of {code} are not in the order of their versions", source)
     current = known[-1][0] if known else None
+    admissions = (*[directory for directory, _ in known], *_admitted(latest, beside))
     keys = [*latest.keys, *latest.directory, *(own_keys(current) if current is not None else ())]
+    keys += [key for one in admissions for key in own_keys(one) if key.use in _LASTING]
     first = next(trust.document for trust in trusts if trust.type is TrustType.ROOT)
     return Member(
         code, fingerprint(first), confirmed, current, latest.domain, {key_id(key): key for key in keys},
-        (*[directory for directory, _ in known], *_admitted(latest, beside)),
+        admissions,
     )  # fmt: skip
+
+
+def _lists(directory: DirectoryDocument, key: KeyId) -> bool:
+    return any(key_id(listed) == key for listed in own_keys(directory))
 
 
 def _sorted(code: str, trusts: Sequence[Trust], source: str) -> tuple[list[RootDocument], list[Trust]]:

@@ -417,3 +417,36 @@ def test_large_numbers_stand_in_a_file_as_text() -> None:
     (entry,) = check_proof(proof_file(shown, filed(FRA)), "file").entries
     assert entry.says["previous"] == str(2**63 + 1)
     assert entry.says["size"] == 5
+
+
+# A key that is left out
+
+
+def left_out(issued: Instant) -> Party:
+    """FRA, whose newest directory names no signing key at all."""
+    keys = tuple(key for key in FRA.of.directory.keys if key.use is not KeyUse.SIGNING)
+    changed = replace(FRA.of.directory, version=2, issued=issued, expires=Instant(issued + HOUR), keys=keys)
+    return replace(FRA, directories=(sign_directory(changed, FRA.of.signer(KeyUse.DIRECTORY)),))
+
+
+def test_a_member_that_leaves_a_key_out_does_not_escape_what_it_has_signed() -> None:
+    newest = left_out(at(200)).given()
+    found = check_evidence(evidence(FRA=FRA.documents), "file", [newest])
+    assert (found.code, [one.revoked for one in found.convicting]) == ("LOG_FORK", [False, False])
+    both = replace(FRA, directories=(FRA.of.founded.directory, *left_out(at(200)).directories))
+    assert check_evidence(evidence(FRA=both.documents), "file").code == "LOG_FORK"
+    # A member file shows it too, if its maker had accepted both.
+    assert len(both.given().former) == 1
+    assert check_evidence(evidence(), "file", [both.given()]).code == "LOG_FORK"
+
+
+def test_what_is_missing_is_named_where_nobody_has_a_directory_that_lists_the_key() -> None:
+    newest = left_out(at(200))
+    with pytest.raises(IntelshareError, match="SIGNER_UNKNOWN") as refused_:
+        check_evidence(evidence(FRA=newest.documents), "file", [newest.given()])
+    assert "a directory that names it is missing" in refused_.value.hint
+
+
+def test_to_leave_a_key_out_is_to_end_it() -> None:
+    newest = left_out(at(50))
+    assert refused(check_evidence, evidence(FRA=FRA.documents), newest.given()) == "SIGNER_REVOKED"

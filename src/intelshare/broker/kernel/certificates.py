@@ -23,9 +23,11 @@ def certificate_row(certificate: bytes, holder: str) -> CertificateRow:
 
 
 def keep_certificate(tx: Transaction, row: CertificateRow) -> None:
-    """Store the row of a new certificate, and delete those of the same holder that have ended."""
+    """Store the row of a new certificate, and delete those of the same holder that have ended, by a clock
+    that is confirmed.
+    """
     known = sorted(tx.view.find(CERTIFICATE, "holder", row.holder), key=lambda one: one.end)
-    ended = sum(one.end <= tx.now for one in known)
+    ended = sum(one.end <= tx.now for one in known) if tx.node.confirmed else 0
     for old in known[: max(ended, len(known) - MOST + 1)]:
         tx.delete(CERTIFICATE, old.certificate)
     tx.put(CERTIFICATE, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from intelshare.audit.node_records import KeyChanged, TrustAccepted
 from intelshare.audit.records import EntryType
@@ -20,6 +21,11 @@ from intelshare.ids import Digest, KeyId, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 from intelshare.trust import Change, MemberTrust, Revocation, Revocations
+
+REVOKED: Final = 3
+"""The type of the row that keeps what a member has revoked; the others are those of ``TrustType``."""
+
+_ALL: Final = 100_000
 
 
 def admit(
@@ -76,8 +82,8 @@ def take_keys(
 
 
 def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Change) -> None:
-    """Store an accepted document: all roots, but only the newest directory, with what is remembered of those
-    before it.
+    """Store an accepted document: all roots, but of directories the newest and those whose keys it leaves
+    out, with what is remembered of all before it.
     """
     held = change.view.members[member]
     version = held.directory.version if held.directory is not None else 0
@@ -88,40 +94,50 @@ def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Cha
             len(held.roots),
         )
         tx.put(TRUST, TrustRow(member, trust.type, version, record))
-    _keep_directory(tx, held)
+    keep_directories(tx, held)
     tx.log(EntryType.TRUST, TrustAccepted(member, trust.type, version, Digest(sha256(record))))
 
 
-def _keep_directory(tx: Transaction, held: MemberTrust) -> None:
-    """Store the directory held in the place of others: a root too may change what is remembered beside it."""
-    member, kind = held.member, TrustType.DIRECTORY
-    stored = [*tx.view.find(TRUST, "key", member, kind), *tx.put_into(TRUST)]
+def keep_directories(tx: Transaction, held: MemberTrust) -> None:
+    """Store the directories held in the place of others: a root too may change what is remembered."""
+    rows = {TRUST.key_of(row): row for row in directory_rows(held)}
+    stored = [*tx.view.find(TRUST, "key", held.member, limit=_ALL), *tx.put_into(TRUST)]
     for old in stored:
-        if (old.member, old.type) == (member, kind):
-            tx.delete(TRUST, member, kind, old.version)
-    row = directory_row(held)
-    if row is not None:
+        if old.member == held.member and old.type != TrustType.ROOT and TRUST.key_of(old) not in rows:
+            tx.delete(TRUST, *TRUST.key_of(old))
+    for row in rows.values():
         tx.put(TRUST, row)
 
 
-def directory_row(held: MemberTrust) -> TrustRow | None:
-    """Return the row of the directory held of a member, with what is remembered of those before it."""
-    if held.directory is None or held.directory_signed is None:
-        return None
-    revoked = encode(Revocations, Revocations(held.remembered)) if held.remembered else b""
-    record = encode(Trust, held.directory_signed)
-    return TrustRow(held.member, TrustType.DIRECTORY, held.directory.version, record, revoked)
+def directory_rows(held: MemberTrust) -> list[TrustRow]:
+    """Return the rows of the directories held of a member, with what is remembered of those before them.
+
+    What counts as revoked stands in two rows: one that is damaged brings no revoked key back.
+    """
+    rows = []
+    if held.directory is not None and held.directory_signed is not None:
+        revoked = encode(Revocations, Revocations(held.remembered)) if held.remembered else b""
+        record = encode(Trust, held.directory_signed)
+        rows.append(TrustRow(held.member, TrustType.DIRECTORY, held.directory.version, record, revoked))
+    for one in held.former:
+        record = encode(Trust, one.signed)
+        rows.append(TrustRow(held.member, TrustType.DIRECTORY, one.directory.version, record))
+    if held.lasting_revocations:
+        record = encode(Revocations, Revocations(held.lasting_revocations))
+        rows.append(TrustRow(held.member, REVOKED, 1, record))
+    return rows
 
 
 def documents(view: View) -> list[bytes]:
     """Return every stored trust document, in the form that ``TrustView.load`` takes."""
-    return [row.record for row in view.find(TRUST, "key", limit=100_000)]
+    return [row.record for row in view.find(TRUST, "key", limit=_ALL) if row.type != REVOKED]
 
 
 def remembered(view: View) -> dict[MemberCode, tuple[Revocation, ...]]:
     """Return what each member has revoked in earlier directories, for ``TrustView.load``."""
-    return {
-        row.member: decode(Revocations, row.remembered).rows
-        for row in view.find(TRUST, "key", limit=100_000)
-        if row.remembered
-    }
+    found: dict[MemberCode, tuple[Revocation, ...]] = {}
+    for row in view.find(TRUST, "key", limit=_ALL):
+        kept = row.record if row.type == REVOKED else row.remembered
+        if kept:
+            found[row.member] = found.get(row.member, ()) + decode(Revocations, kept).rows
+    return found

@@ -98,6 +98,8 @@ class Node:
     """The bounds on what may wait for one recipient, and for all."""
     lacks: Shortage | None = None
     """A shortage of disk space, as the driver has observed it."""
+    confirmed: bool = True
+    """True if somebody has confirmed the driver's clock: nothing ends by a time that may be wrong."""
     recent: Recent = field(default_factory=Recent, repr=False, compare=False)
 
 

@@ -27,7 +27,7 @@ from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.counters import INBOX as INBOXES
-from intelshare.broker.kernel.documents import directory_row
+from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.log import opened
@@ -257,12 +257,10 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
     held = node.trust.members.get(member)
     if held is None:
         return ()
-    if kind == TrustType.ROOT:
-        known = version <= len(held.roots)
-        row = TrustRow(member, kind, version, encode(Trust, held.roots[version - 1])) if known else None
-    else:
-        row = directory_row(held)
-    return (Put(TRUST, row),) if row is not None and row.version == version else ()
+    rows = directory_rows(held)
+    if kind == TrustType.ROOT and version <= len(held.roots):
+        rows.append(TrustRow(member, kind, version, encode(Trust, held.roots[version - 1])))
+    return [Put(TRUST, row) for row in rows if TRUST.key_of(row) == record.key]
 
 
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:

@@ -39,7 +39,7 @@ DIGEST_BYTES: Final = 32
 MAX_REASON: Final = 500
 """Characters."""
 
-AGREES = 5 * MINUTE
+AGREES: Final = 5 * MINUTE
 """Microseconds by which a peer's clock may differ and still agree: beyond it statements are CLOCK_SKEW."""
 
 

@@ -1,4 +1,4 @@
-"""Hand back: recipients return to a node the releases that it has forgotten (promise P12).
+"""Hand back: recipients return to a node the releases and treaty acts that it has forgotten (promise P12).
 
     back_since    after a restore: ask linked members for the releases of this node since an instant
     hand_back     the peer asks for its releases: they go back as they were signed, with the claims
@@ -48,6 +48,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.line.handover import frames_of
+from intelshare.broker.treaty.act import on_returned_act, returned_acts
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import (
     Claims,
@@ -96,9 +97,12 @@ def back_since(
 def hand_back(
     node: Node, view: View, peer: MemberCode, uri: NodeUri, gap: Gap, now: Instant, random: Random
 ) -> Plan[HandBackResult]:
-    """Return the accepted releases of a peer's node, by number or since an instant. Raises PEER_REVOKED."""
+    """Return the accepted releases of a peer's node, by number; or since an instant, with its member's treaty
+    acts. Raises PEER_REVOKED.
+    """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
+    frames = _acts_back(tx, peer) if gap.incarnation == 0 else []
     found: dict[Digest, list[tuple[LeafId, Carried, int]]] = {}
     for held in _asked(view, peer, uri, gap):
         carried = unless_damaged(tx, partial(_as_it_came, tx, *held, content=gap.incarnation != 0))
@@ -106,12 +110,22 @@ def hand_back(
             received, inbox = held
             found.setdefault(received.batch, []).append((received.leaf, carried, inbox.rank))
             _receipt_again(tx, received)
-    frames: list[Outbound] = []
     for batch, items in found.items():
         record = unless_damaged(tx, partial(view.get, BATCH, batch))
         if record is not None:
             frames += frames_of(peer, record.record, b"", items)
     return tx.plan(HandBackResult(tuple(frames)))
+
+
+def _acts_back(tx: Transaction, peer: MemberCode) -> list[Outbound]:
+    """The peer's treaty acts in their order: what it has forgotten of its law goes before its releases."""
+    frames: list[Outbound] = []
+    for row in returned_acts(tx.view, peer):
+        record = unless_damaged(tx, partial(tx.view.get, BATCH, row.batch))
+        if record is not None:
+            carried = Carried(row.kind, row.nonce, row.data, row.proof)
+            frames += frames_of(peer, record.record, b"", [(row.leaf, carried, 0)])
+    return frames
 
 
 def _asked(view: View, peer: MemberCode, uri: NodeUri, gap: Gap) -> Iterator[tuple[ReceivedRow, InboxRow]]:
@@ -170,7 +184,21 @@ def is_own(node: Node, batch: ReceivedBatch) -> bool:
     return signer is not None and signer.member == node.member
 
 
+RETURNED: Final = frozenset((Kind.RELEASE, Kind.TREATY_ACT))
+"""The kinds of this member's statements that peers hand back."""
+
+
 def on_returned(inbound: Inbound, statement: Statement, batch: ReceivedBatch, carried: Carried) -> None:
+    """Take in what a peer hands back. Raises CryptoError, EnvelopeError."""
+    if statement.kind is Kind.TREATY_ACT:
+        on_returned_act(inbound, statement, batch)
+    else:
+        _on_returned_release(inbound, statement, batch, carried)
+
+
+def _on_returned_release(
+    inbound: Inbound, statement: Statement, batch: ReceivedBatch, carried: Carried
+) -> None:
     """Take in a returned release. Raises CryptoError, EnvelopeError for one of another node or recipient."""
     tx, node = inbound.tx, inbound.tx.node
     evidence = Evidence(statement.kind, statement.nonce, statement.data, statement.proof, batch.raw)

@@ -343,9 +343,10 @@ def _is_over(tx: Transaction, row: PairRow) -> bool:
     """Return True if the peer has signed for the release, lost it, and may not have it any more."""
     if row.stage != Stage.HANDED_OVER or row.receipt == BestReceipt.NONE:
         return False
-    bulletin = tx.get(BULLETIN, row.md)
-    ended = bulletin is not None and min(bulletin.expires, bulletin.deliver_by) <= tx.now
-    return row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED or ended
+    if row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED:
+        return True
+    bulletin = tx.get(BULLETIN, row.md) if tx.node.confirmed else None
+    return bulletin is not None and min(bulletin.expires, bulletin.deliver_by) <= tx.now
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:

@@ -35,7 +35,7 @@ from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
-from intelshare.broker.line.hand_back import is_own, on_returned
+from intelshare.broker.line.hand_back import RETURNED, is_own, on_returned
 from intelshare.broker.line.release_many import open_releases
 from intelshare.broker.transparency import witness
 from intelshare.broker.transparency.directories import keep_directory_fork
@@ -182,12 +182,13 @@ def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[Lea
     known = tx.get(RECEIVED, inbound.member, leaf)
     if known is not None:
         return leaf, _say_again(tx, inbound.member, known.receipt)
+    if statement.kind in RETURNED and is_own(node, batch):
+        on_returned(inbound, statement, batch, carried)
+        return leaf, False
     lasting = _LASTING.get(statement.kind)
     if lasting is not None:
         inbound.allowance.need(lasting)
-    if statement.kind is Kind.RELEASE and is_own(node, batch):
-        on_returned(inbound, statement, batch, carried)
-    elif statement.kind is Kind.TRUST:
+    if statement.kind is Kind.TRUST:
         on_trust(inbound, statement, prove(statement, batch), batch.raw)
     else:
         verified = verify(

@@ -83,8 +83,9 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         release = read_release(verified)
         match_payload(release, payload)
         need_disk(node.lacks, release.precedence)
+        _need_clock(inbound, release)
     except EnvelopeError as bad:
-        if bad.code == "SEALED_HASH_MISMATCH":
+        if bad.code in ("SEALED_HASH_MISMATCH", "CLOCK_SKEW"):
             raise
         unreadable = Refusal((bad.code,), start)
     voided = number(inbound, verified.leaf, start)
@@ -114,6 +115,16 @@ def accept(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     except Denied as denied:
         raise Refusal(denied.codes, start, claimed.md if claimed is not None else None) from None
     _store(inbound, verified, release, start, payload, opened, obligations)
+
+
+def _need_clock(inbound: Inbound, release: Release) -> None:
+    """Reject, and do not refuse for good, what is over by a clock that may be wrong."""
+    if not inbound.tx.node.confirmed and inbound.tx.now >= release.deliver_by:
+        raise EnvelopeError(
+            "CLOCK_SKEW",
+            "the release came after its deliver-by, by a clock that nobody has confirmed since the start",
+            hint="`intelshare node clock` at the recipient shows it; the sender tries again",
+        )
 
 
 def _held(inbound: Inbound, originator: MemberCode, bulletin: BulletinId) -> ManifestDigest | None:

@@ -1,22 +1,29 @@
-"""Directories of a member that differ between peers: kept as evidence, whichever peer shows them."""
+"""Directories that peers show: those that differ are kept as evidence, and this member's own are learned of.
+
+A node that was restored knows nothing of the keys that it made since, and of those that were revoked: its
+peers show it what they hold of its member (decision 81). A directory proves itself, whoever shows it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from intelshare.audit.exhibit import exhibit_of
+from intelshare.audit.node_records import TrustAccepted
+from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.documents import keep_directories
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.evidence import contradict
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
-from intelshare.crypto.records import Trust
+from intelshare.crypto.records import Trust, TrustType
 from intelshare.errors import IntelshareError
-from intelshare.ids import MemberCode
+from intelshare.ids import Digest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
-from intelshare.trust import ForkedDirectories, contradicts
+from intelshare.trust import ForkedDirectories, contradicts, read_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class JudgeResult:
 
     forked: MemberCode | None
     """The member that signed two for one version, if that is new."""
+    learned: bool
+    """True if this node's own member had signed it, and the node had forgotten that."""
     effects: Effects
 
 
@@ -35,7 +44,28 @@ def judge_directory(
     del peer
     tx = Transaction(node, view, now, random)
     forked = keep_directory_fork(tx, shown)
-    return tx.plan(JudgeResult(forked, tx.effects()))
+    learned = forked is None and _learn(tx, shown)
+    return tx.plan(JudgeResult(forked, learned, tx.effects()))
+
+
+def _learn(tx: Transaction, shown: Trust) -> bool:
+    """Take note of a directory of this node's own member that the node has forgotten."""
+    try:
+        if shown.type is not TrustType.DIRECTORY:
+            return False
+        version = read_directory(shown, tx.node.suites).version
+        change = tx.node.trust.with_forgotten(shown)
+    except IntelshareError:
+        return False
+    if change.changed:
+        record = encode(Trust, shown)
+        keep_directories(tx, change.view.members[change.member])
+        tx.log(
+            EntryType.TRUST,
+            TrustAccepted(change.member, shown.type, version, Digest(sha256(record))),
+        )
+        tx.node = with_trust(tx.node, change.view)
+    return change.changed
 
 
 def keep_directory_fork(tx: Transaction, shown: Trust) -> MemberCode | None:

@@ -8,6 +8,7 @@ from its receipt at the earliest. Acts form a chain, each naming the one before 
     for another member than the signer's     SIGNER_NOT_AUTHORISED
     the next one                             counts, and so do those that waited for it
     one behind a gap                         waits; the gap is shown and asked for; the world is unchanged
+    one of this member that comes back       counts as before, if this node had forgotten it (decision 81)
     two of one number, or another "before"   SEQUENCE_FORK: both are evidence, the first stays, and all later
                                              ones wait until an operator lets them count (``resume``)
 """
@@ -26,20 +27,29 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node, with_acts
-from intelshare.broker.kernel.tables import ACT, PENDING, RECEIVED, STATEMENT, ActRow, ReceivedRow
+from intelshare.broker.kernel.tables import (
+    ACT,
+    PENDING,
+    RECEIVED,
+    STATEMENT,
+    UNHEARD,
+    ActRow,
+    ReceivedRow,
+    StatementRow,
+)
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.kernel.words import check_words
 from intelshare.broker.transparency.evidence import contradict, signed_of
 from intelshare.broker.treaty.act_record import FIRST, check, record_of, value_of
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.records import Kind, TreatyAct
+from intelshare.crypto.records import Evidence, Kind, TreatyAct
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError
-from intelshare.ids import Digest, LeafId, MemberCode, UserUri
+from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import WordKind
 from intelshare.policy import ANY_CATEGORY, ActKind, PartyAct, Reservation, Treaty, World
 from intelshare.ports import Plan, Random, View, changed
-from intelshare.statement import Verified
+from intelshare.statement import ReceivedBatch, Statement, Verified, verify_evidence
 
 MAX_ACTS: Final = 4096
 """The most acts of one member."""
@@ -125,6 +135,7 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
     if command.reservation is not None and command.kind is ActKind.RESERVE:
         named = command.reservation.categories or frozenset()
         check_words(node, WordKind.CATEGORY, sorted(named - {ANY_CATEGORY}))
+    _need_heard(node, view)
     last = _last(_own_acts(node, view))
     n = 1 if last is None else last.n + 1
     if command.n not in (0, n):
@@ -214,6 +225,44 @@ def on_treaty_act(inbound: Inbound, verified: Verified, carried: Carried) -> Non
         _go_on(inbound)
 
 
+def on_returned_act(inbound: Inbound, statement: Statement, batch: ReceivedBatch) -> None:
+    """Take in an act of this member that the node has forgotten: it counts as it did, if it is the next one.
+    An act that was made since under its number stays. Raises CryptoError, EnvelopeError.
+    """
+    tx = inbound.tx
+    evidence = Evidence(statement.kind, statement.nonce, statement.data, statement.proof, batch.raw)
+    verified = verify_evidence(evidence, trust=tx.node.trust, suites=tx.node.suites, roots=tx.node.roots)
+    said = verified.read(TreatyAct)
+    if said.member != tx.node.member:
+        raise CryptoError("SIGNER_NOT_AUTHORISED", f"{tx.node.member} has signed an act of {said.member}")
+    check(said)
+    known = [*_own_acts(tx.node, tx.view), *[row for row in tx.put_into(ACT) if row.member == said.member]]
+    last = _last(known)
+    if (said.n, said.previous) != ((1, FIRST) if last is None else (last.n + 1, last.leaf)):
+        return
+    tx.put(
+        STATEMENT,
+        StatementRow(
+            verified.leaf, MemberCode(""), statement.kind, statement.nonce, statement.data, statement.proof,
+            tx.batch(batch.raw), KeyId(b""), b"", ManifestDigest(b""), b"", tx.node.incarnation, 0,
+        ),
+    )  # fmt: skip
+    made = batch.record.signed_at
+    row = ActRow(
+        said.member, said.n, verified.leaf, ActState.COUNTS, made, said.effective, UserUri(""), statement.data
+    )
+    _let_count(tx, row)
+    inbound.counting.append(value_of(row))
+
+
+def returned_acts(view: View, member: MemberCode) -> Iterator[ReceivedRow]:
+    """Yield the acts of a member as they came, for the member that has forgotten them."""
+    for row in acts(view, member):
+        received = view.get(RECEIVED, member, row.leaf) if row.state == ActState.COUNTS else None
+        if received is not None:
+            yield received
+
+
 def settle(inbound: Inbound) -> None:
     """Put the acts that a frame brought into force into the world, from the next step on."""
     if inbound.counting:
@@ -290,6 +339,21 @@ def queue_acts(tx: Transaction, peer: MemberCode, first: int) -> int:
             tx.queue_again(said, peer, 0)
             queued += 1
     return queued
+
+
+def _need_heard(node: Node, view: View) -> None:
+    """Check that somebody was heard who may hold acts that this node has forgotten.
+
+    Raises DeliveryError ID_CONFLICT.
+    """
+    waited = {row.member for row in view.find(UNHEARD, "key", limit=100_000) if not row.allowed}
+    if waited and waited.issuperset(node.trust.partners):
+        raise DeliveryError(
+            "ID_CONFLICT",
+            "this node has lost memory, and nobody was heard since who may hold acts that it has forgotten: "
+            "another act would contradict them",
+            hint="`intelshare node peers` shows who is waited for; a minute with one linked member is enough",
+        )
 
 
 def _own_treaty(node: Node, name: str) -> Treaty:

@@ -233,23 +233,20 @@ def clock(node: NodeFolder, out: Out, believe: bool, reason: str, yes: bool) -> 
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import clock_words, short_time
+    from intelshare.cli.shared.tables import clock_line
     from intelshare.wire.v1 import user_pb2 as pb
 
     if reason and not believe:
         raise click.UsageError("--reason can only be used with --believe")
     found = node.operate("Clock", pb.ClockRequest())
-    if believe and not found.clock.believed:
-        shown = clock_words(found.clock.now, found.clock.expected, found.clock.until)
+    if believe and not found.clock.confirmed:
+        shown = clock_line(found.clock)
         confirm(f"{shown[0].upper()}{shown[1:]}. Believe it now?", yes=yes)
         found = node.operate("Clock", pb.ClockRequest(believe=True, reason=reason))
     out.document("clock", plain(found))
     state = found.clock
-    if state.believed:
-        agreed = f"; {', '.join(found.agreed)} agree" if found.agreed else ""
-        out.line(f"the clock shows {short_time(state.now)} and is believed{agreed}")
-    else:
-        out.line(clock_words(state.now, state.expected, state.until))
+    agreed = f"; {', '.join(found.agreed)} agree" if found.agreed else ""
+    out.line(f"{clock_line(state)}{agreed}")
     return Exit.DONE if state.believed else Exit.FAILED
 
 
@@ -271,7 +268,7 @@ def _show(found: Any, out: Out) -> int:
     from intelshare.cli.shared.law import mismatch_words, policy_line
     from intelshare.cli.shared.operator_tables import kept_line, peer_notes, peer_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import clock_words, duration, short_time
+    from intelshare.cli.shared.tables import clock_line, duration, short_time
 
     out.document("status", plain(found))
     out.line(f"{found.member}  {found.node}")
@@ -302,8 +299,8 @@ def _show(found: Any, out: Out) -> int:
             if peer.file_bytes or peer.files_wanted:
                 wanted = f", {peer.files_wanted} not complete yet" if peer.files_wanted else ""
                 out.line(f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}")
-    if not found.clock.believed:
-        out.line(f"{clock_words(found.clock.now, found.clock.expected, found.clock.until)}  [CLOCK]")
+    if not found.clock.confirmed:
+        out.line(f"{clock_line(found.clock)}{'' if found.clock.believed else '  [CLOCK]'}")
     out.line(policy_line(found.policy))
     if found.peers:
         out.table(peer_table(found.peers))

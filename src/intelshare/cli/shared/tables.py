@@ -39,6 +39,16 @@ def clock_words(now: int, expected: int, until: int) -> str:
     )
 
 
+def clock_line(clock: pb.ClockState) -> str:
+    """Describe a clock: whether releases go by it, and whether what ends by it is destroyed."""
+    if not clock.believed:
+        return clock_words(clock.now, clock.expected, clock.until)
+    shown = f"the clock shows {short_time(clock.now)} and is believed"
+    if clock.confirmed:
+        return shown
+    return f"{shown}; nothing is destroyed by it until linked peers agree, or you run `node clock --believe`"
+
+
 def short_time(instant: int) -> str:
     """Return the time to the second, in UTC; empty for 0."""
     return show(Instant(instant - instant % 1_000_000)) if instant else ""

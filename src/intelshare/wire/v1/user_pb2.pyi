@@ -2242,12 +2242,15 @@ class ClockState(_message.Message):
     BELIEVED_FIELD_NUMBER: _builtins.int
     EXPECTED_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     now: _builtins.int
     believed: _builtins.bool
     expected: _builtins.int
     """The earliest time that it should show, by what was stored or by the monotonic clock; now, if it is believed."""
     until: _builtins.int
     """The reading at which it will be believed if it continues to run."""
+    confirmed: _builtins.bool
+    """Most linked members, or an operator, agree with it: what ends by it is destroyed. Never if it is not believed."""
     def __init__(
         self,
         *,
@@ -2255,10 +2258,11 @@ class ClockState(_message.Message):
         believed: _builtins.bool = ...,
         expected: _builtins.int = ...,
         until: _builtins.int = ...,
+        confirmed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["believed", b"believed", "expected", b"expected", "now", b"now", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["believed", b"believed", "confirmed", b"confirmed", "expected", b"expected", "now", b"now", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

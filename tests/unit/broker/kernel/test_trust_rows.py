@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, seeded
-from intelshare.broker.kernel.documents import documents, remembered
+from intelshare.broker.kernel.documents import REVOKED, documents, remembered
 from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.tables import TRUST
 from intelshare.crypto.codec import encode
@@ -16,6 +16,7 @@ from intelshare.crypto.records import KeyUse, Kind, Trust, TrustType
 from intelshare.crypto.suites import SUITE_1, Signer, load_signer
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
+from intelshare.ports import Delete, Plan
 from intelshare.statement import Leaf, sign_batch
 from intelshare.trust import (
     DirectoryDocument,
@@ -62,14 +63,20 @@ def told(members: Any, *given: Trust) -> None:
     batch = sign_batch(leaves, fra.node.signer, NOW, random)
     carried = tuple(Carried(one.kind, one.nonce, one.data, one.proof) for one in batch.statements)
     assert codes(arrive(usa, fra, Frame(batch.batch, b"", carried))) == [""] * len(given)
+    before = usa.node.trust
+    starts_again(members)
+    assert usa.node.trust.members == before.members
+
+
+def starts_again(members: Any) -> None:
+    """USA knows what it was founded with, which is not in this store, and what it has stored since."""
+    usa = members["USA"]
     stored, revoked = usa.ask(lambda _, view: (documents(view), remembered(view)))
-    # What the two were founded with is not in this store.
     mine, theirs = (usa.node.trust.members[code] for code in (usa.node.member, FRA))
     founded = [*mine.roots, mine.directory_signed, *theirs.roots]
     begun = [encode(Trust, one) for one in founded if one is not None]
-    again = TrustView.load(usa.node.member, begun + stored, usa.node.suites, {}, revoked)
-    assert again.members == usa.node.trust.members
-    usa.node = replace(usa.node, trust=again)
+    trust = TrustView.load(usa.node.member, begun + stored, usa.node.suites, {}, revoked)
+    usa.node = replace(usa.node, trust=trust)
 
 
 def stolen(members: Any) -> Revocation:
@@ -103,3 +110,19 @@ def test_a_root_that_drops_the_directory_key_ends_what_is_remembered_in_the_stor
     for some in [[second, anew]] if together else [[second], [anew]]:
         told(members, *some)
     assert codes(arrive(members["USA"], members["FRA"], frame)) == [""]
+
+
+@pytest.mark.parametrize("damaged", ["the directory", "what is revoked"])
+def test_a_damaged_row_brings_no_revoked_key_back(damaged: str, members: Any) -> None:
+    """Either row is read at the start, and the next directory says nothing of the key."""
+    frame = released(members)
+    told(members, directory(members, 1, stolen(members)))
+    told(members, directory(members, 2))
+    usa = members["USA"]
+    lost = TrustType.DIRECTORY if damaged == "the directory" else REVOKED
+    for row in rows(usa, TRUST, "key", FRA, lost):
+        usa.store.apply(Plan((Delete(TRUST, TRUST.key_of(row)),), None))
+    starts_again(members)
+    assert (usa.node.trust.members[FRA].directory is None) == (damaged == "the directory")
+    told(members, directory(members, 3))
+    assert codes(arrive(usa, members["FRA"], frame)) == ["SIGNER_REVOKED"]

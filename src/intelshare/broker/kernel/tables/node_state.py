@@ -72,7 +72,9 @@ LAW = Table("law", LawRow, ("file",))
 
 
 class TrustRow(NamedTuple):
-    """A trust document of a member, as it was signed: all roots, but only the newest directory."""
+    """A trust document of a member, as it was signed: all roots, but of directories only the newest and those
+    whose keys it leaves out; or what the member has revoked (``kernel.documents``).
+    """
 
     member: MemberCode
     type: int
