@@ -40,7 +40,7 @@ CODE: Final = "RECORD_CORRUPT"
 
 def record_of(error: RecordError) -> Record:
     """The record that an error names."""
-    return Record(error.table, error.key)
+    return Record(error.table, error.key, error.repaired)
 
 
 class Mending:
@@ -54,7 +54,7 @@ class Mending:
     @property
     def withholds(self) -> bool:
         """True if releases must wait: a treaty act is damaged, and without it the law is not known."""
-        return any(one.table == ACT.name for one in self._runtime.store.damage.known())
+        return any(one.table == ACT.name and not one.repaired for one in self._runtime.store.damage.known())
 
     def known(self) -> tuple[Record, ...]:
         """The damaged records that are not settled. Groups of the journal are settled here."""
@@ -118,7 +118,7 @@ def known_documents(folder: Folder, member: MemberCode, view: View, damage: Dama
     """Every stored trust document. Of this member's own a damaged one is taken from the file beside the
     database; another member of whose roots one is damaged is not known until its file is imported again."""
     rows = view.find(TRUST, "key", limit=100_000)
-    lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name}
+    lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name and not one.repaired}
     without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT} - {member}
     found = [row.record for row in rows if row.member not in without]
     if any(key[0] == member for key in lost if key) and folder.own_member.exists():

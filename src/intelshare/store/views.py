@@ -36,7 +36,8 @@ _PIECE: Final = 1000
 class Reading:
     """The current rows: for each key, the row of the first layer that knows the key, or else SQLite's.
 
-    Every row that comes from SQLite is checked against its digest.
+    Every row that comes from SQLite is checked against its digest. One that can be brought back is, and is
+    noted as damaged all the same: where it stands it has yet to be written again.
     """
 
     unbound: View | None = None
@@ -229,8 +230,9 @@ class Reading:
         filled = self._filled.get(sql.layout.table.name)
         return filled is not None and filled.may_hold(index, known)
 
-    def _apart(self, sql: RowTable, place: int) -> Any:
+    def _apart(self, sql: RowTable, key: Key, place: int) -> Any:
         """The record of an erasable row behind its digest; None: there is none."""
+        del key
         rows = self._execute(sql.read_at, (place,)).fetchall()
         return rows[0][0] if rows else None
 
@@ -248,14 +250,18 @@ class Reading:
         """Return the row of a record at rest, or of the place that leads to it. Raises RecordError."""
         try:
             if sql.kept is Kept.CHUNK:
-                return sql.layout.named(self._chunks.read(self._connection, found), key)
+                return sql.layout.named(self._chunks.read(self._connection, found, self._noted), key)
             if sql.kept is Kept.APART:
-                found = self._apart(sql, found)
+                found = self._apart(sql, key, found)
             return sql.layout.checked(found, key)
         except DAMAGE:
             raise self._corrupt(sql, key) from None
         except RecordError as error:
-            raise self._noted(error) from None
+            row = sql.layout.restored(found, key)
+            if row is None:
+                raise self._noted(error) from None
+        self._noted(sql.layout.brought_back(key))
+        return row
 
 
 def _pieces(
