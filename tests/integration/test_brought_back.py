@@ -26,7 +26,7 @@ from intelshare.store.sqlite import SqliteStore
 from postgres_server import asked, new_schema, server_url
 from store_tables import BODY, KEY, NOTE, SCHEMA, SECRET, TABLES, THING, Body, Note, Secret, put, thing
 
-ROWS = [
+ROWS: list[tuple[Table[Any], Any]] = [
     (THING, thing("a", 1, body=b"content")),
     (SECRET, Secret("a", 1, b"s" * 60)),
     (NOTE, Note("a", 1, Instant(1), b"n" * 900)),
