@@ -13,7 +13,7 @@ import pytest
 
 from intelshare.errors import RecordError, StoreError
 from intelshare.instant import Instant
-from intelshare.ports import CHUNK, Plan, Put, Table, View
+from intelshare.ports import CHUNK, Delete, Plan, Put, Table, View
 from intelshare.store.grouped import nothing
 from intelshare.store.migrate import migrate
 from intelshare.store.postgres.beside import scrub as scrub_server
@@ -192,6 +192,48 @@ async def test_i8_a_destroyed_secret_that_rots_comes_back_as_what_it_was_overwri
         with opened(path) as store:
             assert store.ask_now(lambda view: view.get(SECRET, "a", 1)) == Secret("a", 1, BLANK)
         rewritten(path, place_of(SECRET), flip(bit))
+
+
+async def test_i8_a_flipped_bit_in_what_leads_to_a_secret_neither_hides_it_nor_destroys_another(
+    path: Path,
+) -> None:
+    secrets = [Secret("a", part, bytes([part]) * 60) for part in range(1, 5)]
+    for bit in (0, 1, 2, 5, 12, 30):
+        rows = [one._replace(name=f"{bit}") for one in secrets]
+        await filled(path, *rows)
+        connection = apsw.Connection(str(path))
+        where = "WHERE part = 3 AND name = ?"
+        ((place,),) = connection.execute(f"SELECT _place FROM secret_at {where}", (f"{bit}",)).fetchall()
+        assert isinstance(place, int)
+        connection.execute(f"UPDATE secret_at SET _place = ? {where}", (place ^ 1 << bit, f"{bit}"))
+        connection.close()
+        with opened(path) as store:
+            assert [one.repaired for one in store.scrub() if isinstance(one, RecordError)] == [True]
+            found = store.ask_now(lambda view, bit=bit: view.find(SECRET, "key", str(bit)))
+            assert found == rows
+            assert [one.key for one in store.damage.known()] == [(str(bit), 3)]
+            await store.perform(put(rows[2]._replace(sealed=BLANK)))
+            await store.shred()
+        with opened(path) as store:
+            found = store.ask_now(lambda view, bit=bit: view.find(SECRET, "key", str(bit)))
+            assert found == [rows[0], rows[1], rows[2]._replace(sealed=BLANK), rows[3]]
+            assert list(store.scrub()) == []
+    assert b"\3" * 60 not in path.read_bytes()
+
+
+async def test_a_flipped_bit_in_what_leads_to_a_bulk_row_takes_no_other_row_with_it(path: Path) -> None:
+    bodies = [Body("a", part, Instant(1), b"b" * 900) for part in range(1, 4)]
+    for body in bodies:
+        await filled(path, body)
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE body SET _place = _place + 512 WHERE part = 1")
+    connection.close()
+    with opened(path) as store:
+        with pytest.raises(RecordError):
+            store.ask_now(lambda view: view.get(BODY, "a", 1))
+        await store.perform(lambda _: Plan((Delete(BODY, ("a", 1)),), None))
+    with opened(path) as store:
+        assert store.ask_now(lambda view: view.find(BODY, "key")) == bodies[1:]
 
 
 async def test_f12_a_flipped_bit_in_postgresql_is_served_told_and_written_again(tmp_path: Path) -> None:

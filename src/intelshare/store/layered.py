@@ -295,7 +295,12 @@ class LayeredDatabase:
     def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
         """Give back the space of bulk rows that are rewritten or deleted; return true if there were any."""
         below = self._view(self._writer)
-        places = [place for sql, key in keys if (place := below.place_of(sql, key))]
+        places = [
+            place
+            for sql, key in keys
+            if (place := below.place_of(sql, key))
+            and not (self.damage.known() and below.leads_to_another(sql, key, place))
+        ]
         self._chunks.drop(self._writer, places)
         return bool(places)
 
@@ -306,6 +311,8 @@ class LayeredDatabase:
         overwrites = False
         for key, one in memory.rows.items():
             place = below.place_of(sql, key)
+            if place and self.damage.known():  # otherwise the row was read, and stands there
+                place = below.own_place(sql, key, place)
             overwrites = overwrites or place > 0
             if one is None:
                 self._writer.execute(sql.delete_at, (place,))

@@ -138,6 +138,12 @@ class Layout:
         """Return the stored form of the key of a record without digest."""
         return tuple(map(stored, self._key(self._decode(record))))
 
+    def key_at_rest(self, found: Any) -> Key | None:
+        """Return the stored form of the key of a record at rest; None if it is not as it was written."""
+        if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
+            return None
+        return self.key_of_record(found[DIGEST_LENGTH:])
+
     def digested(self, record: bytes) -> bytes:
         """Return the record as it is at rest, preceded by its digest."""
         return self._digest(record) + record

@@ -9,7 +9,8 @@ many consecutive blocks as there are lanes is undone. Nothing here proves anythi
 
 from __future__ import annotations
 
-import binascii
+import struct
+from binascii import crc32
 from typing import Final
 
 BLOCK: Final = 512
@@ -23,8 +24,8 @@ _CHECK: Final = 4
 
 def parity_of(record: bytes, lanes: int = LANES) -> bytes:
     """Return the parity of a record: at most 512 bytes for each lane, and 4 bytes for each block."""
-    checks = b"".join([_check(record[at : at + BLOCK]) for at in range(0, len(record), BLOCK)])
-    return checks + _folded(record, lanes * BLOCK)
+    checks = [crc32(record[at : at + BLOCK]) for at in range(0, len(record), BLOCK)]
+    return struct.pack(f">{len(checks)}I", *checks) + _folded(record, lanes * BLOCK)
 
 
 def repaired(record: bytes, parity: bytes, lanes: int = LANES) -> bytes | None:
@@ -36,8 +37,8 @@ def repaired(record: bytes, parity: bytes, lanes: int = LANES) -> bytes | None:
     changed = [
         number
         for number in range(count)
-        if _check(record[number * BLOCK : number * BLOCK + BLOCK])
-        != checks[number * _CHECK : number * _CHECK + _CHECK]
+        if crc32(record[number * BLOCK : number * BLOCK + BLOCK])
+        != int.from_bytes(checks[number * _CHECK : number * _CHECK + _CHECK])
     ]
     if not changed or len({number % lanes for number in changed}) != len(changed):
         return None
@@ -52,10 +53,6 @@ def repaired(record: bytes, parity: bytes, lanes: int = LANES) -> bytes | None:
         missing = zip(folded[lane : lane + size], rest[lane : lane + size], strict=True)
         whole[at : at + size] = bytes([one ^ other for one, other in missing])
     return bytes(whole)
-
-
-def _check(block: bytes) -> bytes:
-    return binascii.crc32(block).to_bytes(_CHECK)
 
 
 def _folded(record: bytes, stride: int) -> bytes:
