@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from intelshare.patience import patient
-from processes import LIMIT, Ended, left_behind, process
+from processes import LIMIT, SHOWN, Ended, left_behind, process
 
 _LATER = ("intelshare.client", "intelshare.node.offline", "intelshare.node.run", "grpc.aio")
 """What commands import while they run."""
@@ -43,7 +43,8 @@ def finished(words: Sequence[str | Path], *, stdin: str, cwd: Path | None, env: 
         })  # fmt: skip
         out, err = (files[name].read_text("utf-8", "replace") for name in ("stdout", "stderr"))
     assert code is not None, (
-        f"intelshare {words} had not ended after {patient(LIMIT):g} s; it wrote:\n{out}{err}"
+        f"intelshare {words} had not ended after {patient(LIMIT):g} s; it wrote, at last:\n"
+        f"{(out + err)[-SHOWN:]}"
     )
     return Ended(code, out, err)
 
