@@ -1,21 +1,23 @@
-"""One flipped bit in a row of a database that no node has open: what a bad disk does (F12, F31)."""
+"""What a bad disk does to a row of a database that no node has open: one bit, or all of it (F12, F31)."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from intelshare.broker.kernel.tables import TABLES
+from intelshare.errors import RecordError
+from intelshare.ports import CHUNK
 from intelshare.store.chunks import MAX_ROWS
 from intelshare.store.row_tables import Kept, RowTable
 
-_READ_CHUNK = "SELECT sealed FROM chunk WHERE id = ?"
-_WRITE_CHUNK = "UPDATE chunk SET sealed = ? WHERE id = ?"
-
 KINDS = {table.name: table for table in TABLES}
+
+Change = Callable[[bytes], bytes]
 
 
 def kinds(database: Path) -> Iterator[str]:
@@ -27,31 +29,20 @@ def kinds(database: Path) -> Iterator[str]:
                 yield name
 
 
-def rot(database: Path, kind: str, which: int = 0) -> tuple[str, ...]:
-    """Flip one bit in the record of a row; the row's key, as it is named. ``which``: modulo their number.
+def rot(database: Path, kind: str, which: int = 0) -> RecordError:
+    """Flip one bit in the record of a row, or in the chunk that it is kept in; what a node has to say of it.
+
+    ``which``: modulo the number of rows.
+    """
+    return _rewritten(database, kind, which, partial(_flipped, which=which))
+
+
+def spoil(database: Path, kind: str, which: int = 0) -> None:
+    """Overwrite the record of a row, so that nothing brings it back.
 
     A row that is kept in a chunk takes all rows of its chunk with it.
     """
-    sql = RowTable(KINDS[kind])
-    with closing(sqlite3.connect(database)) as connection, connection:
-        rows = connection.execute(sql.scrub(0), (1 << 30,)).fetchall()
-        *columns, found = rows[which % len(rows)]
-        key = tuple(columns[: len(KINDS[kind].key)])
-        if sql.kept is Kept.CHUNK:
-            number = found // MAX_ROWS
-            _flip(
-                connection,
-                "SELECT sealed FROM chunk WHERE id = ?",
-                "UPDATE chunk SET sealed = ? WHERE id = ?",
-                number,
-            )
-        elif sql.kept is Kept.APART:
-            _flip(connection, sql.read_at, sql.replace_at, found)
-        else:
-            where = " AND ".join(f'"{name}" = ?' for name in KINDS[kind].key)
-            flipped = _flipped(found)
-            connection.execute(f'UPDATE "{kind}" SET _record = ? WHERE {where}', (flipped, *key))
-        return tuple(part.hex() if isinstance(part, bytes) else str(part) for part in key)
+    _rewritten(database, kind, which, lambda data: bytes(len(data)), ("sealed", "parity"))
 
 
 def rot_journal(database: Path, *, whole: bool = False) -> int:
@@ -59,12 +50,7 @@ def rot_journal(database: Path, *, whole: bool = False) -> int:
     with closing(sqlite3.connect(database)) as connection, connection:
         ((number,),) = connection.execute("SELECT max(id) FROM journal")
         assert number is not None, "the journal is empty"
-        _flip(
-            connection,
-            "SELECT sealed FROM journal WHERE id = ?",
-            "UPDATE journal SET sealed = ? WHERE id = ?",
-            number,
-        )
+        _rewrite(connection, "journal", "sealed", "id = ?", (number,), _flipped)
         if whole:
             connection.execute(
                 "UPDATE journal SET sealed = zeroblob(length(sealed)), parity = zeroblob(length(parity)) "
@@ -74,13 +60,42 @@ def rot_journal(database: Path, *, whole: bool = False) -> int:
         return int(number)
 
 
-def _flip(connection: sqlite3.Connection, read: str, write: str, place: int) -> None:
-    ((data,),) = connection.execute(read, (place,))
-    connection.execute(write, (_flipped(data), place))
+def _rewritten(
+    database: Path, kind: str, which: int, change: Change, of_chunks: Sequence[str] = ("sealed",)
+) -> RecordError:
+    sql = RowTable(KINDS[kind])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        rows = connection.execute(sql.scrub(0), (1 << 30,)).fetchall()
+        *columns, found = rows[which % len(rows)]
+        key = tuple(columns[: len(KINDS[kind].key)])
+        if sql.kept is Kept.CHUNK:
+            number = found // MAX_ROWS
+            for column in of_chunks:
+                _rewrite(connection, CHUNK, column, "id = ?", (number,), change)
+            message = f"chunk {number} had changed, and its digest brought it back"
+            return RecordError(CHUNK, (number,), message, repaired=True)
+        if sql.kept is Kept.APART:
+            _rewrite(connection, kind, "_record", "_place = ?", (found,), change)
+        else:
+            where = " AND ".join(f'"{name}" = ?' for name in KINDS[kind].key)
+            _rewrite(connection, kind, "_record", where, key, change)
+        return sql.layout.brought_back(key)
 
 
-def _flipped(data: bytes) -> bytes:
+def _rewrite(
+    connection: sqlite3.Connection,
+    table: str,
+    column: str,
+    where: str,
+    values: tuple[object, ...],
+    change: Change,
+) -> None:
+    ((data,),) = connection.execute(f'SELECT {column} FROM "{table}" WHERE {where}', values)
+    connection.execute(f'UPDATE "{table}" SET {column} = ? WHERE {where}', (change(data), *values))
+
+
+def _flipped(data: bytes, which: int = 0) -> bytes:
     changed = bytearray(data)
-    at = random.Random(len(data)).randrange(8 * len(data))
+    at = random.Random(which).randrange(8 * len(data))
     changed[at // 8] ^= 1 << at % 8
     return bytes(changed)

@@ -99,7 +99,10 @@ class MemberBackend:
         self.rotten = (Record("reader", (UserUri("somebody"), bytes(32))),)
 
     async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
-        return tuple(Mended(record, Outcome.ASKED, "USA") for record in records)
+        return tuple(
+            Mended(record, Outcome.WHOLE) if record.repaired else Mended(record, Outcome.ASKED, "USA")
+            for record in records
+        )
 
     def mended(self, result: MendResult) -> None:
         self.rotten = ()

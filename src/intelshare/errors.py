@@ -109,18 +109,25 @@ class StoreError(IntelshareError):
     """The store cannot be opened, read or written."""
 
 
+REPAIRED: Final = "nothing is lost: a running node writes it again, `intelshare node repair --scrub` at once"
+"""The hint of a record that was brought back."""
+
+
 class RecordError(StoreError):
     """A stored record that is not as it was written: RECORD_CORRUPT. Where a page cannot be read, ``key`` is
-    as much of a key as is known."""
+    as much of a key as is known.
 
-    def __init__(self, table: str, key: tuple[int | str | bytes, ...], message: str) -> None:
-        super().__init__(
-            "RECORD_CORRUPT",
-            message,
-            hint="it is not served; `intelshare node repair` says what can be done about it",
-        )
+    ``repaired``: it was brought back, and is served; where it stands it has yet to be written again.
+    """
+
+    def __init__(
+        self, table: str, key: tuple[int | str | bytes, ...], message: str, *, repaired: bool = False
+    ) -> None:
+        lost = "it is not served; `intelshare node repair` says what can be done about it"
+        super().__init__("RECORD_CORRUPT", message, hint=REPAIRED if repaired else lost)
         self.table = table
         self.key = key
+        self.repaired = repaired
 
 
 class VaultError(IntelshareError):

@@ -230,6 +230,9 @@ class Figures:
 JOURNAL: Final = "journal"
 """The table of a RecordError about a group of rows that only the store knows (its key is its number)."""
 
+CHUNK: Final = "chunk"
+"""The same of a chunk that was brought back: a commit while it is known (``Damaged``) writes it again."""
+
 
 class Damaged(Protocol):
     """The records of a store that were met damaged and are not settled. For any thread."""

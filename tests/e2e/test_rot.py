@@ -1,4 +1,6 @@
-"""Rotten rows under real nodes (F12, F31): named, fetched again where somebody has it; no node ends."""
+"""Rows that rotted beyond repair under real nodes (F12, F31): named, fetched again where somebody has it; no
+node ends. One flipped bit is in ``fault_runs.rotten``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from e2e.nodes import (
     wait_until,
 )
 from processes import process
-from rot import kinds, rot, rot_journal
+from rot import kinds, rot_journal, spoil
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 
@@ -61,7 +63,7 @@ def test_f31_a_rotten_row_of_each_kind_at_the_recipient_is_named_and_fetched_aga
         there = list(kinds(database))
         for kind in ("node", "log_head", "counter", "incoming", "inbox", "secret", "portion", "reader"):
             assert kind in there, there
-            rot(database, kind, 1)
+            spoil(database, kind, 1)
         with running(usa):
             wait_for_links(fra)
             repair(usa, "--scrub", "--fetch")
@@ -88,11 +90,11 @@ def test_f31_a_rotten_row_of_each_kind_at_the_sender_stops_one_thing(tmp_path: P
     with running(fra):
         waiting = [send(fra, "USA") for _ in range(4)]
     database = fra / "intelshare.db"
-    rot(database, "portion", 0)
-    rot(database, "secret", 1)
+    spoil(database, "portion", 0)
+    spoil(database, "secret", 1)
     for kind in ("outgoing", "pending", "user", "receipt", "counter"):
         if kind in kinds(database):
-            rot(database, kind)
+            spoil(database, kind)
     with running(fra) as node:
         assert intelshare("outbox", "--as", fra / "users" / "ana").code in (0, 4)
         with running(usa):

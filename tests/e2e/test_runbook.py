@@ -27,7 +27,7 @@ from intelshare.trust import domain_of, user_uri
 from intelshare.vault import USER_AUTHORITY, open_vault
 from postgres_server import new_cluster
 from replicas_world import Replicas
-from rot import rot
+from rot import spoil
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
 
@@ -176,8 +176,8 @@ def test_rotten_record_and_dead_disk() -> None:
     with two() as (fra, usa):
         send(usa.folder, "FRA", TO_FRA, "kept", "--wait", "accepted")
         fra.stop()
-        rot(fra.folder / "intelshare.db", "incoming")
-        rot(fra.folder / "intelshare.db", "user", 2)
+        spoil(fra.folder / "intelshare.db", "incoming")
+        spoil(fra.folder / "intelshare.db", "user", 2)
         operator = Operator("Rotten record", fra.folder)
         assert "RECORD_CORRUPT" in operator.gives("intelshare doctor --deep --folder F", code=1).out
         fra.start()

@@ -10,14 +10,14 @@ from intelshare.store.parity import BLOCK, LANES, parity_of, repaired
 _RECORDS = st.binary(min_size=1, max_size=4 * BLOCK * LANES)
 
 
-@given(_RECORDS, st.data())
-def test_any_stretch_of_a_page_comes_back(record: bytes, data: st.DataObject) -> None:
-    parity = parity_of(record)
+@given(_RECORDS, st.sampled_from((2, LANES)), st.data())
+def test_any_stretch_of_a_sector_or_a_page_comes_back(record: bytes, lanes: int, data: st.DataObject) -> None:
+    parity = parity_of(record, lanes)
     at = data.draw(st.integers(0, len(record) - 1))
-    size = data.draw(st.integers(1, BLOCK * (LANES - 1)))
+    size = data.draw(st.integers(1, BLOCK * (lanes - 1)))
     rotten = bytearray(record)
     rotten[at : at + size] = bytes([byte ^ 0x5A for byte in rotten[at : at + size]])
-    assert repaired(bytes(rotten), parity) == record
+    assert repaired(bytes(rotten), parity, lanes) == record
 
 
 @given(_RECORDS)

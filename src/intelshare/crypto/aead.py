@@ -13,7 +13,10 @@ _ZERO_NONCE: Final = bytes(12)
 
 TAG_LENGTH: Final = 16
 
-_KNOWN_TO_ALL: Final = AESGCM(bytes(16))
+CHECKSUM_KEY: Final = bytes(16)
+"""The key of ``checksum``, which everybody knows."""
+
+_KNOWN_TO_ALL: Final = AESGCM(CHECKSUM_KEY)
 
 
 def checksum(data: bytes) -> bytes:

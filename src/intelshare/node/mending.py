@@ -41,7 +41,7 @@ CODE: Final = "RECORD_CORRUPT"
 
 def record_of(error: RecordError) -> Record:
     """The record that an error names."""
-    return Record(error.table, error.key)
+    return Record(error.table, error.key, error.repaired)
 
 
 class Mending:
@@ -55,7 +55,7 @@ class Mending:
     @property
     def withholds(self) -> bool:
         """True if releases must wait: a treaty act is damaged, and without it the law is not known."""
-        return any(one.table == ACT.name for one in self._runtime.store.damage.known())
+        return any(one.table == ACT.name and not one.repaired for one in self._runtime.store.damage.known())
 
     def known(self) -> tuple[Record, ...]:
         """The damaged records that are not settled. Groups of the journal are settled here."""
@@ -121,7 +121,7 @@ def known_documents(folder: Folder, member: MemberCode, view: View, damage: Dama
     what it has revoked, is not known until its file is imported again.
     """
     found = [row for row in view.find(TRUST, "key", limit=100_000) if row.type != REVOKED]
-    lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name}
+    lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name and not one.repaired}
     without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT}
     without |= {key[0] for key in lost if {(key[0], REVOKED), (key[0], TrustType.DIRECTORY)} <= lost}
     stored = [row.record for row in found if row.member not in without - {member}]

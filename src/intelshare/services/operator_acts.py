@@ -78,8 +78,10 @@ async def repair(backend: Backend, actor: Actor, request: pb.RepairRequest) -> p
         await backend.scrub()
     known = backend.damaged()
     states: dict[Record, Mended] = {}
-    if request.fetch:
-        states.update({one.record: one for one in await backend.mend(known)})
+    # What the store has brought back only has to be written again: nobody has to ask for that.
+    wanted = [one for one in known if request.fetch or one.repaired]
+    if wanted:
+        states.update({one.record: one for one in await backend.mend(wanted)})
     if request.drop:
         if not request.reason.strip():
             raise DeliveryError("INPUT_INVALID", "a reason is needed: the log keeps it", hint="--reason TEXT")

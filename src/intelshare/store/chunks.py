@@ -3,6 +3,7 @@
     chunk       id      1, 2, 3 ...
                 digest  of what is sealed, so that damage shows without the key
                 sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
+                parity  of what is sealed: a sector of it that went bad is brought back (``parity``)
     chunk_left  id      of a chunk of bulk rows
                 rows    how many of them are not deleted: at none the chunk goes
 
@@ -10,6 +11,9 @@ A row's place is the chunk's id and its number in it. One tag stands for the dig
 row that is replaced later or deleted stays in its chunk, sealed and with no way to it: no secret stands here.
 Bulk rows have chunks of their own, because what they take is given back: packed so, three of 2 KiB take
 6 KiB, where as rows of a table each would take a page of 4 KiB.
+
+A chunk of which one byte has changed is brought back by its digest, and one with a bad sector by its parity:
+its rows are served, and it is noted as damaged until a commit has written it again in its place (``mend``).
 """
 
 from __future__ import annotations
@@ -17,21 +21,25 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
+from intelshare.crypto.changed_byte import as_checked
 from intelshare.crypto.rest import open_group, seal_group
-from intelshare.errors import CryptoError, StoreError
+from intelshare.errors import CryptoError, RecordError, StoreError
+from intelshare.ports import CHUNK
 from intelshare.store.layout import digest
+from intelshare.store.parity import parity_of, repaired
 from intelshare.store.sql import UNREADABLE, Connection
 
 SCHEMA: Final = """\
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL,
-    sealed BLOB NOT NULL
+    sealed BLOB NOT NULL,
+    parity BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "chunk_left" (
     id INTEGER PRIMARY KEY,
@@ -50,7 +58,16 @@ REMEMBERED: Final = 4 << 20
 together.
 """
 
+LANES: Final = 2
+"""A sector of 512 bytes that begins in the middle of a block: 1 KiB of parity, and 1/128 of the chunk. More
+would bring nothing back in SQLite, whose page of 4 KiB also says where the next one is.
+"""
+
 _WHAT: Final = b"chunk"
+
+_ONE: Final = "SELECT digest, sealed, parity FROM chunk WHERE id = ?"
+_SOME: Final = "SELECT id, digest, sealed, parity FROM chunk WHERE id > ? ORDER BY id LIMIT 100"
+_RENEW: Final = "UPDATE chunk SET digest = ?, sealed = ?, parity = ? WHERE id = ?"
 
 Row = tuple[str, bytes]
 """The name of the table, and the record without its digest."""
@@ -76,11 +93,11 @@ class Chunks:
         made, left = [], []
         for cut in _cut(rows):
             sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
-            made.append((self._next, digest(sealed), sealed))
+            made.append((self._next, digest(sealed), sealed, parity_of(sealed, LANES)))
             places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
             left.append((self._next, len(cut)))
             self._next += 1
-        connection.executemany("INSERT INTO chunk VALUES (?, ?, ?)", made)
+        connection.executemany("INSERT INTO chunk VALUES (?, ?, ?, ?)", made)
         if bulk:
             connection.executemany("INSERT INTO chunk_left VALUES (?, ?)", left)
         return places
@@ -100,15 +117,18 @@ class Chunks:
             )
             connection.execute("DELETE FROM chunk_left WHERE id = ? AND rows = 0", (number,))
 
-    def read(self, connection: Connection, place: int) -> Row | None:
-        """Return the row in a place, or None if it is missing or damaged. Raises errors of the engine."""
+    def read(self, connection: Connection, place: int, note: Callable[[RecordError], object]) -> Row | None:
+        """Return the row in a place, or None if it is missing or damaged. Raises errors of the engine.
+
+        ``note`` is called with a chunk that had to be brought back.
+        """
         number, at = divmod(place, MAX_ROWS)
         with self._lock:
             rows = self._opened.get(number)
             if rows is not None:
                 self._opened.move_to_end(number)
         if rows is None:
-            rows = self._open(connection, number)
+            rows = self._open(connection, number, note)
             with self._lock:
                 self._size += _size(rows) - _size(self._opened.get(number, ()))
                 self._opened[number] = rows
@@ -116,22 +136,77 @@ class Chunks:
                     self._size -= _size(self._opened.popitem(last=False)[1])
         return rows[at] if at < len(rows) else None
 
-    def _open(self, connection: Connection, number: int) -> list[Row]:
+    def _open(self, connection: Connection, number: int, note: Callable[[RecordError], object]) -> list[Row]:
         for (sealed,) in connection.execute("SELECT sealed FROM chunk WHERE id = ?", (number,)).fetchall():
-            return opened(self._key, number, sealed) or []
+            rows = opened(self._key, number, sealed)
+            if rows is not None:
+                return rows
+        for kept, sealed, parity in connection.execute(_ONE, (number,)).fetchall():
+            for whole, by in _readings(kept, sealed, parity):
+                rows = opened(self._key, number, whole)
+                if rows is not None:
+                    note(_brought_back(number, by))
+                    return rows
         return []
 
+    def mend(self, connection: Connection, number: int) -> None:
+        """Write a chunk again in its place, inside a running transaction, if it can be brought back."""
+        for kept, sealed, parity in connection.execute(_ONE, (number,)).fetchall():
+            for whole, _ in _readings(kept, sealed, parity):
+                if opened(self._key, number, whole) is not None:
+                    row = (digest(whole), whole, parity_of(whole, LANES))
+                    if row != (kept, sealed, parity):
+                        connection.execute(_RENEW, (*row, number))
+                    return
 
-def examine(connection: Connection) -> Iterator[StoreError]:
-    """Yield a RECORD_CORRUPT for each damaged chunk; needs no key."""
-    number, last = 0, 0
+
+def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
+    """Yield a RECORD_CORRUPT for each chunk that is not as it was written.
+
+    With the storage key, only for those that can be brought back: the rows of others are named one by one.
+    """
+    last = 0
     try:
-        for number, kept, sealed in connection.execute("SELECT id, digest, sealed FROM chunk ORDER BY id"):
-            last = number
-            if digest(sealed) != kept:
-                yield _corrupt(number)
+        while found := connection.execute(_SOME, (last,)).fetchall():
+            for number, kept, sealed, parity in found:
+                last = number
+                if digest(sealed) == kept and parity_of(sealed, LANES) == parity:
+                    continue
+                by = _brought_back_by(number, kept, sealed, parity, key)
+                if by is not None:
+                    yield _brought_back(number, by)
+                elif key is None:
+                    yield _corrupt(number)
     except UNREADABLE:
-        yield _corrupt(last + 1)
+        if key is None:
+            yield _corrupt(last + 1)
+
+
+def _brought_back_by(number: int, kept: bytes, sealed: bytes, parity: bytes, key: bytes | None) -> str | None:
+    for whole, by in _readings(kept, sealed, parity):
+        # Without the key two of three have to agree: what is sealed, its digest, its parity.
+        agree = digest(whole) == kept or parity_of(whole, LANES) == parity
+        if agree if key is None else opened(key, number, whole) is not None:
+            return by
+    return None
+
+
+def _readings(kept: bytes, sealed: bytes, parity: bytes) -> Iterator[tuple[bytes, str]]:
+    """A chunk as it is, and only if that does not open as its digest and its parity can tell."""
+    yield sealed, ""
+    whole = as_checked(sealed, kept)
+    if whole is not None and whole != sealed:
+        yield whole, "its digest"
+    whole = repaired(sealed, parity, LANES)
+    if whole is not None:
+        yield whole, "its parity"
+
+
+def _brought_back(number: int, by: str) -> RecordError:
+    """``by``: empty where only the digest or the parity has changed."""
+    told = f"chunk {number} had changed, and {by} brought it back"
+    beside = f"the digest or the parity of chunk {number} had changed, and its rows are whole"
+    return RecordError(CHUNK, (number,), told if by else beside, repaired=True)
 
 
 def _corrupt(number: int) -> StoreError:

@@ -237,9 +237,11 @@ def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
             expected = flushed_upto(connection) + 1
         if expected <= _state(connection, "last"):
             yield DamagedGroup(_state(connection, "last"), "it is missing")
-        for place, kept, sealed in connection.execute("SELECT id, digest, sealed FROM journal ORDER BY id"):
+        for place, _, kept, sealed, parity in connection.execute(_SINCE, (-1,)):
             if key is None and digest(sealed) != kept:
-                yield DamagedGroup(place, _CHANGED)
+                whole = repaired(sealed, parity)
+                is_whole = whole is not None and digest(whole) == kept
+                yield DamagedGroup(place, _CHANGED, _REPAIRED if is_whole else ASIDE)
     except UNREADABLE as error:
         yield corrupt(expected or 0, str(error))
 

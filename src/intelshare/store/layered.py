@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from intelshare.errors import RecordError
-from intelshare.ports import JOURNAL, Table
+from intelshare.ports import CHUNK, JOURNAL, Table
 from intelshare.store import journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
@@ -206,6 +206,7 @@ class LayeredDatabase:
         group = self._layer()
         with self._transaction():
             fill(self._filling(group))
+            self._mend_chunks()
             overwrites = self._place(group)
             size = self._append(group) if group.tables else 0
             # A reader must not see an overwritten row beside the old rows that lead to it.
@@ -219,6 +220,12 @@ class LayeredDatabase:
         self._last += bool(group.tables)
         self.commits += 1
         self.journalled += size
+
+    def _mend_chunks(self) -> None:
+        """Write again the chunks that were brought back: who mends what is damaged commits a step for it."""
+        for error in self.damage.known():
+            if error.table == CHUNK:
+                self._chunks.mend(self._writer, int(error.key[0]))
 
     def _filling(self, group: Layer) -> Writing:
         """Return the view that steps fill."""
@@ -288,7 +295,12 @@ class LayeredDatabase:
     def _drop(self, keys: Sequence[tuple[RowTable, Key]]) -> bool:
         """Give back the space of bulk rows that are rewritten or deleted; return true if there were any."""
         below = self._view(self._writer)
-        places = [place for sql, key in keys if (place := below.place_of(sql, key))]
+        places = [
+            place
+            for sql, key in keys
+            if (place := below.place_of(sql, key))
+            and not (self.damage.known() and below.leads_to_another(sql, key, place))
+        ]
         self._chunks.drop(self._writer, places)
         return bool(places)
 
@@ -299,6 +311,8 @@ class LayeredDatabase:
         overwrites = False
         for key, one in memory.rows.items():
             place = below.place_of(sql, key)
+            if place and self.damage.known():  # otherwise the row was read, and stands there
+                place = below.own_place(sql, key, place)
             overwrites = overwrites or place > 0
             if one is None:
                 self._writer.execute(sql.delete_at, (place,))

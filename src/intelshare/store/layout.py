@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import msgspec
 
 from intelshare.crypto.aead import TAG_LENGTH, checksum
+from intelshare.crypto.changed_byte import as_checked
 from intelshare.errors import RecordError
 from intelshare.ids import Incarnation, ReleaseNumber
 from intelshare.instant import Instant
@@ -137,6 +138,12 @@ class Layout:
         """Return the stored form of the key of a record without digest."""
         return tuple(map(stored, self._key(self._decode(record))))
 
+    def key_at_rest(self, found: Any) -> Key | None:
+        """Return the stored form of the key of a record at rest; None if it is not as it was written."""
+        if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
+            return None
+        return self.key_of_record(found[DIGEST_LENGTH:])
+
     def digested(self, record: bytes) -> bytes:
         """Return the record as it is at rest, preceded by its digest."""
         return self._digest(record) + record
@@ -149,6 +156,20 @@ class Layout:
         if not isinstance(found, bytes) or self._digest(found[DIGEST_LENGTH:]) != found[:DIGEST_LENGTH]:
             raise self.corrupt(key)
         return self._at(found[DIGEST_LENGTH:], key)
+
+    def restored(self, found: Any, key: Sequence[Any]) -> Any:
+        """Return the row of a record at rest that is not as it was written, if only one byte of it has
+        changed, or of its digest; otherwise None. What was overwritten is not in it, and so never comes back.
+        """
+        if not isinstance(found, bytes):
+            return None
+        whole = as_checked(self._prefix + found[DIGEST_LENGTH:], found[:DIGEST_LENGTH])
+        if whole is None or not whole.startswith(self._prefix):
+            return None
+        try:
+            return self._at(whole[len(self._prefix) :], key)
+        except RecordError:
+            return None
 
     def _at(self, record: bytes, key: Sequence[Any]) -> Any:
         try:
@@ -187,14 +208,22 @@ class Layout:
 
     def corrupt(self, key: Sequence[Any]) -> RecordError:
         """Return RECORD_CORRUPT, naming table and key (``key``: as it is stored)."""
+        return self._error(key, "a record of {} does not match its digest: {}")
+
+    def brought_back(self, key: Sequence[Any]) -> RecordError:
+        """Return the same of a record that was restored."""
+        return self._error(key, "a byte of a record of {} had changed, and its digest told which: {}", True)
+
+    def _error(self, key: Sequence[Any], message: str, repaired: bool = False) -> RecordError:
         wide = [name in self._wide for name in self.table.key] + [False] * len(key)
         key = [
             part + (1 << 64) if is_wide and isinstance(part, int) and part < 0 else part
             for part, is_wide in zip(key, wide, strict=False)
         ]
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in key)
-        what = f"a record of {self.table.name} does not match its digest: {shown}"
-        return RecordError(self.table.name, tuple(key), what)
+        return RecordError(
+            self.table.name, tuple(key), message.format(self.table.name, shown), repaired=repaired
+        )
 
     def _misfit(self, row: Any) -> str:
         """Return the first field of a row whose type does not allow its value."""

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import apsw
 
-from intelshare.errors import StoreError
-from intelshare.ports import Table
+from intelshare.errors import RecordError, StoreError
+from intelshare.ports import CHUNK, Table
 from intelshare.store import chunks, journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
+from intelshare.store.damage import Damage
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.sql import Connection
 from intelshare.store.views import DAMAGE, Reading
@@ -28,8 +29,8 @@ ROWS: Final = 500
 def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
     """Yield a RECORD_CORRUPT for each damaged row or group, then for each damaged page.
 
-    Without the storage ``key``, a damaged chunk is named as a whole, not by its rows. Raises StoreError
-    RECORD_CORRUPT if the file is not a database.
+    Also for what can be brought back (``RecordError.repaired``). Without the storage ``key``, a damaged chunk
+    is named as a whole, not by its rows. Raises StoreError RECORD_CORRUPT if the file is not a database.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -52,8 +53,7 @@ def scrub_rows(
     """The same for the rows alone, over any engine."""
     for table in tables:
         yield from _table(connection, RowTable(table), key, reading)
-    if key is None:
-        yield from chunks.examine(connection)
+    yield from chunks.examine(connection, key)
     yield from journal.examine(connection, key)
 
 
@@ -62,7 +62,8 @@ def _table(
 ) -> Iterator[StoreError]:
     if key is None and sql.kept in reading.sealed:
         return
-    view = reading(connection, {}, Chunks(key or b"", 0), (), {})
+    met = Damage()
+    view = reading(connection, {}, Chunks(key or b"", 0), (), {}, met)
     after: tuple[Any, ...] = ()
     while True:
         try:
@@ -73,9 +74,13 @@ def _table(
         for *columns, found in rows:
             try:
                 view.check(sql, columns, found)
-            except StoreError as error:
-                if _is_there(connection, sql, columns, found, key):
-                    yield error
+            except RecordError as error:
+                met.note(error)
+            for one in met.known():
+                met.forget(one.table, one.key)
+                # A chunk is named once, as a whole: ``chunks.examine``.
+                if one.table != CHUNK and _is_there(connection, sql, columns, found, key):
+                    yield one
         if len(rows) < ROWS:
             return
         after = rows[-1][: len(sql.layout.table.key)]

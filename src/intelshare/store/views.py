@@ -29,6 +29,9 @@ _ENTRY: Final = itemgetter(0)
 Encoded = tuple[Table[Any], Key, MemoryRow | None]
 """A write as memory keeps it: None deletes."""
 
+_PLACE_BITS: Final = 48
+"""The bits of a place of which one may have flipped: no table has as many rows."""
+
 _PIECE: Final = 1000
 """The entries that are looked at in one go if all of them are wanted."""
 
@@ -36,7 +39,8 @@ _PIECE: Final = 1000
 class Reading:
     """The current rows: for each key, the row of the first layer that knows the key, or else SQLite's.
 
-    Every row that comes from SQLite is checked against its digest.
+    Every row that comes from SQLite is checked against its digest. One that can be brought back is, and is
+    noted as damaged all the same: where it stands it has yet to be written again.
     """
 
     unbound: View | None = None
@@ -229,8 +233,9 @@ class Reading:
         filled = self._filled.get(sql.layout.table.name)
         return filled is not None and filled.may_hold(index, known)
 
-    def _apart(self, sql: RowTable, place: int) -> Any:
+    def _apart(self, sql: RowTable, key: Key, place: int) -> Any:
         """The record of an erasable row behind its digest; None: there is none."""
+        del key
         rows = self._execute(sql.read_at, (place,)).fetchall()
         return rows[0][0] if rows else None
 
@@ -246,16 +251,51 @@ class Reading:
 
     def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
         """Return the row of a record at rest, or of the place that leads to it. Raises RecordError."""
+        record = found
         try:
             if sql.kept is Kept.CHUNK:
-                return sql.layout.named(self._chunks.read(self._connection, found), key)
+                return sql.layout.named(self._chunks.read(self._connection, found, self._noted), key)
             if sql.kept is Kept.APART:
-                found = self._apart(sql, found)
-            return sql.layout.checked(found, key)
+                record = self._apart(sql, key, found)
+            return sql.layout.checked(record, key)
         except DAMAGE:
             raise self._corrupt(sql, key) from None
         except RecordError as error:
-            raise self._noted(error) from None
+            row = sql.layout.restored(record, key)
+            if row is None and sql.kept is Kept.APART and (own := self.own_place(sql, key, found)):
+                row = sql.layout.restored(self._apart(sql, key, own), key)
+            if row is None:
+                raise self._noted(error) from None
+        self._noted(sql.layout.brought_back(key))
+        return row
+
+    def own_place(self, sql: RowTable, key: Key, place: int) -> int:
+        """Return the place of an erasable row: the one that was found, unless a flipped bit led there.
+
+        0 if another row is there, and no flipped bit leads to this one: nothing there may be overwritten.
+        """
+        there = self._key_at(sql, key, place)
+        if there == key:
+            return place
+        near = [place ^ 1 << bit for bit in range(_PLACE_BITS)]
+        own = [one for one in near if self._key_at(sql, key, one) == key]
+        if len(own) == 1:
+            return own[0]
+        return place if there is None else 0
+
+    def leads_to_another(self, sql: RowTable, key: Key, place: int) -> bool:
+        """Return true if a whole row of another key is in this place of a chunk."""
+        found = self._chunks.read(self._connection, place, self._noted)
+        if found is None:
+            return False
+        return found[0] != sql.layout.table.name or sql.layout.key_of_record(found[1]) != key
+
+    def _key_at(self, sql: RowTable, key: Key, place: int) -> Key | None:
+        """Return the key of the whole record in a place; None if there is none."""
+        try:
+            return sql.layout.key_at_rest(self._apart(sql, key, place))
+        except DAMAGE:
+            return None
 
 
 def _pieces(

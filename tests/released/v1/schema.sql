@@ -19,7 +19,8 @@ INSERT INTO "store_state" VALUES ('epoch', 0), ('flushed', 0), ('last', 0);
 CREATE TABLE "chunk" (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL,
-    sealed BLOB NOT NULL
+    sealed BLOB NOT NULL,
+    parity BLOB NOT NULL
 ) STRICT;
 CREATE TABLE "chunk_left" (
     id INTEGER PRIMARY KEY,

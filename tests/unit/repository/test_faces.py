@@ -20,7 +20,7 @@ FACES: Final[Mapping[str, str]] = {
     "client": "enrolment renewal spool",
     "conformance": "",
     "console": "run",
-    "crypto": "aead codec draw pae pieces records rest stretch suites x509",
+    "crypto": "aead changed_byte codec draw pae pieces records rest stretch suites x509",
     "delivery": "pair retry",
     "demo": "",
     "engine": "actions courier dialling events following steps turn values",

@@ -21,6 +21,7 @@ from intelshare.broker.kernel.cursor import seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
 from intelshare.broker.kernel.tables import BULLETIN, CertificateRow, UserRow
 from intelshare.broker.lifecycle.certificates import note_certificates
+from intelshare.broker.lifecycle.mend import Record
 from intelshare.broker.queries.watch import Cursor, cursor_text
 from intelshare.cli.analyst.outbox import outbox
 from intelshare.cli.analyst.read import inbox
@@ -173,6 +174,16 @@ def test_queues_are_by_recipient_and_precedence() -> None:
     asked = asyncio.run(answer(backend, ROWS["Operations/Queues"], operator, pb.QueuesRequest()))
     assert [(row.queued, row.unacknowledged) for row in asked.queues] == [(0, 1)]
     assert asked.queues[0].bytes_unacknowledged > 0
+
+
+def test_what_was_brought_back_is_written_again_unasked_and_never_offered_to_be_given_up() -> None:
+    backend, operator = MemberBackend(met(("FRA", "USA"))["FRA"]), actor("FRA", "o", Role.OPERATOR)
+    backend.rotten = (Record("chunk", (3,), repaired=True), Record("reader", ("somebody", bytes(32))))
+    found: Any = asyncio.run(answer(backend, ROWS["Operations/Repair"], operator, pb.RepairRequest()))
+    assert [(one.table, one.state, bool(one.remedy)) for one in found.records] == [
+        ("chunk", "whole", False),
+        ("reader", "damaged", True),
+    ]
 
 
 def test_no_act_is_signed_while_the_clock_is_wrong() -> None:

@@ -2,7 +2,8 @@
 
     outcome    records                                              consequence
     ---------  ---------------------------------------------------  ----------------------------------------
-    whole      those that read correctly, or are gone               written again
+    whole      those that read correctly, also because the store    written again
+               has brought them back; those that are gone
     rebuilt    rows that follow from others (``rebuild``)           made from these
     asked      received bulletins; treaty acts of peers             forgotten here, and requested again
                content and releases of this member that somebody    requested from all members that have it
@@ -17,7 +18,7 @@ settled a damaged record stays in its place, and is not served.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -62,7 +63,7 @@ from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Put, Random, Scalar, Table, View, changed
+from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
 
 A = TypeVar("A")
 
@@ -101,6 +102,8 @@ class Record:
 
     table: str
     key: tuple[Any, ...]
+    repaired: bool = field(default=False, compare=False)
+    """The store has brought it back: it only has to be written again."""
 
     def __str__(self) -> str:
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in self.key)
@@ -228,6 +231,8 @@ def _subject(record: Record) -> tuple[Any, ...]:
 
 
 def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
+    if record.table == CHUNK:
+        return Mended(record, Outcome.WHOLE)  # by the commit of this step
     table = table_of(record)
     if table is None:
         return Mended(record, Outcome.STAYS)
@@ -236,7 +241,7 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     except RecordError:
         pass
     else:
-        if row is not None and not table.erasable:
+        if row is not None:
             tx.put(table, row)  # its columns may be what is damaged
         return Mended(record, Outcome.WHOLE)
     made = _known_document(tx.node, record) or rebuild(tx.view, record.table, record.key)

@@ -35,8 +35,8 @@ def repair(
 ) -> int:
     """List records that are not as they were written, and what settles each.
 
-    A running node mends by itself what it meets: from other records, or from the member that has it. Exits
-    with 7 if a damaged record is left.
+    A running node mends by itself what it meets: from the digest or parity beside it, from other records, or
+    from the member that has it. Exits with 7 if a damaged record is left.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain

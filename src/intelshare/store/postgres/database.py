@@ -346,6 +346,8 @@ class PostgresDatabase(LayeredDatabase):
                 moved = []
                 for place, found in self._writer.execute(find, (group,)).fetchall():
                     record = self.keys.opened(name, place, group, found)
+                    if record is None:
+                        record = self.keys.restored(name, place, group, found)
                     if record is not None:
                         moved.append((place, *self.keys.sealed(name, place, record)))
                 self._writer.executemany(

@@ -62,7 +62,7 @@ class PostgresReading(Reading):
         except UNREADABLE:
             raise self._corrupt(sql, places[0]) from None
 
-    def _apart(self, sql: RowTable, place: int) -> Any:
+    def _apart(self, sql: RowTable, key: Key, place: int) -> Any:
         name = sql.layout.table.name
         connection: Any = self._connection
         for group, found in self._near(name, place):
@@ -75,6 +75,10 @@ class PostgresReading(Reading):
                 for group_now, found_now in connection.now.execute(question, (place,)).fetchall():
                     record = connection.keys.opened(name, place, group_now, found_now)
             if record is None:
+                record = connection.keys.restored(name, place, group, found)
+                if record is not None:
+                    self._noted(sql.layout.brought_back(key))
+                    return record
                 connection.moved()
             return record
         return None

@@ -46,7 +46,7 @@ from intelshare.crypto.records import Kind
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import MemberCode
-from intelshare.ports import Plan, Put, Table, changed
+from intelshare.ports import CHUNK, Plan, Put, Table, changed
 from intelshare.trust import Exclusion
 from line_world import ROOM, TO_USA, arrive, entries, hand_over, met, pair_of, rows, send
 
@@ -222,6 +222,22 @@ def test_a_pair_that_reads_as_it_should_is_written_once_more(members: Any) -> No
     assert outcomes(result) == [(Outcome.WHOLE, "")]
     assert pair_of(fra) == row
     assert rows(fra, NODE)[0].name == SELF
+
+
+def test_what_the_store_has_brought_back_is_written_again_a_chunk_by_the_commit_itself(members: Any) -> None:
+    usa = members["USA"]
+    secret = rows(usa, SECRET)[0]
+    records = (Record(CHUNK, (3,)), Record(SECRET.name, SECRET.key_of(secret)))
+    written: list[Any] = []
+
+    def step(*given: Any) -> Plan[Any]:
+        plan = mend(*given)
+        written.extend(plan.writes)
+        return plan
+
+    result = usa.do(step, MendCommand(records, {}))
+    assert outcomes(result) == [(Outcome.WHOLE, ""), (Outcome.WHOLE, "")]
+    assert written == [Put(SECRET, secret)]
 
 
 def test_a_received_release_is_fetched_again_although_the_log_rotted_with_it(members: Any) -> None:

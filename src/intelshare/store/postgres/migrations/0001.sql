@@ -20,7 +20,8 @@ INSERT INTO "store_state" VALUES
 CREATE TABLE "chunk" (
     id BIGINT PRIMARY KEY,
     digest BYTEA NOT NULL,
-    sealed BYTEA NOT NULL
+    sealed BYTEA NOT NULL,
+    parity BYTEA NOT NULL
 );
 CREATE TABLE "chunk_left" (
     id BIGINT PRIMARY KEY,
