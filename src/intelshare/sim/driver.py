@@ -10,6 +10,7 @@ from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.actions import (
+    Claim,
     Close,
     Dial,
     Drain,
@@ -17,6 +18,7 @@ from intelshare.engine.actions import (
     NoteMended,
     Opened,
     OpenPieces,
+    PassOn,
     ReadSlice,
     RunChore,
     RunQuery,
@@ -36,6 +38,7 @@ from intelshare.engine.events import (
     ChoreDone,
     Closed,
     Connected,
+    Covered,
     Drained,
     QueryDone,
     ReserveHeld,
@@ -49,7 +52,7 @@ from intelshare.engine.events import (
 )
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import MemberCode
+from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
@@ -76,6 +79,7 @@ class Driver:
             process.node,
             machine.keys.signer,
             process.random,
+            leads=process.leads,
             dials=machine.dials,
             limits=machine.limits,
             stop_order=machine.bug.stop_order,
@@ -302,6 +306,11 @@ class Driver:
         elif run.chore is Chore.MEND:
             self.feed(damage_found(self._process))
             self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.TELL:
+            sidecar = self._process.machine.sidecar
+            if sidecar is not None:
+                self.feed(Covered(Incarnation(sidecar.incarnation), sidecar.size))
+            self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)
             self.feed(ChoreDone(run.chore))
@@ -321,6 +330,12 @@ class Driver:
         if self._process.alive:
             self.feed(Space(0, self._process.machine.room.reserve))
 
+    def _claim(self, claim: Claim) -> None:
+        self._process.claim(claim)
+
+    def _pass_on(self, action: PassOn) -> None:
+        self._process.pass_on(action)
+
     def _drain(self, _: Drain) -> None:
         self._process.drain(lambda: self.feed(Drained()))
 
@@ -332,6 +347,10 @@ class Driver:
         self._attempts.excused()
         self.go_on()
 
+    def divided(self) -> None:
+        """Note that other links are this process's: it dials others than before."""
+        self._attempts.excused()
+
     def died(self) -> None:
         """Let the other sides of its streams notice some time later: the process is gone."""
         for stream in self._streams.values():
@@ -341,6 +360,8 @@ class Driver:
 
 
 _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
+    Claim: Driver._claim,
+    PassOn: Driver._pass_on,
     Dial: Driver._dial,
     OpenPieces: Driver._open_pieces,
     Opened: Driver._opened,

@@ -187,6 +187,16 @@ class ReplicatedMachine(Machine):
         for one in self.up():
             self.heap.after(_TOLD, one.told)
 
+    def tell_others(self, replica: Replica, what: Callable[[Replica], None]) -> None:
+        """Let the others hear something that is written nowhere, if they live and listen."""
+        for one in self.up():
+            if one is not replica and not one.frozen and not one.cut:
+                self.heap.after(_TOLD, lambda one=one: what(one) if one.alive else None)  # type: ignore[misc]
+
+    def serving(self) -> list[Process]:
+        """See ``Machine``: each may have links."""
+        return list(self.up())
+
     # Ends
 
     def ended(self, replica: Replica, down: int) -> None:
@@ -233,6 +243,12 @@ class ReplicatedMachine(Machine):
             TROUBLES[fault.window](one, fault)
 
 
+def _drain(replica: Replica, fault: Fault) -> None:
+    if replica.serving:
+        replica.machine.down = fault.lasts
+        replica.stop()
+
+
 def _slow(replica: Replica, fault: Fault) -> None:
     def over() -> None:
         replica.slow = False
@@ -251,9 +267,10 @@ TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
     "line": lambda one, fault: one.cut_off(fault.lasts, _NOTICES),
     "doubt": lambda one, fault: one.doubt(committed=bool(fault.keep)),
     "slow": _slow,
+    "drain": _drain,
     "stuck": _stuck,
 }
 """The troubles of a replica: it is killed; it runs nothing for a time; its line to the database is cut;
 the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
-between its next steps and their commit.
+between its next steps and their commit; it is stopped in order.
 """
