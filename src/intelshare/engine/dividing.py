@@ -127,14 +127,17 @@ class Dividing:
         self._home |= {one: Instant(now + MINUTE) for one in wanted}
         self._home = {one: at for one, at in self._home.items() if at > now}
         always = fixed | call | self._members & self._home.keys()
-        room = _quota(shares, len(self._members)) - len(always)
-        return always | _share(shares, self._members - always, free, room), call
+        quota = _quota(shares, len(self._members))
+        # Those that had to come displace nobody.
+        return always | _share(
+            shares, self._members - always, free, quota - len(fixed), quota - len(always)
+        ), call
 
     def _for_other(self, turn: Turn, shares: Shares) -> tuple[frozenset[MemberCode], frozenset[MemberCode]]:
         dialled = frozenset(one for one in self._members if turn.parts.dialling.may_dial(turn, one))
         may = dialled - shares.called
-        room = _quota(shares, len(self._members))
-        return _share(shares, may, may - shares.holders.keys(), room), frozenset()
+        quota = _quota(shares, len(self._members))
+        return _share(shares, may, may - shares.holders.keys(), quota, quota), frozenset()
 
     def refused(self, turn: Turn, member: MemberCode) -> None:
         """Note that a member called that another replica holds; call it home if that goes on."""
@@ -160,18 +163,17 @@ def _members(turn: Turn) -> frozenset[MemberCode]:
 
 
 def _share(
-    shares: Shares, members: frozenset[MemberCode], free: frozenset[MemberCode], room: int
+    shares: Shares, members: frozenset[MemberCode], free: frozenset[MemberCode], most: int, room: int
 ) -> frozenset[MemberCode]:
-    """Return which of these members a replica keeps, and which of those that are free it takes: ``room`` at
-    most.
+    """Return which of these members a replica keeps, ``most``, and which free ones it takes, up to ``room``
+    in all.
     """
     held = sorted(one for one in members if shares.holders.get(one) == shares.replica)
-    if room <= len(held):
-        return frozenset(held[: max(room, 0)])
+    kept = held[: max(most, 0)]
     # Several that take at once begin at different places.
     order = sorted(free)
     start = shares.replicas.index(shares.replica) * len(order) // len(shares.replicas)
-    return frozenset((*held, *(order[start:] + order[:start])[: room - len(held)]))
+    return frozenset((*kept, *(order[start:] + order[:start])[: max(room - len(kept), 0)]))
 
 
 def _quota(shares: Shares, members: int) -> int:

@@ -96,16 +96,12 @@ def learn(node: Node, groups: Groups) -> Learnt:
 
 
 def _signed_again(node: Node, groups: Groups) -> set[tuple[bytes, str]]:
-    """Return the statements that wait under another signature now, and whom they may wait for: a link sends
-    them again.
+    """Return the statements that were not queued and stand under another signature now, for each peer that
+    may wait for them: a link sends them again.
     """
-    queued = {leaf for leaf, _ in groups.keys(PENDING)}
-    if all(leaf in queued for (leaf,) in groups.keys(STATEMENT)):
-        return set()
-    rows = [row for row in groups.rows(STATEMENT) if row.leaf not in queued]
-    return {
-        (row.leaf, str(peer)) for row in rows for peer in ((row.peer,) if row.peer else node.trust.partners)
-    }
+    others = {leaf for leaf, _ in groups.keys(PENDING)} | {leaf for (leaf,) in groups.gone(STATEMENT)}
+    leaves = [leaf for (leaf,) in groups.keys(STATEMENT) if isinstance(leaf, bytes) and leaf not in others]
+    return {(leaf, str(peer)) for leaf in leaves for peer in node.trust.partners}
 
 
 def _for_links(node: Node, groups: Groups) -> tuple[Event, ...]:
