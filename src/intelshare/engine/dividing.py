@@ -14,7 +14,8 @@ given up, each looks what all hold, and claims (``Claim``):
     or it calls and is not linked        is given up
 
 Shares are equal, give or take one; who holds more already has the greater one, so as few move as can be. What
-is claimed need not agree between replicas: the locks decide.
+is claimed need not agree between replicas: the locks decide. If the one that leads takes no part, because it
+is of a version that divides nothing, nobody else has links.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from intelshare.engine.events import Divided
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Shares
 from intelshare.ids import MemberCode
-from intelshare.instant import DAY, MINUTE, SECOND, Instant
+from intelshare.instant import DAY, EPOCH, MINUTE, SECOND, Instant
 
 ORPHAN: Final = 3 * SECOND // 2
 """The time after which the one that leads takes a member that nobody takes."""
@@ -69,6 +70,8 @@ class Dividing:
         self._home: dict[MemberCode, Instant] = {}
         """Until when members are kept here that had to come: nobody took them, or their files were wanted."""
         self._claimed: Claim | None = None
+        self._taken: dict[MemberCode, Instant] = {}
+        """When a member came to this replica, by wall time."""
 
     def has(self, member: MemberCode) -> bool:
         """Return True if this replica may link with the member."""
@@ -78,6 +81,10 @@ class Dividing:
     def held(self) -> tuple[MemberCode, ...]:
         """The members that this replica holds; empty if it runs alone."""
         return tuple(sorted(self._held or ()))
+
+    def taken(self, member: MemberCode) -> Instant:
+        """Return when a member came to this replica, by wall time; 0: it has had it from the beginning."""
+        return self._taken.get(member, EPOCH)
 
     def elsewhere(self, member: MemberCode) -> bool:
         """Return True if another replica has the links with the member, or will."""
@@ -100,11 +107,17 @@ class Dividing:
             return
         before, self._held, self._members = self._held, event.held, _members(turn)
         if before != event.held:
+            before = before if before is not None else self._members
+            self._taken |= dict.fromkeys(event.held - before, turn.now.wall)
             for link in turn.parts.links.all():
                 if link.member not in event.held:
                     turn.parts.links.end(turn, link)
             turn.parts.dialling.divided(turn)
         if event.shares.replica not in event.shares.replicas:
+            return
+        if event.shares.leads and event.shares.leads not in event.shares.replicas:
+            # It is of a version that divides nothing, and has all links.
+            self._claim(turn, frozenset(), frozenset())
             return
         claims = self._for_leader if self.leads else self._for_other
         self._claim(turn, *claims(turn, event.shares))

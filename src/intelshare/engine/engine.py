@@ -129,9 +129,9 @@ class Engine:
         twice = "TWO_INSTANCES" if self._parts.links.doubled(node, now.steady) else ""
         if link is None:
             state, error = self._parts.dialling.state(node)
-            listed = self._trust.node(node)
-            if listed is not None and self._parts.dividing.elsewhere(listed[0]):
-                state = "elsewhere"
+            if (listed := self._trust.node(node)) is not None:
+                state = "elsewhere" if self._parts.dividing.elsewhere(listed[0]) else state
+                seen = max(seen, self._parts.dividing.taken(listed[0]))
             return LinkState(state, twice or error, seen=seen)
         error = twice or link.last_error
         return LinkState(

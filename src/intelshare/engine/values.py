@@ -68,6 +68,8 @@ class Shares:
 
     replica: int
     """This one."""
+    leads: int
+    """The one that leads; 0: none does."""
     replicas: tuple[int, ...]
     """Those that take part."""
     holders: Mapping[MemberCode, int]

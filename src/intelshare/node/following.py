@@ -123,6 +123,7 @@ class Following:
     def _divided(self, division: Division, held: frozenset[str]) -> None:
         shares = Shares(
             division.session,
+            division.leads,
             division.sessions,
             {MemberCode(member): session for member, session in division.holders.items()},
             frozenset(map(MemberCode, division.called)),

@@ -22,7 +22,7 @@ from intelshare.errors import ConfigError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
-from intelshare.node.running import EVERY, FRESH
+from intelshare.node.running import EVERY, FRESH, read_running
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings
 from intelshare.ports import Store
@@ -216,6 +216,16 @@ def read_standby(folder: Folder, replica: str, now: Instant) -> Shown | None:
     except (OSError, msgspec.MsgspecError):
         return None
     return shown if abs(now - shown.at) < FRESH * SECOND else None
+
+
+def links_of(root: Path, replica: str, now: Instant) -> tuple[str, ...]:
+    """Return the members whose links a replica has, as it has reported recently."""
+    folder = Folder(root)
+    leads = read_running(folder)
+    if leads is not None and leads.replica == replica and leads.fresh(now):
+        return leads.links
+    shown = read_standby(folder, replica, now)
+    return shown.links if shown is not None else ()
 
 
 def listed(root: Path) -> list[Session]:

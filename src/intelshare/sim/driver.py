@@ -309,7 +309,8 @@ class Driver:
         elif run.chore is Chore.TELL:
             sidecar = self._process.machine.sidecar
             if sidecar is not None:
-                self.feed(Covered(Incarnation(sidecar.incarnation), sidecar.size))
+                size = sidecar.size if self._process.machine.bug.waits_for_sidecar else 1 << 60
+                self.feed(Covered(Incarnation(sidecar.incarnation), size))
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)

@@ -10,6 +10,7 @@ from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.transaction import without_mark
+from intelshare.crypto.records import Checkpoint
 from intelshare.engine import Event
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Committed, NodeChanged, Ready, Started, Stop
@@ -115,6 +116,11 @@ class Process:
     def shred(self, then: Callable[[], None]) -> None:
         """Remove overwritten data from the files, then call ``then``."""
         self.machine.shred(then)
+
+    def covers(self, said: Checkpoint) -> bool:
+        """Return True if a checkpoint may leave: a replica waits until the sidecar is written."""
+        del said
+        return True
 
     def claim(self, claim: Claim) -> None:
         """Hold links beside other replicas of its node; it has none."""

@@ -19,6 +19,7 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
+from intelshare.crypto.records import Checkpoint
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Divided, Joined, Leads, NodeChanged, PassedOn, Started
 from intelshare.engine.following import learn, renewed, undone
@@ -281,9 +282,14 @@ class Replica(InSharedFolder):
 
     # Links
 
+    def covers(self, said: Checkpoint) -> bool:
+        """See ``Process``."""
+        now = said.incarnation == self.node.incarnation
+        return self.leads or not now or said.size <= self.machine.covered[said.incarnation]
+
     def claim(self, claim: Claim) -> None:
         """See ``Process``."""
-        self._claimed = claim
+        self._claimed = claim if self.machine.bug.calls_home else replace(claim, call=frozenset())
         self.heap.after(_SOON, self.divide)
 
     def divide(self) -> None:
@@ -306,7 +312,7 @@ class Replica(InSharedFolder):
 
     def pass_on(self, action: PassOn) -> None:
         """See ``Process``."""
-        if not self.cut and self.session is not None:
+        if not self.cut and self.session is not None and self.machine.bug.passes_on:
             self.machine.tell_others(self, lambda one: one.feed(PassedOn(action.member, action.message)))
 
     def _catch_up(self) -> bool:

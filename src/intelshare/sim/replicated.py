@@ -6,6 +6,7 @@ is the one that leads: peers reach it, and whatever concerns trust, keys, treati
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -30,6 +31,7 @@ from intelshare.sim.replica import Replica
 from intelshare.sim.room import LIMITS
 from intelshare.sim.turns import Turns
 from intelshare.sim.world import start_node
+from intelshare.store.sidecar import Sidecar
 
 _JOINS: Final = SECOND // 5
 """The time between two attempts to join."""
@@ -65,6 +67,8 @@ class ReplicatedMachine(Machine):
             for number in numbers
         ]
         """By number, the microseconds that its clock is ahead."""
+        self.covered: Counter[int] = Counter()
+        """The most that the sidecar covered of the log of an incarnation."""
         self.down = 0
         """The time after which the one that was stopped is started again."""
         self._asking = stream(plan.seed, "asked", name)
@@ -80,6 +84,11 @@ class ReplicatedMachine(Machine):
     @variant.setter
     def variant(self, variant: int) -> None:
         self._oracle.rulings.variants[self.name] = variant
+
+    def covers(self, sidecar: Sidecar) -> None:
+        """Note what the sidecar covers."""
+        most = max(self.covered[sidecar.incarnation], sidecar.size)
+        self.covered[sidecar.incarnation] = most
 
     def up(self) -> list[Replica]:
         """Return the replicas that run."""

@@ -209,7 +209,8 @@ class Turns:
         if self.lead is session:
             self.lead = None
         self._parts.discard(session.number)
-        self._holders = {what: one for what, one in self._holders.items() if one is not session}
+        if self._machine.bug.frees_links:
+            self._holders = {what: one for what, one in self._holders.items() if one is not session}
         if self.holder is session:
             self._machine.disk.crash(0)
             self._machine.variant = self._variant
@@ -232,6 +233,7 @@ class Turns:
         holders = {member: one for (what, member), one in self._holders.items() if what == "link"}
         shares = Shares(
             session.number,
+            self.lead.number if self.lead is not None else 0,
             tuple(sorted(self._parts)),
             {member: one.number for member, one in holders.items()},
             frozenset(member for what, member in self._holders if what == "call"),

@@ -84,7 +84,10 @@ class Database:
         if one.part.leads:
             self.calls = set(claim.call)
         held = frozenset(member for member, who in self.links.items() if who == one.number)
-        shares = Shares(one.number, tuple(sorted(self.parts)), dict(self.links), frozenset(self.calls))
+        leader = self.leader.number if self.leader is not None else 0
+        shares = Shares(
+            one.number, leader, tuple(sorted(self.parts)), dict(self.links), frozenset(self.calls)
+        )
         one.part.divided(self._turn(one), Divided(shares, held))
 
     def settle(self, looks: int = 12) -> None:
@@ -122,7 +125,7 @@ class Database:
         return SimpleNamespace(
             parts=parts,
             node=SimpleNamespace(trust=trust),
-            now=SimpleNamespace(steady=Instant(self.now)),
+            now=SimpleNamespace(steady=Instant(self.now), wall=Instant(self.now)),
             do=do,
         )
 
@@ -246,6 +249,19 @@ def test_a_replica_that_stops_gives_all_up_and_the_others_take_it() -> None:
     assert set(database.links.values()) == {leader.number}
     database.settle()
     assert database.counts() == [0, 6]
+
+
+def test_beside_a_leader_that_divides_nothing_nobody_has_links() -> None:
+    """It is of an older version, and has all of them without a lock."""
+    database = Database()
+    leader, other = database.join(), database.join()
+    database.settle()
+    database.parts.discard(leader.number)
+    database.links = {one: who for one, who in database.links.items() if who != leader.number}
+    for _ in range(4):
+        database.now += SECOND // 2
+        database.look(other)
+    assert not database.links
 
 
 def test_what_a_step_asks_of_a_member_that_another_one_has_is_passed_on() -> None:

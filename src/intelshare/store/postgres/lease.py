@@ -41,6 +41,7 @@ _PART_KEY: Final = "hashtextextended('intelshare.part.' || ?, 0)"
 _HELD: Final = f"""\
 SELECT k.what, k.member, l.pid FROM (
     SELECT 'part' AS what, '' AS member, {_PART_KEY} AS key
+    UNION ALL SELECT 'lead', '', {_LEAD_KEY}
     UNION ALL SELECT w.what, m.member,
         hashtextextended('intelshare.' || w.what || '.' || ? || ' ' || m.member, 0)
     FROM (VALUES ('link'), ('call')) w(what), unnest(string_to_array(?, ' ')) m(member)) k
@@ -140,6 +141,8 @@ class Division:
 
     session: int
     """That of this process."""
+    leads: int
+    """That of the process that leads; 0: none does."""
     sessions: tuple[int, ...]
     """Those that take part."""
     holders: Mapping[str, int]
@@ -192,10 +195,11 @@ class Links:
 
     def division(self, connection: PostgresConnection, members: Collection[str]) -> Division:
         """Who holds which of these members. Raises psycopg.Error."""
-        names = self._schema, self._schema, " ".join(members)
+        names = self._schema, self._schema, self._schema, " ".join(members)
         rows = connection.execute(_HELD, names).fetchall()
         return Division(
             connection.raw.info.backend_pid,
+            max([pid for what, _, pid in rows if what == "lead"], default=0),
             tuple(sorted(pid for what, _, pid in rows if what == "part")),
             {member: pid for what, member, pid in rows if what == "link"},
             frozenset(member for what, member, _ in rows if what == "call"),
