@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from postgres_server import Cluster, new_cluster
 from processes import clean_environment
 
 LABEL = "//FRA SECRET//REL TO FRA, USA"
+TREATY = Path(__file__).parents[1] / "treaties" / "un-charter.toml"
+"""What lets members beside FRA and USA receive anything."""
+
 CALL = 8
 """Drafts in one call."""
 
@@ -145,13 +149,13 @@ class Replicas:
 class Load(threading.Thread):
     """A user who sends again, under the same key, whatever was not answered."""
 
-    def __init__(self, fra: Path, usa: Path, pause: float = 0.0) -> None:
-        """A node must serve at both."""
+    def __init__(self, fra: Path, usa: Path, pause: float = 0.0, to: str = "USA", label: str = LABEL) -> None:
+        """A node must serve at both. ``to``: the member of the folder ``usa``."""
         super().__init__()
         self.fra, self.usa = fra / "users" / "ana", usa / "users" / "ana"
         self.marks = mark(self.fra), mark(self.usa)
         profile = self.fra
-        self.pause = pause
+        self.pause, self.to, self.label = pause, to, label
         self.profile = profile
         self.stored: dict[bytes, bytes] = {}
         """By key the bulletin that the node has said OK for."""
@@ -183,10 +187,11 @@ class Load(threading.Thread):
 
     def _draft(self) -> pb.SubmitRequest:
         key = os.urandom(16)
+        category = "cyber" if self.label == LABEL else "climate-disaster"
         portion = pb.Portion(
-            kind=1, label=LABEL, category="cyber", media="text/plain", content=key.hex().encode()
+            kind=1, label=self.label, category=category, media="text/plain", content=key.hex().encode()
         )
-        return pb.SubmitRequest(key=key, to=["USA"], precedence=1, portions=[portion])
+        return pb.SubmitRequest(key=key, to=[self.to], precedence=1, portions=[portion])
 
     def _send(self, drafts: list[pb.SubmitRequest]) -> None:
         left = drafts
@@ -255,6 +260,7 @@ def checked(load: Load, seconds: float = 60.0) -> Outcome:
             raise AssertionError("the node does not answer")
         time.sleep(0.3)
     arrived = happened(load.usa, load.marks[1], "received")
+    receipts = [one for one in receipts if one in wanted]  # others' are to other members
     doubled = (
         len(arrived)
         - len(set(arrived))
@@ -280,19 +286,27 @@ class World:
     cluster: Cluster
     fra: Path
     usa: Path
+    more: dict[str, Path] = field(default_factory=dict)
+    """The folders of further members that FRA knows."""
 
 
 @contextlib.contextmanager
-def world(home: Path, cluster: Cluster | None = None) -> Iterator[World]:
-    """Two members who know each other."""
+def world(home: Path, cluster: Cluster | None = None, more: Sequence[str] = ()) -> Iterator[World]:
+    """Two members who know each other, and ``more`` that FRA knows."""
     server = cluster or new_cluster()
     fra, usa = found(home / "fra", "FRA"), found(home / "usa", "USA")
-    with running(usa):
+    others = {code: found(home / code.lower(), code) for code in more}
+    for folder in (fra, *others.values()) if more else ():
+        shutil.copy(TREATY, folder / "treaties")
+    with contextlib.ExitStack() as stack:
+        for folder in (usa, *others.values()):
+            stack.enter_context(running(folder))
         with running(fra):
-            introduce(fra, usa)
-            wait_for_links(fra)
+            for folder in (usa, *others.values()):
+                introduce(fra, folder)
+            wait_for_links(fra, 1 + len(more))
         ok("node", "move", "--folder", fra, "--to", server.url, "--schema", "fra")
-        yield World(server, fra, usa)
+        yield World(server, fra, usa, others)
 
 
 def killing(replicas: Replicas, kills: int, say: Callable[[str], None], freeze: int = 0) -> list[float]:

@@ -14,12 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from e2e.nodes import intelshare, log_of
 from intelshare.client import Profile, read_profile
-from replicas_world import Load, Outcome, Replica, Replicas, checked, words_of_run, world
+from replicas_world import LABEL, Load, Outcome, Replica, Replicas, checked, words_of_run, world
+
+PEERS = ("NOR", "DEU", "KEN")
+"""Members besides the USA."""
 
 
 def free_port() -> int:
@@ -70,8 +73,11 @@ class Together(Replicas):
 class LoadOnAll(Load):
     """A user who asks whichever replica comes next, and another one if that fails."""
 
-    def __init__(self, together: Together, usa: Path, pause: float = 0.0, seed: int = 1) -> None:
-        super().__init__(together.folder, usa, pause)
+    def __init__(
+        self, together: Together, usa: Path, pause: float = 0.0, seed: int = 1, to: str = "USA"
+    ) -> None:
+        label = LABEL if to == "USA" else f"//FRA NON PROTEGE//REL TO FRA, {to}"
+        super().__init__(together.folder, usa, pause, to, label)
         self._together, self._random = together, random.Random(seed)
 
     def profile_now(self) -> Profile:
@@ -115,11 +121,21 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--freeze", type=int, default=0, help="Every so many times freeze it instead.")
     parser.add_argument("--restart", type=int, default=0, help="Crash the database so many times besides.")
+    parser.add_argument("--peers", type=int, default=1, help="So many members get bulletins.")
     options = parser.parse_args(words)
-    with tempfile.TemporaryDirectory() as home, world(Path(home)) as w, Together(w.fra) as replicas:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        world(Path(home), more=PEERS[: options.peers - 1]) as w,
+        Together(w.fra) as replicas,
+    ):
         replicas.wait_for_active()
         replicas.wait_for_all()
         loads = [LoadOnAll(replicas, w.usa, 0.05, seed) for seed in range(2)]
+        others = [
+            LoadOnAll(replicas, folder, 0.05, 2 + seed, to)
+            for seed, (to, folder) in enumerate(w.more.items())
+        ]
+        loads += others
         for load in loads:
             load.start()
         took = faults(replicas, options.kills, lambda line: print(line, flush=True), freeze=options.freeze)
@@ -144,12 +160,15 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def checked_together(loads: Sequence[Load], seconds: float = 60.0) -> Outcome:
-    """What became of all loads."""
-    first = loads[0]
-    for load in loads[1:]:
-        first.stored |= load.stored
-        first.doubled += load.doubled
-    return checked(first, seconds)
+    """What became of all loads: receipts of all are told at one node, so all to one member count as one."""
+    outcomes = []
+    for to in sorted({load.to for load in loads}):
+        first, *others = [load for load in loads if load.to == to]
+        for load in others:
+            first.stored |= load.stored
+            first.doubled += load.doubled
+        outcomes.append(checked(first, seconds))
+    return Outcome(*[sum(values) for values in zip(*map(astuple, outcomes), strict=True)])
 
 
 if __name__ == "__main__":

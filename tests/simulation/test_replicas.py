@@ -18,7 +18,17 @@ from intelshare.sim.run import Result, run
 KIND = range(4, 304, 8)
 """The seeds whose plans have replicas, up to that below which each of the bugs is found."""
 
-SWITCHES = ("fenced", "catches_up", "renews", "tells_leader", "forgets_pairs")
+SWITCHES = (
+    "fenced",
+    "catches_up",
+    "renews",
+    "tells_leader",
+    "forgets_pairs",
+    "frees_links",
+    "calls_home",
+    "passes_on",
+    "waits_for_sidecar",
+)
 REPLICA_BUGS = [name for name, bug in BUGS.items() if not all(getattr(bug, switch) for switch in SWITCHES)]
 
 

@@ -30,6 +30,7 @@ two drivers carry them out, the asyncio node (``node.links``) and the simulator
     housekeeping   what is done each second
     stopping       an orderly stop
     following      what a replica learns from what the others have committed
+    dividing       which members' links a replica has
 """
 
 from intelshare.engine.actions import Action

@@ -183,6 +183,31 @@ class HoldReserve:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Hold these members and give up all others; then ``Divided``, which comes each time that is looked at.
+
+    Who gives one up has ended its links.
+    """
+
+    members: frozenset[MemberCode] = frozenset()
+    """All that are divided."""
+    hold: frozenset[MemberCode] = frozenset()
+    call: frozenset[MemberCode] = frozenset()
+    """The members that other replicas are to give up."""
+    part: bool = True
+    """False: this replica takes no more part."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """Tell the replica that holds a member what to ask it; it may be lost."""
+
+    member: MemberCode
+    message: Gap | LogAsk | None
+    """None: the member says that a key does not count with which something was signed that waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetRoom:
     """Tell steps and health that only ``free`` bytes are left of ``need``; with ``need`` 0 there is room."""
 
@@ -245,6 +270,8 @@ Action = (
     | NoteMended
     | SetTimer
     | HoldReserve
+    | Claim
+    | PassOn
     | SetRoom
     | SetHealth
     | Tell

@@ -101,8 +101,20 @@ class Fetching:
 
     def wake(self, turn: Turn, members: Iterable[MemberCode]) -> None:
         """Note that a link to these members has opened, or that a file is wanted from them."""
-        self._may.update(members)
-        self._next(turn)
+        if turn.parts.dividing.leads:
+            self._may.update(members)
+            self._next(turn)
+
+    def lead(self, turn: Turn) -> None:
+        """Look for files that are wanted from members whose links others have: they are called home."""
+        if turn.parts.dividing.leads:
+            for member in turn.node.trust.partners:
+                if not turn.parts.dividing.has(member):
+                    turn.do(RunQuery(Query.FIRST_WANTED, (member, ())))
+
+    def wants(self) -> frozenset[MemberCode]:
+        """Return the members from which files may be wanted."""
+        return frozenset((*self._may, *self._from, *[member for _, member in self._later.values()]))
 
     def _next(self, turn: Turn) -> None:
         """Begin with the next file. Members take turns, so that none waits for all files of the others."""
@@ -117,6 +129,10 @@ class Fetching:
     def found(self, turn: Turn, run: RunQuery, wanted: Wanted | IntelshareError | None) -> None:
         """Begin with the file that is wanted most from a member; None: there is none that does not wait."""
         member = run.event[0]
+        if run.link is None:
+            if isinstance(wanted, Wanted):
+                self.wake(turn, [member])
+            return
         fetch = self._from.get(member)
         if fetch is None or fetch.link != run.link or fetch.stage is not Stage.ASKING:
             return
@@ -195,6 +211,7 @@ class Fetching:
         for member, fetch in list(self._from.items()):
             if fetch.link == link:
                 del self._from[member]
+                self._may.add(member)
         self._next(turn)
 
     def removed(self, turn: Turn, places: Sequence[FilePlace]) -> None:

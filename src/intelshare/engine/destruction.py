@@ -44,7 +44,9 @@ class Destruction:
         self._at: Instant | None = None
 
     def wake(self, turn: Turn) -> None:
-        """Note that something was marked."""
+        """Note that something was marked. The replica that leads destroys it."""
+        if not turn.parts.dividing.leads:
+            return
         self._again = True
         if self._state is State.IDLE:
             self._look(turn)

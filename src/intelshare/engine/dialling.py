@@ -62,13 +62,18 @@ class Dialling:
         """Dial nodes that are new in the directories, and retry those that had waited for a document."""
         if not self.begun or turn.parts.stopping.begun:
             return
-        now, trust = turn.now.steady, turn.node.trust
-        listed = self._listed(turn, trust)
+        for peer in self._peers.values():
+            if peer.link is None:
+                peer.at = turn.now.steady
+        self.divided(turn)
+
+    def divided(self, turn: Turn) -> None:
+        """Dial the nodes of members that this replica holds now, and no others."""
+        if not self.begun or turn.parts.stopping.begun:
+            return
+        now, listed = turn.now.steady, self._listed(turn, turn.node.trust)
         for uri, peer in list(self._peers.items()):
-            if peer.link is not None:
-                continue
-            peer.at = now
-            if uri not in listed:
+            if peer.link is None and uri not in listed:
                 del self._peers[uri]
                 self._errors.pop(uri, None)
         for uri, member in listed.items():
@@ -85,8 +90,21 @@ class Dialling:
             if member not in trust.excluded
             and (directory := trust.members[member].directory) is not None
             and self._dials(member)
+            and turn.parts.dividing.has(member)
             for uri in sorted(node.uri for node in directory.nodes)[: turn.parts.limits.dialled]
         }
+
+    def may_dial(self, turn: Turn, member: MemberCode) -> bool:
+        """Return True if this node dials a node of the member, as far as its directory says where they
+        are.
+        """
+        held = turn.node.trust.members.get(member)
+        directory = held.directory if held is not None else None
+        return (
+            directory is not None
+            and self._dials(member)
+            and any(one.endpoints for one in directory.nodes[: turn.parts.limits.dialled])
+        )
 
     def tick(self, turn: Turn) -> None:
         """Dial the nodes whose time has come."""

@@ -19,18 +19,24 @@ from intelshare.engine.attachments import Fetching
 from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
+from intelshare.engine.dividing import Dividing
 from intelshare.engine.events import (
     Accepted,
     ChoreDone,
     Closed,
     Committed,
     Connected,
+    Covered,
     DamageFound,
+    Divided,
     Drained,
     Event,
+    Joined,
+    Leads,
     LogQuestion,
     LogsAsked,
     NodeChanged,
+    PassedOn,
     PiecesOpened,
     PieceWritten,
     PolicyAvailable,
@@ -81,12 +87,13 @@ class Engine:
         signer: Callable[[KeyId], Signer],
         random: Random,
         *,
+        leads: bool = True,
         dials: Callable[[MemberCode], bool],
         limits: Limits | None = None,
         stop_order: Sequence[Phase] = STOP_ORDER,
         dialling: Callable[[Callable[[MemberCode], bool]], Dialling] = Dialling,
     ) -> None:
-        """``signer`` finds a signer in the vault.
+        """``signer`` finds a signer in the vault. ``leads``: false for a replica beside one that leads.
 
         ``dials`` tells if this node dials a member. ``stop_order`` and ``dialling`` are for planted bugs.
         """
@@ -99,6 +106,7 @@ class Engine:
             links=Links(),
             sender=Sender(),
             dialling=dialling(dials),
+            dividing=Dividing(leads=leads),
             housekeeping=Housekeeping(),
             hearing=Hearing(),
             log_position=LogPosition(),
@@ -121,6 +129,9 @@ class Engine:
         twice = "TWO_INSTANCES" if self._parts.links.doubled(node, now.steady) else ""
         if link is None:
             state, error = self._parts.dialling.state(node)
+            if (listed := self._trust.node(node)) is not None:
+                state = "elsewhere" if self._parts.dividing.elsewhere(listed[0]) else state
+                seen = max(seen, self._parts.dividing.taken(listed[0]))
             return LinkState(state, twice or error, seen=seen)
         error = twice or link.last_error
         return LinkState(
@@ -149,6 +160,15 @@ class Engine:
     def kept(self, member: MemberCode, spent: Mapping[Lasting, int], steady: Instant) -> None:
         """Charge what the member made this node keep."""
         self._parts.budgets.kept(member, spent, steady)
+
+    def elsewhere(self, member: MemberCode) -> bool:
+        """Return True if another replica has the links with a member."""
+        return self._parts.dividing.elsewhere(member)
+
+    @property
+    def held(self) -> tuple[MemberCode, ...]:
+        """The members that this replica holds; empty if it runs alone."""
+        return self._parts.dividing.held
 
     @property
     def linked(self) -> tuple[MemberCode, ...]:
@@ -216,10 +236,23 @@ class Engine:
 
     # Events
 
-    def _started(self, turn: Turn, _: Started) -> None:
+    def _started(self, turn: Turn, _: Started | Leads) -> None:
         self._parts.dialling.begin(turn)
         self._parts.housekeeping.begin(turn)
         self._parts.destruction.wake(turn)
+        self._parts.fetching.lead(turn)
+
+    def _leads(self, turn: Turn, event: Leads) -> None:
+        self._parts.dividing.leads = True
+        self._started(turn, event)
+        self._parts.fetching.wake(turn, [link.member for link in self._parts.links.newest()])
+
+    def _passed_on(self, turn: Turn, event: PassedOn) -> None:
+        if event.message is None:
+            if self._parts.dividing.leads:
+                self._parts.housekeeping.doubt(turn)
+        elif self._parts.dividing.has(event.member):
+            turn.ask(event.member, event.message)
 
     def _timer_due(self, turn: Turn, _: TimerDue) -> None:
         if self._timer is not None and self._timer > turn.now.steady:
@@ -369,6 +402,11 @@ class Engine:
 
 _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     Started: Engine._started,
+    Joined: lambda engine, turn, _: engine._parts.dividing.join(turn),
+    Leads: Engine._leads,
+    Divided: lambda engine, turn, event: engine._parts.dividing.divided(turn, event),
+    PassedOn: Engine._passed_on,
+    Covered: lambda engine, _, event: engine._parts.log_position.cover(event),
     TimerDue: Engine._timer_due,
     NodeChanged: Engine._node_changed,
     Accepted: Engine._accepted,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import Message
+from intelshare.broker.kernel.frame import Gap, Message
 from intelshare.broker.lifecycle.mend import Mended, Record
 from intelshare.engine.actions import (
     ReadSlice,
@@ -15,9 +16,9 @@ from intelshare.engine.actions import (
     RunStep,
     WriteSidecar,
 )
-from intelshare.engine.values import Chore, LinkId
+from intelshare.engine.values import Chore, LinkId, Shares
 from intelshare.errors import IntelshareError
-from intelshare.ids import FilePlace, MemberCode, NodeUri
+from intelshare.ids import FilePlace, Incarnation, MemberCode, NodeUri
 from intelshare.ports import Durable
 from intelshare.trust import Channel
 
@@ -25,6 +26,41 @@ from intelshare.trust import Channel
 @dataclass(frozen=True, slots=True)
 class Started:
     """The node's incarnation is durable and its ports are open: start dialling and housekeeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Other replicas of this node may run from now on: the links are divided among them (``dividing``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """This replica leads from now on: the one that led has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """What each replica holds now, after the last ``Claim`` was carried out as far as that was possible."""
+
+    shares: Shares
+    held: frozenset[MemberCode]
+    """The members that this replica holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """Another replica has something to ask a member; see ``actions.PassOn``."""
+
+    member: MemberCode
+    message: Gap | LogAsk | None
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The sidecar covers the log up to here: a checkpoint of it may leave."""
+
+    incarnation: Incarnation
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +287,11 @@ class Drained:
 
 Event = (
     Started
+    | Joined
+    | Leads
+    | Divided
+    | PassedOn
+    | Covered
     | TimerDue
     | NodeChanged
     | Accepted

@@ -1,15 +1,16 @@
 """Following: each replica learns from what the others have committed, before its next step (decision 76).
 
-    they have written          who does not lead                       who leads does besides
+    they have written          each replica                            who has the link, or leads
     ------------------------   -------------------------------------   ---------------------------------
     a pair                     forgets what it remembers of it         hands over what is ready
     a statement to send        -                                       loads it again for its link
     a statement is withdrawn   -                                       sends it no more
-    a mark of destruction      -                                       shreds, and signs for it
-    a file that is wanted      -                                       asks for it
-    trust, an act, a member    makes its node again                    the same
+    a statement, signed again  -                                       loads it again in its place
+    a mark of destruction      -                                       who leads shreds, and signs for it
+    a file that is wanted      -                                       who leads asks for it
+    trust, an act, a member    makes its node again                    -
     left out, the law
-    a user                     lets in who is in the register          the same
+    a user                     lets in who is in the register          -
 
 The store says what was committed, and calls ``learn`` in order, nothing left out. No I/O here: the node
 (``node.following``) and the simulator (``sim.replica``) do what is returned.
@@ -32,6 +33,7 @@ from intelshare.broker.kernel.tables import (
     LAW,
     PAIR,
     PENDING,
+    STATEMENT,
     TRUST,
     USER,
     UserRow,
@@ -78,18 +80,11 @@ class Learnt:
     """Trust, acts, or who is left out, have changed, or the law: no step may run before ``renewed``."""
     law: bool
     """The policy files are others now."""
-    events: tuple[Event, ...] = ()
-    """For the engine of the one that leads."""
+    events: tuple[Event, ...]
+    """For its engine, which does what its links and its part ask for (``dividing``)."""
 
 
-def is_for(event: Event, *, leads: bool) -> bool:
-    """Return true if the engine of a replica is to have this event: whoever does not lead leaves the effects
-    of its steps to the one that does.
-    """
-    return leads or not isinstance(event, Committed | Ready | QueuedAgain)
-
-
-def learn(node: Node, groups: Groups, *, leads: bool) -> Learnt:
+def learn(node: Node, groups: Groups) -> Learnt:
     """Take in what others have committed; its memory forgets what they have handed over or stopped."""
     for md, recipient in groups.keys(PAIR):
         # Whoever changes it after it was stored hands it over, or stops it.
@@ -97,12 +92,22 @@ def learn(node: Node, groups: Groups, *, leads: bool) -> Learnt:
             node.recent.done(ManifestDigest(md), MemberCode(str(recipient)))
     law = groups.touch(LAW)
     outdated = law or groups.touch(TRUST, ACT, EXCLUSION)
-    return Learnt(tuple(groups.rows(USER)), outdated, law, _for_links(groups) if leads else ())
+    return Learnt(tuple(groups.rows(USER)), outdated, law, _for_links(node, groups))
 
 
-def _for_links(groups: Groups) -> tuple[Event, ...]:
-    gone = set(groups.gone(PENDING))
-    again = sorted({str(peer) for _, peer in set(groups.keys(PENDING)) - gone})
+def _signed_again(node: Node, groups: Groups) -> set[tuple[bytes, str]]:
+    """Return the statements that were not queued and stand under another signature now, for each peer that
+    may wait for them: a link sends them again.
+    """
+    others = {leaf for leaf, _ in groups.keys(PENDING)} | {leaf for (leaf,) in groups.gone(STATEMENT)}
+    leaves = [leaf for (leaf,) in groups.keys(STATEMENT) if isinstance(leaf, bytes) and leaf not in others]
+    return {(leaf, str(peer)) for leaf in leaves for peer in node.trust.partners}
+
+
+def _for_links(node: Node, groups: Groups) -> tuple[Event, ...]:
+    signed = _signed_again(node, groups)
+    gone = set(groups.gone(PENDING)) | signed
+    again = sorted({str(peer) for _, peer in set(groups.keys(PENDING)) - gone | signed})
     ready = tuple(sorted({row.recipient for row in groups.rows(PAIR) if row.ready}))
     files = groups.rows(FILE)
     marked = any(row.gone == Gone.MARKED for row in groups.rows(INBOX))

@@ -12,11 +12,15 @@
                      step "sign_anew", page by page; not while the clock is not believed
     log      1 s     the sidecar is written; a checkpoint is signed if one is due
     hear     1 s     after a loss: who was not heard is asked, and waited for (``hearing``)
+    TELL     1 s     the driver says what the sidecar covers that another replica writes, and tells that one
+                     of records that were met damaged
     SHOW     1 s     the driver
     POLICY   2 s     the driver; if it brought something, RENEW follows at once
     RENEW    60 s    the driver; not while the clock is not believed
     SPACE    1 s     the driver looks how much room the disk has, also right after the start
     MEND     2 s     the driver says which records were met damaged; ``mending`` does the rest
+
+A replica that does not lead does ``BESIDE`` only, and the one that leads all but TELL.
 
 A chore that is still running is not started again. A chore that fails is tried again at its next time.
 """
@@ -62,7 +66,11 @@ EVERY: Final[Mapping[str, int]] = {
     Chore.RENEW: 60 * SECOND,
     Chore.SPACE: SECOND,
     Chore.MEND: 2 * SECOND,
+    Chore.TELL: SECOND,
 }
+
+BESIDE: Final = frozenset((LOOK, HEAR, Chore.POLICY, Chore.SPACE, Chore.TELL))
+"""The chores of a replica that does not lead: those of its links, and what decides if they may be used."""
 
 
 _COMPROMISED: Final = attrgetter("compromised")
@@ -86,7 +94,9 @@ class Housekeeping:
 
     def begin(self, turn: Turn) -> None:
         """Start. The first time of each chore is one period from now, except for the look at the disk."""
-        self._due = {chore: Instant(turn.now.steady + every) for chore, every in EVERY.items()}
+        chores = EVERY.keys() - {Chore.TELL} if turn.parts.dividing.leads else BESIDE
+        now = turn.now.steady
+        self._due = {chore: Instant(now + every) for chore, every in EVERY.items() if chore in chores}
         self._next = min(self._due.values())
         _BEGIN[Chore.SPACE](self, turn)
 
@@ -217,9 +227,11 @@ class Housekeeping:
 
     def doubt(self, turn: Turn) -> None:
         """Look again, but not more often than once a minute: a peer says that a key does not count with which
-        something was signed that waits.
+        something was signed that waits. The replica that leads looks.
         """
-        if turn.now.steady >= self._doubted + MINUTE:
+        if not turn.parts.dividing.leads:
+            turn.parts.dividing.pass_on(turn, turn.node.member, None)
+        elif turn.now.steady >= self._doubted + MINUTE:
             self._signed_under, self._doubted = None, turn.now.steady
 
     def _log(self, turn: Turn) -> None:

@@ -116,6 +116,11 @@ class Links:
             if turn.parts.stopping.begun:
                 raise DeliveryError("RATE", "this node is about to stop")
             turn.parts.budgets.need(event.member, Passing.LINKS, turn.now.steady)
+            if turn.parts.dividing.elsewhere(event.member):
+                turn.parts.dividing.refused(turn, event.member)
+                raise DeliveryError(
+                    "RATE", f"another replica of this node has the links with {event.member}, and dials"
+                )
             if len(streams) >= limits.streams:
                 raise DeliveryError("RATE", f"more than {limits.streams} links at once")
             if not self.doubled(event.node, turn.now.steady):  # otherwise its hello decides

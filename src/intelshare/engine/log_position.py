@@ -19,8 +19,11 @@ from enum import Enum, auto
 from typing import Final
 
 from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.frame import Outbound
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Checkpoint, Kind
 from intelshare.engine.actions import LogSaid, RunQuery, RunStep, Tell, WriteSidecar
-from intelshare.engine.events import SidecarWritten
+from intelshare.engine.events import Covered, SidecarWritten
 from intelshare.engine.limits import RETRY
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
@@ -59,6 +62,8 @@ class LogPosition:
         self._wanted = False
         self._clean = False
         self._retry: Instant | None = None
+        self._known: Covered | None = None
+        """What the sidecar covers that another replica writes."""
 
     def look(self, turn: Turn) -> None:
         """Once a second, ask if a checkpoint is due, and write the sidecar."""
@@ -102,6 +107,27 @@ class LogPosition:
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))
         if self._asked:
             self._sign(turn)
+
+    # A replica that does not lead
+
+    def cover(self, covered: Covered) -> None:
+        """Note what the sidecar covers that the one that leads writes."""
+        self._known = covered
+
+    def covers(self, turn: Turn, outbound: Outbound) -> bool:
+        """Return True if a frame may leave: no checkpoint of it is newer than the sidecar, which another
+        replica writes (c19).
+        """
+        if turn.parts.dividing.leads:
+            return True
+        known = self._known
+        for carried in outbound.frame.statements:
+            if carried.kind == Kind.CHECKPOINT:
+                where = decode(Checkpoint, carried.data)
+                size = known.size if known is not None and known.incarnation == where.incarnation else 0
+                if where.incarnation == turn.node.incarnation and where.size > size:
+                    return False
+        return True
 
     # The sidecar
 

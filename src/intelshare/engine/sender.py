@@ -200,11 +200,12 @@ class Sender:
             self._failed(turn, member, answer)
             return
         destination.backoff = None
-        frames, more = answer.value
+        log, (loaded, more) = turn.parts.log_position, answer.value
+        frames = [frame for frame in loaded if log.covers(turn, frame)]
         if link is not None:
-            link.queue.more |= more
+            link.queue.more |= more or len(frames) < len(loaded)
             destination.releases_wait |= run.step is Step.RESEND_BUT_RELEASES
-            link.hand_loaded(turn, answer.part(lambda loaded: loaded[0]))
+            link.hand_loaded(turn, answer.part(lambda _: frames))
             if link.queue.more and not frames:
                 # Nothing that was found may go now.
                 destination.not_before = Instant(turn.now.steady + RETRY)

@@ -9,6 +9,8 @@
     FILLING   as LOW                               being       it is held                              ENOUGH
                                                    made        there was no room for it                LOW
 
+A replica that does not lead holds no reserve: in LOW it waits until there is room.
+
 The reserve is a file of the driver's that only takes up room. It is given up in LOW once less than ``give``
 bytes are free, or a write found no room: then there is room again, even if another program has filled the
 disk to the last byte, or if a quota does not show in the number of free bytes. Holding it again proves that
@@ -56,7 +58,8 @@ class RoomOnDisk:
         limits, self._seen = turn.parts.limits.space, space
         if self._state is State.ENOUGH and space.free < limits.low:
             self._state = State.LOW
-        if self._state is State.LOW and space.free < limits.give and space.reserve:
+        gives = turn.parts.dividing.leads and space.reserve
+        if self._state is State.LOW and space.free < limits.give and gives:
             self._not_before = Instant(turn.now.steady + PAUSE)
             turn.do(HoldReserve(False))
         elif self._state is State.LOW and space.free >= self._need(turn):
@@ -70,12 +73,15 @@ class RoomOnDisk:
         return limits.low + limits.reserve - self._seen.reserve
 
     def _fill(self, turn: Turn) -> None:
-        if self._not_before <= turn.now.steady:
+        if not turn.parts.dividing.leads:
+            self._state = State.ENOUGH
+            turn.parts.sender.wake(turn, [link.member for link in turn.parts.links.newest()])
+        elif self._not_before <= turn.now.steady:
             self._state = State.FILLING
             self._hold(turn)
 
     def _hold(self, turn: Turn) -> None:
-        if not self._filling:
+        if not self._filling and turn.parts.dividing.leads:
             self._filling = True
             turn.do(HoldReserve(True))
 

@@ -8,6 +8,8 @@
     DRAIN       no more calls and steps; those that run finish       all that was written is durable
     MARK        the sidecar gets the mark of a clean stop            it is written, or could not be
 
+A replica that does not lead only does CLOSE and DRAIN: the one that leads writes on.
+
 With the last checkpoint peers can tell if somebody edits the log of a node that is off. The mark states that
 sidecar and database are equal: it is true only after the last writer has stopped.
 """
@@ -50,6 +52,8 @@ class Stopping:
         """Stop. Calling it again does no harm."""
         if not self.begun:
             self.begun = True
+            if not turn.parts.dividing.leads:
+                self._left = [one for one in self._left if one in (Phase.CLOSE, Phase.DRAIN)]
             self.advance(turn)
 
     def advance(self, turn: Turn) -> None:
@@ -62,6 +66,7 @@ class Stopping:
                 self._until = Instant(turn.now.steady + turn.parts.limits.last_word)
                 self.tick(turn)
             case Phase.CLOSE:
+                turn.parts.dividing.leave(turn)
                 turn.parts.links.end_all(turn)
                 self.advance(turn)
             case Phase.DRAIN:

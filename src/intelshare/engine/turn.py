@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.frame import Outbound
+from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.engine.actions import Action, SetHealth, Tell
 from intelshare.engine.limits import Limits
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from intelshare.engine.budgets import Budgets
     from intelshare.engine.destruction import Destruction
     from intelshare.engine.dialling import Dialling
+    from intelshare.engine.dividing import Dividing
     from intelshare.engine.hearing import Hearing
     from intelshare.engine.housekeeping import Housekeeping
     from intelshare.engine.links import Links
@@ -44,6 +46,7 @@ class Parts:
     links: Links
     sender: Sender
     dialling: Dialling
+    dividing: Dividing
     housekeeping: Housekeeping
     hearing: Hearing
     log_position: LogPosition
@@ -81,6 +84,20 @@ class Turn:
         """Let health show a code, or no longer show it."""
         self.do(SetHealth(code, on))
 
+    def ask(self, member: MemberCode, message: Gap | LogAsk) -> None:
+        """Ask a member over its link; another replica that has it is told."""
+        links = self.parts.links
+        link = links.of_member(member)
+        if self.parts.dividing.elsewhere(member):
+            self.parts.dividing.pass_on(self, member, message)
+        elif isinstance(message, LogAsk):
+            if link is not None:
+                link.ask_about(self, message)
+        elif link is not None:
+            link.ask(self, [message])
+        else:
+            links.ask_later(member, message)
+
     def carry_out(self, led: Durable[Effects]) -> None:
         """Carry out the effects of durable writes: withdraw what has ended, send statements, ask."""
         effects, links = led.value, self.parts.links
@@ -92,13 +109,9 @@ class Turn:
             if (link := links.of_member(member)) is not None:
                 link.hand(self, outbound)
         for member, ask in effects.asks:
-            if (link := links.of_member(member)) is not None:
-                link.ask_about(self, ask)
+            self.ask(member, ask)
         for member, gap in effects.gaps:
-            if (link := links.of_member(member)) is not None:
-                link.ask(self, [gap])
-            else:
-                links.ask_later(member, gap)
+            self.ask(member, gap)
         if effects.marked:
             self.parts.destruction.wake(self)
         self.parts.fetching.wake(self, sorted(effects.wanted))

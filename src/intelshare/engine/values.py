@@ -6,10 +6,12 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
+from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
 
 LinkId = NewType("LinkId", int)
@@ -60,6 +62,24 @@ class Chore(StrEnum):
     """Check how much room the disk has; then ``Space``."""
     MEND = "mend"
     """Say which records were found damaged: ``DamageFound``."""
+    TELL = "tell"
+    """Say what the sidecar covers that another replica writes: ``Covered``; tell that one of damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What replicas of one node hold at a moment, as their database says: each is named by its session."""
+
+    replica: int
+    """This one."""
+    leads: int
+    """The one that leads; 0: none does."""
+    replicas: tuple[int, ...]
+    """Those that take part."""
+    holders: Mapping[MemberCode, int]
+    """Who has the links with a member; nobody has those with the members that are missing."""
+    called: frozenset[MemberCode] = frozenset()
+    """The members that the one that leads asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,7 @@ class LinkState:
     """The state of the link to a peer node."""
 
     state: str
-    """linked, dialling or waiting."""
+    """linked, dialling, waiting, or elsewhere: another replica has the links with its member."""
     error: str = ""
     """The last code."""
     since: Instant = EPOCH

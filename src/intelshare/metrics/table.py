@@ -125,6 +125,12 @@ class Metric(Enum):
     )
     # Peers
     NODES = _row("peer_nodes", _T, "Nodes that the member's directory lists.", "member")
+    HELD = _row(
+        "peer_held",
+        _E,
+        "1: this process has the links with the member. 0: another replica has, and shows the rest.",
+        "member",
+    )
     LINKED = _row("peer_nodes_linked", _E, "Of those, nodes with an open link.", "member")
     LINKED_SINCE = _row(
         "peer_link_age_seconds",

@@ -9,9 +9,10 @@ from typing import Any
 
 from intelshare.broker.kernel.register import users
 from intelshare.broker.lifecycle.attachments import kept
-from intelshare.engine.events import DamageFound, PolicyAvailable, Space
+from intelshare.engine.events import Covered, DamageFound, Leads, PolicyAvailable, Space
 from intelshare.engine.values import Chore
 from intelshare.errors import PASSING, IntelshareError, StoreError
+from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
 from intelshare.node.following import Following
@@ -27,7 +28,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position, remembers
 from intelshare.store.folder import Locked
-from intelshare.store.sidecar import write_sidecar
+from intelshare.store.sidecar import read_sidecar, write_sidecar
 from intelshare.trust import Endpoint
 
 
@@ -90,7 +91,7 @@ class NodeProcess(Files):
         runtime.health.set("STOPPING")
         if self._life is not None:
             self._life.cancel()
-        if runtime.leads and not runtime.failed.done():
+        if not runtime.failed.done():
             self.links.stop()
             ends: list[asyncio.Future[Any]] = [self.links.stopped, runtime.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +108,7 @@ class NodeProcess(Files):
         runtime = self.runtime
         store = shared(runtime.store)
         self._beside = Following(runtime, self.links)
-        store.together.followed, store.together.undone = self._beside.take_in, self._beside.undone
+        self._beside.begin()
         store.led = lambda: runtime.later(self._may_lead)
         store.together.share()
         if not runtime.leads:
@@ -116,6 +117,7 @@ class NodeProcess(Files):
             for row in runtime.store.ask_now(users):
                 runtime.register_changed(row)
             runtime.look_again()
+            self.links.start()
             self._life = asyncio.get_running_loop().create_task(self._show_life())
             if store.together.leads:
                 self._may_lead()
@@ -143,7 +145,7 @@ class NodeProcess(Files):
             await self.ports.follow()
             with self._files:
                 self._shown = runtime.health.codes, runtime.now()
-                show_running(runtime, self.ports)
+                show_running(runtime, self.ports, self.links.engine.held)
         except IntelshareError as error:
             runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
             if again and error.code in PASSING:
@@ -152,7 +154,7 @@ class NodeProcess(Files):
                 runtime.failed.set_result(error)
         else:
             if not again:
-                self.links.start()
+                self.links.feed(Leads())
 
     async def _show_life(self) -> None:
         """Say in the folder that this replica serves, until it leads."""
@@ -166,14 +168,14 @@ class NodeProcess(Files):
                     runtime.health.word,
                     runtime.settings.host,
                     self.ports.user_port,
+                    self.links.engine.held,
                 )
                 await asyncio.sleep(1)
         finally:
             end_standby(runtime.folder, runtime.replica)
 
     def _found_full(self) -> None:
-        if self.runtime.leads:
-            self.links.feed(Space(0, held_bytes(self.runtime.folder.root)))
+        self.links.feed(Space(0, held_bytes(self.runtime.folder.root)))
 
     # Requests of the engine
 
@@ -198,6 +200,12 @@ class NodeProcess(Files):
                 await self._renew()
             case Chore.MEND:
                 self.links.feed(DamageFound(self.mending.known()))
+            case Chore.TELL:
+                sidecar = await asyncio.to_thread(read_sidecar, self.runtime.folder.sidecar)
+                if sidecar is not None:
+                    self.links.feed(Covered(Incarnation(sidecar.incarnation), sidecar.size))
+                if self._beside is not None:
+                    await asyncio.to_thread(self._beside.tell_damage)
             case Chore.SPACE:
                 self.links.feed(await asyncio.to_thread(look, self.runtime.folder.root))
         return False
@@ -258,7 +266,7 @@ class NodeProcess(Files):
             if self._overtaken():
                 return
             if not self._ended and (codes != self._shown[0] or abs(now - self._shown[1]) >= EVERY * SECOND):
-                show_running(self.runtime, self.ports)
+                show_running(self.runtime, self.ports, self.links.engine.held)
                 self._shown = codes, now
 
     def _overtaken(self) -> bool:

@@ -20,6 +20,7 @@ from intelshare.broker.kernel.effects import HasEffects
 from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
 from intelshare.engine.actions import (
     AskLogs,
+    Claim,
     Close,
     ConfirmClock,
     Dial,
@@ -29,6 +30,7 @@ from intelshare.engine.actions import (
     NoteMended,
     Opened,
     OpenPieces,
+    PassOn,
     ReadSlice,
     RunChore,
     RunQuery,
@@ -68,7 +70,6 @@ from intelshare.engine.events import (
     Stop,
     TimerDue,
 )
-from intelshare.engine.following import is_for
 from intelshare.engine.values import Chore
 from intelshare.errors import PASSING, IntelshareError, StoreError, code_of_peer
 from intelshare.ids import MemberCode, NodeUri
@@ -117,12 +118,17 @@ class Links:
             runtime.node,
             runtime.vault.signer,
             runtime.random,
+            leads=runtime.leads,
             dials=runtime.settings.dials,
             limits=Limits(budgets=runtime.settings.budgets, space=runtime.settings.space),
         )
         self.files = Files()
         self.perform: Callable[[RunStep], Awaitable[Any]] = runtime.perform
         """Carries out a step of the engine."""
+        self.claim: Callable[[Claim], None] = lambda _: None
+        """Claims members for this replica (``following``)."""
+        self.pass_on: Callable[[PassOn], None] = lambda _: None
+        """Tells the other replicas something (``following``)."""
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when a stop is complete."""
         self._loop = asyncio.get_running_loop()
@@ -235,8 +241,6 @@ class Links:
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the actions that follow."""
-        if not is_for(event, leads=self._runtime.leads):
-            return
         self._events.append(event)
         if self._feeding:
             return
@@ -458,6 +462,7 @@ def _code_of(error: BaseException) -> str:
 
 _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     AskLogs: Links._ask_logs,
+    Claim: lambda links, action: links.claim(action),
     Close: Links._close,
     ConfirmClock: lambda links, _: links._runtime.clock.confirm(),
     Dial: Links._dial,
@@ -467,6 +472,7 @@ _DO: Final[Mapping[type[Any], Callable[[Links, Any], None]]] = {
     NoteMended: lambda links, action: links._runtime.mending.note(action.mended),
     OpenPieces: Links._open_pieces,
     Opened: Links._opened,
+    PassOn: lambda links, action: links.pass_on(action),
     ReadSlice: Links._read_slice,
     RunChore: Links._run_chore,
     RunQuery: Links._run_query,

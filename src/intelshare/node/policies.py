@@ -81,6 +81,9 @@ class PolicyFiles:
             self._seen = None
             return False
         runtime.lacks("policy")
+        if not runtime.leads:
+            self._wait_for_leader(texts)
+            return False
         try:
             await self._take(world, law_files(texts, world, runtime.settings))
         except PolicyFileError as error:
@@ -98,6 +101,15 @@ class PolicyFiles:
         runtime.health.clear(UNAVAILABLE)
         runtime.log.info(Event.POLICY_LOADED, count=len(texts))
         return True
+
+    def _wait_for_leader(self, texts: Mapping[Path, bytes]) -> None:
+        """Release nothing while the law is not known: the replica that leads takes the files."""
+        if lost := taken_away(self._runtime.store.ask_now(files_in_force), texts):
+            self._seen = None
+            self._failed(PolicyFileError("NOT_FOUND", f"{lost} is not as it was taken"), lost)
+        else:
+            self._told = None
+            self._runtime.health.clear(UNAVAILABLE)
 
     def _failed(self, error: PolicyFileError, file: str = "") -> None:
         """Keep the last good world, and release nothing."""

@@ -22,7 +22,7 @@ from intelshare.errors import ConfigError, StoreError
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
-from intelshare.node.running import EVERY, FRESH
+from intelshare.node.running import EVERY, FRESH, read_running
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings
 from intelshare.ports import Store
@@ -32,7 +32,7 @@ from intelshare.text import safe_name
 
 if TYPE_CHECKING:
     from intelshare.store.postgres.lease import Session
-    from intelshare.store.postgres.together import SharedDatabase
+    from intelshare.store.postgres.together import Claim, SharedDatabase
 
 
 class SharedStore(Protocol):
@@ -40,9 +40,17 @@ class SharedStore(Protocol):
 
     led: Callable[[], None]
 
+    heard: Callable[[str], None]
+
     @property
     def together(self) -> SharedDatabase:
         """Its rows."""
+
+    def claim(self, claim: Claim) -> None:
+        """Hold these links from the next look on."""
+
+    def tell(self, what: str) -> None:
+        """Say something to the other processes."""
 
 
 STANDBY: Final = "STANDBY"
@@ -178,14 +186,21 @@ class Shown(msgspec.Struct, frozen=True):
     host: str = ""
     user_port: int = 0
     """0: it serves nobody."""
+    links: tuple[str, ...] = ()
+    """The members that it holds."""
 
 
 def show_standby(
-    folder: Folder, replica: str, health: str = STANDBY, host: str = "", user_port: int = 0
+    folder: Folder,
+    replica: str,
+    health: str = STANDBY,
+    host: str = "",
+    user_port: int = 0,
+    links: tuple[str, ...] = (),
 ) -> None:
     """Write the sign of life of a replica that does not lead. A full disk does not end it."""
     with contextlib.suppress(StoreError, OSError):
-        shown = Shown(replica, os.getpid(), time.time_ns() // 1000, health, host, user_port)
+        shown = Shown(replica, os.getpid(), time.time_ns() // 1000, health, host, user_port, links)
         write_private(_path(folder, replica), msgspec.json.encode(shown))
 
 
@@ -201,6 +216,16 @@ def read_standby(folder: Folder, replica: str, now: Instant) -> Shown | None:
     except (OSError, msgspec.MsgspecError):
         return None
     return shown if abs(now - shown.at) < FRESH * SECOND else None
+
+
+def links_of(root: Path, replica: str, now: Instant) -> tuple[str, ...]:
+    """Return the members whose links a replica has, as it has reported recently."""
+    folder = Folder(root)
+    leads = read_running(folder)
+    if leads is not None and leads.replica == replica and leads.fresh(now):
+        return leads.links
+    shown = read_standby(folder, replica, now)
+    return shown.links if shown is not None else ()
 
 
 def listed(root: Path) -> list[Session]:

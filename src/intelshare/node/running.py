@@ -47,14 +47,18 @@ class Running(msgspec.Struct, frozen=True):
     """The reading at which this clock will be believed if it continues to run; 0 if it is believed."""
     replica: str = ""
     """Its name among the replicas that share the folder; empty: it is none."""
+    links: tuple[str, ...] = ()
+    """The members whose links it has; empty if it runs alone."""
 
     def fresh(self, now: Instant) -> bool:
         """Return true if the node was alive just now."""
         return abs(now - self.at) < FRESH * SECOND
 
 
-def show_running(runtime: Runtime, ports: Ports) -> Running:
-    """Write the file; return its content. Raises StoreError DISK_FULL, DISK_ERROR; OSError."""
+def show_running(runtime: Runtime, ports: Ports, links: tuple[str, ...] = ()) -> Running:
+    """Write the file; return its content. ``links``: the members that this replica holds. Raises StoreError
+    DISK_FULL, DISK_ERROR; OSError.
+    """
     clock = runtime.clock.read()
     running = Running(
         os.getpid(),
@@ -69,6 +73,7 @@ def show_running(runtime: Runtime, ports: Ports) -> Running:
         0 if clock.believed else clock.expected,
         0 if clock.believed else clock.until,
         runtime.replica,
+        links,
     )
     write_private(runtime.folder.running, msgspec.json.encode(running))
     return running

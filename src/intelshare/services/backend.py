@@ -137,7 +137,7 @@ class LinkFacts:
     """The state of the connection to a peer node."""
 
     state: str
-    """linked, dialling or waiting."""
+    """linked, dialling, waiting, or elsewhere: another replica has it."""
     error: str
     """The code of the last error."""
     since: Instant

@@ -152,7 +152,10 @@ def _peers(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
             continue
         links = [backend.link(listed.uri) for listed in held.directory.nodes]
         yield Sample(Metric.NODES, (member,), len(links))
-        yield from _links(member, links, facts.started, now)
+        elsewhere = any(link.state == "elsewhere" for link in links)
+        yield Sample(Metric.HELD, (member,), float(not elsewhere))
+        if not elsewhere:
+            yield from _links(member, links, facts.started, now)
         yield Sample(Metric.LEFT_OUT, (member,), float(member in node.trust.excluded))
         yield Sample(Metric.SHUT_OUT, (member,), float(member in facts.shut_out))
         for spent in backend.spent(member):

@@ -70,6 +70,14 @@ class Bug:
     """True if a replica that leads after another is told what others make ready."""
     forgets_pairs: bool = True
     """True if a replica forgets what it remembers of a pair that another has handed over."""
+    frees_links: bool = True
+    """True if a session that ends gives up the links that its replica had."""
+    calls_home: bool = True
+    """True if the replica that leads gets the link with a member whose files it wants."""
+    passes_on: bool = True
+    """True if a replica lets the one that has a link ask what it cannot ask itself."""
+    waits_for_sidecar: bool = True
+    """True if a replica sends a checkpoint only once the sidecar of the one that leads covers it."""
 
 
 NONE = Bug()
@@ -142,6 +150,10 @@ BUGS: Mapping[str, Bug] = {
         Bug("law-not-followed", ("I4", "I12"), renews=False),
         Bug("new-leader-not-told", ("I9",), tells_leader=False),
         Bug("keys-of-what-went", ("I8",), forgets_pairs=False),
+        Bug("links-of-a-dead-session", ("I9",), frees_links=False),
+        Bug("files-of-another's-link", ("I9",), calls_home=False),
+        Bug("questions-kept-to-itself", ("I9",), passes_on=False),
+        Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False),
         Bug(
             "one-bad-record-ends-the-loop",
             ("I9",),

@@ -10,6 +10,7 @@ from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.actions import (
+    Claim,
     Close,
     ConfirmClock,
     Dial,
@@ -18,6 +19,7 @@ from intelshare.engine.actions import (
     NoteMended,
     Opened,
     OpenPieces,
+    PassOn,
     ReadSlice,
     RunChore,
     RunQuery,
@@ -37,6 +39,7 @@ from intelshare.engine.events import (
     ChoreDone,
     Closed,
     Connected,
+    Covered,
     Drained,
     QueryDone,
     ReserveHeld,
@@ -50,7 +53,7 @@ from intelshare.engine.events import (
 )
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import MemberCode
+from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
@@ -77,6 +80,7 @@ class Driver:
             process.node,
             machine.keys.signer,
             process.random,
+            leads=process.leads,
             dials=machine.dials,
             limits=machine.limits,
             stop_order=machine.bug.stop_order,
@@ -303,6 +307,12 @@ class Driver:
         elif run.chore is Chore.MEND:
             self.feed(damage_found(self._process))
             self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.TELL:
+            sidecar = self._process.machine.sidecar
+            if sidecar is not None:
+                size = sidecar.size if self._process.machine.bug.waits_for_sidecar else 1 << 60
+                self.feed(Covered(Incarnation(sidecar.incarnation), size))
+            self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)
             self.feed(ChoreDone(run.chore))
@@ -325,6 +335,12 @@ class Driver:
         if self._process.alive:
             self.feed(Space(0, self._process.machine.room.reserve))
 
+    def _claim(self, claim: Claim) -> None:
+        self._process.claim(claim)
+
+    def _pass_on(self, action: PassOn) -> None:
+        self._process.pass_on(action)
+
     def _drain(self, _: Drain) -> None:
         self._process.drain(lambda: self.feed(Drained()))
 
@@ -336,6 +352,10 @@ class Driver:
         self._attempts.excused()
         self.go_on()
 
+    def divided(self) -> None:
+        """Note that other links are this process's: it dials others than before."""
+        self._attempts.excused()
+
     def died(self) -> None:
         """Let the other sides of its streams notice some time later: the process is gone."""
         for stream in self._streams.values():
@@ -345,6 +365,8 @@ class Driver:
 
 
 _DO: Final[Mapping[type[Any], Callable[[Driver, Any], None]]] = {
+    Claim: Driver._claim,
+    PassOn: Driver._pass_on,
     Dial: Driver._dial,
     OpenPieces: Driver._open_pieces,
     Opened: Driver._opened,

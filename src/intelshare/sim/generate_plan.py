@@ -431,7 +431,7 @@ def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> t
 _ACTED = (0, 2, 3, 4)
 """The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
 
-_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
+_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow", "drain")
 """The troubles of a replica (``replicated.TROUBLES``)."""
 
 

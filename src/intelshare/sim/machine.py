@@ -136,6 +136,10 @@ class Machine:
         """Return the process that runs now."""
         return self.process
 
+    def serving(self) -> list[Process]:
+        """Return the processes that may have links."""
+        return [self.process] if self.process is not None else []
+
     def asked(self, kind: str) -> Process | None:
         """Return the process that a user asks to do this (``users.ACTS``); None if none serves."""
         del kind

@@ -500,6 +500,8 @@ class Oracle:
         head = process.disk.durable.get(LOG_HEAD, said.incarnation)
         if head is None or head.size < said.size:
             raise Violation("I6", f"{process.name} says {said.size} entries before they are durable")
+        if not process.covers(said):
+            raise Violation("I6", f"{process.name} says {said.size} entries before the sidecar covers them")
         log = (said.origin, said.incarnation, said.size)
         if self._roots.setdefault(log, said.root) != said.root:
             raise Violation("I6", f"{process.name} signed two roots for {said.size} entries of one log")

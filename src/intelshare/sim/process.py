@@ -10,7 +10,9 @@ from intelshare.broker.kernel.effects import HasEffects
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.broker.kernel.transaction import without_mark
+from intelshare.crypto.records import Checkpoint
 from intelshare.engine import Event
+from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Committed, NodeChanged, Ready, Started, Stop
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
@@ -43,6 +45,9 @@ class _Late:
 
 class Process:
     """A process that dies as a whole: nothing that it began continues after a crash."""
+
+    leads = True
+    """It has the chores of its node, and the port for peers."""
 
     def __init__(
         self,
@@ -111,6 +116,17 @@ class Process:
     def shred(self, then: Callable[[], None]) -> None:
         """Remove overwritten data from the files, then call ``then``."""
         self.machine.shred(then)
+
+    def covers(self, said: Checkpoint) -> bool:
+        """Return True if a checkpoint may leave: a replica waits until the sidecar is written."""
+        del said
+        return True
+
+    def claim(self, claim: Claim) -> None:
+        """Hold links beside other replicas of its node; it has none."""
+
+    def pass_on(self, action: PassOn) -> None:
+        """Tell other replicas of its node something; it has none."""
 
     def drain(self, then: Callable[[], None]) -> None:
         """Accept no more steps, and call ``then`` once those that ran are durable."""

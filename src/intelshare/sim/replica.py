@@ -19,10 +19,12 @@ from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.broker.line.handover import handover
 from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
-from intelshare.engine import Event
-from intelshare.engine.events import NodeChanged, Started
-from intelshare.engine.following import is_for, learn, renewed, undone
+from intelshare.crypto.records import Checkpoint
+from intelshare.engine.actions import Claim, PassOn
+from intelshare.engine.events import Divided, Joined, Leads, NodeChanged, PassedOn, Started
+from intelshare.engine.following import learn, renewed, undone
 from intelshare.errors import IntelshareError, StoreError
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.ports import Random, View
@@ -50,6 +52,9 @@ _KEPT: Final = 60
 _MOST: Final = 256
 """The steps of one commit."""
 
+_SOON: Final = 1_000
+"""The microseconds until a claim is carried out."""
+
 _LEADING: Final = SECOND // 10
 """The time that a replica takes to open its port for peers."""
 
@@ -69,6 +74,7 @@ class Replica(InSharedFolder):
         first: bool,
     ) -> None:
         self._offset = machine.offsets[number]
+        self.leads = first
         self.followed_rows = machine.disk.copy()
         me = self.followed_rows.get(NODE, SELF)
         latest = me.latest if me is not None else Instant(0)
@@ -76,15 +82,15 @@ class Replica(InSharedFolder):
         super().__init__(machine, node, clock, network, oracle, random)
         turns = machine.turns
         self.number = number
-        self.leads = first
         self.cut = self.slow = False
         """The line to the database is cut; it follows nothing but before its own steps."""
         self.sticks = 0
         """If not 0, it freezes for this time when it has run its next steps, before it commits them."""
         self._told = first or machine.bug.tells_leader
         self._outdated, self._law = not first, False
-        self._started = False
-        """Its engine has begun: it has led."""
+        self._has_led = first
+        self._claimed: Claim | None = None
+        self._held = frozenset[MemberCode]()
         self._keys = frozenset(machine.keys.ids())
         self._jobs: deque[Job] = deque()
         self._group: Group | None = None
@@ -125,21 +131,18 @@ class Replica(InSharedFolder):
         """See ``Process``: what it has followed."""
         return self.disk.check(self.followed_rows) if checked else self.followed_rows
 
-    def feed(self, event: Event) -> None:
-        """See ``Process``."""
-        self._started |= isinstance(event, Started)
-        if is_for(event, leads=self.leads):
-            super().feed(event)
-
     def _serve(self) -> None:
         self.machine.turns.shared = True
         super()._serve()
+        self.feed(Joined())
 
     def serve_beside(self) -> None:
         """Serve users from now on, as one that does not lead."""
         if self.alive and not self.serving:
             self.serving = True
             self.oracle.serves(self)
+            self.feed(Joined())
+            self.feed(Started())
 
     # Steps
 
@@ -240,8 +243,8 @@ class Replica(InSharedFolder):
             return
         self.stepped = one.at
         effects = getattr(one.plan.answer, "effects", None)
-        if isinstance(effects, Effects) and not self.leads:
-            check_told(self.node, one.job.name, effects, Written([Group([one.plan])]))
+        if isinstance(effects, Effects):
+            check_told(self.node, one.job.name, effects, Written([Group([one.plan])]), leads=self.leads)
         if one.error is None:
             one.job.then(one.plan.answer)
         elif one.job.refused is not None:
@@ -273,8 +276,44 @@ class Replica(InSharedFolder):
     def _look(self) -> None:
         if self.alive:
             self.heap.after(LOOK, self._look)
+            self.divide()
             if not self.slow:
                 self.follow()
+
+    # Links
+
+    def covers(self, said: Checkpoint) -> bool:
+        """See ``Process``."""
+        now = said.incarnation == self.node.incarnation
+        return self.leads or not now or said.size <= self.machine.covered[said.incarnation]
+
+    def claim(self, claim: Claim) -> None:
+        """See ``Process``."""
+        self._claimed = claim if self.machine.bug.calls_home else replace(claim, call=frozenset())
+        self.heap.after(_SOON, self.divide)
+
+    def divide(self) -> None:
+        """Hold what it claims, and see what all hold."""
+        turns, session = self.machine.turns, self.session
+        if not self.alive or self.frozen or self.cut or session is None or not session.alive:
+            return
+        if self._claimed is None or not turns.up:
+            return
+        if turns.claim(session, self._claimed):
+            self.machine.tell_others(self, lambda one: one.divide())
+        seen = turns.division(session)
+        self.heap.after(0, lambda: self._divided(seen) if self.alive else None)
+
+    def _divided(self, seen: Divided) -> None:
+        if seen.held != self._held:
+            self._held = seen.held
+            self.driver.divided()
+        self.feed(seen)
+
+    def pass_on(self, action: PassOn) -> None:
+        """See ``Process``."""
+        if not self.cut and self.session is not None and self.machine.bug.passes_on:
+            self.machine.tell_others(self, lambda one: one.feed(PassedOn(action.member, action.message)))
 
     def _catch_up(self) -> bool:
         """Return false if this process has ended over it."""
@@ -297,12 +336,12 @@ class Replica(InSharedFolder):
             if self.machine.bug.forgets_pairs
             else replace(self.node, recent=type(self.node.recent)())
         )
-        learnt = learn(node, written, leads=self.leads and self._told)
+        learnt = learn(node, written)
         self._law |= learnt.law
         if learnt.outdated:
             self._outdated = True
             self._nothing()
-        for event in learnt.events:
+        for event in learnt.events if self._told else ():
             self.heap.after(0, lambda event=event: self.feed(event) if self.alive else None)  # type: ignore[misc]
 
     def _make_again(self) -> bool:
@@ -337,9 +376,9 @@ class Replica(InSharedFolder):
     def _led(self) -> None:
         if self.alive and self.leads:
             self.machine.pieces.keep([one.place for one in kept(self.followed_rows)])
-            again, self.machine.process = self._started, self
+            again, self._has_led, self.machine.process = self._has_led, True, self
             if not again:
-                self.feed(Started())
+                self.feed(Leads())
 
     # Sessions
 
@@ -447,6 +486,7 @@ class Replica(InSharedFolder):
             turns.lead = session
             self._lead()
         self._settle()
+        self.divide()
         self.follow()
 
     def _settle(self) -> None:

@@ -6,6 +6,7 @@ is the one that leads: peers reach it, and whatever concerns trust, keys, treati
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -30,6 +31,7 @@ from intelshare.sim.replica import Replica
 from intelshare.sim.room import LIMITS
 from intelshare.sim.turns import Turns
 from intelshare.sim.world import start_node
+from intelshare.store.sidecar import Sidecar
 
 _JOINS: Final = SECOND // 5
 """The time between two attempts to join."""
@@ -65,6 +67,8 @@ class ReplicatedMachine(Machine):
             for number in numbers
         ]
         """By number, the microseconds that its clock is ahead."""
+        self.covered: Counter[int] = Counter()
+        """The most that the sidecar covered of the log of an incarnation."""
         self.down = 0
         """The time after which the one that was stopped is started again."""
         self._asking = stream(plan.seed, "asked", name)
@@ -80,6 +84,11 @@ class ReplicatedMachine(Machine):
     @variant.setter
     def variant(self, variant: int) -> None:
         self._oracle.rulings.variants[self.name] = variant
+
+    def covers(self, sidecar: Sidecar) -> None:
+        """Note what the sidecar covers."""
+        most = max(self.covered[sidecar.incarnation], sidecar.size)
+        self.covered[sidecar.incarnation] = most
 
     def up(self) -> list[Replica]:
         """Return the replicas that run."""
@@ -187,6 +196,16 @@ class ReplicatedMachine(Machine):
         for one in self.up():
             self.heap.after(_TOLD, one.told)
 
+    def tell_others(self, replica: Replica, what: Callable[[Replica], None]) -> None:
+        """Let the others hear something that is written nowhere, if they live and listen."""
+        for one in self.up():
+            if one is not replica and not one.frozen and not one.cut:
+                self.heap.after(_TOLD, lambda one=one: what(one) if one.alive else None)  # type: ignore[misc]
+
+    def serving(self) -> list[Process]:
+        """See ``Machine``: each may have links."""
+        return list(self.up())
+
     # Ends
 
     def ended(self, replica: Replica, down: int) -> None:
@@ -233,6 +252,12 @@ class ReplicatedMachine(Machine):
             TROUBLES[fault.window](one, fault)
 
 
+def _drain(replica: Replica, fault: Fault) -> None:
+    if replica.serving:
+        replica.machine.down = fault.lasts
+        replica.stop()
+
+
 def _slow(replica: Replica, fault: Fault) -> None:
     def over() -> None:
         replica.slow = False
@@ -251,9 +276,10 @@ TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
     "line": lambda one, fault: one.cut_off(fault.lasts, _NOTICES),
     "doubt": lambda one, fault: one.doubt(committed=bool(fault.keep)),
     "slow": _slow,
+    "drain": _drain,
     "stuck": _stuck,
 }
 """The troubles of a replica: it is killed; it runs nothing for a time; its line to the database is cut;
 the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
-between its next steps and their commit.
+between its next steps and their commit; it is stopped in order.
 """

@@ -28,6 +28,7 @@ from intelshare.sim.plan import Fault, FaultPlan
 from intelshare.sim.replicated import ReplicatedMachine
 from intelshare.sim.rotation import import_directories
 from intelshare.sim.snapshots import Snapshot, of_backup, of_disk, of_folder
+from intelshare.sim.stream import Stream
 from intelshare.sim.users import believe_clock, schedule
 from intelshare.wire import read_message
 
@@ -151,14 +152,19 @@ def _linked(machines: dict[str, Machine]) -> bool:
     lacks.
     """
     for name, machine in honest(machines).items():
-        links = machine.process.driver.links if machine.process is not None else {}
         for other in honest(machines).values():
-            mine = links.get(MemberCode(other.name))
-            theirs = other.process.driver.links.get(MemberCode(name)) if other.process is not None else None
-            open_both = mine is not None and theirs is not None and mine.wire is theirs.wire
+            open_both = {id(one.wire) for one in _links(machine, other.name)} & {
+                id(one.wire) for one in _links(other, name)
+            }
             if other is not machine and machine.deals(other) and not open_both:
                 return False
     return True
+
+
+def _links(machine: Machine, peer: str) -> list[Stream]:
+    """Return the open links of a machine to a peer."""
+    links = [process.driver.links.get(MemberCode(peer)) for process in machine.serving()]
+    return [link for link in links if link is not None]
 
 
 class _Repeats:
@@ -168,11 +174,11 @@ class _Repeats:
         self._machines = machines
 
     def __call__(self, sender: str, receiver: str, message: bytes) -> None:
-        process = self._machines[receiver].process
-        link = process.driver.links.get(MemberCode(sender)) if process is not None else None
         frame = read_message(message)
-        if link is not None and process is not None and isinstance(frame, Frame):
-            process.feed(Received(link.link, frame, len(message)))
+        for process in self._machines[receiver].serving():
+            link = process.driver.links.get(MemberCode(sender))
+            if link is not None and isinstance(frame, Frame):
+                process.feed(Received(link.link, frame, len(message)))
 
 
 _TAKES: Mapping[str, Callable[[Machine], Snapshot]] = {

@@ -33,6 +33,7 @@ class InSharedFolder(Process):
         """See ``Process``: what it has followed. No mark of a clean stop is written."""
         now = log_position(self.followed_rows, self.node.incarnation)
         if clean or now == self.machine.sidecar:
+            self.machine.covers(now)
             then()
             return
 
@@ -41,6 +42,7 @@ class InSharedFolder(Process):
                 self.at_wake.append(written)
             elif self.alive:
                 self.machine.sidecar = now
+                self.machine.covers(now)
                 then()
 
         self.heap.after(self.machine.sync, written)

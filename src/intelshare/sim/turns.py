@@ -6,6 +6,7 @@
     the one that has it commits                            the others are told; the next one has the turn
     its session ends before that                           nothing of its group was written; the same
     the session of the one that leads ends                 whichever looks next leads
+    a session claims a member that nobody holds            it holds it, until it gives it up or ends
     nobody has a session, and a process starts             it is the first of a new epoch
 
 As ``store/postgres`` does it (decision 67): only the order of things is simulated, not SQL.
@@ -18,11 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from intelshare.engine.events import Divided
+from intelshare.engine.values import Shares
 from intelshare.errors import IntelshareError
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan
 
 if TYPE_CHECKING:
+    from intelshare.engine.actions import Claim
     from intelshare.sim.plan import Fault
     from intelshare.sim.replica import Replica
     from intelshare.sim.replicated import ReplicatedMachine
@@ -42,6 +47,7 @@ class Session:
     """One connection that writes."""
 
     replica: Replica
+    number: int
     alive: bool = True
     """True until the server has ended it; its replica may not have noticed."""
     closed: bool = False
@@ -95,10 +101,15 @@ class Turns:
         """True once the first replica of this epoch lets others join."""
         self.up = True
         self.sessions: list[Session] = []
+        self._parts: set[int] = set()
+        """The sessions among which links are divided."""
+        self._holders: dict[tuple[str, MemberCode], Session] = {}
+        """Who has the links with members, and calls for them, as ``engine.dividing`` says."""
         self._committing: Group | None = None
         self._waiting: deque[Session] = deque()
         self._machine = machine
         self._variant = 0
+        self._opened = 0
 
     def begin(self, replica: Replica) -> Session:
         """Let the first one in, alone: a new epoch, which it leads."""
@@ -116,7 +127,8 @@ class Turns:
         return self._open(replica)
 
     def _open(self, replica: Replica) -> Session:
-        session = Session(replica)
+        self._opened += 1
+        session = Session(replica, self._opened)
         self.sessions.append(session)
         return session
 
@@ -196,11 +208,37 @@ class Turns:
             self._waiting.remove(session)
         if self.lead is session:
             self.lead = None
+        self._parts.discard(session.number)
+        if self._machine.bug.frees_links:
+            self._holders = {what: one for what, one in self._holders.items() if one is not session}
         if self.holder is session:
             self._machine.disk.crash(0)
             self._machine.variant = self._variant
             self.holder = self._committing = None
         self._next()
+
+    def claim(self, session: Session, claim: Claim) -> bool:
+        """Let a session hold what it claims and nobody else has; true if it gives something up."""
+        (self._parts.add if claim.part else self._parts.discard)(session.number)
+        wanted = {*[("link", one) for one in claim.hold], *[("call", one) for one in claim.call]}
+        gone = [what for what, one in self._holders.items() if one is session and what not in wanted]
+        for what in gone:
+            del self._holders[what]
+        for what in sorted(wanted):
+            self._holders.setdefault(what, session)
+        return bool(gone)
+
+    def division(self, session: Session) -> Divided:
+        """Return what all hold, for one of them."""
+        holders = {member: one for (what, member), one in self._holders.items() if what == "link"}
+        shares = Shares(
+            session.number,
+            self.lead.number if self.lead is not None else 0,
+            tuple(sorted(self._parts)),
+            {member: one.number for member, one in holders.items()},
+            frozenset(member for what, member in self._holders if what == "call"),
+        )
+        return Divided(shares, frozenset(member for member, one in holders.items() if one is session))
 
     def end_all(self, replica: Replica) -> None:
         """End the sessions of a process that has ended."""

@@ -1,19 +1,20 @@
-"""What a replica learns from what the others have committed, and what it leaves to the one that leads."""
+"""What a replica learns from what the others have committed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.tables import PENDING, STATEMENT
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.line.submit import SubmitCommand, submit
-from intelshare.engine.events import Committed, Event, NodeChanged, QueuedAgain, Ready, TimerDue
-from intelshare.engine.following import is_for, learn
+from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
+from intelshare.engine.following import learn
 from intelshare.ids import MemberCode
-from intelshare.ports import Plan, durable_after_commit
+from intelshare.instant import Instant
+from intelshare.ports import Plan
 from intelshare.sim.turns import Group
 from intelshare.sim.written import Written
 from line_world import TO_USA, hand_over, met, send
@@ -45,39 +46,46 @@ def test_who_leads_hears_of_files_that_another_replica_has_marked_for_removal() 
     fra = met()["FRA"]
     record, _ = uploaded(fra, b"an annex")
     name = send(fra, draft(portion(record), to=["USA"])).bulletin.hex()
-    assert effects_of(learn(fra.node, after(recalled(fra, name)), leads=True).events).marked
+    assert effects_of(learn(fra.node, after(recalled(fra, name))).events).marked
 
 
-def test_who_leads_hears_of_pairs_of_statements_and_of_what_must_not_be_sent_again() -> None:
+def test_who_has_the_link_hears_of_pairs_of_statements_and_of_what_must_not_be_sent_again() -> None:
     fra = met()["FRA"]
     command = SubmitCommand(actor("FRA", "a"), b"key".ljust(16, b"."), draft(text(TO_USA), to=["USA"]))
     plan = fra.store.ask_now(lambda view: submit(fra.node, view, command, NOW, seeded("submit")))
-    assert Ready((USA,)) in learn(fra.node, after(plan), leads=True).events
+    assert Ready((USA,)) in learn(fra.node, after(plan)).events
     name = fra.do(submit, command).bulletin.hex()
     hand_over(fra, "USA")
     plan = recalled(fra, name)
-    events = learn(fra.node, after(plan), leads=True).events
+    events = learn(fra.node, after(plan)).events
     assert set(effects_of(events).ended) == set(plan.answer.effects.ended)
     assert QueuedAgain(USA) in events
 
 
-def test_who_does_not_lead_is_told_of_nothing_to_send_and_keeps_its_engine_to_itself() -> None:
+def test_what_waits_and_is_signed_again_is_withdrawn_and_loaded_in_its_place() -> None:
+    """A key was revoked: the one that leads signs again, and the links are other replicas'."""
     fra = met()["FRA"]
-    name = send(fra, draft(text(TO_USA), to=["USA"])).bulletin.hex()
-    learnt = learn(fra.node, after(recalled(fra, name)), leads=False)
-    assert learnt.events == ()
-    for event in (Committed(durable_after_commit(Effects())), Ready((USA,)), QueuedAgain(USA)):
-        assert is_for(event, leads=True)
-        assert not is_for(event, leads=False)
-    for event in (TimerDue(), NodeChanged()):
-        assert is_for(event, leads=False)
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    (sent,) = hand_over(fra, "USA")
+    (leaf,) = sent.leaves
+
+    def again(node: Any, view: Any, now: Instant, random: Any) -> Plan[Effects]:
+        tx = Transaction(node, view, now, random)
+        waits = [row for row in view.find(PENDING, "peer", "USA") if row.leaf == leaf]
+        tx.sign_again([view.get(STATEMENT, leaf)], waits)
+        return tx.plan(tx.effects())
+
+    events = learn(
+        fra.node, after(fra.store.ask_now(lambda view: again(fra.node, view, NOW, seeded("a"))))
+    ).events
+    assert (USA, leaf) in effects_of(events).ended
+    assert QueuedAgain(USA) in events
 
 
-@pytest.mark.parametrize("leads", [True, False])
-def test_everybody_forgets_what_is_remembered_of_a_pair_that_another_has_changed(leads: bool) -> None:
+def test_everybody_forgets_what_is_remembered_of_a_pair_that_another_has_changed() -> None:
     fra = met()["FRA"]
     stored = send(fra, draft(text(TO_USA), to=["USA"]))
-    learn(fra.node, after(Plan((), None)), leads=leads)
+    learn(fra.node, after(Plan((), None)))
     assert fra.node.recent.remembered() == (stored.md,)
-    learn(fra.node, after(recalled(fra, stored.bulletin.hex())), leads=leads)
+    learn(fra.node, after(recalled(fra, stored.bulletin.hex())))
     assert fra.node.recent.remembered() == ()

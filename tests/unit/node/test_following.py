@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from intelshare.broker.kernel.node import Recent
-from intelshare.broker.kernel.tables import TRUST, TrustRow
+from intelshare.broker.kernel.tables import PAIR, TRUST, TrustRow
 from intelshare.broker.line.read_ahead import handover_ahead
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Trust, TrustType
@@ -20,7 +20,7 @@ from intelshare.errors import RecordError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.node.following import Following
-from intelshare.ports import Plan, Put, View
+from intelshare.ports import Plan, Put, View, durable_after_commit
 from intelshare.store.memory import MemoryStore
 from intelshare.trust import write_member_file
 from line_world import met
@@ -31,8 +31,14 @@ MD = ManifestDigest(bytes(32))
 class Groups:
     """What another replica has committed: a pair for the USA."""
 
-    def keys(self, _: Any) -> list[tuple[bytes, str]]:
-        return [(MD, "USA")]
+    def keys(self, table: Any) -> list[tuple[bytes, str]]:
+        return [(MD, "USA")] if table is PAIR else []
+
+    def gone(self, _: Any) -> list[tuple[bytes, str]]:
+        return []
+
+    def durable(self, value: Any) -> Any:
+        return durable_after_commit(value)
 
     def touch(self, *_: Any) -> bool:
         return False
@@ -72,7 +78,7 @@ def beside(folder: Path, **more: Any) -> tuple[Following, Any, Any]:
     runtime = SimpleNamespace(
         folder=SimpleNamespace(root=folder),
         vault=SimpleNamespace(is_current=lambda: True),
-        node=SimpleNamespace(recent=Recent()),
+        node=SimpleNamespace(recent=Recent(), trust=SimpleNamespace(partners=())),
         leads=False,
         outdated=False,
         later=lambda *_: None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,12 +70,16 @@ def move(
 @folder_option
 @printing
 def replicas(out: Out, folder: Path) -> None:
-    """Show which replica leads, which serve users beside it, and which wait: as the database sees them."""
+    """Show which replica leads, which serve users beside it, and which wait, as the database sees them; and
+    which has the links with which members, as they say themselves.
+    """
     from intelshare.cli.shared.tables import short_time
     from intelshare.instant import Instant
-    from intelshare.node.replicas import listed
+    from intelshare.node.replicas import links_of, listed
 
     found = listed(folder)
+    now = Instant(time.time_ns() // 1000)
+    links = {one.replica: links_of(folder, one.replica, now) for one in found}
     out.document(
         "replicas",
         {
@@ -84,6 +89,7 @@ def replicas(out: Out, folder: Path) -> None:
                     "version": one.version,
                     "state": "active" if one.active else "standby",
                     "leads": one.leads,
+                    "links": list(links[one.replica]),
                     "address": one.address,
                     "since": time_text(Instant(one.since)),
                 }
@@ -95,6 +101,7 @@ def replicas(out: Out, folder: Path) -> None:
         state = "leads  " if one.leads else "serves " if one.active else "standby"
         place = one.address or "this machine"
         since = short_time(Instant(one.since))
-        out.line(f"{state}  {one.replica}  from {place}  since {since}  version {one.version}")
+        with_ = f"  links {', '.join(links[one.replica])}" if links[one.replica] else ""
+        out.line(f"{state}  {one.replica}  from {place}  since {since}  version {one.version}{with_}")
     if not found:
         out.note("no process writes to the database of this folder")

@@ -177,6 +177,9 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         remedy = "its node must be running to renew it: contact its operators"
         yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")
         return
+    if peer.state == "elsewhere":
+        yield Finding(OK, check, f"another replica of this node has the link{waiting}")
+        return
     if peer.state != "linked":
         known = catalogue().get(peer.last_error)
         remedy = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,19 @@ _LEAD_KEY: Final = "hashtextextended('intelshare.lead.' || ?, 0)"
 _TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
 _TRY_TOGETHER: Final = f"SELECT pg_try_advisory_lock_shared({_KEY})"
 _NO_LONGER_ALONE: Final = f"SELECT pg_advisory_unlock({_KEY})"
+_PART_KEY: Final = "hashtextextended('intelshare.part.' || ?, 0)"
+_HELD: Final = f"""\
+SELECT k.what, k.member, l.pid FROM (
+    SELECT 'part' AS what, '' AS member, {_PART_KEY} AS key
+    UNION ALL SELECT 'lead', '', {_LEAD_KEY}
+    UNION ALL SELECT w.what, m.member,
+        hashtextextended('intelshare.' || w.what || '.' || ? || ' ' || m.member, 0)
+    FROM (VALUES ('link'), ('call')) w(what), unnest(string_to_array(?, ' ')) m(member)) k
+JOIN pg_locks l ON k.key = (l.classid::bigint << 32 | l.objid::bigint)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""  # noqa: S608
+_HOLD: Final = "SELECT pg_try_advisory_lock(hashtextextended('intelshare.' || ? || '.' || ? || ' ' || ?, 0))"
+_GIVE_UP: Final = "SELECT pg_advisory_unlock(hashtextextended('intelshare.' || ? || '.' || ? || ' ' || ?, 0))"
 _TRY_TO_LEAD: Final = f"SELECT pg_try_advisory_lock({_LEAD_KEY})"
 
 TURN: Final = f"/* until COMMIT */ SELECT pg_advisory_xact_lock({_TURN_KEY})"
@@ -120,6 +133,77 @@ def open_to_others(connection: PostgresConnection, schema: str) -> None:
 def took_lead(connection: PostgresConnection, schema: str) -> bool:
     """Try to become the one of them that leads; true if this session is. Raises psycopg.Error."""
     return bool(connection.execute(_TRY_TO_LEAD, (schema,)).fetchall()[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which links the sessions of a schema hold at a moment (decision 80)."""
+
+    session: int
+    """That of this process."""
+    leads: int
+    """That of the process that leads; 0: none does."""
+    sessions: tuple[int, ...]
+    """Those that take part."""
+    holders: Mapping[str, int]
+    """The sessions that have the links with members."""
+    called: frozenset[str]
+    """The members that the one that leads asks for."""
+
+
+class Links:
+    """The members that a session holds, by locks of it; ``schema``: of its node."""
+
+    def __init__(self, schema: str) -> None:
+        self._schema = schema
+        self._held: set[tuple[str, str]] = set()
+        self._part = False
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The members whose links this session has."""
+        return frozenset(member for what, member in self._held if what == "link")
+
+    def claim(
+        self, connection: PostgresConnection, hold: frozenset[str], call: frozenset[str], *, part: bool
+    ) -> bool:
+        """Hold these and call for those, as far as nobody else does, and give up all others; true if one was
+        given up. Raises psycopg.Error.
+        """
+        wanted = {*[("link", one) for one in hold], *[("call", one) for one in call]}
+        gone = sorted(self._held - wanted)
+        for what, member in gone:
+            connection.execute(_GIVE_UP, (what, self._schema, member)).fetchall()
+            self._held.discard((what, member))
+        if part != self._part:
+            verb = "lock" if part else "unlock"
+            sql = f"SELECT pg_advisory_{verb}_shared({_PART_KEY})"
+            connection.execute(sql, (self._schema,)).fetchall()
+            self._part = part
+        self._held |= {one for one in sorted(wanted - self._held) if self._took(connection, *one)}
+        return bool(gone)
+
+    def _took(self, connection: PostgresConnection, what: str, member: str) -> bool:
+        return bool(connection.execute(_HOLD, (what, self._schema, member)).fetchall()[0][0])
+
+    def take_again(self, connection: PostgresConnection) -> None:
+        """Take what a former session of this process held, and nobody has now. Raises psycopg.Error."""
+        hold = self.held
+        call = frozenset(member for what, member in self._held if what == "call")
+        part, self._part, self._held = self._part, False, set()
+        self.claim(connection, hold, call, part=part)
+
+    def division(self, connection: PostgresConnection, members: Collection[str]) -> Division:
+        """Who holds which of these members. Raises psycopg.Error."""
+        names = self._schema, self._schema, self._schema, " ".join(members)
+        rows = connection.execute(_HELD, names).fetchall()
+        return Division(
+            connection.raw.info.backend_pid,
+            max([pid for what, _, pid in rows if what == "lead"], default=0),
+            tuple(sorted(pid for what, _, pid in rows if what == "part")),
+            {member: pid for what, member, pid in rows if what == "link"},
+            frozenset(member for what, member, _ in rows if what == "call"),
+        )
 
 
 def begin_turn(connection: PostgresConnection, schema: str, first: Callable[[], object]) -> None:

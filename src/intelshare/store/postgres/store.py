@@ -29,7 +29,7 @@ from intelshare.store.postgres.connection import PostgresConnection, connect, is
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
 from intelshare.store.postgres.schema import migrate, migrations
-from intelshare.store.postgres.together import Listener, SharedDatabase
+from intelshare.store.postgres.together import GIVEN_UP, LOOK, Claim, Listener, SharedDatabase
 from intelshare.store.server import Server
 from intelshare.store.views import Writing
 
@@ -37,9 +37,6 @@ A = TypeVar("A")
 
 PING: Final = 1.0
 """Seconds without a commit after which the server is spoken to: it hears from its writer, and the reverse."""
-
-LOOK: Final = 0.5
-"""Seconds after which a process that runs together with others looks what they did, and whether one leads."""
 
 _PAUSE: Final = 0.25
 """Seconds between two attempts to reach a server that is away."""
@@ -61,6 +58,8 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         self._worked = self._looked = time.monotonic()
         self._repeated = 0
         self._listener: Listener | None = None
+        self.heard: Callable[[str], None] = lambda _: None
+        """Called, in a thread, with what another process says."""
         self.led: Callable[[], None] = lambda: None
         """Called by the writer when this process leads from now on (``together``)."""
         database.recover = self._recover
@@ -82,10 +81,34 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         """Have a thread that calls ``told``; it is closed with the store."""
         self._listener = listener
 
-    def told(self, session: int) -> None:
-        """A session has committed: this process follows, if it is another one's. In any thread."""
+    def told(self, session: int, what: str) -> None:
+        """A session has committed, or says something: this process follows, if it is another one's. In any
+        thread.
+        """
         together = self.together
-        if together is not None and not together.behind and session != together.session:
+        if together is None or session == together.session:
+            return
+        if what == GIVEN_UP:
+            together.division_is_due = True
+        elif what:
+            self.heard(what)
+            return
+        self._look_soon(together)
+
+    def claim(self, claim: Claim) -> None:
+        """Hold these links from the next look on, which is soon. In any thread."""
+        if (together := self.together) is not None:
+            together.claimed = claim
+            self._look_soon(together)
+
+    def tell(self, what: str) -> None:
+        """Say something to the other processes, which ``heard`` it. In any thread."""
+        if (together := self.together) is not None:
+            together.tells.append(what)
+            self._look_soon(together)
+
+    def _look_soon(self, together: SharedDatabase) -> None:
+        if not together.behind:
             together.behind = True
             self._jobs.put(_FOLLOW)
 

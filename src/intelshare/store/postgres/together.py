@@ -6,7 +6,7 @@ the turn by its COMMIT. So steps are as serial as with one process, and nobody c
 session. Between commits a process follows the others, told by NOTIFY.
 
 One of them leads (a lock of its session): only it moves rows into their tables and erases. The others drop
-from memory what it has moved.
+from memory what it has moved. Links are divided among them, by other locks of their sessions (``Claim``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -33,6 +35,8 @@ from intelshare.store.postgres.connection import PostgresConnection, connect
 from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import (
     TURN,
+    Division,
+    Links,
     begin_turn,
     open_to_others,
     took_lead,
@@ -55,8 +59,28 @@ _PAUSE: Final = 0.05
 _RETRY: Final = 1.0
 """Seconds between two attempts to listen."""
 
+LOOK: Final = 0.5
+"""Seconds after which a process looks what others did, who leads, and which links they hold."""
+
+GIVEN_UP: Final = "links"
+"""What is notified besides commits: a process has given up links, and others may take them."""
+
 _STATE: Final = "SELECT name, value FROM store_state"
 _NOTIFY: Final = "/* told at the commit */ SELECT pg_notify('intelshare.' || ?, '')"
+_TELL: Final = "SELECT pg_notify('intelshare.' || ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The links that this process wants to hold (decision 80)."""
+
+    members: frozenset[str]
+    """All that are divided."""
+    hold: frozenset[str]
+    call: frozenset[str]
+    """The members that others are to give up."""
+    part: bool
+    """It takes part."""
 
 
 class Followed:
@@ -127,6 +151,17 @@ class SharedDatabase(PostgresDatabase):
         """Called by the writer after steps that were not committed."""
         self._flushed = self._erased = 0
         self._sealed = b""
+        self.claimed: Claim | None = None
+        """Carried out at each look; None: nothing is divided yet."""
+        self.divided: Callable[[Division, frozenset[str]], None] = lambda *_: None
+        """Called by the writer with what all hold, and with what this process does."""
+        self.tells: deque[str] = deque()
+        """What is to be said to the other processes."""
+        self.division_is_due = False
+        """Others have given up links since this process looked."""
+        self._links = Links(server.schema)
+        self._carried_out: Claim | None = None
+        self._divided_at = 0.0
         self._since: Since | None = None
         """Steps run ahead of the coming turn, or have."""
         self._came_up = threading.Condition()
@@ -323,11 +358,25 @@ class SharedDatabase(PostgresDatabase):
         if not self._alone and not self._shared:
             self._shared = True
             open_to_others(self._writer, self._server.schema)
+        while self.tells:
+            self._writer.execute(_TELL, (self._server.schema, self.tells.popleft())).fetchall()
+        self._divide()
         if not self.leads and took_lead(self._writer, self._server.schema):
             self._end_unused()
             self.leads = True
             return True
         return False
+
+    def _divide(self) -> None:
+        """Carry out the claim, and say what all hold now."""
+        claim, now = self.claimed, time.monotonic()
+        changed = claim is not self._carried_out
+        if claim is None or not (changed or self.division_is_due or now - self._divided_at >= LOOK):
+            return
+        self.division_is_due, self._divided_at, self._carried_out = False, now, claim
+        if self._links.claim(self._writer, claim.hold, claim.call, part=claim.part):
+            self._writer.execute(_TELL, (self._server.schema, GIVEN_UP)).fetchall()
+        self.divided(self._links.division(self._writer, claim.members), self._links.held)
 
     def _end_unused(self) -> None:
         """End keys that no row needs: the one that led may have ended just before it did. Others, and this
@@ -407,6 +456,7 @@ class SharedDatabase(PostgresDatabase):
                 "another replica leads since",
                 hint="this one stops; its service manager starts it again",
             )
+        self._links.take_again(self._writer)
         # Who had the turn in the session before may still be committing.
         self._writer.execute("BEGIN TURN")
         self._writer.execute(TURN, (schema,))
@@ -420,8 +470,10 @@ class SharedDatabase(PostgresDatabase):
 class Listener:
     """Notes in a thread that others have committed. ``close`` it."""
 
-    def __init__(self, server: Server, folder: Path, name: str, told: Callable[[int], None]) -> None:
-        """``told``: called with the server's number of the session that has committed."""
+    def __init__(self, server: Server, folder: Path, name: str, told: Callable[[int, str], None]) -> None:
+        """``told``: called with the server's number of the session that has committed, and what it says
+        besides.
+        """
         self._server, self._folder, self._name, self._told = server, folder, name, told
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
@@ -439,7 +491,7 @@ class Listener:
             connection.raw.execute(f'LISTEN "intelshare.{self._server.schema}"'.encode())
             while not self._ended.is_set():
                 for said in connection.raw.notifies(timeout=_RETRY):
-                    self._told(said.pid)
+                    self._told(said.pid, said.payload)
                     if self._ended.is_set():
                         return
         finally:
