@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from intelshare.patience import patient
 from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.store import grouped, journal
 from intelshare.store.connection import check_durable, connect
+from intelshare.store.database import Database
 from intelshare.store.flush import Flush
 from intelshare.store.measure import measure
 from intelshare.store.migrate import PAGE, differences, first_schema, migrate, migrations
@@ -894,3 +895,32 @@ async def until_smaller(path: Path, size: int) -> int:
             break
         await asyncio.sleep(0.05)
     return path.stat().st_size
+
+
+def test_a_list_that_is_read_from_its_beginning_again_and_again_does_not_pass_what_was_taken_before(
+    path: Path,
+) -> None:
+    count, most = 400, 8
+    database = Database(path, TABLES, KEY)
+    with ExitStack() as stack:
+        stack.callback(database.close, failed=False)
+        database.commit(
+            lambda view: view.take(put(*(thing("a", part, rank=1) for part in range(count)))(view))
+        )
+        database.begin_flush()
+        while database.flushing:
+            database.flush_slice()
+        asked: list[str] = []
+        database._writer.exec_trace = lambda _, sql, __: asked.append(sql) or True
+        taken: list[int] = []
+
+        def some(view: Any) -> None:
+            rows = view.find(THING, "first", 1, limit=most)
+            taken.extend(row.part for row in rows)
+            view.take(put(*(row._replace(rank=0) for row in rows))(view))
+
+        for _ in range(count // most):
+            database.commit(some)
+        assert taken == list(range(count))
+        lists = [sql for sql in asked if sql.startswith("SELECT") and '"thing"' in sql]
+        assert len(lists) <= 4 * count // most

@@ -234,7 +234,10 @@ class _Life:
         """A group that is rolled back, and a slice that is."""
 
         def fill(view: Any) -> None:
-            view.take(Plan((Put(THING, thing("refused")), Put(SECRET, Secret("refused", 0, b"12345"))), None))
+            refused = [Put(THING, thing("refused")), Put(SECRET, Secret("refused", 0, b"12345"))]
+            gone = [Delete(THING, ("a", part)) for part in (0, 1)]
+            view.take(Plan((*refused, *gone), None))
+            _everything(view)  # what a list has seen here must not count
             raise apsw.FullError("database or disk is full")
 
         with contextlib.suppress(apsw.FullError):

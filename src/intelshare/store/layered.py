@@ -229,9 +229,11 @@ class LayeredDatabase:
 
     def _filling(self, group: Layer) -> Writing:
         """Return the view that steps fill."""
-        return self.writing(
+        view = self.writing(
             self._writer, self._tables, self._chunks, self._layers, self._filled, group, self.damage
         )
+        view.passed = self._layers[-1].passed
+        return view
 
     def _append(self, group: Layer) -> int:
         """Write a group into the journal; return its bytes."""

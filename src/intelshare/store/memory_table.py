@@ -175,10 +175,14 @@ class MemoryTable:
         return found, span[-1][len(prefix) :] if span and len(span) == limit else None
 
 
+Passed = dict[tuple[str, str, Key], Key]
+"""By table, index and first fields: up to this entry all rows of the table are shadowed by layers."""
+
+
 class Layer:
     """Rows of many tables in memory, in front of what is below."""
 
-    __slots__ = ("_make", "loose", "size", "tables")
+    __slots__ = ("_make", "loose", "passed", "size", "tables")
 
     def __init__(self, make: Callable[[Table[Any]], MemoryTable]) -> None:
         """``make`` returns an empty memory table."""
@@ -187,6 +191,8 @@ class Layer:
         """The approximate bytes that everything taken costs in memory, including rows that were replaced."""
         self.loose = 0
         """Of these, the bytes of records of rows that have separate places."""
+        self.passed: Passed = {}
+        """Of the oldest layer: which rows of the tables below no newer ones have left visible."""
         self._make = make
 
     def table(self, table: Table[Any]) -> MemoryTable:

@@ -13,7 +13,7 @@ from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
 from intelshare.store.layout import Key, stored
-from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, memory_row
+from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, Passed, memory_row
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.sql import UNREADABLE, Connection
 from intelshare.store.traces import Filled
@@ -45,6 +45,11 @@ class Reading:
 
     unbound: View | None = None
     """See ports.View."""
+
+    passed: Passed | None = None
+    """Where lists begin that are read from their beginning again and again (``Layer.passed``). Only of the
+    view that the one writer fills: others may see fewer layers.
+    """
 
     sealed: tuple[Kept, ...] = (Kept.CHUNK,)
     """Where the records stand that only the storage key opens."""
@@ -178,6 +183,10 @@ class Reading:
             if memory is not None:
                 yield memory
 
+    def _lasting(self, newer: Sequence[MemoryTable]) -> Sequence[MemoryTable]:
+        """Return those of committed layers: what a running group has written may still be rolled back."""
+        return newer
+
     @staticmethod
     def _unshadowed(
         sql: RowTable, index: str, found: Iterable[tuple[Key, Any]], newer: Sequence[MemoryTable]
@@ -194,6 +203,10 @@ class Reading:
         """Yield entries of SQLite that no layer knows, with their records or ids; reads only as many as are
         asked for.
         """
+        place = sql.layout.table.name, index, first
+        passed = self.passed if not beyond else None
+        if passed is not None:
+            beyond = passed.get(place, ())
         while limit > 0:
             try:
                 rows = self._execute(
@@ -205,6 +218,10 @@ class Reading:
             yield from self._unshadowed(sql, index, entries, newer)
             if len(rows) < limit:
                 return
+            if passed is not None and not list(self._unshadowed(sql, index, entries, self._lasting(newer))):
+                passed[place] = entries[-1][0][len(first) :]
+            else:
+                passed = None
             beyond = entries[-1][0][len(first) :]
             if not beyond:
                 return
@@ -325,6 +342,10 @@ class Writing(Reading):
         self._group = group
         self.writes = 0
         """The number of writes that were taken."""
+
+    def _lasting(self, newer: Sequence[MemoryTable]) -> Sequence[MemoryTable]:
+        written = self._group.tables.values()
+        return [memory for memory in newer if not any(memory is one for one in written)]
 
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
