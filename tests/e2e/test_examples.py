@@ -482,12 +482,14 @@ class World:
             **self.more,
         )
         folder = self.shelf if ON_THE_SHELF.match(line.removeprefix("intelshare ")) else self.desk
-        if not (case.typed or case.stopped or set(line) & set("|<>$*")):
-            done = finished([*PROGRAM, *shlex.split(line)[1:]], cwd=folder, env=given)
+        in_shell = set(line) & set("|<>$*")
+        words = ["sh", "-c", f"exec {line}"] if in_shell else [*PROGRAM, *shlex.split(line)[1:]]
+        if not (case.typed or case.stopped or in_shell):
+            done = finished(words, cwd=folder, env=given)
             return Done(done.code, done.out, done.err)
         ours, theirs = pty.openpty() if case.typed else (None, subprocess.DEVNULL)
         command = process(
-            ["sh", "-c", f"exec {line}"],
+            words,
             ends_by=signal.SIGINT,
             cwd=folder,
             env=given,
