@@ -16,6 +16,16 @@ def add_users(folder: Path) -> None:
         ok("user", "add", name, "--folder", folder, "--role", role, "--clearance", "R3", "--category", "*")
 
 
+def act(folder: Path, kind: str) -> None:
+    ok("treaty", kind, "demo-climate", "--yes", "--as", folder / "users" / "rel")
+
+
+def acts_of_fra(folder: Path) -> list[int]:
+    """The numbers of FRA's acts that count at a node."""
+    acts = ok("treaty", "acts", "--json", "--as", folder / "users" / "rel").json["acts"]
+    return [int(act["n"]) for act in acts if act["member"] == "FRA" and act["state"] == "counts"]
+
+
 @pytest.mark.soak
 def test_a_member_that_lost_its_only_vault_is_founded_again_under_its_root(tmp_path: Path) -> None:
     holders = ("--root-keys", "3", "--threshold", "2")
@@ -25,6 +35,9 @@ def test_a_member_that_lost_its_only_vault_is_founded_again_under_its_root(tmp_p
         with running(fra):
             introduce(fra, usa)
             wait_for_links(fra)
+            act(fra, "suspend")
+            act(fra, "reinstate")
+            wait_until(lambda: acts_of_fra(usa) == [1, 2], "USA to hold both acts")
             send(fra, "USA", SHARED, "before")
             wait_until(lambda: titles(usa) == ["before"], "it to arrive")
         print_ = ok("member", "fingerprint", "--folder", fra, "--json").json["fingerprint"]
@@ -55,5 +68,12 @@ def test_a_member_that_lost_its_only_vault_is_founded_again_under_its_root(tmp_p
             send(usa, "FRA", TO_FRA, "to the new node")
             wait_until(lambda: titles(usa) == ["after", "before"], "it to arrive")
             wait_until(lambda: titles(again) == ["to the new node"], "it to arrive")
+            # Its acts were signed by the lost key, and come back from who holds them; the next one continues
+            # them, here before USA was heard for a minute.
+            wait_until(lambda: acts_of_fra(again) == [1, 2], "the acts to come back")
+            ok("node", "allow-reading", "USA", "--reason", "we asked them", "--yes", "--folder", again)
+            act(again, "suspend")
+            wait_until(lambda: acts_of_fra(usa) == [1, 2, 3], "USA to hold the next one")
+            assert "SEQUENCE_FORK" not in ok("audit", "evidence", "--folder", usa).out
             # What the lost key signed is still proved by the member's present file.
             ok("audit", "verify", "--folder", usa)

@@ -248,6 +248,8 @@ class Follower(threading.Thread):
             else:
                 # The end of a page: the dates given are on the disk now, and only then the bulletins go on
                 # the shelf.
+                if event.left_out:
+                    _log.warning("left out %d bulletins RECORD_CORRUPT", event.left_out)
                 self._stock.add(told, gone)
                 told, gone = [], []
                 self._cursor = event.cursor

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import Any, TypeVar
 
 from intelshare.audit.work import finish
+from intelshare.broker.lifecycle.stop import anything_over
 from intelshare.engine import QUERIES, STEPS, Now
 from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
 from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
@@ -195,13 +196,21 @@ class NodeCourier:
         runtime = self._runtime
         read = runtime.clock.read()
         now = Now(read.now, self._links.steady(), read.believed, read.confirmed)
-        return self._links.engine.may_release(now)
+        return self._links.engine.may_release(now) and not self._clock_holds()
+
+    def _clock_holds(self) -> bool:
+        """Return True if the clock is not believed, or is not confirmed and a hand-over would end by it what
+        may not be over.
+        """
+        read = self._runtime.clock.read()
+        over = not read.confirmed and self._runtime.store.ask_now(lambda view: anything_over(view, read.now))
+        return over or not read.believed
 
     def _why(self, member: MemberCode, packed: Packed) -> str:
         """Return the reason why pairs wait, if it is not the limit."""
         runtime = self._runtime
         if packed.releases_wait:
-            return "CLOCK" if runtime.clock.wrong() else "POLICY_UNAVAILABLE"
+            return "CLOCK" if self._clock_holds() else "POLICY_UNAVAILABLE"
         if packed.left.queued and not packed.more:
             try:
                 runtime.node.trust.sealing_key(member, runtime.node.signer.suite.number, runtime.now())

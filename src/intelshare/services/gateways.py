@@ -74,7 +74,7 @@ async def _follow(
                 yield await _event(backend, actor, one)
             cursor = page.after
             # Sent whatever the page contained, so that the follower knows where to continue.
-            yield _place(backend, actor, cursor)
+            yield _place(backend, actor, cursor, page.left_out)
             if page.more:
                 await asyncio.sleep(0)
                 continue
@@ -122,8 +122,8 @@ async def _opened(backend: Backend, actor: Actor, shown: Shown, originator: Memb
     return read_response(shown, originator, context, files)
 
 
-def _place(backend: Backend, actor: Actor, cursor: Cursor) -> pb.FollowEvent:
-    return pb.FollowEvent(cursor=cursor_text(backend.node, actor, cursor, backend.random))
+def _place(backend: Backend, actor: Actor, cursor: Cursor, left_out: int) -> pb.FollowEvent:
+    return pb.FollowEvent(cursor=cursor_text(backend.node, actor, cursor, backend.random), left_out=left_out)
 
 
 def _consumer(one: pb.Consumer) -> Consumer:

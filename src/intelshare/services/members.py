@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
@@ -56,7 +57,10 @@ def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembe
     rows = {row.member: row for row in context.view.find(EXCLUSION, "key", limit=100_000)}
     members = sorted(context.node.trust.members.items())
     return pb.ListMembersResponse(
-        members=[_member_entry(member, held, rows.get(member)) for member, held in members]
+        members=[
+            _member_entry(held, rows.get(member), context.node.trust.warnings(member))
+            for member, held in members
+        ]
     )
 
 
@@ -129,10 +133,10 @@ def _response(
     )
 
 
-def _member_entry(member: MemberCode, held: MemberTrust, row: ExclusionRow | None) -> pb.MemberEntry:
+def _member_entry(held: MemberTrust, row: ExclusionRow | None, warnings: Sequence[str]) -> pb.MemberEntry:
     directory = held.directory
     return pb.MemberEntry(
-        member=member,
+        member=held.member,
         fingerprint=held.fingerprint,
         root_version=held.root.version,
         directory_version=directory.version if directory else 0,
@@ -142,4 +146,5 @@ def _member_entry(member: MemberCode, held: MemberTrust, row: ExclusionRow | Non
         exclusion=Exclusion(row.how).name.lower() if row is not None else "",
         excluded_at=row.since if row is not None else 0,
         excluded_by=row.by if row is not None else "",
+        warnings=warnings,
     )

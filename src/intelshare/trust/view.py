@@ -64,8 +64,6 @@ class Change:
     member: MemberCode
     changed: bool
     """False if the document was already held and nothing needs to be stored."""
-    warnings: tuple[str, ...] = ()
-    """Warnings for the operator; never a reason to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +390,11 @@ class TrustView:
         self._leaves[leaf.digest] = checked
         return checked
 
+    def warnings(self, member: MemberCode) -> tuple[str, ...]:
+        """Return what operators should know of a member's documents; it is never a reason to refuse them."""
+        held = self.members[member]
+        return (*_foreign_keys(held, self), *_floors(held, self))
+
     def with_forgotten(self, trust: Trust) -> Change:
         """Return the view after a peer has shown a directory of this node's own member, which may have
         forgotten it (``rules.learn_directory``). Raises TrustError, EnvelopeError ENVELOPE_MALFORMED.
@@ -409,9 +412,7 @@ class TrustView:
                     hint="two members cannot share a domain: ask both operators whose it is",
                 )
         view = _view(self.own, self.suites, {**self.members, after.member: after}, self.excluded)
-        return Change(
-            view, after.member, changed=True, warnings=(*_foreign_keys(after, self), *_floors(after, self))
-        )
+        return Change(view, after.member, changed=True)
 
 
 def _view(

@@ -231,8 +231,6 @@ def _clear(
         stop_pair(tx, row, Cause.RECALLED, ("BULLETIN_RECALLED",))
         return None
     due = min(written.row.expires, written.row.deliver_by)
-    if now >= due and not tx.node.confirmed:
-        return None
     if now >= due:
         stop_pair(tx, row, Cause.EXPIRED, ("EXPIRED",))
         return None

@@ -49,6 +49,8 @@ class FollowedPage:
     found: tuple[Followed, ...]
     after: Cursor
     more: bool
+    left_out: int
+    """The bulletins of this page of which a record is damaged. One that is received again is found again."""
 
 
 def beginning_of_log(node: Node, view: View) -> Cursor:
@@ -72,7 +74,7 @@ def follow(
             one = _followed(node, view, user, consumers, entry, now)
             if one is not None:
                 found.append(one)
-    return FollowedPage(tuple(found), page.after, page.more)
+    return FollowedPage(tuple(found), page.after, page.more, len(damaged))
 
 
 _TYPES: Mapping[EntryType, None] = dict.fromkeys((EntryType.RECEIVED, EntryType.DESTROYED))

@@ -108,6 +108,9 @@ def list_(node: NodeFolder, out: Out) -> None:
     found = node.operate("ListMembers", pb.ListMembersRequest())
     out.document("members", plain(found))
     out.table(member_table(found.members))
+    for entry in found.members:
+        for warning in entry.warnings:
+            out.note(warning)
 
 
 @member.command(epilog=examples("intelshare member suspend USA --folder fra"))

@@ -1156,11 +1156,16 @@ class FollowEvent(_message.Message):
     VISIBLE_FIELD_NUMBER: _builtins.int
     DESTROYED_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     at: _builtins.int
     """When it was received, or destroyed."""
     cause: _builtins.str
     """RECALLED, EXPIRED, RETENTION."""
+    left_out: _builtins.int
+    """With a cursor alone: bulletins before it that were left out, because a record of them is damaged. What the node
+    receives again comes again; what it mends in another way comes to a follower that begins at the beginning.
+    """
     @_builtins.property
     def opened(self) -> Global___ReadResponse: ...
     @_builtins.property
@@ -1183,10 +1188,11 @@ class FollowEvent(_message.Message):
         visible: _abc.Iterable[Global___Slots] | None = ...,
         destroyed: Global___NamedBulletin | None = ...,
         cause: _builtins.str = ...,
+        left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destroyed", b"destroyed", "opened", b"opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cause", b"cause", "cursor", b"cursor", "destroyed", b"destroyed", "opened", b"opened", "slots", b"slots", "visible", b"visible"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cause", b"cause", "cursor", b"cursor", "destroyed", b"destroyed", "left_out", b"left_out", "opened", b"opened", "slots", b"slots", "visible", b"visible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3627,6 +3633,7 @@ class MemberEntry(_message.Message):
     EXCLUSION_FIELD_NUMBER: _builtins.int
     EXCLUDED_AT_FIELD_NUMBER: _builtins.int
     EXCLUDED_BY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     fingerprint: _builtins.str
     root_version: _builtins.int
@@ -3641,6 +3648,10 @@ class MemberEntry(_message.Message):
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def treaties(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What operators should know of its documents; never a reason to refuse them."""
+
     def __init__(
         self,
         *,
@@ -3654,10 +3665,11 @@ class MemberEntry(_message.Message):
         exclusion: _builtins.str = ...,
         excluded_at: _builtins.int = ...,
         excluded_by: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "excluded_at", b"excluded_at", "excluded_by", b"excluded_by", "exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory_expires", b"directory_expires", "directory_version", b"directory_version", "excluded_at", b"excluded_at", "excluded_by", b"excluded_by", "exclusion", b"exclusion", "fingerprint", b"fingerprint", "member", b"member", "nodes", b"nodes", "root_version", b"root_version", "treaties", b"treaties", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
