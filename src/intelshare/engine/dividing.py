@@ -15,7 +15,7 @@ given up, each looks what all hold, and claims (``Claim``):
 
 Shares are equal, give or take one; who holds more already has the greater one, so as few move as can be. What
 is claimed need not agree between replicas: the locks decide. If the one that leads takes no part, because it
-is of a version that divides nothing, nobody else has links.
+is of a version that divides nothing, nobody else has links; and nobody else whose clock is not believed.
 """
 
 from __future__ import annotations
@@ -113,17 +113,18 @@ class Dividing:
                 if link.member not in event.held:
                     turn.parts.links.end(turn, link)
             turn.parts.dialling.divided(turn)
-        if event.shares.replica not in event.shares.replicas:
-            return
-        if event.shares.leads and event.shares.leads not in event.shares.replicas:
-            # It is of a version that divides nothing, and has all links.
-            self._claim(turn, frozenset(), frozenset())
+        part = self.leads or turn.now.believed  # by a clock that is not believed it could release nothing
+        shared = not event.shares.leads or event.shares.leads in event.shares.replicas
+        if not (part and shared and event.shares.replica in event.shares.replicas):
+            self._claim(turn, event.held if self.leads else frozenset(), frozenset(), part=part)
             return
         claims = self._for_leader if self.leads else self._for_other
         self._claim(turn, *claims(turn, event.shares))
 
-    def _claim(self, turn: Turn, hold: frozenset[MemberCode], call: frozenset[MemberCode]) -> None:
-        claim = Claim(self._members, hold, call)
+    def _claim(
+        self, turn: Turn, hold: frozenset[MemberCode], call: frozenset[MemberCode], *, part: bool = True
+    ) -> None:
+        claim = Claim(self._members, hold, call, part)
         if claim != self._claimed:
             self._claimed = claim
             turn.do(claim)

@@ -252,7 +252,10 @@ class Engine:
             if self._parts.dividing.leads:
                 self._parts.housekeeping.doubt(turn)
         elif self._parts.dividing.has(event.member):
-            turn.ask(event.member, event.message)
+            if self._parts.links.of_member(event.member) is None:
+                self._parts.links.ask_later(event.member, event.message)
+            else:
+                turn.ask(event.member, event.message)
 
     def _timer_due(self, turn: Turn, _: TimerDue) -> None:
         if self._timer is not None and self._timer > turn.now.steady:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.frame import Gap
 from intelshare.engine.actions import Close, Opened, Tell
 from intelshare.engine.budgets import Passing
@@ -24,7 +25,7 @@ from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import MINUTE, Instant
 
-MAX_GAPS: Final = 256
+MAX_LATER: Final = 256
 """Requests that wait for a link to one member. A hello asks for what is missing of each stream anyway."""
 
 DOUBLED: Final = 30 * MINUTE
@@ -52,7 +53,7 @@ class Links:
         """The incarnations of a node that were met, the newest last."""
         self._doubled: dict[NodeUri, Instant] = {}
         """The nodes of which two run at once, and when that was last seen, on the steady clock."""
-        self._gaps: dict[MemberCode, list[Gap]] = {}
+        self._later: dict[MemberCode, list[Gap | LogAsk]] = {}
         """The requests that wait for a link to a member."""
         self._made = 0
 
@@ -77,15 +78,15 @@ class Links:
         """Return when the last open link to a node ended, by wall time; 0: never."""
         return self._seen.get(node, Instant(0))
 
-    def ask_later(self, member: MemberCode, gap: Gap) -> None:
-        """Ask when a link opens: its hello may have been made before the gap was there."""
-        waiting = self._gaps.setdefault(member, [])
-        if gap not in waiting and len(waiting) < MAX_GAPS:
-            waiting.append(gap)
+    def ask_later(self, member: MemberCode, message: Gap | LogAsk) -> None:
+        """Ask when a link opens: its hello may have been made before there was anything to ask."""
+        waiting = self._later.setdefault(member, [])
+        if message not in waiting and len(waiting) < MAX_LATER:
+            waiting.append(message)
 
-    def asked_later(self, member: MemberCode) -> list[Gap]:
-        """Return the gaps that waited for a link to this member, once."""
-        return self._gaps.pop(member, [])
+    def asked_later(self, member: MemberCode) -> list[Gap | LogAsk]:
+        """Return what waited for a link to this member, once."""
+        return self._later.pop(member, [])
 
     def of_member(self, member: MemberCode) -> PeerLink | None:
         """Return the link over which a member is served: the newest if several are open."""

@@ -225,7 +225,8 @@ class PeerLink:
         self.tell_directories(turn, turn.node.trust.members)
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
-        self.ask(turn, turn.parts.links.asked_later(self.member))
+        for message in turn.parts.links.asked_later(self.member):
+            turn.ask(self.member, message)
         self.lost = met.value.lost, met.value.forgot
         for notice, count in ((Notice.PEER_FORGOT, met.value.forgot), (Notice.FORGOT, met.value.lost)):
             if count:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from intelshare.broker.treaty.policy_files import LawFile
 from intelshare.builtin import builtin_registry
 from intelshare.bulletin import Draft, Marked, Word, media_of
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Portion, PortionKind, Precedence
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
@@ -144,6 +146,12 @@ def law(member: str, members: tuple[str, ...], acts: tuple[PartyAct, ...] = (), 
     """Return a member's world: the files, its overlay (``overlay_text``), and the acts that count there."""
     texts = {code: {treaty.id: treaty.text for treaty in treaties()} for code in members}
     return compile_world(registry(), members, treaties(), [_overlay(member, variant)], texts, acts)
+
+
+def law_file(member: str, variant: int) -> LawFile:
+    """Return what a node reads of the file of its member's own rules."""
+    text = overlay_text(member, variant)
+    return LawFile(f"overlays/{member.lower()}.toml", member, Digest(sha256(text.encode())))
 
 
 def draft_of(act: Act, now: Instant, other: str = "") -> Draft:

@@ -28,7 +28,7 @@ from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.ports import Random, View
-from intelshare.sim.law import law
+from intelshare.sim.law import law, law_file
 from intelshare.sim.network import Network
 from intelshare.sim.shared_folder import InSharedFolder
 from intelshare.sim.turns import IDLE, IDLE_IN_STEP, NOTHING, Done, Group, Job, Session
@@ -132,6 +132,13 @@ class Replica(InSharedFolder):
         return self.disk.check(self.followed_rows) if checked else self.followed_rows
 
     def _serve(self) -> None:
+        """Record under which files this start decides: the others learn of the next ones by their rows."""
+        machine = self.machine
+        members = tuple(sorted(self.node.world.members))
+        files = law(self.name, members, (), machine.law), (law_file(self.name, machine.law),)
+        self.perform("take_files", *files, then=lambda _: self._share(), refused=machine.refuse_start)
+
+    def _share(self) -> None:
         self.machine.turns.shared = True
         super()._serve()
         self.feed(Joined())

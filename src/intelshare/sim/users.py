@@ -37,7 +37,6 @@ from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
-from intelshare.broker.treaty.policy_files import LawFile
 from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -46,15 +45,15 @@ from intelshare.crypto.records import Act as Written
 from intelshare.crypto.records import Attachment, PortionKind, Precedence, TreatyAct
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
-from intelshare.ids import Digest, FilePlace, MemberCode
-from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.ids import FilePlace, MemberCode
+from intelshare.instant import MINUTE, NEVER, SECOND, Instant
 from intelshare.labels import Interval
 from intelshare.policy import ActKind, Reservation
 from intelshare.ports import View
 from intelshare.sim.chance import stream
 from intelshare.sim.courier import export, take_in
 from intelshare.sim.heap import Heap, Violation
-from intelshare.sim.law import CANARY, about_request, draft_of, law, overlay_text, treaties
+from intelshare.sim.law import CANARY, about_request, draft_of, law, law_file, treaties
 from intelshare.sim.machine import Machine
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
@@ -383,10 +382,8 @@ def _law(doing: _Doing) -> None:
     """Change the file of the member's own rules, and let its node read it."""
     machine, process = doing.machine, doing.process
     machine.law = doing.act.what % 2
-    text = overlay_text(machine.name, machine.law)
     files = law(machine.name, tuple(sorted(process.node.world.members)), (), machine.law)
-    read = LawFile(f"overlays/{machine.name.lower()}.toml", machine.name, Digest(sha256(text.encode())))
-    doing.perform("take_files", files, (read,))
+    doing.perform("take_files", files, (law_file(machine.name, machine.law),))
 
 
 def _resume(doing: _Doing) -> None:
@@ -474,10 +471,10 @@ def _exclude(doing: _Doing, how: Exclusion) -> None:
         heap.after(_LOOKS_AGAIN, look)
 
     def look() -> None:
-        """A disk that is put back may bring it back."""
+        """A disk that is put back may bring it back, and a replica that was frozen with it."""
         if machine.disk.view.get(EXCLUSION, member) is not None:
             go_on()
-        elif heap.now < machine.lasts:
+        elif heap.now < machine.lasts + MINUTE:
             heap.after(_LOOKS_AGAIN, look)
 
     heap.after(doing.act.lasts, go_on)

@@ -8,13 +8,16 @@ from typing import Any
 
 from intelshare.engine import Limits
 from intelshare.engine.dialling import Dialling
+from intelshare.engine.dividing import Dividing
 from intelshare.instant import HOUR, Instant
 from intelshare.trust import TrustView
 from trust_world import NOW, TestMember, member, view_of
 
 
 def turn(trust: TrustView, fra: TestMember) -> Any:
-    parts = SimpleNamespace(stopping=SimpleNamespace(begun=False), random=bytes, limits=Limits())
+    parts = SimpleNamespace(
+        stopping=SimpleNamespace(begun=False), random=bytes, limits=Limits(), dividing=Dividing(leads=True)
+    )
     node = SimpleNamespace(trust=trust, member=fra.code)
     return SimpleNamespace(now=SimpleNamespace(steady=Instant(0), wall=NOW), node=node, parts=parts)
 

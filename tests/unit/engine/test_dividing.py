@@ -15,7 +15,7 @@ from intelshare.broker.kernel.frame import Gap
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.dividing import CALLS, KEPT, ORPHAN, Dividing
 from intelshare.engine.events import Divided
-from intelshare.engine.values import Shares
+from intelshare.engine.values import Now, Shares
 from intelshare.ids import Incarnation, MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 
@@ -31,6 +31,7 @@ class One:
     part: Dividing
     claim: Claim | None = None
     stopping: bool = False
+    believed: bool = True
     passed: list[PassOn] = field(default_factory=list)
 
 
@@ -125,7 +126,7 @@ class Database:
         return SimpleNamespace(
             parts=parts,
             node=SimpleNamespace(trust=trust),
-            now=SimpleNamespace(steady=Instant(self.now), wall=Instant(self.now)),
+            now=Now(Instant(self.now), Instant(self.now), one.believed),
             do=do,
         )
 
@@ -249,6 +250,19 @@ def test_a_replica_that_stops_gives_all_up_and_the_others_take_it() -> None:
     assert set(database.links.values()) == {leader.number}
     database.settle()
     assert database.counts() == [0, 6]
+
+
+def test_a_replica_whose_clock_is_not_believed_gives_all_up_unless_it_leads() -> None:
+    """It could release nothing; operators confirm the clock of the one that leads."""
+    database = Database()
+    leader, other = database.join(), database.join()
+    leader.believed = other.believed = False
+    database.settle()
+    assert set(database.links.values()) == {leader.number}
+    assert len(database.links) == 6
+    other.believed = True
+    database.settle()
+    assert database.counts() == [3, 3]
 
 
 def test_beside_a_leader_that_divides_nothing_nobody_has_links() -> None:
