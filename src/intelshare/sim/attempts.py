@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from typing import Final
 
 from intelshare.delivery.retry import FIRST
@@ -47,6 +48,11 @@ class Attempts:
         """Note that a link has ended: if it lasted, the next dial follows at once."""
         if lasted > _LASTED:
             self._ended[peer] = now
+
+    def left_out(self, peers: Iterable[str]) -> None:
+        """Note that operators keep the node from dialling these."""
+        for peer in peers:
+            self._ended.pop(peer, None)
 
     def excused(self) -> None:
         """Note that something other than a pause may keep the node from dialling: a call, a clock, a key."""

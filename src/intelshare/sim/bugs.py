@@ -14,7 +14,26 @@ from intelshare.ports import View
 from intelshare.sim import bugs_receiving as received
 from intelshare.sim import bugs_sending as sent
 from intelshare.sim import bugs_timing as when
+from intelshare.sim.plan import FaultPlan
 from intelshare.sim.steps import STEPS, Step, Steps
+
+
+def always(plan: FaultPlan) -> bool:
+    """Return True: this can happen in any plan."""
+    del plan
+    return True
+
+
+def _with_faults(*kinds: str) -> Callable[[FaultPlan], bool]:
+    return lambda plan: any(fault.kind in kinds for fault in plan.faults)
+
+
+def _with_acts(*kinds: str) -> Callable[[FaultPlan], bool]:
+    return lambda plan: any(act.kind in kinds for act in plan.acts)
+
+
+def _with_replicas(plan: FaultPlan) -> bool:
+    return bool(plan.knobs.together)
 
 
 def _honest(view: View, drawn: int) -> int:
@@ -30,6 +49,10 @@ class Bug:
     seen_by: tuple[str, ...] = ()
     """The invariants of which at least one must fail."""
     steps: Steps = field(default_factory=lambda: STEPS)
+    says: str = ""
+    """What the failure says, if the invariant alone leaves room for another cause."""
+    needs: Callable[[FaultPlan], bool] = always
+    """True of a plan in which the bug can show itself at all."""
     early: frozenset[str] = frozenset()
     """The steps whose answers leave before the fsync."""
     incarnation: Callable[[View, int], int] = _honest
@@ -107,25 +130,50 @@ BUGS: Mapping[str, Bug] = {
             ("I9",),
             _with(expire=sent.cancels_nothing, recall=sent.cancels_nothing, review=sent.cancels_nothing),
         ),
-        Bug("given-up-in-doubt", ("I9",), _with(give_up=sent.cancels_nothing)),
+        Bug("given-up-in-doubt", ("I9",), _with(give_up=sent.cancels_nothing), needs=_with_acts("give-up")),
         Bug("cancelled-number-taken", ("I5",), _with(receive=received.takes_cancelled)),
         Bug("late-receipt-ignored", ("I3",), _with(receive=received.ignores_late_receipts)),
-        Bug("watch-before-fsync", ("I2",), watches_early=True),
+        Bug("watch-before-fsync", ("I2",), watches_early=True, needs=lambda plan: plan.knobs.watched),
         Bug("other-content-accepted", ("I1",), _with(submit=sent.takes_any_content)),
         Bug("author-approves", ("I12",), _with(approve=sent.approves_own)),
         Bug("hold-ignored", ("I4", "I12"), _with(handover=sent.ignores_holds)),
         Bug("gap-answered-to-anybody", ("I4",), _with(fill=sent.answers_anybody)),
-        Bug("recalled-not-refused", ("I8", "I11"), _with(receive=received.forgets_recalls)),
-        Bug("recall-forgotten-at-start", ("I8",), _with(begin=sent.forgets_its_recalls)),
-        Bug("loss-not-noticed", ("I6",), reads_sidecar=False),
-        Bug("damaged-and-not-asked-for", ("I3", "I5"), _with(mend=received.asks_for_no_damaged)),
-        Bug("destroyed-comes-back", ("I8",), notices_copies=False),
-        Bug("heard-at-once", ("I8",), hearing=0),
+        Bug(
+            "recalled-not-refused",
+            ("I8", "I11"),
+            _with(receive=received.forgets_recalls),
+            needs=_with_acts("recall"),
+        ),
+        Bug(
+            "recall-forgotten-at-start",
+            ("I8",),
+            _with(begin=sent.forgets_its_recalls),
+            needs=_with_acts("recall"),
+        ),
+        Bug("loss-not-noticed", ("I6",), reads_sidecar=False, needs=_with_faults("restore", "lie")),
+        Bug(
+            "damaged-and-not-asked-for",
+            ("I3", "I5"),
+            _with(mend=received.asks_for_no_damaged),
+            needs=_with_faults("rot"),
+        ),
+        Bug("destroyed-comes-back", ("I8",), notices_copies=False, needs=_with_faults("put-back", "backup")),
+        Bug(
+            "heard-at-once",
+            ("I8",),
+            hearing=0,
+            needs=_with_faults("restore", "lie", "put-back", "backup"),
+        ),
         Bug("backoff-never-reset", ("I9",), dialling=when.StubbornDialling),
         Bug("no-backoff", ("I9",), dialling=when.HastyDialling),
         Bug("one-shared-queue", ("I9", "I14"), _with(handover=when.one_shared_queue)),
         Bug("outbox-scan", ("I13",), _with(handover=when.scans_the_outbox)),
-        Bug("dropped-on-full-queue", ("I1", "I9"), _with(submit=sent.drops_when_full)),
+        Bug(
+            "dropped-on-full-queue",
+            ("I1", "I9"),
+            _with(submit=sent.drops_when_full),
+            needs=lambda plan: bool(plan.knobs.queue),
+        ),
         Bug("purge-without-receipt", ("I1",), _with(acknowledge=sent.purges_on_acknowledgement)),
         Bug("decision-at-queueing-only", ("I4", "I12"), _with(handover=sent.decides_once)),
         Bug(
@@ -136,29 +184,40 @@ BUGS: Mapping[str, Bug] = {
         Bug("world-before-durable", ("I4", "I12"), swaps_first=frozenset(("act",))),
         Bug("recipient-skips-policy", ("I4",), _with(receive=received.skips_policy)),
         Bug("accepted-after-recall", ("I5", "I8", "I11"), _with(receive=received.accepts_what_was_recalled)),
-        Bug("file-kept-after-recall", ("I8", "I12"), _with(recall=sent.keeps_files)),
+        Bug(
+            "file-kept-after-recall",
+            ("I8", "I12"),
+            _with(recall=sent.keeps_files),
+            needs=lambda plan: _with_acts("attach")(plan) and _with_acts("recall")(plan),
+        ),
         Bug("grant-kept", ("I8",), _with(receive=received.keeps_grants)),
         Bug("expired-readable", ("I8",), _with(expire=received.keeps_what_is_over)),
         Bug("signed-before-shredded", ("I8",), shreds=False),
-        Bug("old-key-destroyed", ("I9",), keeps_old_keys=False),
-        Bug("stolen-signature-stays", ("I9",), _with(sign_anew=sent.leaves_stolen_signatures)),
+        Bug("old-key-destroyed", ("I9",), keeps_old_keys=False, needs=_with_acts("rotate", "revoke")),
+        Bug(
+            "stolen-signature-stays",
+            ("I9",),
+            _with(sign_anew=sent.leaves_stolen_signatures),
+            needs=_with_acts("revoke"),
+        ),
         Bug("two-log-answers-at-once", ("I6", "I9"), answers=8, trees=when.RacyTrees),
-        Bug("wrong-clock-stored", ("I9",), stores_any_time=True),
-        Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST),
-        Bug("commits-after-its-session", ("I5", "I7", "I11"), fenced=False),
-        Bug("steps-before-following", ("I5", "I7", "I11"), catches_up=False),
-        Bug("law-not-followed", ("I4", "I12"), renews=False),
-        Bug("new-leader-not-told", ("I9",), tells_leader=False),
-        Bug("keys-of-what-went", ("I8",), forgets_pairs=False),
-        Bug("links-of-a-dead-session", ("I9",), frees_links=False),
-        Bug("files-of-another's-link", ("I9",), calls_home=False),
-        Bug("questions-kept-to-itself", ("I9",), passes_on=False),
-        Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False),
+        Bug("wrong-clock-stored", ("I9",), stores_any_time=True, needs=_with_faults("clock")),
+        Bug("marked-before-drained", ("I9",), stop_order=when.MARK_FIRST, needs=_with_faults("stop")),
+        Bug("commits-after-its-session", ("I5", "I7", "I11"), fenced=False, needs=_with_replicas),
+        Bug("steps-before-following", ("I5", "I7", "I11"), catches_up=False, needs=_with_replicas),
+        Bug("law-not-followed", ("I4", "I12"), renews=False, needs=_with_replicas),
+        Bug("new-leader-not-told", ("I9",), tells_leader=False, needs=_with_replicas),
+        Bug("keys-of-what-went", ("I8",), forgets_pairs=False, needs=_with_replicas),
+        Bug("links-of-a-dead-session", ("I9",), frees_links=False, needs=_with_replicas),
+        Bug("files-of-another's-link", ("I9",), calls_home=False, needs=_with_replicas),
+        Bug("questions-kept-to-itself", ("I9",), passes_on=False, needs=_with_replicas),
+        Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False, needs=_with_replicas),
         Bug(
             "one-bad-record-ends-the-loop",
             ("I9",),
             _with(handover=when.one_bad_record_fails_all),
             loops_end=True,
+            needs=_with_faults("rot"),
         ),
     )
 }

@@ -183,10 +183,11 @@ def _print_table(seeds: range, jobs: int, done: Path | None) -> None:
     from intelshare.sim.many import outcomes, table
     from intelshare.sim.resuming import resumed_with_bugs
 
-    click.echo(f"| bug | seen by | first seed | share of {len(seeds)} seeds |\n|---|---|---|---|")
+    click.echo("| bug | seen by | first seed | seen in, of those that can show it |\n|---|---|---|---|")
     missed = False
     for found in table(seeds, jobs, partial(resumed_with_bugs, done) if done is not None else outcomes):
         missed = missed or found.first is None
-        click.echo(f"| {found.bug} | {found.seen_by} | {found.first or 'none'} | {found.share:.0%} |")
+        share = f"{found.seen} of {found.able}"
+        click.echo(f"| {found.bug} | {found.seen_by} | {found.first or 'none'} | {share} |")
     if missed:
         sys.exit(1)

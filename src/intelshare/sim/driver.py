@@ -111,6 +111,7 @@ class Driver:
         # No time passes in here.
         read = process.clock.read()
         now = Now(read.now, Instant(process.heap.now), read.believed, read.confirmed)
+        self._attempts.left_out(process.node.trust.excluded)
         try:
             while self._events and process.alive and not process.frozen:
                 for action in self.engine.handle(self._events.popleft(), process.node, now):

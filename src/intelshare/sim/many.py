@@ -76,35 +76,51 @@ class Found:
     bug: str
     seen_by: str
     first: int | None
-    share: float
+    seen: int
+    """The seeds of the range in which it was seen."""
+    able: int
+    """The seeds of the range whose plans can show it."""
 
 
 Runs = Callable[[Sequence[int], str, int], Iterator[Outcome]]
 """Runs seeds with a planted bug on some processes, as ``outcomes`` does."""
 
 
-def table(seeds: Sequence[int], jobs: int = 1, runs: Runs = outcomes) -> Iterator[Found]:
-    """Run every planted bug over these seeds; it counts as seen only if an invariant that should see it
-    fails.
+def is_seen(bug: Bug, out: Outcome) -> bool:
+    """Return True if this is what the bug leads to: an error that ends a run for another reason does not
+    count, nor does a seed that fails without the bug.
     """
+    return out.invariant in bug.seen_by and bug.says in out.what and not outcome(out.seed).invariant
+
+
+def table(seeds: Sequence[int], jobs: int = 1, runs: Runs = outcomes) -> Iterator[Found]:
+    """Run every planted bug over those of these seeds whose plans can show it."""
     for bug in BUGS.values():
-        failed = [out for out in runs(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
-        share = len(failed) / len(seeds)
+        able = _able(bug, seeds)
+        failed = [out for out in runs(able, bug.name, jobs) if is_seen(bug, out)]
+        seen = len(failed)
         if not failed:
             failed = _first_after(seeds[-1], bug, jobs, runs)
         yield Found(
             bug.name,
             ", ".join(sorted({out.invariant for out in failed})),
             failed[0].seed if failed else None,
-            share,
+            seen,
+            len(able),
         )
+
+
+def _able(bug: Bug, seeds: Sequence[int]) -> list[int]:
+    return [seed for seed in seeds if bug.needs(generate_plan(seed))]
 
 
 def _first_after(last: int, bug: Bug, jobs: int, runs: Runs) -> list[Outcome]:
     """Return the first of the later seeds that finds a bug which these seeds did not."""
-    for start in range(last + 1, MOST, _AT_ONCE * jobs):
-        seeds = range(start, min(start + _AT_ONCE * jobs, MOST))
-        found = [out for out in runs(seeds, bug.name, jobs) if out.invariant in bug.seen_by]
+    able = _able(bug, range(last + 1, MOST))
+    for start in range(0, len(able), _AT_ONCE * jobs):
+        found = [
+            out for out in runs(able[start : start + _AT_ONCE * jobs], bug.name, jobs) if is_seen(bug, out)
+        ]
         if found:
             return found[:1]
     return []

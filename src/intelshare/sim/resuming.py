@@ -21,9 +21,11 @@ def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> I
     known = _read(path, bug)
     yield from (known[seed] for seed in seeds if seed in known)
     left = [seed for seed in seeds if seed not in known]
-    with path.open("w", encoding="utf-8") as file:
-        for out in known.values():
-            file.write(_line(out, bug))
+    # A run may be stopped anywhere: what was done stays in the file until all of it stands in another.
+    whole = path.with_name(f"{path.name}.new")
+    whole.write_text("".join(_line(out, bug) for out in known.values()), "utf-8")
+    whole.replace(path)
+    with path.open("a", encoding="utf-8") as file:
         for out in outcomes(left, bug, jobs):
             file.write(_line(out, bug))
             file.flush()

@@ -5,15 +5,18 @@ checks.
 from __future__ import annotations
 
 import gc
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from intelshare.broker.kernel.frame import Frame
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import PAIR
 from intelshare.delivery import status_of
 from intelshare.engine.events import Received
+from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.sim.bugs import NONE, Bug
@@ -84,6 +87,24 @@ def _run(plan: FaultPlan, bug: Bug, keep_trace: bool) -> Result:
         name: (ReplicatedMachine if name in together else Machine)(name, plan, heap, network, oracle, bug)
         for name in plan.members()
     }
+    violation = None
+    try:
+        _play(plan, heap, oracle, machines, network)
+    except Violation as found:
+        violation = found
+    except Exception as error:
+        violation = defect_of(error)
+    return Result(
+        plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
+        _ends(oracle, machines), sum(one.disk.commits for one in honest(machines).values()),
+        network.sent_by(plan.knobs.hostile), oracle.taken,        tuple(heap.lines or ()),
+    )  # fmt: skip
+
+
+def _play(
+    plan: FaultPlan, heap: Heap, oracle: Oracle, machines: dict[str, Machine], network: Network
+) -> None:
+    """Start all nodes, let happen what the plan says, and check what came of it. Raises Violation."""
     for machine in machines.values():
         machine.others = machines
         machine.start()
@@ -92,23 +113,21 @@ def _run(plan: FaultPlan, bug: Bug, keep_trace: bool) -> Result:
     schedule(plan, machines, heap, oracle)
     for fault in plan.faults:
         _schedule(fault, machines, network, heap, oracle)
-    violation = None
     parted = plan.knobs.parted.split()
-    try:
-        if parted:
-            network.part(*parted)
-        heap.run(plan.knobs.lasts)
-        if plan.knobs.endless:
-            check_safety(oracle, machines)
-        else:
-            _settle(heap, oracle, machines, network)
-    except Violation as found:
-        violation = found
-    return Result(
-        plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
-        _ends(oracle, machines), sum(one.disk.commits for one in honest(machines).values()),
-        network.sent_by(plan.knobs.hostile), oracle.taken,        tuple(heap.lines or ()),
-    )  # fmt: skip
+    if parted:
+        network.part(*parted)
+    heap.run(plan.knobs.lasts)
+    if plan.knobs.endless:
+        check_safety(oracle, machines)
+    else:
+        _settle(heap, oracle, machines, network)
+
+
+def defect_of(error: Exception) -> Violation:
+    """Return the violation of a run that an error has ended: any error, so that later seeds are run too."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    kind = error.code if isinstance(error, IntelshareError) else type(error).__name__
+    return Violation("defect", f"{kind}: {error} ({Path(place.filename).name}:{place.lineno})")
 
 
 def _settle(heap: Heap, oracle: Oracle, machines: dict[str, Machine], network: Network) -> None:

@@ -79,8 +79,12 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
         return max(below, key=lambda other: other.size)
     if same or not proved:
         return min(same, key=lambda other: other.size, default=None)
-    newest = max(proved, key=signed_at).incarnation
-    return max([one for one in proved if one.incarnation == newest], key=lambda one: one.size)
+    return _longest(proved, max(proved, key=signed_at).incarnation)
+
+
+def _longest(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow:
+    """Return the longest checkpoint of one of these logs."""
+    return max((row for row in rows if row.incarnation == incarnation), key=lambda row: row.size)
 
 
 def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow | None:
@@ -94,16 +98,21 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
 
 
 def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """Return the newest proved checkpoint of a log that was signed later, if any: then this one came late."""
+    """Return the longest proved checkpoint of a log that was signed later, if any: then this one came late.
+
+    The longest, whenever it was signed: a clock may have gone back, and this one then follows a log that the
+    node has lost the end of.
+    """
     signed = signed_at(row)
-    after = [
+    others = [
         other
         for other in rows
-        if other.state == CheckpointState.PROVED
-        and other.incarnation != row.incarnation
-        and signed_at(other) > signed
+        if other.state == CheckpointState.PROVED and other.incarnation != row.incarnation
     ]
-    return max(after, key=lambda other: other.at, default=None)
+    later = max(
+        (other for other in others if signed_at(other) > signed), key=lambda one: one.at, default=None
+    )
+    return _longest(others, later.incarnation) if later is not None else None
 
 
 def present(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow | None:

@@ -32,7 +32,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
-from intelshare.instant import HOUR, Instant
+from intelshare.instant import HOUR, MINUTE, Instant
 from intelshare.ports import Delete, Plan, Put
 from intelshare.store.memory import MemoryStore
 from intelshare.verifier import check_evidence
@@ -288,6 +288,24 @@ def test_the_most_that_was_forgotten_is_shown_once(logs: Logs) -> None:
     logs.restart("USA")
     logs.show("USA", "FRA")
     assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 5 entries"
+
+
+def test_what_was_forgotten_after_a_clock_had_gone_back_is_shown(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    right = logs.now
+    logs.act("USA")
+    logs.now = Instant(right + 2 * MINUTE)
+    logs.show("USA", "FRA")
+    logs.now = Instant(right + MINUTE)
+    backup = everything(usa)
+    logs.act("USA", 2)
+    logs.show("USA", "FRA")
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 2 entries"
 
 
 def test_a_hello_asks_nothing_about_a_log_that_ended_until_a_later_one_is_there(logs: Logs) -> None:
