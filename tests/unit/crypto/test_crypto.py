@@ -23,6 +23,7 @@ from intelshare.crypto.rest import open_at_rest, open_group, seal_at_rest, seal_
 from intelshare.crypto.suites import SUITE_1, SUITE_2, Context, Suite, verify_signature
 from intelshare.errors import CryptoError
 from intelshare.sim.fake_suite import FAKE_SUITE
+from source_files import nodes_with
 
 SOURCE = Path(intelshare.__file__).parent
 P384_ORDER = 2**384 - int("389cb27e0bc8d220a7e5f24db74f58851313e695333ad68d", 16)
@@ -33,12 +34,10 @@ SUITES_TRIED = pytest.mark.parametrize("suite", [SUITE_1, SUITE_2, FAKE_SUITE], 
 def uses_of(owner: str) -> dict[str, list[str]]:
     """Where ``owner.NAME`` is written in the source, by NAME. The judge reads all of it a second time."""
     found = defaultdict(list)
-    for path in SOURCE.rglob("*.py"):
-        if path.parent.name == "verifier":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == owner:
+    for path, node in nodes_with(SOURCE, f"{owner}."):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == owner:
+                if path.parent.name != "verifier":
                     found[attr].append(f"{path.relative_to(SOURCE)}:{node.lineno}")
     return found
 
@@ -57,8 +56,7 @@ def test_each_domain_is_used_by_one_construction_only() -> None:
 def test_only_hand_over_clears_a_bulletin_for_a_recipient() -> None:
     makers = {
         str(path.relative_to(SOURCE))
-        for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for path, node in nodes_with(SOURCE, "Cleared")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Cleared"
     }
     assert makers <= {"broker/line/handover.py"}
@@ -66,12 +64,11 @@ def test_only_hand_over_clears_a_bulletin_for_a_recipient() -> None:
 
 def test_only_crypto_imports_cryptography_and_nacl() -> None:
     importers = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if {name.split(".")[0] for name in names} & {"cryptography", "nacl"}:
-                importers.add(path.relative_to(SOURCE).parts[0])
+    for path, node in nodes_with(SOURCE, "cryptography", "nacl"):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if {name.split(".")[0] for name in names} & {"cryptography", "nacl"}:
+            importers.add(path.relative_to(SOURCE).parts[0])
     assert importers == {"crypto"}
 
 

@@ -16,6 +16,7 @@ from intelshare.errors import ConfigError
 from intelshare.metrics.table import LABELS
 from intelshare.node.events import FIELDS, LONGEST, LOST, Event, Form, Level, Logger
 from intelshare.node.notices import _LOGGED
+from source_files import nodes_with
 
 SOURCE = Path(intelshare.__file__).parent
 
@@ -28,18 +29,17 @@ DYNAMIC = ("links.py",)
 
 def calls() -> Iterator[tuple[str, str, set[str]]]:
     """(place, event, fields) of every call that logs."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
-                continue
-            event = node.args[0]
-            named = isinstance(event, ast.Attribute) and isinstance(event.value, ast.Name)
-            if node.func.attr in list(Level) and path.parts[-2] in ROOMS:
-                assert named or path.name in DYNAMIC, f"{path}:{node.lineno}"
-            if node.func.attr in list(Level) and named and event.value.id in ("Event", "Logged"):
-                place = f"{path.relative_to(SOURCE)}:{node.lineno}"
-                assert all(keyword.arg for keyword in node.keywords), place
-                yield place, event.attr, {keyword.arg or "" for keyword in node.keywords}
+    for path, node in nodes_with(SOURCE, *(f".{level}" for level in Level)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        event = node.args[0]
+        named = isinstance(event, ast.Attribute) and isinstance(event.value, ast.Name)
+        if node.func.attr in list(Level) and path.parts[-2] in ROOMS:
+            assert named or path.name in DYNAMIC, f"{path}:{node.lineno}"
+        if node.func.attr in list(Level) and named and event.value.id in ("Event", "Logged"):
+            place = f"{path.relative_to(SOURCE)}:{node.lineno}"
+            assert all(keyword.arg for keyword in node.keywords), place
+            yield place, event.attr, {keyword.arg or "" for keyword in node.keywords}
 
 
 def test_every_call_says_only_what_its_event_may() -> None:
@@ -56,15 +56,14 @@ def test_every_call_says_only_what_its_event_may() -> None:
 
 
 def test_a_node_writes_nowhere_else() -> None:
-    for path in sorted(SOURCE.rglob("*.py")):
+    for path, node in nodes_with(SOURCE, "logging", "warnings", "traceback", "print("):
         if path.relative_to(SOURCE).parts[0] not in ROOMS or path.name in ("stray_lines.py", "traces.py"):
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            place = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
-            if isinstance(node, ast.Import):
-                assert not {name.name for name in node.names} & {"logging", "warnings", "traceback"}, place
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id != "print", place
+        place = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import):
+            assert not {name.name for name in node.names} & {"logging", "warnings", "traceback"}, place
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", place
 
 
 def written(form: Form = Form.JSON, level: Level = Level.INFO, **fields: object) -> str:

@@ -8,6 +8,7 @@ zero stays zero; whoever rewrites a text where the count is higher lowers the fi
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -77,12 +78,17 @@ def of_pages() -> Iterator[tuple[str, str, str]]:
                 yield "pages", f"{path.relative_to(ROOT)}: {paragraph.strip()[:40]!r}", paragraph
 
 
+@functools.cache
+def texts() -> tuple[tuple[str, str, str], ...]:
+    """(kind, place, text) of every text."""
+    return (*of_modules(), *of_codes(), *of_pages())
+
+
 def marked(kind: str) -> list[str]:
     """Every text of that kind that has a mark, with its place."""
-    texts = [*of_modules(), *of_codes(), *of_pages()]
     return [
         f"{place}: {mark}: {' '.join(text.split())[:120]}"
-        for its, place, text in texts
+        for its, place, text in texts()
         if its == kind
         for mark, pattern in MARKS.items()
         if pattern.search(text)

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import intelshare
+from source_files import nodes_with
 
 SOURCE = Path(intelshare.__file__).parent
 
@@ -17,17 +18,15 @@ MAKERS = {"durable_after_commit", "_MADE_BY_COMMIT"}
 
 def test_nobody_but_a_store_makes_durable_values() -> None:
     makers = set()
-    for path in sorted(SOURCE.rglob("*.py")):
-        room = path.relative_to(SOURCE).parts[0]
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            names = (
-                {alias.name for alias in node.names}
-                if isinstance(node, ast.ImportFrom)
-                else {node.attr}
-                if isinstance(node, ast.Attribute)
-                else set()
-            )
-            if names & MAKERS:
-                makers.add(room)
+    for path, node in nodes_with(SOURCE, *MAKERS):
+        names = (
+            {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom)
+            else {node.attr}
+            if isinstance(node, ast.Attribute)
+            else set()
+        )
+        if names & MAKERS:
+            makers.add(path.relative_to(SOURCE).parts[0])
     assert makers
     assert makers <= MAY_MAKE_DURABLE

@@ -40,6 +40,7 @@ from intelshare.wire import MAX_LISTED
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, does, hand_over, met, rows, send
 from services_world import MemberBackend
+from source_files import nodes_with
 
 METHODS = {
     f"{service.name}/{method.name}": method
@@ -82,8 +83,7 @@ def test_nobody_but_authorisation_makes_an_actor() -> None:
     source = Path(intelshare.__file__).parent
     importing = {
         ".".join(path.relative_to(source).with_suffix("").parts)
-        for path in source.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for path, node in nodes_with(source, "authorised")
         if isinstance(node, ast.ImportFrom) and "authorised" in [alias.name for alias in node.names]
     }
     assert importing == {"services.dispatch", "sim.world"}
@@ -95,8 +95,7 @@ def test_no_role_is_written_out_but_where_it_is_defined() -> None:
     words = {role.value for role in Role} - {"operator", "gateway"}
     found = {
         str(path.relative_to(source))
-        for path in source.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for path, node in nodes_with(source, *words)
         if isinstance(node, ast.Constant) and node.value in words
     }
     assert found == {"roles.py"}
