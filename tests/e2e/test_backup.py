@@ -328,3 +328,42 @@ def backups_in_the_log(folder: Path, *log: str) -> list[Any]:
             if one["type"] == EntryType.BACKUP
         ]
     return found
+
+
+@pytest.mark.soak
+def test_a_key_that_was_stolen_after_the_backup_is_given_up_and_what_its_successor_signed_is_known_again(
+    tmp_path: Path,
+) -> None:
+    fra, usa = found(tmp_path / "fra", "FRA"), found(tmp_path / "usa", "USA")
+    backup, again = tmp_path / "backup", tmp_path / "fra-again"
+
+    def signing(folder: Path) -> list[tuple[str, str]]:
+        shown = ok("vault", "status", "--folder", folder, "--json").json["keys"]
+        return [(key["id"], key["state"]) for key in shown if key["use"] == "signing"]
+
+    with running(usa):
+        with running(fra):
+            introduce(fra, usa)
+            wait_for_links(fra)
+            ok("node", "backup", backup, "--folder", fra)
+            ((stolen, _),) = signing(fra)
+            ok("vault", "revoke", stolen, "--compromised", "--yes", "--folder", fra)
+            later = send(fra, "USA", SHARED, "after the theft", "--wait", "accepted")
+        ok("node", "restore", backup, again)
+        secrets_of_users(fra, again)
+        shutil.move(fra, tmp_path / "gone")
+        with running(again):
+            assert signing(again) == [(stolen, "in use")]
+            let_in(again)
+            wait_until(lambda: (stolen, "compromised") in signing(again), "the key to be given up")
+            introduce(again, usa)  # nobody else can tell USA of the new key
+            wait_for_links(again)
+            shown = ("outbox", later, "--as", again / "users" / "rel", "--json")
+
+            def word() -> str:
+                done = intelshare(*shown)
+                return str(done.json["pairs"][0]["word"]) if done.code == 0 else ""
+
+            wait_until(lambda: word() == "accepted", "the sender to know it again, and its receipt")
+            send(again, "USA", SHARED, "under the new key", "--wait", "accepted")
+            assert ok("audit", "verify", "--folder", usa).code == 0
