@@ -59,8 +59,8 @@ together.
 """
 
 LANES: Final = 2
-"""A sector of 512 bytes that begins in the middle of a block: 1 KiB of parity. More would bring nothing back in
-SQLite, whose page of 4 KiB also says where the next one is.
+"""A sector of 512 bytes that begins in the middle of a block: 1 KiB of parity. More would bring nothing back
+in SQLite, whose page of 4 KiB also says where the next one is.
 """
 
 _WHAT: Final = b"chunk"
