@@ -36,6 +36,7 @@ from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.builtin import builtin_registry
 from intelshare.ids import MemberCode
 from intelshare.ports import Plan, View
+from intelshare.statement import MAX_LEAVES
 from intelshare.store.memory import MemoryStore
 from intelshare.store.sqlite import SqliteStore, open_store
 from intelshare.trust import PeerHello
@@ -118,7 +119,8 @@ def line(costs: Costs, members: Mapping[str, Member], batch: int) -> None:
     costs.do("submit", fra, submit_many, (drafts,))
     while True:
         # As the engine asks: so many bytes of room for each link.
-        (frames,) = costs.do("handover", fra, handover, ({MemberCode(code): 1 << 24 for code in to},))
+        rooms = {MemberCode(code): 1 << 24 for code in to}
+        (frames,) = costs.do("handover", fra, handover, (rooms, MAX_LEAVES))
         if not frames:
             return
         for out in [out for out in frames if out.peer == USA]:

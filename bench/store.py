@@ -48,6 +48,8 @@ class Recorded:
 class _Recording:
     """A view that notes what it is asked."""
 
+    unbound: View | None = None
+
     def __init__(self, view: View, into: Recorded) -> None:
         self._view, self._into = view, into
 

@@ -3,7 +3,7 @@
     chunk       id      1, 2, 3 ...
                 digest  of what is sealed, so that damage shows without the key
                 sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
-                parity  of what is sealed: a sector of it that went bad is brought back (``parity``)
+                parity  of what is sealed: a bad sector of it is brought back (``parity.folded``)
     chunk_left  id      of a chunk of bulk rows
                 rows    how many of them are not deleted: at none the chunk goes
 
@@ -31,7 +31,7 @@ from intelshare.crypto.rest import open_group, seal_group
 from intelshare.errors import CryptoError, RecordError, StoreError
 from intelshare.ports import CHUNK
 from intelshare.store.layout import digest
-from intelshare.store.parity import parity_of, repaired
+from intelshare.store.parity import folded, unfolded
 from intelshare.store.sql import UNREADABLE, Connection
 
 SCHEMA: Final = """\
@@ -59,8 +59,8 @@ together.
 """
 
 LANES: Final = 2
-"""A sector of 512 bytes that begins in the middle of a block: 1 KiB of parity, and 1/128 of the chunk. More
-would bring nothing back in SQLite, whose page of 4 KiB also says where the next one is.
+"""A sector of 512 bytes that begins in the middle of a block: 1 KiB of parity. More would bring nothing back
+in SQLite, whose page of 4 KiB also says where the next one is.
 """
 
 _WHAT: Final = b"chunk"
@@ -93,7 +93,7 @@ class Chunks:
         made, left = [], []
         for cut in _cut(rows):
             sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
-            made.append((self._next, digest(sealed), sealed, parity_of(sealed, LANES)))
+            made.append((self._next, digest(sealed), sealed, folded(sealed, LANES)))
             places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
             left.append((self._next, len(cut)))
             self._next += 1
@@ -154,7 +154,7 @@ class Chunks:
         for kept, sealed, parity in connection.execute(_ONE, (number,)).fetchall():
             for whole, _ in _readings(kept, sealed, parity):
                 if opened(self._key, number, whole) is not None:
-                    row = (digest(whole), whole, parity_of(whole, LANES))
+                    row = (digest(whole), whole, folded(whole, LANES))
                     if row != (kept, sealed, parity):
                         connection.execute(_RENEW, (*row, number))
                     return
@@ -170,7 +170,7 @@ def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
         while found := connection.execute(_SOME, (last,)).fetchall():
             for number, kept, sealed, parity in found:
                 last = number
-                if digest(sealed) == kept and parity_of(sealed, LANES) == parity:
+                if digest(sealed) == kept and folded(sealed, LANES) == parity:
                     continue
                 by = _brought_back_by(number, kept, sealed, parity, key)
                 if by is not None:
@@ -185,7 +185,7 @@ def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
 def _brought_back_by(number: int, kept: bytes, sealed: bytes, parity: bytes, key: bytes | None) -> str | None:
     for whole, by in _readings(kept, sealed, parity):
         # Without the key two of three have to agree: what is sealed, its digest, its parity.
-        agree = digest(whole) == kept or parity_of(whole, LANES) == parity
+        agree = digest(whole) == kept or (not by and folded(whole, LANES) == parity)
         if agree if key is None else opened(key, number, whole) is not None:
             return by
     return None
@@ -197,9 +197,8 @@ def _readings(kept: bytes, sealed: bytes, parity: bytes) -> Iterator[tuple[bytes
     whole = as_checked(sealed, kept)
     if whole is not None and whole != sealed:
         yield whole, "its digest"
-    whole = repaired(sealed, parity, LANES)
-    if whole is not None:
-        yield whole, "its parity"
+    for one in unfolded(sealed, parity, LANES):
+        yield one, "its parity"
 
 
 def _brought_back(number: int, by: str) -> RecordError:
