@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders import draft, text
@@ -230,6 +232,19 @@ def test_releases_that_wait_for_the_clock_are_looked_for_once_and_sent_again_whe
     rig.believed = True
     rig.feed(Ready())
     assert rig.steps(Step.RESEND, Step.RESEND_BUT_RELEASES) == [Step.RESEND_BUT_RELEASES, Step.RESEND]
+
+
+def test_what_may_not_go_for_a_moment_goes_when_it_may_again():
+    rig = Rig()
+    submit(rig)
+    rig.drop(rig.link())
+    allowed = rig.fra.node
+    rig.fra.node = replace(allowed, world=replace(allowed.world, treaties=()))
+    link = rig.link()
+    assert frames(rig, link) == []
+    rig.fra.node = allowed
+    rig.wait(2 * SECOND)
+    assert len(frames(rig, link)) == 1
 
 
 def test_without_a_policy_nothing_is_released():

@@ -39,7 +39,7 @@ Place = tuple[Scalar, ...]
 """A place in the order in which statements go to a peer; empty: before the first."""
 
 Loaded = tuple[tuple[Outbound, ...], bool]
-"""Frames, and True if more are left."""
+"""Frames, and True if more are left, or may go later."""
 
 
 class Page(NamedTuple):
@@ -64,7 +64,8 @@ def resend(
     """Load unacknowledged statements not on their way (``busy``), most urgent first, up to ``room`` bytes.
 
     This runs in order with the commits, so that what it finds is durable when it leaves. Releases that were
-    stopped or may not go any more are left out (promise P9). A release with a receipt is here only because a
+    stopped or may not go any more are left out (promise P9). What is not stopped may go again before a review
+    comes to it, and nothing would tell: it counts as left. A release with a receipt is here only because a
     peer that lost it has asked; if it may not go, it is dropped until the peer asks again.
     """
     return _resend(Transaction(node, view, now, random), peer, busy, room, releases=True)
@@ -91,13 +92,15 @@ def _resend(
         return tx.plan(((), False))
     found: _Found = {}
     waiting = view.find(PENDING, "peer", peer, limit=len(busy) + MAX_LEAVES)
+    more = False
     for taken, pending in enumerate([row for row in waiting if row.leaf not in busy]):
         if room <= 0:
             return tx.plan((_outbound(tx, peer, found), True))
-        room -= _take(tx, pending, found, releases=releases)
+        size, later = _take(tx, pending, found, releases=releases)
+        room, more = room - size, more or later
         if taken + 1 >= MAX_LEAVES:
             return tx.plan((_outbound(tx, peer, found), True))
-    return tx.plan((_outbound(tx, peer, found), False))
+    return tx.plan((_outbound(tx, peer, found), more))
 
 
 def resend_after(
@@ -124,7 +127,7 @@ def resend_after(
             return tx.plan(Page(_outbound(tx, peer, found), after, True))
         after = place_of(pending)
         if pending.leaf not in taken:
-            room -= _take(tx, pending, found, releases=releases)
+            room -= _take(tx, pending, found, releases=releases)[0]
     return tx.plan(Page(_outbound(tx, peer, found), after, len(rows) == MAX_LEAVES))
 
 
@@ -133,16 +136,19 @@ def place_of(pending: PendingRow) -> Place:
     return pending.rank, pending.place, pending.leaf
 
 
-def _take(tx: Transaction, pending: PendingRow, found: _Found, *, releases: bool) -> int:
-    """Load a statement, if it may go, and return its bytes; strike it off if it never goes again."""
+def _take(tx: Transaction, pending: PendingRow, found: _Found, *, releases: bool) -> tuple[int, bool]:
+    """Load a statement, if it may go; strike it off if it never goes again.
+
+    Returns its bytes, and True if it may not go now, though nothing has stopped it.
+    """
     loaded = unless_damaged(tx, partial(_load, tx, pending, releases=releases))
     if loaded is not None and loaded.carried is not None:
         item = pending.leaf, loaded.carried, pending.rank
         found.setdefault((loaded.statement.batch, loaded.statement.kem), []).append(item)
-        return pending.size
+        return pending.size, False
     if loaded is not None and loaded.over:
         tx.delete(PENDING, pending.leaf, pending.peer)
-    return 0
+    return 0, loaded is not None and loaded.later
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +156,10 @@ class _Loaded:
     statement: StatementRow
     carried: Carried | None
     """None: it does not go now."""
-    over: bool
+    over: bool = False
     """True if it need not be looked at again."""
+    later: bool = False
+    """True if it may not go now, though nothing has stopped it."""
 
 
 def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | None:
@@ -161,17 +169,22 @@ def _load(tx: Transaction, pending: PendingRow, *, releases: bool) -> _Loaded | 
     if statement is None or (statement.kind == Kind.RELEASE and not releases):
         return None
     if statement.kind == Kind.CONSENT and _asks_in_vain(tx, statement):
-        return _Loaded(statement, None, True)
-    if not _goes(tx, statement):
-        return _Loaded(statement, None, _is_answered(tx, statement))
+        return _Loaded(statement, None, over=True)
+    if statement.kind == Kind.RELEASE:
+        row = view.get(PAIR, statement.md, statement.peer)
+        if row is None or row.cause != Cause.NONE or denial(tx, row):
+            over = row is not None and row.receipt != BestReceipt.NONE
+            return _Loaded(
+                statement, None, over, later=not over and row is not None and row.cause == Cause.NONE
+            )
     portions = [view.get(PORTION, statement.md, slot) for slot in statement.slots]
     if any(portion is not None and portion.purged for portion in portions):
-        return _Loaded(statement, None, True)
+        return _Loaded(statement, None, over=True)
     bodies = tuple([portion.body for portion in portions if portion is not None])
     carried = Carried(
         statement.kind, statement.nonce, statement.data, statement.proof, statement.grant, bodies
     )
-    return _Loaded(statement, carried, False)
+    return _Loaded(statement, carried)
 
 
 def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
@@ -180,22 +193,10 @@ def first_pending(view: View, peer: MemberCode) -> PendingRow | None:
     return rows[0] if rows else None
 
 
-def _goes(tx: Transaction, statement: StatementRow) -> bool:
-    if statement.kind != Kind.RELEASE:
-        return True
-    row = tx.view.get(PAIR, statement.md, statement.peer)
-    return row is not None and row.cause == Cause.NONE and not denial(tx, row)
-
-
 def _asks_in_vain(tx: Transaction, statement: StatementRow) -> bool:
     """Return True if the member that it asks has lost the bulletin, and will not get it again."""
     row = tx.view.get(PAIR, decode(Consent, statement.data).md, statement.peer)
     return row is not None and is_cancelled(tx, row)
-
-
-def _is_answered(tx: Transaction, statement: StatementRow) -> bool:
-    row = tx.view.get(PAIR, statement.md, statement.peer)
-    return row is not None and row.receipt != BestReceipt.NONE
 
 
 def _outbound(tx: Transaction, peer: MemberCode, groups: _Groups) -> tuple[Outbound, ...]:
