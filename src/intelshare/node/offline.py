@@ -14,6 +14,7 @@ from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.errors import StoreError
+from intelshare.instant import Instant
 from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
@@ -25,20 +26,34 @@ from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
 
-def operate_offline(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
-    """Return the answer of one call.
+def operate_offline(
+    root: Path,
+    passphrase: Callable[[], bytes],
+    method: str,
+    request: Any,
+    wall: Callable[[], Instant] | None = None,
+) -> Any:
+    """Return the answer of one call. ``wall``: a clock other than the machine's.
 
     Raises StoreError DATA_LOCKED if the node is running, STORE_FORGOT for a call that rests on the first
     start after a loss (``Rpc.after_loss``) and comes before it, and what ``start_node`` raises.
     """
-    return asyncio.run(_operate(root, passphrase, method, request))
+    return asyncio.run(_operate(root, passphrase, method, request, wall))
 
 
-async def _operate(root: Path, passphrase: Callable[[], bytes], method: str, request: Any) -> Any:
+async def _operate(
+    root: Path,
+    passphrase: Callable[[], bytes],
+    method: str,
+    request: Any,
+    wall: Callable[[], Instant] | None,
+) -> Any:
+    row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        runtime, locked = open_folder(root, passphrase, make_logger(nowhere), development=True)
+        runtime, locked = open_folder(
+            root, passphrase, make_logger(nowhere), development=True, wall=wall, makes_keys=row.makes_keys
+        )
         try:
-            row = {**SERVICES["Operations"], **SERVICES["Audit"]}[method]
             if row.after_loss and runtime.forgot is not None:
                 raise _not_started(root)
             await runtime.step(start_incarnation)

@@ -122,9 +122,10 @@ def open_folder(
     development: bool = False,
     wall: Callable[[], Instant] | None = None,
     turn: Turn | None = None,
+    makes_keys: bool = False,
 ) -> tuple[Runtime, Locked]:
     """Open and lock everything in a data folder that needs no port. Call it in the event loop; raises as
-    ``start_node``.
+    ``start_node``. ``makes_keys``: new signing keys are about to be made, so none needs to be valid.
     """
     folder = Folder(root)
     need_room_to_start(root)
@@ -162,7 +163,9 @@ def open_folder(
             rebuild_driving(store)
         if not accept_loss and not beside:  # the one that leads writes the sidecar at this moment
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
-        runtime = _runtime(folder, settings, store, vault, world, log, texts, wall, turn)
+        runtime = _runtime(
+            folder, settings, store, vault, world, log, texts, wall, turn, makes_keys=makes_keys
+        )
         if accept_loss and not beside:
             me = store.ask_now(lambda view: view.get(NODE, SELF))
             runtime.forgot = me.latest if me is not None else restored_at(root)
@@ -188,11 +191,13 @@ def _runtime(
     texts: Mapping[Path, bytes],
     wall: Callable[[], Instant] | None,
     turn: Turn | None,
+    *,
+    makes_keys: bool,
 ) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
     clock = Clock(me.latest if me is not None else Instant(0), wall)
     try:
-        node = _node(folder, settings, store, vault, world, clock.now())
+        node = _node(folder, settings, store, vault, world, None if makes_keys else clock.now())
         if turn is not None and turn.together and not turn.first and me is not None:
             node = replace(node, incarnation=me.incarnation)
     except PolicyFileError as error:
@@ -322,8 +327,9 @@ async def forget_lost(runtime: Runtime) -> None:
 
 
 def _node(
-    folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, now: Instant
+    folder: Folder, settings: Settings, store: Store, vault: FileVault, world: World, now: Instant | None
 ) -> Node:
+    """``now``: when the signing key has to be valid; None: it may have ended."""
     stored = store.ask_now(lambda view: known_documents(folder, settings.member, view, store.damage))
     if not stored:
         raise ConfigError(
@@ -335,11 +341,13 @@ def _node(
         settings.member, stored, SUITES, store.ask_now(exclusions), store.ask_now(remembered)
     )
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
-    signer = vault.signer(trust.signing_key(settings.node, now))
+    uri = NodeUri(settings.node)
+    key = trust.last_signing_key(uri) if now is None else trust.signing_key(uri, now)
+    signer = vault.signer(key)
     node = with_trust(
         Node(
             member=settings.member,
-            uri=NodeUri(settings.node),
+            uri=uri,
             incarnation=incarnation,
             signer=signer,
             sealing=vault.sealing_keys(),

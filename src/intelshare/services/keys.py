@@ -120,7 +120,7 @@ KEYS: Final = (
     Rpc("ProposeRoot", OPERATORS, AsyncCall(propose)),
     Rpc("PublishRoot", OPERATORS, AsyncCall(publish)),
     Rpc("ListKeys", OVERSEERS, AsyncCall(list_keys)),
-    Rpc("RotateKeys", OPERATORS, AsyncCall(rotate_keys)),
+    Rpc("RotateKeys", OPERATORS, AsyncCall(rotate_keys), makes_keys=True),
     Rpc("RevokeKey", OPERATORS, AsyncCall(revoke_key)),
     Rpc("KeyImpact", OVERSEERS, QueryCall(key_impact, slow=True)),
 )

@@ -20,7 +20,7 @@ from intelshare.crypto.suites import Suites
 from intelshare.crypto.x509 import Leaf, Validity, check_issued, inspect
 from intelshare.errors import CryptoError, TrustError
 from intelshare.ids import Digest, KeyId, MemberCode, NodeUri
-from intelshare.instant import Instant
+from intelshare.instant import Instant, show
 from intelshare.trust.documents import (
     DirectoryDocument,
     DirectoryNode,
@@ -291,6 +291,19 @@ class TrustView:
         """
         return self._signing_keys(node, at)[0][0]
 
+    def last_signing_key(self, node: NodeUri) -> KeyId:
+        """Return the newest signing key of this node, although it may have ended: an operator is about to
+        make another. Raises CryptoError SIGNER_NOT_VALID if there is none that was not stolen.
+        """
+        usable = [
+            (record.not_before, identity)
+            for identity, record in self._ever_signing(node)
+            if (known := self._keys[identity].revocation) is None or not known.compromised
+        ]
+        if not usable:
+            raise _not_valid(node, [])
+        return max(usable)[1]
+
     def hello_key(self, node: NodeUri, peer: MemberCode, at: Instant) -> KeyId:
         """Return the key with which this node signs a hello to that member: the *oldest* valid one.
 
@@ -363,12 +376,17 @@ class TrustView:
             if row[1].node == node and row[1].suite in self.suites
         ]
         if not usable:
-            raise CryptoError(
-                "SIGNER_NOT_VALID",
-                f"{node} has no signing key that is valid now",
-                hint="`intelshare vault rotate` makes one and signs the directory that names it",
-            )
+            raise _not_valid(node, [record.not_after for _, record in self._ever_signing(node)])
         return usable
+
+    def _ever_signing(self, node: NodeUri) -> list[tuple[KeyId, KeyRecord]]:
+        return [
+            (identity, key.record)
+            for identity, key in self._keys.items()
+            if key.record.use is KeyUse.SIGNING
+            and key.record.node == node
+            and key.record.suite in self.suites
+        ]
 
     def _check_leaf(self, certificate: bytes, at: Instant, between: Sequence[bytes]) -> tuple[Leaf, Validity]:
         leaf = inspect(certificate)
@@ -465,6 +483,16 @@ def _newest(
 
     ordered = [trust for _, trust in sorted(found, key=rank)]
     return ordered[-1], ordered[:-1]
+
+
+def _not_valid(node: NodeUri, ends: Sequence[Instant]) -> CryptoError:
+    until = f": the last one was valid until {show(max(ends))}" if ends else ""
+    return CryptoError(
+        "SIGNER_NOT_VALID",
+        f"{node} has no signing key that is valid now{until}",
+        hint="check this machine's clock first; if it is right: `intelshare vault rotate` makes a key, also on "
+        "the folder of a stopped node",
+    )
 
 
 def _below_floor(message: str) -> CryptoError:
