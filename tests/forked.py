@@ -36,9 +36,23 @@ _OPTIONS = frozenset(("bufsize", "cwd", "encoding", "env", "errors", "stderr", "
 
 _READ_LATE = (
     *("INTELSHARE_", "XDG_", "SSL_CERT_", "PYTEST_"),
-    *("HOME", "PATH", "TMPDIR", "NO_COLOR", "COLUMNS", "LINES", "TERM", "_INTELSHARE_COMPLETE", "COMP_"),
+    *(
+        "EDITOR",
+        "HOME",
+        "PATH",
+        "TMPDIR",
+        "NO_COLOR",
+        "COLUMNS",
+        "LINES",
+        "TERM",
+        "_INTELSHARE_COMPLETE",
+        "COMP_",
+    ),
 )
 """How variables begin that nothing reads on import. With another value of any other, nothing is forked."""
+
+_SET_ON_IMPORT = ("GRPC_VERBOSITY", "NONE")
+"""What the command line sets on import where it is not set: also in the environment of a test."""
 
 _LATER = ("intelshare.client", "intelshare.node.offline", "intelshare.node.run", "grpc.aio")
 """What commands import while they run."""
@@ -73,7 +87,11 @@ def may_fork(words: Sequence[str], options: Mapping[str, Any]) -> bool:
 
 
 def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith(_READ_LATE)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_READ_LATE) and (name, value) != _SET_ON_IMPORT
+    }
 
 
 class Forked(subprocess.Popen[Any]):

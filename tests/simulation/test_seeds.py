@@ -18,7 +18,7 @@ from intelshare.sim.shrink import shrink
 ROOT = Path(__file__).parents[2]
 
 CHUNK = 10
-SEEDS = 60
+SEEDS = 600
 """Of every run; `make soak` has enough to take every row of both tables, `make sim` runs a thousand."""
 
 MANY = 1000

@@ -191,9 +191,11 @@ def test_it_ends_with_the_process_that_asked_for_it_also_when_that_is_killed() -
         ([*PROGRAM], {"pass_fds": (3,)}),
         ([*PROGRAM], {"env": clean_environment(LD_PRELOAD="libfaketime.so.1")}),
         ([*PROGRAM], {"env": clean_environment(PYTHONHASHSEED="1")}),
+        ([*PROGRAM], {"env": clean_environment(GRPC_VERBOSITY="DEBUG")}),
         ([*PROGRAM], {"env": {}}),
     ],
 )
 def test_what_a_fork_would_not_obey_is_started(words: list[str], options: dict[str, Any]) -> None:
-    assert forked.may_fork(PROGRAM, {"env": clean_environment(NO_COLOR="1")})
+    usual = {"NO_COLOR": "1", "EDITOR": "true", "GRPC_VERBOSITY": "NONE", "HOME": "/", "PATH": "/bin"}
+    assert forked.may_fork(PROGRAM, {"env": clean_environment(**usual)})
     assert not forked.may_fork(words, options)
