@@ -255,6 +255,7 @@ def test_restored_backup(tmp_path: Path) -> None:
             lambda: forgotten in operator.gives("intelshare outbox", "--as", officer, "--json").out,
             "what was forgotten to be known again",
         )
+        operator.gives("intelshare vault status --folder F")
         listed = "intelshare audit evidence --folder THEIRS"
         alarms = wait_until(
             lambda: operator.gives(listed, "--json", code=None, THEIRS=usa.folder).json["alarms"], "the alarm"

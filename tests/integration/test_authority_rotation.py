@@ -189,6 +189,7 @@ async def test_by_schedule_the_former_one_ends_and_an_old_one_is_succeeded(tmp_p
     try:
         await rotate(site)
         vault = site.running.runtime.vault
+        site.running.runtime.clock.believe()  # nobody is linked who could confirm it
         began = Instant(now() - OVERLAP)
         for name in (NODE_AUTHORITY, USER_AUTHORITY):
             vault.put(certified={name: make_authority("FRA", Instant(began + DAY), os.urandom)})

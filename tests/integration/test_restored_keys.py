@@ -156,7 +156,7 @@ async def test_a_database_alone_from_before_the_revocation_goes_on_with_the_key_
         await fra.stop()
 
 
-async def test_a_vault_alone_from_before_the_rotation_does_not_start(tmp_path: Path) -> None:
+async def test_a_vault_alone_whose_only_key_was_stolen_since_does_not_start(tmp_path: Path) -> None:
     fra = await asyncio.to_thread(make_site, "FRA", tmp_path / "FRA")
     vault = fra.root / "vault" / "keys"
     try:
@@ -172,3 +172,26 @@ async def test_a_vault_alone_from_before_the_rotation_does_not_start(tmp_path: P
         assert "node restore" in refused.value.hint
     finally:
         await fra.stop()
+
+
+async def test_a_vault_alone_from_before_a_rotation_goes_on_with_the_key_that_overlaps(
+    pair: tuple[Site, Site],
+) -> None:
+    """Its successor is lost: it ends, and another one is made."""
+    fra, usa = pair
+    vault = fra.root / "vault" / "keys"
+    await arrives(fra, await sent(fra, "USA", "before"), "USA")
+    before = vault.read_bytes()
+    await rotate(fra, "signing")
+    await arrives(fra, await sent(fra, "USA", "under the key that is lost"), "USA")
+    lost = fra.running.runtime.node.signer.key_id
+    await fra.stop()
+    vault.write_bytes(before)
+    await fra.start()
+    await arrives(fra, await sent(fra, "USA", "after"), "USA")
+    await arrives(usa, await sent(usa, "FRA", "the other way"), "FRA")
+    assert await states(fra, "signing") == ["in use", "overlaps"]
+    for site in pair:
+        known = site.running.runtime.node.trust.revocation(lost)
+        assert known is not None
+        assert not known.compromised

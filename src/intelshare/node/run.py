@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -31,9 +31,9 @@ from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
-from intelshare.crypto.suites import SUITES
+from intelshare.crypto.suites import SUITES, Signer
 from intelshare.errors import ConfigError, Place, PolicyFileError, TrustError
-from intelshare.ids import Incarnation, ManifestDigest, NodeUri
+from intelshare.ids import Incarnation, KeyId, ManifestDigest, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.labels import LabelReader
 from intelshare.node.backup import restored_at, settle_restore
@@ -342,8 +342,8 @@ def _node(
     )
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     uri = NodeUri(settings.node)
-    key = trust.last_signing_key(uri) if now is None else trust.signing_key(uri, now)
-    signer = vault.signer(key)
+    keys = (trust.last_signing_key(uri),) if now is None else trust.signing_keys(uri, now)
+    signer = _first_signer(vault, keys)
     node = with_trust(
         Node(
             member=settings.member,
@@ -365,6 +365,16 @@ def _node(
         trust,
     )
     return with_acts(node, store.ask_now(counting))
+
+
+def _first_signer(vault: FileVault, keys: Sequence[KeyId]) -> Signer:
+    """Return the signer of the newest of these keys that the vault has: a vault from before the last rotation
+    goes on with the key that still overlaps, until the directory of this start names another.
+
+    Raises VaultError NOT_FOUND if it has none.
+    """
+    held = {key.key_id for key in vault.held_keys() if not key.retired}
+    return vault.signer(next((key for key in keys if key in held), keys[0]))
 
 
 _SWITCH: Final = 0.001

@@ -304,6 +304,10 @@ class TrustView:
             raise _not_valid(node, [])
         return max(usable)[1]
 
+    def signing_keys(self, node: NodeUri, at: Instant) -> tuple[KeyId, ...]:
+        """Return all valid keys of this node for statements, the newest first. Raises as ``signing_key``."""
+        return tuple(identity for identity, _ in self._signing_keys(node, at))
+
     def hello_key(self, node: NodeUri, peer: MemberCode, at: Instant) -> KeyId:
         """Return the key with which this node signs a hello to that member: the *oldest* valid one.
 
