@@ -35,6 +35,7 @@ def generate_plan(seed: int) -> FaultPlan:
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
     if knobs.together:
         faults += _of_replicas(stream(seed, "replicas"), knobs)
+        faults += _drained(stream(seed, "drained"), knobs)
         more_acts, more_faults = _led_by_another(stream(seed, "led by another"), knobs, members)
         acts, faults = acts + more_acts, faults + more_faults
     acts += _revoked(stream(seed, "acts", "revoke"), knobs, members)
@@ -403,6 +404,22 @@ def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
     return drawn
 
 
+def _drained(chance: Stream, knobs: Knobs) -> list[Fault]:
+    """Draw which replicas are stopped in order, and started again."""
+    return [
+        Fault(
+            "replica",
+            node,
+            at=chance.randrange(knobs.lasts),
+            lasts=chance.choice((200_000, SECOND, 7 * SECOND)),
+            number=chance.choice((0, *range(knobs.replicas + 1))),
+            window="drain",
+        )
+        for node in knobs.together.split()
+        for _ in range(chance.choice((0, 0, 1, 2)))
+    ]
+
+
 def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> tuple[list[Act], list[Fault]]:
     """Let a member act, lose the replica that leads, and write: the next one must know of the act."""
     acts: list[Act] = []
@@ -431,8 +448,8 @@ def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> t
 _ACTED = (0, 2, 3, 4)
 """The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
 
-_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow", "drain")
-"""The troubles of a replica (``replicated.TROUBLES``)."""
+_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
+"""The troubles of a replica (``replicated.TROUBLES``) besides "drain"."""
 
 
 def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:

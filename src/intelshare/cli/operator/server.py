@@ -70,8 +70,8 @@ def move(
 @folder_option
 @printing
 def replicas(out: Out, folder: Path) -> None:
-    """Show which replica leads, which serve users beside it, and which wait, as the database sees them; and
-    which has the links with which members, as they say themselves.
+    """Show which replica leads, which serve users beside it, and which wait: as the database sees them; and
+    with which members each has the links.
     """
     from intelshare.cli.shared.tables import short_time
     from intelshare.instant import Instant
