@@ -30,6 +30,8 @@ def generate_plan(seed: int) -> FaultPlan:
         acts += _recalled_first(stream(seed, "recalled first"), tricks)
     if knobs.endless:
         faults.append(_lost_for_good(stream(seed, "lost for good"), knobs, members))
+    more_acts, more_faults = _recalled_since(stream(seed, "recalled since"), knobs, members)
+    acts, faults = acts + more_acts, faults + more_faults
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
@@ -462,6 +464,22 @@ def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:
                 Act("recall", trick.at + trick.lasts * 2 // 3, trick.node, what=0),
             ]
     return acts
+
+
+def _recalled_since(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> tuple[list[Act], list[Fault]]:
+    """Let a peer recall what a disk or a folder still holds that is then put back."""
+    if knobs.lasts < 30 * SECOND or chance.random() >= 0.3:
+        return [], []
+    # If not both dial, the first of two does, and has a link before the other one says anything.
+    node, peer = sorted(chance.sample(members, 2))
+    sent = chance.randrange(4 * SECOND)
+    back = sent + 10 * SECOND
+    acts = [
+        Act("submit", sent, peer, node, precedence=4),
+        Act("recall", back + SECOND, peer, what=0),
+    ]
+    kind, by = chance.choice(("restore", "put-back")), 8 * SECOND
+    return acts, [Fault(kind, node, at=back + by, by=by, lasts=SECOND)]
 
 
 _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]]], ...] = (
