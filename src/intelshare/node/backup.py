@@ -50,6 +50,7 @@ from intelshare.store.beside import looking, snapshot
 from intelshare.store.copying import copy_view
 from intelshare.store.examine import look_at
 from intelshare.store.folder import Locked, lock
+from intelshare.store.sidecar import STARTED
 from intelshare.vault import FileVault, open_vault
 
 FORMAT: Final = "intelshare/backup/1"
@@ -69,6 +70,7 @@ _NOT_COPIED: Final = frozenset(
         "forgot",
         "sockets",
         "sidecar",
+        STARTED,
         RESERVE,
         "root-keys",
         "vault",
