@@ -71,6 +71,23 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise StoreError(code, message, place=Place(str(path)), hint=hint) from error
 
 
+def folder_error(error: BaseException, folder: Path) -> StoreError | None:
+    """Return DISK_ERROR for the system's refusal of something in this data folder: its disk was taken away or
+    does not answer; None for any other error.
+    """
+    if not isinstance(error, OSError):
+        return None
+    at = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if error.errno != errno.EIO and (at is None or not at.is_relative_to(folder)):
+        return None
+    return StoreError(
+        "DISK_ERROR",
+        f"the data folder cannot be used: {error.strerror}",
+        place=Place(str(at if at is not None else folder)),
+        hint="is its disk there, and mounted? Then start again",
+    )
+
+
 def make_private_folder(path: Path) -> None:
     """Make the folder and its parents; the folder itself is 0700 whatever the umask."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -249,7 +266,11 @@ def _check(path: Path, found: os.stat_result, error: type[IntelshareError], code
     place = Place(str(path))
     is_folder = stat.S_ISDIR(found.st_mode)
     if not (is_folder or stat.S_ISREG(found.st_mode)):
-        raise error(code, "this is neither an ordinary file nor a folder", place=place)
+        if stat.S_ISLNK(found.st_mode):
+            raise error(code, "this is a link", place=place, hint="name what it leads to, not the link")
+        raise error(
+            code, "this is neither an ordinary file nor a folder", place=place, hint="remove what is there"
+        )
     if found.st_uid != os.geteuid():
         raise error(
             code, "this belongs to another user", place=place, hint=f"run as its owner, or: chown {path}"

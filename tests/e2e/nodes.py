@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 import forked
 import waits
 from intelshare.cli.shared.documents import DIALECT, document_names, schema_of
-from intelshare.store.sidecar import read_sidecar, write_sidecar
+from intelshare.store.sidecar import STARTED, mark_start, read_sidecar, write_sidecar
 from processes import Ended, clean_environment, finished, process
 
 PROGRAM = forked.PROGRAM
@@ -205,6 +205,8 @@ def copied(made: Path, folder: Path) -> None:
         kept = read_sidecar(path)
         assert kept is not None
         write_sidecar(path, kept)
+    for path in folder.rglob(STARTED):
+        mark_start(path.parent)
 
 
 @functools.cache

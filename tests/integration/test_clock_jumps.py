@@ -147,6 +147,11 @@ async def test_a_start_with_a_clock_far_ahead_destroys_nothing(tmp_path: Path) -
         reading = usa.running.runtime.clock.read()
         assert (reading.believed, reading.confirmed) == (True, False)
         assert set(before) < set(usa.running.runtime.vault.sealing_keys()), "the new one is one more"
+        # Restarted, it finds the time that it stored itself: nobody has confirmed that either.
+        await usa.stop()
+        await usa.start(wall=lambda: Instant(now() + 100 * DAY))
+        await asyncio.sleep(1)
+        assert not usa.running.runtime.clock.read().confirmed
         await usa.stop()
         await usa.start()
         async with usa.client("o") as client:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ from intelshare.errors import StoreError
 from intelshare.node.sidecar import remembers
 from intelshare.private_files import write_private
 from intelshare.store.folder import lock
-from intelshare.store.sidecar import Sidecar, check_place, compare, read_sidecar, write_sidecar
+from intelshare.store.sidecar import (
+    STARTED,
+    Sidecar,
+    check_place,
+    compare,
+    mark_start,
+    read_sidecar,
+    write_sidecar,
+)
 from processes import ended, process
 
 ROOT = bytes(range(32))
@@ -31,6 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 _HOLDER = """
 import signal, sys
+from contextlib import nullcontext
 from pathlib import Path
 from intelshare.store.folder import lock
 held = lock(Path(sys.argv[1]))
@@ -146,6 +156,26 @@ def test_a_kill_while_the_sidecar_is_written_by_a_late_clock_is_not_taken_for_a_
     with pytest.raises(KeyboardInterrupt):
         write_sidecar(path, Sidecar(1, 1, "00" * 32, clean=False))
     check_place(path)
+
+
+@pytest.mark.parametrize(
+    ("started", "noticed"),
+    [
+        (b'{"written": 1000000000}', True),
+        (b'{"written": 0}', False),
+        (b'{"writ%en": 1}', False),
+        (b"", False),
+    ],
+)
+def test_a_copy_of_a_folder_whose_node_runs_is_noticed_although_its_sidecar_was_just_written(
+    folder: Path, started: bytes, noticed: bool
+) -> None:
+    mark_start(folder)
+    write_sidecar(folder / "sidecar", Sidecar(1, 1, "00" * 32, clean=False))
+    check_place(folder / "sidecar")
+    (folder / STARTED).write_bytes(started)
+    with pytest.raises(StoreError, match="while it ran") if noticed else nullcontext():
+        check_place(folder / "sidecar")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"incarnation": 1}', b"\xff\xfe", b"7"])

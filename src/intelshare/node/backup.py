@@ -10,6 +10,7 @@ its first start has completed the restore.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -34,11 +35,12 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError, CryptoError, Place, StoreError
+from intelshare.errors import ConfigError, CryptoError, IntelshareError, Place, StoreError
 from intelshare.ids import Digest, FilePlace
 from intelshare.instant import Instant
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
+from intelshare.node.reserve import NAME as RESERVE
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings, with_store
 from intelshare.ports import View, changed
@@ -47,7 +49,8 @@ from intelshare.store.backup import copy_database
 from intelshare.store.beside import looking, snapshot
 from intelshare.store.copying import copy_view
 from intelshare.store.examine import look_at
-from intelshare.store.folder import lock
+from intelshare.store.folder import Locked, lock
+from intelshare.store.sidecar import STARTED
 from intelshare.vault import FileVault, open_vault
 
 FORMAT: Final = "intelshare/backup/1"
@@ -67,6 +70,8 @@ _NOT_COPIED: Final = frozenset(
         "forgot",
         "sockets",
         "sidecar",
+        STARTED,
+        RESERVE,
         "root-keys",
         "vault",
         "files",
@@ -205,10 +210,11 @@ def restore_backup(
 ) -> tuple[Manifest, Path | None]:
     """Make a data folder from a backup after verifying every digest.
 
-    An existing folder is kept under another name if ``replace`` allows it to be moved aside. Returns the
-    manifest, and the path of the folder that was moved aside.
+    An existing folder is kept under another name if ``replace`` allows it to be moved aside: once the other
+    one is complete, so that it stays in its place if that fails. Returns the manifest, and the path of the
+    folder that was moved aside.
 
-    Raises ConfigError ID_CONFLICT, NOT_FOUND; VaultError; StoreError RECORD_CORRUPT, DATA_LOCKED.
+    Raises ConfigError ID_CONFLICT, NOT_FOUND; VaultError; StoreError RECORD_CORRUPT, DATA_LOCKED, DISK_FULL.
     """
     manifest, text = _read_manifest(backup)
     data = backup / DATA
@@ -219,10 +225,14 @@ def restore_backup(
         data / "vault" / "keys", passphrase(), suites=SUITES, random=os.urandom, allow_development=True
     )
     _check_seal(vault, text, backup)
-    aside = _put_aside(root, manifest, now) if replace else None
+    locked = _lock_replaced(root, manifest) if replace else None
+    aside = root.with_name(f"{root.name}.replaced-{now // 1_000_000}") if locked is not None else None
     if aside is None:
         _need_nothing_at(root)
-    with _appearing(root) as made:
+    with contextlib.ExitStack() as held:
+        if locked is not None:
+            held.callback(locked.release)
+        made = held.enter_context(_appearing(root, aside))
         for name in manifest.folders:
             _make_folders(made / name, made)
         for place, name in enumerate(manifest.files):
@@ -396,56 +406,95 @@ def _check_seal(vault: FileVault, text: bytes, backup: Path) -> None:
         raise _damaged(backup / MANIFEST)
 
 
-def _put_aside(root: Path, manifest: Manifest, now: Instant) -> Path | None:
-    """Rename the existing folder and return its new path, or None if there is none. Raises StoreError
-    DATA_LOCKED.
+def _lock_replaced(root: Path, manifest: Manifest) -> Locked | None:
+    """Lock the existing folder that the backup's is to replace; None if there is none. Raises StoreError
+    DATA_LOCKED; ConfigError ID_CONFLICT.
     """
     if not root.exists() or not any(root.iterdir()):
         return None
+    _need_no_mount_at(root)
     locked = lock(root)
     try:
-        there = read_settings(Folder(root).settings)
-        if there.node != manifest.node:
-            raise ConfigError(
-                "ID_CONFLICT",
-                f"the folder belongs to {there.node}, the backup to {manifest.node}",
-                place=Place(str(root)),
-                hint="restore it into another folder",
-            )
-        aside = root.with_name(f"{root.name}.replaced-{now // 1_000_000}")
-        root.rename(aside)
-    finally:
+        _check_same_node(root, manifest)
+    except BaseException:
         locked.release()
-    return aside
+        raise
+    return locked
+
+
+def _check_same_node(root: Path, manifest: Manifest) -> None:
+    folder = Folder(root)
+    try:
+        there = read_settings(folder.settings).node
+    except IntelshareError:
+        # What is to be replaced may be damaged: it is kept, and a folder of something else has neither.
+        if not (folder.vault.exists() or folder.database.exists()):
+            raise
+        return
+    if there != manifest.node:
+        raise ConfigError(
+            "ID_CONFLICT",
+            f"the folder belongs to {there}, the backup to {manifest.node}",
+            place=Place(str(root)),
+            hint="restore it into another folder",
+        )
+
+
+def _need_no_mount_at(path: Path) -> None:
+    if path.is_mount():
+        raise ConfigError(
+            "ID_CONFLICT",
+            "a disk is mounted here: a folder cannot appear whole in its place",
+            place=Place(str(path)),
+            hint=f"name a folder below it, such as {path / 'data'}",
+        )
 
 
 def _need_nothing_at(path: Path) -> None:
+    _need_no_mount_at(path)
     if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise ConfigError(
             "ID_CONFLICT",
             "this path already exists",
             place=Place(str(path)),
-            hint="name a path that does not exist yet",
+            hint="name a path that does not exist yet; `node restore --replace` moves a data folder aside",
         )
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """Yield a private folder that gets its name once all of it is on disk, and is removed if that fails."""
+def _appearing(target: Path, aside: Path | None = None) -> Iterator[Path]:
+    """Yield a private folder that gets its name once all of it is on disk, and is removed if that fails.
+
+    ``aside``: what has the name gets this one at that moment.
+    """
     made = target.with_name(f".{target.name}.{os.getpid()}.part")
     with disk_errors(target):
+        _remove_left_over(target)
         make_private_folder(made)
         try:
             yield made
             for path in (made, *(one for one in made.rglob("*") if one.is_dir())):
                 _sync(path)
-            if target.exists():
+            if aside is not None:
+                target.rename(aside)
+            elif target.exists():
                 target.rmdir()
             made.rename(target)
             _sync(target.parent)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
+
+
+def _remove_left_over(target: Path) -> None:
+    """Remove what a process that was killed had begun under this name: it has a copy of the vault."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        number = path.suffixes[-2].removeprefix(".")
+        with contextlib.suppress(ValueError, PermissionError):
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

@@ -13,8 +13,8 @@ clock that was ahead for a while and is right again stops nothing.
 
 A node that has just started has nothing but the mark to hold its clock against, so it believes any time
 after that. It serves by it, but destroys nothing by it (decision 82): a time is *confirmed* while the clock
-runs within ten minutes of where linked peers agreed with it, an operator believed it, or a start found the
-mark.
+runs within ten minutes of where linked peers agreed with it, an operator believed it, or a start found such a
+time stored. The mark is not enough: by it a false clock would confirm itself at the second start.
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ class Clock:
         latest: Instant,
         wall: Callable[[], Instant] | None = None,
         monotonic: Callable[[], int] | None = None,
+        *,
+        confirmed: Instant,
     ) -> None:
-        """``latest``: the highest believed instant that was stored. The simulator passes its clocks."""
+        """``latest``: the highest believed instant that was stored; ``confirmed``: the highest that somebody
+        had confirmed. The simulator passes its clocks.
+        """
         self._latest = latest
         self._wall, self._monotonic = wall or _wall, monotonic or _monotonic
         self._offset = self._wall() - self._monotonic()
         self._other = (self._offset, self._monotonic())
-        self._confirmed = self._offset if 0 <= self._wall() - latest <= STEADY else None
+        self._confirmed = self._offset if 0 <= self._wall() - confirmed <= STEADY else None
         """The wall clock minus the monotonic one, where somebody has confirmed it last."""
 
     def now(self) -> Instant:

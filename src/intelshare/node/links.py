@@ -82,7 +82,7 @@ from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
 from intelshare.ports import Durable, Plan, View
-from intelshare.private_files import shortage
+from intelshare.private_files import folder_error, shortage
 from intelshare.trust import Channel
 
 L = TypeVar("L", bound=HasEffects)
@@ -261,6 +261,10 @@ class Links:
 
     def _fail(self, error: BaseException) -> None:
         """End the node because of a defect, or of an error that nobody handles."""
+        gone = folder_error(error, self._runtime.folder.root)
+        if gone is not None:
+            self._runtime.noticed(gone)
+            return
         self._runtime.log.error(Logged.DEFECT, exception=type(error).__name__)
         if not self._runtime.failed.done():
             known = isinstance(error, IntelshareError)

@@ -64,7 +64,7 @@ from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import accept_loss as confirm_loss
-from intelshare.store.sidecar import remember_loss, write_sidecar
+from intelshare.store.sidecar import mark_start, remember_loss, write_sidecar
 from intelshare.trust import TrustView
 from intelshare.vault import (
     FileVault,
@@ -195,7 +195,8 @@ def _runtime(
     makes_keys: bool,
 ) -> Runtime:
     me = store.ask_now(lambda view: view.get(NODE, SELF))
-    clock = Clock(me.latest if me is not None else Instant(0), wall)
+    latest, confirmed = (me.latest, me.confirmed) if me is not None else (Instant(0), Instant(0))
+    clock = Clock(latest, wall, confirmed=confirmed)
     try:
         node = _node(folder, settings, store, vault, world, None if makes_keys else clock.now())
         if turn is not None and turn.together and not turn.first and me is not None:
@@ -226,6 +227,7 @@ def _unmark(runtime: Runtime) -> None:
     me = runtime.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
     write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
+    mark_start(runtime.folder.root)
 
 
 async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:

@@ -212,7 +212,11 @@ def read_settings(path: Path) -> Settings:
     try:
         text = read_trusted(path).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError("NOT_FOUND", f"{path} does not exist", hint="`intelshare init` writes it") from None
+        raise ConfigError(
+            "NOT_FOUND",
+            f"{path} does not exist",
+            hint="is the data folder called so, and its disk mounted? For a new member: `intelshare init`",
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError("FILE_SYNTAX", f"{path} is not UTF-8") from None
     try:

@@ -100,7 +100,7 @@ class Rpc:
     after_loss: bool = False
     """True if it settles what the first start after a loss of memory sets: until then it is refused."""
     makes_keys: bool = False
-    """True if it makes signing keys: it works on the folder of a stopped node of which none is valid any more."""
+    """True if it makes signing keys: it works on the folder of a stopped node whose keys have all ended."""
     preview: Query | None = None
     """The query that answers instead if the request says ``dry_run``: nothing is changed."""
 

@@ -199,7 +199,8 @@ class Machine:
             return
         self._oracle.rulings.variants[self.name] = self.law
         node = replace(node, trees=self.bug.trees(), queues=self.queues, retention=self.retention)
-        clock = Clock(me.latest if me is not None else Instant(0), self.now, lambda: self.heap.now)
+        latest, confirmed = (me.latest, me.confirmed) if me is not None else (Instant(0), Instant(0))
+        clock = Clock(latest, self.now, lambda: self.heap.now, confirmed=confirmed)
         process = self.process = self.make_process(node, clock)
         if forgot:
             # A backup says when it was made, also that of a folder whose node had never run.

@@ -77,8 +77,13 @@ class Replica(InSharedFolder):
         self.leads = first
         self.followed_rows = machine.disk.copy()
         me = self.followed_rows.get(NODE, SELF)
-        latest = me.latest if me is not None else Instant(0)
-        clock = Clock(latest, lambda: Instant(machine.now() + self._offset), lambda: machine.heap.now)
+        latest, confirmed = (me.latest, me.confirmed) if me is not None else (Instant(0), Instant(0))
+        clock = Clock(
+            latest,
+            lambda: Instant(machine.now() + self._offset),
+            lambda: machine.heap.now,
+            confirmed=confirmed,
+        )
         super().__init__(machine, node, clock, network, oracle, random)
         turns = machine.turns
         self.number = number

@@ -32,7 +32,9 @@ def lock(folder: Path, *, shared: bool = False) -> Locked:
     """
     if not folder.is_dir():
         raise StoreError(
-            "NOT_FOUND", f"{folder} is not a data folder", hint="`intelshare init MEMBER FOLDER` makes one"
+            "NOT_FOUND",
+            f"{folder} is not a data folder",
+            hint="is its disk mounted? For a new member: `intelshare init MEMBER FOLDER`",
         )
     check_private(folder, StoreError, "DATA_PERMISSIONS")
     path = folder / "lock"

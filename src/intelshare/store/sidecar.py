@@ -6,6 +6,9 @@ never lead it; after a clean stop the two are equal.
 It also contains when it was written. Whoever copies a folder can give its files any content and most
 timestamps, but not the time of their last change (``st_ctime``). So a whole folder that was put back or
 copied is noticed even if both memories are equally old (fault F30, decision 48).
+
+A node under load writes the sidecar each second: a copy made while it runs has it within a second of that.
+So the file ``started`` says the same of the node's last start, and nothing writes it in between.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +29,9 @@ SLACK: Final = 1_000_000_000
 """The most nanoseconds between the time in the file and that of its last change."""
 
 _TRIES: Final = 3
+
+STARTED: Final = "started"
+"""The file in the data folder that says when its node was last started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +76,22 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     The time in it is that of the file system. The clock of this machine may be another, and of replicas that
     share a folder each may have its own.
     """
+    _write_dated(path, asdict(sidecar))
+
+
+def mark_start(folder: Path) -> None:
+    """Say in the folder when its node was started: a copy that is made while it runs says it too late."""
+    _write_dated(folder / STARTED, {})
+
+
+def _write_dated(path: Path, content: Mapping[str, Any]) -> None:
     for _ in range(_TRIES):
         written = _time_at(path.parent)
-        write_private(path, json.dumps({**asdict(sidecar), "written": written}).encode())
+        write_private(path, json.dumps({**content, "written": written}).encode())
         if abs(path.stat().st_ctime_ns - written) <= SLACK:
             return
     # On a slow disk the times prove nothing.
-    write_private(path, json.dumps({**asdict(sidecar), "written": 0}).encode())
+    write_private(path, json.dumps({**content, "written": 0}).encode())
 
 
 def _time_at(folder: Path) -> int:
@@ -109,20 +126,33 @@ def check_loss(folder: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Check that the file was last changed when it was written. Raises StoreError STORE_FORGOT if somebody
-    has put it here since: the folder is a copy, or was put back, and may contain what has been destroyed in
-    the meantime.
+    """Check that the sidecar and the file beside it were last changed when they were written.
+
+    Raises StoreError STORE_FORGOT if somebody has put them here since: the folder is a copy, or was put back,
+    and may contain what has been destroyed in the meantime.
     """
     if not path.exists():
         return
-    written, changed = _read(path)["written"], path.stat().st_ctime_ns
-    if not written or changed - written <= SLACK:
-        return
-    raise StoreError(
+    since = _put_here(path, _read(path)["written"])
+    if since:
+        raise _copied(f"{since / 1e9:.0f} s after its node last wrote to it")
+    started = path.with_name(STARTED)
+    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):  # damaged, it proves nothing
+        since = _put_here(started, int(json.loads(started.read_bytes())["written"]))
+    if since:
+        raise _copied(f"{since / 1e9:.0f} s after its node was started, while it ran")
+
+
+def _put_here(path: Path, written: int) -> int:
+    """Return how long after a file was written it was put where it is, in nanoseconds; 0: it always was."""
+    later = path.stat().st_ctime_ns - written
+    return later if written and later > SLACK else 0
+
+
+def _copied(when: str) -> StoreError:
+    return StoreError(
         "STORE_FORGOT",
-        f"the folder was copied or put back {(changed - written) / 1e9:.0f} s after its node last wrote to "
-        f"it; "
-        "content destroyed since then could be read again",
+        f"the folder was copied or put back {when}; content destroyed since then could be read again",
         hint="if it is meant to run, and its original never again: start once with --accept-loss. "
         "A folder made by `intelshare node restore` does not need this",
     )

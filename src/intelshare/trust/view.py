@@ -494,8 +494,8 @@ def _not_valid(node: NodeUri, ends: Sequence[Instant]) -> CryptoError:
     return CryptoError(
         "SIGNER_NOT_VALID",
         f"{node} has no signing key that is valid now{until}",
-        hint="check this machine's clock first; if it is right: `intelshare vault rotate` makes a key, also on "
-        "the folder of a stopped node",
+        hint="check this machine's clock first; if it is right: `intelshare vault rotate` makes a key, also "
+        "on the folder of a stopped node",
     )
 
 

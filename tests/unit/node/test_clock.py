@@ -23,7 +23,7 @@ class Machine:
         return Instant(BEGIN + self.passed + self.ahead)
 
     def clock(self, latest: Instant = BEGIN) -> Clock:
-        return Clock(latest, self.wall, lambda: self.passed)
+        return Clock(latest, self.wall, lambda: self.passed, confirmed=latest)
 
 
 @pytest.mark.parametrize("jump", [-HOUR, 2 * MINUTE, DAY, 400 * DAY])
@@ -75,3 +75,11 @@ def test_what_an_operator_believes_is_believed() -> None:
     assert not clock.read().believed
     clock.believe()
     assert clock.read().believed
+
+
+def test_a_start_after_a_time_that_nobody_confirmed_is_not_confirmed_by_it() -> None:
+    machine = Machine(ahead=100 * DAY)
+    wrong = Clock(machine.wall(), machine.wall, lambda: machine.passed, confirmed=BEGIN)
+    assert (wrong.read().believed, wrong.read().confirmed) == (True, False)
+    wrong.confirm()
+    assert wrong.read().confirmed

@@ -350,7 +350,8 @@ class Transaction:
             me = self.get(NODE, SELF)
             if me is not None and self.now > min(me.latest, me.written):
                 latest, written = max(me.latest, self.now), max(me.written, self.now)
-                self.put(NODE, changed(me, latest=latest, written=written))
+                confirmed = max(me.confirmed, self.now) if self.node.confirmed else me.confirmed
+                self.put(NODE, changed(me, latest=latest, written=written, confirmed=confirmed))
         return tuple(self._rows.values())
 
     def _bound(self) -> tuple[Put | Delete, ...]:

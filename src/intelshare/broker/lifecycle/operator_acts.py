@@ -71,7 +71,7 @@ def believe_clock(
     tx.log(EntryType.OPERATED, Operated(OperatorAct.CLOCK_BELIEVED, about, command.reason, command.user))
     me = tx.get(NODE, SELF)
     if me is not None:
-        tx.put(NODE, changed(me, latest=now))
+        tx.put(NODE, changed(me, latest=now, confirmed=now))
     return tx.plan(agreed)
 
 

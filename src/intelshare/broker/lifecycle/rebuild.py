@@ -117,7 +117,7 @@ def _node(view: View, _: str) -> Writes | None:
         return None
     last = heads[-1]
     at = max([one.at for one in entries(view, last.incarnation, max(0, last.size - 1))], default=last.began)
-    return [Put(NODE, NodeRow(SELF, last.incarnation, Incarnation(0), last.began, at, at))]
+    return [Put(NODE, NodeRow(SELF, last.incarnation, Incarnation(0), last.began, at, at, EPOCH))]
 
 
 def _log_head(view: View, incarnation: Incarnation) -> Writes | None:

@@ -108,6 +108,7 @@ def start_incarnation(node: Node, view: View, now: Instant, random: Random) -> P
             now,
             max(now, me.latest if me is not None else now),
             max(now, me.written if me is not None else now),
+            me.confirmed if me is not None else Instant(0),
         ),
     )
     tx.log(EntryType.START, Start(node.version, previous, size, before))

@@ -241,6 +241,8 @@ class NodeRow(NamedTuple):
     """The highest instant at which anything was stored, whether the clock was believed or not. If it is ahead
     of the clock, something may have been signed in the future.
     """
+    confirmed: Instant
+    """The highest instant that was stored while the clock was confirmed: a start soon after it goes on so."""
 
 
 NODE = Table("node", NodeRow, ("name",))
