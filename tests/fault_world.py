@@ -34,6 +34,7 @@ from e2e.nodes import PROGRAM, documents_of, found, introduce, log_of, ok, runni
 from intelshare.errors import IntelshareError
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
+from processes import finished
 
 USER = "ana"
 HUB = CODES[0]
@@ -48,6 +49,9 @@ _starting = threading.Lock()
 
 DRAIN = 600.0
 """Seconds in which everything that had OK is answered once all members are up."""
+
+_TOLD = 900.0
+"""Seconds in which `watch` tells everything: of 100,000 bulletins for ten members some 300,000 events."""
 
 
 class NotHere(Exception):
@@ -134,8 +138,9 @@ class Member:
     def events(self) -> list[dict[str, Any]]:
         """What ``watch`` tells since it was last asked."""
         since = ("--since", "last") if (self.user / "watch-cursor").exists() else ()
-        told = ok("watch", *since, "--once", "--json", "--as", self.user)
-        return documents_of(told.out) if told.out else []
+        words = ("watch", *since, "--once", "--json", "--as", self.user)
+        told = finished([*PROGRAM, *words], seconds=_TOLD, check=True).out
+        return documents_of(told) if told else []
 
     def status(self) -> dict[str, Any]:
         """What ``node status`` says."""

@@ -22,6 +22,9 @@ from intelshare.tethered import tethered
 LIMIT = 60.0
 """Seconds for a command to end, scaled by INTELSHARE_PATIENCE like every limit here."""
 
+SHOWN = 4000
+"""The last characters that are shown of what a late command wrote."""
+
 _GRACE = 30.0
 """Seconds for a process to end by the signal that it was sent."""
 
@@ -96,7 +99,9 @@ def outcome(started: subprocess.Popen[str], stdin: str | None = None, *, seconds
         out, err = started.communicate(stdin, timeout=limit)
     except subprocess.TimeoutExpired as late:
         wrote = b"".join(part for part in (late.stdout, late.stderr) if part).decode("utf-8", "replace")
-        raise AssertionError(f"{started.args} had not ended after {limit:g} s; it wrote:\n{wrote}") from None
+        raise AssertionError(
+            f"{started.args} had not ended after {limit:g} s; it wrote, at last:\n{wrote[-SHOWN:]}"
+        ) from None
     return Ended(started.returncode, out or "", err or "")
 
 
