@@ -109,7 +109,7 @@ def test_a_process_ends_with_the_one_that_started_it_also_when_that_is_killed() 
 
 
 def test_a_command_that_takes_too_long_tells_what_it_wrote() -> None:
-    with pytest.raises(AssertionError, match=r"had not ended after .* it wrote:\nhalf"):
+    with pytest.raises(AssertionError, match=r"had not ended after .* it wrote, at last:\nhalf"):
         finished(["sh", "-c", "echo half; exec sleep 600"], seconds=0.5)
 
 
