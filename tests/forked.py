@@ -35,7 +35,7 @@ _OPTIONS = frozenset(("bufsize", "cwd", "encoding", "env", "errors", "stderr", "
 """Those of ``subprocess.Popen`` that a forked process obeys."""
 
 _READ_LATE = (
-    *("INTELSHARE_", "XDG_", "SSL_CERT_", "PYTEST_"),
+    *("INTELSHARE_", "XDG_", "SSL_CERT_", "PYTEST_", "SOFTHSM2_"),
     *(
         "EDITOR",
         "HOME",

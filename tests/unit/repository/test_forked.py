@@ -196,6 +196,13 @@ def test_it_ends_with_the_process_that_asked_for_it_also_when_that_is_killed() -
     ],
 )
 def test_what_a_fork_would_not_obey_is_started(words: list[str], options: dict[str, Any]) -> None:
-    usual = {"NO_COLOR": "1", "EDITOR": "true", "GRPC_VERBOSITY": "NONE", "HOME": "/", "PATH": "/bin"}
+    usual = {
+        "NO_COLOR": "1",
+        "EDITOR": "true",
+        "SOFTHSM2_CONF": "x",
+        "GRPC_VERBOSITY": "NONE",
+        "HOME": "/",
+        "PATH": "/bin",
+    }
     assert forked.may_fork(PROGRAM, {"env": clean_environment(**usual)})
     assert not forked.may_fork(words, options)
