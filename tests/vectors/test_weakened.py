@@ -19,7 +19,7 @@ from intelshare.builtin import builtin_registry
 from intelshare.conformance import conform, statement_shapes
 from intelshare.envelope import bundle, padding
 from intelshare.envelope import open as opening
-from intelshare.trust import courier, hello, rules, view
+from intelshare.trust import courier, former, hello, rules, view
 from weakened import weakened
 
 statements: Any = import_module("intelshare.statement.verify")
@@ -75,7 +75,7 @@ RULES: list[Rule] = [
      "said is None or row.mildness < said.mildness", "False"),
     ("trust: an end does not move to later", "forgetting_succession", rules._is_missing,
      "row.mildness < said.mildness", "False"),
-    ("trust: a key that is left out has ended", "forgetting_succession", rules._left_out,
+    ("trust: a key that is left out has ended", "forgetting_succession", former.ended_by,
      "key not in after.keys", "False"),
     ("trust: of nodes the present directory decides", "forgetting_succession", rules._remembered,
      "row.what is not Revoked.NODE", "True"),

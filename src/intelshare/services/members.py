@@ -15,7 +15,15 @@ from intelshare.ids import MemberCode
 from intelshare.ports import Scalar
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import EVERYBODY, OPERATORS, AsyncCall, CallContext, QueryCall, Rpc
-from intelshare.trust import Exclusion, MemberTrust, TrustView, left_out, read_member_file, write_member_file
+from intelshare.trust import (
+    Exclusion,
+    MemberTrust,
+    TrustView,
+    left_out,
+    read_member_file,
+    warnings_about,
+    write_member_file,
+)
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -58,7 +66,7 @@ def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembe
     members = sorted(context.node.trust.members.items())
     return pb.ListMembersResponse(
         members=[
-            _member_entry(held, rows.get(member), context.node.trust.warnings(member))
+            _member_entry(held, rows.get(member), warnings_about(context.node.trust, member))
             for member, held in members
         ]
     )

@@ -85,6 +85,7 @@ from intelshare.trust.member_file import MemberFile, documents_of, read_member_f
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust, accept_root, restore
 from intelshare.trust.view import Change, Peer, TrustView
+from intelshare.trust.warnings import warnings_about
 
 __all__ = [
     "DIRECTORY_LIFETIME",
@@ -163,6 +164,7 @@ __all__ = [
     "signatures_by",
     "spent",
     "user_uri",
+    "warnings_about",
     "without_ahead",
     "write_member_file",
     "write_proposal",

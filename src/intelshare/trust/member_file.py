@@ -19,7 +19,8 @@ from intelshare.errors import EnvelopeError, Place, TrustError
 from intelshare.ids import MemberCode
 from intelshare.trust.documents import RootDocument
 from intelshare.trust.fingerprint import fingerprint
-from intelshare.trust.rules import MAX_CHAIN, MAX_FORMER, MemberTrust
+from intelshare.trust.former import MAX_FORMER
+from intelshare.trust.rules import MAX_CHAIN, MemberTrust
 
 SCHEMA: Final = "intelshare/member/1"
 MAX_FILE: Final = 8 * 1024 * 1024

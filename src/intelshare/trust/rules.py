@@ -60,35 +60,19 @@ from intelshare.trust.documents import (
     Revocation,
     Revoked,
     RootDocument,
-    Why,
     check_keys,
     read_directory,
     read_root,
     signatures_by,
 )
 from intelshare.trust.fingerprint import check_fingerprint, fingerprint
+from intelshare.trust.former import FormerDirectory, begun_keys, ended_by, kept_beside, lasting_keys
 
 MAX_AHEAD: Final = 300 * SECOND
 """The most that a directory's issue may be ahead of this node's clock, in microseconds."""
 
 MAX_CHAIN: Final = 256
 """The most roots of one member: more than five a year for fifty years."""
-
-MAX_FORMER: Final = 16
-"""The most earlier directories that are kept of one member: for the keys that it left out. An honest member
-leaves one out when it was restored, and lists it again once it has learned of it.
-"""
-
-_LASTING: Final = (KeyUse.SIGNING, KeyUse.NOTE)
-"""The uses of the keys that stay listed after their end: what they signed is judged by them."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormerDirectory:
-    """A directory that came before the one held, and lists keys that it leaves out."""
-
-    directory: DirectoryDocument
-    signed: Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +131,7 @@ class MemberTrust:
         if self.directory is None:
             return ()
         listed, issued = self.directory.keys, self.directory.issued
-        found = {key: None for one in self.former for key in _begun(one.directory, issued)}
+        found = {key: None for one in self.former for key in begun_keys(one.directory, issued)}
         return tuple([key for key in found if key not in listed])
 
     def fresh(self, at: Instant) -> bool:
@@ -199,7 +183,7 @@ def restore(
         return replace(
             present,
             remembered=tuple(row for row in _in_order(remembered) if _is_missing(row, stated)),
-            former=_kept(before, present.directory),
+            former=kept_beside(before, present.directory),
         )
     # Signed by a key that the latest root no longer names: it still names the member's nodes, so that its
     # successor can be asked for, but counts as expired.
@@ -224,7 +208,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
     if root.version != present + 1 or present >= MAX_CHAIN:
         raise _threshold(f"root {root.version} of {root.member} needs root {present + 1} first")
     if at is not None:
-        check_begun(root, at)
+        checkbegun_keys(root, at)
     _need_root_signatures(trust, held.root, root, suites)
     supported = (
         held.supported
@@ -242,7 +226,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
     )
 
 
-def check_begun(root: RootDocument, at: Instant) -> None:
+def checkbegun_keys(root: RootDocument, at: Instant) -> None:
     """Check that every key of a root counts by now: a root bears no time, and root keys have no end, so there
     is nothing else to judge of their dates.
 
@@ -291,13 +275,13 @@ def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTr
     _check_within(held.root, directory, suites)
     shown = FormerDirectory(directory, trust)
     former = held.former
-    if any(key not in (*held.directory.keys, *held.left_out) for key in _lasting(directory)):
-        former = _kept((*held.former, shown), held.directory)
+    if any(key not in (*held.directory.keys, *held.left_out) for key in lasting_keys(directory)):
+        former = kept_beside((*held.former, shown), held.directory)
     # Nothing is sealed to a key that is not listed, and revocations of those are not stated again.
-    keys = {key_id(key) for key in (*held.directory.keys, *_lasting(directory))}
+    keys = {key_id(key) for key in (*held.directory.keys, *lasting_keys(directory))}
     said = [row for row in directory.revocations if row.what is not Revoked.KEY or row.subject in keys]
     stated = _harshest(held.directory.revocations)
-    known = _in_order((*held.remembered, *said, *_left_out(directory, held.directory)))
+    known = _in_order((*held.remembered, *said, *ended_by(directory, held.directory)))
     remembered = tuple(row for row in known if row.what is not Revoked.NODE and _is_missing(row, stated))
     _need_bound(len(remembered) + len(held.directory.revocations))
     if (former, remembered) == (held.former, held.remembered):
@@ -385,7 +369,7 @@ def _remembered(held: MemberTrust, directory: DirectoryDocument) -> tuple[Revoca
     """Return what must be remembered beside this directory. Raises EnvelopeError ENVELOPE_MALFORMED."""
     before = held.lasting_revocations
     if held.supported and held.directory is not None:
-        before += _left_out(held.directory, directory)
+        before += ended_by(held.directory, directory)
     stated = _harshest(directory.revocations)
     missing = tuple(
         row for row in _in_order(before) if row.what is not Revoked.NODE and _is_missing(row, stated)
@@ -406,44 +390,12 @@ def _is_missing(row: Revocation, stated: Mapping[tuple[Revoked, bytes], Revocati
     return said is None or row.mildness < said.mildness
 
 
-def _left_out(before: DirectoryDocument, after: DirectoryDocument) -> tuple[Revocation, ...]:
-    """Return what leaving keys out means: they were rotated at the issue of the directory that does it."""
-    return tuple(
-        Revocation(Revoked.KEY, key_id(key), Why.ROTATED, after.issued)
-        for key in _lasting(before)
-        if key not in after.keys
-    )
-
-
 def _former(held: MemberTrust, directory: DirectoryDocument) -> tuple[FormerDirectory, ...]:
     """Return the directories that must be kept beside this one. Raises EnvelopeError ENVELOPE_MALFORMED."""
     before = held.former
     if held.supported and held.directory is not None and held.directory_signed is not None:
         before = (*before, FormerDirectory(held.directory, held.directory_signed))
-    return _kept(before, directory)
-
-
-def _kept(before: Iterable[FormerDirectory], directory: DirectoryDocument) -> tuple[FormerDirectory, ...]:
-    """Return those of these directories that list a key which no later one lists."""
-    known = set(directory.keys)
-    kept: list[FormerDirectory] = []
-    for one in sorted(before, key=lambda one: one.directory.version, reverse=True):
-        keys = set(_begun(one.directory, directory.issued))
-        if keys - known:
-            kept.append(one)
-            known |= keys
-    if len(kept) > MAX_FORMER:
-        raise malformed("DirectoryDocument", f"it leaves out keys of more than {MAX_FORMER} earlier ones")
-    return tuple(reversed(kept))
-
-
-def _lasting(directory: DirectoryDocument) -> list[KeyRecord]:
-    return [key for key in directory.keys if key.member == directory.member and key.use in _LASTING]
-
-
-def _begun(directory: DirectoryDocument, at: Instant) -> list[KeyRecord]:
-    """A key that begins later was made by a clock that was ahead: it has signed nothing that counts."""
-    return [key for key in _lasting(directory) if key.not_before <= at]
+    return kept_beside(before, directory)
 
 
 def _in_order(rows: Iterable[Revocation]) -> tuple[Revocation, ...]:

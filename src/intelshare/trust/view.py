@@ -412,11 +412,6 @@ class TrustView:
         self._leaves[leaf.digest] = checked
         return checked
 
-    def warnings(self, member: MemberCode) -> tuple[str, ...]:
-        """Return what operators should know of a member's documents; it is never a reason to refuse them."""
-        held = self.members[member]
-        return (*_foreign_keys(held, self), *_floors(held, self))
-
     def with_forgotten(self, trust: Trust) -> Change:
         """Return the view after a peer has shown a directory of this node's own member, which may have
         forgotten it (``rules.learn_directory``). Raises TrustError, EnvelopeError ENVELOPE_MALFORMED.
@@ -450,7 +445,7 @@ def _view(
         directory = held.directory
         for row in held.revocations:
             revoked[member, row.what, row.subject] = row
-        for record in _records(held):
+        for record in records_of(held):
             # Only the member named in a record can vouch for it: listing another member's key has no effect.
             if record.member == member:
                 identity = key_id(record)
@@ -507,34 +502,7 @@ def _below_floor(message: str) -> CryptoError:
     )
 
 
-def _records(held: MemberTrust) -> tuple[KeyRecord, ...]:
+def records_of(held: MemberTrust) -> tuple[KeyRecord, ...]:
+    """Return every key in the documents kept of a member."""
     listed = held.directory.keys if held.directory is not None else ()
     return held.root.keys + held.root.directory + held.left_out + listed
-
-
-def _foreign_keys(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
-    owners = {
-        record.public: record.member
-        for held in view.members.values()
-        for record in _records(held)
-        if record.member == held.member != after.member
-    }
-    return tuple(
-        f"the directory of {after.member} lists a key of {record.member}"
-        if record.member != after.member
-        else f"the directory of {after.member} lists a key that is also one of {owners[record.public]}"
-        for record in _records(after)
-        if record.member != after.member or record.public in owners
-    )
-
-
-def _floors(after: MemberTrust, view: TrustView) -> tuple[str, ...]:
-    """Return a warning for each side whose floor rules out all signing keys of the other."""
-    mine = view.members[view.own].directory
-    if mine is None or after.directory is None or after.member == view.own:
-        return ()
-    return tuple(
-        f"{strict.member} accepts suite {strict.floor} or higher, and {other.member} signs with a lower one"
-        for strict, other in ((mine, after.directory), (after.directory, mine))
-        if all(key.suite < strict.floor for key in other.keys if key.use is KeyUse.SIGNING)
-    )

@@ -25,7 +25,8 @@ from intelshare.trust import (
     renew_root,
     sign_directory,
 )
-from intelshare.trust.rules import MAX_FORMER, learn_directory
+from intelshare.trust.former import MAX_FORMER
+from intelshare.trust.rules import learn_directory
 from trust_world import NOW, TestMember, documents, member, signer, view_of
 
 

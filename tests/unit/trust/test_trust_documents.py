@@ -33,6 +33,7 @@ from intelshare.trust import (
     sign_directory,
     sign_proposal,
     sign_root,
+    warnings_about,
     write_member_file,
 )
 from intelshare.trust.documents import MAX_REVOCATIONS, Revocation, Revoked, Why
@@ -238,9 +239,9 @@ def test_row_97_listing_anothers_key_is_accepted_with_a_warning_and_harms_nobody
         revoke = [Revocation(Revoked.KEY, key_id(stolen), Why.COMPROMISED, NOW)]
         change = view.with_document(ita.renewed(NOW, add_keys=[record], revoke=revoke), NOW)
         assert change.changed
-        (warning,) = change.view.warnings(ita.code)
+        (warning,) = warnings_about(change.view, ita.code)
         assert "DEU" in warning
-        assert change.view.warnings(fra.code) == ()
+        assert warnings_about(change.view, fra.code) == ()
         assert change.view.key_record(key_id(stolen)) == stolen
         assert change.view.revocation(key_id(stolen)) is None
         signed = statement_by(deu, KeyUse.SIGNING)
@@ -392,13 +393,15 @@ def test_a_floor_of_either_side_stops_what_is_sealed_and_both_are_told(
     strict = view.with_document(directory_of(deu, NOW, suites=(1, 2), floor=2), NOW)
     assert refused(lambda: strict.view.sealing_key(deu.code, 1, NOW)) == "SUITE_BELOW_FLOOR"
     assert strict.view.sealing_key(deu.code, 2, NOW)[1].suite == 1
-    assert strict.view.warnings(deu.code) == (
+    assert warnings_about(strict.view, deu.code) == (
         "DEU accepts suite 2 or higher, and FRA signs with a lower one",
     )
     view = view.with_document(directory_of(fra, NOW, suites=(1, 2), floor=2), NOW).view
     assert refused(lambda: view.sealing_key(deu.code, 2, NOW)) == "SUITE_BELOW_FLOOR"
     again = view.with_document(deu.renewed(NOW), NOW)
-    assert again.view.warnings(deu.code) == ("FRA accepts suite 2 or higher, and DEU signs with a lower one",)
+    assert warnings_about(again.view, deu.code) == (
+        "FRA accepts suite 2 or higher, and DEU signs with a lower one",
+    )
 
 
 def test_a_member_that_takes_up_another_suite_signs_and_is_sealed_to_with_it(
