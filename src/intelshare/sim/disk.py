@@ -75,14 +75,16 @@ class _Checked:
 class Disk:
     """The rows as the running process sees them, and as a loss of power now would leave them at worst."""
 
-    def __init__(self, rows: MemoryStore) -> None:
-        """Make a disk on which ``rows`` are durable from the beginning."""
+    def __init__(self, rows: MemoryStore, rotten: Collection[Key] = ()) -> None:
+        """Make a disk on which ``rows`` are durable from the beginning; content with ``rotten`` keys is
+        damaged.
+        """
         self._synced = rows.copy()
         self._store = rows.copy()
         self._unsynced: list[_Commit] = []
         self.commits = 0
         """The number of plans ever applied."""
-        self.rotten: set[Key] = set()
+        self.rotten: set[Key] = set(rotten)
         """The keys of content that does not match its digest."""
         self.damage: dict[Key, RecordError] = {}
         """The damaged records that the running process has met and not written since, by key."""
@@ -115,6 +117,10 @@ class Disk:
     def is_rotten(self, md: ManifestDigest) -> bool:
         """Return True if content of this bulletin does not match its digest."""
         return any(key[0] == md for key in self.rotten)
+
+    def durably_rotten(self) -> frozenset[Key]:
+        """Return the keys of content that is damaged among the durable rows."""
+        return frozenset(self.rotten).union(*(commit.wrote_over for commit in self._unsynced))
 
     def scrub(self) -> None:
         """Meet every damaged record, as when an operator lets a node read all of them."""
@@ -153,8 +159,7 @@ class Disk:
     def crash(self, keep: int) -> None:
         """Lose power: the first ``keep`` unsynced commits happen to be durable, the rest is gone."""
         self.sync(keep)
-        for commit in self._unsynced:
-            self.rotten |= commit.wrote_over
+        self.rotten = set(self.durably_rotten())
         if self._unsynced:
             self._unsynced, self._store = [], self._synced.copy()
         self.damage.clear()

@@ -348,7 +348,7 @@ class Machine:
         if snapshot.keys is not None:
             self._folder, self._folder_since = snapshot, self.heap.now
         elif self._folder is not None and snapshot.taken < self._folder_since:
-            snapshot = Snapshot(self._folder.rows, self._folder.taken)
+            snapshot = Snapshot(self._folder.rows, self._folder.rotten, self._folder.taken)
         self._end(0)
         put_back(self, snapshot)
         self.forgets += 1

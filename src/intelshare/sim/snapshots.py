@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, SECRET
 from intelshare.ports import Plan, Put, changed
-from intelshare.sim.disk import Disk
+from intelshare.sim.disk import Disk, Key
 from intelshare.sim.keys import Keys
 from intelshare.sim.pieces import Pieces
 from intelshare.store.memory import MemoryStore
@@ -24,6 +25,8 @@ class Snapshot:
     """A copy of what is durable. What is None stays as it is now when the rest is put back."""
 
     rows: MemoryStore
+    rotten: Collection[Key]
+    """The keys of its damaged content: no disk heals as it comes back."""
     taken: int
     pieces: Pieces | None = None
     keys: Keys | None = None
@@ -32,13 +35,14 @@ class Snapshot:
 
 def of_disk(machine: Machine) -> Snapshot:
     """Return the disk alone: files beside it, keys and sidecar are newer when it comes back."""
-    return Snapshot(machine.disk.copy(), machine.heap.now)
+    return Snapshot(machine.disk.copy(), machine.disk.durably_rotten(), machine.heap.now)
 
 
 def of_folder(machine: Machine) -> Snapshot:
     """Return the whole folder, as ``cp`` copies it."""
     return Snapshot(
         machine.disk.copy(),
+        machine.disk.durably_rotten(),
         machine.heap.now,
         machine.pieces.copy(),
         machine.keys.copy(),
@@ -60,12 +64,13 @@ def of_backup(machine: Machine) -> Snapshot:
     own = [row.place for row in copied.find(FILE, "key", limit=_ALL) if not row.member]
     pieces = machine.pieces.copy()
     pieces.keep(own)
-    return Snapshot(copied, machine.heap.now, pieces, machine.keys.without_sealing(), None)
+    rotten = machine.disk.durably_rotten()
+    return Snapshot(copied, rotten, machine.heap.now, pieces, machine.keys.without_sealing(), None)
 
 
 def put_back(machine: Machine, snapshot: Snapshot) -> None:
     """Replace disk and files by their earlier state."""
-    machine.disk = Disk(snapshot.rows)
+    machine.disk = Disk(snapshot.rows, snapshot.rotten)
     if snapshot.pieces is not None:
         machine.pieces = snapshot.pieces.copy()
     if snapshot.keys is not None:
