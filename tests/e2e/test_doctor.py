@@ -156,3 +156,20 @@ def test_config_says_what_set_each_value(founded: Path) -> None:
         "origin": str(founded / "node.toml"),
     }
     assert settings(INTELSHARE_FOLDER=str(founded))["data folder"]["origin"] == "INTELSHARE_FOLDER"
+
+
+def test_a_restored_folder_is_told_apart_and_what_its_node_waits_for_is_said_without_a_profile(
+    founded: Path, tmp_path: Path
+) -> None:
+    backup, again = tmp_path / "backup", tmp_path / "again"
+    ok("node", "backup", backup, "--folder", founded)
+    ok("node", "restore", backup, again)
+    memory = about(findings("--folder", again)[1], "memory")[0]
+    assert memory["state"] == "warning"
+    assert "not started since" in memory["found"]
+    with running(again):
+        code, found = findings("--folder", again)
+        (process,) = about(found, "process")
+    assert code == 1
+    assert (process["state"], process["code"]) == ("wrong", "ACCESS_WAITS")
+    assert "confirm-access" in process["next"]

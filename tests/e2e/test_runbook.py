@@ -42,7 +42,11 @@ ELSEWHERE = {
         "intelshare member resume",
     },
     "Expired certificate": {"intelshare pki rotate-ca", "intelshare pki rotate-ca --finish"},
-    "Lost passphrase": {"intelshare trust root new --drop KEY"},
+    "Lost passphrase": {
+        "intelshare trust root new --drop KEY",
+        "intelshare node queues",
+        "intelshare outbox --held",
+    },
     "Dead disk": {"intelshare node restore BACKUP F"},
 }
 """The commands that other tests give: test_rot.py, test_backup.py, test_examples.py and the other parts."""
@@ -146,6 +150,11 @@ def test_lost_passphrase_of_a_user(pair: tuple[Member, Member], tmp_path: Path) 
     )
     ok("whoami", "--as", tmp_path / "zoe")
     operator.gives("intelshare audit report --folder F")
+    operator.gives(
+        "intelshare user add NAME --role releasing-officer --clearance LEVEL --category '*' --folder F",
+        NAME="yves",
+        LEVEL="R3",
+    )
     operator.has_given_all()
 
 
@@ -231,6 +240,7 @@ def test_restored_backup(tmp_path: Path) -> None:
         Operator("Dead disk", fra.folder).gives("intelshare node restore BACKUP F", BACKUP=backup)
         operator = Operator("Restored backup", fra.folder)
         operator.has("intelshare node restore")
+        assert "restored from" in operator.gives("intelshare doctor", "--folder", fra.folder).out
         fra.start()
         operator.gives("intelshare user renew operator --here --folder F")
         operator.gives("intelshare user renew NAME --folder F", "--here", NAME="rel")

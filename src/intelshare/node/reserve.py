@@ -23,13 +23,28 @@ TO_START: Final = 4 << 20
 ``run.json``.
 """
 
+_UNCOUNTED: Final = 1 << 32
+
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+NEW_FILES: Final = 64
+"""The new files without which a folder counts as full: all beside the database is written as a new file."""
+
+
 def free_bytes(folder: Path) -> int:
-    """Return what this folder's file system says it has free for this process; it does not count quotas."""
+    """Return what this folder's file system says it has free for this process; it does not count quotas.
+
+    0 if it takes no more files, however many bytes are free.
+    """
     found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    return 0 if free_files(folder) < NEW_FILES else found.f_bavail * found.f_frsize
+
+
+def free_files(folder: Path) -> int:
+    """Return how many more files this folder's file system takes; a large number if it counts none."""
+    found = os.statvfs(folder)
+    return found.f_favail if found.f_files else _UNCOUNTED
 
 
 def held_bytes(folder: Path) -> int:
@@ -86,9 +101,12 @@ def need_room_to_start(folder: Path) -> None:
         give_up(folder)
     free = free_bytes(folder)
     if free < TO_START:
+        what = f"has {free >> 10} KiB free; a start needs {TO_START >> 20} MiB"
+        if free_files(folder) < NEW_FILES:
+            what = "takes no more files (inodes: df -i)"
         raise StoreError(
             "DISK_FULL",
-            f"the disk of {folder} has {free >> 10} KiB free; a start needs {TO_START >> 20} MiB",
+            f"the disk of {folder} {what}",
             place=Place(str(folder)),
             hint="free some space on that disk, then start again",
         )

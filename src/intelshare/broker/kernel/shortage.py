@@ -37,7 +37,8 @@ def need_disk(lacks: Shortage | None, precedence: int) -> None:
             "DISK_FULL",
             f"the disk of {lacks.folder} has {lacks.free >> 20} MiB free, "
             f"and {_mib(lacks.need)} MiB are needed: only FLASH is accepted",
-            hint="nothing was stored; once an operator has freed space, the node accepts everything again",
+            hint="nothing was stored; once an operator has freed space (df; without free files too: df -i), "
+            "the node accepts everything again",
             retry_after=RETRY_AFTER,
         )
 

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
     from intelshare.client import Profile
     from intelshare.node.folder import Folder
+    from intelshare.node.running import Running
     from intelshare.node.settings import Settings
-
-_LOW: Final = 512 * 1024 * 1024
-"""The bytes of free disk space below which a warning is given."""
 
 _DESCRIPTORS: Final = 1024
 
@@ -142,13 +140,29 @@ def _machine(where: _Where) -> Iterator[Finding]:
         f"raise the limit to {_DESCRIPTORS} or more for the node (ulimit -n, LimitNOFILE=)" if low else "",
     )
     if where.folder is not None and where.folder.exists():
-        free = shutil.disk_usage(where.folder).free
-        yield Finding(
-            WARNING if free < _LOW else OK,
-            "machine",
-            f"{free // (1024 * 1024)} MiB free where the data folder is",
-            "free some space before a commit fails (DISK_FULL)" if free < _LOW else "",
-        )
+        yield _room(where.folder)
+
+
+def _room(folder: Path) -> Finding:
+    from intelshare.node.folder import Folder
+    from intelshare.node.reserve import NEW_FILES, TO_START, free_files
+    from intelshare.node.settings import SpaceLimits
+    from intelshare.node.settings_file import read_settings
+
+    try:
+        low = read_settings(Folder(folder).settings).space.low
+    except IntelshareError:  # another check reports it
+        low = SpaceLimits().low
+    free, files = shutil.disk_usage(folder).free, free_files(folder)
+    if files < NEW_FILES:
+        what = "no more files where the data folder is, whatever space is free"
+        return Finding(WRONG, "machine", what, "remove files that nobody needs (df -i)", "DISK_FULL")
+    what = f"{free // (1024 * 1024)} MiB free where the data folder is"
+    if free < TO_START:
+        return Finding(WRONG, "machine", what, "free some space: the node cannot start", "DISK_FULL")
+    if free < low:
+        return Finding(WARNING, "machine", what, f"free some space: {low >> 20} MiB are needed (DISK_FULL)")
+    return Finding(OK, "machine", what)
 
 
 def _profile(where: _Where) -> Iterator[Finding]:
@@ -351,11 +365,22 @@ def _folder(where: _Where) -> Iterator[Finding]:
         )
     running = read_running(folder)
     if running is not None and running.fresh(where.now):
-        yield Finding(OK, "process", f"{running.pid} runs, {running.health}")
+        yield from _process(running)
     else:
         remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
         yield Finding(WARNING, "process", "no node is running here", remedy)
     yield from _database(folder, settings, where)
+
+
+def _process(running: Running) -> Iterator[Finding]:
+    """Report what the running node says of itself, also to somebody whom it does not let in."""
+    what = f"{running.pid} runs, {running.health}"
+    if not running.codes:
+        yield Finding(OK, "process", what)
+    for code in running.codes:
+        known = catalogue().get(code)
+        state = WARNING if code == "DRAINING" else WRONG
+        yield Finding(state, "process", what, known.next if known is not None else "", code)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
@@ -421,7 +446,7 @@ def _memory(where: _Where) -> Iterator[Finding]:
     if where.folder is not None:
         from intelshare.cli.operator.doctor_memory import memory
 
-        yield from memory(where.folder, where.passphrase)
+        yield from memory(where.folder, where.passphrase, where.now)
 
 
 def _records(where: _Where) -> Iterator[Finding]:

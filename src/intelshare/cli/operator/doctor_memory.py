@@ -11,14 +11,18 @@ from intelshare.cli.shared.findings import OK, WARNING, Finding
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.instant import Instant
 
 
-def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
+def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Finding]:
     """Compare the sidecar with the database, using the same functions as a start."""
     from intelshare.broker.kernel.tables import NODE, TABLES
     from intelshare.broker.kernel.transaction import SELF
+    from intelshare.instant import show
+    from intelshare.node.backup import restored_at
     from intelshare.node.folder import Folder
     from intelshare.node.replicas import location
+    from intelshare.node.running import read_running
     from intelshare.node.settings_file import read_settings
     from intelshare.node.sidecar import check_database, check_remembered
     from intelshare.store.examine import look_at
@@ -26,6 +30,12 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
 
     where = Folder(folder)
     at = location(where, read_settings(where.settings), None)
+    made = restored_at(folder)
+    if made is not None:
+        what = f"restored from what it was at {show(made)}, and not started since"
+        remedy = 'start it, then docs/runbook.md, "Restored backup", from step 4'
+        yield Finding(WARNING, "memory", what, remedy, "STORE_FORGOT")
+        return
     if at.server is None:
         check_database(where.sidecar, where.database)
     check_loss(folder)
@@ -36,6 +46,9 @@ def memory(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
         return
     key = _storage_key(folder, passphrase)
     with look_at(at, TABLES, key) as view:
+        if view is None and (running := read_running(where)) is not None and running.fresh(now):
+            yield Finding(OK, "memory", "the node that runs found at its start what the sidecar remembers")
+            return
         if view is None:
             what = "sidecar and database cannot be compared: the last commits are sealed under the vault"
             yield Finding(WARNING, "memory", what, "name the passphrase with --passphrase-file FILE")

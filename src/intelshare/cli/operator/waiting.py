@@ -88,7 +88,7 @@ def queues(node: NodeFolder, out: Out) -> None:
     if found.queues:
         out.table(queue_table(found.queues))
     else:
-        out.note("nothing waits")
+        out.note("nothing waits for delivery; what waits for a releasing officer: intelshare outbox --held")
 
 
 @click.command(

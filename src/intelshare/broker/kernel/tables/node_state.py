@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, NodeUri, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Table
 
 
@@ -241,7 +241,7 @@ class NodeRow(NamedTuple):
     """The highest instant at which anything was stored, whether the clock was believed or not. If it is ahead
     of the clock, something may have been signed in the future.
     """
-    confirmed: Instant
+    confirmed: Instant = EPOCH
     """The highest instant that was stored while the clock was confirmed: a start soon after it goes on so."""
 
 
