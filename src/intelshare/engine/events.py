@@ -40,7 +40,7 @@ class Leads:
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """What each replica holds now, after the last ``Claim`` was carried out as far as that was possible."""
+    """The members of each replica now, after the last ``Claim`` was carried out as far as it could be."""
 
     shares: Shares
     held: frozenset[MemberCode]

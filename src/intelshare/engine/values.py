@@ -64,7 +64,7 @@ class Chore(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What replicas of one node hold at a moment, as their database says: each is named by its session."""
+    """The members that replicas of one node hold, as their database says: each is named by its session."""
 
     replica: int
     """This one."""
@@ -73,7 +73,7 @@ class Shares:
     replicas: tuple[int, ...]
     """Those that take part."""
     holders: Mapping[MemberCode, int]
-    """Who has the links with a member; nobody has those with the members that are missing."""
+    """The one that has the links with a member; members that are missing are free."""
     called: frozenset[MemberCode] = frozenset()
     """The members that the one that leads asks for."""
 
