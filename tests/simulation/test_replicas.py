@@ -26,7 +26,6 @@ SWITCHES = (
     "forgets_pairs",
     "frees_links",
     "calls_home",
-    "passes_on",
     "waits_for_sidecar",
 )
 REPLICA_BUGS = [name for name, bug in BUGS.items() if not all(getattr(bug, switch) for switch in SWITCHES)]

@@ -40,7 +40,7 @@ class Leads:
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """The links that each replica holds now, once the last ``Claim`` was carried out as far as possible."""
+    """The members of each replica now, after the last ``Claim`` was carried out as far as it could be."""
 
     shares: Shares
     held: frozenset[MemberCode]

@@ -63,7 +63,7 @@ class LogPosition:
         self._clean = False
         self._retry: Instant | None = None
         self._known: Covered | None = None
-        """The state that the sidecar of another replica covers."""
+        """The end of the log in the sidecar that another replica writes."""
 
     def look(self, turn: Turn) -> None:
         """Once a second, ask if a checkpoint is due, and write the sidecar."""

@@ -68,7 +68,7 @@ class Chore(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The links that replicas of one node hold, as their database says: each is named by its session."""
+    """The members that replicas of one node hold, as their database says: each is named by its session."""
 
     replica: int
     """This one."""
@@ -77,7 +77,7 @@ class Shares:
     replicas: tuple[int, ...]
     """Those that take part."""
     holders: Mapping[MemberCode, int]
-    """The replica that has the links with a member; of a member that is missing here none has them."""
+    """The one that has the links with a member; members that are missing are free."""
     called: frozenset[MemberCode] = frozenset()
     """The members that the one that leads asks for."""
 

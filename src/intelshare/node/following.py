@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from intelshare.store.postgres.together import Followed
 
 _DAMAGED: Final = "damaged "
-"""Begins the name of a record that another replica has met damaged; no member has that name."""
+"""Before the name of a record that another replica has met damaged; no member has that name."""
 
 _Met = tuple[str, tuple[int | str | bytes, ...], str]
 

@@ -97,8 +97,6 @@ class Bug:
     """True if a session that ends gives up the links that its replica had."""
     calls_home: bool = True
     """True if the replica that leads gets the link with a member whose files it wants."""
-    passes_on: bool = True
-    """True if a replica lets the one that has a link ask what it cannot ask itself."""
     waits_for_sidecar: bool = True
     """True if a replica sends a checkpoint only once the sidecar of the one that leads covers it."""
 
@@ -210,7 +208,6 @@ BUGS: Mapping[str, Bug] = {
         Bug("keys-of-what-went", ("I8",), forgets_pairs=False, needs=_with_replicas),
         Bug("links-of-a-dead-session", ("I9",), frees_links=False, needs=_with_replicas),
         Bug("files-of-another's-link", ("I9",), calls_home=False, needs=_with_replicas),
-        Bug("questions-kept-to-itself", ("I9",), passes_on=False, needs=_with_replicas),
         Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False, needs=_with_replicas),
         Bug(
             "one-bad-record-ends-the-loop",

@@ -324,7 +324,7 @@ class Replica(InSharedFolder):
 
     def pass_on(self, action: PassOn) -> None:
         """See ``Process``."""
-        if not self.cut and self.session is not None and self.machine.bug.passes_on:
+        if not self.cut and self.session is not None:
             self.machine.tell_others(self, lambda one: one.feed(PassedOn(action.member, action.message)))
 
     def _catch_up(self) -> bool:

@@ -104,7 +104,7 @@ class Turns:
         self._parts: set[int] = set()
         """The sessions among which links are divided."""
         self._holders: dict[tuple[str, MemberCode], Session] = {}
-        """The holders of links with members, and their calls for them, as ``engine.dividing`` says."""
+        """The sessions that hold members, or call for them (``engine.dividing``)."""
         self._committing: Group | None = None
         self._waiting: deque[Session] = deque()
         self._machine = machine

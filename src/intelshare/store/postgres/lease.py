@@ -194,7 +194,7 @@ class Links:
         self.claim(connection, hold, call, part=part)
 
     def division(self, connection: PostgresConnection, members: Collection[str]) -> Division:
-        """Return the holder of each of these members that has one. Raises psycopg.Error."""
+        """Return who holds which of these members. Raises psycopg.Error."""
         names = self._schema, self._schema, self._schema, " ".join(members)
         rows = connection.execute(_HELD, names).fetchall()
         return Division(

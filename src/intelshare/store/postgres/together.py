@@ -63,7 +63,7 @@ LOOK: Final = 0.5
 """Seconds after which a process looks what others did, who leads, and which links they hold."""
 
 GIVEN_UP: Final = "links"
-"""The notification that a process has given up links, which others may take."""
+"""Notified besides commits: a process has given up links, and others may take them."""
 
 _STATE: Final = "SELECT name, value FROM store_state"
 _NOTIFY: Final = "/* told at the commit */ SELECT pg_notify('intelshare.' || ?, '')"
@@ -156,7 +156,7 @@ class SharedDatabase(PostgresDatabase):
         self.divided: Callable[[Division, frozenset[str]], None] = lambda *_: None
         """Called by the writer with what all hold, and with what this process does."""
         self.tells: deque[str] = deque()
-        """The words that are still to be told to the other processes."""
+        """Words for the other processes that were not sent yet."""
         self.division_is_due = False
         """Others have given up links since this process looked."""
         self._links = Links(server.schema)
