@@ -50,7 +50,7 @@ from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND
 from intelshare.ports import Row, Table, View
-from intelshare.sim import remains
+from intelshare.sim import losses, remains
 from intelshare.sim.counting import check_counters
 from intelshare.sim.heap import Violation
 from intelshare.sim.law import CANARY
@@ -333,7 +333,9 @@ def _check_gone(oracle: Oracle, machine: Machine, machines: Machines) -> None:
     """I8: what was destroyed, or recalled, is not readable, whatever was put back."""
     for md in sorted(oracle.gone[machine.name]):
         row = machine.disk.view.get(INBOX, md)
-        if row is not None and row.gone == Gone.NO and machine.deals(machines[row.sender]):
+        if row is None or row.gone != Gone.NO or losses.nobody_knows(machine, row):
+            continue
+        if machine.deals(machines[row.sender]):
             raise Violation("I8", f"{machine.name} can read again what it had destroyed")
     for row in _rows(machine.disk.view, INBOX):
         sender = machines[row.sender]

@@ -141,6 +141,8 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
 """The events: name, the steps that may cause it, and a test of the facts before and after."""
 
 _NEW = (_fresh(QUEUED), _fresh(HELD), _fresh(QUEUED, Cause.WITHHELD))
+_KNOWN_AGAIN = (_fresh(HANDED_OVER), _fresh(HANDED_OVER, Cause.RECALLED))
+"""What comes back from its recipient, which a recall may not have known of."""
 _NEW_BY = frozenset(("submit", "ask", "backfill"))
 
 WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
@@ -217,7 +219,7 @@ def known(view: View, member: MemberCode, answer: ReceiveResult, taken: Counter[
 def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken: Counter[str]) -> None:
     new = _facts(row)
     if before is None:
-        known_again = name == "receive" and new == _fresh(HANDED_OVER)
+        known_again = name == "receive" and new in _KNOWN_AGAIN
         if not known_again and (name not in _NEW_BY or new not in _NEW):
             raise Violation("I11", f"{me}: {name} makes a pair that is {new}")
         taken["event submitted"] += 1

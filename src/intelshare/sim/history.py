@@ -108,9 +108,10 @@ def _bulletin(name: str, old: Any, new: Any) -> Iterator[Entry]:
 
 def _pair(name: str, old: Any, new: Any) -> Iterator[Entry]:
     about = new.md, new.recipient
-    if old is None and name == "receive":
-        return
-    if old is None or (old.decided_in, old.decided_at) != (new.decided_in, new.decided_at):
+    known_again = old is None and name == "receive"
+    if not known_again and (
+        old is None or (old.decided_in, old.decided_at) != (new.decided_in, new.decided_at)
+    ):
         yield EntryType.DECISION, *about
     if name == "approve" or (name == "backfill" and old is None):
         yield EntryType.APPROVE, *about

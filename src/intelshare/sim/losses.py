@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, InboxRow
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, LOG_HEAD, InboxRow
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
@@ -40,6 +40,13 @@ def excuse_unnoticed(oracle: Oracle, machine: Machine) -> None:
 def is_shown(row: InboxRow, now: Instant) -> bool:
     """Return True if a received bulletin can be read, unless its sender must be heard first."""
     return row.gone == Gone.NO and now < row.due
+
+
+def nobody_knows(machine: Machine, row: InboxRow) -> bool:
+    """Return True if the sender of a received bulletin has forgotten its recall as well."""
+    sender = machine.others[row.sender]
+    written = sender.disk.view.get(BULLETIN, row.md)
+    return bool(sender.forgets) and (written is None or not written.recalled)
 
 
 def check_heard(oracle: Oracle, process: Process, members: Collection[MemberCode], now: Instant) -> None:

@@ -46,7 +46,9 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.rebuild import recount
+from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
 from intelshare.broker.treaty.act import on_returned_act, returned_acts
 from intelshare.crypto.codec import decode
@@ -298,16 +300,22 @@ def _learn_pair(
         said.leaf, 0,
     )  # fmt: skip
     known = tx.get(PAIR, said.md, said.peer)
+    recalled = False
     if known is None:
         tx.put(PAIR, row)
         count_pair(tx, row, 1)
+        bulletin = tx.get(BULLETIN, said.md)
+        recalled = bulletin is not None and bool(bulletin.recalled)
+        if recalled:
+            stop_pair(tx, row, Cause.RECALLED, (RECALLED,))
     elif not known.leaf:
         mark = {"incarnation": row.incarnation, "sequence": row.sequence, "leaf": row.leaf}
         codes = known.codes if known.cause != Cause.NONE else ""
         put_pair(tx, known, pair.hand_over(facts_of(known)), codes=codes, **mark)
         tx.node.recent.done(said.md, said.peer)
-        if known.cause == Cause.RECALLED:
-            tell_recalled(tx, said.md, [said.peer], "")
+        recalled = known.cause == Cause.RECALLED
+    if recalled:
+        tell_recalled(tx, said.md, [said.peer], "")
     tx.log(
         EntryType.HAND_OVER,
         HandOver(said.md, said.peer, said.leaf, release.incarnation, release.sequence, claims.decision),

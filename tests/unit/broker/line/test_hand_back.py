@@ -34,6 +34,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.wire import link_message, read_message
 from line_world import (
     ROOM,
+    TO_BOTH,
     TO_USA,
     arrive,
     codes,
@@ -47,7 +48,7 @@ from line_world import (
     send,
 )
 
-FRA, USA = MemberCode("FRA"), MemberCode("USA")
+FRA, USA, KEN = MemberCode("FRA"), MemberCode("USA"), MemberCode("KEN")
 
 
 @pytest.fixture(name="sent")
@@ -118,6 +119,31 @@ def test_a_restored_sender_learns_what_it_had_sent_and_recalls_it(sent: Any) -> 
     bulletin = rows(fra, BULLETIN)[0].bulletin.hex()
     done = fra.do(recall, RecallCommand(actor("FRA", "r"), bulletin, "put back"))
     assert [effect.value for _, effect in done.pairs] == ["asked"]
+
+
+def test_a_recall_made_before_a_recipient_was_known_again_is_told_to_it() -> None:
+    codes_ = ("FRA", "USA", "KEN")
+    members = met(codes_)
+    fra, usa, ken = (members[code] for code in codes_)
+    send(fra, draft(text(TO_BOTH), to=["USA", "KEN"]))
+    for said in hand_over(fra, "USA", "KEN"):
+        arrive(members[said.peer], fra, said.frame)
+    forgotten = federation(codes_, type(fra.store))["FRA"]
+    forgotten.node = replace(forgotten.node, incarnation=fra.node.incarnation + 1)
+    forgotten.do(start_incarnation)
+    fra, gap = forgotten, asked(forgotten)
+
+    (from_usa,) = returned(usa, fra, gap)
+    came_back(fra, usa, from_usa.frame)
+    fra.do(recall, RecallCommand(actor("FRA", "r"), rows(fra, BULLETIN)[0].bulletin.hex(), "wrong"))
+    (from_ken,) = returned(ken, fra, gap)
+    came_back(fra, ken, from_ken.frame)
+    assert status_of(facts_of(pair_of(fra, "KEN"))) is PairStatus.IN_DOUBT
+    for one in fra.do(resend, KEN, frozenset(), ROOM)[0]:
+        arrive(ken, fra, one.frame)
+    assert [row.gone for row in rows(ken, INBOX)] == [Gone.MARKED]
+    receipts_come_again(fra, ken)
+    assert status_of(facts_of(pair_of(fra, "KEN"))) is PairStatus.ACCEPTED
 
 
 def put_back_while_queued(stop: Any) -> Any:
