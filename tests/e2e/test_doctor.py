@@ -68,7 +68,9 @@ def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None
     found = _certificate(path, year_3000)
     assert (found.state, found.code) == ("wrong", "TLS_REFUSED")
     assert found.remedy == f"intelshare user renew operator --folder {founded}"
-    assert _certificate(path, Instant(DAY)).code == "CLOCK"
+    early = _certificate(path, Instant(DAY))
+    assert early.code == "CLOCK"
+    assert early.remedy.endswith(f"intelshare user renew operator --folder {founded}")
 
 
 def test_a_key_that_is_not_the_certificates_is_found(founded: Path, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ FACES: Final[Mapping[str, str]] = {
     "interop": "",
     "labels": "",
     "metrics": "",
-    "node": "backup clock establish events folder move new_law offline owner policies replicas run running "
-    "runtime settings settings_file sidecar",
+    "node": "backup clock establish events folder move new_law offline owner policies replicas reserve "
+    "run running runtime settings settings_file sidecar",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

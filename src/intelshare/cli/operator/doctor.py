@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from intelshare.node.running import Running
     from intelshare.node.settings import Settings
 
+_LOW: Final = 256 << 20
+"""The free bytes below which a warning is given where node.toml does not say it."""
+
 _DESCRIPTORS: Final = 1024
 
 _MAX_BAD: Final = 20
@@ -152,7 +155,7 @@ def _room(folder: Path) -> Finding:
     try:
         low = read_settings(Folder(folder).settings).space.low
     except IntelshareError:  # another check reports it
-        low = SpaceLimits().low
+        low = _LOW
     free, files = shutil.disk_usage(folder).free, free_files(folder)
     if files < NEW_FILES:
         what = "no more files where the data folder is, whatever space is free"
@@ -228,7 +231,8 @@ def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> 
     if now >= valid.end:
         return Finding(WRONG, check, f"expired at {until}", another(profile), "TLS_REFUSED")
     if now < valid.start:
-        return Finding(WRONG, check, "is not yet valid", "set the clock of this machine", "CLOCK")
+        remedy = f"set the clock of this machine; if it is right, another was wrong: {another(profile)}"
+        return Finding(WRONG, check, "is not yet valid", remedy, "CLOCK")
     left = f"valid until {until} ({(valid.end - now) / DAY:.1f} days)"
     if valid.is_due(now):
         return Finding(WARNING, check, left, f"intelshare renew --as {profile.folder}")
