@@ -147,7 +147,6 @@ def _machine(where: _Where) -> Iterator[Finding]:
 
 
 def _room(folder: Path) -> Finding:
-    from intelshare.engine import SpaceLimits
     from intelshare.node.folder import Folder
     from intelshare.node.reserve import NEW_FILES, TO_START, free_files
     from intelshare.node.settings_file import read_settings
