@@ -260,8 +260,8 @@ class NodeProcess(Files):
                 write_sidecar(runtime.folder.sidecar, now)
 
     def _show(self) -> None:
-        """Write ``run.json`` every few seconds, and at once when health has changed."""
-        now, codes = self.runtime.now(), self.runtime.health.codes
+        """Write ``run.json`` every few seconds, and at once when health or the links have changed."""
+        now, codes = self.runtime.now(), (*self.runtime.health.codes, *self.links.engine.held)
         with self._files:
             if self._overtaken():
                 return
