@@ -34,7 +34,7 @@ def generate_plan(seed: int) -> FaultPlan:
     acts, faults = acts + more_acts, faults + more_faults
     if knobs.calm:
         faults = [fault for fault in faults if fault.kind == "hostile"]
-        acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS]
+        acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS and act.at < knobs.lasts]
     if knobs.together:
         faults += _of_replicas(stream(seed, "replicas"), knobs)
         faults += _drained(stream(seed, "drained"), knobs)

@@ -243,7 +243,7 @@ def _schedule(
             take, snapshots = _TAKES[fault.kind], list[Snapshot]()
             heap.after(max(0, fault.at - fault.by), lambda: snapshots.append(take(machine)))
             heap.after(fault.at, lambda: machine.restore(snapshots[0], fault.lasts))
-            if fault.kind == "lie":
+            if fault.kind in ("lie", "restore"):
                 heap.after(fault.at, lambda: excuse_unnoticed(oracle, machine))
         case _:
             pass  # crashes in commits, loss and repetition are counted where they happen

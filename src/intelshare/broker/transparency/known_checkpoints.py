@@ -82,6 +82,16 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
     return _longest(proved, max(proved, key=signed_at).incarnation)
 
 
+def came_last(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
+    """Return the longest checkpoint of the log of which one came last, for the first checkpoint of a new log:
+    a clock that had gone back signed it earlier than the logs before it.
+    """
+    proved = [other for other in rows if other.state == CheckpointState.PROVED]
+    if not proved or any(other.incarnation == row.incarnation for other in rows):
+        return None
+    return _longest(proved, max(proved, key=lambda other: other.at).incarnation)
+
+
 def _longest(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow:
     """Return the longest checkpoint of one of these logs."""
     return max((row for row in rows if row.incarnation == incarnation), key=lambda row: row.size)

@@ -48,6 +48,7 @@ from intelshare.broker.transparency.known_checkpoints import (
     UNPROVED,
     CheckpointState,
     ask_for,
+    came_last,
     ends,
     is_broken,
     longer,
@@ -123,7 +124,8 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
     tx.put(CHECKPOINT, row)
     base = of_later_log(rows, row) or nearest(rows, row)
     if base is not None:
-        tx.asks.append((member, ask_for(row, base)))
+        bases = {base, came_last(rows, row) or base}
+        tx.asks += [(member, ask_for(row, one)) for one in sorted(bases, key=lambda one: one == base)]
     else:
         log_witnessed(tx, row, None)
     heard = [
@@ -235,7 +237,7 @@ def _forgot(
         clear(tx, earlier)
         tx.delete(CHECKPOINT, earlier.origin, earlier.incarnation, earlier.size)
         log_witnessed(tx, later, earlier, forgot=count)
-    else:
+    elif (earlier.state, later.state) != (CheckpointState.PROVED, CheckpointState.PROVED):
         return
     forgot(tx, member, earlier, later, path)
 

@@ -308,6 +308,23 @@ def test_what_was_forgotten_after_a_clock_had_gone_back_is_shown(logs: Logs) -> 
     assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 2 entries"
 
 
+def test_a_log_signed_while_the_clock_had_gone_back_is_not_forgotten_unseen(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    right, backup = logs.now, everything(usa)
+    logs.now = Instant(right - 2 * MINUTE)
+    logs.restart("USA")
+    back = logs.say("USA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", back, "FRA")
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    usa.node = replace(usa.node, incarnation=usa.node.incarnation + 1)
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
+
+
 def test_a_hello_asks_nothing_about_a_log_that_ended_until_a_later_one_is_there(logs: Logs) -> None:
     logs.show("USA", "FRA")
     logs.restart("USA")
