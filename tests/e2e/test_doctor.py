@@ -103,6 +103,14 @@ def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
         kept.rename(founded / "intelshare.db")
     assert code == 1
     assert about(found, "memory")[0]["code"] == "STORE_FORGOT"
+    (founded / "vault" / "keys").rename(kept)
+    try:
+        _, found = findings("--folder", founded)
+    finally:
+        kept.rename(founded / "vault" / "keys")
+    (folder,) = about(found, "folder")
+    assert folder["code"] == "NOT_FOUND"
+    assert "node restore" in folder["next"]
 
 
 def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -> None:

@@ -330,7 +330,11 @@ def _read_file(path: Path) -> bytes:
         return read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_FILE)
     except FileNotFoundError:
         raise VaultError(
-            "NOT_FOUND", "there is no vault", place=Place(str(path)), hint="`intelshare init` makes one"
+            "NOT_FOUND",
+            "there is no vault",
+            place=Place(str(path)),
+            hint="is its disk mounted? If it is lost: `intelshare node restore BACKUP FOLDER --replace`; "
+            'without a backup: docs/runbook.md, "Lost vault"',
         ) from None
 
 

@@ -217,5 +217,5 @@ def _corrupt(why: str) -> VaultError:
     return VaultError(
         "KEYSTORE_CORRUPT",
         f"the vault file cannot be used: {why}",
-        hint="restore it from its backup; no key was loaded",
+        hint="no key was loaded; restore the folder: `intelshare node restore BACKUP FOLDER --replace`",
     )

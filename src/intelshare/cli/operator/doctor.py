@@ -108,6 +108,9 @@ def _safely(check: Callable[[_Where], Iterator[Finding]], where: _Where) -> Iter
         place = f" ({error.place.source})" if error.place is not None else ""
         remedy = error.hint or (known.next if known is not None else "")
         yield Finding(WRONG, name, f"{error.message}{place}", remedy, error.code)
+    except FileNotFoundError as error:
+        remedy = "is its disk mounted? If it is lost: intelshare node restore BACKUP FOLDER --replace"
+        yield Finding(WRONG, name, f"{error.filename} is not there", remedy, "NOT_FOUND")
     except OSError as error:
         yield Finding(
             WRONG, name, f"{error.filename}: {error.strerror}", "check who owns it", "INPUT_INVALID"
