@@ -125,8 +125,8 @@ class Metric(Enum):
     )
     # Peers
     NODES = _row("peer_nodes", _T, "Nodes that the member's directory lists.", "member")
-    HELD = _row(
-        "peer_held",
+    LINKS_HERE = _row(
+        "peer_links_here",
         _E,
         "1: this process has the links with the member. 0: another replica has, and shows the rest.",
         "member",

@@ -153,7 +153,7 @@ def _peers(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
         links = [backend.link(listed.uri) for listed in held.directory.nodes]
         yield Sample(Metric.NODES, (member,), len(links))
         elsewhere = any(link.state == "elsewhere" for link in links)
-        yield Sample(Metric.HELD, (member,), float(not elsewhere))
+        yield Sample(Metric.LINKS_HERE, (member,), float(not elsewhere))
         if not elsewhere:
             yield from _links(member, links, facts.started, now)
         yield Sample(Metric.LEFT_OUT, (member,), float(member in node.trust.excluded))
