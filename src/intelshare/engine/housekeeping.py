@@ -183,6 +183,10 @@ class Housekeeping:
             self._under_review = present
             turn.do(RunStep(Step.REVIEW, ((),)))
 
+    def review_again(self) -> None:
+        """Review all that is on its way once more, whatever the world."""
+        self._reviewed = self._under_review = None
+
     def reviewed(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:
         """Go on after one page of what is on its way was reviewed."""
         if isinstance(answer, IntelshareError):

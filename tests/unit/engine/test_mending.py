@@ -11,7 +11,7 @@ from intelshare.broker.kernel.tables import RECEIPT, SUBMISSION
 from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
 from intelshare.engine import Step
 from intelshare.engine.actions import NoteMended, RunStep
-from intelshare.engine.events import DamageFound, RecordsMended
+from intelshare.engine.events import DamageFound, RecordsMended, Started
 from intelshare.engine.mending import AGAIN
 from intelshare.errors import StoreError
 from intelshare.instant import SECOND
@@ -81,3 +81,14 @@ def test_what_waited_for_a_damaged_record_goes_once_that_is_settled_though_the_l
     runs = [run for run in rig.actions(RunStep) if run.step is Step.RESEND]
     assert [run.member for run in runs[before:]] == ["USA"]
     assert len(rig.steps(Step.HANDOVER)) == handed + 1, "a pair may have waited for it too"
+
+
+def test_what_is_on_its_way_is_reviewed_again_once_a_record_is_mended(rig: Rig) -> None:
+    rig.feed(Started())
+    rig.wait(3 * SECOND)
+    before = len(rig.steps(Step.REVIEW))
+    rig.wait(3 * SECOND)
+    assert len(rig.steps(Step.REVIEW)) == before
+    rig.feed(RecordsMended((Mended(KEPT, Outcome.WHOLE),)))
+    rig.wait(3 * SECOND)
+    assert len(rig.steps(Step.REVIEW)) > before

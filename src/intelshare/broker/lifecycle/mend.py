@@ -297,8 +297,9 @@ def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
         destroy_secret(tx, md, slot)
     tx.marked = True
     end_received(tx, md)
-    tx.delete(INBOX, md)
-    tx.count(INBOXES, -1, -(held.size if held is not None else sum([len(one.body) for one in portions])))
+    if is_there(tx, INBOX, md):  # a restore may have forgotten it, and left what was damaged
+        tx.delete(INBOX, md)
+        tx.count(INBOXES, -1, -(held.size if held is not None else sum([len(one.body) for one in portions])))
     tx.delete(RECEIVED, member, leaf)
     tx.put(INCOMING, changed(stream, holes=Ranges.unpack(stream.holes).add(number, number).pack()))
     tx.gaps.append((member, Gap(stream.origin, stream.incarnation, ((number, number),))))

@@ -154,9 +154,11 @@ def answer(node: Node, view: View, ask: LogAsk) -> Work[LogPath | None]:
         if seen is None or seen.state == CheckpointState.HEARD:
             return None
         return LogPath(ask, (), (), (decode(Evidence, seen.signed),))
-    head = view.get(LOG_HEAD, ask.until)
-    if head is None or not 0 < ask.until_size <= head.size:
-        return None
+    if not _holds(view, ask.until, ask.until_size):
+        # What this node has forgotten is the earlier one, whatever its clock said when it was signed.
+        if ask.incarnation == ask.until or not _holds(view, ask.incarnation, ask.size):
+            return None
+        ask = _turned(ask)
     try:
         return (yield from _path(node, view, (yield from _in_order(node, view, ask))))
     except (TrustError, CryptoError, StoreError):
@@ -176,7 +178,17 @@ def _in_order(node: Node, view: View, ask: LogAsk) -> Work[LogAsk]:
     _, end = yield from hops_to(node, view, ask.incarnation, ask.size, ask.until)
     if end.incarnation != ask.until:
         return ask
+    return _turned(ask)
+
+
+def _turned(ask: LogAsk) -> LogAsk:
     return LogAsk(ask.origin, ask.until, ask.until_size, ask.incarnation, ask.size)
+
+
+def _holds(view: View, incarnation: int, size: int) -> bool:
+    """Return True if this node still has so many entries of its log."""
+    head = view.get(LOG_HEAD, incarnation)
+    return head is not None and 0 < size <= head.size
 
 
 def _path(node: Node, view: View, ask: LogAsk) -> Work[LogPath]:

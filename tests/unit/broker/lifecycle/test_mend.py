@@ -46,7 +46,7 @@ from intelshare.crypto.records import Kind
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import MemberCode
-from intelshare.ports import CHUNK, Plan, Put, Table, changed
+from intelshare.ports import CHUNK, Delete, Plan, Put, Table, changed
 from intelshare.trust import Exclusion
 from line_world import ROOM, TO_USA, arrive, entries, hand_over, met, pair_of, rows, send
 
@@ -139,6 +139,17 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
     assert row.md in [one.md for one in rows(usa, INBOX)]
     said_counter = {one.name: (one.rows, one.size) for one in rows(usa, COUNTER)}["inbox"]
     assert said_counter == (3, sum(one.size for one in rows(usa, INBOX)))
+
+
+def test_damaged_content_of_what_was_forgotten_before_is_not_counted_again(members: Any) -> None:
+    usa = members["USA"]
+    row = rows(usa, INBOX)[1]
+    portion = PORTION.key_of(next(one for one in rows(usa, PORTION) if one.md == row.md))
+    (counter,) = [one for one in rows(usa, COUNTER) if one.name == "inbox"]
+    fewer = changed(counter, rows=counter.rows - 1, size=counter.size - row.size)
+    usa.store.apply(Plan((Delete(INBOX, (row.md,)), Put(COUNTER, fewer)), None))
+    assert outcomes(mended(usa, (PORTION, portion))) == [(Outcome.ASKED, "FRA")]
+    assert fewer in rows(usa, COUNTER)
 
 
 @pytest.mark.parametrize(

@@ -308,6 +308,22 @@ def test_what_was_forgotten_after_a_clock_had_gone_back_is_shown(logs: Logs) -> 
     assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 2 entries"
 
 
+def test_what_was_signed_ahead_of_time_and_forgotten_is_shown_before_its_time_has_come(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    right, backup = logs.now, everything(usa)
+    logs.act("USA", 2)
+    logs.now = Instant(right + 4 * MINUTE)
+    ahead = logs.say("USA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", ahead, "FRA")
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    logs.restart("USA")
+    logs.show("USA", "FRA")
+    assert said(logs, "FRA") == "USA LOG_FORGOT: new incarnation, forgot 2 entries"
+
+
 def test_a_log_signed_while_the_clock_had_gone_back_is_not_forgotten_unseen(logs: Logs) -> None:
     usa = logs.members["USA"]
     logs.show("USA", "FRA")
