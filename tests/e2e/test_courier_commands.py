@@ -91,7 +91,8 @@ def test_a_bulletin_its_receipt_its_recall_and_its_destruction_travel_by_files_a
     )
     assert "destroyed here: RECALLED, wrong source" in gone.err
     wait_until(lambda: gap.carry(gap.usa, gap.fra) and gap.word(bulletin) == "destroyed", "its receipt")
-    assert "linked" not in ok("node", "status", "--folder", gap.fra).out
+    (peer,) = ok("node", "status", "--folder", gap.fra, "--json").json["peers"]
+    assert peer["state"] != "linked"
 
 
 def test_a_lost_bundle_costs_nothing_and_what_comes_late_is_known(gap: Gap) -> None:

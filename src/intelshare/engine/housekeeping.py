@@ -184,7 +184,7 @@ class Housekeeping:
             turn.do(RunStep(Step.REVIEW, ((),)))
 
     def review_again(self) -> None:
-        """Review all that is on its way once more, whatever the world."""
+        """Review all that is on its way, although the world has not changed."""
         self._reviewed = self._under_review = None
 
     def reviewed(self, turn: Turn, answer: Durable[ReviewResult] | IntelshareError) -> None:

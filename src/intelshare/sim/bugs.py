@@ -50,7 +50,7 @@ class Bug:
     """The invariants of which at least one must fail."""
     steps: Steps = field(default_factory=lambda: STEPS)
     says: str = ""
-    """The words of the failure, if the invariant alone leaves room for another cause."""
+    """A part of the failure's text, if the invariant alone leaves room for another cause."""
     needs: Callable[[FaultPlan], bool] = always
     """True of a plan in which the bug can show itself at all."""
     early: frozenset[str] = frozenset()

@@ -142,7 +142,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
 
 _NEW = (_fresh(QUEUED), _fresh(HELD), _fresh(QUEUED, Cause.WITHHELD))
 _KNOWN_AGAIN = (_fresh(HANDED_OVER), _fresh(HANDED_OVER, Cause.RECALLED))
-"""What comes back from its recipient, which a recall may not have known of."""
+"""The states of a pair that comes back from its recipient: a recall may not have known of it."""
 _NEW_BY = frozenset(("submit", "ask", "backfill"))
 
 WORDS: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
