@@ -114,7 +114,7 @@ async def renew(
     if not (changes or told != before):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
-        await _go_on(runtime, [])
+        await _go_on(runtime, [], now)
         return False
     if keys:
         runtime.vault.put(keys)
@@ -138,7 +138,7 @@ async def renew(
     show_member(runtime)
     learned = directory.revocations[len(known.revocations) :]
     said = [*_said(directory, learned, _NOTHING), *_said(directory, revoked, order)]
-    await _go_on(runtime, [*_made(keys, order), *said])
+    await _go_on(runtime, [*_made(keys, order), *said], now)
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
 
@@ -213,9 +213,13 @@ def _ended(directory: DirectoryDocument, now: Instant) -> frozenset[KeyId]:
     )
 
 
-async def _go_on(runtime: Runtime, changes: list[KeyChanged]) -> None:
-    """Destroy the secrets of expired keys, and continue with the remaining keys."""
-    vault, node, now = runtime.vault, runtime.node, runtime.now()
+async def _go_on(runtime: Runtime, changes: list[KeyChanged], now: Instant) -> None:
+    """Destroy the secrets of expired keys, and continue with the remaining keys.
+
+    ``now``: the time of this renewal. By a clock that was moved since, no key may be valid, not even one that
+    was just made.
+    """
+    vault, node = runtime.vault, runtime.node
     directory = node.trust.members[node.member].directory
     assert directory is not None  # noqa: S101 - asked for before
     held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}

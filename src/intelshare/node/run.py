@@ -258,6 +258,8 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
             last_user_port=last.user_port if last is not None else 0,
         )
         undo.push_async_callback(ports.close)
+        # By a clock that was moved meanwhile no key may be valid: no start makes one then (decision 84).
+        node.trust.signing_key(node.uri, runtime.now())
         # As many versions as it can have signed since: it checks once a minute, and people type slower.
         skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
         await renew(runtime, endpoints(runtime, ports), skip=skip)

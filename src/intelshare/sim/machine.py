@@ -191,9 +191,9 @@ class Machine:
         try:
             node = start_node(self.name, incarnation, self.keys, view, self.now(), self.law)
         except CryptoError as error:
-            if not self._ahead or error.code != "SIGNER_NOT_VALID":
+            if not self.has_ended_keys(error):
                 raise
-            # By a clock that is far ahead its keys have ended; its supervisor starts it again.
+            # Its supervisor starts it again.
             self._oracle.counts[error.code] += 1
             self.heap.after(AGAIN, self.start)
             return
@@ -235,14 +235,19 @@ class Machine:
         forget(ManifestDigest(b""))
 
     def refuse_start(self, error: IntelshareError) -> None:
-        """Handle a start that finds no room: the process ends, and its supervisor tries again. Raises any
-        other error.
+        """Handle a start that finds no room, or whose clock went far ahead meanwhile: the process ends, and
+        its supervisor tries again. Raises any other error.
         """
-        if error.code != "DISK_FULL":
+        ended = self.has_ended_keys(error)
+        if error.code != "DISK_FULL" and not ended:
             raise error
-        self._oracle.counts["start on a full disk"] += 1
+        self._oracle.counts[error.code if ended else "start on a full disk"] += 1
         self._end(0)
-        self.heap.after(SECOND, self.start)
+        self.heap.after(AGAIN if ended else SECOND, self.start)
+
+    def has_ended_keys(self, error: IntelshareError) -> bool:
+        """Return True if this error says that by a clock that is far ahead all signing keys have ended."""
+        return bool(self._ahead) and error.code == "SIGNER_NOT_VALID"
 
     def _begin(self, process: Process) -> None:
         """Remove the mark of a clean stop before anything can be signed under a new incarnation, and

@@ -18,6 +18,7 @@ from intelshare.broker.lifecycle.mend import (
 )
 from intelshare.delivery import Stage
 from intelshare.engine.events import DamageFound, RecordsMended
+from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import MINUTE
 from intelshare.ports import View
@@ -112,4 +113,11 @@ def settle_damaged(machine: Machine) -> None:
             process.carry_out(result)
             process.feed(RecordsMended(result.mended))
 
-        process.perform("drop", command, then=dropped)
+        def refused(error: IntelshareError) -> None:
+            # The operator asks again while a replica waits for its turn: what was asked first may have been
+            # carried out since, or the content may have come.
+            late = any(one.key not in machine.disk.rotten for one in lost)
+            if not late and error.code not in PASSING and machine.hostile is None:
+                raise error
+
+        process.perform("drop", command, then=dropped, refused=refused)

@@ -166,7 +166,7 @@ class ReplicatedMachine(Machine):
 
     def refuse_start(self, error: IntelshareError) -> None:
         """See ``Machine``."""
-        if error.code not in PASSING:
+        if error.code not in PASSING and not self.has_ended_keys(error):
             raise error
         self._oracle.counts["start on a full disk"] += error.code == "DISK_FULL"
         if isinstance(self.process, Replica):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse, Trust
-from intelshare.errors import PASSING, IntelshareError
+from intelshare.errors import PASSING, CryptoError, IntelshareError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.trust import (
@@ -34,7 +34,7 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
     ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
     ``stolen``: so was the signing key, and nothing counts that only it has signed.
     """
-    node, keys = process.node, process.machine.keys
+    node, keys, now = process.node, process.machine.keys, process.now()
     drop = tuple(node.sealing) if destroy else ()
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     # Before it is durable: a crash may come between that and whatever follows.
@@ -45,7 +45,7 @@ def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = Fal
 
     def adopted(_: object) -> None:
         keys.retire(key for key in gone if key in keys.sealing())
-        _go_on(process)
+        _go_on(process, now)
         _announce(process)
 
     process.perform("adopt", signed, then=adopted, refused=_need_passing)
@@ -63,7 +63,7 @@ def renew_if_due(process: Process) -> None:
     uses = [use for use, is_due in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing)) if is_due]
 
     def adopted(_: object) -> None:
-        newest = process.node.trust.signing_key(process.node.uri, process.now())
+        newest = process.node.trust.signing_key(process.node.uri, now)
         process.node = replace(process.node, sealing=keys.sealing(), signer=keys.signer(newest))
         _announce(process)
 
@@ -116,25 +116,31 @@ def forgot_keys(process: Process) -> bool:
 def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[], None]) -> None:
     """Renew the directory after the disk forgot, as ``node.renewal`` does at a start: with sealing keys
     instead of those that the vault lacks, and under a version that nobody can have seen. A stolen key that
-    signs again is revoked again by the operator: peers still refuse it (decision 78).
+    signs again is revoked again by the operator: peers still refuse it (decision 78). If the clock went so
+    far ahead meanwhile that no key is valid, the start is refused.
     """
-    lacking, stolen = lacking_keys(process), _compromised(process)
-    skip = max(0, process.now() - forgot) // SECOND + 1 if forgot is not None else 0
+    try:
+        process.node.trust.signing_key(process.node.uri, process.now())
+    except CryptoError as error:
+        process.machine.refuse_start(error)
+        return
+    lacking, stolen, now = lacking_keys(process), _compromised(process), process.now()
+    skip = max(0, now - forgot) // SECOND + 1 if forgot is not None else 0
     uses = [KeyUse.SEALING] * bool(lacking) + [KeyUse.SIGNING] * bool(stolen)
     signed = _renewed(process, uses, lacking, skip, stolen)
 
     def adopted(_: object) -> None:
-        _go_on(process)
+        _go_on(process, now)
         process.machine.lost = process.machine.copied = False
         then()
 
     process.perform("adopt", signed, then=adopted, refused=process.machine.refuse_start)
 
 
-def _go_on(process: Process) -> None:
-    """Continue with the keys that the durable directory names."""
+def _go_on(process: Process, now: Instant) -> None:
+    """Continue with the keys that the durable directory names, by the time at which it was made."""
     keys, node = process.machine.keys, process.node
-    newest = node.trust.signing_key(node.uri, process.now())
+    newest = node.trust.signing_key(node.uri, now)
     process.node = replace(node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest))
 
 
