@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from intelshare.instant import SECOND
+from intelshare.services.table import BESIDE, SERVICES
 from intelshare.sim.bugs import BUGS
 from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.many import outcome
 from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
-from intelshare.sim.replicated import TROUBLES
+from intelshare.sim.replicated import LED, TROUBLES
 from intelshare.sim.run import Result, run
+from intelshare.sim.users import ACTS
 
 KIND = range(4, 304, 8)
 """The seeds whose plans have replicas, up to that below which each of the bugs is found."""
@@ -30,6 +32,32 @@ SWITCHES = (
 )
 REPLICA_BUGS = [name for name, bug in BUGS.items() if not all(getattr(bug, switch) for switch in SWITCHES)]
 
+METHODS = {
+    "submit": "Bulletins/Submit",
+    "attach": "Files/Upload",
+    "download": "Files/Download",
+    "supersede": "Bulletins/Submit",
+    "ask": "Bulletins/Submit",
+    "answer": "Bulletins/Submit",
+    "approve": "Bulletins/Approve",
+    "read": "Bulletins/Read",
+    "recall": "Bulletins/Recall",
+    "give-up": "Bulletins/GiveUp",
+    "treaty": "Treaties/Act",
+    "reinstate": "Treaties/Act",
+    "resume": "Treaties/ResumeActs",
+    "consent-ask": "Consents/Request",
+    "consent-answer": "Consents/Answer",
+    "report": "Tasks/Meet",
+    "backfill": "Treaties/Backfill",
+    "rotate": "Operations/RotateKeys",
+    "revoke": "Operations/RevokeKey",
+    "courier": "Courier/Export",
+    "suspend-member": "Operations/SuspendMember",
+    "remove-member": "Operations/RemoveMember",
+}
+"""The method by which a user of a real node does what an act does. A law is a file, not a method."""
+
 
 def played(*faults: Fault, replicas: int = 3) -> Result:
     """FRA has replicas, which users ask in turn; bulletins go either way, and some are recalled."""
@@ -45,6 +73,18 @@ def played(*faults: Fault, replicas: int = 3) -> Result:
     acts += [Act("recall", at * SECOND, "FRA", what=at) for at in (4, 8)]
     knobs = Knobs(members=2, lasts=12 * SECOND, together="FRA", replicas=replicas)
     return run(FaultPlan(1, knobs, tuple(acts), faults))
+
+
+def test_a_replica_beside_is_asked_for_what_a_real_one_serves_and_nothing_else() -> None:
+    """One that did not lead had revoked a stolen key, with which the other went on signing (seed 3028)."""
+    assert set(METHODS) == set(ACTS) - {"law"}
+    served = {
+        f"{service}/{row.method}"
+        for service, rows in SERVICES.items()
+        for row in rows.values()
+        if row in BESIDE
+    }
+    assert {act for act, method in METHODS.items() if method not in served} == LED - {"law"}
 
 
 def test_without_faults_all_of_them_serve_and_one_leads_from_the_beginning() -> None:

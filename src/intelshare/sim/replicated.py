@@ -45,11 +45,11 @@ _TOLD: Final = 2_000
 _NOTICES: Final = 3 * SECOND
 """The time without an answer after which a replica takes its line to the database for dead."""
 
-_LED: Final = frozenset((
+LED: Final = frozenset((
     "attach", "download", "law", "treaty", "reinstate", "resume", "backfill", "rotate", "courier",
-    "suspend-member", "remove-member",
+    "revoke", "suspend-member", "remove-member",
 ))  # fmt: skip
-"""The acts that only the one that leads serves."""
+"""The acts that only the one that leads serves, as in a real node (``services.table.BESIDE``)."""
 
 
 class ReplicatedMachine(Machine):
@@ -96,7 +96,7 @@ class ReplicatedMachine(Machine):
 
     def asked(self, kind: str) -> Process | None:
         """See ``Machine``: any that serves, if it may do this."""
-        if kind in _LED:
+        if kind in LED:
             return super().asked(kind)
         serving = [one for one in self.up() if one.serving]
         return self._asking.choice(serving) if serving else None

@@ -65,9 +65,8 @@ class Watcher:
                 raise Violation("I2", f"a watcher at {self._name} was told what is gone: {error}") from error
             self._cursor, more = page.after, page.more
             self.told += len(page.happened)
-            # A sender that forgot a hand-over repeats it under another number; what was damaged comes anew.
-            forgot = bool(machine.mended) or any(other.forgets for other in machine.others.values())
-            for one in page.happened if not forgot else ():
+            # What was damaged here comes anew.
+            for one in page.happened if not machine.mended else ():
                 about = (one.bulletin, one.member)
                 if one.what == "received" and about in self._received:
                     raise Violation("I2", f"a watcher at {self._name} was told twice of one bulletin")

@@ -16,11 +16,10 @@ from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, READER, UserRow
 from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.exporting import Consumer, check_consumer, keepable, slots_for
 from intelshare.broker.lifecycle.read import Shown, show
-from intelshare.broker.queries.watch import Cursor, end_of_log, page_of
+from intelshare.broker.queries.watch import Cursor, brought, end_of_log, page_of
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Kind
 from intelshare.errors import StoreError
-from intelshare.ids import ManifestDigest, MemberCode
+from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 
@@ -91,9 +90,7 @@ def _followed(
         if row is None or view.get(READER, user.user, said.md) is None:
             return None
         return Followed(entry.at, after, row.originator, row.bulletin, None, said.cause)
-    if not isinstance(said, Received) or said.kind != Kind.RELEASE or said.codes:
-        return None
-    row = view.get(INBOX, ManifestDigest(said.subject))
+    row = brought(view, said) if isinstance(said, Received) else None
     shown = None if row is None else keepable(node, show(node, view, row, user, now), now)
     if row is None or shown is None:
         return None

@@ -36,6 +36,7 @@ from intelshare.broker.kernel.tables import (
     LOG_HEAD,
     READER,
     STATEMENT,
+    InboxRow,
     UserRow,
 )
 from intelshare.broker.kernel.transaction import noting_damage
@@ -226,10 +227,20 @@ def _own(
     return Happened(what, asked.at, asked.after, row.bulletin, member, codes)
 
 
-def _received(asked: _Asked, said: Received) -> Happened | None:
+def brought(view: View, said: Received) -> InboxRow | None:
+    """Return the bulletin that is here from this release; None if it was refused, or brought what was here.
+
+    A bulletin may arrive under two numbers: signed again after a theft, or handed over again by a sender
+    that has forgotten. Both are logged, and it is told once.
+    """
     if said.kind != Kind.RELEASE or said.codes:
         return None
-    row = asked.view.get(INBOX, ManifestDigest(said.subject))
+    row = view.get(INBOX, ManifestDigest(said.subject))
+    return row if row is not None and row.leaf == said.leaf else None
+
+
+def _received(asked: _Asked, said: Received) -> Happened | None:
+    row = brought(asked.view, said)
     if row is None or row.gone:
         return None
     shown = show(asked.node, asked.view, row, asked.reader, asked.now)

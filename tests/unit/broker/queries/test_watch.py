@@ -15,7 +15,9 @@ from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import INBOX, LOG, UserRow
+from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.line.hello import start_incarnation
+from intelshare.broker.queries.follow import follow
 from intelshare.broker.queries.search import (
     Place,
     SearchQuery,
@@ -38,7 +40,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.patience import patient
 from intelshare.services import watching
 from intelshare.wire.v1 import user_pb2 as pb
-from line_world import TO_USA, arrive, hand_over, met, send
+from line_world import TO_USA, arrive, hand_over, met, send, stolen
 from services_world import MemberBackend
 from waits import LIMIT
 
@@ -76,6 +78,25 @@ def test_a_cursor_tells_nothing_and_opens_for_its_user_alone(usa: Member) -> Non
         with pytest.raises(DeliveryError) as raised:
             parse_cursor(usa.node, LOW, bad)
         assert raised.value.code == "INPUT_INVALID"
+
+
+def test_what_arrives_once_more_under_another_number_is_told_once(usa: Member) -> None:
+    """Its sender signs it again after a theft, or has forgotten that it was handed over (seed 5713)."""
+    members: Any = {"FRA": usa.peer, "USA": usa}  # type: ignore[attr-defined]
+    fra, who = members["FRA"], actor("USA", "a")
+    before = usa.ask(watch, who, Cursor(usa.node.incarnation, 0), NOW)
+    stolen(members)
+    (head,) = fra.do(sign_anew, ()).effects.outbound
+    arrive(usa, fra, head.frame)
+    (again,) = hand_over(fra, "USA")
+    arrive(usa, fra, again.frame)
+    after = usa.ask(watch, who, before.after, NOW)
+    assert [one.what for one in before.happened] == ["received"]
+    assert after.happened == ()
+    assert after.after.place > before.after.place
+    late = usa.ask(watch, who, Cursor(usa.node.incarnation, 0), NOW)
+    assert late.happened == before.happened
+    assert len(usa.ask(follow, who, (), Cursor(usa.node.incarnation, 0), NOW).found) == 1
 
 
 def test_a_watcher_goes_on_into_an_incarnation_that_began_by_an_earlier_clock(usa: Member) -> None:
