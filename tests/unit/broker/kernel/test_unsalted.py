@@ -125,9 +125,19 @@ def test_no_stored_or_exported_value_follows_from_what_was_written_alone(
         for seed, written in (("one", WRITTEN), ("two", WRITTEN), ("one", OTHER))
     )
     assert len(one) > 10_000
-    telling = (one & same) - other
+    assert not [raw.hex() for raw in telling(one, same, other)]
+
+
+def telling(one: set[bytes], same: set[bytes], other: set[bytes]) -> list[bytes]:
+    """What follows from what was written alone: both halves of a hash do."""
+    # Where a digest of something else ends before random bytes, the first of these is the same now and then.
+    halves = {half for raw in other for half in (raw[: DIGEST // 2], raw[DIGEST // 2 :])}
     # What stands in clear by its own words is no hash: it is searched for by other tests.
-    assert not [raw.hex() for raw in telling if not _is_text(raw)]
+    return [
+        raw
+        for raw in (one & same) - other
+        if not _is_text(raw) and raw[: DIGEST // 2] not in halves and raw[DIGEST // 2 :] not in halves
+    ]
 
 
 def _is_text(raw: bytes) -> bool:
@@ -139,18 +149,18 @@ def test_the_walk_finds_a_digest_without_a_key(monkeypatch: pytest.MonkeyPatch) 
     found."""
     seal = Transaction.seal
 
-    def telling(
+    def with_digest(
         tx: Transaction, table: str, row: bytes, slot: int, plaintext: bytes, beside: bytes = b""
     ) -> bytes:
         sealed = seal(tx, table, row, slot, plaintext, beside)
         return sealed + sha256(beside) if beside else sealed
 
-    monkeypatch.setattr(Transaction, "seal", telling)
+    monkeypatch.setattr(Transaction, "seal", with_digest)
     one, same, other = (
         windows(*world(monkeypatch, seed, written, recalled=True))
         for seed, written in (("one", WRITTEN), ("two", WRITTEN), ("one", OTHER))
     )
-    assert len([raw for raw in (one & same) - other if not _is_text(raw)]) == 1
+    assert len(telling(one, same, other)) == 1
 
 
 def test_two_nodes_that_decide_the_same_hold_different_digests(monkeypatch: pytest.MonkeyPatch) -> None:
