@@ -1,9 +1,9 @@
 """Recall: the originator takes a bulletin back.
 
-Waiting pairs stop; recipients that were handed it are asked to destroy it, even if they have. A recall goes only to those to whom the
-bulletin was handed over (promise P19). A pair that was handed over and has no receipt is in doubt until the
-cancellation of its number is acknowledged or the recipient's receipt comes. This member's copy stays: it is
-the member's record of what it said.
+Waiting pairs stop; recipients that were handed it are asked to destroy it, even if they have. A recall goes
+only to those to whom the bulletin was handed over (promise P19). A pair that was handed over and has no
+receipt is in doubt until the cancellation of its number is acknowledged or the recipient's receipt comes.
+This member's copy stays: it is the member's record of what it said.
 """
 
 from __future__ import annotations
