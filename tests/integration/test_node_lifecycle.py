@@ -30,10 +30,12 @@ from intelshare.engine import BUDGETS, Rate
 from intelshare.engine.budgets import Passing
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import UserUri
+from intelshare.instant import SECOND, Instant
 from intelshare.node.backup import make_backup, restore_backup
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.offline import operate_offline
+from intelshare.node.renewal import renew
 from intelshare.node.run import start_node
 from intelshare.node.running import Running, end_running
 from intelshare.node.runtime import Runtime
@@ -45,7 +47,7 @@ from intelshare.ports import Plan
 from intelshare.store.sidecar import FORGOT, read_sidecar
 from intelshare.store.sqlite import open_store
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import PASSPHRASE, Site, make_site, now, until
+from node_world import PASSPHRASE, Site, introduce, make_site, now, until
 
 PROGRAM = """
 import sys
@@ -58,6 +60,11 @@ sys.exit(run_node(Path(sys.argv[1]), lambda: sys.argv[2].encode(), development=T
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return make_site("FRA", tmp_path / "FRA", dial=False)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Site:
+    return make_site("USA", tmp_path / "USA", dial=False)
 
 
 @pytest.fixture
@@ -196,27 +203,39 @@ async def test_of_a_restored_folder_nothing_is_said_about_who_waits_before_its_f
 
 
 async def test_a_start_after_a_loss_that_did_not_complete_is_refused_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, other: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until a directory is signed that skips what was forgotten, one version could get two contents."""
     await site.start()
+    await other.start()
+    await introduce(site, other)
     await site.stop()
+    await other.stop()
     database = site.root / "intelshare.db"
     backup = database.read_bytes()
     await site.start()
     await site.stop()
     database.write_bytes(backup)
 
-    async def killed(*_: Any, **__: Any) -> bool:
+    skipped: list[int] = []
+
+    async def killed(*_: Any, skip: int) -> bool:
+        skipped.append(skip)
         raise StoreError("DISK_ERROR", "the machine lost its power")
+
+    async def renewed(*given: Any, skip: int) -> bool:
+        skipped.append(skip)
+        return await renew(*given, skip=skip)
 
     with monkeypatch.context() as patched:
         patched.setattr("intelshare.node.run.renew", killed)
         with pytest.raises(StoreError, match="lost its power"):
-            await site.start(accept_loss=True)
-    assert (site.root / FORGOT).exists(), "nothing but this tells the next start"
-    assert (await refused(site)).code == "STORE_FORGOT"
-    await site.start(accept_loss=True)
+            await site.start(accept_loss=True, wall=lambda: Instant(now() + 30 * SECOND))
+        assert (site.root / FORGOT).exists(), "nothing but this tells the next start"
+        assert (await refused(site)).code == "STORE_FORGOT"
+        patched.setattr("intelshare.node.run.renew", renewed)
+        await site.start(accept_loss=True, wall=lambda: Instant(now() + 30 * SECOND))
+    assert skipped[1] >= skipped[0] > 30, "what the first start wrote is no memory"
     assert not (site.root / FORGOT).exists()
     await site.stop()
     await site.start()

@@ -235,7 +235,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     if forgot is not None:
         # Until this is durable, the sidecar also tells the next start that the disk forgot.
         await runtime.step(ask_again)
-        await runtime.step(begin_hearing, forgot)
+        forgot = (await runtime.step(begin_hearing, forgot)).value
         await forget_lost(runtime)
         # From here on this mark tells it, until the directory is signed that skips what was forgotten.
         remember_loss(runtime.folder.root)

@@ -212,12 +212,12 @@ class Machine:
 
     def _wait(self, process: Process) -> None:
         """Wait for every member of which the disk remembers anything."""
-        process.perform(
-            "begin_hearing",
-            process.forgot,
-            then=lambda _: self._forget(process),
-            refused=self.refuse_start,
-        )
+
+        def waits(since: Instant) -> None:
+            process.forgot = since
+            self._forget(process)
+
+        process.perform("begin_hearing", process.forgot, then=waits, refused=self.refuse_start)
 
     def _forget(self, process: Process) -> None:
         """Forget the received bulletins that have lost their keys, and begin."""

@@ -1,9 +1,9 @@
 """Recall: the originator takes a bulletin back.
 
-Waiting pairs stop; recipients that have it are asked to destroy it. A recall goes only to those to whom the
-bulletin was handed over (promise P19). A pair that was handed over and has no receipt is in doubt until the
-cancellation of its number is acknowledged or the recipient's receipt comes. This member's copy stays: it is
-the member's record of what it said.
+Waiting pairs stop; recipients that were handed it are asked to destroy it, even if they have. A recall goes
+only to those to whom the bulletin was handed over (promise P19). A pair that was handed over and has no
+receipt is in doubt until the cancellation of its number is acknowledged or the recipient's receipt comes.
+This member's copy stays: it is the member's record of what it said.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Effect(StrEnum):
     ASKED = "asked"
     """It was handed over: the recipient is asked to destroy it."""
     NONE = "none"
-    """It had ended before it left, or is destroyed."""
+    """It had ended before it left, or is destroyed: its recipient is told, and has nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,10 @@ def recall(
     tx.log(EntryType.RECALL, Recalled(row.md, command.actor.user, command.reason))
     tx.put(BULLETIN, changed(row, recalled=now))
     end_own(tx, row.md)
-    asked = [one.recipient for one, effect in planned.pairs if effect is Effect.ASKED]
-    tell_recalled(tx, row.md, asked, command.reason)
+    # Who says that it is destroyed is told too: a disk that is put back must not make it readable again, and
+    # only a recall that was said is repeated to a node that starts anew.
+    told = [one.recipient for one, _ in planned.pairs if one.leaf]
+    tell_recalled(tx, row.md, told, command.reason)
     stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
     return tx.plan(RecallResult(row, after, False, tx.effects()))

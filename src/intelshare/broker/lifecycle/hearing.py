@@ -21,20 +21,23 @@ from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
 
 
-def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[int]:
-    """Wait for every other member. ``since``: up to when the disk remembers. Return how many there are.
+def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[Instant]:
+    """Wait for every other member. ``since``: up to when the disk remembers.
 
+    Return that instant, or an earlier one that the disk still waits for: a start that ended before it had
+    signed its directory has moved what the disk remembers, and the next one must skip as many versions.
     What came while the clock was ahead waits too, although the present time has not reached it yet.
     """
     tx = Transaction(node, view, now, random)
     newest = view.find(INBOX, "newest", limit=1, damaged=[])
     until = max([now, *(row.received for row in newest)])
-    members = sorted(set(node.trust.members) - {node.member})
-    for member in members:
+    earliest = since
+    for member in sorted(set(node.trust.members) - {node.member}):
         before = view.get(UNHEARD, member)
         first = min(since, before.since) if before is not None else since
+        earliest = min(earliest, first)
         tx.put(UNHEARD, UnheardRow(member, first, until, 0))
-    return tx.plan(len(members))
+    return tx.plan(earliest)
 
 
 def unheard(view: View) -> list[UnheardRow]:

@@ -421,6 +421,30 @@ def test_p12_p16_a_recipient_that_came_back_with_less_hears_the_recall_again(mem
     assert word_of(members) == "destroyed"
 
 
+def test_p12_a_recall_that_is_made_again_is_told_to_who_has_destroyed_it_and_again_after_a_restore(
+    members: Any,
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = submitted(members)
+    accepted(members)
+    not_recalled, readable = everything(fra), everything(usa)
+    deliver(members, take_back(members, bulletin).effects.outbound)
+    destroyed = destroy(usa).outbound
+    restored(fra, not_recalled, 4713)
+    deliver(members, destroyed, "USA")
+    assert word_of(members) == "destroyed"
+    again = take_back(members, bulletin)
+    assert [effect for _, effect in again.pairs] == [Effect.NONE]
+    assert kinds(again.effects.outbound, "USA") == [Kind.RECALL]
+    for taken in deliver(members, again.effects.outbound):
+        fra.do(acknowledge, USA, taken.acks, at=LATER)
+    restored(usa, readable, 4714)
+    assert len(rows(usa, PORTION)) == 1
+    say_hello(usa, fra, LATER)
+    deliver(members, hand_again(fra))
+    assert keyless(usa)
+
+
 def test_p12_the_number_of_what_was_recalled_and_forgotten_is_cancelled_when_it_is_asked_for(
     members: Any,
 ) -> None:

@@ -61,6 +61,12 @@ def test_what_came_while_the_clock_was_ahead_waits_too(fra: Any) -> None:
     assert inbox(fra) == []
 
 
+def test_a_start_that_is_done_again_remembers_no_later_than_the_one_that_ended_early(fra: Any) -> None:
+    assert fra.do(begin_hearing, LATER, at=LATER) == NOW
+    fra.do(heard, [KEN, USA], at=LATER)
+    assert fra.do(begin_hearing, LATER, at=LATER) == LATER
+
+
 def test_what_every_member_sent_waits_and_the_reader_is_told_for_whom(fra: Any) -> None:
     assert inbox(fra) == []
     for member in ("KEN", "USA"):
