@@ -63,11 +63,14 @@ def check_told(node: Node, name: str, effects: Effects, written: Written, *, lea
     told = committed.effects.value
     again = {event.member for event in others if isinstance(event, QueuedAgain)}
     ready = {member for event in others if isinstance(event, Ready) for member in event.members}
+    partners = node.trust.partners  # there is no link with others, who were left out
+    sent = {one.peer for one in effects.outbound if one.peer in partners}
+    ended = {one for one in effects.ended if one[0] in partners}
     missing = [
         what
         for what, lacks in (
-            ("statements", {one.peer for one in effects.outbound} - again),
-            ("ends", set(effects.ended) - set(told.ended)),
+            ("statements", sent - again),
+            ("ends", ended - set(told.ended)),
             # With trust each looks at all that may be ready.
             ("pairs", effects.ready - ready if not learnt.outdated else ()),
             ("marks", effects.marked and not (told.marked or leads)),
