@@ -18,7 +18,7 @@ from intelshare.sim.shrink import shrink
 ROOT = Path(__file__).parents[2]
 
 CHUNK = 10
-SEEDS = 1400
+SEEDS = 2000
 """Of every run. `make soak` asks besides that a thousand take every row of both tables."""
 
 MANY = 1000
