@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Put, Table, View
 from intelshare.store.migrate import first_schema
+from intelshare.store.sqlite import SqliteStore
 
 
 class Thing(NamedTuple):
@@ -72,6 +75,16 @@ OF: dict[type, Table[Any]] = {Thing: THING, Tally: TALLY, Secret: SECRET, Body: 
 
 SCHEMA = first_schema(TABLES)
 KEY = bytes(range(32))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[SqliteStore]:
+    """A store with these tables, closed at the end."""
+    store = SqliteStore(path, TABLES, KEY)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def thing(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,22 @@ from intelshare.store.postgres.store import open_store
 from intelshare.store.row_tables import RowTable
 from intelshare.store.scrub import scrub
 from intelshare.store.server import Server
-from intelshare.store.sqlite import SqliteStore
 from postgres_server import asked, new_schema, server_url
-from store_tables import BODY, KEY, NOTE, SCHEMA, SECRET, TABLES, THING, Body, Note, Secret, put, thing
+from store_tables import (
+    BODY,
+    KEY,
+    NOTE,
+    SCHEMA,
+    SECRET,
+    TABLES,
+    THING,
+    Body,
+    Note,
+    Secret,
+    opened,
+    put,
+    thing,
+)
 
 ROWS: list[tuple[Table[Any], Any]] = [
     (THING, thing("a", 1, body=b"content")),
@@ -40,15 +52,6 @@ BLANK = bytes(60)
 def path(tmp_path: Path) -> Path:
     migrate(tmp_path / "store.db", [SCHEMA])
     return tmp_path / "store.db"
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path, TABLES, KEY)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 async def filled(path: Path, *rows: Any) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ from store_tables import (
     Note,
     Secret,
     Tally,
+    opened,
     put,
     thing,
 )
@@ -76,15 +77,6 @@ async def _filled(path: Path, *rows: Any, count: int = 3) -> None:
     store = SqliteStore(path, TABLES, KEY)
     await store.perform(put(*(rows or [thing("a", part, body=b"body" * 10) for part in range(count)])))
     store.close()
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path, TABLES, KEY)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 async def crashed(path: Path, *steps: Any) -> Path:
