@@ -31,7 +31,7 @@ test:           ## what the README calls
 test-timed:     ## limits that are promises, on a machine that does nothing else
 	$(PY) -m pytest -n 0 -m timed
 
-check: lint types imports test test-timed   ## all that CI checks
+check: lint types imports test test-timed bench-short   ## all that CI checks, in this environment
 
 proto:          ## regenerate src/intelshare/wire/v1 from proto/
 	PATH="$$(dirname $(PY)):$$PATH" $(PY) -m grpc_tools.protoc -Iintelshare/wire/v1=proto/intelshare/v1 --python_out=src \
@@ -115,7 +115,7 @@ failover:       ## lose the primary of a member's PostgreSQL TIMES times under l
 	PYTHONPATH=tests:. $(PY) tests/failover_world.py --times $(or $(TIMES),5)
 
 replicas-together: ## the same for replicas that all serve users: any of three is killed or frozen
-	PYTHONPATH=tests:. $(PY) tests/together_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5
+	PYTHONPATH=tests:. $(PY) tests/together_world.py --kills $(or $(KILLS),50) --freeze 10 --restart 5 --peers 3
 
 bench-recipients: ## what a further recipient costs
 	$(PY) -m bench.recipients

@@ -1,42 +1,50 @@
 """What a release costs, held against the committed figures: for CI, in less than a minute.
 
-python -m bench.gate --short     fail where a figure is half as bad again as in bench/figures.json
+python -m bench.gate --short     fail where a figure is worse than bench/figures.json by more than it may be
 python -m bench.gate --record    measure longer, and write that file
 
 Rates depend on what else the machine does, so none is looked at. Held are, for submit alone at the sender and
-for the backlog at both ends: processor time a release, in units of ``processor.unit`` measured during the
-same round; and how many releases share a commit. The best round counts; the file has the best of as many
-rounds as a short run makes; of how many share a commit, which depends on how fast the disk is, the worst such
-best.
+for the backlog at both ends: calls of functions a release, which are the same however busy the machine is;
+processor time a release, in units of ``processor.unit`` measured during the same round, which work of others
+makes more than twice as dear (their caches, not ours); and how many releases share a commit. Calls tell what
+our own code does more of; processor time, more loosely, what libraries, the database and the kernel do.
+
+The best round counts; the file has the best of as many rounds as a short run makes; of how many share a
+commit, which depends on how fast the disk is, the worst such best.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from bench import ours
 from bench.measured import Phase
-from bench.nodes import Failed, federation
+from bench.nodes import Failed, Node, federation
 from bench.processor import pace
 
 FILE = Path(__file__).with_name("figures.json")
-WORSE = 1.5
-"""Factor by which a figure may be worse: other work on the machine makes a release up to 45 % dearer."""
+CALLS, UNITS, SHARED = "calls", "processor_units", "releases_per_commit"
+"""What is measured, by its name in the file."""
+
+WORSE = {CALLS: 1.2, UNITS: 3.0, SHARED: 1.5}
+"""Factor by which each may be worse. From run to run calls vary by 3 %, beside other work too; the same
+commit has taken 2.3 times the committed units on a machine that others shared."""
 
 COUNT, IN_FLIGHT = 512, 256
-SHORT, LONG = 25.0, 120.0
-"""Seconds in which rounds are begun; one takes 2 s on an idle machine, the start of the nodes 4 s."""
+SHORT, LONG = 15.0, 120.0
+"""Seconds in which timed rounds are begun; one takes 2 s on an idle machine, the start of the nodes 4 s."""
 
 FEW = 5
-"""Rounds of a short run at least."""
+"""Rounds of a short run at least, and those in which calls are counted."""
 
 ENOUGH = 32.0
 """Releases in a commit beyond which more are not told apart: an fsync is then 10 µs a release or less."""
@@ -53,22 +61,35 @@ class Run:
 
     phases: dict[str, list[Phase]]
     units: list[float]
+    counted: dict[str, list[Phase]]
+    """Rounds of nodes that count their calls."""
 
 
 def run(seconds: float) -> Run:
     """As many rounds as are begun in so many seconds, at least ``FEW``. Raises Failed."""
-    phases: dict[str, list[Phase]] = {name: [] for name in SIDES}
-    units: list[float] = []
-    with federation(("FRA", "USA")) as (fra, usa):
-        asyncio.run(ours.queued(fra, usa, COUNT // 4, IN_FLIGHT))  # what is made once is made
+    ran = Run({name: [] for name in SIDES}, [], {name: [] for name in SIDES})
+    with _pair() as (fra, usa):
         until = time.monotonic() + seconds
-        while len(units) < FEW or time.monotonic() < until:
+        while len(ran.units) < FEW or time.monotonic() < until:
             with pace() as ended:
-                found = asyncio.run(ours.queued(fra, usa, COUNT, IN_FLIGHT))
-                units.append(ended())
-            for name, phase in found.items():
-                phases[name].append(phase)
-    return Run(phases, units)
+                _round(fra, usa, ran.phases)
+                ran.units.append(ended())
+    with _pair(counted=True) as (fra, usa):
+        for _ in range(FEW):
+            _round(fra, usa, ran.counted)
+    return ran
+
+
+@contextlib.contextmanager
+def _pair(*, counted: bool = False) -> Iterator[tuple[Node, Node]]:
+    with federation(("FRA", "USA"), counted=counted) as (fra, usa):
+        asyncio.run(ours.queued(fra, usa, COUNT // 4, IN_FLIGHT))  # what is made once is made
+        yield fra, usa
+
+
+def _round(fra: Node, usa: Node, phases: dict[str, list[Phase]]) -> None:
+    for name, phase in asyncio.run(ours.queued(fra, usa, COUNT, IN_FLIGHT)).items():
+        phases[name].append(phase)
 
 
 def best(ran: Run) -> Figures:
@@ -93,39 +114,40 @@ def _short_runs(rounds: Sequence[float]) -> list[Sequence[float]]:
 def _figures(
     ran: Run, cost: Callable[[Sequence[float]], float], shared: Callable[[Sequence[float]], float]
 ) -> Figures:
-    found: Figures = {"processor_units": {}, "releases_per_commit": {}}
+    found: Figures = {kind: {} for kind in WORSE}
     for phase, sides in SIDES.items():
         for side in sides:
             rounds, name = ran.phases[phase], f"{phase} {side}"
+            found[CALLS][name] = round(min(one.calls(side) for one in ran.counted[phase]))
             took = [one.sides[side].used.whole / one.count for one in rounds]
             units = [spent / unit for spent, unit in zip(took, ran.units, strict=True)]
-            found["processor_units"][name] = round(cost(units), 3)
-            found["releases_per_commit"][name] = round(
-                shared([min(ENOUGH, one.per_commit(side)) for one in rounds]), 2
-            )
+            found[UNITS][name] = round(cost(units), 3)
+            found[SHARED][name] = round(shared([min(ENOUGH, one.per_commit(side)) for one in rounds]), 2)
     return found
 
 
 def worse(measured: Figures, committed: Figures) -> list[str]:
-    """What is worse by more than ``WORSE``, a line each. A figure that only one of them has is worse too."""
+    """What is worse by more than it may be, a line each. A figure that only one of them has is worse too."""
     found = []
-    for kind, factor in (("processor_units", 1.0), ("releases_per_commit", -1.0)):
-        for name in sorted(measured[kind].keys() | committed[kind].keys()):
-            now, then = measured[kind].get(name), committed[kind].get(name)
+    for kind, limit in WORSE.items():
+        names = measured.get(kind, {}).keys() | committed.get(kind, {}).keys()
+        for name in sorted(names):
+            now, then = measured.get(kind, {}).get(name), committed.get(kind, {}).get(name)
             if now is None or then is None:
                 found.append(f"{kind}, {name}: measured {now}, committed {then}")
-            elif (now / then) ** factor > WORSE:
-                found.append(f"{kind}, {name}: {now:g}, and {then:g} is committed")
+            elif (then / now if kind == SHARED else now / then) > limit:
+                found.append(
+                    f"{kind}, {name}: {now:g}, and {then:g} is committed; at most {limit:g} times worse"
+                )
     return found
 
 
 def show(measured: Figures, committed: Figures) -> None:
     """Every figure beside the committed one."""
-    print(f"{'':<24}{'units a release':>20}{'committed':>11}{'releases a commit':>20}{'committed':>11}")
-    units, commits = measured["processor_units"], measured["releases_per_commit"]
-    for name, cost in units.items():
-        then = (committed["processor_units"].get(name, 0.0), committed["releases_per_commit"].get(name, 0.0))
-        print(f"{name:<24}{cost:>20.2f}{then[0]:>11.2f}{commits[name]:>20.1f}{then[1]:>11.1f}")
+    print(f"{'':<20}" + "".join(f"{kind:>22}{'committed':>11}" for kind in WORSE))
+    for name in measured[CALLS]:
+        cells = (f"{measured[kind][name]:>22g}{committed.get(kind, {}).get(name, 0):>11g}" for kind in WORSE)
+        print(f"{name:<20}" + "".join(cells))
 
 
 def main() -> int:
@@ -153,7 +175,7 @@ def main() -> int:
     show(measured, committed)
     found = worse(measured, committed)
     for line in found:
-        print(f"WORSE BY MORE THAN {WORSE - 1:.0%}: {line}", file=sys.stderr)
+        print(f"WORSE: {line}", file=sys.stderr)
     return 1 if found else 0
 
 

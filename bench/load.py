@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from bench.nodes import ANALYST, OPERATOR, PATIENCE, Failed, Node
@@ -53,16 +54,19 @@ class Kind:
 class Load:
     """One user's connection for bulletins, and the operator's for how much of them is open."""
 
-    def __init__(self, bulletins: Any, operations: Any, kind: Kind) -> None:
-        self.bulletins, self._operations, self._kind = bulletins, operations, kind
-        self._text = os.urandom(kind.size // 2).hex().encode()
+    def __init__(self, bulletins: Any, operations: Any, *kinds: Kind) -> None:
+        """``kinds`` are sent in turn; each to as many members."""
+        self.bulletins, self._operations = bulletins, operations
+        self._kinds, self._pairs = cycle(kinds), len(kinds[0].to)
+        self._text = os.urandom(max(one.size for one in kinds) // 2).hex().encode()
         self._calling = 0
 
     def draft(self, precedence: int = ROUTINE) -> pb.SubmitRequest:
         """Another bulletin, with a key of its own."""
-        kind = self._kind
+        kind = next(self._kinds)
+        content = self._text[: kind.size]
         portion = pb.Portion(
-            kind=1, label=kind.label, category=kind.category, media="text/plain", content=self._text
+            kind=1, label=kind.label, category=kind.category, media="text/plain", content=content
         )
         return pb.SubmitRequest(key=os.urandom(16), to=kind.to, precedence=precedence, portions=[portion])
 
@@ -152,7 +156,7 @@ class Load:
     async def _call(self, drafts: Sequence[pb.SubmitRequest]) -> list[bytes]:
         answers = await submit(self.bulletins, drafts)
         for answer in answers:
-            assert len(answer.pairs) == len(self._kind.to), answer
+            assert len(answer.pairs) == self._pairs, answer
             assert all(pair.word == "queued" for pair in answer.pairs), answer
         return [bytes(answer.bulletin) for answer in answers]
 

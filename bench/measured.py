@@ -59,6 +59,12 @@ class Phase:
         assert meter is not None, f"nobody counts the commits of {side}"
         return self.count / max(1, meter.commits)
 
+    def calls(self, side: str) -> float:
+        """Calls of functions a release, by a node that counts them."""
+        meter = self.sides[side].meter
+        assert meter is not None, f"nobody counts the calls of {side}"
+        return meter.calls / self.count
+
     def written(self, side: str) -> float | None:
         """KiB a release; None where nobody knows."""
         written = self.sides[side].written if side in self.sides else None

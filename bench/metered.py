@@ -1,12 +1,16 @@
 """The ``intelshare`` command with a meter on it: what a process makes durable, counted from inside.
 
-python -m bench.metered FILE COMMAND...      e.g. node run --folder fra; it ends when standard input does
+python -m bench.metered FILE [--calls] COMMAND...     e.g. node run --folder fra
 
-The process is the product's; nothing of it is replaced. Counted are commits of SQLite (a hook that apsw
-offers) and calls of os.fsync and os.fdatasync; with each the bytes written to disk so far. Of a replica that
-runs together with others, the processor time of its writer in turn too, by a function around two of the
-store's. All of it goes into FILE, which others map into memory: a process that keeps itself out of core dumps
-shows its /proc/.../io to nobody but root.
+The process ends when standard input does. It is the product's; nothing of it is replaced. Counted are commits
+of SQLite (a hook that apsw offers) and calls of os.fsync and os.fdatasync; with each the bytes written to
+disk so far. Of a replica that runs together with others, the processor time of its writer in turn too, by a
+function around two of the store's. All of it goes into FILE, which others map into memory: a process that
+keeps itself out of core dumps shows its /proc/.../io to nobody but root.
+
+With ``--calls``, calls of functions by all threads too, those of C among them, as of the last commit or sync,
+or look at what other replicas did. They are the same from run to run, however busy the machine is. Processor
+time says nothing then: the process takes several times as long.
 
 A commit in WAL mode with synchronous=FULL is one fdatasync. Not counted: those of checkpoints, at most three
 for each 16 MiB of the log. The meter costs 2 µs a commit (measured).
@@ -25,9 +29,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-LAYOUT = struct.Struct("=4Q")
+LAYOUT = struct.Struct("=5Q")
+CALLS = "--calls"
+"""The word that has calls counted."""
+
 BLOCK = 512
 """Bytes of a block as getrusage counts it."""
 
@@ -43,6 +51,8 @@ class Meter:
     """Bytes of pages that were to be written to disk, as of the last commit or sync."""
     in_turn: int = 0
     """Nanoseconds of processor for which the writer of a replica had the turn, or waited for it."""
+    calls: int = 0
+    """Calls of functions; 0 where they are not counted."""
 
     def __sub__(self, before: Meter) -> Meter:
         return Meter(
@@ -50,6 +60,7 @@ class Meter:
             self.syncs - before.syncs,
             self.written - before.written,
             self.in_turn - before.in_turn,
+            self.calls - before.calls,
         )
 
 
@@ -61,7 +72,7 @@ def read_meter(path: Path) -> Meter:
         return Meter()
 
 
-def install(path: Path) -> None:
+def install(path: Path, *, with_calls: bool = False) -> None:
     """Count from now on what this process does. Before anything of the product is imported."""
     import apsw
 
@@ -69,11 +80,11 @@ def install(path: Path) -> None:
     with path.open("r+b") as file:
         page = mmap.mmap(file.fileno(), LAYOUT.size)
     counted = [0, 0]
-    turn = [0]
+    turn, calls = [0], [0]
 
     def show() -> None:
         written = resource.getrusage(resource.RUSAGE_SELF).ru_oublock * BLOCK
-        LAYOUT.pack_into(page, 0, *counted, written, *turn)
+        LAYOUT.pack_into(page, 0, *counted, written, *turn, *calls)
 
     def tell(commits: int) -> None:
         counted[0] += commits
@@ -93,6 +104,14 @@ def install(path: Path) -> None:
 
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(commit, id="bench"))
     os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)  # type: ignore[assignment]
+    if with_calls:
+
+        def note(_: FrameType, event: str, __: object) -> None:
+            if event in {"call", "c_call"}:
+                calls[0] += 1
+
+        threading.setprofile(note)
+        sys.setprofile(note)
     if "--together" not in sys.argv:
         return
     from intelshare.store.postgres.together import SharedDatabase
@@ -111,6 +130,17 @@ def install(path: Path) -> None:
     for name in ("commit", "flush_slice"):
         setattr(SharedDatabase, name, timing(getattr(SharedDatabase, name)))
 
+    def showing(look: Callable[..., bool]) -> Callable[..., bool]:
+        def call(*given: Any) -> bool:
+            try:
+                return look(*given)
+            finally:
+                show()
+
+        return call
+
+    SharedDatabase.look = showing(SharedDatabase.look)  # type: ignore[method-assign]
+
 
 def end_with_starter() -> None:
     """Stop this process when standard input ends: whoever started it holds the other end, and has died."""
@@ -125,7 +155,9 @@ def end_with_starter() -> None:
 
 if __name__ == "__main__":
     end_with_starter()
-    install(Path(sys.argv[1]))
+    file, *words = sys.argv[1:]
+    with_calls = words[0] == CALLS
+    install(Path(file), with_calls=with_calls)
     from intelshare.cli import run
 
-    sys.exit(run(sys.argv[2:]))
+    sys.exit(run(words[1:] if with_calls else words))

@@ -19,7 +19,7 @@ from typing import Any
 
 import grpc
 
-from bench.metered import Meter, read_meter
+from bench.metered import CALLS, Meter, read_meter
 from bench.processor import Used, used
 from intelshare.client import Profile, address_of, read_profile
 
@@ -37,10 +37,10 @@ class Failed(Exception):
 
 
 class Node:
-    """One member's data folder, and its node while it runs."""
+    """One member's data folder, and its node while it runs. ``counted``: its calls are, see ``metered``."""
 
-    def __init__(self, code: str, folder: Path) -> None:
-        self.code, self.folder = code, folder
+    def __init__(self, code: str, folder: Path, *, counted: bool = False) -> None:
+        self.code, self.folder, self.counted = code, folder, counted
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,7 +52,7 @@ class Node:
     def start(self) -> float:
         """Returns once its ports are open: how many seconds that took."""
         began = time.monotonic()
-        words = [sys.executable, "-m", "bench.metered", str(self._meter)]
+        words = [sys.executable, "-m", "bench.metered", str(self._meter), *[CALLS] * self.counted]
         words += ["node", "run", "--dev", "--folder", str(self.folder)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
@@ -132,16 +132,19 @@ def command(*words: str) -> Any:
 
 
 @contextlib.contextmanager
-def federation(codes: Sequence[str], treaties: Iterable[Path] = (), server: str = "") -> Iterator[list[Node]]:
+def federation(
+    codes: Sequence[str], treaties: Iterable[Path] = (), server: str = "", *, counted: bool = False
+) -> Iterator[list[Node]]:
     """Running nodes; the first knows every other, and they know it. All ended, whatever happens.
 
+    ``counted``: see ``Node``.
     ``server``: the URL of a PostgreSQL that holds the rows of all of them, each in a schema of its own.
 
     A SIGTERM to this process from now on unwinds it; a SIGKILL ends the nodes by the pipes that it held.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="intelshare-bench-") as place:
-        nodes = [Node(code, Path(place) / code) for code in codes]
+        nodes = [Node(code, Path(place) / code, counted=counted) for code in codes]
         try:
             for node in nodes:
                 command("init", node.code, str(node.folder), "--dev")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.nodes import Failed
@@ -16,14 +16,18 @@ def run(
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     show: Callable[[dict[str, Any]], None],
     options: Mapping[str, int],
+    flags: Sequence[str] = (),
 ) -> int:
-    """Measure and show; the exit code. ``options``: numbers, by name, with what they are if not given."""
+    """Measure and show; the exit code. ``options``: numbers, by name, with what they are if not given;
+    ``flags``: what is or is not.
+    """
     parser = argparse.ArgumentParser(
         description=described, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name, default in options.items():
         parser.add_argument(name, type=int, default=default)
-    parser.add_argument("--json", action="store_true")
+    for name in (*flags, "--json"):
+        parser.add_argument(name, action="store_true")
     given = parser.parse_args()
     try:
         found = measure(given)

@@ -1,13 +1,23 @@
 """What a release costs a member whose replicas run together, beside one process: processor time, in turn.
 
-python -m bench.together [--rounds 3] [--count 1024] [--in-flight 256] [--peers 1] [--json]
+python -m bench.together [--calls] [--rounds 3] [--count 1024] [--in-flight 256] [--peers 1] [--json]
 
 A member over PostgreSQL with one, two and three replicas, and peers with a file. Users ask all replicas
-alike, or one that does not lead. For each: processor time a release, from submit to receipt, of all replicas
-together and of the database's server, by the best round; its ratio to one replica, by the median of the
-rounds; how much of it the writers' threads have; and how much of that they have in turn, which only one
-replica can do at a time. Rates are what this machine gives: replicas, peers and the server share its
-processors. The last column is what the turn alone would allow, without the server's part of it.
+alike, or one that does not lead, with ``--in-flight`` bulletins under way at each. For each: processor time a
+release, from submit to receipt, of all replicas together and of the database's server, by the best round; its
+ratio to one replica, by the median of the rounds; how much of it the writers' threads have; and how much of
+that they have in turn, which only one replica can do at a time. Rates are what this machine gives: replicas,
+peers and the server share its processors. The last column is what the turn alone would allow, without the
+server's part of it.
+
+With ``--calls``, calls of functions a release by all replicas together instead, and their ratio to one
+replica: nearly the same however busy the machine is, so fewer will do (``--rounds 1 --count 768``). What
+replicas do while nobody asks for anything, some thousand calls a second each, is measured before and taken
+off: otherwise a slow run would count more.
+
+Each begins with all rows in their tables, which takes some 20 seconds. The one that leads moves them once in
+4,000 to 7,000 releases; that was counted wherever it fell, which was hardly ever with one replica. So
+``--count`` is 3,800 at most.
 """
 
 from __future__ import annotations
@@ -31,6 +41,7 @@ import grpc
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from bench.load import PATIENCE, Kind, Load
+from bench.metered import CALLS
 from bench.nodes import ANALYST, OPERATOR, ROOT, Failed, Node, command, federation
 from bench.once import run
 from bench.postgres import spent
@@ -38,8 +49,13 @@ from bench.processor import unit, used
 from bench.recipients import TREATY
 from intelshare.wire.v1 import user_pb2_grpc as services
 from postgres_server import Cluster, new_cluster
+from postgres_server import asked as answer
 
-PEERS = ("USA", "NOR", "DEU")
+PEERS = (
+    "USA", "NOR", "DEU", "KEN", "ESP", "ITA", "POL", "SWE", "JPN", "CAN", "AUS", "GBR", "NLD", "BEL", "DNK",
+    "FIN", "EST", "LVA", "LTU", "PRT", "GRC", "ROU", "BGR", "HRV", "SVN", "SVK", "CZE", "HUN", "ALB", "ISL",
+)  # fmt: skip
+"""Members that get bulletins, at most; ``--peers`` says how many."""
 
 ALL, ANOTHER = "all", "another"
 """Which replicas users ask: each, or one that does not lead."""
@@ -51,8 +67,8 @@ PHASES = ((1, ALL), (2, ANOTHER), (2, ALL), (3, ANOTHER), (3, ALL))
 class Replica(Node):
     """One process of several over one folder."""
 
-    def __init__(self, code: str, folder: Path, name: str) -> None:
-        super().__init__(code, folder)
+    def __init__(self, code: str, folder: Path, name: str, *, counted: bool = False) -> None:
+        super().__init__(code, folder, counted=counted)
         self.name = name
         with socket.create_server(("127.0.0.1", 0)) as one:
             self.port = int(one.getsockname()[1])
@@ -68,6 +84,7 @@ class Replica(Node):
                     "-m",
                     "bench.metered",
                     str(self._meter),
+                    *[CALLS] * self.counted,
                     *words,
                     "--user-port",
                     str(self.port),
@@ -112,6 +129,8 @@ class Cost:
     """Of these, while they have the turn to write, or wait for it."""
     server: float
     rate: float
+    calls: float
+    """Of functions a release, all replicas together; 0 where they are not counted."""
 
 
 async def exchanged(
@@ -124,27 +143,49 @@ async def exchanged(
         for replica in asked:
             analyst = services.BulletinsStub(await stack.enter_async_context(replica.channel(ANALYST)))
             operator = services.OperationsStub(await stack.enter_async_context(replica.channel(OPERATOR)))
-            loads += [Load(analyst, operator, kind) for kind in kinds]
+            loads.append(Load(analyst, operator, *kinds))
         mark = await loads[0].mark()
+        idle = await _idle(replicas)
         meters = [one.meter() for one in replicas]
         before, server, began = [used(one.pid) for one in replicas], spent(cluster), time.time()
         each = count // len(loads)
-        await asyncio.gather(*[one.submit_all(each, in_flight // len(loads)) for one in loads])
+        await asyncio.gather(*[one.submit_all(each, in_flight) for one in loads])
         end = time.monotonic() + PATIENCE
-        while await loads[0].open():  # seldom: each question costs a millisecond
+        while await loads[0].open():  # seldom: each question costs a millisecond, or some thousand calls
             if time.monotonic() > end:
                 raise Failed("some are still open")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(2 if idle else 0.25)
+        took = time.time() - began
         costs = [used(one.pid) - was for one, was in zip(replicas, before, strict=True)]
         done = each * len(loads)
         server = spent(cluster) - server
         last = max(at for at, _ in await loads[0].receipts(mark, done))
     whole, writers = sum(one.whole for one in costs), sum(one.writer for one in costs)
-    in_turn = sum((one.meter() - was).in_turn for one, was in zip(replicas, meters, strict=True))
+    metered = [one.meter() - was for one, was in zip(replicas, meters, strict=True)]
+    in_turn, calls = sum(one.in_turn for one in metered), sum(one.calls for one in metered) - idle * took
     return Cost(
         whole / done * 1e6, writers / done * 1e6, in_turn / done / 1e3, server / done * 1e6,
-        done / (last - began),
+        done / (last - began), calls / done,
     )  # fmt: skip
+
+
+async def _idle(replicas: list[Replica]) -> float:
+    """Calls a second of replicas that nobody asks for anything; 0 where they are not counted."""
+    if not replicas[0].counted:
+        return 0.0
+    before, began = sum(one.meter().calls for one in replicas), time.time()
+    await asyncio.sleep(4)
+    return (sum(one.meter().calls for one in replicas) - before) / (time.time() - began)
+
+
+def moved(cluster: Cluster) -> None:
+    """Wait until all rows of the member are in their tables. Raises Failed."""
+    waiting = "SELECT max(value) > min(value) FROM fra.store_state WHERE name IN ('last', 'flushed')"
+    end = time.monotonic() + PATIENCE
+    while answer(cluster.url, waiting) == [(True,)]:
+        if time.monotonic() > end:
+            raise Failed("rows wait in the journal: none are moved while nobody asks for anything")
+        time.sleep(0.5)
 
 
 @contextlib.contextmanager
@@ -168,13 +209,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             try:
                 for number, at in PHASES:
                     while len(running) < number:
-                        running.append(Replica("FRA", fra.folder, "abc"[len(running)]))
+                        name = "abc"[len(running)]
+                        running.append(Replica("FRA", fra.folder, name, counted=options.calls))
                         running[-1].start()
                         time.sleep(3)  # links are dialled
                     units.append(unit())
                     asked = running if at == ALL else running[1:2]
-                    for count in (128 * len(to), options.count):  # what is made once is made
+                    for count in (max(384, 16 * len(to)), options.count):  # what is made once is made
                         cost = asyncio.run(exchanged(running, asked, cluster, count, options.in_flight, to))
+                        moved(cluster)
                     found[number, at].append(cost)
             finally:
                 for one in reversed(running):
@@ -192,12 +235,22 @@ def _figures(found: dict[tuple[int, str], list[Cost]], number: int, at: str) -> 
         "in_turn_us": min(one.in_turn for one in costs),
         "server_us": min(one.server for one in costs),
         "rate": median(one.rate for one in costs),
-        "ratio": median(one.replicas / other.replicas for one, other in zip(costs, alone, strict=True)),
+        "ratio": median(_ratio(one, other) for one, other in zip(costs, alone, strict=True)),
+        "calls": min(one.calls for one in costs),
     }
+
+
+def _ratio(one: Cost, other: Cost) -> float:
+    return one.calls / other.calls if other.calls else one.replicas / other.replicas
 
 
 def show(found: dict[str, Any]) -> None:
     """A table."""
+    if found["phases"][0]["calls"]:
+        print(f"{'replicas':<10}{'asked':<10}{'calls each':>12}{'ratio':>8}")
+        for one in found["phases"]:
+            print(f"{one['replicas']:<10}{one['asked']:<10}{one['calls']:>12.0f}{one['ratio']:>8.2f}")
+        return
     print(f"a unit of processor time takes {found['unit_us']:.0f} µs here")
     print(
         f"{'replicas':<10}{'asked':<10}{'µs each':>10}{'ratio':>8}{'writers':>9}{'in turn':>9}{'server':>8}"
@@ -213,4 +266,4 @@ def show(found: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     options = {"--rounds": 3, "--count": 1024, "--in-flight": 256, "--peers": 1}
-    sys.exit(run(__doc__, measure, show, options))
+    sys.exit(run(__doc__, measure, show, options, ["--calls"]))

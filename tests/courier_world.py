@@ -9,7 +9,7 @@ from builders import NOW, Member, actor, seeded
 from intelshare.audit.work import finish
 from intelshare.engine import QUERIES, STEPS
 from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
-from intelshare.engine.courier import Doing, Packed, Put, TakenIn, log_written, pack
+from intelshare.engine.courier import Doing, Packed, TakenIn, WriteMessage, log_written, pack
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, MemberCode
@@ -40,10 +40,10 @@ def export(
     head = sign_head(writer.prefix, node.uri, own_documents(node.trust), BundleHead(code, hello), node.signer)
     parts = [writer.prefix, writer.add(head)]
 
-    def put(doing: Put) -> None:
+    def put(doing: WriteMessage) -> None:
         parts.append(writer.add(link_message(doing.message, at)))
 
-    packed = drive(member, pack(code, most, lambda: may_release), at, put, files)
+    packed = drive(member, pack(code, most, lambda: may_release, lambda _: True), at, put, files)
     parts.append(writer.finish())
     by = actor(node.member, "o").user
     done = log_written(by, code, packed, Digest(bytes(32)), sum(map(len, parts)))
@@ -104,7 +104,7 @@ def drive(
         except StopIteration as end:
             return end.value
         answer = None
-        if isinstance(doing, Put):
+        if isinstance(doing, WriteMessage):
             put(doing)
         elif isinstance(doing, OpenPieces):
             opened = disk.open(doing)

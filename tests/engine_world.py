@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from builders import NOW, Member, seeded
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.frame import Hello, Message
+from intelshare.broker.kernel.tables import LOG_HEAD
 from intelshare.engine import QUERIES, STEPS, Engine, Event, Limits, LinkId, Now, Step
 from intelshare.engine.actions import (
     Close,
@@ -26,6 +27,7 @@ from intelshare.engine.actions import (
 from intelshare.engine.events import (
     Accepted,
     Closed,
+    Covered,
     LogQuestion,
     QueryDone,
     Received,
@@ -97,6 +99,12 @@ class Rig:
                     self.carry_out(action)
         self._feeding = False
 
+    def cover(self) -> None:
+        """Say that the sidecar covers the whole log."""
+        here = self.fra.node.incarnation
+        head = self.fra.store.ask_now(lambda view: view.get(LOG_HEAD, here))
+        self.feed(Covered(here, head.size))
+
     def carry_out(self, action: Any) -> None:
         """Do what an action says."""
         match action:
@@ -108,6 +116,7 @@ class Rig:
             case Send():
                 self.feed(Written(action.link))
             case WriteSidecar():
+                self.cover()
                 self.feed(SidecarWritten(action))
             case Shred():
                 self.pieces.remove(action.files)

@@ -1,27 +1,24 @@
 """A wall clock that is wrong under one real node, its monotonic clock left alone (F14, F15, F32).
 
-libfaketime reads the offset from a file: the clock jumps while the node runs, as does that of its commands.
+The offset is in a file: the clock jumps while the node runs, as does that of its commands. The TLS library
+goes by the machine's clock (``shifted_clock``).
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2e.nodes import PROGRAM, intelshare, log_of, ok, wait_for_links, wait_until
+from e2e.nodes import intelshare, log_of, ok, wait_for_links, wait_until
 from fault_pair import LABELS, Load, Member, check, inbox, two
-from fault_world import NotHere
 from processes import clean_environment, finished
 
-_LIBRARIES = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib64/faketime/libfaketime.so.1",
-)
+_SHIFTED = Path(__file__).with_name("shifted_clock.py")
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -35,16 +32,10 @@ class WrongClock:
     """The clock of one member's node."""
 
     def __init__(self, member: Member) -> None:
-        library = next((path for path in _LIBRARIES if Path(path).exists()), None)
-        if library is None:
-            raise NotHere("libfaketime is missing")
         self.member = member
         self._file = member.folder.parent / f"{member.folder.name}.offset"
         self.set(0)
-        member.program = (
-            "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={self._file}", "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", *PROGRAM,
-        )  # fmt: skip
+        member.program = (sys.executable, str(_SHIFTED), str(self._file))
 
     def set(self, seconds: int) -> None:
         """Ahead of the machine's clock, or behind it."""

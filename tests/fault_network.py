@@ -36,14 +36,17 @@ HERE = Path(__file__).resolve()
 HOLDER = ("unshare", "--net", "sleep", "infinity")
 RATE = 10.0
 FLAT = 48.0
-"""MiB by which the memory of a node may grow on a bad line: rows wait in it until they are 24 MiB."""
+"""MiB by which the memory of a node may grow on a bad line: rows wait in it until they are 16 MiB."""
 
 NOTICED = 30.0
 """Seconds in which a line that carries nothing is noticed and shown."""
 
 
-def apart(name: str, times: int, module: str = __file__) -> str:
-    """Play a fault of a module in a network namespace; its figure. Raises AssertionError, NotHere."""
+def apart(name: str, times: int, module: str = __file__, *, seconds: float = 1200) -> str:
+    """Play a fault of a module in a network namespace, for so many seconds at most; its figure.
+
+    Raises AssertionError, NotHere.
+    """
     for tool in ("unshare", "nsenter", "ip", "iptables", "tc"):
         if shutil.which(tool) is None:
             raise NotHere(f"there is no `{tool}`")
@@ -51,7 +54,7 @@ def apart(name: str, times: int, module: str = __file__) -> str:
         raise NotHere("network namespaces need root")
     paths = os.pathsep.join((str(HERE.parent), str(HERE.parents[1])))
     words = ["unshare", "--net", sys.executable, module, name, str(times)]
-    done = finished(words, seconds=1200, env={**os.environ, "PYTHONPATH": paths})
+    done = finished(words, seconds=seconds, env={**os.environ, "PYTHONPATH": paths})
     assert done.code == 0, done.err[-3000:]
     return done.out.strip().splitlines()[-1]
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2e.nodes import PROGRAM, found, introduce, log_of, ok, running, wait_for_links, wait_until
+from e2e.nodes import found, introduce, ok, wait_for_links, wait_until
+from fault_member import Member
 from intelshare.api import SyncClient
 from intelshare.client import new_key
 from intelshare.errors import IntelshareError
@@ -32,43 +32,6 @@ BODY = "Phishing kit. " * 146
 
 _PAUSE = 0.1
 """Seconds after an answer that was not OK."""
-
-
-class Member:
-    """A member whose node is started, stopped and killed as often as a run likes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.program: Sequence[str] = PROGRAM
-        self._stack = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The one that was started last."""
-        assert self._process is not None
-        return self._process
-
-    def start(self, *words: str) -> None:
-        """Start its node, and wait until it serves. ``words``: more of ``node run``."""
-        self._process = self._stack.enter_context(running(self.folder, self.program, words))
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
-        self._stack.close()
-
-    def stop(self) -> int:
-        """Stop it in order, if it runs; its exit code."""
-        self._stack.close()
-        return self.process.returncode
-
-    def log(self, event: str) -> list[dict[str, Any]]:
-        """What its nodes have logged under this event."""
-        lines = log_of(self.folder).read_text().splitlines()
-        told = (json.loads(line) for line in lines if line.startswith("{"))
-        return [line for line in told if line["event"] == event]
 
 
 @contextmanager

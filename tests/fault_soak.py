@@ -114,7 +114,7 @@ def soaked(minutes: int) -> str:
 
 def soak_apart(minutes: int) -> str:
     """The same in a namespace of its own."""
-    return apart("soaked", minutes, module=__file__)
+    return apart("soaked", minutes, module=__file__, seconds=60 * minutes + 600)
 
 
 if __name__ == "__main__":

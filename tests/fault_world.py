@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import math
 import os
 import random
 import shutil
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -30,8 +28,10 @@ from bench.nodes import Node
 from bench.processor import resident
 from bench.recipients import CODES, TREATY
 
-from e2e.nodes import PROGRAM, documents_of, found, introduce, log_of, ok, running
+import fault_member
+from e2e.nodes import PROGRAM, documents_of, found, introduce, ok
 from intelshare.errors import IntelshareError
+from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 from processes import finished
@@ -77,14 +77,13 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-class Member:
-    """One member's data folder, and its node while it runs."""
+class Member(fault_member.Member):
+    """One of many members, with the figures of its process, and what its user and its operator see."""
 
     def __init__(self, code: str, folder: Path, prefix: Sequence[str] = ()) -> None:
         """``prefix``: the words that run the node within bounds, or in a namespace."""
-        self.code, self.folder, self.prefix = code, folder, prefix
-        self.process: subprocess.Popen[bytes] | None = None
-        self._runs = contextlib.ExitStack()
+        super().__init__(folder, (*prefix, *PROGRAM))
+        self.code = code
 
     @property
     def user(self) -> Path:
@@ -94,7 +93,7 @@ class Member:
     @property
     def pid(self) -> int:
         """Of the running process."""
-        assert self.process is not None, f"the node of {self.code} does not run"
+        assert self.runs, f"the node of {self.code} does not run"
         return self.process.pid
 
     @property
@@ -112,24 +111,6 @@ class Member:
         spent = [path.read_text().split() for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat")]
         ran, waited = (sum(int(one[place]) for one in spent) for place in (0, 1))
         return 1 + waited / max(1, ran)
-
-    def start(self) -> float:
-        """Start the node; the seconds until it serves."""
-        began = time.monotonic()
-        self.process = self._runs.enter_context(running(self.folder, (*self.prefix, *PROGRAM)))
-        return time.monotonic() - began
-
-    def stop(self) -> None:
-        """Stop it in order."""
-        self._runs.close()
-        self.process = None
-
-    def kill(self) -> None:
-        """End it by SIGKILL."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-        self.stop()
 
     def channel(self, user: str = USER) -> grpc.aio.Channel:
         """A connection of a user."""
@@ -152,9 +133,7 @@ class Member:
 
     def logged(self, event: str, peer: str = "", since: int = 0) -> int:
         """How often its log names an event, of this peer, after so many bytes."""
-        lines = log_of(self.folder).read_bytes()[since:].decode().splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{")]
-        return sum(one["event"] == event and peer in str(one.get("peer", "")) for one in told)
+        return sum(peer in str(one.get("peer", "")) for one in self.log(event, since))
 
 
 class Federation:
@@ -176,7 +155,7 @@ class Federation:
             peers = self.hub.status()["peers"]
             if wanted <= {one["member"] for one in peers if one["state"] == "linked"}:
                 return time.monotonic() - began
-            assert time.monotonic() < began + seconds, f"no link to one of {wanted}: {peers}"
+            assert time.monotonic() < began + patient(seconds), f"no link to one of {wanted}: {peers}"
             time.sleep(0.05)
 
     def store(self, to: Member, precedences: Sequence[int], size: int = 2048) -> dict[str, Sent]:
@@ -193,7 +172,7 @@ class Federation:
     def look(self) -> None:
         """Take note of all that has arrived, by the command line of each member that runs."""
         for one in self.others:
-            if one.process is not None:
+            if one.runs:
                 told = one.events()
                 self.seen[one.code].update(e["bulletin"] for e in told if e.get("what") == "received")
         self.accepted.update(
@@ -459,7 +438,7 @@ class Highest:
 @contextlib.contextmanager
 def frozen_still(member: Member) -> Iterator[None]:
     """SIGSTOP a node within the block."""
-    assert member.process is not None
+    assert member.runs
     member.process.send_signal(signal.SIGSTOP)
     try:
         yield

@@ -311,7 +311,8 @@ def counted(one: Counted, *, short: bool, cycles: int) -> Told:
     except NotHere as why:
         return Told("NOT DONE", f"not done here: {why}")
     except AssertionError as broken:
-        return Told("FAIL", str(broken)[-400:])
+        print(broken, file=sys.stderr)  # with the last lines of each log
+        return Told("FAIL", str(broken)[:400])
     return Told("PASS" if times >= one.asked else "PART", f"{figure} (of {one.asked})")
 
 

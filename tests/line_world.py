@@ -213,9 +213,8 @@ def fresh_key(member: Member, at: Instant = NOW) -> SecretKey:
     """A signing key of a member that its directory does not name yet."""
     node, directory = member.node, member.node.trust.members[member.node.member].directory
     assert directory is not None
-    return new_key(
-        SUITE_1, KeyUse.SIGNING, node.member, at, seeded("fresh"), node=node.uri, among=directory.keys
-    )
+    random = seeded(f"fresh beside {len(directory.keys)}")
+    return new_key(SUITE_1, KeyUse.SIGNING, node.member, at, random, node=node.uri, among=directory.keys)
 
 
 def signs_with(member: Member, key: SecretKey) -> None:

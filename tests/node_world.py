@@ -22,9 +22,11 @@ from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import CertifiedKey, digest_of, issue_user, to_pem
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import DAY, Instant
+from intelshare.node.backup import make_backup
 from intelshare.node.establish import first_rows, make_folder
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
+from intelshare.node.restore import restore_backup
 from intelshare.node.run import NodeProcess, start_node
 from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
 from intelshare.store.engines import Location, open_at
@@ -253,14 +255,31 @@ async def word(site: Site, bulletin: bytes, recipient: str) -> str:
 
 
 async def introduce(one: Site, other: Site) -> None:
-    """Both import each other's member file, with the fingerprint that people compared."""
-    for giver, taker in ((one, other), (other, one)):
-        async with giver.client("o") as client:
-            said = await client.operations.ExportMember(pb.ExportMemberRequest())
-        async with taker.client("o") as client:
-            await client.operations.ImportMember(
-                pb.ImportMemberRequest(text=said.text, fingerprint=said.fingerprint)
-            )
+    """Both import each other's member file."""
+    await show_member(one, other)
+    await show_member(other, one)
+
+
+async def show_member(giver: Site, taker: Site) -> None:
+    """The taker imports the giver's member file, with the fingerprint that people compared."""
+    async with giver.client("o") as client:
+        said = await client.operations.ExportMember(pb.ExportMemberRequest())
+    async with taker.client("o") as client:
+        await client.operations.ImportMember(
+            pb.ImportMemberRequest(text=said.text, fingerprint=said.fingerprint)
+        )
+
+
+def back_up(site: Site, target: Path) -> None:
+    """Write a backup of a site's folder; its node may run, in this process too if a thread calls this."""
+    make_backup(site.root, target, lambda: PASSPHRASE, now(), lambda *_: None)
+
+
+def restore(backup: Path, root: Path, *, replace: bool = False) -> Path | None:
+    """Make a folder of a backup; where the one that it replaces is now."""
+    return restore_backup(
+        backup, root, lambda: PASSPHRASE, replace=replace, now=now(), progress=lambda *_: None
+    )[1]
 
 
 async def until(condition: Callable[[], Any], what: str = "") -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from intelshare.patience import patient
 from intelshare.ports import Table
 from intelshare.store.postgres.connection import connect
 from intelshare.store.postgres.schema import first_schema, migrate
@@ -27,6 +28,9 @@ from store_tables import TABLES
 
 NAMED = "INTELSHARE_TEST_POSTGRES"
 """The URL of a database in which tests may make schemas."""
+
+LIMIT = 60.0
+"""Seconds for a program of the server, and for an answer, scaled by INTELSHARE_PATIENCE."""
 
 _schemas = count(1)
 
@@ -66,6 +70,7 @@ class Cluster:
             capture_output=True,
             text=True,
             check=False,
+            timeout=patient(LIMIT),
         )
         assert done.returncode == 0, (program, words, done.stdout, done.stderr)
 
@@ -204,6 +209,8 @@ def make_schema(server: Server | None, tables: Sequence[Table[Any]] = TABLES) ->
 
 def asked(url: str, sql: str) -> list[tuple[object, ...]]:
     """What the server answers, on a connection beside all others."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    seconds = int(patient(LIMIT))
+    limits = {"connect_timeout": seconds, "options": f"-c statement_timeout={seconds}s"}
+    with psycopg.connect(url, autocommit=True, **limits) as connection:  # type: ignore[arg-type]
         cursor = connection.execute(sql.encode())
         return cursor.fetchall() if cursor.description else []

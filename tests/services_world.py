@@ -13,7 +13,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
-from intelshare.broker.lifecycle.mend import Mended, MendResult, Outcome, Record
+from intelshare.broker.lifecycle.mend import Mended, MendResult, Record, RecordOutcome
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
@@ -73,6 +73,7 @@ class MemberBackend:
         self.wrong_clock = False
         self.rotten: tuple[Record, ...] = ()
         self.draining = False
+        self.replica = ""
         self.orders: list[Any] = []
 
     @property
@@ -100,7 +101,9 @@ class MemberBackend:
 
     async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
         return tuple(
-            Mended(record, Outcome.WHOLE) if record.repaired else Mended(record, Outcome.ASKED, "USA")
+            Mended(record, RecordOutcome.WHOLE)
+            if record.repaired
+            else Mended(record, RecordOutcome.ASKED, "USA")
             for record in records
         )
 
@@ -199,6 +202,7 @@ class MemberBackend:
             NOW,
             1,
             1,
+            Instant(NOW - 1),
             Instant(NOW + 1),
             Figures(3, 2, 1, followed=0.5),
             FileFacts(0, 1, 1, {}),

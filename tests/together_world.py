@@ -13,12 +13,13 @@ import socket
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
 from e2e.nodes import intelshare, log_of
-from intelshare.client import Profile, read_profile
+from intelshare.client import Client, Profile, read_profile
 from replicas_world import LABEL, Load, Outcome, Replica, Replicas, checked, words_of_run, world
 
 PEERS = ("NOR", "DEU", "KEN")
@@ -45,9 +46,11 @@ class Together(Replicas):
                 str(self.ports[one.name]),
             ]
 
-    def profile(self, user: Path, name: str) -> Profile:
-        """The profile of a user at one replica."""
-        return replace(read_profile(user), address=f"127.0.0.1:{self.ports[name]}", node_folder="")
+    def profile(self, user: Path, *names: str, away: bool = False) -> Profile:
+        """The profile of a user at these replicas; ``away``: and at one that nobody starts."""
+        ports = [*([free_port()] if away else []), *[self.ports[name] for name in names]]
+        listed = ",".join(f"127.0.0.1:{port}" for port in ports)
+        return replace(read_profile(user), address=listed, node_folder="")
 
     def serves(self, one: Replica) -> bool:
         """Whether this replica says that it serves."""
@@ -147,6 +150,9 @@ def main(words: Sequence[str] | None = None) -> int:
             load.end()
         outcome = checked_together(loads)
         print(outcome, [load.errors for load in loads], [one.codes for one in replicas.all])
+        replicas.wait_for_all(120)
+        told = words_at_each(replicas, loads)
+        print("the words of all pairs, at each replica:", *map(dict, told))
         if took:
             took.sort()
             print(
@@ -155,8 +161,26 @@ def main(words: Sequence[str] | None = None) -> int:
         said = [line for line in log_of(w.fra).read_text().splitlines() if line and not line.startswith("{")]
         print("what ended replicas by themselves:", *sorted(set(said)), sep="\n    ")
         print(intelshare("node", "replicas", "--folder", w.fra).out)
-        print(intelshare("audit", "verify", "--folder", w.fra).out[-300:])
-        return 0 if outcome.good else 1
+        logs = {
+            folder.name: intelshare("audit", "verify", "--folder", folder)
+            for folder in (w.fra, w.usa, *w.more.values())
+        }
+        print("logs:", *[f"{name} {done.out.splitlines()[-1:]}" for name, done in logs.items()])
+        one_word = all(words == {"accepted": outcome.sent} for words in told)
+        return 0 if outcome.good and one_word and not any(done.code for done in logs.values()) else 1
+
+
+def words_at_each(replicas: Together, loads: Sequence[Load]) -> list[Counter[str]]:
+    """How many pairs of all loads have which word, as each replica shows them."""
+    found = []
+    for one in replicas.all:
+        words: Counter[str] = Counter()
+        with Client(replicas.profile(loads[0].profile, one.name)) as client:
+            for bulletin in set().union(*[load.stored.values() for load in loads]):
+                (entry,) = client.outbox(bulletin.hex()).entries
+                words.update(pair.word for pair in entry.pairs)
+        found.append(words)
+    return found
 
 
 def checked_together(loads: Sequence[Load], seconds: float = 60.0) -> Outcome:

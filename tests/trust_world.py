@@ -60,7 +60,7 @@ class TestMember:
         return signer(self.key(use))
 
     def renewed(self, at: Instant, **changes: object) -> Trust:
-        """The directory's version 2."""
+        """The next directory."""
         return renew_directory(self.directory, self.signer(KeyUse.DIRECTORY), at, **changes)  # type: ignore[arg-type]
 
 

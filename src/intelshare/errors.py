@@ -108,26 +108,45 @@ class DeliveryError(IntelshareError):
 class StoreError(IntelshareError):
     """The store cannot be opened, read or written."""
 
+    page = False
+    """True if a page of the database cannot be read."""
+
+
+class PageError(StoreError):
+    """A page that SQLite cannot read, of no known record."""
+
+    page = True
+
 
 REPAIRED: Final = "nothing is lost: a running node writes it again, `intelshare node repair --scrub` at once"
 """The hint of a record that was brought back."""
 
+UNREAD: Final = "start the node again: it looks for one changed byte, and puts it right"
+"""The hint of a page of SQLite that cannot be read."""
+
 
 class RecordError(StoreError):
-    """A stored record that is not as it was written: RECORD_CORRUPT. Where a page cannot be read, ``key`` is
-    as much of a key as is known.
+    """A stored record that is not as it was written: RECORD_CORRUPT.
 
     ``repaired``: it was brought back, and is served; where it stands it has yet to be written again.
+    ``page``: a page of the database cannot be read; then ``key`` is as much of a key as is known.
     """
 
     def __init__(
-        self, table: str, key: tuple[int | str | bytes, ...], message: str, *, repaired: bool = False
+        self,
+        table: str,
+        key: tuple[int | str | bytes, ...],
+        message: str,
+        *,
+        repaired: bool = False,
+        page: bool = False,
     ) -> None:
         lost = "it is not served; `intelshare node repair` says what can be done about it"
-        super().__init__("RECORD_CORRUPT", message, hint=REPAIRED if repaired else lost)
+        super().__init__("RECORD_CORRUPT", message, hint=REPAIRED if repaired else UNREAD if page else lost)
         self.table = table
         self.key = key
         self.repaired = repaired
+        self.page = page
 
 
 class VaultError(IntelshareError):

@@ -1,4 +1,4 @@
-"""The ports of the core to the outside world: a transactional store and a vault.
+"""The port of the core to the outside world: a transactional store.
 
 The store is deliberately small: rows are named tuples of ``int | str | bytes``, a ``Table`` defines which
 fields are the key and in which orders it can be read, and a step's whole effect is one ``Plan`` that is
@@ -7,18 +7,13 @@ applied in one transaction or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from intelshare.errors import RecordError, StoreError
-
-if TYPE_CHECKING:
-    from intelshare.crypto.suites import Signer
-    from intelshare.envelope import SealingKeyHeld
-    from intelshare.ids import KeyId
 
 Row = NamedTuple
 """A row of a table. It is created in a fifth of the time of a frozen dataclass, and stored as it is."""
@@ -234,6 +229,10 @@ CHUNK: Final = "chunk"
 """The same of a chunk that was brought back: a commit while it is known (``Damaged``) writes it again."""
 
 
+PAGE: Final = "page"
+"""The same of a page of the file in which a start has put one changed byte right (its key is its number)."""
+
+
 class Damaged(Protocol):
     """The records of a store that were met damaged and are not settled. For any thread."""
 
@@ -290,7 +289,9 @@ class Store(Protocol):
         """
 
     def scrub(self) -> Iterator[StoreError]:
-        """Read every row again: a RECORD_CORRUPT for each that is not as it was written. In any thread."""
+        """Read every row again: a RECORD_CORRUPT for each that is not as it was written. In any thread; it
+        ends with ``drain``.
+        """
 
     def ask_now(self, question: Callable[[View], A]) -> A:
         """Run a query for a caller that cannot wait yet. Only an engine in this process can offer it."""
@@ -313,22 +314,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Drain, and release everything. Idempotent."""
-
-
-class Vault(Protocol):
-    """Private keys, wherever they are kept: its keys can sign and open, and never show a secret.
-
-    The exception is the storage key, because everything at rest passes under it.
-    """
-
-    def signer(self, key_id: KeyId) -> Signer:
-        """Return the signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
-
-    def sealing_keys(self) -> Mapping[KeyId, SealingKeyHeld]:
-        """Return all sealing keys that can still open, for ``envelope.Opener``."""
-
-    def retired(self) -> Collection[KeyId]:
-        """Return the ids of this member's sealing keys that were destroyed."""
-
-    def storage_key(self) -> bytes:
-        """Return the 32 bytes for ``crypto.rest``. Raises VaultError NOT_FOUND."""

@@ -108,3 +108,8 @@ def _escape(letter: str) -> str:
         if number < 0x10000
         else f"\\U{number:08x}"
     )
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before ``:port``: an IPv6 address in brackets (RFC 3986)."""
+    return f"[{host}]" if ":" in host else host

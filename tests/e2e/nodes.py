@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,15 @@ from jsonschema import Draft202012Validator
 import forked
 import waits
 from intelshare.cli.shared.documents import DIALECT, document_names, schema_of
+from intelshare.client import Credentials
+from intelshare.crypto.suites import SUITES
+from intelshare.crypto.x509 import issue_user, to_pem
+from intelshare.instant import DAY, Instant
+from intelshare.node.folder import Folder
+from intelshare.node.settings_file import read_settings
 from intelshare.store.sidecar import STARTED, mark_start, read_sidecar, write_sidecar
+from intelshare.trust import domain_of, user_uri
+from intelshare.vault import USER_AUTHORITY, open_vault
 from processes import Ended, clean_environment, finished, process
 
 PROGRAM = forked.PROGRAM
@@ -50,6 +59,16 @@ class Done(Ended):
         wrong = list(unlike_schema(document))
         assert not wrong, wrong
         return document
+
+
+def expired_certificate(folder: Path, name: str) -> Credentials:
+    """A certificate of a user of a development folder that ended nine days ago, with its key."""
+    domain = domain_of(read_settings(Folder(folder).settings).node)
+    phrase = (folder / "passphrase").read_bytes().strip()
+    vault = open_vault(Folder(folder).vault, phrase, suites=SUITES, random=os.urandom, allow_development=True)
+    authority, before = vault.certified(USER_AUTHORITY), Instant(time.time_ns() // 1000 - 10 * DAY)
+    made = issue_user(authority, user_uri(domain, name), before, os.urandom, lifetime=DAY)
+    return Credentials(to_pem([made.certificate]), to_pem([authority.certificate]), made.key)
 
 
 FILES = frozenset(("compliance-report", "evidence", "log-proof", "release"))

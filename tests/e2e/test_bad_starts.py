@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from e2e.nodes import intelshare, ok, running
+from intelshare.store.folder import lock
+from intelshare.vault import copy_of
 from processes import ended
 
 
@@ -52,6 +55,27 @@ def test_no_passphrase_and_nobody_to_ask(fra: Path) -> None:
     assert "--passphrase-file" in refused(fra, "KEYSTORE_PASSWORD", 1)
 
 
+def test_a_drained_node_that_was_told_to_stop_has_ended_when_that_is_said(fra: Path) -> None:
+    with running(fra) as node:
+        ok("node", "drain", "--folder", fra, "--stop")
+        assert node.poll() == 0
+
+
+def test_a_name_in_node_toml_that_is_wrong_by_a_letter_is_said_as_that(fra: Path) -> None:
+    settings = fra / "node.toml"
+    whole = settings.read_text()
+    for right, wrong in (('"FRA"', '"GRA"'), ("/node-1", "/node-3"), ("fra.", "fqa.")):
+        settings.write_text(whole.replace(right, wrong, 1))
+        assert "BACKUP/folder/node.toml" in refused(fra, "ID_CONFLICT", 9)
+
+
+def test_what_a_killed_init_left_with_root_keys_in_it_is_removed_by_the_next(tmp_path: Path) -> None:
+    nobody = 4_194_304  # Linux gives no process this id
+    (tmp_path / f".fra.{nobody}.part" / "root-keys").mkdir(parents=True)
+    ok("init", "FRA", tmp_path / "fra", "--dev")
+    assert [path.name for path in tmp_path.iterdir()] == ["fra"]
+
+
 def test_a_folder_that_others_may_enter(fra: Path) -> None:
     fra.chmod(0o755)
     assert f"chmod 700 {fra}" in refused(fra, "DATA_PERMISSIONS", 1)
@@ -69,8 +93,11 @@ def test_a_passphrase_file_that_others_may_read(fra: Path) -> None:
 
 def test_a_truncated_vault(fra: Path) -> None:
     vault = fra / "vault" / "keys"
-    vault.write_bytes(vault.read_bytes()[:-40])
-    refused(fra, "KEYSTORE_CORRUPT", 1)
+    for path in (vault, copy_of(vault)):
+        path.write_bytes(path.read_bytes()[:-40])
+    told = refused(fra, "KEYSTORE_CORRUPT", 1)
+    assert "keys.copy" in told
+    assert "node restore" in told
 
 
 def test_a_truncated_database(fra: Path) -> None:
@@ -121,6 +148,29 @@ def test_a_second_node_on_the_folder(fra: Path) -> None:
         assert done.code == 9
         assert "error[DATA_LOCKED]" in done.err
         assert ok("node", "status", "--folder", fra).out.startswith("FRA")
+
+
+def test_doctor_names_a_process_that_has_the_folder_and_says_nothing(fra: Path) -> None:
+    held = lock(fra)
+    try:
+        found = intelshare("doctor", "--folder", fra, "--json").json["findings"]
+    finally:
+        held.release()
+    (said,) = [one for one in found if one["check"] == "process"]
+    assert (said["code"], f"process {os.getpid()} " in said["found"]) == ("DATA_LOCKED", True)
+    assert "runbook" in said["next"]
+
+
+def test_a_command_beside_another_names_the_process_that_has_the_folder(fra: Path) -> None:
+    locked = lock(fra)
+    try:
+        done = intelshare("user", "list", "--folder", fra)
+    finally:
+        locked.release()
+    assert done.code == 9, done.err
+    assert f"error[DATA_LOCKED]: process {os.getpid()} is using {fra}" in done.err
+    assert "wait for it, then repeat this" in done.err
+    ok("user", "list", "--folder", fra)
 
 
 def test_a_folder_where_nothing_is(tmp_path: Path) -> None:
@@ -185,7 +235,6 @@ def test_a_swapped_member_file_is_not_admitted(fra: Path, tmp_path: Path) -> Non
 
 
 def test_everything_made_under_an_open_umask_is_private(tmp_path: Path) -> None:
-    import os
 
     old = os.umask(0)
     try:

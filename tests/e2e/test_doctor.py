@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.nodes import PROGRAM, copied, intelshare, ok, running
+from intelshare.cli.app import run
 from processes import clean_environment, finished
+from rot import rot, spoil
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,88 @@ def test_everything_wrong_is_said_at_once_and_has_a_remedy(founded: Path, tmp_pa
     assert wrong["folder"]["code"] == "DATA_PERMISSIONS"
     assert "bad.toml" in wrong["policy"]["found"]
     assert all(one["next"] for one in wrong.values())
+
+
+def test_a_flipped_bit_in_a_profile_or_in_the_name_of_the_node_is_said_with_what_helps(
+    founded: Path, tmp_path: Path
+) -> None:
+    operator, settings = founded / "users" / "operator", founded / "node.toml"
+    helps = f"intelshare user renew operator --folder {founded} --here --out "
+    with running(founded):
+        for name in ("ca.pem", "cert.pem", "profile.toml"):
+            profile = tmp_path / name
+            shutil.copytree(operator, profile)
+            text = (profile / "profile.toml").read_text().replace("../..", str(founded))
+            (profile / "profile.toml").write_text(text)
+            changed = bytearray((profile / name).read_bytes())
+            if name == "profile.toml":
+                changed[text.index("node-1")] ^= 2
+            else:  # another letter of base64, and never the end of a line
+                place = changed.rindex(b"\n", 0, len(changed) // 2) + 9
+                changed[place] = ord("A") if changed[place] != ord("A") else ord("Q")
+            (profile / name).write_bytes(changed)
+            # Which check meets it depends on the byte: a certificate may still be one.
+            wrong = [one for one in findings("--as", profile)[1] if one["state"] == "wrong"]
+            assert "TLS_REFUSED" in {one["code"] for one in wrong}, wrong
+            assert {one["next"] for one in wrong} == {f"{helps}{profile}"}
+    kept = settings.read_text()
+    settings.write_text(kept.replace("/node-1", "/node-3"))
+    try:
+        (wrong,) = about(findings("--folder", founded)[1], "folder")
+    finally:
+        settings.write_text(kept)
+    assert (wrong["code"], "BACKUP/folder/node.toml" in wrong["next"]) == ("ID_CONFLICT", True)
+
+
+def test_a_node_that_runs_is_found_however_long_doctor_takes(
+    founded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.time_ns()
+    readings = iter([began])
+    monkeypatch.setattr(time, "time_ns", lambda: next(readings, began + 20_000_000_000))
+    sign = {"pid": 1, "host": "", "user_port": 0, "peer_port": 0, "node": "", "incarnation": ""}
+    at = began // 1000 + 20_000_000
+    (founded / "run.json").write_text(json.dumps({**sign, "health": "SERVING", "at": at}))
+    try:
+        run(["doctor", "--folder", str(founded), "--as", str(founded / "users" / "operator"), "--json"])
+    finally:
+        (founded / "run.json").unlink()
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["state"] for one in about(found, "process")] == ["ok"], found
+
+
+def test_the_room_that_is_needed_is_what_the_node_waits_for(
+    founded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from intelshare.cli.operator.doctor import _room
+    from intelshare.node.settings_file import read_settings
+
+    space = read_settings(founded / "node.toml").space
+    free = shutil.disk_usage(founded)._replace(free=space.low + space.reserve // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    reserve, settings = founded / "reserve", founded / "node.toml"
+    reserve.unlink(missing_ok=True)  # it has been given up
+    need = (space.low + space.reserve) >> 20
+    assert _room(founded).remedy.startswith(f"free some space: {need} MiB are needed")
+    reserve.write_bytes(bytes(space.reserve))
+    assert _room(founded).state == "ok"
+    reserve.unlink()
+    kept = settings.read_bytes()
+    settings.write_bytes(b"\0")
+    try:
+        assert _room(founded).state == "ok", "what it needs is not known"
+    finally:
+        settings.write_bytes(kept)
+
+
+def test_a_file_system_that_is_read_only_is_said(founded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intelshare.cli.operator.doctor import _room
+
+    found = os.statvfs(founded)
+    flags = [*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax, found.f_fsid]
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(flags))
+    assert (_room(founded).state, _room(founded).code) == ("wrong", "DISK_ERROR")
+    assert "read-only" in _room(founded).found
 
 
 def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
@@ -108,6 +194,12 @@ def test_a_lost_database_is_found_while_nothing_runs(founded: Path) -> None:
         _, found = findings("--folder", founded)
     finally:
         kept.rename(founded / "vault" / "keys")
+    assert any("vault/keys is damaged or missing" in one["found"] for one in about(found, "folder"))
+    (founded / "vault").rename(kept)
+    try:
+        _, found = findings("--folder", founded)
+    finally:
+        kept.rename(founded / "vault")
     (folder,) = about(found, "folder")
     assert folder["code"] == "NOT_FOUND"
     assert "node restore" in folder["next"]
@@ -138,6 +230,9 @@ def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path
     copy = tmp_path / "copy"
     copied(founded, copy)
     assert about(findings("--folder", copy, "--deep")[1], "records")[0]["state"] == "ok"
+    rot(copy / "intelshare.db", "user")
+    said = about(findings("--folder", copy, "--deep")[1], "records")[0]
+    assert (said["state"], "nothing is lost" in said["next"]) == ("wrong", True), "one flipped bit"
     database = sqlite3.connect(copy / "intelshare.db")
     database.execute("UPDATE user SET _record = zeroblob(length(_record))")
     database.commit()
@@ -145,6 +240,24 @@ def test_a_damaged_record_is_found_by_reading_everything(founded: Path, tmp_path
     code, found = findings("--folder", copy, "--deep")
     assert code == 1
     assert about(found, "records")[0]["code"] == "RECORD_CORRUPT"
+
+
+def test_a_damaged_row_is_not_named_if_the_journal_has_a_newer_one(founded: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copied(founded, copy)
+    with running(copy) as node:
+        ok("user", "change", "operator", "--category", "*", "--yes", "--folder", copy)
+        node.kill()
+        node.wait()
+    spoil(copy / "intelshare.db", "user", 0)
+    code, found = findings("--folder", copy, "--deep")
+    assert about(found, "records")[0]["state"] == "ok", found
+    # Without the passphrase nobody can tell, and what would tell it is said.
+    (copy / "passphrase").rename(tmp_path / "passphrase")
+    code, found = findings("--folder", copy, "--deep")
+    damaged = about(found, "records")[0]
+    assert (code, damaged["state"], damaged["code"]) == (1, "wrong", "RECORD_CORRUPT")
+    assert "--passphrase-file" in damaged["next"]
 
 
 def settings(*words: str | Path, **environment: str) -> dict[str, dict[str, Any]]:

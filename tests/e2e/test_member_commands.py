@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import intelshare, ok
+from e2e.nodes import intelshare, ok, running
 
 
 @pytest.fixture
@@ -30,6 +30,17 @@ def exclusion(folder: Path) -> dict[str, object]:
     members = ok("member", "list", "--folder", folder, "--json").json["members"]
     found: dict[str, object] = next(one for one in members if one["member"] == "USA")
     return found
+
+
+def test_a_file_without_an_address_says_so_at_both_ends(fra: Path) -> None:
+    usa = fra.parent / "usa"
+    assert "after the node's first start" in ok("member", "export", "--folder", usa).err
+    assert "your node cannot call USA" in admit(fra)
+    with running(usa):
+        assert (
+            "address" not in ok("member", "export", "--folder", usa, "--out", fra.parent / "usa.member").err
+        )
+    assert "address" not in admit(fra)
 
 
 def test_suspend_and_resume_say_what_they_did_and_the_list_shows_it(fra: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import signal
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +15,15 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import intelshare, log_of, ok, running, wait_for_links, wait_until
+from balancer import balancer
+from e2e.nodes import found, intelshare, log_of, ok, running, wait_for_links, wait_until
 from intelshare.client import Client
 from intelshare.errors import IntelshareError
 from intelshare.node import move
+from intelshare.node.settings_file import with_store
 from intelshare.patience import patient
 from intelshare.store.server import Server
+from intelshare.wire.v1 import user_pb2 as pb
 from postgres_server import asked
 from replicas_world import LABEL, Load, Replicas, World, checked, killing, world
 from together_world import LoadOnAll, Together, checked_together, free_port
@@ -129,11 +135,19 @@ def test_replicas_together_all_serve_users_and_one_of_them_leads(member: World) 
         for one in replicas.all:
             done = intelshare("node", "health", "--folder", member.fra, "--replica", one.name)
             assert (done.code, done.out) == (0, "SERVING\n"), done
+        check_asked_by_name(replicas, others[0].name)
+        check_drained_from_afar(member, replicas)
+        check_without_vault(replicas)
         with Client(replicas.profile(ana, others[0].name)) as client:
             with pytest.raises(IntelshareError) as refused:
                 client.upload(io.BytesIO(b"x"), 1, bytes(16))
             assert refused.value.code == "NOT_LEADING"
             assert f"{leader.name} at 127.0.0.1:{replicas.ports[leader.name]}" in str(refused.value.hint)
+        # A user who names all of them finds the one that leads, and is served whoever is away.
+        with Client(replicas.profile(ana, *"abc", away=True)) as client:
+            assert client.upload(io.BytesIO(b"x"), 1, bytes(16))
+        for use in ("signing", "sealing"):
+            ok("vault", "rotate", use, "--folder", member.fra)
         draft = LoadOnAll(replicas, member.usa)._draft()
         # What one replica took is recalled at another, and the one that leads tells the peer of both.
         with Client(replicas.profile(ana, others[1].name)) as client:
@@ -142,6 +156,9 @@ def test_replicas_together_all_serve_users_and_one_of_them_leads(member: World) 
         with Client(replicas.profile(ana, others[0].name)) as client:
             client.recall(name, "wrong")
         wait_until(lambda: intelshare("read", name, "--as", usa).code, "the recall to arrive")
+        assert [one.codes for one in replicas.all] == [[], [], []], (
+            "others take over the keys that one has made"
+        )
         loads = [LoadOnAll(replicas, member.usa, 0.05, seed) for seed in range(2)]
         for load in loads:
             load.start()
@@ -155,6 +172,86 @@ def test_replicas_together_all_serve_users_and_one_of_them_leads(member: World) 
         outcome = checked_together(loads, patient(60))
         assert outcome.good, (outcome, [load.errors for load in loads])
     assert ok("audit", "verify", "--folder", member.fra)
+
+
+def check_without_vault(replicas: Together) -> None:
+    """Each replica says that the vault is gone, none ends, and none needs a word once it is back."""
+    vault = replicas.folder / "vault"
+    away = vault.rename(replicas.folder / "unmounted")
+    wait_until(lambda: having("KEYSTORE_CORRUPT", replicas) == [*"abc"], "all to miss the vault")
+    assert list(replicas.folder.glob("vault*")) == []
+    away.rename(vault)
+    wait_until(lambda: having("KEYSTORE_CORRUPT", replicas) == [], "all to have it again")
+
+
+def check_asked_by_name(replicas: Together, one: str) -> None:
+    """An operator asks a replica by its name, by folder or by a list of addresses, and drains it alone."""
+    folder = replicas.folder
+    there = ("--folder", folder, "--replica", one, "--json")
+    assert ok("node", "status", *there).json["replica"] == one
+    (leads,) = (m for m in ok("node", "metrics", *there).json["metrics"] if m["name"] == "intelshare_leads")
+    assert leads["value"] == 0
+    drained = ok("node", "drain", *there).json
+    assert (drained["replica"], drained["draining"]) == (one, True)
+    listed = profile_at(folder, replicas.profile(folder / "users" / "operator", *"abc").address)
+
+    assert intelshare("node", "status", "--as", listed, "--replica", one, "--json").json["codes"] == [
+        "DRAINING"
+    ]
+    assert having("DRAINING", replicas) == [one]
+    done = ok("node", "drain", "--undo", "--folder", folder, "--replica", one)
+    assert done.out == f"replica {one} accepts bulletins again\n"
+    nobody = intelshare("node", "peers", "--folder", folder, "--replica", "nobody")
+    assert (nobody.code, "no replica nobody has reported recently" in nobody.err) == (6, True)
+
+
+def profile_at(folder: Path, address: str) -> Path:
+    """The operator's profile, with an address in place of the folder."""
+    made = Path(tempfile.mkdtemp(dir=folder.parent)) / "operator"
+    shutil.copytree(folder / "users" / "operator", made)
+    file = made / "profile.toml"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("node_folder")]
+    file.write_text("\n".join([*lines, f'address = "{address}"', ""]))
+    return made
+
+
+def having(code: str, replicas: Together) -> list[str]:
+    """The replicas that say so of their health; each is asked."""
+    found = []
+    for one in replicas.all:
+        with Client(replicas.profile(replicas.folder / "users" / "operator", one.name)) as client:
+            said = client.status()
+            assert said.replica == one.name
+            found += [one.name] if code in said.codes else []
+    return found
+
+
+def check_drained_from_afar(member: World, replicas: Together) -> None:
+    """However often it is asked whether anything waits, one replica is drained: by a list of addresses, or
+    behind a balancer.
+    """
+    operator = member.fra / "users" / "operator"
+    peer = json.loads((member.usa / "run.json").read_text())["pid"]
+    draft = LoadOnAll(replicas, member.usa)._draft()
+    with balancer([*replicas.ports.values()]) as port:
+        balanced = profile_at(member.fra, f"127.0.0.1:{port}")
+        os.kill(peer, signal.SIGSTOP)
+        try:
+            with Client(replicas.profile(member.fra / "users" / "ana", "a")) as client:
+                client.submit(draft)
+            for asked in (profile_at(member.fra, replicas.profile(operator, *"abc").address), balanced):
+                waits = intelshare("node", "drain", "--as", asked, "--wait", 1, "--json")
+                assert waits.code == 10, waits
+                drained = waits.json["replica"]
+                assert having("DRAINING", replicas) == [drained]
+                with Client(replicas.profile(operator, drained)) as client:
+                    client.operate("Drain", pb.DrainRequest(undo=True, replica=drained))
+        finally:
+            os.kill(peer, signal.SIGCONT)
+        for _ in range(3):  # who is asked for its name, and who is then asked to drain, are two
+            tried = intelshare("node", "drain", "--as", balanced, "--replica", "a", "--json")
+            assert (tried.code, "NODE_UNREACHABLE" in tried.err) == (6, True), tried
+    assert having("DRAINING", replicas) == []
 
 
 def test_the_rows_move_back_into_a_file_and_nothing_is_left_in_the_server(member: World) -> None:
@@ -193,6 +290,16 @@ def test_a_move_that_was_cut_short_changes_nothing_and_can_be_given_again(
         assert (member.fra / "intelshare.db").exists()
     assert move.move_rows(member.fra, lambda: phrase, target).rows > 0
     assert not (member.fra / "intelshare.db").exists()
+
+
+def test_a_replica_that_could_not_take_over_says_so_before_its_turn_comes(tmp_path: Path) -> None:
+    """Its database is away, so it would wait; a wrong passphrase must not be met by the one that is left."""
+    fra = found(tmp_path / "fra", "FRA")
+    settings, nowhere = fra / "node.toml", Server("postgresql://fra@127.0.0.1:1/rows")
+    settings.write_text(with_store(settings.read_text("utf-8"), nowhere), "utf-8")
+    (fra / "passphrase").write_text("not the one of this vault\n", "utf-8")
+    done = intelshare("node", "run", "--dev", "--folder", fra, "--replica", "b")
+    assert "KEYSTORE_PASSWORD" in done.err, done
 
 
 @pytest.mark.soak

@@ -32,6 +32,11 @@ def test_a_backup_under_load_is_restored_into_a_file_and_moved_into_the_database
             with sending(fra, "USA", SHARED, sent):
                 wait_until(lambda: sent, "a first one")
                 before = list(sent)
+                password = fra / "database-password"
+                password.touch(0o600)
+                password.write_text("of a database that the backup does not need", "utf-8")
+                settings = (fra / "node.toml").read_text("utf-8")
+                (fra / "node.toml").write_text(f'{settings}password_file = "{password.name}"\n', "utf-8")
                 ok("recall", recalled[:12], "--as", usa / "users" / "ana", "--reason", "wrong", "--yes")
                 written = ok("node", "backup", backup, "--folder", fra, "--json").json
                 assert written["secrets_left_out"] > 0
@@ -39,6 +44,7 @@ def test_a_backup_under_load_is_restored_into_a_file_and_moved_into_the_database
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert "[store]" not in (backup / "folder" / "node.toml").read_text()
+        assert not (backup / "folder" / "database-password").exists()
         ok("node", "restore", backup, again)
         secrets_of_users(fra, again)
         early = intelshare("node", "move", "--folder", again, "--to", made.cluster.url)

@@ -93,10 +93,17 @@ def test_a_recall_shows_its_effect_asks_and_is_signed_for(nodes: Pair) -> None:
     assert "was recalled before" in again.out
 
 
+def test_a_recall_that_waits_ends_when_every_recipient_has_signed(nodes: Pair) -> None:
+    bulletin = nodes.send("Kit")
+    waited = ok("recall", bulletin, "--reason", "wrong", "--yes", "--wait", "--as", nodes.ana)
+    assert "has destroyed it" in waited.out
+    again = ok("recall", bulletin, "--reason", "wrong", "--wait", "--as", nodes.ana, "--json").json
+    assert (again["before"], [pair["word"] for pair in again["pairs"]]) == (True, ["destroyed"])
+
+
 def test_every_signed_receipt_is_listed_with_its_signature_checked(nodes: Pair) -> None:
     bulletin = nodes.send("Kit")
-    ok("recall", bulletin, "--reason", "wrong", "--yes", "--as", nodes.rel)
-    wait_until(lambda: nodes.pair(bulletin)["word"] == "destroyed", "the destruction to be signed")
+    ok("recall", bulletin, "--reason", "wrong", "--yes", "--as", nodes.rel, "--wait")
     found = ok("receipts", bulletin[:8], "--as", nodes.ana, "--json").json
     assert found["schema"] == "intelshare/receipts/1"
     assert [one["status"] for one in found["receipts"]] == ["ACCEPTED", "DESTROYED"]
@@ -172,6 +179,11 @@ def test_c16_a_node_killed_between_deleting_and_signing_signs_once_at_its_next_s
             ok("recall", bulletin, "--reason", "wrong", "--yes", "--as", pair.ana)
             wait_until(lambda: intelshare("read", bulletin, "--as", pair.smith).code == 8, "the keys to go")
             assert pair.pair(bulletin)["recall_requested"] is True
+            waited = intelshare(
+                "recall", bulletin, "--reason", "wrong", "--wait", "--timeout", "0.2", "--as", pair.ana
+            )
+            assert waited.code == 10
+            assert "not all recipients have destroyed it: USA did not answer" in waited.err
             hanging.kill()
             ended(hanging)
         with running(usa):

@@ -27,6 +27,7 @@ def test_two_of_three_holders_sign_the_next_root_by_file(tmp_path: Path) -> None
     assert "signatures missing: 2 of the current keys, 2 of the next ones" in proposed.out
     refused = intelshare("trust", "root", "publish", file, "--folder", fra)
     assert "TRUST_THRESHOLD" in refused.err
+    assert "each holder: `intelshare trust root sign FILE --vault VAULT`" in refused.err
     asked = intelshare("trust", "root", "sign", file, "--vault", holders[1] / "vault", *secret)
     assert "USAGE" in asked.err, "it asks"
     for holder, left in ((holders[1], "1 of the current keys, 1 of the next ones"), (holders[2], "")):

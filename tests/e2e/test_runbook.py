@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from e2e.nodes import Done, intelshare, let_in, ok, wait_for_links, wait_until
+from e2e.nodes import Done, expired_certificate, intelshare, let_in, ok, wait_for_links, wait_until
 from e2e.test_backup import SHARED, TO_FRA, send, titles
 from e2e.written import commands, part
 from fault_pair import Member, two
-from intelshare.client import Credentials, read_credentials, read_profile, replace_credentials
-from intelshare.crypto.suites import SUITES
-from intelshare.crypto.x509 import issue_user, to_pem
-from intelshare.instant import DAY, Instant
+from intelshare.client import read_profile, replace_credentials
 from intelshare.node.folder import Folder
 from intelshare.node.running import read_running
-from intelshare.node.settings_file import read_settings
-from intelshare.trust import domain_of, user_uri
-from intelshare.vault import USER_AUTHORITY, open_vault
 from postgres_server import new_cluster
-from replicas_world import Replicas
 from rot import spoil
+from together_world import Together
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
 
@@ -41,11 +36,15 @@ ELSEWHERE = {
         "intelshare doctor --folder F",
         "intelshare member resume",
     },
-    "Expired certificate": {"intelshare pki rotate-ca", "intelshare pki rotate-ca --finish"},
+    "Expired certificate": {
+        "intelshare pki rotate-ca --folder F",
+        "intelshare pki rotate-ca --finish --folder F",
+    },
     "Lost passphrase": {
-        "intelshare trust root new --drop KEY",
+        "intelshare trust root new --drop KEY --out root.json --folder F",
         "intelshare node queues",
         "intelshare outbox --held",
+        "intelshare node drain --folder F --wait 600",
     },
     "Dead disk": {"intelshare node restore BACKUP F"},
 }
@@ -101,18 +100,8 @@ def test_the_page_begins_with_commands_that_need_no_certificate(pair: tuple[Memb
 
 def expire(folder: Path, name: str) -> Path:
     """Give a user of a development folder a certificate that ended nine days ago; the profile."""
-    profile, settings = read_profile(folder / "users" / name), read_settings(Folder(folder).settings)
-    phrase = (folder / "passphrase").read_bytes().strip()
-    vault = open_vault(Folder(folder).vault, phrase, suites=SUITES, random=os.urandom, allow_development=True)
-    made = issue_user(
-        vault.certified(USER_AUTHORITY),
-        user_uri(domain_of(settings.node), name),
-        Instant(time.time_ns() // 1000 - 10 * DAY),
-        os.urandom,
-        lifetime=DAY,
-    )
-    authority = read_credentials(profile).authority
-    replace_credentials(profile, Credentials(to_pem([made.certificate]), authority, made.key))
+    profile = read_profile(folder / "users" / name)
+    replace_credentials(profile, expired_certificate(folder, name))
     return profile.folder
 
 
@@ -169,10 +158,16 @@ def test_member_gone_bad(pair: tuple[Member, Member]) -> None:
     wait_for_links(fra.folder)
     keys = ok("vault", "status", "--folder", usa.folder, "--json").json["keys"]
     key = next(one["id"] for one in keys if one["use"] == "signing")
-    theirs.gives("intelshare vault revoke KEY --compromised", "--yes", "--folder", usa.folder, KEY=key)
+    file = usa.folder.parent / "usa.member"
+    told = ("--out", file, "--yes", "--folder", usa.folder)
+    theirs.gives("intelshare vault revoke KEY --compromised", *told, KEY=key)
+    ok("member", "import", file, "--folder", fra.folder)
     operator.left -= {"intelshare vault revoke KEY --compromised"}
     operator.gives("intelshare trust impact KEY --folder F", KEY=key)
     operator.gives("intelshare member remove M --folder F --dry-run")
+    ok("member", "remove", "USA", "--folder", fra.folder, "--yes")
+    operator.gives("intelshare member import FILE --again --folder F", FILE=file)
+    linked(fra.folder)
     operator.has_given_all()
 
 
@@ -184,13 +179,21 @@ def linked(folder: Path) -> None:
 def test_rotten_record_and_dead_disk() -> None:
     with two() as (fra, usa):
         send(usa.folder, "FRA", TO_FRA, "kept", "--wait", "accepted")
+        usa.stop()
+        send(fra.folder, "USA", SHARED, "on its way")
         fra.stop()
+        with closing(sqlite3.connect(fra.folder / "intelshare.db")) as rows, rows:
+            rows.execute("UPDATE pair SET _record = zeroblob(length(_record)) WHERE open = 1")
         spoil(fra.folder / "intelshare.db", "incoming")
         spoil(fra.folder / "intelshare.db", "user", 2)
         operator = Operator("Rotten record", fra.folder)
         assert "RECORD_CORRUPT" in operator.gives("intelshare doctor --deep --folder F", code=1).out
         fra.start()
+        usa.start()
         linked(fra.folder)
+        drained = intelshare("node", "drain", "--wait", "1", "--folder", fra.folder)
+        assert (drained.code, "intelshare node repair --folder" in drained.err) == (10, True), drained
+        ok("node", "drain", "--undo", "--folder", fra.folder)
 
         def settled() -> bool:
             found = operator.gives("intelshare node repair --scrub --folder F", "--json", code=None).json
@@ -205,6 +208,8 @@ def test_rotten_record_and_dead_disk() -> None:
             return not found["records"]
 
         wait_until(settled, "every record to be settled")
+        ok("node", "drain", "--folder", fra.folder, "--wait", "30")
+        ok("node", "drain", "--undo", "--folder", fra.folder)
         operator.has_given_all()
 
         fra.stop()
@@ -323,14 +328,56 @@ def test_cloned_folder() -> None:
                 lambda: "TWO_INSTANCES" in operator.gives("intelshare status", *own).out,
                 "the node to show it",
             )
+            lost = send(clone.folder, "USA", SHARED, "from the copy", "--wait", "accepted")
+            received = send(usa.folder, "FRA", TO_FRA, "to the copy", "--wait", "accepted")
         finally:
             clone.stop()
         fra.stop()
         fra.start()
         wait_for_links(fra.folder)
         send(fra.folder, "USA", SHARED, "alone", "--wait", "accepted")
-        assert "FORK" not in operator.gives("intelshare audit evidence --folder F", code=None).out
+        wait_until(lambda: "to the copy" in titles(fra.folder), f"{received} to be handed over again")
+        alarms = operator.gives("intelshare audit evidence --folder F", "--json", code=None).json["alarms"]
+        assert {one["code"] for one in alarms} == {"LOG_FORGOT"}
+        for one in alarms:
+            operator.gives("intelshare audit settle ID --folder F", "--yes", ID=one["evidence"][:8])
+        # The author's client, which now asks the one that stays.
+        author = clone.folder / "users" / "ana"
+        settings = author / "profile.toml"
+        settings.write_text(settings.read_text().replace("../..", str(fra.folder)))
+        assert lost[:8] in operator.gives("intelshare outbox", "--as", author).err
         operator.has_given_all()
+
+
+def in_three(shared: Path) -> None:
+    """From one node to three replicas, over a folder that was copied to where all reach it."""
+    operator, one = Operator("From one node to three replicas", shared), Member(shared)
+    operator.has("intelshare node run --folder F --replica a --together --accept-loss")
+    one.start("--replica", "a", "--together", "--accept-loss")
+    let_in(shared)
+    one.stop()
+    with Together(shared) as replicas:
+        replicas.wait_for_active()
+        replicas.wait_for_all()
+        shown = "intelshare node replicas --folder F"
+        assert len(operator.gives(shown, "--json").json["replicas"]) == 3
+        for one_of_them in replicas.all:
+            operator.gives("intelshare node health --folder F --replica NAME", NAME=one_of_them.name)
+        (add,) = (command for command in operator.there if "user add" in command)
+        listed = ",".join(f"127.0.0.1:{port}" for port in replicas.ports.values())
+        (written,) = (word for word in add.split() if ":7444" in word)
+        profile = shared.parent / "bea" / "users" / "ana"
+        who = ("--clearance", "R3", "--category", "*", "--here", "--out", profile)
+        operator.gives(add, *who, NAME="bea", **{written: listed})
+        active = replicas.active()
+        assert active is not None
+        assert active.process is not None
+        active.signal(signal.SIGKILL)
+        sent = send(shared.parent / "bea", "USA", SHARED, "by another", "--wait", "accepted")
+        replicas.wait_for_active(but=active.process.pid)
+        assert sent in operator.gives("intelshare outbox", "--as", profile, "--json").out
+        operator.has("intelshare node drain")
+    operator.has_given_all()
 
 
 @pytest.mark.soak
@@ -352,28 +399,8 @@ def test_from_one_node_to_postgresql(tmp_path: Path) -> None:
         time.sleep(1.5)
         shutil.copytree(fra.folder, shared)
         shutil.rmtree(fra.folder)
-        one = Member(shared)
+        in_three(shared)
         operator.names["F"] = shared
-        operator.has("intelshare node run --folder F --replica a --accept-loss")
-        one.start("--replica", "a", "--accept-loss")
-        let_in(shared)
-        one.stop()
-        operator.has("intelshare node run --folder F --replica a")
-        with Replicas(shared, "abc") as replicas:
-            replicas.wait_for_active()
-            shown = "intelshare node replicas --folder F"
-            wait_until(
-                lambda: len(operator.gives(shown, "--json").json["replicas"]) == 3, "all three to be shown"
-            )
-            active = replicas.active()
-            assert active is not None
-            assert active.process is not None
-            active.signal(signal.SIGKILL)
-            replicas.wait_for_active(but=active.process.pid)
-            operator.gives("intelshare node replicas", "--folder", shared)
-            sent = send(shared, "USA", SHARED, "by another", "--wait", "accepted")
-            found = operator.gives("intelshare outbox", "--as", shared / "users" / "ana", "--json")
-            assert sent in found.out
         operator.gives("intelshare node move --folder F --to sqlite")
         operator.gives("intelshare node restore BACKUP F", BACKUP=backup, F=tmp_path / "restored")
         operator.has_given_all()

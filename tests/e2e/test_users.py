@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from e2e.nodes import intelshare, ok, running
+from e2e.nodes import expired_certificate, intelshare, ok, running
+from intelshare.client.enrolment import read_enrolment, write_enrolment
 
 
 @pytest.fixture(name="fra", scope="module")
@@ -33,6 +35,7 @@ def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: 
         assert (profile / "key.pem").read_text() not in file.read_text()
         again = intelshare("enrol", file, "--out", tmp_path / "thief")
         assert (again.code, "NOT_AUTHORISED" in again.err) == (4, True)
+        assert "`intelshare user renew m.durand`" in again.err
         assert not (tmp_path / "thief").exists()
         assert whoami(profile) == 0
 
@@ -41,6 +44,13 @@ def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: 
         assert whoami(profile) == 4
         ok("enrol", file, "--out", profile)
         assert whoami(profile) == 0
+
+        # Of one that has expired, too, it is said who makes another.
+        ok("user", "add", "late", "--folder", fra, "--elsewhere", "--out", tmp_path / "late.enrol")
+        made, given = expired_certificate(fra, "late"), read_enrolment(tmp_path / "late.enrol")
+        write_enrolment(tmp_path / "late.enrol", replace(given, ticket=made.certificate + made.key))
+        late = intelshare("enrol", tmp_path / "late.enrol", "--out", tmp_path / "late")
+        assert ("TLS_REFUSED" in late.err, "`intelshare user renew late`" in late.err) == (True, True), late
 
         before = (profile / "key.pem").read_bytes(), (profile / "cert.pem").read_bytes()
         shutil.copytree(profile, tmp_path / "stolen")

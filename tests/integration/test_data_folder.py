@@ -21,6 +21,7 @@ from intelshare.store.sidecar import (
     STARTED,
     Sidecar,
     check_place,
+    check_shared,
     compare,
     mark_start,
     read_sidecar,
@@ -175,6 +176,13 @@ def test_a_copy_of_a_folder_whose_node_runs_is_noticed_although_its_sidecar_was_
     (folder / STARTED).write_bytes(started)
     with pytest.raises(StoreError, match="while it ran") if noticed else nullcontext():
         check_place(folder / "sidecar")
+    # A replica that joins others cannot go by the sidecar, which the one that leads writes.
+    with (
+        pytest.raises(StoreError, match="the replicas that run have another one")
+        if noticed
+        else nullcontext()
+    ):
+        check_shared(folder)
 
 
 def test_any_flipped_bit_of_the_sidecar_is_undone_and_costs_no_memory(folder: Path) -> None:

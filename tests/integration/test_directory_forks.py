@@ -21,7 +21,7 @@ KEN = MemberCode("KEN")
 
 
 def two_faces(ken: Site) -> tuple[str, list[str]]:
-    """The fingerprint, and two member files that differ in what directory 2 says."""
+    """The fingerprint, and two member files that differ in what one directory says."""
     founded = ken.founded
     view = TrustView.load(KEN, [encode(Trust, founded.root), encode(Trust, founded.directory)], SUITES)
     (key,) = [one for one in founded.keys if one.record.use is KeyUse.DIRECTORY]
@@ -72,7 +72,8 @@ async def test_both_peers_find_it_and_the_command_line_shows_exports_and_checks_
     here = ("--folder", fra.root, "--passphrase-file", secret)
     listed = await command("audit", "evidence", *here, "--json")
     (alarm,) = json.loads(listed.out)["alarms"]
-    assert (alarm["member"], alarm["code"], alarm["what"]) == ("KEN", "TRUST_FORK", "two directories 2")
+    assert (alarm["member"], alarm["code"]) == ("KEN", "TRUST_FORK")
+    assert alarm["what"].startswith("two directories ")
     proof = tmp_path / "evidence.json"
     assert (await command("audit", "export", alarm["evidence"][:8], *here, "--out", proof)).code == 0
     (tmp_path / "ken.member").write_text(files[0])

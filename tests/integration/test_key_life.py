@@ -9,16 +9,18 @@ import grpc
 import pytest
 
 from intelshare.crypto.records import KeyUse
+from intelshare.errors import StoreError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, Instant
+from intelshare.node import renewal
 from intelshare.node.clock import ClockReading
 from intelshare.node.offline import operate_offline
 from intelshare.node.renewal import KeyOrder, renew, renew_and_tell
-from intelshare.trust import SEALING_GRACE
+from intelshare.trust import SEALING_GRACE, Revocation, Revoked, Why
 from intelshare.trust.keys import SEALING_OVERLAP
 from intelshare.vault.format import EntryKind, open_bytes
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import LABEL, PASSPHRASE, Site, code_of, until, word
+from node_world import LABEL, PASSPHRASE, Site, code_of, make_site, until, word
 
 LABELS = {"FRA": LABEL, "USA": "SECRET//REL TO USA, FRA"}
 
@@ -94,6 +96,18 @@ async def test_a_compromised_signing_key_is_gone_at_once_and_a_linked_peer_goes_
     assert known.compromised
 
 
+async def test_two_orders_for_keys_at_once_are_both_carried_out(pair: tuple[Site, Site]) -> None:
+    """A directory that does not follow the one before leaves its keys out: they have ended then."""
+    fra, _ = pair
+    (old,) = [key.id for key in await keys(fra) if key.use == "signing"]
+    await asyncio.gather(rotate(fra, "sealing"), revoke(fra, old, compromised=True), rotate(fra, "sealing"))
+    assert await states(fra, "signing") == ["in use", "compromised"]
+    assert await states(fra, "sealing") == ["in use", "overlaps", "overlaps"]
+    runtime = fra.running.runtime
+    signs = runtime.node.trust.signing_key(runtime.node.uri, runtime.now())
+    assert runtime.node.signer.key_id == signs
+
+
 async def test_what_a_clock_that_was_ahead_has_renewed_is_made_again_once_it_is_right(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +137,56 @@ async def test_what_a_clock_that_was_ahead_has_renewed_is_made_again_once_it_is_
     await arrives(fra, await sent(fra, "USA", "to the present key"), "USA")
     await arrives(usa, await sent(usa, "FRA", "with the present key"), "FRA")
     assert not await renew(runtime)
+
+
+async def test_a_key_that_was_stolen_while_the_clock_was_wrong_has_a_successor_that_counts_once_it_is_right(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fra, usa = pair
+    runtime, links = usa.running.runtime, usa.running.links
+    await arrives(fra, await sent(fra, "USA", "before"), "USA")
+    (old,) = runtime.vault.sealing_keys()
+    ahead = Instant(runtime.now() + DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.clock, "now", lambda: ahead)
+        patched.setattr(runtime.clock, "read", lambda: ClockReading(ahead, True, ahead, ahead))
+        await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING,))))
+    with monkeypatch.context() as patched:
+        patched.setattr(runtime.clock, "wrong", lambda: True)
+        stolen = Revocation(Revoked.KEY, old, Why.COMPROMISED, runtime.now())
+        await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING,)), revoke=(stolen,)))
+    await renew_and_tell(runtime, links)
+    made = runtime.node.trust.members[MemberCode("USA")].directory
+    assert [key.not_before <= runtime.now() for key in made.keys if key.use is KeyUse.SEALING] == [True]
+    await arrives(fra, await sent(fra, "USA", "after"), "USA")
+    assert not await renew(runtime)
+
+
+async def test_keys_that_found_no_room_in_the_database_are_taken_by_the_next_renewal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the vault and the directory by then: others seal to them."""
+
+    def full(*_: object) -> None:
+        raise StoreError("DISK_FULL", "there is no room")
+
+    site = await asyncio.to_thread(make_site, "FRA", tmp_path / "fra")
+    try:
+        await site.start()
+        runtime = site.running.runtime
+        before = runtime.node.signer.key_id
+        with monkeypatch.context() as patched:
+            patched.setattr(renewal, "take_keys", full)
+            with pytest.raises(StoreError):
+                await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING, KeyUse.SIGNING))))
+        assert runtime.node.signer.key_id == before
+        assert await renew(runtime), "peers are still to be told of the directory"
+        assert runtime.node.signer.key_id == runtime.node.trust.signing_key(runtime.node.uri, runtime.now())
+        assert runtime.node.signer.key_id != before
+        assert set(runtime.node.sealing) == set(runtime.vault.sealing_keys())
+        assert not await renew(runtime)
+    finally:
+        await site.stop()
 
 
 async def test_a_root_or_foreign_key_is_not_revoked_here(pair: tuple[Site, Site]) -> None:

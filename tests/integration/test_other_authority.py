@@ -9,6 +9,8 @@ import pytest
 from cryptography import x509
 from test_user_certificates import refusal
 
+from intelshare.cli.shared.findings import Finding
+from intelshare.cli.shared.node_folder import Passphrase
 from intelshare.client import Client, Credentials, Profile, read_credentials
 from intelshare.client.enrolment import Enrolment, enrol, read_enrolment, write_enrolment
 from intelshare.crypto.x509 import CertifiedKey, from_pem
@@ -171,6 +173,14 @@ async def test_a_profile_is_made_of_what_the_other_authority_issued(tmp_path: Pa
         await site.stop()
 
 
+def said_of(folder: Path) -> list[Finding]:
+    """What `doctor` says of the node's certificate."""
+    from intelshare.cli.operator.doctor import _node_certificate, _safely, _Where
+
+    where = _Where(None, folder, deep=False, passphrase=Passphrase(None, None))
+    return list(_safely(_node_certificate, where))
+
+
 def node_leaf(site: Site, by: Authority, *, uri: str = "", at: Instant | None = None) -> Leaf:
     node = site.founded.node
     names = [x509.UniformResourceIdentifier(uri or node.uri), x509.DNSName(node.dns)]
@@ -205,11 +215,20 @@ async def test_nodes_under_another_authority_link_and_take_what_its_tools_have_r
         put_node(fra, second, nodes)
         await fra.running.chore(Chore.RENEW)
         assert fra.running.runtime.certificates.leaf.certificate == from_pem(second.certificate)
+        shown = (fra.root / "tls" / "node-leaf.pem").read_bytes()
+        assert from_pem(shown) == from_pem(second.certificate), "what `doctor` reads"
+        assert said_of(fra.root) == []
         # A key that is not the certificate's: what was there goes on, and health says it.
         put(fra, "node-key.pem", first.key)
         await fra.running.chore(Chore.RENEW)
         assert fra.running.runtime.certificates.leaf.certificate == from_pem(second.certificate)
         assert "CERTIFICATE_UNUSABLE" in fra.running.runtime.health.codes
+        with pytest.raises(IntelshareError) as refused:
+            await as_owner(fra, "RenewNode", pb.RenewNodeRequest())
+        assert refused.value.code == "CERTIFICATE_UNUSABLE"
+        (said,) = said_of(fra.root)
+        assert (said.code, "(pki/node.pem)" in said.found) == ("CERTIFICATE_UNUSABLE", True)
+        assert "have that authority issue it again" in said.remedy
         put(fra, "node-key.pem", second.key)
         await fra.running.chore(Chore.RENEW)
         assert "CERTIFICATE_UNUSABLE" not in fra.running.runtime.health.codes

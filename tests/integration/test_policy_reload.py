@@ -3,6 +3,8 @@ and all goes on by itself when it is mended (promise P17)."""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from intelshare.broker.kernel.node import Node, with_files
 from intelshare.broker.kernel.tables import LOG_HEAD
 from intelshare.broker.treaty import policy_files
 from intelshare.broker.treaty.policy_files import take_files
+from intelshare.cli.operator.doctor_memory import memory
+from intelshare.cli.shared.node_folder import Passphrase
 from intelshare.errors import StoreError
 from intelshare.policy import World, compile_world
 from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, until, word
+from node_world import PASSPHRASE, Site, make_site, now, until, word
 
 LAW = """
 [[forbid]]
@@ -185,3 +189,26 @@ async def test_a_full_disk_only_puts_a_new_law_off(
     await until(lambda: "policy.loaded" in fra.log.getvalue())
     assert not runtime.failed.done()
     assert await word(fra, await sent(fra), "USA") == "withheld"
+
+
+async def test_doctor_names_a_file_of_the_law_that_has_changed_while_the_node_was_stopped(
+    tmp_path: Path,
+) -> None:
+    """It loads, and the next start decides by it."""
+    site = await asyncio.to_thread(make_site, "FRA", tmp_path / "fra")
+    await site.start()
+    await site.stop()
+    phrase = tmp_path / "phrase"
+    phrase.write_bytes(PASSPHRASE)
+    phrase.chmod(0o600)
+
+    def told() -> list[str]:
+        return [
+            one.found for one in memory(site.root, Passphrase.of_file(phrase), now()) if one.check == "law"
+        ]
+
+    assert told() == []
+    treaty = next((site.root / "treaties").glob("*.toml"))
+    treaty.write_bytes(treaty.read_bytes() + b"# a comment\n")
+    (found,) = told()
+    assert f"treaties/{treaty.name} is not as this node has last read it" in found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ class Killed:
     """A process that is killed at its ``number``-th exchange; ``sent``: the server has got that one."""
 
     def __init__(self, number: int, *, sent: bool) -> None:
-        self.left, self._sent = number, sent
+        self.number, self.left, self._sent = number, number, sent
         self.answered = 0
         """Steps."""
 
@@ -64,6 +66,30 @@ class Killed:
             self.left = -1
         pipeline._raw.close()
         raise psycopg.OperationalError("killed")
+
+    def spare(self) -> None:
+        """From now on it is not killed, if it was not."""
+        if self.left > 0:
+            self.left = sys.maxsize
+
+
+def at_every_exchange(tmp_path: Path, *, sent: bool) -> Iterator[tuple[Server, Path, Killed]]:
+    """Yield an empty schema, a folder and a process that is killed at its first exchange, then at its second,
+    and so on, until one is not killed. After each, what is stored is whole.
+    """
+    server = Server(server_url(), new_schema())
+    make_schema(server)
+    for number in count(1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        empty(server)
+        killed = Killed(number, sent=sent)
+        yield server, folder, killed
+        assert list(scrub(server, folder, "scrub", TABLES, KEY)) == []
+        if killed.left > 0:
+            assert killed.answered == len(WRITES)
+            assert number > 21
+            return
 
 
 def opened(server: Server, folder: Path) -> PostgresStore:
@@ -109,26 +135,14 @@ def empty(server: Server) -> None:
 async def test_killed_at_any_point_it_has_what_it_answered_and_nothing_by_half(
     sent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(server_url(), new_schema())
-    make_schema(server)
-    run, number, points = Pipeline.run, 0, 0
-    while True:
-        number += 1
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        empty(server)
-        killed = Killed(number, sent=sent)
+    run = Pipeline.run
+    for server, folder, killed in at_every_exchange(tmp_path, sent=sent):
         with monkeypatch.context() as patched:
             patched.setattr(Pipeline, "run", lambda one, statements, k=killed: k.run(one, statements, run))
-            await live(lambda folder=folder: opened(server, folder), killed)  # type: ignore[misc]
-        points += killed.left <= 0
+            await live(lambda server=server, folder=folder: opened(server, folder), killed)  # type: ignore[misc]
         with contextlib.closing(opened(server, folder)) as again:
             found = again.ask_now(everything)
-            assert found in (expected(killed.answered), expected(killed.answered + 1)), (number, found)
+            right = (expected(killed.answered), expected(killed.answered + 1))
+            assert found in right, (killed.number, found)
             await again.perform(lambda _: Plan((Put(TALLY, Tally("more", 1)),), None))
             await again.shred()
-        assert list(scrub(server, folder, "scrub", TABLES, KEY)) == []
-        if killed.left > 0:
-            break
-    assert killed.answered == len(WRITES)
-    assert points > 20

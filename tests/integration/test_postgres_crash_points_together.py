@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_postgres_crash_points import FLUSH, SHRED, STEPS, WRITES, Killed, answered, empty, everything
+from test_postgres_crash_points import (
+    FLUSH,
+    SHRED,
+    STEPS,
+    WRITES,
+    Killed,
+    answered,
+    at_every_exchange,
+    everything,
+)
 
 from intelshare.errors import StoreError
 from intelshare.ports import Plan, Put
 from intelshare.store.memory import MemoryStore
-from intelshare.store.postgres.beside import scrub
 from intelshare.store.postgres.connection import PostgresConnection
 from intelshare.store.postgres.lease import Joining
 from intelshare.store.postgres.pipeline import Pipeline
 from intelshare.store.postgres.store import PostgresStore, open_store, open_together
 from intelshare.store.server import Server
-from postgres_server import make_schema, new_schema, server_url
 from store_tables import KEY, TABLES, TALLY, Tally
 from waits import LIMIT
 
@@ -92,15 +99,8 @@ def expected(steps: int) -> list[Any]:
 async def test_one_of_two_killed_at_any_point_loses_and_halves_nothing_and_the_other_goes_on(
     sent: bool, leading: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(server_url(), new_schema())
-    make_schema(server)
-    run, number, points = Pipeline.run, 0, 0
-    while True:
-        number += 1
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        empty(server)
-        killed = Killed(number, sent=sent)
+    run = Pipeline.run
+    for server, folder, killed in at_every_exchange(tmp_path, sent=sent):
 
         def counted(one: Pipeline, statements: Sequence[Any], killed: Killed = killed) -> Any:
             dies = one._raw.info.parameter_status("application_name") == DIES
@@ -122,9 +122,8 @@ async def test_one_of_two_killed_at_any_point_loses_and_halves_nothing_and_the_o
                 await live(stores[DIES], other, killed)
             else:
                 await other.perform(lambda _: Plan((own(len(WRITES) - 1),), None))
-            points += killed.left <= 0
-            alive = killed.left > 0
-            if not alive and DIES in stores:
+            killed.spare()
+            if killed.left <= 0 and DIES in stores:
                 stores[DIES].together.resume = lambda: False  # type: ignore[union-attr,method-assign]
                 await until_leads(other)
             await other.perform(lambda _: Plan((Put(TALLY, Tally("more", 1)),), None))
@@ -132,12 +131,7 @@ async def test_one_of_two_killed_at_any_point_loses_and_halves_nothing_and_the_o
                 await other.shred()
             found = (await other.perform(lambda view: Plan((), everything(view)))).value
             right = (expected(killed.answered), expected(killed.answered + 1))
-            assert found in right, (number, found)
-            assert other.ask_now(everything) == found, number
+            assert found in right, (killed.number, found)
+            assert other.ask_now(everything) == found, killed.number
         with contextlib.closing(open_store(server, folder, TABLES, KEY, steps=STEPS)) as again:
-            assert again.ask_now(everything) == found, number
-        assert list(scrub(server, folder, "scrub", TABLES, KEY)) == []
-        if alive:
-            break
-    assert killed.answered == len(WRITES)
-    assert points > 20
+            assert again.ask_now(everything) == found, killed.number

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,44 @@ import psycopg
 import pytest
 
 from intelshare.errors import StoreError
+from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put, View
+from intelshare.store.chunks import Chunks
 from intelshare.store.journal import only_adds
+from intelshare.store.postgres import lease
 from intelshare.store.postgres.connection import IDLE_IN_STEP, PostgresConnection, connect
-from intelshare.store.postgres.lease import TURN, Joining, sessions, take
+from intelshare.store.postgres.database import Moved
+from intelshare.store.postgres.lease import (
+    TURN,
+    Joining,
+    open_to_others,
+    sessions,
+    take,
+    took,
+    took_lead,
+    took_together,
+)
 from intelshare.store.postgres.store import PostgresStore, open_store
+from intelshare.store.postgres.together import SharedDatabase
 from intelshare.store.server import Server
+from intelshare.store.sql import Damaged
 from postgres_server import asked, new_schema, server_url
-from store_tables import BODY, KEY, NOTE, SECRET, TABLES, TALLY, THING, Body, Note, Secret, Tally, put, thing
+from store_tables import (
+    BODY,
+    KEY,
+    NOTE,
+    OF,
+    SECRET,
+    TABLES,
+    TALLY,
+    THING,
+    Body,
+    Note,
+    Secret,
+    Tally,
+    put,
+    thing,
+)
 from together_stores import STEPS, joined, leading, together, until
 from waits import LIMIT
 
@@ -109,6 +140,25 @@ async def test_all_kinds_of_rows_are_the_same_everywhere_while_one_moves_them(
         assert alone.ask_now(everything) == expected
 
 
+async def test_who_joins_while_others_move_rows_learns_all_the_same_which_rows_there_are(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each of its steps would search the tables for keys that are in none of them."""
+    with contextlib.closing(open_store(server, tmp_path, TABLES, KEY, steps=STEPS)) as alone:
+        await alone.perform(put(Body("b", 1, Instant(1), b"body")))
+    moved, begun = [2], SharedDatabase.begun
+
+    def meets_others(database: SharedDatabase, since: int) -> PostgresConnection:
+        if moved[0]:
+            moved[0] -= 1
+            raise Moved
+        return begun(database, since)
+
+    monkeypatch.setattr(SharedDatabase, "begun", meets_others)
+    with contextlib.closing(joined(server, tmp_path)) as late:
+        await until(lambda: late._database._filled[BODY.name]._old is not None)
+
+
 async def test_many_secrets_that_another_one_has_stored_are_read_by_few_questions(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +177,92 @@ async def test_many_secrets_that_another_one_has_stored_are_read_by_few_question
         keys = [(row.name, row.part) for row in random.Random(3).sample(rows, len(rows))]
         found = stores[1].ask_now(lambda view: view.get_many(SECRET, keys))
         assert {row.name: row for row in found if row is not None} == {row.name: row for row in rows}
-        assert len([text for text in asked_ if '"secret"' in text]) < 10
+        assert len([text for text in asked_ if '"secret"' in text]) == 1
+
+
+async def test_what_others_have_committed_is_in_the_lists_and_becomes_a_row_for_who_asks(
+    server: Server, tmp_path: Path
+) -> None:
+    rows = [thing(f"n{number}", rank=number % 3) for number in range(9)]
+    with together(server, tmp_path, count=2) as stores:
+        await stores[0].perform(put(*rows))
+        database = stores[1].together
+        assert database is not None
+        await until(lambda: any(THING.name in layer.tables for layer in database._layers))
+
+        def made() -> int:
+            held = [one for layer in database._layers for one in layer.tables[THING.name].rows.values()]
+            return sum(one is not None and one.row is not None for one in held)
+
+        assert made() == 0
+        assert stores[1].ask_now(lambda view: view.find(THING, "due", 1)) == [rows[1], rows[4], rows[7]]
+        assert made() == 3
+        first = stores[1].ask_now(lambda view: view.get(THING, *THING.key_of(rows[1])))
+        assert stores[1].ask_now(lambda view: view.get(THING, *THING.key_of(rows[1]))) is first
+
+
+async def test_rows_that_are_asked_for_together_are_read_at_once_and_one_that_rots_takes_no_other_with_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Body(f"b{number:03}", 1, Instant(1), os.urandom(20_000)) for number in range(64)]
+    asked_: list[str] = []
+    sent = PostgresConnection.rows
+
+    def counted(connection: PostgresConnection, text: str, values: Any) -> list[Any]:
+        asked_.append(text)
+        if rotten and text.startswith("SELECT id, sealed FROM chunk"):
+            sent(connection, "SELECT 1", ())
+            with pytest.raises(psycopg.Error):
+                sent(connection, "SELECT 1 / 0", ())
+            raise Damaged("a page has rotted")
+        return sent(connection, text, values)
+
+    for rotten in (False, True):
+        with together(server, tmp_path, count=2) as stores:
+            if not rotten:
+                await stores[0].perform(lambda _: Plan(tuple([Put(BODY, row) for row in rows]), None))
+            await until(lambda: stores[1].ask_now(lambda view: view.get(BODY, "b063", 1)) == rows[-1])
+            monkeypatch.setattr(PostgresConnection, "rows", counted)
+            mixed = random.Random(3).sample(rows, len(rows))
+            keys = [(row.name, 1) for row in mixed]
+            assert stores[1].ask_now(lambda view: view.get_many(BODY, keys)) == mixed  # noqa: B023
+            stores[1]._database._chunks = Chunks(KEY, 0)  # nothing is open any more
+            assert stores[1].ask_now(lambda view: view.find(BODY, "key")) == rows
+            of_chunks = [text for text in asked_ if " FROM chunk " in text]
+            assert len(of_chunks) == 2 or rotten
+            monkeypatch.setattr(PostgresConnection, "rows", sent)
+
+
+async def test_what_a_replica_remembers_of_a_chunk_is_never_taken_for_a_later_one(
+    server: Server, tmp_path: Path
+) -> None:
+    first, again, other = Body("a", 1, 1, b"1"), Body("a", 1, 1, b"2"), Body("b", 1, 1, b"3")  # type: ignore[arg-type]
+    with together(server, tmp_path, count=2) as stores:
+        await stores[0].perform(put(first))
+        await until(lambda: stores[1].ask_now(lambda view: view.get(BODY, "a", 1)) == first)  # it remembers
+        await stores[0].perform(lambda _: Plan((Delete(BODY, ("a", 1)),), None))
+        with contextlib.closing(joined(server, tmp_path, "later")) as later:
+            await later.perform(put(again, other))
+        for row in again, other:
+            await until(lambda: stores[1].ask_now(lambda view: view.get(BODY, row.name, 1)) is not None)  # noqa: B023
+            assert stores[1].ask_now(lambda view: view.get(BODY, row.name, 1)) == row  # noqa: B023
+        assert not stores[1].damage.known()
+
+
+@pytest.mark.parametrize("row", [Body("a", 1, Instant(1), b"1"), Note("a", 1, Instant(1), b"1")])
+async def test_a_chunk_of_which_a_replica_only_learns_that_it_is_gone_keeps_its_number(
+    server: Server, tmp_path: Path, row: Body | Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, later = OF[type(row)], row._replace(name="b")
+    with together(server, tmp_path, count=2) as stores:
+        assert stores[1].together is not None
+        monkeypatch.setattr(stores[1].together, "look", lambda: False)  # it follows before it writes
+        await stores[0].perform(put(row))
+        await stores[0].perform(lambda _: Plan((Delete(table, ("a", 1)),), None))
+        await stores[1].perform(put(later))
+        (numbers,) = asked(server.url, f'SELECT min(id), max(id) FROM "{server.schema}".chunk')
+        assert numbers[1] == 2
+        await until(lambda: stores[0].ask_now(lambda view: view.get(table, "b", 1)) == later)
 
 
 async def test_another_one_leads_once_the_session_of_the_first_has_ended(
@@ -247,6 +382,56 @@ def test_one_that_wants_to_be_alone_waits_for_those_together_and_the_reverse(
     assert joining.first
     assert held[0] is not None
     held[0].close()
+
+
+def test_who_comes_in_as_one_alone_lets_go_is_the_first(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = iter((False,))  # when it is first asked for
+    monkeypatch.setattr(lease, "took", lambda *asked: next(held, True) and took(*asked))
+    joining = Joining(server, tmp_path, "late")
+    connection = joining.wait()
+    assert connection is not None
+    assert joining.first
+    connection.close()
+
+
+def test_of_two_that_come_in_as_one_alone_ends_one_is_the_first(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = connect(server, tmp_path, "alone", writes=True)
+    take(alone, server.schema)
+
+    def ends() -> None:
+        alone.execute("SELECT pg_advisory_unlock_all()").fetchall()
+
+    both_refused, both_asked = threading.Barrier(2, ends), threading.Barrier(2)
+    come: set[PostgresConnection] = set()
+
+    def took_at_once(connection: PostgresConnection, schema: str) -> bool:
+        if connection in come:
+            return took_together(connection, schema)
+        come.add(connection)
+        both_refused.wait(LIMIT)
+        shares = took_together(connection, schema)
+        both_asked.wait(LIMIT)
+        return shares
+
+    monkeypatch.setattr(lease, "took_together", took_at_once)
+    two = [Joining(server, tmp_path, name) for name in ("a", "b")]
+    with ThreadPoolExecutor(2) as pool, contextlib.closing(alone):
+        waiting = {pool.submit(one.wait): one for one in two}
+        done, _ = wait(waiting, LIMIT, FIRST_COMPLETED)
+        held = next(iter(done)).result()
+        assert held is not None
+        assert took_lead(held, server.schema)
+        open_to_others(held, server.schema)
+        come_in = {waiting[one].first: one.result(LIMIT) for one in waiting}
+        assert set(come_in) == {True, False}
+        assert come_in[True] is held
+        for connection in come_in.values():
+            assert connection is not None
+            connection.close()
 
 
 async def test_who_was_overtaken_by_one_alone_can_commit_nothing_more(

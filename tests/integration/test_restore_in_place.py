@@ -9,26 +9,17 @@ from pathlib import Path
 import pytest
 
 from intelshare.errors import ConfigError, StoreError
-from intelshare.node.backup import make_backup, restore_backup
-from node_world import PASSPHRASE, make_site, now
+from node_world import back_up, make_site, restore
 
 NOBODY = 4_194_304
 """A process id that no process has: Linux gives none above this."""
-
-
-def _quiet(what: str, done: int, of: int) -> None:
-    del what, done, of
-
-
-def restore(backup: Path, root: Path) -> Path | None:
-    return restore_backup(backup, root, lambda: PASSPHRASE, replace=True, now=now(), progress=_quiet)[1]
 
 
 async def backed_up(tmp_path: Path) -> tuple[Path, Path]:
     site = await asyncio.to_thread(make_site, "FRA", tmp_path / "fra")
     await site.start()
     backup = tmp_path / "backup"
-    await asyncio.to_thread(make_backup, site.root, backup, lambda: PASSPHRASE, now(), _quiet)
+    await asyncio.to_thread(back_up, site, backup)
     await site.stop()
     return site.root, backup
 
@@ -44,11 +35,11 @@ async def test_a_restore_that_fails_leaves_the_folder_in_its_place(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError) as refused:
-        restore(backup, root)
+        restore(backup, root, replace=True)
     assert refused.value.code == "DISK_FULL"
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     monkeypatch.undo()
-    aside = restore(backup, root)
+    aside = restore(backup, root, replace=True)
     assert aside is not None
     assert (aside / "vault" / "keys").exists()
     assert (root / "restored").exists()
@@ -61,7 +52,7 @@ async def test_what_a_killed_restore_left_is_removed_by_the_next_and_another_one
     left, others = tmp_path / f".fra.{NOBODY}.part", tmp_path / f".fra.{os.getppid()}.part"
     for path in (left, others):
         (path / "vault").mkdir(parents=True)
-    restore(backup, root)
+    restore(backup, root, replace=True)
     assert not left.exists()
     assert others.exists()
 
@@ -71,14 +62,14 @@ async def test_a_folder_that_lost_its_settings_is_replaced_and_one_of_something_
 ) -> None:
     root, backup = await backed_up(tmp_path)
     (root / "node.toml").write_bytes(b"\xffmember")
-    aside = restore(backup, root)
+    aside = restore(backup, root, replace=True)
     assert aside is not None
     (aside / "node.toml").unlink()
     other = tmp_path / "other"
     other.mkdir(mode=0o700)
     (other / "thesis.txt").touch()
     with pytest.raises(ConfigError) as refused:
-        restore(backup, other)
+        restore(backup, other, replace=True)
     assert refused.value.code == "NOT_FOUND"
     assert (other / "thesis.txt").exists()
 
@@ -88,5 +79,5 @@ async def test_a_backup_has_no_reserve_and_no_place_is_a_mounted_disk(tmp_path: 
     assert (root / "reserve").exists()
     assert not (backup / "folder" / "reserve").exists()
     with pytest.raises(ConfigError) as refused:
-        restore(backup, Path("/dev/shm"))
+        restore(backup, Path("/dev/shm"), replace=True)
     assert "below it" in refused.value.hint

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
-from test_restored_keys import backed_up, restored
 from test_treaty_acts import do
 
 from intelshare.broker.kernel.tables import ACT, EVIDENCE
 from intelshare.broker.treaty.act import ActState
 from intelshare.ids import MemberCode
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, code_of, introduce, make_site, until
+from node_world import Site, back_up, code_of, introduce, make_site, restore, until
 
 FRA = MemberCode("FRA")
 
@@ -35,13 +35,14 @@ async def test_acts_that_a_restored_node_has_forgotten_come_back_and_the_next_on
         await fra.start()
         await ken.start()
         await introduce(fra, ken)
-        await backed_up(fra, tmp_path / "backup")
+        await asyncio.to_thread(back_up, fra, tmp_path / "backup")
         await do(fra, "suspend")
         await do(fra, "reinstate")
         await until(lambda: states(ken) == both, "KEN to hold both")
         await ken.stop()
         await fra.stop()
-        fra = await restored(fra, tmp_path / "backup", tmp_path / "again")
+        await asyncio.to_thread(restore, tmp_path / "backup", tmp_path / "again")
+        fra = replace(fra, root=tmp_path / "again", node=None)
         await fra.start()
         await fra.let_in()
         with pytest.raises(grpc.aio.AioRpcError) as refused:

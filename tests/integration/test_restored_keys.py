@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,25 +16,23 @@ from test_key_life import arrives, keys, revoke, rotate, sent, states
 from intelshare.crypto.pae import key_id
 from intelshare.errors import StoreError, VaultError
 from intelshare.ids import KeyId, MemberCode
-from intelshare.node.backup import make_backup, restore_backup
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import PASSPHRASE, Site, introduce, make_site, now, until
+from node_world import Site, back_up, introduce, make_site, restore, show_member, until
 
 
-def _quiet(what: str, done: int, of: int) -> None:
-    del what, done, of
-
-
-async def backed_up(site: Site, target: Path) -> None:
-    await asyncio.to_thread(make_backup, site.root, target, lambda: PASSPHRASE, now(), _quiet)
-
-
-async def restored(site: Site, backup: Path, root: Path) -> Site:
-    """The same member, on a folder made from a backup."""
-    await asyncio.to_thread(
-        restore_backup, backup, root, lambda: PASSPHRASE, replace=False, now=now(), progress=_quiet
-    )
-    return replace(site, root=root, node=None)
+async def forgetful(
+    fra: Site, folder: Path, change: Callable[[], Awaitable[object]]
+) -> tuple[Site, bytes, KeyId]:
+    """FRA on a folder from before this change of its keys; a bulletin and its key that only USA knows."""
+    await arrives(fra, await sent(fra, "USA", "before"), "USA")
+    await asyncio.to_thread(back_up, fra, folder / "backup")
+    await change()
+    later = await sent(fra, "USA", "signed by the key that is forgotten")
+    await arrives(fra, later, "USA")
+    forgotten = fra.running.runtime.node.signer.key_id
+    await fra.stop()
+    await asyncio.to_thread(restore, folder / "backup", folder / "again")
+    return replace(fra, root=folder / "again"), later, forgotten
 
 
 async def is_known(site: Site, bulletin: bytes) -> None:
@@ -48,64 +48,47 @@ async def is_known(site: Site, bulletin: bytes) -> None:
     await until(accepted, "the recipient's receipt")
 
 
-async def show_member(giver: Site, taker: Site) -> None:
-    """Whoever could not be told by a link is given the member file again."""
-    async with giver.client("o") as client:
-        said = await client.operations.ExportMember(pb.ExportMemberRequest())
-    async with taker.client("o") as client:
-        await client.operations.ImportMember(
-            pb.ImportMemberRequest(text=said.text, fingerprint=said.fingerprint)
-        )
+async def both_ways(fra: Site, usa: Site) -> None:
+    await arrives(fra, await sent(fra, "USA", "under the newest key"), "USA")
+    await arrives(usa, await sent(usa, "FRA", "the other way"), "FRA")
 
 
-async def test_what_a_forgotten_key_signed_is_known_again(tmp_path: Path) -> None:
+async def test_what_a_forgotten_key_signed_is_known_again(pair: tuple[Site, Site], tmp_path: Path) -> None:
     """The key was made after the backup, by rotation; what it signed is with the recipient alone."""
-    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+    fra, usa = pair
+    again, later, forgotten = await forgetful(fra, tmp_path, lambda: rotate(fra, "signing"))
     try:
-        await fra.start()
-        await usa.start()
-        await introduce(fra, usa)
-        await arrives(fra, await sent(fra, "USA", "before"), "USA")
-        await backed_up(fra, tmp_path / "backup")
-        await rotate(fra, "signing")
-        later = await sent(fra, "USA", "signed by the key that is forgotten")
-        await arrives(fra, later, "USA")
-        forgotten = fra.running.runtime.node.signer.key_id
-        await fra.stop()
-        fra = await restored(fra, tmp_path / "backup", tmp_path / "again")
-        await fra.start()
-        await fra.let_in()
+        await again.start()
+        await again.let_in()
 
-        await is_known(fra, later)
-        await arrives(fra, await sent(fra, "USA", "under the newest key"), "USA")
-        await arrives(usa, await sent(usa, "FRA", "the other way"), "FRA")
-        assert await states(fra, "signing") == ["in use", "overlaps"]
-        for site in (fra, usa):
+        await is_known(again, later)
+        await both_ways(again, usa)
+        assert await states(again, "signing") == ["in use", "overlaps"]
+        for site in (again, usa):
             held = site.running.runtime.node.trust.members[MemberCode("FRA")]
             assert held.directory is not None
             assert forgotten in {key_id(key) for key in held.directory.keys}
             assert not held.former
     finally:
-        await fra.stop()
-        await usa.stop()
+        await again.stop()
 
 
-async def test_a_key_that_was_stolen_signs_nothing_after_a_restore(tmp_path: Path) -> None:
-    """The backup has the key and does not know that it was stolen since; its successor is with nobody."""
-    fra, usa = [await asyncio.to_thread(make_site, code, tmp_path / code) for code in ("FRA", "USA")]
+@pytest.mark.parametrize("dials", [True, False])
+async def test_a_key_that_was_stolen_signs_nothing_after_a_restore(tmp_path: Path, dials: bool) -> None:
+    """The backup has the key and does not know that it was stolen since; its successor is with nobody.
+    ``dials``: whether the restored node calls its peer, or is called.
+    """
+    fra, usa = [
+        await asyncio.to_thread(make_site, code, tmp_path / code, dial=dials is (code == "FRA"))
+        for code in ("FRA", "USA")
+    ]
     try:
         await fra.start()
         await usa.start()
         await introduce(fra, usa)
-        await arrives(fra, await sent(fra, "USA", "before"), "USA")
-        await backed_up(fra, tmp_path / "backup")
         (stolen,) = [key.id for key in await keys(fra) if key.use == "signing"]
-        await revoke(fra, stolen, compromised=True)
-        later = await sent(fra, "USA", "signed by its successor, which is forgotten")
-        await arrives(fra, later, "USA")
-        successor = fra.running.runtime.node.signer.key_id
-        await fra.stop()
-        fra = await restored(fra, tmp_path / "backup", tmp_path / "again")
+        change = partial(revoke, fra, stolen, compromised=True)
+        fra, later, successor = await forgetful(fra, tmp_path, change)
         await fra.start()
         assert fra.running.runtime.node.signer.key_id == stolen
         await fra.let_in()
@@ -118,10 +101,9 @@ async def test_a_key_that_was_stolen_signs_nothing_after_a_restore(tmp_path: Pat
         held = {key.key_id: key for key in fra.running.runtime.vault.held_keys()}
         assert held[KeyId(stolen)].retired
         assert successor not in held
-        await show_member(fra, usa)
+        await show_member(fra, usa)  # by a link it could not be told
         await is_known(fra, later)
-        await arrives(fra, await sent(fra, "USA", "under the newest key"), "USA")
-        await arrives(usa, await sent(usa, "FRA", "the other way"), "FRA")
+        await both_ways(fra, usa)
     finally:
         await fra.stop()
         await usa.stop()
@@ -188,8 +170,7 @@ async def test_a_vault_alone_from_before_a_rotation_goes_on_with_the_key_that_ov
     await fra.stop()
     vault.write_bytes(before)
     await fra.start()
-    await arrives(fra, await sent(fra, "USA", "after"), "USA")
-    await arrives(usa, await sent(usa, "FRA", "the other way"), "FRA")
+    await both_ways(fra, usa)
     assert await states(fra, "signing") == ["in use", "overlaps"]
     for site in pair:
         known = site.running.runtime.node.trust.revocation(lost)

@@ -64,11 +64,11 @@ def store(path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def damage(path: Path, sql: str, *values: Any) -> None:
-    """What rot does, through a second connection."""
+def damage(path: Path, sql: str, *values: Any, rows: int = 1) -> None:
+    """What rot does to so many rows, through a second connection."""
     other = apsw.Connection(str(path))
     other.execute(sql, values)
-    assert other.changes() == 1
+    assert other.changes() == rows
     other.close()
 
 
@@ -100,6 +100,22 @@ DAMAGED = [
     (SECRET, Secret("a", 2, b"s"), "UPDATE secret_at SET _place = 1 WHERE part = 2"),
     (NOTE, Note("a", 2, Instant(1), b"n"), "UPDATE note SET _place = _place + 1 WHERE part = 2"),
 ]
+
+
+async def test_a_record_that_is_written_anew_is_damaged_no_longer_and_one_that_is_deleted_is(
+    path: Path,
+) -> None:
+    rows = [Note("a", part, Instant(1), b"n") for part in (1, 2)]
+    await _filled(path, *rows)
+    damage(path, "UPDATE note SET _place = 0", rows=2)
+    with opened(path) as store:
+        assert store.ask_now(lambda view: view.find(NOTE, "key")) == []
+        assert len(store.damage.known()) == 2
+        await store.perform(lambda _: Plan((Put(NOTE, rows[0]), Delete(NOTE, ("a", 2))), None))
+        assert [error.key for error in store.damage.known()] == [("a", 2)]
+        await store.perform(lambda _: Plan((Put(NOTE, rows[1]),), None))
+        assert store.damage.known() == ()
+        assert store.ask_now(lambda view: view.find(NOTE, "key")) == rows
 
 
 @pytest.mark.parametrize(("table", "row", "change"), DAMAGED)
@@ -294,6 +310,22 @@ async def test_scrub_names_a_damaged_page_and_goes_on(path: Path) -> None:
     store.close()
     assert any("thing" in message for message in found)
     assert any("tally" in message and "bad" in message for message in found)
+
+
+async def test_a_group_that_is_written_while_a_scrub_reads_is_not_missing(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a node under load `doctor --deep` had named a group that was there."""
+    await store.perform(put(thing("a")))
+    read, loop, left = journal._state, asyncio.get_running_loop(), [put(thing("b"))]
+
+    def later(connection: Any, name: str) -> int:
+        if left:  # the store asks too
+            asyncio.run_coroutine_threadsafe(store.perform(left.pop()), loop).result(LIMIT)
+        return read(connection, name)
+
+    monkeypatch.setattr(journal, "_state", later)
+    assert await asyncio.to_thread(lambda: list(scrub(path, TABLES, KEY))) == []
 
 
 async def test_many_steps_share_one_commit(store: SqliteStore) -> None:

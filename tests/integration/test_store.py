@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from intelshare.store.engines import ENGINES, Location
 from intelshare.store.migrate import migrate
 from intelshare.store.postgres.lease import Joining
 from intelshare.store.server import Server
+from intelshare.store.views import Reading
 from postgres_server import make_schema, new_schema, server_url
 from store_tables import (
     BODY,
@@ -35,6 +38,7 @@ from store_tables import (
     put,
     thing,
 )
+from waits import LIMIT
 
 
 @pytest.fixture(params=[*sorted(ENGINES), pytest.param("leading", marks=pytest.mark.soak), "beside"])
@@ -65,6 +69,59 @@ def _joined(where: Location, stack: contextlib.ExitStack) -> Any:
     opened.together.share()
     stack.callback(opened.close)
     return opened
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Opens the same store on a disk again."""
+    where = Location(tmp_path / "store.db")
+    if request.param == "sqlite":
+        migrate(where.database, [SCHEMA])
+    else:
+        where = replace(where, server=Server(server_url(), new_schema()))
+        make_schema(where.server)
+    return lambda: ENGINES[request.param](where, TABLES, KEY, lambda _: None)
+
+
+async def test_a_stop_waits_for_nobody_who_learns_all_that_is_stored(
+    again: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(again()) as store:
+        await store.perform(put(thing("a")))
+    learning = threading.Event()
+
+    def very_much(*_: Any) -> Iterator[list[Any]]:
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            learning.set()
+            yield []
+
+    monkeypatch.setattr(Reading, "all_columns", very_much)
+    store = again()
+    assert learning.wait(LIMIT)
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < LIMIT / 3
+
+
+async def test_a_stop_ends_a_scrub(again: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intelshare.store.scrub.ROWS", 1)
+    checking = threading.Event()
+
+    def slowly(*_: Any) -> None:
+        checking.set()
+        time.sleep(LIMIT / 100)
+
+    monkeypatch.setattr(Reading, "check", slowly)
+    with contextlib.closing(again()) as store:
+        await store.perform(put(*[thing(f"a{number}") for number in range(200)]))
+    store = again()
+    scrubbing = threading.Thread(target=lambda: list(store.scrub()))
+    scrubbing.start()
+    assert checking.wait(LIMIT)
+    store.close()
+    scrubbing.join(LIMIT / 3)
+    assert not scrubbing.is_alive()
 
 
 def names(store: Store, *args: Any, **options: Any) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.log import open_row
 from intelshare.broker.kernel.tables import LOG
-from intelshare.client import AsyncClient, Client, Credentials, Outcome, Profile, write_profile
+from intelshare.client import AsyncClient, Client, Credentials, DraftOutcome, Profile, write_profile
 from intelshare.client.batch import in_groups, in_groups_as_they_come
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import IntelshareError
@@ -57,7 +57,7 @@ async def _client(pair: tuple[Site, Site], tmp_path: Path) -> AsyncIterator[Asyn
         yield client
 
 
-async def sent(client: AsyncClient, given: Iterable[pb.SubmitRequest]) -> list[Outcome]:
+async def sent(client: AsyncClient, given: Iterable[pb.SubmitRequest]) -> list[DraftOutcome]:
     return [outcome async for outcome in client.submit_many(each(given))]
 
 
@@ -72,7 +72,7 @@ async def until_error(answers: AsyncIterator[Any]) -> tuple[list[Any], Exception
     return found, None
 
 
-def code(outcome: Outcome) -> str:
+def code(outcome: DraftOutcome) -> str:
     return outcome.result.code if isinstance(outcome.result, IntelshareError) else ""
 
 
@@ -145,7 +145,7 @@ def _bulletins() -> Any:
     return BULLETIN
 
 
-def _bytes(outcome: Outcome) -> object:
+def _bytes(outcome: DraftOutcome) -> object:
     if isinstance(outcome.result, IntelshareError):
         return outcome.result.code, outcome.result.message
     return outcome.result.SerializeToString(deterministic=True)
@@ -182,7 +182,7 @@ async def test_what_the_requests_raise_comes_after_the_outcomes_of_all_before(cl
 async def test_the_synchronous_client_does_the_same(pair: tuple[Site, Site], tmp_path: Path) -> None:
     profile = profile_of(pair[0], tmp_path / "sync")
 
-    def work() -> tuple[list[Outcome], list[Outcome]]:
+    def work() -> tuple[list[DraftOutcome], list[DraftOutcome]]:
         def broken() -> Iterator[pb.SubmitRequest]:
             yield from requests(2)
             raise ValueError("a file that cannot be read")

@@ -214,27 +214,21 @@ def clearances(draw: st.DrawFn) -> list[Cleared]:
 @settings(max_examples=150, deadline=None)
 @given(
     clearances(),
-    st.integers(0, 2),
     st.sampled_from([0, 5, 2**63 - 3, 2**64 - 3]),
     st.sampled_from([32, 32, 32, 31]),
     st.booleans(),
 )
 def test_releases_are_sealed_to_the_same_bytes(
-    cleared: list[Cleared], receipts: int, last: int, head: int, without_tip: bool
+    cleared: list[Cleared], last: int, head: int, without_tip: bool
 ) -> None:
     world = make_world(FAKE_SUITE)
     tips = {
         member: Tip(INCARNATION, ReleaseNumber(last), LeafId(bytes(head)))
         for member in (USA, DEU, *(() if without_tip else (ITA,)))
     }
-    others = [Leaf(Kind.RECEIPT, bytes([number]) * 16, b"said") for number in range(receipts)]
-    slow = outcome(
-        lambda: seal(cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites, others=others)
-    )
+    slow = outcome(lambda: seal(cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites))
     fast = outcome(
-        lambda: seal_many(
-            cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites, others=others
-        )
+        lambda: seal_many(cleared, world.signer, NOW, tape("seal"), tips=tips, suites=world.suites)
     )
     if not isinstance(fast, SealedMany):
         assert fast == slow
@@ -253,7 +247,6 @@ def test_releases_are_sealed_to_the_same_bytes(
             for one in slow.releases
             for said in (one.statement,)
         ],
-        list(slow.others),
         slow.batch_keys,
         slow.tips,
     )

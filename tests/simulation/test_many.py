@@ -11,7 +11,7 @@ from intelshare.sim import many, run
 from intelshare.sim.bugs import BUGS, Bug
 from intelshare.sim.cli import sim
 from intelshare.sim.generate_plan import generate_plan
-from intelshare.sim.many import Outcome, is_seen, outcome, table
+from intelshare.sim.many import SeedOutcome, is_seen, outcome, table
 
 BROKEN, SHORT = 14, 15
 
@@ -44,8 +44,8 @@ def test_a_bug_is_seen_only_by_what_it_leads_to(broken: None) -> None:
     bug = Bug("one", ("I9",), says="dials")
     found = outcome(SHORT)
 
-    def ended(seed: int, invariant: str, what: str) -> Outcome:
-        return Outcome(seed, invariant, what, found.trace, 0, found.words, found.counts, found.taken)
+    def ended(seed: int, invariant: str, what: str) -> SeedOutcome:
+        return SeedOutcome(seed, invariant, what, found.trace, 0, found.words, found.counts, found.taken)
 
     assert is_seen(bug, ended(SHORT, "I9", "FRA dials USA"))
     assert not is_seen(bug, ended(SHORT, "I9", "not everything has been delivered"))

@@ -29,6 +29,8 @@ SWITCHES = (
     "frees_links",
     "calls_home",
     "waits_for_sidecar",
+    "sees_older",
+    "reads_schema",
 )
 REPLICA_BUGS = [name for name, bug in BUGS.items() if not all(getattr(bug, switch) for switch in SWITCHES)]
 
@@ -110,6 +112,38 @@ def test_a_member_goes_on_whatever_befalls_the_one_that_leads(trouble: str) -> N
     assert (result.counts["replica leads"] > 0) == (trouble != "slow")
 
 
+def upgraded(older: str, *numbers: int) -> Result:
+    """These replicas of FRA are upgraded, one after the other; users of either member write all the time."""
+    knobs = Knobs(members=2, lasts=12 * SECOND, together="FRA", replicas=3, older=older)
+    acts = [
+        Act("submit", at * SECOND, *(("FRA", "USA") if at % 2 else ("USA", "FRA"))) for at in range(1, 11)
+    ]
+    faults = [
+        Fault("replica", "FRA", at=(3 + 2 * place) * SECOND, lasts=SECOND, number=number, window="upgrade")
+        for place, number in enumerate(numbers)
+    ]
+    return run(FaultPlan(1, knobs, tuple(acts), tuple(faults)))
+
+
+@pytest.mark.parametrize("numbers", [(2,), (1, 2, 3)])
+def test_a_member_is_upgraded_replica_by_replica_from_a_version_that_divides_no_links(
+    numbers: tuple[int, ...],
+) -> None:
+    result = upgraded("links", *numbers)
+    assert result.violation is None
+    assert result.counts["ok"] == 10
+    assert result.counts["replica leads"] >= (1 in numbers)
+
+
+@pytest.mark.parametrize("numbers", [(2,), (1, 2, 3)])
+def test_replicas_of_the_version_before_end_once_the_newer_one_has_migrated(numbers: tuple[int, ...]) -> None:
+    result = upgraded("schema", *numbers)
+    assert result.violation is None
+    assert result.counts["ok"] == 10
+    assert result.counts["replica ended SCHEMA_NEWER"] == 2
+    assert result.counts["replica refused SCHEMA_NEWER"] > 0
+
+
 @pytest.mark.parametrize("keep", [0, 1])
 def test_a_database_that_restarts_is_waited_for_and_no_incarnation_begins(keep: int) -> None:
     result = played(Fault("store", "FRA", at=5 * SECOND, lasts=3 * SECOND, keep=keep))
@@ -119,6 +153,22 @@ def test_a_database_that_restarts_is_waited_for_and_no_incarnation_begins(keep: 
     assert result.counts["ok"] == 10
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_one_that_joins_as_the_key_changes_signs_with_the_key_whose_directory_is_committed(
+    committed: bool,
+) -> None:
+    """Both others join while it is being committed, and sign as the database says (seed 19052)."""
+    at = 5 * SECOND
+    acts = [Act("submit", s * SECOND, ("FRA", "USA")[s % 2], ("USA", "FRA")[s % 2]) for s in range(1, 11)]
+    acts.append(Act("revoke", at, "FRA", what=1))
+    joins = [Fault("replica", "FRA", at=at - 950_000, lasts=SECOND, number=n, window="kill") for n in (2, 3)]
+    killed = Fault("replica", "FRA", at=at + (SECOND if committed else 120_000), lasts=SECOND, window="kill")
+    knobs = Knobs(members=2, lasts=12 * SECOND, sync=300_000, together="FRA", replicas=3)
+    result = run(FaultPlan(1, knobs, tuple(acts), (*joins, killed)))
+    assert result.violation is None
+    assert result.counts["replica joins"] == 5
+
+
 def test_random_plans_have_replicas_with_every_trouble_and_acts_right_before_another_one_leads() -> None:
     plans = [generate_plan(seed) for seed in (*range(1, 9), *KIND[1:])]
     kind = [plan for plan in plans if plan.knobs.together]
@@ -126,6 +176,7 @@ def test_random_plans_have_replicas_with_every_trouble_and_acts_right_before_ano
     assert {plan.knobs.replicas for plan in kind} == {2, 3}
     windows = Counter(fault.window for plan in kind for fault in plan.faults if fault.kind == "replica")
     assert set(windows) == set(TROUBLES)
+    assert {plan.knobs.older for plan in kind} == {"", "links", "schema"}
     assert sum(fault.kind == "store" for plan in kind for fault in plan.faults) > 10
 
 

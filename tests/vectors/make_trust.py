@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from make_envelope import plain
-from statement_world import DEU, FRA, INCARNATION, NOW, SEED, SUITES, USA, World, flip, h
+from statement_world import DEU, FRA, INCARNATION, NOW, SEED, SUITES, USA, World, flip, h, next_directory
 
 from envelope_world import stream_of
 from intelshare.crypto.codec import decode, encode
@@ -32,7 +32,6 @@ from intelshare.trust import (
     confirm_hello,
     fingerprint,
     open_hello,
-    renew_directory,
     renew_root,
     sign_directory,
     sign_root,
@@ -78,10 +77,10 @@ def succession_vector(world: World) -> dict[str, Any]:
     thief = new_key(SUITE_1, KeyUse.DIRECTORY, FRA, NOW, stream_of(f"{SEED}/thief"))
     new_root = world.signer(fresh)
     second = renew_root(fra.root, [old_root, new_root], keys=[fresh.record])
-    following = renew_directory(fra.directory, directory, NOW)
+    following = next_directory(fra.directory, directory)
     held = fra.directory
-    older = renew_directory(replace(held, version=0), directory, NOW)
-    other = renew_directory(replace(held, version=held.version - 1), directory, NOW, ratified=())
+    older = next_directory(replace(held, version=0), directory)
+    other = next_directory(replace(held, version=held.version - 1), directory, ratified=())
     late = Instant(NOW + 8 * DAY)
     end = decode(DirectoryDocument, following.document).expires
     third = renew_root(decode(RootDocument, second.document), [old_root, new_root])
@@ -116,7 +115,7 @@ def succession_vector(world: World) -> dict[str, Any]:
         ("the next directory", following, NOW, (1, 3)),
         ("an older directory", older, NOW, "TRUST_ROLLBACK"),
         ("another content for the version held", other, NOW, "TRUST_FORK"),
-        ("signed by another key", renew_directory(held, world.signer(thief), NOW), NOW, "TRUST_THRESHOLD"),
+        ("signed by another key", next_directory(held, world.signer(thief)), NOW, "TRUST_THRESHOLD"),
         ("expired", following, late, "TRUST_EXPIRED"),
         ("more than 300 s ahead", following, NOW - 300 * SECOND - 1, "CLOCK_SKEW"),
         ("at its expiry", following, end, "TRUST_EXPIRED"),

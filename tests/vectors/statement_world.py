@@ -21,10 +21,12 @@ from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.statement import KINDS, Leaf, leaf_id
 from intelshare.trust import (
+    DirectoryDocument,
     Ratified,
-    renew_directory,
+    sign_directory,
     sign_root,
 )
+from intelshare.trust.documents import DIRECTORY_LIFETIME
 from intelshare.trust.hello import Proof
 from intelshare.trust.keys import SecretKey
 from trust_world import NOW, TestMember, member
@@ -108,10 +110,16 @@ def make_world(old: Any) -> World:
     def again(who: TestMember) -> TestMember:
         root = sign_root(who.root, [bare.of(who, KeyUse.ROOT)])
         ratified = [Ratified("gsa-fra-usa", h("treaty text"))]
-        directory = renew_directory(who.directory, bare.of(who, KeyUse.DIRECTORY), NOW, ratified=ratified)
+        directory = next_directory(who.directory, bare.of(who, KeyUse.DIRECTORY), ratified=tuple(ratified))
         return TestMember(replace(who.founded, root=root, directory=directory))
 
     return World(again(bare.fra), again(bare.usa), pool)
+
+
+def next_directory(held: DirectoryDocument, by: Signer, **changes: Any) -> Trust:
+    """The directory after the one held, under the version after it: any that is higher may follow."""
+    dated = replace(held, version=held.version + 1, issued=NOW, expires=Instant(NOW + DIRECTORY_LIFETIME))
+    return sign_directory(replace(dated, **changes), by)
 
 
 # --- what is said ----------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from click.exceptions import NoArgsIsHelpError
 from intelshare import __version__
 from intelshare.cli.shared.codes import Exit, exit_of
 from intelshare.cli.shared.commands import COMMANDS
-from intelshare.cli.shared.help import Group
+from intelshare.cli.shared.help import CommandGroup
 from intelshare.cli.shared.output import print_error
 from intelshare.errors import IntelshareError, Place
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group that imports a command only when it runs; the group's help needs the table alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

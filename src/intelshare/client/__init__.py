@@ -40,7 +40,7 @@ from intelshare.client.spool import (
 
 if TYPE_CHECKING:
     from intelshare.client.asynchronous import AsyncClient
-    from intelshare.client.batch import Outcome
+    from intelshare.client.batch import DraftOutcome
     from intelshare.client.connection import Client, content_digest
     from intelshare.client.shared import shared_of
 
@@ -49,7 +49,7 @@ __all__ = [
     "Client",
     "Credentials",
     "Draft",
-    "Outcome",
+    "DraftOutcome",
     "Profile",
     "Spooled",
     "address_of",
@@ -80,7 +80,7 @@ __all__ = [
 _LAZY = {
     "AsyncClient": "asynchronous",
     "Client": "connection",
-    "Outcome": "batch",
+    "DraftOutcome": "batch",
     "content_digest": "connection",
     "shared_of": "shared",
 }

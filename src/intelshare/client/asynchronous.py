@@ -6,6 +6,7 @@ async with AsyncClient(find_profile(None, os.environ, Path.cwd())) as client:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
 from typing import Any, Self
@@ -13,14 +14,23 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 
+from intelshare.client.attempts import NOT_HERE, PAUSE, SOON, Attempts
 from intelshare.client.batch import (
     AsyncReading,
-    Outcome,
+    DraftOutcome,
     in_groups_as_they_come,
     outcomes_in,
     unknown_outcome,
 )
-from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
+from intelshare.client.channel import (
+    DEADLINE,
+    credentials_of,
+    error_of,
+    in_some_order,
+    next_first,
+    options_of,
+    target_of,
+)
 from intelshare.client.connection import as_dry_run
 from intelshare.client.profile import Profile, address_of, read_credentials
 from intelshare.errors import IntelshareError
@@ -34,9 +44,15 @@ class AsyncClient:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self._address = address_of(profile)
+        self._address = in_some_order(address_of(profile))
+        self._former: list[grpc.aio.Channel] = []
+        self._open()
+
+    def _open(self) -> None:
         self._channel = grpc.aio.secure_channel(
-            self._address, credentials_of(read_credentials(profile)), options=options_of(profile)
+            target_of(self._address),
+            credentials_of(read_credentials(self.profile)),
+            options=options_of(self.profile),
         )
         self._bulletins: Any = services.BulletinsStub(self._channel)
 
@@ -50,23 +66,47 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._channel.close()
+        for channel in (*self._former, self._channel):
+            await channel.close()
 
-    async def ask(self, method: str, request: Message) -> Any:
+    def _try_another(self) -> None:
+        self._address = next_first(self._address)
+        self._former.append(self._channel)  # others may wait there for an answer
+        self._open()
+
+    async def ask(self, method: str, request: Message, *, deadline: float = DEADLINE) -> Any:
         """A call of the Bulletins service by its name (``"Inbox"``)."""
+        for _ in range(self._address.count(",")):
+            try:
+                return await self._ask(method, request, deadline)
+            except IntelshareError as error:
+                if error.code not in NOT_HERE:
+                    raise
+            self._try_another()
+        return await self._ask(method, request, deadline)
+
+    async def _ask(self, method: str, request: Message, deadline: float) -> Any:
         try:
-            return await getattr(self._bulletins, method)(request, timeout=patient(DEADLINE))
+            return await getattr(self._bulletins, method)(request, timeout=patient(deadline))
         except grpc.RpcError as error:
             raise error_of(error, self.profile, self._address) from None
 
     async def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """As ``Client.submit``."""
-        await self.ask("WhoAmI", pb.WhoAmIRequest())
-        try:
-            answer: pb.SubmitResponse = await self.ask("Submit", request)
-            return answer
-        except IntelshareError as error:
-            raise unknown_outcome(error, self._address) or error from None
+        attempts = Attempts(self._address)
+        while True:
+            try:
+                soon = SOON if attempts.several else DEADLINE
+                await self.ask("WhoAmI", pb.WhoAmIRequest(), deadline=soon)
+                attempts.sent = True
+                answer: pb.SubmitResponse = await self.ask("Submit", request)
+                return answer
+            except IntelshareError as error:
+                if (last := attempts.failed(error)) is not None:
+                    raise last from None
+            await asyncio.sleep(PAUSE)
+            if attempts.stuck:
+                self._try_another()
 
     async def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """As ``Client.dry_run``."""
@@ -95,7 +135,7 @@ class AsyncClient:
         finally:
             call.cancel()
 
-    async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[Outcome]:
+    async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[DraftOutcome]:
         """Store and release bulletins over one call; yield each outcome, in order, once it is durable.
 
         Each of ``requests`` needs a ``key`` of its own. They may wait for earlier outcomes: those at hand are

@@ -20,7 +20,7 @@ _LOST = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "TIMED_OUT"))
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DraftOutcome:
     """The outcome of one draft: it is stored, or it was refused and nothing of it is stored."""
 
     key: bytes
@@ -155,15 +155,15 @@ async def in_groups_as_they_come(
         yield message
 
 
-def outcomes_in(message: pb.SubmitManyResponse) -> Iterator[Outcome]:
+def outcomes_in(message: pb.SubmitManyResponse) -> Iterator[DraftOutcome]:
     """Yield the outcomes in a message from the node."""
     for outcome in message.outcomes:
         refused = outcome.HasField("refused")
-        yield Outcome(outcome.key, _error_of(outcome.refused) if refused else outcome.stored)
+        yield DraftOutcome(outcome.key, _error_of(outcome.refused) if refused else outcome.stored)
 
 
 def unknown_outcome(error: IntelshareError, address: str) -> DeliveryError | None:
-    """Return OUTCOME_UNKNOWN for an error that ended a submission, if it is not the node's answer."""
+    """Return OUTCOME_UNKNOWN for an error that ended a submission, if it is not the node's answer to it."""
     if error.code not in _LOST:
         return None
     return DeliveryError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
 from typing import Any
 
 import grpc
@@ -22,6 +24,42 @@ _KEEPALIVE = 20_000
 
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
+
+
+def in_some_order(address: str) -> str:
+    """Return the addresses of replicas in an order that is not the same for all clients."""
+    places = [one.strip() for one in address.split(",")]
+    random.shuffle(places)
+    return ",".join(places)
+
+
+def next_first(address: str) -> str:
+    """Return the same addresses so that the first one is the last that is tried."""
+    first, _, others = address.partition(",")
+    return f"{others},{first}" if others else address
+
+
+def target_of(address: str) -> str:
+    """Return what gRPC dials for an address; for several, separated by commas, all of them: it takes the
+    first that answers, and another one once that ends.
+    """
+    if "," not in address:
+        return address
+    places = address.split(",")
+    found: list[tuple[int, str, int]] = []
+    for place in places:
+        host, _, port = place.rpartition(":")
+        try:
+            known = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except (OSError, ValueError):
+            continue  # a name that nobody knows does not hide the others
+        found += [(family, str(at[0]), int(at[1])) for family, _, _, _, at in known]
+    if not found:
+        return places[0]  # gRPC says what is wrong with it
+    if all(family == socket.AF_INET for family, _, _ in found):
+        return "ipv4:" + ",".join(f"{host}:{port}" for _, host, port in found)
+    mapped = {int(socket.AF_INET): "::ffff:"}
+    return "ipv6:" + ",".join(f"[{mapped.get(family, '')}{host}]:{port}" for family, host, port in found)
 
 
 def credentials_of(credentials: Credentials) -> grpc.ChannelCredentials:
@@ -63,8 +101,7 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             "one side does not accept the other's certificate",
             place=place,
             hint=f"{profile.certificate} may have expired, or belong to another node: `intelshare doctor "
-            f"--as "
-            f"{profile.folder}` checks, and says what to do",
+            f"--as {profile.folder}` checks, and says what to do",
         )
     if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return ConfigError(
@@ -103,4 +140,7 @@ def _refused(details: str) -> bool:
     """Return true if the TLS handshake failed. A server that rejects our certificate closes after it (TLS
     1.3).
     """
-    return any(word in details.lower() for word in ("handshake", "certificate", "ssl", "socket closed"))
+    return any(
+        word in details.lower()
+        for word in ("handshake", "certificate", "verification", "ssl", "socket closed")
+    )

@@ -9,24 +9,36 @@ Synchronous, one channel, mutual TLS. Answers are the wire's own messages (proto
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from intelshare.client import files
-from intelshare.client.batch import Outcome, Reading, in_groups, outcomes_in, unknown_outcome
-from intelshare.client.channel import DEADLINE, credentials_of, error_of, options_of
+from intelshare.client.attempts import PAUSE, SOON, Attempts, elsewhere
+from intelshare.client.batch import DraftOutcome, Reading, in_groups, outcomes_in, unknown_outcome
+from intelshare.client.channel import (
+    DEADLINE,
+    credentials_of,
+    error_of,
+    in_some_order,
+    next_first,
+    options_of,
+    target_of,
+)
 from intelshare.client.profile import Credentials, Profile, address_of, read_credentials
 from intelshare.errors import IntelshareError
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
-_READS_LOGS = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report"))
-"""The calls that read whole logs, and may take long."""
+A = TypeVar("A")
+
+_READS_ALL = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report", "Repair"))
+"""The calls that read whole logs, or every record, and may take long."""
 
 _LONG = 600.0
 """The seconds for one of these calls; INTELSHARE_PATIENCE scales them."""
@@ -57,7 +69,7 @@ class Client:
         """
         self.profile = profile
         self._deadline = patient(DEADLINE) if deadline is None else deadline
-        self._address = address_of(profile) if channel is None else str(profile.folder)
+        self._address = in_some_order(address_of(profile)) if channel is None else str(profile.folder)
         self._credentials: Credentials | None = None
         if channel is None:
             self._credentials = credentials or read_credentials(profile)
@@ -73,16 +85,20 @@ class Client:
         now = read_credentials(self.profile)
         if self._credentials is None or now == self._credentials:
             return False
-        self._channel.close()
         self._credentials = now
-        self._address = address_of(self.profile)
-        self._open(self._secure(now))
+        self._address = in_some_order(address_of(self.profile))
+        self._reopen()
         return True
 
     def _secure(self, credentials: Credentials) -> grpc.Channel:
         return grpc.secure_channel(
-            self._address, credentials_of(credentials), options=options_of(self.profile)
+            target_of(self._address), credentials_of(credentials), options=options_of(self.profile)
         )
+
+    def _reopen(self) -> None:
+        if self._credentials is not None:
+            self._channel.close()
+            self._open(self._secure(self._credentials))
 
     def _open(self, channel: grpc.Channel) -> None:
         self._channel = channel
@@ -110,19 +126,27 @@ class Client:
 
     def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """Store and release a bulletin; return once it is durable. The same ``key`` may be sent again at any
-        time.
+        time; this does so if the answer is lost (``attempts``).
 
         Raises DeliveryError OUTCOME_UNKNOWN if the call was made but no answer came.
         """
-        # A node that cannot be reached is detected before the call whose loss would leave a doubt.
-        self.whoami()
-        try:
-            answer: pb.SubmitResponse = self._call(self._bulletins.Submit, request)
-            return answer
-        except IntelshareError as error:
-            raise unknown_outcome(error, self._address) or error from None
+        attempts = Attempts(self._address)
+        while True:
+            try:
+                # A node that cannot be reached is detected before the call whose loss would leave a doubt.
+                soon = patient(SOON) if attempts.several else None
+                self.whoami(deadline=soon)
+                attempts.sent = True
+                answer: pb.SubmitResponse = self._call("bulletins.Submit", request)
+                return answer
+            except IntelshareError as error:
+                if (last := attempts.failed(error)) is not None:
+                    raise last from None
+            time.sleep(PAUSE)
+            if attempts.stuck:
+                self.try_another()
 
-    def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[Outcome]:
+    def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[DraftOutcome]:
         """Store and release many bulletins over one call; yield each outcome, in order.
 
         Each of ``requests`` needs a ``key`` of its own. They are read ahead in groups of up to 64, so they
@@ -147,7 +171,7 @@ class Client:
 
     def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """Return the decision that ``submit`` would make now. Nothing is stored."""
-        answer: pb.SubmitResponse = self._call(self._bulletins.DryRun, as_dry_run(request))
+        answer: pb.SubmitResponse = self._call("bulletins.DryRun", as_dry_run(request))
         return answer
 
     def inbox(
@@ -158,7 +182,7 @@ class Client:
         """
         request = pb.InboxRequest(unread=unread, category=category, since=since, limit=limit)
         setattr(request, "from", sender)
-        answer: pb.InboxResponse = self._call(self._bulletins.Inbox, request)
+        answer: pb.InboxResponse = self._call("bulletins.Inbox", request)
         return answer
 
     def read(self, bulletin: str, *, originator: str = "") -> pb.ReadResponse:
@@ -167,7 +191,7 @@ class Client:
         ``originator``: which bulletin, if two members have one with this id.
         """
         answer: pb.ReadResponse = self._call(
-            self._bulletins.Read, pb.ReadRequest(id=bulletin, originator=originator)
+            "bulletins.Read", pb.ReadRequest(id=bulletin, originator=originator)
         )
         return answer
 
@@ -179,10 +203,7 @@ class Client:
         ``upload_id``: 16 random bytes; the same id resumes an interrupted upload. ``told`` is called with the
         number of bytes sent so far. Raises OSError of ``file`` too.
         """
-        try:
-            return files.upload(self._files.Upload, file, size, upload_id, told)
-        except grpc.RpcError as error:
-            raise self._error(error) from None
+        return self._made(lambda: files.upload(self._files.Upload, file, size, upload_id, told))
 
     def download(
         self,
@@ -200,10 +221,7 @@ class Client:
         verified.
         """
         request = pb.DownloadRequest(id=bulletin, originator=originator, portion=portion)
-        try:
-            return files.download(self._files.Download(request), write, told)
-        except grpc.RpcError as error:
-            raise self._error(error) from None
+        return self._made(lambda: files.download(self._files.Download(request), write, told))
 
     def export_bundle(
         self,
@@ -220,10 +238,7 @@ class Client:
         bundle is not valid.
         """
         request = pb.CourierExportRequest(member=member, limit=limit)
-        try:
-            return files.export_bundle(self._courier.Export(request), write, told)
-        except grpc.RpcError as error:
-            raise self._error(error) from None
+        return self._made(lambda: files.export_bundle(self._courier.Export(request), write, told))
 
     def import_bundle(
         self, file: BinaryIO, *, told: Callable[[int], object] = _nobody
@@ -240,7 +255,7 @@ class Client:
     def outbox(self, bulletin: str = "", *, held: bool = False, limit: int = 0) -> pb.OutboxResponse:
         """Return this member's bulletins, or the one whose id begins with ``bulletin``."""
         answer: pb.OutboxResponse = self._call(
-            self._bulletins.Outbox, pb.OutboxRequest(id=bulletin, held=held, limit=limit)
+            "bulletins.Outbox", pb.OutboxRequest(id=bulletin, held=held, limit=limit)
         )
         return answer
 
@@ -250,26 +265,26 @@ class Client:
         ``shown``: the ``log_entry`` of the ``why`` that was shown; ID_CONFLICT if another is in force.
         """
         request = pb.ApproveRequest(id=bulletin, recipient=recipient, log_entry=shown)
-        answer: pb.ApproveResponse = self._call(self._bulletins.Approve, request)
+        answer: pb.ApproveResponse = self._call("bulletins.Approve", request)
         return answer.word
 
     def give_up(self, bulletin: str, recipient: str, reason: str) -> str:
         """Wait for one recipient no longer; the word that the pair then has."""
         answer: pb.GiveUpResponse = self._call(
-            self._bulletins.GiveUp, pb.GiveUpRequest(id=bulletin, recipient=recipient, reason=reason)
+            "bulletins.GiveUp", pb.GiveUpRequest(id=bulletin, recipient=recipient, reason=reason)
         )
         return answer.word
 
     def refuse(self, bulletin: str, recipient: str, reason: str) -> str:
         """End a held pair for good; its author reads the reason. The word that the pair then has."""
         request = pb.RefuseRequest(id=bulletin, recipient=recipient, reason=reason)
-        answer: pb.RefuseResponse = self._call(self._bulletins.Refuse, request)
+        answer: pb.RefuseResponse = self._call("bulletins.Refuse", request)
         return answer.word
 
     def why(self, bulletin: str, recipient: str, *, changes: bool = False) -> pb.WhyResponse:
         """Return the decision of one pair, rule by rule; ``changes``: with what would release it."""
         request = pb.WhyRequest(id=bulletin, recipient=recipient, changes=changes)
-        answer: pb.WhyResponse = self._call(self._bulletins.Why, request)
+        answer: pb.WhyResponse = self._call("bulletins.Why", request)
         return answer
 
     def withheld(
@@ -277,13 +292,13 @@ class Client:
     ) -> pb.WithheldResponse:
         """Count what was withheld, by recipient and reason; ``limit`` cases of this recipient and code."""
         request = pb.WithheldRequest(since=since, recipient=recipient, code=code, limit=limit)
-        answer: pb.WithheldResponse = self._call(self._bulletins.Withheld, request, deadline=patient(_LONG))
+        answer: pb.WithheldResponse = self._call("bulletins.Withheld", request, deadline=patient(_LONG))
         return answer
 
     def ask_consent(self, bulletin: str, recipient: str, *, until: int = 0) -> pb.ConsentResponse:
         """Ask the originators of portions in a bulletin of this member to let this recipient have them."""
         request = pb.ConsentRequest(id=bulletin, recipient=recipient, until=until)
-        response: pb.ConsentResponse = self._call(self._consents.Request, request)
+        response: pb.ConsentResponse = self._call("consents.Request", request)
         return response
 
     def answer_consent(
@@ -293,12 +308,12 @@ class Client:
         said = pb.ConsentAnswer(
             id=bulletin, recipient=recipient, grant=grant, until=until, originator=originator
         )
-        response: pb.ConsentResponse = self._call(self._consents.Answer, said)
+        response: pb.ConsentResponse = self._call("consents.Answer", said)
         return response
 
     def consents(self) -> pb.ConsentResponse:
         """Return the requests for consent in both directions, newest first."""
-        response: pb.ConsentResponse = self._call(self._consents.List, pb.ConsentListRequest())
+        response: pb.ConsentResponse = self._call("consents.List", pb.ConsentListRequest())
         return response
 
     def recall(self, bulletin: str, reason: str, *, dry_run: bool = False) -> pb.RecallResponse:
@@ -306,12 +321,12 @@ class Client:
         it.
         """
         request = pb.RecallRequest(id=bulletin, reason=reason, dry_run=dry_run)
-        answer: pb.RecallResponse = self._call(self._bulletins.Recall, request)
+        answer: pb.RecallResponse = self._call("bulletins.Recall", request)
         return answer
 
     def receipts(self, bulletin: str) -> pb.ReceiptsResponse:
         """Return every signed receipt for a bulletin of this member, oldest first."""
-        answer: pb.ReceiptsResponse = self._call(self._bulletins.Receipts, pb.ReceiptsRequest(id=bulletin))
+        answer: pb.ReceiptsResponse = self._call("bulletins.Receipts", pb.ReceiptsRequest(id=bulletin))
         return answer
 
     def export_release(
@@ -329,7 +344,7 @@ class Client:
         request = pb.ExportReleaseRequest(
             bulletin=bulletin, recipient=recipient, content=content, slots=slots, originator=originator
         )
-        answer: pb.FileResponse = self._call(self._audit.ExportRelease, request, deadline=patient(_LONG))
+        answer: pb.FileResponse = self._call("audit.ExportRelease", request, deadline=patient(_LONG))
         return answer.text
 
     def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[pb.WatchEvent]:
@@ -338,13 +353,7 @@ class Client:
 
         The first event, and some later ones, only carry a cursor. Closing the iterator ends the watch.
         """
-        call = self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
-        try:
-            yield from call
-        except grpc.RpcError as error:
-            raise self._error(error) from None
-        finally:
-            call.cancel()
+        yield from self._streamed(self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once)))
 
     def follow(
         self, consumers: Sequence[pb.Consumer], cursor: str = "", *, once: bool = False
@@ -353,13 +362,8 @@ class Client:
 
         ``once``: until everything has been sent. Role gateway. Closing the iterator ends the stream.
         """
-        call = self._gateways.Follow(pb.FollowRequest(cursor=cursor, once=once, consumers=consumers))
-        try:
-            yield from call
-        except grpc.RpcError as error:
-            raise self._error(error) from None
-        finally:
-            call.cancel()
+        request = pb.FollowRequest(cursor=cursor, once=once, consumers=consumers)
+        yield from self._streamed(self._gateways.Follow(request))
 
     def export_to(
         self, consumer: pb.Consumer, bulletins: Sequence[pb.NamedBulletin]
@@ -370,7 +374,7 @@ class Client:
         The node then logs that the consumer had them. Role gateway.
         """
         request = pb.ExportRequest(consumer=consumer, bulletins=bulletins)
-        answer: pb.ExportResponse = self._call(self._gateways.Export, request)
+        answer: pb.ExportResponse = self._call("gateways.Export", request)
         return [tuple(one.slots) for one in answer.slots]
 
     def search(self, query: str, *, outbox: bool = False) -> Iterator[pb.SearchResponse]:
@@ -381,7 +385,7 @@ class Client:
             query=query, where=pb.SEARCH_WHERE_OUTBOX if outbox else pb.SEARCH_WHERE_INBOX
         )
         while True:
-            page: pb.SearchResponse = self._call(self._bulletins.Search, request)
+            page: pb.SearchResponse = self._call("bulletins.Search", request)
             yield page
             if not page.HasField("before"):
                 return
@@ -389,7 +393,7 @@ class Client:
 
     def requests(self) -> pb.RequestsResponse:
         """Return requests for information in both directions, newest first."""
-        response: pb.RequestsResponse = self._call(self._tasks.Requests, pb.RequestsRequest())
+        response: pb.RequestsResponse = self._call("tasks.Requests", pb.RequestsRequest())
         return response
 
     def obligations(self, *, everything: bool = False) -> pb.ObligationsResponse:
@@ -397,48 +401,74 @@ class Client:
         are met.
         """
         request = pb.ObligationsRequest(all=everything)
-        response: pb.ObligationsResponse = self._call(self._tasks.Obligations, request)
+        response: pb.ObligationsResponse = self._call("tasks.Obligations", request)
         return response
 
     def meet(self, bulletin: str, obligation: str, *, originator: str = "") -> pb.ObligationEntry:
         """Record that an obligation is met."""
         said = pb.MeetRequest(id=bulletin, obligation=obligation, originator=originator)
-        response: pb.ObligationEntry = self._call(self._tasks.Meet, said)
+        response: pb.ObligationEntry = self._call("tasks.Meet", said)
         return response
 
-    def whoami(self) -> pb.WhoAmIResponse:
-        """Return the user as which the node knows this client."""
-        answer: pb.WhoAmIResponse = self._call(self._bulletins.WhoAmI, pb.WhoAmIRequest())
+    def whoami(self, *, deadline: float | None = None) -> pb.WhoAmIResponse:
+        """Return the user as which the node knows this client. ``deadline``: seconds; None: as every call."""
+        answer: pb.WhoAmIResponse = self._call("bulletins.WhoAmI", pb.WhoAmIRequest(), deadline=deadline)
         return answer
 
     def status(self) -> pb.StatusResponse:
         """Return health, links and queues."""
-        answer: pb.StatusResponse = self._call(self._operations.Status, pb.StatusRequest())
+        answer: pb.StatusResponse = self._call("operations.Status", pb.StatusRequest())
         return answer
 
     def own_files(self) -> dict[str, str]:
         """Return the ladders, groups and words that the node's member adds to what ships: text by name."""
-        answer: pb.ListOwnFilesResponse = self._call(self._treaties.ListOwnFiles, pb.ListOwnFilesRequest())
+        answer: pb.ListOwnFilesResponse = self._call("treaties.ListOwnFiles", pb.ListOwnFilesRequest())
         return {file.name: file.text for file in answer.files}
 
     def ask(self, method: str, request: Message) -> Any:
         """A call of the Bulletins service by its name (``"Inbox"``)."""
-        return self._call(getattr(self._bulletins, method), request)
+        return self._call(f"bulletins.{method}", request)
 
     def treat(self, method: str, request: Message) -> Any:
         """Call the Treaties service by method name (``"PreviewAct"``)."""
-        return self._call(getattr(self._treaties, method), request)
+        return self._call(f"treaties.{method}", request)
 
     def operate(self, method: str, request: Message) -> Any:
         """Call the Operations or Audit service by method name (``"AddUser"``), for their users."""
-        call = getattr(self._operations, method, None) or getattr(self._audit, method)
-        return self._call(call, request, deadline=patient(_LONG) if method in _READS_LOGS else None)
+        service = "operations" if hasattr(self._operations, method) else "audit"
+        deadline = patient(_LONG) if method in _READS_ALL else None
+        return self._call(f"{service}.{method}", request, deadline=deadline)
 
-    def _call(self, method: Any, request: Message, *, deadline: float | None = None) -> Any:
+    def try_another(self) -> None:
+        """Ask another replica from now on, if the profile names several."""
+        self._address = next_first(self._address)
+        self._reopen()
+
+    def _call(self, method: str, request: Message, *, deadline: float | None = None) -> Any:
+        """``method``: ``service.Method``, of the connection that is open when it is called."""
+        service, _, name = method.partition(".")
+        return self._made(
+            lambda: getattr(getattr(self, f"_{service}"), name)(request, timeout=deadline or self._deadline)
+        )
+
+    def _made(self, call: Callable[[], A]) -> A:
+        """Make a call, at another replica if one says that it did nothing. Raises IntelshareError."""
+
+        def told() -> A:
+            try:
+                return call()
+            except grpc.RpcError as error:
+                raise self._error(error) from None
+
+        return elsewhere(told, self._address, self.try_another)
+
+    def _streamed(self, call: Any) -> Iterator[Any]:
         try:
-            return method(request, timeout=deadline or self._deadline)
+            yield from call
         except grpc.RpcError as error:
             raise self._error(error) from None
+        finally:
+            call.cancel()
 
     def _error(self, error: Any) -> IntelshareError:
         return error_of(error, self.profile, self._address)

@@ -120,7 +120,8 @@ def enrol(enrolment: Enrolment, folder: Path, given: Credentials | None = None) 
     user's.
 
     ``given``: a certificate of another authority, and its key. Raises ConfigError ID_CONFLICT if the folder
-    contains something else, ISSUED_ELSEWHERE, and what a call of ``Client`` raises.
+    contains something else, ISSUED_ELSEWHERE, NOT_AUTHORISED or TLS_REFUSED if the ticket no longer counts,
+    and what a call of ``Client`` raises.
     """
     profile = Profile(
         folder,
@@ -147,8 +148,20 @@ def _fetched(profile: Profile, enrolment: Enrolment) -> Credentials:
             hint="give --certificate FILE and --key FILE from that authority",
         )
     ticket = Credentials(enrolment.ticket, enrolment.authority, enrolment.ticket)
-    with Client(profile, credentials=ticket) as client:
-        return ask_for_certificate(client)
+    try:
+        with Client(profile, credentials=ticket) as client:
+            return ask_for_certificate(client)
+    except IntelshareError as error:
+        # A ticket has no role that anybody could look up, and no profile that `doctor` could check.
+        if error.code not in ("NOT_AUTHORISED", "TLS_REFUSED"):
+            raise
+        raise ConfigError(
+            error.code,
+            f"the node does not take this enrolment, which counts once, until {enrolment.expires}, and until "
+            "another one is made",
+            hint=f"ask an operator for another: `intelshare user renew {enrolment.user}`; if this is new, "
+            "compare this machine's clock with the node's",
+        ) from error
 
 
 def _taken(path: Path) -> ConfigError:

@@ -33,7 +33,9 @@ class Profile:
     member: str
     user: str
     address: str
-    """The ``host:port`` of the user port; empty: as the current ``run.json`` of ``node_folder`` says."""
+    """The ``host:port`` of the user port, or of those of several replicas, separated by commas; empty: as the
+    current ``run.json`` of ``node_folder`` says.
+    """
     node_folder: str
     """The data folder of a node on this machine whose port may change; empty otherwise. May be relative."""
     server_name: str
@@ -195,8 +197,7 @@ def find_profile(given: str | None, environment: Mapping[str, str], here: Path) 
         "NOT_FOUND",
         "no profile names the node and the user",
         hint="name its folder with --as FOLDER or INTELSHARE_PROFILE; `intelshare enrol` makes one from the "
-        "file that "
-        "an operator gives you",
+        "file that an operator gives you",
     )
 
 

@@ -53,7 +53,7 @@ def changed(data: bytes, told: Case) -> bytes:
     return data + _bytes(str(told.get("add", "")))
 
 
-def _bundle(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _bundle(case: Case, _: Setting) -> Iterator[Answer]:
     def judge(told: Case) -> dict[str, Any]:
         view, reader, messages, error = _read(case, told)
         if error is not None:

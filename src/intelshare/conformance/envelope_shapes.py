@@ -91,12 +91,12 @@ def padding(case: list[int]) -> Answer:
     )
 
 
-def _pae(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _pae(case: Case, _: Setting) -> Iterator[Answer]:
     domain, parts = Domain(case["domain"].encode()), [_bytes(part) for part in case["parts"]]
     yield answer("", case, lambda: {"pae": pae(domain, *parts).hex()})
 
 
-def _key(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _key(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         record = decode(KeyRecord, _bytes(case["bytes"]))
         made = SUITES[record.suite].public_of(record.use, _bytes(case["secret"]))
@@ -109,7 +109,7 @@ def _key(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _batch(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _batch(case: Case, _: Setting) -> Iterator[Answer]:
     def record() -> dict[str, Any]:
         return {"batch": encode(Batch, read_batch(_bytes(case["batch"])).record).hex()}
 
@@ -138,7 +138,7 @@ def _verified(signer: str, batch: str, told: Case) -> Verified:
     )
 
 
-def _release(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _release(case: Case, _: Setting) -> Iterator[Answer]:
     for name, known in _PARTS.items():
         for part in case[name] if isinstance(case[name], list) else [case[name]]:
             only_known(part, known | {"error"})
@@ -237,7 +237,7 @@ def _opened(case: Case) -> dict[str, Any]:
     }
 
 
-def _attachment(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _attachment(case: Case, _: Setting) -> Iterator[Answer]:
     yield answer("", case, lambda: (_pieces_opened if "given" in case else _pieces_made)(case))
 
 

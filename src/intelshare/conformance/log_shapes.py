@@ -31,7 +31,7 @@ from intelshare.instant import Instant
 _bytes = bytes.fromhex
 
 
-def _entry(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _entry(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         kind = EntryType[case["entry"]]
         layout, raw = RECORDS[kind], _bytes(case["bytes"])
@@ -48,7 +48,7 @@ def _entry(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _log(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _log(case: Case, _: Setting) -> Iterator[Answer]:
     entries = [_bytes(entry) for entry in case["hashes"]]
     roots = [root_over(entries[:size]) for size in range(len(entries) + 1)]
     yield answer("roots", case, lambda: {"roots": [root.hex() for root in roots]})
@@ -80,7 +80,7 @@ def _prefix(entries: list[bytes], roots: list[bytes], told: Case) -> dict[str, A
     return {"proof": [part.hex() for part in made]}
 
 
-def _path(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _path(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         earlier, later = (unplain(Cosigned, case[name]) for name in ("earlier", "later"))
         path = decode(LogPath, _bytes(case["path"]))
@@ -90,7 +90,7 @@ def _path(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _exhibit(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _exhibit(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         exhibit = decode(Exhibit, _bytes(case["exhibit"]))
         found = contradiction(exhibit)
@@ -100,7 +100,7 @@ def _exhibit(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _rest(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _rest(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         key, sealed = _bytes(case["storage_key"]), _bytes(case["sealed"])
         table, row, slot = case["table"], _bytes(case["row"]), case["slot"]
@@ -111,7 +111,7 @@ def _rest(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _decision(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _decision(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         raw = _bytes(case["kept"])
         kept = decode(DecisionKept, raw)

@@ -13,7 +13,7 @@ from intelshare.crypto.suites import verify_note
 from intelshare.errors import CryptoError
 
 
-def _note(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _note(case: Case, _: Setting) -> Iterator[Answer]:
     owner, witness = (decode(KeyRecord, bytes.fromhex(case[name])) for name in ("log_key", "witness_key"))
 
     def compute() -> dict[str, Any]:

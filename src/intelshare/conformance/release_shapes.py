@@ -64,7 +64,7 @@ class Known:
         return None
 
 
-def _judged(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _judged(case: Case, _: Setting) -> Iterator[Answer]:
     for number, told in enumerate(case["releases"], 1):
         only_known(told, _OF_ONE)
         yield answer(str(told.get("id", f"release {number}")), told, partial(_taken, case, told))

@@ -62,7 +62,7 @@ _CHECKS: Final[Mapping[Any, Callable[[Any], None]]] = {
 """The checks of a record beyond its layout."""
 
 
-def _record(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _record(case: Case, _: Setting) -> Iterator[Answer]:
     layout = LAYOUTS[case["layout"]]
 
     def read() -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _record(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         yield answer("written", case, lambda: {"bytes": encode(layout, made()).hex()})
 
 
-def _stream(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _stream(case: Case, _: Setting) -> Iterator[Answer]:
     def compute() -> dict[str, Any]:
         start = stream_start(
             NodeUri(case["origin"]), Incarnation(int(case["incarnation"])), MemberCode(case["recipient"])
@@ -86,7 +86,7 @@ def _stream(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _signed(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _signed(case: Case, _: Setting) -> Iterator[Answer]:
     signer = decode(KeyRecord, _bytes(case["signer"]))
     batch = read_batch(_bytes(case["batch"]))
     record = batch.record
@@ -102,7 +102,7 @@ def _signed(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         yield answer(f"statement {number}", told, partial(_taken, given, batch, [signer]))
 
 
-def _judged(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _judged(case: Case, _: Setting) -> Iterator[Answer]:
     shared = {name: case[name] for name in ("batch", "peer", "at")}
     known = frozenset(
         ("kind", "nonce", "data", "proof", "batch", "peer", "at", "floor", "fresh_until", "revoked", "error",

@@ -34,7 +34,7 @@ from intelshare.trust import (
 _bytes = bytes.fromhex
 
 
-def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _document(case: Case, _: Setting) -> Iterator[Answer]:
     keys = [decode(KeyRecord, _bytes(key)) for key in case["by"]]
     suite_of = {key_id(key): key.suite for key in keys}
 
@@ -58,7 +58,7 @@ def _document(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
     yield answer("", case, compute)
 
 
-def _succession(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _succession(case: Case, _: Setting) -> Iterator[Answer]:
     view = TrustView.load(MemberCode(case["own"]), [_bytes(held) for held in case["held"]], SUITES)
     for number, told in enumerate(case["given"], 1):
         only_known(told, frozenset(("trust", "at", "peer", "root", "directory", "revoked", "error")))
@@ -74,7 +74,7 @@ def _succession(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG0
         yield answer(str(told.get("id", f"document {number}")), told, compute)
 
 
-def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
+def _hello(case: Case, _: Setting) -> Iterator[Answer]:
     members = {role: MemberCode(case[role]["member"]) for role in ("dialler", "acceptor")}
     nonce_a = decode(Opening, _bytes(case["opening"])).nonce
     nonce_b = decode(Proof, _bytes(case["answer"]["proof"])).nonce
@@ -88,7 +88,7 @@ def _hello(case: Case, setting: Setting) -> Iterator[Answer]:  # noqa: ARG001
         views = {role: TrustView.load(member, documents, SUITES) for role, member in members.items()}
         seen = Channel(channel.dialler, channel.acceptor, _bytes(told.get("leaf", case["leaf"])))
         if name == "answer":
-            peer, _ = check_answer(raw, seen, nonce_a, at, view=views["dialler"])
+            peer = check_answer(raw, seen, nonce_a, at, view=views["dialler"])[0]
         else:
             peer = check_confirmation(raw, Pending(seen, nonce_a, nonce_b), at, view=views["acceptor"])
         proof = decode(Proof, raw)

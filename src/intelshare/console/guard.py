@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from intelshare.errors import ConfigError, DeliveryError, Place
+from intelshare.text import bracketed
 
 TOKEN_LIFE: Final = 600.0
 """Seconds in which an address opens the console."""
@@ -83,7 +84,7 @@ class Guard:
     """The tokens and sessions of one console, kept in memory, as digests."""
 
     def __init__(self, host: str, port: int, clock: Callable[[], float] = time.monotonic) -> None:
-        shown = f"[{host}]" if ":" in host else host
+        shown = bracketed(host)
         self.url = f"http://{shown}:{port}"
         self.cookie = f"intelshare-console-{port}"
         """Cookies of all ports of a machine come together."""

@@ -150,7 +150,6 @@ _LENGTHS: Final = tuple(_U16.pack(length) for length in range(256))
 U8 = Annotated[int, Fixed("B")]
 U16 = Annotated[int, Fixed("H")]
 U32 = Annotated[int, Fixed("I")]
-U64 = Annotated[int, Fixed("Q")]
 TIME: Final = Fixed("Q", range=Range(LATEST))
 """A time from 1970 to 9999, so that whatever is read can be displayed, stored and calculated with."""
 END: Final = Fixed("Q", range=Range(LATEST, NEVER))

@@ -17,9 +17,26 @@ _Handler = Callable[[int, FrameType | None], object]
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt for each of the three signals within the block."""
-    with _handled(signal.default_int_handler):
-        yield
+    """Raise KeyboardInterrupt for each of the three signals within the block.
+
+    A library may take that exception for its own failure: `is_signature_valid` of `cryptography` answers
+    false. So whatever the block ends with after a signal, it ends with KeyboardInterrupt.
+    """
+    came: list[int] = []
+
+    def raising(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    try:
+        with _handled(raising):
+            yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager

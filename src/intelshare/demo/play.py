@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
 from shlex import quote
@@ -78,7 +78,7 @@ def play(scenario: Scenario, *, keep: Path | None, pause: float, shown: bool = F
 
 
 def _until_interrupted() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), interruptible():
         while True:
             time.sleep(3600)
 
@@ -112,19 +112,23 @@ def _log_ends(stage: Stage) -> list[str]:
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
-        with undisturbed():
-            folder = Path(tempfile.mkdtemp(prefix="intelshare-demo-"))
-        try:
-            yield folder
-        finally:
+        # A signal that came meanwhile is raised where the inner block ends: its end is noted by then.
+        with ExitStack() as undo:
             with undisturbed():
-                shutil.rmtree(folder)
+                folder = Path(tempfile.mkdtemp(prefix="intelshare-demo-"))
+                undo.callback(_removed, folder)
+            yield folder
         return
     folder = keep.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError("ID_CONFLICT", "something is there already", place=Place(str(keep)))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     yield folder
+
+
+def _removed(folder: Path) -> None:
+    with undisturbed():
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from intelshare.demo.interrupt import undisturbed
@@ -30,26 +30,30 @@ def console(stage: Stage, viewer: Analyst) -> Iterator[str]:
     log = stage.folder / "console.log"
     words = [sys.executable, "-m", "intelshare", "console", "--json"]
     words += ["--as", stage.profile(viewer), "--also", str(site.profile("operator"))]
-    with log.open("ab") as errors, undisturbed():
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
-            tethered(words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=stage.folder,
-        )
-    try:
+    # A signal that came meanwhile is raised where the inner block ends: its end is noted by then.
+    with ExitStack() as undo:
+        with log.open("ab") as errors, undisturbed():
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and folder
+                tethered(words),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=stage.folder,
+            )
+            undo.callback(_ended, process)
         yield _address(process, "\n".join(last_lines(log, 3)))
-    finally:
-        with undisturbed():
-            process.terminate()
-            try:
-                process.wait(patient(_GRACE))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    with undisturbed():
+        process.terminate()
+        try:
+            process.wait(patient(_GRACE))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _address(process: subprocess.Popen[bytes], said: str) -> str:

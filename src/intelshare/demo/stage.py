@@ -195,9 +195,9 @@ def report(*words: str, ends: Collection[int] = (0,)) -> dict[str, Any]:
     return document
 
 
-def indented(stream: TextIO, margin: str = MARGIN) -> TextIO:
+def indented(stream: TextIO) -> TextIO:
     """Return the same stream, with a margin before every line."""
-    return cast(TextIO, _Indented(stream, margin))
+    return cast(TextIO, _Indented(stream))
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -232,14 +232,13 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 
 class _Indented(io.TextIOBase):
-    def __init__(self, stream: TextIO, margin: str) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._margin = margin
         self._fresh = True
 
     def write(self, text: str) -> int:
         for line in text.splitlines(keepends=True):
-            self._stream.write(self._margin + line if self._fresh and line.strip() else line)
+            self._stream.write(MARGIN + line if self._fresh and line.strip() else line)
             self._fresh = line.endswith("\n")
         return len(text)
 

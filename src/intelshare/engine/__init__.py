@@ -11,10 +11,12 @@ two drivers carry them out, the asyncio node (``node.links``) and the simulator
     limits         every bound
     connections    who may hold a connection to a port
     engine         one row per event
+    outcomes       one row per step and query that comes back
     turn           the handling of one event; what durable effects lead to
     peer_link      one link: hello, what comes in, what goes out
     greeting       the messages of its hello
     outgoing       what waits to leave on it
+    peer_clock     how far the peer's clock is from this one
     links          all links; which of two to one peer stays
     dialling       when to dial, with backoff
     gaps           what is asked for again

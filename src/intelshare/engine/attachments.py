@@ -51,7 +51,7 @@ IN_MEMORY: Final = 2
 """The pieces of one file that may be in assembly or being written."""
 
 
-class Stage(Enum):
+class FileStage(Enum):
     """The stage of a file, as in the table above."""
 
     ASKING = auto()
@@ -65,7 +65,7 @@ class _Fetch:
     """The file that one member is being asked for."""
 
     link: LinkId
-    stage: Stage = Stage.ASKING
+    stage: FileStage = FileStage.ASKING
     wanted: Wanted | None = None
     missing: deque[int] = field(default_factory=deque)
     """The pieces of which nothing has been requested yet, in order."""
@@ -134,10 +134,10 @@ class Fetching:
                 self.wake(turn, [member])
             return
         fetch = self._from.get(member)
-        if fetch is None or fetch.link != run.link or fetch.stage is not Stage.ASKING:
+        if fetch is None or fetch.link != run.link or fetch.stage is not FileStage.ASKING:
             return
         if isinstance(wanted, Wanted):
-            fetch.stage, fetch.wanted = Stage.OPENING, wanted
+            fetch.stage, fetch.wanted = FileStage.OPENING, wanted
             turn.do(OpenPieces(wanted.place, member, wanted.size, wanted.pieces))
             return
         del self._from[member]
@@ -148,13 +148,13 @@ class Fetching:
 
     def opened(self, turn: Turn, event: PiecesOpened) -> None:
         """Request the missing pieces of a file."""
-        member, fetch = self._at(event.place, Stage.OPENING)
+        member, fetch = self._at(event.place, FileStage.OPENING)
         if fetch is None:
             return
         if event.error is not None:
             self._wait(turn, member, event.error)
             return
-        fetch.stage, fetch.heard = Stage.FETCHING, turn.now.steady
+        fetch.stage, fetch.heard = FileStage.FETCHING, turn.now.steady
         fetch.missing.extend(event.missing)
         self._go_on(turn, fetch)
 
@@ -185,7 +185,7 @@ class Fetching:
 
     def written(self, turn: Turn, event: PieceWritten) -> None:
         """Go on after a piece is durable, could not be written, or is the wrong one."""
-        member, fetch = self._at(event.place, Stage.FETCHING)
+        member, fetch = self._at(event.place, FileStage.FETCHING)
         if fetch is None:
             return
         fetch.writing.discard(event.number)
@@ -197,7 +197,7 @@ class Fetching:
 
     def arrived(self, turn: Turn, place: FilePlace, error: IntelshareError | None) -> None:
         """Go on after it is durable that a file is whole."""
-        member, fetch = self._at(place, Stage.ENDING)
+        member, fetch = self._at(place, FileStage.ENDING)
         if fetch is None:
             return
         if error is not None:
@@ -248,7 +248,7 @@ class Fetching:
         times = [Instant(fetch.heard + SILENT) for fetch in self._from.values() if fetch.asked]
         return min([*times, *(at for at, _ in self._later.values())] if self._later else times, default=None)
 
-    def _at(self, place: FilePlace, stage: Stage) -> tuple[MemberCode, _Fetch | None]:
+    def _at(self, place: FilePlace, stage: FileStage) -> tuple[MemberCode, _Fetch | None]:
         for member, fetch in self._from.items():
             if fetch.stage is stage and fetch.wanted is not None and fetch.wanted.place == place:
                 return member, fetch
@@ -272,7 +272,7 @@ class Fetching:
             fetch.asked.append(fetch.to_ask[0])
             link.ask_for_slice(turn, SliceAsk(wanted.pieces_id, fetch.to_ask.popleft()))
         if fetch.over:
-            fetch.stage = Stage.ENDING
+            fetch.stage = FileStage.ENDING
             turn.do(RunStep(Step.ARRIVED, (wanted.place,)))
 
     def _wait(self, turn: Turn, member: MemberCode, error: IntelshareError) -> None:

@@ -60,7 +60,7 @@ MAX_ACKS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class WriteMessage:
     """Write this message into the bundle."""
 
     message: Outbound | Acks | Gap | LogAsk | LogPath | SliceAsk | Slice
@@ -73,7 +73,7 @@ class Spend:
     spent: Mapping[Lasting, int]
 
 
-Doing = RunStep | RunQuery | Put | Spend | OpenPieces | WritePiece | ReadSlice
+Doing = RunStep | RunQuery | WriteMessage | Spend | OpenPieces | WritePiece | ReadSlice
 """A driver answers a step with its durable result, a query with its result, ``OpenPieces`` with the missing
 pieces or the error, ``WritePiece`` with the error or None, ``ReadSlice`` with the bytes, and the rest with
 None.
@@ -131,22 +131,27 @@ class Packed:
         return self.releases + self.others
 
 
-def pack(member: MemberCode, most: int, may_release: Callable[[], bool]) -> Generator[Doing, Any, Packed]:
-    """Fill a bundle to a member with about ``most`` bytes at most. Raises what its steps raise."""
+def pack(
+    member: MemberCode, most: int, may_release: Callable[[], bool], covers: Callable[[Outbound], bool]
+) -> Generator[Doing, Any, Packed]:
+    """Fill a bundle to a member with about ``most`` bytes at most. Raises what its steps raise.
+
+    ``covers``: False for a frame with a checkpoint that is not in the sidecar yet; a later bundle has it.
+    """
     due: OwedNow = yield RunQuery(Query.OWED, (member,))
     for start in range(0, len(due.acks), MAX_ACKS):
-        yield Put(Acks(due.acks[start : start + MAX_ACKS]))
+        yield WriteMessage(Acks(due.acks[start : start + MAX_ACKS]))
     tally = _Tally(most)
-    while tally.room > 0 and (yield from _fill(member, tally, may_release)):
+    while tally.room > 0 and (yield from _fill(member, tally, may_release, covers)):
         pass
     gaps: Sequence[Gap] = yield RunQuery(Query.GAPS, (member,))
     requests: tuple[Gap | LogAsk, ...] = (*gaps, *due.asks)
     for request in requests:
-        yield Put(request)
+        yield WriteMessage(request)
     for ask in due.paths:
         path: LogPath | None = yield RunQuery(Query.ANSWER, (ask,), beside=True)
         if path is not None:
-            yield Put(path)
+            yield WriteMessage(path)
     asked = yield from _ask_for_files(member)
     files, files_left = yield from _put_files(member, tally, due.files)
     left: Left = yield RunQuery(Query.LEFT, (member,))
@@ -176,7 +181,9 @@ class _Tally:
     """True if a hand-over has found nothing that may go now."""
 
 
-def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) -> Generator[Doing, Any, bool]:
+def _fill(
+    member: MemberCode, tally: _Tally, may_release: Callable[[], bool], covers: Callable[[Outbound], bool]
+) -> Generator[Doing, Any, bool]:
     """Put in what is most urgent now; return True if there was anything."""
     may = may_release()
     tally.releases_wait |= not may
@@ -192,7 +199,7 @@ def _fill(member: MemberCode, tally: _Tally, may_release: Callable[[], bool]) ->
             tally.spent = True
     loaded: Durable[Page] = yield RunStep(Step.RESEND_AFTER, (member, taken, room, may, tally.after))
     tally.after = loaded.value.after
-    yield from _put(tally, loaded.value.frames)
+    yield from _put(tally, [frame for frame in loaded.value.frames if covers(frame)])
     return loaded.value.more or bool(loaded.value.frames)
 
 
@@ -201,7 +208,7 @@ def _put(tally: _Tally, frames: Sequence[Outbound]) -> Generator[Doing, Any, Non
         tally.leaves.update(outbound.leaves)
         tally.releases += sum([one.kind == Kind.RELEASE for one in outbound.frame.statements])
         tally.room -= sum([one.size for one in outbound.frame.statements])
-        yield Put(outbound)
+        yield WriteMessage(outbound)
 
 
 def _ask_for_files(member: MemberCode) -> Generator[Doing, Any, int]:
@@ -214,7 +221,7 @@ def _ask_for_files(member: MemberCode) -> Generator[Doing, Any, int]:
         asked.append(wanted.place)
         missing = yield OpenPieces(wanted.place, member, wanted.size, wanted.pieces)
         if not isinstance(missing, IntelshareError) and missing:
-            yield Put(SliceAsk(wanted.pieces_id, missing[0] * PER_PIECE))
+            yield WriteMessage(SliceAsk(wanted.pieces_id, missing[0] * PER_PIECE))
     return len(asked)
 
 
@@ -246,7 +253,7 @@ def _put_file(tally: _Tally, kept: Kept, pieces: Digest, first: int) -> Generato
         if len(data) != length:
             return False  # a damaged piece, or the file has ended
         tally.room -= length
-        yield Put(Slice(pieces, number, data))
+        yield WriteMessage(Slice(pieces, number, data))
         number += 1
     return True
 

@@ -25,7 +25,7 @@ from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import Instant
 
 
-class State(Enum):
+class DestructionState(Enum):
     """The state, as in the table above."""
 
     IDLE = auto()
@@ -38,7 +38,7 @@ class Destruction:
     """Destroys what is marked, one batch at a time, starting with what an earlier start has left."""
 
     def __init__(self) -> None:
-        self._state = State.IDLE
+        self._state = DestructionState.IDLE
         self._marked = Marked()
         self._again = False
         self._at: Instant | None = None
@@ -48,7 +48,7 @@ class Destruction:
         if not turn.parts.dividing.leads:
             return
         self._again = True
-        if self._state is State.IDLE:
+        if self._state is DestructionState.IDLE:
             self._look(turn)
 
     def found(self, turn: Turn, marked: Marked | IntelshareError) -> None:
@@ -56,20 +56,20 @@ class Destruction:
         if isinstance(marked, IntelshareError):
             self._failed(turn, marked)
         elif marked:
-            self._marked, self._state = marked, State.SHREDDING
+            self._marked, self._state = marked, DestructionState.SHREDDING
             turn.parts.fetching.removed(turn, marked.files)
             turn.do(Shred(marked.files))
         elif self._again:
             self._look(turn)
         else:
-            self._state = State.IDLE
+            self._state = DestructionState.IDLE
 
     def shredded(self, turn: Turn, error: IntelshareError | None) -> None:
         """Sign for what was shredded: what was overwritten is no longer in any file."""
         if error is not None:
             self._failed(turn, error)
             return
-        self._state = State.SIGNING
+        self._state = DestructionState.SIGNING
         turn.do(RunStep(Step.FINISH, (self._marked,)))
 
     def signed(self, turn: Turn, error: IntelshareError | None) -> None:
@@ -90,13 +90,13 @@ class Destruction:
         return self._at
 
     def _look(self, turn: Turn) -> None:
-        self._at, self._again, self._state = None, False, State.LOOKING
+        self._at, self._again, self._state = None, False, DestructionState.LOOKING
         if turn.parts.stopping.begun:
-            self._state = State.IDLE
+            self._state = DestructionState.IDLE
             return
         turn.do(RunQuery(Query.MARKED))
 
     def _failed(self, turn: Turn, error: IntelshareError) -> None:
-        self._state, self._at = State.IDLE, Instant(turn.now.steady + RETRY)
+        self._state, self._at = DestructionState.IDLE, Instant(turn.now.steady + RETRY)
         if error.code not in PASSING:
             turn.do(Tell(Notice.STEP_FAILED, code=error.code))

@@ -4,7 +4,7 @@
     --------   -----------------------------------------------------   --------
     WAITING    its time comes: dial it if listed and not linked        DIALLING or RESTING
     DIALLING   the link opens, or the dial fails, or the link ends      RESTING; WAITING with backoff
-    RESTING    a link ends, or the directories change                  WAITING
+    RESTING    the open link ends, or the directories change           WAITING
 
 A link that ends as soon as it is open counts as a failure too, so there is never a loop without a pause.
 """
@@ -152,7 +152,9 @@ class Dialling:
             peer.backoff = peer.backoff.heard(turn.now.steady)
         if peer.link == link.number or (peer.link is None and peer.at is None):
             peer.link, peer.opened = None, False
-            self._failed(turn, link.node, peer, code)
+            # While another link is open, its end says when to dial.
+            if turn.parts.links.to(link.node) is None:
+                self._failed(turn, link.node, peer, code)
 
     def _failed(self, turn: Turn, node: NodeUri, peer: _Peer, code: str) -> None:
         if code:

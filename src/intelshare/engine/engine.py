@@ -1,8 +1,8 @@
 """The engine: one event in, the resulting actions out. It decides when a step runs, and does nothing itself.
 
-``handle`` has one row per kind of event, and one per step and query that come back. A failure that concerns
-one link ends that link, never the node; only a driver's defect or a disk error ends the node, and neither
-comes here.
+``handle`` has one row per kind of event; ``outcomes`` has one per step and query that come back. A failure
+that concerns one link ends that link, never the node; only a driver's defect or a disk error ends the node,
+and neither comes here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from intelshare.broker.kernel.allowance import Lasting
+from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
-from intelshare.engine.actions import Action, RunStep, SetTimer, Tell
+from intelshare.engine.actions import Action, SetTimer
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
-from intelshare.engine.budgets import REJECTED, Budgets, BudgetState, Passing
+from intelshare.engine.budgets import Budgets, BudgetState
 from intelshare.engine.destruction import Destruction
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.dividing import Dividing
@@ -64,17 +65,15 @@ from intelshare.engine.limits import Limits
 from intelshare.engine.links import Links
 from intelshare.engine.log_position import LogPosition
 from intelshare.engine.mending import Mending
-from intelshare.engine.peer_link import PeerLink
+from intelshare.engine.outcomes import query_done, step_done
 from intelshare.engine.sender import Sender
 from intelshare.engine.space import RoomOnDisk
-from intelshare.engine.steps import Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
 from intelshare.engine.turn import Parts, Turn
-from intelshare.engine.values import LinkId, LinkState, Notice, Now
-from intelshare.errors import PASSING, IntelshareError
-from intelshare.ids import KeyId, MemberCode, NodeUri
+from intelshare.engine.values import LinkId, LinkState, Now
+from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
-from intelshare.ports import Durable, Random
+from intelshare.ports import Random
 from intelshare.trust import TrustView
 
 
@@ -133,10 +132,8 @@ class Engine:
                 state = "elsewhere" if self._parts.dividing.elsewhere(listed[0]) else state
                 seen = max(seen, self._parts.dividing.taken(listed[0]))
             return LinkState(state, twice or error, seen=seen)
-        error = twice or link.last_error
-        return LinkState(
-            "linked", error, link.since, link.offset_at(now), link.queue.unacknowledged, seen, *link.lost
-        )
+        error, offset = twice or link.last_error, link.clock.offset_at(now)
+        return LinkState("linked", error, link.since, offset, link.queue.unacknowledged, seen, *link.lost)
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """Return the budgets that a peer has spent since the start of this node."""
@@ -152,6 +149,10 @@ class Engine:
     def may_release(self, now: Now) -> bool:
         """Return True if anything may be released, by whatever way (promises P10, P17)."""
         return self._parts.sender.may_release(now)
+
+    def covers(self, here: Incarnation, outbound: Outbound) -> bool:
+        """Return True if the sidecar has every checkpoint in a frame that was loaded again."""
+        return self._parts.log_position.covers(here, outbound)
 
     def allowed(self, member: MemberCode, steady: Instant) -> Mapping[Lasting, int]:
         """Return what a member may make this node keep by a bundle that is taken in now."""
@@ -219,7 +220,7 @@ class Engine:
         parts.stopping.tick(turn)
         due: Instant | None = None
         for at in (
-            parts.links.next_at(turn),
+            parts.links.next_at(),
             parts.sender.next_at(),
             parts.dialling.next_at(turn),
             parts.housekeeping.next_at(),
@@ -269,16 +270,18 @@ class Engine:
         self._parts.links.accept(turn, event)
 
     def _connected(self, turn: Turn, event: Connected) -> None:
-        self._for_link(turn, event.link, lambda link: link.connected(turn, event.channel))
+        self._parts.links.attempt(turn, event.link, lambda link: link.connected(turn, event.channel))
 
     def _received(self, turn: Turn, event: Received) -> None:
-        self._for_link(turn, event.link, lambda link: link.received(turn, event.message, event.size))
+        self._parts.links.attempt(
+            turn, event.link, lambda link: link.received(turn, event.message, event.size)
+        )
 
     def _unreadable(self, turn: Turn, event: Unreadable) -> None:
-        self._for_link(turn, event.link, lambda link: link.unreadable(turn, event))
+        self._parts.links.attempt(turn, event.link, lambda link: link.unreadable(turn, event))
 
     def _written(self, turn: Turn, event: Written) -> None:
-        self._for_link(turn, event.link, lambda link: link.written(turn))
+        self._parts.links.attempt(turn, event.link, lambda link: link.written(turn))
 
     def _closed(self, turn: Turn, event: Closed) -> None:
         link = self._parts.links.get(event.link)
@@ -292,9 +295,7 @@ class Engine:
         self._parts.sender.wake(turn, event.members)
 
     def _queued_again(self, turn: Turn, event: QueuedAgain) -> None:
-        if (link := self._parts.links.of_member(event.member)) is not None:
-            link.queue.more = True
-        self._parts.sender.look_at(turn, [event.member])
+        self._parts.links.queued_again(turn, event.member)
 
     def _log_question(self, turn: Turn, event: LogQuestion) -> None:
         self._parts.answers.ask_for_user(turn, event.question)
@@ -318,7 +319,7 @@ class Engine:
         self._parts.fetching.written(turn, event)
 
     def _slice_read(self, turn: Turn, event: SliceRead) -> None:
-        self._for_link(turn, event.run.link, lambda link: link.slice_read(turn, event))
+        self._parts.links.attempt(turn, event.run.link, lambda link: link.slice_read(turn, event))
 
     def _chore_done(self, turn: Turn, event: ChoreDone) -> None:
         self._parts.housekeeping.done(turn, event)
@@ -334,73 +335,6 @@ class Engine:
 
     def _drained(self, turn: Turn, _: Drained) -> None:
         self._parts.stopping.advance(turn)
-
-    def _step_done(self, turn: Turn, event: StepDone) -> None:
-        """Carry out what a durable step leads to, even if its link has ended in the meantime."""
-        run, answer = event.run, event.answer
-        link = self._parts.links.get(run.link)
-        if run.step not in _OF_LINK:
-            _STEPS_DONE[run.step](self, turn, event)
-        elif link is not None:
-            # An acknowledgement goes before the receipt in the same commit.
-            self._for_link(turn, link.number, lambda link: _of_link(turn, link, run.step, answer))
-        if isinstance(answer, Durable):
-            self._charge(turn, run, answer)
-            if run.step is Step.JUDGE and answer.value.learned:
-                self._learned(turn)
-            if run.step in _OF_LINK:
-                self._tell_newest(turn, run, link)
-        met_in_vain = run.step is Step.MEET and link is None
-        if isinstance(answer, Durable) and (run.step in _LEADS or met_in_vain):
-            turn.carry_out(answer.part(lambda led: led.effects))
-
-    def _learned(self, turn: Turn) -> None:
-        """State again at once what was learned of this member's keys, and ask for what they signed: that can
-        be handed back now.
-        """
-        self._parts.hearing.ask_again()
-        self._parts.housekeeping.renew_now(turn)
-
-    def _tell_newest(self, turn: Turn, run: RunStep, link: PeerLink | None) -> None:
-        """Let the peer's newest link load what a step of an older one may have queued again."""
-        if self._parts.links.of_member(run.member) is not link:
-            self._queued_again(turn, QueuedAgain(run.member))
-
-    def _charge(self, turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
-        """Charge the cost of a step to the peer that caused it, even if its link has ended."""
-        if run.step not in (Step.RECEIVE, Step.MEET):
-            return
-        budgets, member = turn.parts.budgets, run.member
-        if answer.value.spent:
-            budgets.kept(member, answer.value.spent, turn.now.steady)
-        acks = answer.value.acks if run.step is Step.RECEIVE else ()
-        # A statement that finds no room here is not the peer's fault.
-        if rejected := sum([ack.code not in ("", *PASSING) for ack in acks]):
-            budgets.charge(member, Passing.CHECKS, REJECTED * rejected, turn.now.steady)
-
-    def _query_done(self, turn: Turn, event: QueryDone) -> None:
-        run, answer = event.run, event.answer
-        if run.query not in _ASKED_BY_LINK:
-            _QUERIES_DONE[run.query](self, turn, event)
-            return
-
-        def told(link: PeerLink) -> None:
-            if isinstance(answer, IntelshareError):
-                raise answer
-            _ASKED_BY_LINK[run.query](turn, link, run.event, answer)
-
-        self._for_link(turn, run.link, told)
-
-    def _for_link(self, turn: Turn, number: LinkId | None, do: Callable[[PeerLink], None]) -> None:
-        """Do something with a link that still exists; an error ends the link."""
-        links = self._parts.links
-        link = links.get(number)
-        if link is None:
-            return
-        try:
-            do(link)
-        except IntelshareError as error:
-            links.end(turn, link, error)
 
 
 _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
@@ -418,8 +352,8 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     Unreadable: Engine._unreadable,
     Written: Engine._written,
     Closed: Engine._closed,
-    StepDone: Engine._step_done,
-    QueryDone: Engine._query_done,
+    StepDone: lambda _, turn, event: step_done(turn, event),
+    QueryDone: lambda _, turn, event: query_done(turn, event),
     Committed: Engine._committed,
     Ready: Engine._ready,
     QueuedAgain: Engine._queued_again,
@@ -439,103 +373,4 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     PolicyAvailable: lambda engine, turn, event: engine._parts.sender.policy(turn, available=event.available),
     Stop: Engine._stop,
     Drained: Engine._drained,
-}
-
-_LEADS: Final = frozenset(
-    (
-        Step.RECEIVE,
-        Step.PROVE,
-        Step.JUDGE,
-        Step.EXPIRE,
-        Step.PURGE,
-        Step.REVIEW,
-        Step.FINISH,
-        Step.ARRIVED,
-        Step.SIGN_ANEW,
-        Step.MEND,
-    )
-)
-"""The steps whose effects are carried out at once.
-
-Those of MEET wait for the link, those of CHECKPOINT for the sidecar.
-"""
-
-_OF_LINK: Final = frozenset(
-    (Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE)
-)
-
-
-def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
-    """Go on after a step that a message has caused. Raises what ends the link."""
-    if step in (Step.RECEIVE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE):
-        link.worked(turn)
-    if isinstance(answer, IntelshareError):
-        raise answer
-    match step:
-        case Step.MEET:
-            link.is_met(turn, answer)
-        case Step.RECEIVE:
-            link.taken(turn, answer.value)
-        case Step.JUDGE:
-            link.judged(turn, answer.value.forked)
-        case Step.ACKNOWLEDGE:
-            link.acknowledged(turn)
-        case Step.HAND_BACK:
-            link.hand(turn, answer.part(lambda back: back.frames))
-            link.queue.more = True
-        case Step.FILL if answer.value:
-            link.queue.more = True
-            turn.parts.sender.wake(turn, [link.member])
-    turn.parts.sender.look_at(turn, [link.member])
-
-
-def _error(answer: object) -> IntelshareError | None:
-    return answer if isinstance(answer, IntelshareError) else None
-
-
-_STEPS_DONE: Final[Mapping[Step, Callable[[Engine, Turn, StepDone], None]]] = {
-    Step.HANDOVER: lambda engine, turn, done: engine._parts.sender.handed(turn, done.run, done.answer),
-    Step.RESEND: lambda engine, turn, done: engine._parts.sender.resent(turn, done.run, done.answer),
-    Step.RESEND_BUT_RELEASES: lambda engine, turn, done: engine._parts.sender.resent(
-        turn, done.run, done.answer
-    ),
-    Step.EXPIRE: lambda engine, turn, done: engine._parts.housekeeping.expired(turn, _error(done.answer)),
-    Step.PURGE: lambda engine, turn, done: engine._parts.housekeeping.purged(turn, done.answer),
-    Step.REVIEW: lambda engine, turn, done: engine._parts.housekeeping.reviewed(turn, done.answer),
-    Step.SIGN_ANEW: lambda engine, turn, done: engine._parts.housekeeping.signed_anew(turn, done.answer),
-    Step.CHECKPOINT: lambda engine, turn, done: engine._parts.log_position.signed(turn, done.answer),
-    Step.FINISH: lambda engine, turn, done: engine._parts.destruction.signed(turn, _error(done.answer)),
-    Step.BACK_SINCE: lambda engine, turn, done: engine._parts.hearing.asked(turn, done),
-    Step.HEARD: lambda engine, turn, done: engine._parts.hearing.heard(turn, done),
-    Step.MEND: lambda engine, turn, done: engine._parts.mending.mended(turn, done.run, done.answer),
-    Step.ARRIVED: lambda engine, turn, done: engine._parts.fetching.arrived(
-        turn, done.run.event[0], _error(done.answer)
-    ),
-}
-
-_ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], Any], None]]] = {
-    Query.GREET: lambda turn, link, _, answer: link.greets(turn, answer),
-    Query.STILL_MISSING: lambda turn, link, event, answer: link.still_missing(turn, event[1], answer),
-    Query.ACTS_FORGOTTEN: lambda turn, link, _, answer: (
-        turn.tell(link.member, Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
-    ),
-    Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
-    Query.SERVES: lambda turn, link, event, answer: link.serves(turn, event[1], answer),
-}
-
-_QUERIES_DONE: Final[Mapping[Query, Callable[[Engine, Turn, QueryDone], None]]] = {
-    Query.QUEUED: lambda engine, turn, done: engine._parts.sender.counted(
-        turn, done.run.event[0], done.answer
-    ),
-    Query.ANSWER: lambda engine, turn, done: engine._parts.answers.answered(turn, done.run, done.answer),
-    Query.ANYTHING_TO_PURGE: lambda engine, turn, done: engine._parts.housekeeping.to_purge(
-        turn, done.answer
-    ),
-    Query.ANYTHING_OVER: lambda engine, turn, done: engine._parts.housekeeping.over(turn, done.answer),
-    Query.SIGNED_AHEAD: lambda engine, turn, done: engine._parts.housekeeping.ahead(turn, done.answer),
-    Query.CHECKPOINT_DUE: lambda engine, turn, done: engine._parts.log_position.due(turn, done.answer),
-    Query.FIRST_WANTED: lambda engine, turn, done: engine._parts.fetching.found(turn, done.run, done.answer),
-    Query.UNHEARD: lambda engine, turn, done: engine._parts.hearing.found(turn, done.answer),
-    Query.BROUGHT: lambda engine, turn, done: engine._parts.mending.brought(turn, done.run, done.answer),
-    Query.MARKED: lambda engine, turn, done: engine._parts.destruction.found(turn, done.answer),
 }

@@ -11,6 +11,7 @@
     trust, an act, a member    makes its node again                    -
     left out, the law
     a user                     lets in who is in the register          -
+    the head of the log        notes the subtrees that it names        -
 
 The store says what was committed, and calls ``learn`` in order, nothing left out. No I/O here: the node
 (``node.following``) and the simulator (``sim.replica``) do what is returned.
@@ -20,8 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+from intelshare.audit.tree import Tree
 from intelshare.broker.kernel.documents import remembered
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_acts, with_files, with_trust
@@ -31,6 +33,7 @@ from intelshare.broker.kernel.tables import (
     FILE,
     INBOX,
     LAW,
+    LOG_HEAD,
     PAIR,
     PENDING,
     STATEMENT,
@@ -50,6 +53,8 @@ from intelshare.trust import TrustView
 
 A = TypeVar("A")
 
+_NOTHING: Final = Effects()
+
 
 class Groups(Protocol):
     """Groups that other processes have committed, in one step forward of this process."""
@@ -65,6 +70,11 @@ class Groups(Protocol):
 
     def gone(self, table: Table[Any]) -> Sequence[tuple[Scalar, ...]]:
         """Return the keys of the rows that were deleted."""
+
+    def fields(self, table: Table[Any], *names: str) -> Sequence[tuple[Scalar, ...]]:
+        """Return these fields of the rows that were written: of their key, or by which rows are found. It
+        costs less than ``rows``.
+        """
 
     def rows(self, table: Table[Any]) -> Sequence[Any]:
         """Return the rows that were written, as they are now."""
@@ -88,8 +98,10 @@ def learn(node: Node, groups: Groups) -> Learnt:
     """Take in what others have committed; its memory forgets what they have handed over or stopped."""
     for md, recipient in groups.keys(PAIR):
         # Whoever changes it after it was stored hands it over, or stops it.
-        if isinstance(md, bytes):
+        if md in node.recent and isinstance(md, bytes):
             node.recent.done(ManifestDigest(md), MemberCode(str(recipient)))
+    for head in groups.rows(LOG_HEAD):
+        node.trees.setdefault(head.incarnation, Tree()).learn(head.size, head.frontier)
     law = groups.touch(LAW)
     outdated = law or groups.touch(TRUST, ACT, EXCLUSION)
     return Learnt(tuple(groups.rows(USER)), outdated, law, _for_links(node, groups))
@@ -108,9 +120,9 @@ def _for_links(node: Node, groups: Groups) -> tuple[Event, ...]:
     signed = _signed_again(node, groups)
     gone = set(groups.gone(PENDING)) | signed
     again = sorted({str(peer) for _, peer in set(groups.keys(PENDING)) - gone | signed})
-    ready = tuple(sorted({row.recipient for row in groups.rows(PAIR) if row.ready}))
+    ready = sorted({str(peer) for peer, ready in groups.fields(PAIR, "recipient", "ready") if ready})
     files = groups.rows(FILE)
-    marked = any(row.gone == Gone.MARKED for row in groups.rows(INBOX))
+    marked = (Gone.MARKED,) in groups.fields(INBOX, "gone")
     effects = Effects(
         ended=tuple(
             (MemberCode(str(peer)), LeafId(leaf)) for leaf, peer in sorted(gone) if isinstance(leaf, bytes)
@@ -119,9 +131,9 @@ def _for_links(node: Node, groups: Groups) -> tuple[Event, ...]:
         wanted=frozenset(row.member for row in files if row.state == FileState.WANTED),
     )
     return (
-        Committed(groups.durable(effects)),
+        *([Committed(groups.durable(effects))] if effects != _NOTHING else ()),
         *[QueuedAgain(MemberCode(peer)) for peer in again],
-        *([Ready(ready)] if ready else ()),
+        *([Ready(tuple(map(MemberCode, ready)))] if ready else ()),
     )
 
 

@@ -5,7 +5,10 @@
     DIALLING    connected: send the opening                                     HEARING
     CALLED                                      opening: ask what to send       GREETING
     HEARING     answer proved: step "meet"                                      MEETING
+                its key was revoked: show what says so                          PARTING
     ANSWERED                                    confirmation proved: "meet"     MEETING
+                                                its key was revoked: show it    PARTING
+                                                directory shown: "judge"        ANSWERED
     MEETING     durable: ask what to send                                       GREETING
                                                 durable                         OPEN
     GREETING    send the confirmation                                           OPEN
@@ -13,8 +16,8 @@
     OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
     PARTING                                     the refusal is written          ENDED
 
-An acceptor whose peer signs with a key that its member has revoked shows the peer the directories that say so
-before it ends the link: a node that was restored has forgotten them (decision 81).
+Whoever meets a peer that signs with a key which its member has revoked shows the peer the directories that
+say so before the link ends: a node that was restored has forgotten them (decision 81).
 The dialler runs "meet" before it confirms: the peer's streams are known here before the peer can hand over
 the first release of one. Whatever is not in the table ends the link, and so does a hello that takes longer
 than ``Limits.hello``.
@@ -40,7 +43,7 @@ from intelshare.trust import (
 )
 
 
-class State(Enum):
+class LinkState(Enum):
     """The state of a link, as in the table above."""
 
     DIALLING = auto()

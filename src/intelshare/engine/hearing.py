@@ -8,20 +8,25 @@
 
 The rows of ``broker.lifecycle.hearing`` say who is waited for, through any number of starts. Time is measured
 on the steady clock: a wall clock that jumps hears nobody.
+
+What a disk lost in the last second before the sidecar was written only peers can tell. A member that sends a
+receipt for a release which is not known here is asked too, by the same step, since when it signed that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from intelshare.broker.kernel.tables import UnheardRow
 from intelshare.engine.actions import RunQuery, RunStep, Tell
 from intelshare.engine.events import StepDone
+from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import PASSING, IntelshareError
+from intelshare.instant import NEVER, Instant
 from intelshare.ports import Durable
 
 
@@ -29,8 +34,8 @@ class Hearing:
     """Of one engine. It does one thing at a time."""
 
     def __init__(self) -> None:
-        self._asked: set[LinkId] = set()
-        """The open links over which their members were asked."""
+        self._asked: dict[LinkId, Instant] = {}
+        """The open links over which their members were asked, and since when."""
         self._over = False
         self._busy = False
 
@@ -47,16 +52,33 @@ class Hearing:
             return
         self._over = not rows
         # By a clock that disagrees with an unconfirmed one nothing is taken in that comes back.
-        links = [link for link in turn.parts.links.newest() if link.agrees(turn.now)]
+        links = [link for link in turn.parts.links.newest() if link.clock.agrees(turn.now)]
         waited = {row.member: row.since for row in rows}
-        self._asked &= {link.number for link in links}
+        self._keep(links)
         for link in links:
-            if link.member in waited and link.number not in self._asked:
+            if link.member in waited and not self._was_asked(link, waited[link.member]):
                 self._run(turn, RunStep(Step.BACK_SINCE, ((link.member,), waited[link.member]), link.number))
                 return
         long = turn.now.steady - turn.parts.limits.hearing
         if known := tuple([one.member for one in links if one.member in waited and one.opened_at <= long]):
             self._run(turn, RunStep(Step.HEARD, (known,)))
+
+    def forgotten(self, turn: Turn, link: PeerLink, since: Instant) -> None:
+        """Ask a member that answers what is not known here, unless it was asked over this link.
+
+        It sends its receipt again, so that a request which cannot be made now is made later.
+        """
+        self._keep(turn.parts.links.newest())
+        waits = self._busy or turn.parts.stopping.begun or not link.clock.agrees(turn.now)
+        if not (waits or self._was_asked(link, since)):
+            self._run(turn, RunStep(Step.BACK_SINCE, ((link.member,), since), link.number))
+
+    def _was_asked(self, link: PeerLink, since: Instant) -> bool:
+        return self._asked.get(link.number, NEVER) <= since
+
+    def _keep(self, links: Iterable[PeerLink]) -> None:
+        there = {link.number for link in links}
+        self._asked = {number: since for number, since in self._asked.items() if number in there}
 
     def _run(self, turn: Turn, step: RunStep) -> None:
         self._busy = True
@@ -71,7 +93,7 @@ class Hearing:
         if isinstance(done.answer, Durable):
             turn.carry_out(done.answer)
         if self._done(turn, done.answer) and done.run.link is not None:
-            self._asked.add(done.run.link)
+            self._asked[done.run.link] = done.run.event[1]
             self.look(turn)
 
     def heard(self, turn: Turn, done: StepDone) -> None:

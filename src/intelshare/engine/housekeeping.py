@@ -34,7 +34,7 @@ from typing import Final
 from intelshare.broker.lifecycle.anew import counts
 from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
-from intelshare.engine.actions import ConfirmClock, RunChore, RunQuery, RunStep, Tell
+from intelshare.engine.actions import ConfirmClock, RunChore, RunQuery, RunStep, SetHealth, Tell
 from intelshare.engine.events import ChoreDone
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
@@ -89,6 +89,8 @@ class Housekeeping:
         self._signed_under: DirectoryDocument | None = None
         """This member's directory under which all that waits is known to be signed with keys that count."""
         self._signing_under: DirectoryDocument | None = None
+        self._doubts = False
+        """True if a peer has rejected a signature since all that waits was last looked at."""
         self._doubted = Instant(-MINUTE)
         self._believed = self._confirmed = True
 
@@ -120,7 +122,7 @@ class Housekeeping:
         """Let health show if wall time is believed. Called with every event."""
         if turn.now.believed != self._believed:
             self._believed = turn.now.believed
-            turn.set_health("CLOCK", not self._believed)
+            turn.do(SetHealth("CLOCK", not self._believed))
             turn.parts.sender.look(turn)
         if turn.now.confirmed != self._confirmed:
             self._confirmed = turn.now.confirmed
@@ -135,7 +137,7 @@ class Housekeeping:
         linked members more must agree than not.
         """
         if turn.now.believed and not turn.now.confirmed:
-            agree = [link.agrees(turn.now) for link in turn.parts.links.newest()]
+            agree = [link.clock.agrees(turn.now) for link in turn.parts.links.newest()]
             if agree.count(True) > agree.count(False):
                 turn.do(ConfirmClock())
 
@@ -207,12 +209,12 @@ class Housekeeping:
     def ahead(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "sign_anew" if anything may have been signed ahead of the clock, or with a key that was
         compromised since this directory was last looked at: at a start always, because the one before may
-        have ended in between.
+        have ended in between. Also if a peer rejects it: what did not wait then may wait by now.
         """
         own = turn.node.trust.members[turn.node.member].directory
         stolen = own is not self._signed_under and own is not None and any(map(_COMPROMISED, own.revocations))
         self._signing_under = own
-        if (answer is True or stolen) and turn.now.believed:
+        if (answer is True or stolen or self._doubts) and turn.now.believed:
             turn.do(RunStep(Step.SIGN_ANEW, ((),)))
         else:
             self._running.discard(ANEW)
@@ -227,16 +229,16 @@ class Housekeeping:
         else:
             self._running.discard(ANEW)
             if not answer.value.after:
-                self._signed_under = self._signing_under
+                self._signed_under, self._doubts = self._signing_under, False
 
     def doubt(self, turn: Turn) -> None:
-        """Look again, but not more often than once a minute: a peer says that a key does not count with which
-        something was signed that waits. The replica that leads looks.
+        """Look again, but not more often than once a minute: a peer says that the key or the time does not
+        count with which something was signed that waits. The replica that leads looks.
         """
         if not turn.parts.dividing.leads:
             turn.parts.dividing.pass_on(turn, turn.node.member, None)
         elif turn.now.steady >= self._doubted + MINUTE:
-            self._signed_under, self._doubted = None, turn.now.steady
+            self._doubts, self._doubted = True, turn.now.steady
 
     def _log(self, turn: Turn) -> None:
         turn.parts.log_position.look(turn)

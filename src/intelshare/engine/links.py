@@ -10,6 +10,7 @@ folder. The newer one is served; the older is turned away at its hello (TWO_INST
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from intelshare.audit.path import LogAsk
@@ -17,7 +18,7 @@ from intelshare.broker.kernel.frame import Gap
 from intelshare.engine.actions import Close, Opened, Tell
 from intelshare.engine.budgets import Passing
 from intelshare.engine.events import Accepted
-from intelshare.engine.greeting import State
+from intelshare.engine.greeting import LinkState
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice
@@ -105,6 +106,22 @@ class Links:
         """True if linked peers have taken everything, and know how the last checkpoint follows."""
         return all(link.settled for link in self._open.values())
 
+    def attempt(self, turn: Turn, number: LinkId | None, do: Callable[[PeerLink], None]) -> None:
+        """Do something with a link that still exists; an error ends the link."""
+        link = self.get(number)
+        if link is None:
+            return
+        try:
+            do(link)
+        except IntelshareError as error:
+            self.end(turn, link, error)
+
+    def queued_again(self, turn: Turn, member: MemberCode) -> None:
+        """Let the link over which a member is served load what was queued for it again."""
+        if (link := self.of_member(member)) is not None:
+            link.queue.more = True
+        turn.parts.sender.look_at(turn, [member])
+
     def accept(self, turn: Turn, event: Accepted) -> None:
         """Begin the hello of a stream that a peer node has opened, or turn it away."""
         limits = turn.parts.limits
@@ -179,10 +196,11 @@ class Links:
             self.end(turn, old)
         self._open[link.node] = self._serving[link.member] = link
         del self._greeting[link.number]
-        turn.do(Opened(link.number, link.node, link.dialled, link.offset))
+        turn.do(Opened(link.number, link.node, link.dialled, link.clock.offset))
         turn.parts.dialling.opened(link.node)
         turn.parts.sender.wake(turn, [link.member])
         turn.parts.fetching.wake(turn, [link.member])
+        turn.parts.mending.linked(turn)
 
     def end(self, turn: Turn, link: PeerLink, error: IntelshareError | None = None) -> None:
         """End a link from this side; the peer is told why."""
@@ -227,9 +245,10 @@ class Links:
     def late(self, turn: Turn) -> None:
         """End the links whose hello has taken too long."""
         for link in self._in_hello():
-            if turn.now.steady - link.began >= turn.parts.limits.hello:
+            if turn.now.steady >= link.overdue:
                 seconds = turn.parts.limits.hello / 1_000_000
-                self.end(turn, link, DeliveryError("RATE", f"no hello within {seconds:g} s"))
+                late = DeliveryError("RATE", f"no hello within {seconds:g} s")
+                self.end(turn, link, link.refusal or late)
 
     def pause(self, link: PeerLink, until: Instant) -> None:
         """Read nothing from this link until then."""
@@ -241,11 +260,11 @@ class Links:
             del self._paused[number]
             self._all[number].resume(turn)
 
-    def next_at(self, turn: Turn) -> Instant | None:
+    def next_at(self) -> Instant | None:
         """Return when the next hello is overdue, or a pause is over."""
         if not self._greeting and not self._paused:
             return None
-        late = [Instant(link.began + turn.parts.limits.hello) for link in self._in_hello()]
+        late = [link.overdue for link in self._in_hello()]
         return min([*late, *self._paused.values()], default=None)
 
     def end_all(self, turn: Turn) -> None:
@@ -255,4 +274,4 @@ class Links:
 
     def _in_hello(self) -> list[PeerLink]:
         """Return the links with a stream: a link that is still dialling has the driver's deadline."""
-        return [one for one in self._greeting.values() if one.state is not State.DIALLING]
+        return [one for one in self._greeting.values() if one.state is not LinkState.DIALLING]

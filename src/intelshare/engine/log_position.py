@@ -29,6 +29,7 @@ from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Notice
 from intelshare.errors import PASSING, IntelshareError
+from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.ports import Durable
 
@@ -36,7 +37,7 @@ LAST_WORD: Final = 0
 """The token for the checkpoint of a node that stops. All other tokens are the driver's, from 1."""
 
 
-class State(Enum):
+class CheckpointState(Enum):
     """The state of the checkpoint, as in the table above."""
 
     IDLE = auto()
@@ -49,7 +50,7 @@ class LogPosition:
     """The checkpoint and the sidecar of one node."""
 
     def __init__(self) -> None:
-        self._state = State.IDLE
+        self._state = CheckpointState.IDLE
         self._asked: list[int] = []
         """The tokens that wait for a checkpoint that is not begun."""
         self._served: list[int] = []
@@ -63,29 +64,29 @@ class LogPosition:
         self._clean = False
         self._retry: Instant | None = None
         self._known: Covered | None = None
-        """The end of the log in the sidecar that another replica writes."""
+        """The end of the log in the sidecar, whichever replica writes it."""
 
     def look(self, turn: Turn) -> None:
         """Once a second, ask if a checkpoint is due, and write the sidecar."""
-        if self._state is State.IDLE:
-            self._state = State.ASKING
+        if self._state is CheckpointState.IDLE:
+            self._state = CheckpointState.ASKING
             turn.do(RunQuery(Query.CHECKPOINT_DUE))
         self._write(turn)
 
     def say(self, turn: Turn, token: int) -> None:
         """Sign and send a checkpoint now; ``LogSaid`` follows."""
         self._asked.append(token)
-        if self._state is State.IDLE:
+        if self._state is CheckpointState.IDLE:
             self._sign(turn)
 
     def due(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Sign a checkpoint if one is due or requested."""
-        self._state = State.IDLE
+        self._state = CheckpointState.IDLE
         if self._asked or answer is True:
             self._sign(turn)
 
     def _sign(self, turn: Turn) -> None:
-        self._served, self._asked, self._state = self._asked, [], State.SIGNING
+        self._served, self._asked, self._state = self._asked, [], CheckpointState.SIGNING
         turn.do(RunStep(Step.CHECKPOINT))
 
     def signed(self, turn: Turn, answer: Durable[Effects] | IntelshareError) -> None:
@@ -93,11 +94,11 @@ class LogPosition:
         if isinstance(answer, IntelshareError):
             self._over(turn, answer)
             return
-        self._signed, self._state = answer, State.WRITING
+        self._signed, self._state = answer, CheckpointState.WRITING
         self._write(turn)
 
     def _over(self, turn: Turn, error: IntelshareError | None = None) -> None:
-        served, self._served, self._state = self._served, [], State.IDLE
+        served, self._served, self._state = self._served, [], CheckpointState.IDLE
         for token in served:
             if token == LAST_WORD:
                 turn.parts.stopping.advance(turn)
@@ -108,24 +109,22 @@ class LogPosition:
         if self._asked:
             self._sign(turn)
 
-    # A replica that does not lead
+    # What is loaded to be sent again
 
     def cover(self, covered: Covered) -> None:
-        """Note what the sidecar covers that the one that leads writes."""
+        """Note what the sidecar covers."""
         self._known = covered
 
-    def covers(self, turn: Turn, outbound: Outbound) -> bool:
-        """Return True if a frame may leave: no checkpoint of it is newer than the sidecar, which another
-        replica writes (c19).
+    def covers(self, here: Incarnation, outbound: Outbound) -> bool:
+        """Return True if a frame may leave: no checkpoint of this start (``here``) in it is newer than the
+        sidecar (c19).
         """
-        if turn.parts.dividing.leads:
-            return True
         known = self._known
         for carried in outbound.frame.statements:
             if carried.kind == Kind.CHECKPOINT:
                 where = decode(Checkpoint, carried.data)
                 size = known.size if known is not None and known.incarnation == where.incarnation else 0
-                if where.incarnation == turn.node.incarnation and where.size > size:
+                if where.incarnation == here and where.size > size:
                     return False
         return True
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Message, Outbound, Slice, SliceAsk
 from intelshare.broker.lifecycle.attachments import Kept
-from intelshare.broker.lifecycle.operator_acts import AGREES
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult, sha256_leaf
 from intelshare.crypto.codec import decode
@@ -23,26 +22,27 @@ from intelshare.engine.attachments import Serving
 from intelshare.engine.budgets import Passing
 from intelshare.engine.events import SliceRead, Unreadable
 from intelshare.engine.gaps import GapRequests
-from intelshare.engine.greeting import Greeting, State
+from intelshare.engine.greeting import Greeting, LinkState
 from intelshare.engine.limits import Limits
 from intelshare.engine.outgoing import CONTROL, SLICES, Outgoing
+from intelshare.engine.peer_clock import PeerClock
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import CryptoError, EnvelopeError, TrustError, code_of_peer
 from intelshare.ids import Digest, LeafId, MemberCode, NodeUri
-from intelshare.instant import EPOCH, Instant
+from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.ports import Durable
-from intelshare.trust import (
-    Channel,
-    DirectoriesHeld,
-    HelloPayload,
-    held_of,
-    otherwise,
-)
+from intelshare.trust import Channel, DirectoriesHeld, HelloPayload, held_of, otherwise
 
 MAX_SHOWN: Final = 4
 """The most directories that are shown at once."""
+
+PARTING: Final = SECOND
+"""The time that a peer which was dialled has to read why it is refused."""
+
+_SIGNED_WRONG: Final = frozenset(("SIGNER_REVOKED", "SIGNER_UNKNOWN", "CLOCK_SKEW"))
+"""The rejections of what may have been signed with a key, or by a clock, that was wrong."""
 
 SLICES_READY: Final = 2
 """The slices that may wait to be written; at this number none is read."""
@@ -61,25 +61,23 @@ class PeerLink:
         *,
         dialled: bool,
     ) -> None:
-        """``began`` is on the steady clock."""
+        """``began``: when it was dialled or called, on the steady clock."""
         self.number = number
         self.member = member
         self.node = node
         self.dialled = dialled
-        self.state = State.DIALLING if dialled else State.CALLED
-        self.began = began
+        self.state = LinkState.DIALLING if dialled else LinkState.CALLED
+        self.overdue = Instant(began + limits.hello)
+        """When its hello has taken too long, on the steady clock."""
         self.since = EPOCH
         """The wall time at which it was opened."""
         self.opened_at = EPOCH
         """The same on the steady clock."""
-        self.offset = 0
-        """The last measured difference: the peer's clock minus this one, in microseconds."""
+        self.clock = PeerClock()
         self.loading = False
         """True while a step loads what is to be sent again."""
         self._withdrawn: set[LeafId] = set()
         """Statements that must not leave any more, although that step may have loaded them."""
-        self._beyond = 0
-        """The peer's clock minus the steady one."""
         self.last_error = ""
         self.queue = LinkQueue()
         self.greeting = Greeting(member, dialled=dialled)
@@ -102,13 +100,13 @@ class PeerLink:
         self._acknowledged: list[Ack] = []
         self._acknowledging = 0
         self._paused = False
-        self._refusal: CryptoError | None = None
-        """The reason for which the link ends as soon as all that waits is written."""
+        self.refusal: CryptoError | None = None
+        """The reason for which the link ends as soon as the peer may have read all that waits."""
 
     @property
     def open(self) -> bool:
         """True if the hello is over."""
-        return self.state is State.OPEN
+        return self.state is LinkState.OPEN
 
     def check(self, turn: Turn) -> None:
         """Raise TrustError if the peer must not be heard any more: revoked, expired, unlisted or left out."""
@@ -126,18 +124,22 @@ class PeerLink:
 
     def connected(self, turn: Turn, channel: Channel) -> None:
         """Start the hello: the dialled stream is open."""
-        self.began = turn.now.steady
+        self.overdue = Instant(turn.now.steady + self._limits.hello)
         self._post(turn, CONTROL, self.greeting.begin(turn, channel))
-        self._go(turn, State.HEARING)
+        self._go(turn, LinkState.HEARING)
 
     def received(self, turn: Turn, message: Message, size: int) -> None:
         """Process a message of ``size`` bytes. Raises what ends the link."""
         self.check(turn)
-        if self.state is State.OPEN and isinstance(message, Frame):
+        if self.state is LinkState.OPEN and isinstance(message, Frame):
             self._frame(turn, message, size)
-        elif self.state is State.OPEN:
+        elif self.state is LinkState.OPEN:
             if not _TAKES[type(message)](self, turn, message):
                 self._pay(turn, size)
+        elif self.state is LinkState.ANSWERED and isinstance(message, Trust):
+            # The peer refuses the answer, and shows why first: a directory proves itself.
+            self._directory(turn, message)
+            self._pay(turn, size)
         elif not isinstance(message, Hello) or self.state not in _HELLO:
             raise EnvelopeError("ENVELOPE_MALFORMED", "a link begins with a hello")
         else:
@@ -148,57 +150,52 @@ class PeerLink:
         self._ask_what_to_say(turn)
 
     def _heard(self, turn: Turn, payload: bytes) -> None:
-        self.greeting.heard(turn, payload)
-        turn.parts.links.check_instance(turn, self, self.greeting.known.payload.incarnation)
-        self._meet(turn)
+        if self._proved(turn, self.greeting.heard, payload):
+            self._meet(turn)
 
     def _confirmed(self, turn: Turn, payload: bytes) -> None:
+        if self._proved(turn, self.greeting.confirmed, payload):
+            # The links may have changed since the call.
+            turn.parts.links.make_way(turn, self)
+            self._meet(turn)
+
+    def _proved(self, turn: Turn, prove: Callable[[Turn, bytes], None], payload: bytes) -> bool:
+        """Return True if the peer has proved itself; False if this link parts. Raises what ends it."""
         try:
-            self.greeting.confirmed(turn, payload)
+            prove(turn, payload)
         except CryptoError as refusal:
             if refusal.code != "SIGNER_REVOKED":
                 raise
             self._part(turn, refusal)
-            return
+            return False
         turn.parts.links.check_instance(turn, self, self.greeting.known.payload.incarnation)
-        # The links may have changed since the call.
-        turn.parts.links.make_way(turn, self)
-        self._meet(turn)
+        return True
 
     def _part(self, turn: Turn, refusal: CryptoError) -> None:
         """Refuse a hello whose key was revoked once the peer has been shown what says so. Only a node whose
         certificate counts gets here, and what it is shown its own member has published.
         """
-        self._refusal = refusal
+        self.refusal = refusal
         self._show_known(turn)
-        self._go(turn, State.PARTING)
+        self._go(turn, LinkState.PARTING)
+        if self.dialled:
+            # Whoever cancels its call takes back what the other side has not read yet.
+            self.overdue = min(self.overdue, Instant(turn.now.steady + PARTING))
         self._end_if_parted()
 
     def _end_if_parted(self) -> None:
-        if self._refusal is not None and self._out.idle:
-            raise self._refusal
+        if self.refusal is not None and self._out.idle and not self.dialled:
+            raise self.refusal
 
     def _meet(self, turn: Turn) -> None:
-        self._set_offset(turn, self.greeting.known.offset)
+        self.clock.measured(self.greeting.known.offset, turn.now)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
         turn.do(RunStep(Step.MEET, (self.greeting.peer, allowed), self.number, self.member))
-        self._go(turn, State.MEETING)
-
-    def _set_offset(self, turn: Turn, offset: int) -> None:
-        self.offset = offset
-        self._beyond = offset + turn.now.wall - turn.now.steady
-
-    def offset_at(self, now: Now) -> int:
-        """Return the peer's clock minus this one, in microseconds, whatever this one has done since."""
-        return self._beyond + now.steady - now.wall
-
-    def agrees(self, now: Now) -> bool:
-        """Return True if the peer's clock agrees with this one, or somebody has confirmed this one."""
-        return now.confirmed or abs(self.offset_at(now)) <= AGREES
+        self._go(turn, LinkState.MEETING)
 
     def _ask_what_to_say(self, turn: Turn) -> None:
         turn.do(RunQuery(Query.GREET, (self.member,), self.number))
-        self._go(turn, State.GREETING)
+        self._go(turn, LinkState.GREETING)
 
     def is_met(self, turn: Turn, met: Durable[HelloResult]) -> None:
         """Go on after the step "meet" is durable."""
@@ -214,13 +211,13 @@ class PeerLink:
         if self.dialled:
             self._open(turn)
         else:
-            self._go(turn, State.ANSWERED)
+            self._go(turn, LinkState.ANSWERED)
 
     def _open(self, turn: Turn) -> None:
         assert self.met is not None  # noqa: S101 - the table: met before open
         met, self.met = self.met, None
         self.since, self.opened_at = turn.now.wall, turn.now.steady
-        self._go(turn, State.OPEN)
+        self._go(turn, LinkState.OPEN)
         turn.parts.links.opened(turn, self)
         self.tell_directories(turn, turn.node.trust.members)
         turn.carry_out(met.part(lambda answer: answer.effects))
@@ -232,14 +229,14 @@ class PeerLink:
             if count:
                 turn.tell(self.member, Tell(notice, self.node, count=count))
 
-    def _go(self, turn: Turn, state: State) -> None:
+    def _go(self, turn: Turn, state: LinkState) -> None:
         self.state = state
         self._gate(turn)
 
     def _gate(self, turn: Turn) -> None:
         """Read nothing while the hello or enough messages wait for the store, or the peer does not read."""
         busy = (
-            self.state in (State.MEETING, State.GREETING, State.PARTING)
+            self.state in (LinkState.MEETING, LinkState.GREETING, LinkState.PARTING)
             or self._at_work >= self._limits.at_work
             or self._out.waiting(CONTROL) >= self._limits.control
             or self._paused
@@ -257,7 +254,7 @@ class PeerLink:
             self._post(turn, CONTROL, Acks(tuple(told)))
             self._pause(turn)
             return
-        if not self.agrees(turn.now) and any(one.kind == Kind.RELEASE for one in frame.statements):
+        if not self.clock.agrees(turn.now) and any(one.kind == Kind.RELEASE for one in frame.statements):
             # By a clock that may be wrong a bulletin would be refused for good whose time is not over.
             told = [Ack(sha256_leaf(carried), "CLOCK_SKEW", turn.now.wall) for carried in frame.statements]
             self._post(turn, CONTROL, Acks(tuple(told)))
@@ -319,14 +316,14 @@ class PeerLink:
                 if self._said is not None and self._said[0] == leaf:
                     self._said = None
                 self.queue.rejected(leaf, now.steady, turn.parts.random)
-                if code == "SIGNER_REVOKED":
+                if code in _SIGNED_WRONG:
                     turn.parts.housekeeping.doubt(turn)
                 turn.tell(self.member, Tell(Notice.REJECTED_BY_PEER, self.node, code))
             else:
                 self.queue.acknowledged(leaf, now.steady)
                 self._acknowledged.append(ack)
         if acks.acks:
-            self._set_offset(turn, acks.acks[0].time - now.wall)
+            self.clock.measured(acks.acks[0].time - now.wall, now)
         self._acknowledge(turn)
         turn.parts.sender.look_at(turn, [self.member])
 
@@ -406,6 +403,12 @@ class PeerLink:
                 RunStep(Step.ACKNOWLEDGE, (self.member, tuple(self._acknowledged)), self.number, self.member)
             )
 
+    def busy(self, now: Now) -> frozenset[LeafId]:
+        """Return the statements that must not be sent again now: on their way, rejected and not due, or
+        acknowledged and not yet struck off.
+        """
+        return self.queue.busy(now.steady).union(LeafId(ack.digest) for ack in self._acknowledged)
+
     def acknowledged(self, turn: Turn) -> None:
         """Go on after the step "acknowledge" is durable."""
         del self._acknowledged[: self._acknowledging]
@@ -414,16 +417,26 @@ class PeerLink:
 
     # What goes out
 
-    def hand(self, turn: Turn, said: Durable[Sequence[Outbound]]) -> None:
-        """Put durable statements for this peer on the link."""
+    def hand(self, turn: Turn, said: Durable[Sequence[Outbound]]) -> bool:
+        """Put durable statements for this peer on the link; return True if there were any.
+
+        A checkpoint that the sidecar does not cover yet is left, and loaded again.
+        """
         if not self.open:
-            return
+            return False
+        handed, log = False, turn.parts.log_position
         for outbound in said.value:
-            if outbound.peer == self.member:
-                statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
-                self.queue.sent([(leaf, carried.size) for leaf, carried in statements], turn.now.steady)
-                self._post(turn, 1 + outbound.rank, outbound)
-                self._note_checkpoint(outbound)
+            if outbound.peer != self.member:
+                continue
+            if not log.covers(turn.node.incarnation, outbound):
+                self.queue.more = True
+                continue
+            handed = True
+            statements = zip(outbound.leaves, outbound.frame.statements, strict=True)
+            self.queue.sent([(leaf, carried.size) for leaf, carried in statements], turn.now.steady)
+            self._post(turn, 1 + outbound.rank, outbound)
+            self._note_checkpoint(outbound)
+        return handed
 
     def _note_checkpoint(self, outbound: Outbound) -> None:
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
@@ -447,8 +460,10 @@ class PeerLink:
         for leaves in self._out.withdraw(leaf):
             self.queue.forget(leaves)
 
-    def hand_loaded(self, turn: Turn, loaded: Durable[Sequence[Outbound]]) -> None:
-        """Put statements that were loaded again on the link, except those withdrawn in the meantime."""
+    def hand_loaded(self, turn: Turn, loaded: Durable[Sequence[Outbound]]) -> bool:
+        """Put statements that were loaded again on the link, except those withdrawn in the meantime; return
+        True if there were any.
+        """
         self.loading = False
         withdrawn, self._withdrawn = self._withdrawn, set()
         if withdrawn:
@@ -456,7 +471,7 @@ class PeerLink:
             loaded = loaded.part(
                 lambda frames: [frame for frame in frames if withdrawn.isdisjoint(frame.leaves)]
             )
-        self.hand(turn, loaded)
+        return self.hand(turn, loaded)
 
     def ask(self, turn: Turn, gaps: Iterable[Gap]) -> None:
         """Ask for gaps, each stream no more often than its backoff allows."""
@@ -522,10 +537,10 @@ class PeerLink:
         self._serve(turn)
 
 
-_HELLO: Final[Mapping[State, Callable[[PeerLink, Turn, bytes], None]]] = {
-    State.CALLED: PeerLink._called,
-    State.HEARING: PeerLink._heard,
-    State.ANSWERED: PeerLink._confirmed,
+_HELLO: Final[Mapping[LinkState, Callable[[PeerLink, Turn, bytes], None]]] = {
+    LinkState.CALLED: PeerLink._called,
+    LinkState.HEARING: PeerLink._heard,
+    LinkState.ANSWERED: PeerLink._confirmed,
 }
 
 _TAKES: Final[Mapping[type[Any], Callable[[PeerLink, Turn, Any], bool | None]]] = {

@@ -40,7 +40,7 @@ from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Durable
 
 
-class Stage(Enum):
+class DestinationStage(Enum):
     """The stage of a destination, as in the table above."""
 
     IDLE = auto()
@@ -53,7 +53,7 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class _Destination:
-    stage: Stage = Stage.IDLE
+    stage: DestinationStage = DestinationStage.IDLE
     fresh: bool = False
     """True if pairs may be ready for hand-over."""
     left: int = -1
@@ -112,8 +112,8 @@ class Sender:
         del link
         self._due.pop(member, None)
         destination = self._at(member)
-        if destination.stage in (Stage.ASKING, Stage.WANTS):
-            destination.stage = Stage.IDLE
+        if destination.stage in (DestinationStage.ASKING, DestinationStage.WANTS):
+            destination.stage = DestinationStage.IDLE
 
     def next_at(self) -> Instant | None:
         """Return when to look again: something is due, or a pause is over."""
@@ -135,7 +135,7 @@ class Sender:
 
     def _may_to(self, turn: Turn, link: PeerLink) -> bool:
         """By a clock that may be wrong nothing is handed over: it might end what is not over."""
-        return self._may(turn) and link.agrees(turn.now)
+        return self._may(turn) and link.clock.agrees(turn.now)
 
     def _look_at(self, turn: Turn, member: MemberCode) -> None:
         link = turn.parts.links.of_member(member)
@@ -143,7 +143,7 @@ class Sender:
             return
         destination, queue, now = self._at(member), link.queue, turn.now.steady
         times = [due] if (due := queue.due(now)) is not None else []
-        if destination.stage is Stage.IDLE and queue.room() > 0:
+        if destination.stage is DestinationStage.IDLE and queue.room() > 0:
             if destination.not_before <= now:
                 self._begin(turn, link, destination)
             elif queue.more or (destination.fresh and self._may_to(turn, link)):
@@ -161,30 +161,30 @@ class Sender:
             if link.queue.more:
                 self._send_again(turn, link, Step.RESEND_BUT_RELEASES)
         elif link.queue.more and destination.fresh:
-            destination.stage = Stage.ASKING
+            destination.stage = DestinationStage.ASKING
             turn.do(RunQuery(Query.FRESH_FIRST, (link.member,), link.number))
         elif link.queue.more:
             self._send_again(turn, link, Step.RESEND)
         elif destination.fresh:
-            destination.stage = Stage.WANTS
+            destination.stage = DestinationStage.WANTS
 
     def fresh_first(self, turn: Turn, link: PeerLink, answer: bool | IntelshareError) -> None:
         """Decide by the answer if a fresh pair goes before what is sent again."""
         destination = self._at(link.member)
-        if destination.stage is not Stage.ASKING:
+        if destination.stage is not DestinationStage.ASKING:
             return
         if isinstance(answer, IntelshareError):
             self._failed(turn, link.member, answer)
         elif answer and self._may_to(turn, link):
-            destination.stage = Stage.WANTS
+            destination.stage = DestinationStage.WANTS
             self._hand_over(turn)
         else:
             may = self._may_to(turn, link)
             self._send_again(turn, link, Step.RESEND if may else Step.RESEND_BUT_RELEASES)
 
     def _send_again(self, turn: Turn, link: PeerLink, step: Step) -> None:
-        self._at(link.member).stage = Stage.RESENDING
-        busy, room = link.queue.busy(turn.now.steady), link.queue.room()
+        self._at(link.member).stage = DestinationStage.RESENDING
+        busy, room = link.busy(turn.now), link.queue.room()
         # Statements queued while the step runs need another step.
         link.queue.more, link.loading = False, True
         turn.do(RunStep(step, (link.member, busy, room), link.number, link.member))
@@ -193,20 +193,19 @@ class Sender:
         """Send what was loaded again, durably. While releases must wait, they are left."""
         member, link = run.member, turn.parts.links.get(run.link)
         destination = self._at(member)
-        destination.stage = Stage.IDLE
+        destination.stage = DestinationStage.IDLE
         if isinstance(answer, IntelshareError):
             if link is not None:
                 link.queue.more, link.loading = True, False
             self._failed(turn, member, answer)
             return
         destination.backoff = None
-        log, (loaded, more) = turn.parts.log_position, answer.value
-        frames = [frame for frame in loaded if log.covers(turn, frame)]
         if link is not None:
-            link.queue.more |= more or len(frames) < len(loaded)
+            _, more = answer.value
+            link.queue.more |= more
             destination.releases_wait |= run.step is Step.RESEND_BUT_RELEASES
-            link.hand_loaded(turn, answer.part(lambda _: frames))
-            if link.queue.more and not frames:
+            handed = link.hand_loaded(turn, answer.part(lambda loaded: loaded[0]))
+            if link.queue.more and not handed:
                 # Nothing that was found may go now.
                 destination.not_before = Instant(turn.now.steady + RETRY)
         self.look_at(turn, [member])
@@ -215,11 +214,11 @@ class Sender:
         if self._handing or not self._may(turn):
             return
         rooms: dict[MemberCode, int] = {}
-        for member in sorted([one for one, to in self._to.items() if to.stage is Stage.WANTS]):
+        for member in sorted([one for one, to in self._to.items() if to.stage is DestinationStage.WANTS]):
             destination, link = self._to[member], turn.parts.links.of_member(member)
             if link is None or (destination.alone and rooms):
                 continue
-            destination.stage = Stage.HANDING
+            destination.stage = DestinationStage.HANDING
             rooms[member] = link.queue.room()
             if destination.alone:
                 break
@@ -247,21 +246,21 @@ class Sender:
             destination, link = self._at(member), turn.parts.links.of_member(member)
             destination.alone, destination.backoff = False, None
             if member in served:
-                destination.stage = Stage.IDLE
+                destination.stage = DestinationStage.IDLE
                 # If a link has ended in the meantime, nothing is lost: the next one loads it from the store.
                 if link is not None:
                     link.hand(turn, said)
             else:
-                destination.stage = Stage.COUNTING
+                destination.stage = DestinationStage.COUNTING
                 destination.fresh = False
                 turn.do(RunQuery(Query.QUEUED, (member,)))
 
     def counted(self, turn: Turn, member: MemberCode, left: int | IntelshareError) -> None:
         """Note how many pairs wait for a destination after a hand-over that sent it nothing."""
         destination = self._at(member)
-        if destination.stage is not Stage.COUNTING:
+        if destination.stage is not DestinationStage.COUNTING:
             return
-        destination.stage = Stage.IDLE
+        destination.stage = DestinationStage.IDLE
         if isinstance(left, IntelshareError):
             destination.fresh = True
             self._failed(turn, member, left)
@@ -273,7 +272,7 @@ class Sender:
     def _failed(self, turn: Turn, member: MemberCode, error: IntelshareError) -> None:
         """Try again after a pause: a second on a full disk, longer each time for anything else."""
         destination, now = self._at(member), turn.now.steady
-        destination.stage = Stage.IDLE
+        destination.stage = DestinationStage.IDLE
         destination.not_before = Instant(now + RETRY)
         if error.code not in PASSING:
             destination.backoff = (destination.backoff or Backoff(contact=now)).failed()

@@ -31,7 +31,7 @@ PAUSE: Final = 2 * SECOND
 """The time until the reserve is tried again after there was no room for it."""
 
 
-class State(Enum):
+class SpaceState(Enum):
     """The state, as in the table above."""
 
     ENOUGH = auto()
@@ -43,7 +43,7 @@ class RoomOnDisk:
     """The room on the disk of one engine."""
 
     def __init__(self) -> None:
-        self._state = State.ENOUGH
+        self._state = SpaceState.ENOUGH
         self._not_before = EPOCH
         self._seen = Space(0, 0)
         self._filling = False
@@ -51,20 +51,20 @@ class RoomOnDisk:
     @property
     def is_low(self) -> bool:
         """True if only FLASH, receipts, recalls and log entries are accepted."""
-        return self._state is not State.ENOUGH
+        return self._state is not SpaceState.ENOUGH
 
     def seen(self, turn: Turn, space: Space) -> None:
         """Process the driver's look at the disk, or a write that found no room (``free`` is 0 then)."""
         limits, self._seen = turn.parts.limits.space, space
-        if self._state is State.ENOUGH and space.free < limits.low:
-            self._state = State.LOW
+        if self._state is SpaceState.ENOUGH and space.free < limits.low:
+            self._state = SpaceState.LOW
         gives = turn.parts.dividing.leads and space.reserve
-        if self._state is State.LOW and space.free < limits.give and gives:
+        if self._state is SpaceState.LOW and space.free < limits.give and gives:
             self._not_before = Instant(turn.now.steady + PAUSE)
             turn.do(HoldReserve(False))
-        elif self._state is State.LOW and space.free >= self._need(turn):
+        elif self._state is SpaceState.LOW and space.free >= self._need(turn):
             self._fill(turn)
-        elif self._state is State.ENOUGH and space.reserve < limits.reserve:
+        elif self._state is SpaceState.ENOUGH and space.reserve < limits.reserve:
             self._hold(turn)
         self._show(turn)
 
@@ -74,10 +74,10 @@ class RoomOnDisk:
 
     def _fill(self, turn: Turn) -> None:
         if not turn.parts.dividing.leads:
-            self._state = State.ENOUGH
+            self._state = SpaceState.ENOUGH
             turn.parts.sender.wake(turn, [link.member for link in turn.parts.links.newest()])
         elif self._not_before <= turn.now.steady:
-            self._state = State.FILLING
+            self._state = SpaceState.FILLING
             self._hold(turn)
 
     def _hold(self, turn: Turn) -> None:
@@ -89,9 +89,9 @@ class RoomOnDisk:
         """Note that the reserve is held, or that there was no room for it."""
         self._filling = False
         if not there_was_room:
-            self._state, self._not_before = State.LOW, Instant(turn.now.steady + PAUSE)
-        elif self._state is State.FILLING:
-            self._state = State.ENOUGH
+            self._state, self._not_before = SpaceState.LOW, Instant(turn.now.steady + PAUSE)
+        elif self._state is SpaceState.FILLING:
+            self._state = SpaceState.ENOUGH
             turn.parts.sender.wake(turn, [link.member for link in turn.parts.links.newest()])
         self._show(turn)
 

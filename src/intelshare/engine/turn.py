@@ -9,7 +9,7 @@ from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.node import Node
-from intelshare.engine.actions import Action, SetHealth, Tell
+from intelshare.engine.actions import Action, Tell
 from intelshare.engine.limits import Limits
 from intelshare.engine.values import Notice, Now
 from intelshare.ids import KeyId, MemberCode
@@ -79,10 +79,6 @@ class Turn:
             self.do(Tell(Notice.LEFT_OUT, tell.peer, count=left_out))
         if left_out is not None:
             self.do(tell)
-
-    def set_health(self, code: str, on: bool) -> None:
-        """Let health show a code, or no longer show it."""
-        self.do(SetHealth(code, on))
 
     def ask(self, member: MemberCode, message: Gap | LogAsk) -> None:
         """Ask a member over its link; another replica that has it is told."""

@@ -53,7 +53,7 @@ from intelshare.envelope.seal import MAX_RELEASE, Cleared, ClearedPortion, Seale
 from intelshare.errors import IntelshareError
 from intelshare.ids import KeyId, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import Instant, is_end
-from intelshare.statement import LEAF_HEADS, NONCE_LENGTH, Leaf, Statement, leaf_id, sign_many
+from intelshare.statement import LEAF_HEADS, NONCE_LENGTH, sign_many
 
 _sha256 = hashlib.sha256
 _u16 = struct.Struct(">H").pack
@@ -80,7 +80,6 @@ class SealedMany(NamedTuple):
     batch: bytes
     rows: list[SealedRow]
     """The rows in the order of what was cleared."""
-    others: list[Statement]
     batch_keys: dict[KeyId, bytes]
     tips: dict[MemberCode, Tip]
 
@@ -150,9 +149,8 @@ def seal_many(
     *,
     tips: Mapping[MemberCode, Tip],
     suites: Suites,
-    others: Sequence[Leaf] = (),
 ) -> SealedMany:
-    """Number, grant and sign releases, and sign ``others`` with them, 1 to 256 in all: ``seal``, as rows.
+    """Number, grant and sign 1 to 256 releases: ``seal``, as rows.
 
     Raises what ``seal`` raises.
     """
@@ -162,19 +160,13 @@ def seal_many(
         made, batch_keys, moved = _releases(cleared, signer, take, tips, suites)
     except (IntelshareError, LookupError, TypeError, ValueError, struct.error):
         # Nothing of this attempt has left: what was drawn for it is dropped.
-        return _as_rows(seal(cleared, signer, at, random, tips=tips, suites=suites, others=others))
-    ids = [one.leaf for one in made]
-    signed = sign_many([*ids, *[leaf_id(one.kind, one.nonce, one.data) for one in others]], signer, at, take)
-    proofs = signed.proofs
+        return _as_rows(seal(cleared, signer, at, random, tips=tips, suites=suites))
+    signed = sign_many([one.leaf for one in made], signer, at, take)
     return SealedMany(
         signed.batch,
         [
             SealedRow(leaf, ReleaseNumber(number), nonce, data, proof, grant)
-            for (leaf, number, nonce, data, grant), proof in zip(made, proofs, strict=False)
-        ],
-        [
-            Statement(one.kind, one.nonce, one.data, proof)
-            for one, proof in zip(others, proofs[len(made) :], strict=True)
+            for (leaf, number, nonce, data, grant), proof in zip(made, signed.proofs, strict=True)
         ],
         batch_keys,
         moved,
@@ -295,4 +287,4 @@ def _as_rows(sealed: SealedBatch) -> SealedMany:
         )
         for one in sealed.releases
     ]  # fmt: skip
-    return SealedMany(sealed.batch, rows, list(sealed.others), dict(sealed.batch_keys), dict(sealed.tips))
+    return SealedMany(sealed.batch, rows, dict(sealed.batch_keys), dict(sealed.tips))

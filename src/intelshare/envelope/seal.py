@@ -108,7 +108,6 @@ class SealedBatch:
     batch: bytes
     releases: tuple[SealedRelease, ...]
     """The releases in the order of what was cleared."""
-    others: tuple[Statement, ...]
     batch_keys: Mapping[KeyId, bytes]
     """KEM key -> batch key bytes of this batch."""
     tips: Mapping[MemberCode, Tip]
@@ -128,9 +127,8 @@ def seal(
     *,
     tips: Mapping[MemberCode, Tip],
     suites: Suites,
-    others: Sequence[Leaf] = (),
 ) -> SealedBatch:
-    """Number, grant and sign releases, and sign ``others`` (receipts, ...) with them: 1 to 256 in all.
+    """Number, grant and sign 1 to 256 releases.
 
     ``tips`` has one for every recipient. There is one signature for all, and one encapsulation per KEM key;
     both draw their randomness themselves. Raises EnvelopeError TOO_LARGE; ENVELOPE_MALFORMED for a value that
@@ -149,16 +147,15 @@ def seal(
         )
         leaves.append(leaf)
         made.append((release, grant))
-    signed = sign_batch([*leaves, *others], signer, at, random)
+    signed = sign_batch(leaves, signer, at, random)
     return SealedBatch(
         batch=signed.batch,
         releases=tuple(
             SealedRelease(item, release, leaf, statement, grant)
             for item, (release, grant), leaf, statement in zip(
-                cleared, made, signed.leaves, signed.statements, strict=False
+                cleared, made, signed.leaves, signed.statements, strict=True
             )
         ),
-        others=signed.statements[len(made) :],
         batch_keys={kem: sealed for kem, (_, sealed, _) in keys.made.items()},
         tips=moved,
     )

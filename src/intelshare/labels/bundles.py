@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from uuid import NAMESPACE_URL, uuid5
 
 from intelshare.errors import LabelError, Place
@@ -42,7 +42,6 @@ def read_bundle(
     text: str,
     registry: Registry,
     at: Instant | None = None,
-    use: Literal["read", "write"] = "read",
     *,
     source: str = "label",
 ) -> tuple[Found, ...]:
@@ -58,7 +57,7 @@ def read_bundle(
     subjects: list[Object] = [each for each in objects if each.get("type") != "marking-definition"]
     if not subjects:
         subjects = [{"id": "", "object_marking_refs": [each.get("id") for each in definitions]}]
-    reader = MarkingReader(definitions, registry, at, use, source=source)
+    reader = MarkingReader(definitions, registry, at, source=source)
     found = [
         Found(str(subject.get("id", "")), selector, label)
         for subject in subjects

@@ -85,6 +85,6 @@ def not_read(text: str) -> str | None:
     return next((words for words, form in _NOT_READ if re.fullmatch(form, text)), None)
 
 
-def list_after(text: str, words: tuple[str, ...], separator: str = " ") -> int | None:
+def list_after(text: str, words: tuple[str, ...]) -> int | None:
     """Return the number of characters before the text's list, if the text begins with one of the words."""
-    return next((len(word) for word in words if text == word or text.startswith(word + separator)), None)
+    return next((len(word) for word in words if text == word or text.startswith(word + " ")), None)

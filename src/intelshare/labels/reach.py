@@ -23,10 +23,6 @@ class Reach(NamedTuple):
     covers: frozenset[str] | None
     shown: frozenset[str] = frozenset()
 
-    def includes(self, code: str) -> bool:
-        """Return True if the code is covered."""
-        return self.covers is None or code in self.covers
-
 
 EVERYBODY = Reach(stated=False, covers=None)
 NOBODY = Reach(stated=False, covers=frozenset())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from intelshare.errors import LabelError
 from intelshare.instant import Instant
 from intelshare.labels.formats import format_banner
@@ -12,15 +10,13 @@ from intelshare.labels.parse import parse_label
 from intelshare.labels.registry import Registry
 
 
-def reread(
-    label: Label, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
-) -> Label:
+def reread(label: Label, registry: Registry, at: Instant | None = None) -> Label:
     """Return the label as its canonical text is read: in canonical order. Raises LabelError as
     ``parse_label`` does.
 
     The caller must ensure that each part is a known word or code, so that none can pass for a separator.
     """
-    return parse_label(format_banner(label, registry), registry, at, use)
+    return parse_label(format_banner(label, registry), registry, at)
 
 
 def require_sound(label: Label, registry: Registry) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from intelshare import instant
 from intelshare.instant import Instant
@@ -118,7 +117,6 @@ def read_stanag4774(
     text: str,
     registry: Registry,
     at: Instant | None = None,
-    use: Literal["read", "write"] = "read",
     *,
     source: str = "label",
 ) -> Label:
@@ -131,12 +129,10 @@ def read_stanag4774(
     label that states its successor), UNKNOWN_CONTROL (another category that restricts, or a context or other
     value that is not modelled), COMPARTMENT_NOT_CARRIED, and as ``parse_label``.
     """
-    return label_of(read_elements(text, source, NAMESPACE), registry, at, use)
+    return label_of(read_elements(text, source, NAMESPACE), registry, at)
 
 
-def label_of(
-    root: Element, registry: Registry, at: Instant | None = None, use: Literal["read", "write"] = "read"
-) -> Label:
+def label_of(root: Element, registry: Registry, at: Instant | None = None) -> Label:
     """Do what ``read_stanag4774`` does for an element that has been read, all of it in its namespace."""
     if root.name not in _ROOTS:
         root.fail("INPUT_INVALID", f"{root.name!r} is not the originator's label", f"expected {_ROOT}")
@@ -153,7 +149,7 @@ def label_of(
     if authority == TLP_POLICY:
         for category in found.values():
             category.fail("UNKNOWN_CONTROL", "nothing may stand beside a TLP word")
-        return reread(Label(tlp=_word(TLP_TEXTS, "UNKNOWN_LEVEL")(classification)), registry, at, use)
+        return reread(Label(tlp=_word(TLP_TEXTS, "UNKNOWN_LEVEL")(classification)), registry, at)
     if authority != JOINT:
         if not registry.is_member(authority):
             policy.fail("UNKNOWN_MEMBER", f"{policy.value()!r} is not a state or organisation")
@@ -177,7 +173,7 @@ def label_of(
         displayable_to=_values(found, _DISPLAYABLE, _code(registry.is_known, _ANY_CODE)),
         fgi=_fgi(found, registry),
     )
-    return reread(read, registry, at, use)
+    return reread(read, registry, at)
 
 
 def _releasable(found: dict[str, Element], authority: str, registry: Registry) -> tuple[str, ...] | None:

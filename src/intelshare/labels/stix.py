@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 from uuid import NAMESPACE_URL, uuid5
 
 from intelshare.errors import LabelError, Place
@@ -138,7 +138,6 @@ def read_markings(
     definitions: Iterable[Object],
     registry: Registry,
     at: Instant | None = None,
-    use: Literal["read", "write"] = "read",
     *,
     source: str = "object",
 ) -> dict[str, Label]:
@@ -150,7 +149,7 @@ def read_markings(
     UNKNOWN_CONTROL (a marking of another kind), DUPLICATE_CONTROL (two labels as statements),
     MARKING_CONFLICT (a TLP marking whose word contradicts its id), and as ``parse_label``.
     """
-    return MarkingReader(definitions, registry, at, use, source=source).read(subject)
+    return MarkingReader(definitions, registry, at, source=source).read(subject)
 
 
 class MarkingReader:
@@ -161,12 +160,11 @@ class MarkingReader:
         definitions: Iterable[Object],
         registry: Registry,
         at: Instant | None = None,
-        use: Literal["read", "write"] = "read",
         *,
         source: str = "object",
     ) -> None:
         self._source = source
-        self._reading = _Reading(_by_id(definitions, source), registry, at, use, source, Terms(registry))
+        self._reading = _Reading(_by_id(definitions, source), registry, at, source, Terms(registry))
         self._known: dict[tuple[tuple[str, ...], Label | None], Label | None] = {}
 
     def read(self, subject: Object) -> dict[str, Label]:
@@ -231,7 +229,6 @@ class _Reading:
     known: Mapping[str, Object]
     registry: Registry
     at: Instant | None
-    use: Literal["read", "write"]
     source: str
     terms: Terms
 
@@ -259,7 +256,7 @@ class _Reading:
                 words.append(whole.tlp)
         strictest = max(words, key=TLP_WORDS.index, default=None)
         read = replace(label or Label(), tlp=strictest)
-        return reread(read, self.registry, self.at, self.use)
+        return reread(read, self.registry, self.at)
 
     def _tlp(self, marking: str, where: str) -> str | None:
         """Return the TLP word of a marking; None if it is another marking. Refuse a word that contradicts the
@@ -297,7 +294,7 @@ class _Reading:
             message = f"{marking!r} is neither a statement nor TLP by its fixed id"
             _fail(self.source, where, message, "UNKNOWN_CONTROL")
         try:
-            return parse_label(text, self.registry, self.at, self.use)
+            return parse_label(text, self.registry, self.at)
         except LabelError as error:
             place = error.place or Place(self.source)
             raise LabelError(

@@ -62,6 +62,7 @@ HEALTH: Final = (
     "DISK_ERROR",
     "DISK_FULL",
     "DRAINING",
+    "KEYSTORE_CORRUPT",
     "POLICY_UNAVAILABLE",
     "RECORD_CORRUPT",
     "RESOURCES_SHORT",
@@ -209,6 +210,9 @@ class Metric(Enum):
     ALARMS = _row("alarms", _S, "Contradictions of the member that are not settled.", "member", "code")
     # Keys, certificates, documents
     CERTIFICATE = _row("certificate_remaining_seconds", _T, "Time until this node's certificate expires.")
+    CERTIFICATE_LIFE = _row(
+        "certificate_life_seconds", _T, "Time for which this node's certificate is valid in all."
+    )
     KEY = _row("key_remaining_seconds", _T, "Time until the newest key of this use expires.", "use")
     DIRECTORY = _row(
         "directory_remaining_seconds",

@@ -282,13 +282,15 @@ class NodeBackend:
     def facts(self) -> NodeFacts:
         """Return what the process knows about itself."""
         runtime = self._runtime
+        valid = validity(runtime.certificates.leaf.certificate)
         return NodeFacts(
             runtime.health.word,
             runtime.health.codes,
             runtime.started,
             runtime.store.steps,
             runtime.store.commits,
-            validity(runtime.certificates.leaf.certificate).end,
+            valid.start,
+            valid.end,
             runtime.store.figures(),
             runtime.pieces.facts(),
             tuple(self._ports()),
@@ -365,7 +367,13 @@ class NodeBackend:
         )
 
     async def renew_node(self, by: UserUri) -> None:
-        """A new certificate for the node, and at its ports at once."""
+        """A new certificate for the node, or what another authority has issued, and at its ports at once."""
+        runtime = self._runtime
+        await self._renew_leaf(by)
+        if runtime.certificates.node_elsewhere:
+            runtime.certificates.follow(runtime.now())  # whoever renews is told what prevents it
+
+    async def _renew_leaf(self, by: UserUri) -> None:
         await asyncio.shield(renew_leaf(self._runtime, at_once=True, by=by))
         await self._follow_ports()
 
@@ -395,7 +403,7 @@ class NodeBackend:
         """Tell every peer that a certificate of this node counts no more."""
         runtime = self._runtime
         if certificate == digest_of(runtime.certificates.leaf.certificate):
-            await self.renew_node(by)
+            await self._renew_leaf(by)
         row = Revocation(Revoked.CERTIFICATE, certificate, Why.COMPROMISED, runtime.now())
         await self.renew_keys(by, frozenset(), (row,))
 
@@ -423,6 +431,11 @@ class NodeBackend:
     async def _follow_ports(self) -> None:
         if self._follow is not None:
             await self._follow()
+
+    @property
+    def replica(self) -> str:
+        """Return the name of this process among the replicas of its node; empty: it has none."""
+        return self._runtime.replica
 
     @property
     def draining(self) -> bool:

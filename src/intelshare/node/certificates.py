@@ -20,7 +20,7 @@ from intelshare.crypto.x509 import (
     validity,
 )
 from intelshare.errors import ConfigError, IntelshareError, Place, TrustError
-from intelshare.instant import Instant
+from intelshare.instant import Instant, show
 from intelshare.node.folder import Folder
 from intelshare.node.settings import Settings
 from intelshare.private_files import read_secret, read_trusted, secrets_folder
@@ -80,18 +80,7 @@ class Certificates:
     def _leaf(self, now: Instant) -> CertifiedKey:
         if not self.node_elsewhere:
             return self._vault.certified(NODE_LEAF)
-        name = self._settings.node_certificate
-        try:
-            certificate, key = from_pem(self._read(name)), self._read(self._settings.node_key, secret=True)
-            leaf = inspect(certificate)
-            check_issued(certificate, self._node_authorities(), now)
-        except TrustError as error:
-            raise _unusable(name, error.message) from None
-        if leaf.uri != self._settings.node or not leaf.dns:
-            raise _unusable(name, f"it must name {self._settings.node} as its one URI, and a DNS name")
-        if not fits(certificate, key):
-            raise _unusable(name, f"{self._settings.node_key} is not its key")
-        return CertifiedKey(certificate, key)
+        return leaf_elsewhere(self._folder, self._settings, now)
 
     def _chain(self, now: Instant) -> tuple[bytes, ...]:
         leaf, bridge = self.leaf.certificate, self._vault.certificate(NODE_BRIDGE)
@@ -114,39 +103,69 @@ class Certificates:
         own = (self._own_authority, *((former,) if former else ()))
         if not self._settings.node_authority:
             return own
-        others = self._node_authorities()
+        others = _node_authorities(self._folder, self._settings)
         return others if self.node_elsewhere else (*own, *others)
 
     def _user_authorities(self) -> tuple[bytes, ...]:
         if not self.users_elsewhere:
             former = self._vault.certificate(FORMER_USER_AUTHORITY)
             return (self._vault.certified(USER_AUTHORITY).certificate, *((former,) if former else ()))
-        return self._authorities(self._settings.user_authority)
+        return authorities_elsewhere(self._folder, self._settings)
 
-    def _node_authorities(self) -> tuple[bytes, ...]:
-        name = self._settings.node_authority
-        found = self._authorities(name)
-        if not all(is_authority(one) for one in found):
-            raise _unusable(name, "peers accept only self-signed authorities with P-256 or P-384")
-        return found
 
-    def _authorities(self, name: str) -> tuple[bytes, ...]:
-        try:
-            return all_from_pem(self._read(name))
-        except TrustError as error:
-            raise _unusable(name, error.message) from None
+def leaf_elsewhere(folder: Folder, settings: Settings, now: Instant) -> CertifiedKey:
+    """Return the node's certificate of another authority, with its key, from the files that node.toml names.
 
-    def _read(self, name: str, *, secret: bool = False) -> bytes:
-        try:
-            if not name.startswith(_MOUNTED):
-                return read_trusted(self._folder.root / name, secret=secret)
-            mounted = secrets_folder()
-            if mounted is None:
-                raise ConfigError("NOT_FOUND", "no secrets are mounted", place=Place(name), hint=_DOOR)
-            return read_secret(mounted, name.removeprefix(_MOUNTED))
-        except OSError as error:
-            message = f"cannot be read: {error.strerror}"
-            raise ConfigError("NOT_FOUND", message, place=Place(name), hint=_SETTINGS) from None
+    Raises ConfigError UNSAFE_FILE, NOT_FOUND, CERTIFICATE_UNUSABLE with the file.
+    """
+    name = settings.node_certificate
+    try:
+        certificate = from_pem(_content(folder, name))
+        key = _content(folder, settings.node_key, secret=True)
+        leaf, valid = inspect(certificate), validity(certificate)
+        if not valid.holds(now):
+            raise _unusable(name, f"it is valid from {show(valid.start)} to {show(valid.end)}")
+        check_issued(certificate, _node_authorities(folder, settings), now)
+    except TrustError as error:
+        raise _unusable(name, error.message) from None
+    if leaf.uri != settings.node or not leaf.dns:
+        raise _unusable(name, f"it must name {settings.node} as its one URI, and a DNS name")
+    if not fits(certificate, key):
+        raise _unusable(name, f"{settings.node_key} is not its key")
+    return CertifiedKey(certificate, key)
+
+
+def authorities_elsewhere(folder: Folder, settings: Settings) -> tuple[bytes, ...]:
+    """Return the other authorities of users that node.toml names, in DER. Raises as ``leaf_elsewhere``."""
+    return _authorities(folder, settings.user_authority)
+
+
+def _node_authorities(folder: Folder, settings: Settings) -> tuple[bytes, ...]:
+    name = settings.node_authority
+    found = _authorities(folder, name)
+    if not all(is_authority(one) for one in found):
+        raise _unusable(name, "peers accept only self-signed authorities with P-256 or P-384")
+    return found
+
+
+def _authorities(folder: Folder, name: str) -> tuple[bytes, ...]:
+    try:
+        return all_from_pem(_content(folder, name))
+    except TrustError as error:
+        raise _unusable(name, error.message) from None
+
+
+def _content(folder: Folder, name: str, *, secret: bool = False) -> bytes:
+    try:
+        if not name.startswith(_MOUNTED):
+            return read_trusted(folder.root / name, secret=secret)
+        mounted = secrets_folder()
+        if mounted is None:
+            raise ConfigError("NOT_FOUND", "no secrets are mounted", place=Place(name), hint=_DOOR)
+        return read_secret(mounted, name.removeprefix(_MOUNTED))
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise ConfigError("NOT_FOUND", message, place=Place(name), hint=_SETTINGS) from None
 
 
 _SETTINGS: Final = "[certificates] in node.toml names it: below the data folder, or secrets:NAME"
@@ -158,5 +177,6 @@ def _unusable(name: str, why: str) -> IntelshareError:
         "CERTIFICATE_UNUSABLE",
         f"the certificate of another authority cannot be used: {why}",
         place=Place(name),
-        hint='docs/operations.md, "Another authority", describes the requirements',
+        hint='have that authority issue it again, into this file; docs/operations.md, "Another authority", '
+        "describes the requirements",
     )

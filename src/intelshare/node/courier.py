@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 from intelshare.audit.work import finish
 from intelshare.broker.lifecycle.stop import anything_over
 from intelshare.engine import QUERIES, STEPS, Now
 from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
-from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
+from intelshare.engine.courier import Doing, Packed, Spend, TakenIn, WriteMessage, led_by, log_written, pack
 from intelshare.engine.steps import Query
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError
@@ -58,7 +59,8 @@ class NodeCourier:
             writer.prefix, node.uri, own_documents(node.trust), BundleHead(member, hello), signer
         )
         yield out(writer.prefix + writer.add(head))
-        script = pack(member, limit, self._may_release)
+        covers = partial(self._links.engine.covers, node.incarnation)
+        script = pack(member, limit, self._may_release, covers)
         answer: Any = None
         while True:
             try:
@@ -67,7 +69,7 @@ class NodeCourier:
                 packed: Packed = end.value
                 break
             answer = None
-            if not isinstance(doing, Put):
+            if not isinstance(doing, WriteMessage):
                 answer = await self._do(doing, member)
             elif chunks := writer.add(link_message(doing.message, runtime.now())):
                 yield out(chunks)

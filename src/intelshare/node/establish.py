@@ -23,9 +23,9 @@ from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import SUITES, Random, Suites
 from intelshare.errors import TrustError
 from intelshare.instant import Instant
-from intelshare.node.backup import mark_restored
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location
+from intelshare.node.restore import mark_restored
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings, write_settings
 from intelshare.ports import Plan, Put

@@ -46,6 +46,7 @@ class Event(StrEnum):
     RESERVE_GIVEN_UP = "disk.reserve_given_up"
     RECORD_DAMAGED = "record.damaged"
     RECORD_MENDED = "record.mended"
+    VAULT_MENDED = "vault.mended"
     FILE_WAITS = "file.waits"
     STEP_FAILED = "step.failed"
     LINES_LEFT_OUT = "peer.lines_left_out"
@@ -61,6 +62,7 @@ class Event(StrEnum):
     POLICY_FAILED = "policy.failed"
     LOG_REOPENED = "log.reopened"
     NO_METRICS = "metrics.off"
+    NO_PEER_PORT = "peers.off"
     NO_TRACES = "traces.off"
     LIBRARY_WARNED = "library.warned"
 
@@ -109,6 +111,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.DIAL_FAILED: "peer code count",
             Event.RECORD_DAMAGED: "code record",
             Event.RECORD_MENDED: "record status member",
+            Event.VAULT_MENDED: "path",
             Event.FILE_WAITS: "peer code count",
             Event.STEP_FAILED: "peer code count",
             Event.LINES_LEFT_OUT: "member peer code count",
@@ -124,6 +127,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             Event.POLICY_FAILED: "code path",
             Event.LOG_REOPENED: "",
             Event.NO_METRICS: "code",
+            Event.NO_PEER_PORT: "code",
             Event.NO_TRACES: "code",
             Event.LIBRARY_WARNED: "source",
             Event.RESERVE_GIVEN_UP: "code",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,18 +20,20 @@ from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle.rebuild import is_damaged
-from intelshare.broker.line.read_ahead import Ahead, handover_ahead, read_ahead
+from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
+from intelshare.broker.line.receive import Arrival
+from intelshare.crypto.records import Kind
 from intelshare.engine.actions import Claim, PassOn, RunStep
 from intelshare.engine.events import Divided, Joined, PassedOn
 from intelshare.engine.following import Learnt, learn, renewed, undone
 from intelshare.engine.steps import Step
 from intelshare.engine.values import Shares
-from intelshare.errors import EnvelopeError, RecordError, StoreError
+from intelshare.errors import CryptoError, EnvelopeError, PolicyFileError, RecordError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.node.links import Links
 from intelshare.node.mending import known_documents
-from intelshare.node.policies import law_texts, world_of
+from intelshare.node.policies import UNAVAILABLE, check_in_force, law_files, law_texts, world_of
 from intelshare.node.replicas import shared
 from intelshare.node.runtime import Runtime
 from intelshare.ports import JOURNAL, Durable, View
@@ -42,7 +46,10 @@ if TYPE_CHECKING:
 _DAMAGED: Final = "damaged "
 """Before the name of a record that another replica has met damaged; no member has that name."""
 
-_Met = tuple[str, tuple[int | str | bytes, ...], str]
+PATIENCE: Final = 0.05
+"""Seconds for which a step waits at most for another one to share its commit."""
+
+_Met = tuple[str, tuple[Any, ...], str]  # msgspec takes no union of texts and bytes
 
 _MOST: Final = 7_900
 """The bytes of what one process tells the others at once: PostgreSQL takes less than 8,000."""
@@ -68,6 +75,10 @@ def heard_of(said: str) -> PassedOn | None:
     return PassedOn(MemberCode(member), message) if isinstance(message, Gap | LogAsk | None) else None
 
 
+def _answers(arrival: Arrival) -> bool:
+    return all(carried.kind == Kind.RECEIPT for carried in arrival.frame.statements)
+
+
 class Following:
     """Of one process."""
 
@@ -75,13 +86,18 @@ class Following:
         self._runtime = runtime
         self._links = links
         self._law = False
+        """The policy files are to be read before the next step, and to be those in force."""
         self._meeting: asyncio.Future[None] | None = None
-        self._reading: set[asyncio.Future[Ahead]] = set()
+        self._reading: set[asyncio.Future[Any]] = set()
+        self._alone: dict[asyncio.Future[None], RunStep] = {}
+        """The steps that wait for another one, in order."""
+        runtime.on_step.append(self._together)
         runtime.renewed = self._renewed
         links.perform, links.claim, links.pass_on = self._perform, self._claim, self._pass_on
 
     def begin(self) -> None:
         """Follow the others from now on, and divide the links with them."""
+        self._law = not self._runtime.leads
         store = shared(self._runtime.store)
         store.together.followed, store.together.undone = self.take_in, self.undone
         store.together.divided = lambda *seen: self._runtime.later(self._divided, *seen)
@@ -98,11 +114,19 @@ class Following:
         return learnt.outdated
 
     async def _perform(self, run: RunStep) -> Durable[Any]:
-        """Carry out a step of the engine. What a hand-over needs of others is read before it has the turn."""
+        """Carry out a step of the engine. What a hand-over needs of others is read before it has the turn.
+
+        All follow each commit, so an acknowledgement, for which nobody waits, shares the commit of another
+        step, and receipts that of a hand-over that is about to come.
+        """
+        if run.step is Step.HANDOVER:
+            return await self._hand_over(*run.event)
+        if run.step is Step.ACKNOWLEDGE or (run.step is Step.RECEIVE and self._may_wait(run)):
+            await self._company(run)
+        return await self._runtime.perform(run)
+
+    async def _hand_over(self, rooms: Mapping[MemberCode, int], most: int) -> Durable[Any]:
         runtime, store = self._runtime, self._runtime.store
-        if run.step is not Step.HANDOVER:
-            return await runtime.perform(run)
-        rooms, most = run.event
         node, now = runtime.node, runtime.now()
         reading = asyncio.ensure_future(store.query(lambda view: read_ahead(node, view, rooms, most, now)))
         self._reading.add(reading)
@@ -110,7 +134,30 @@ class Following:
             ahead = await reading
         finally:
             self._reading.discard(reading)
-        return await runtime.step(handover_ahead, rooms, most, ahead, traced=run.step.value)
+        return await runtime.step(handover_ahead, rooms, most, ahead, traced=Step.HANDOVER.value)
+
+    def _may_wait(self, run: RunStep) -> bool:
+        """Return true for receipts before a hand-over, and for what follows them on their link."""
+        if any(before.step is run.step and before.link == run.link for before in self._alone.values()):
+            return True
+        return bool(self._reading) and _answers(*run.event)
+
+    async def _company(self, run: RunStep) -> None:
+        loop = asyncio.get_running_loop()
+        another: asyncio.Future[None] = loop.create_future()
+        self._alone[another] = run
+        patience = loop.call_later(PATIENCE, self._together)
+        try:
+            await another
+        finally:
+            patience.cancel()
+            del self._alone[another]
+
+    def _together(self) -> None:
+        """Let go on what waits for another step, in its order."""
+        for one in self._alone:
+            if not one.done():
+                one.set_result(None)
 
     def _claim(self, action: Claim) -> None:
         from intelshare.store.postgres.together import Claim as StoredClaim
@@ -149,9 +196,12 @@ class Following:
     def _meets(self, said: str) -> None:
         """Note what another replica has met damaged, in any thread."""
         try:
-            error = RecordError(*msgspec.msgpack.decode(b64decode(said), type=_Met))
+            table, key, message = msgspec.msgpack.decode(b64decode(said), type=_Met)
         except (ValueError, msgspec.MsgspecError):
             return
+        if not all(isinstance(one, int | str | bytes) for one in key):
+            return
+        error = RecordError(table, key, message)
         store = self._runtime.store
         with suppress(StoreError):
             if store.ask_now(partial(is_damaged, error=error)):
@@ -167,7 +217,8 @@ class Following:
 
     async def settle(self) -> None:
         """Wait until every step that was asked for is in the store's queue."""
-        await asyncio.gather(*self._reading, return_exceptions=True)
+        self._together()
+        await asyncio.gather(*self._reading, *self._alone, return_exceptions=True)
 
     def undone(self) -> None:
         """Called by the writer after steps that were not committed."""
@@ -185,23 +236,31 @@ class Following:
             self._links.feed(event)
 
     def _renewed(self, node: Node, view: View) -> Node:
-        """Return the node as it is by the rows. Raises StoreError, TrustError, PolicyFileError."""
-        runtime, law = self._runtime, self._law
-        self.check_vault()
-        documents = known_documents(runtime.folder, node.member, view, runtime.store.damage)
-        texts = law_texts(runtime.folder) if law else None
-        node = renewed(
-            node, view, documents, world_of(texts, runtime.settings) if texts is not None else None
-        )
-        if texts is not None:
-            runtime.law, self._law = texts, False
-        return node
+        """Return the node as it is by the rows, the vault, and the policy files that the rows name.
 
-    def check_vault(self) -> None:
-        """Raises StoreError DATA_LOCKED if the vault is not as this process has read or written it."""
-        if not self._runtime.vault.is_current():
-            raise StoreError(
-                "DATA_LOCKED",
-                "the vault has other keys since this replica opened it",
-                hint="it stops; its service manager starts it again",
-            )
+        Raises StoreError, TrustError, VaultError; PolicyFileError if the folder has other files, or they do
+        not load.
+        """
+        runtime, law = self._runtime, self._law
+        runtime.vault.follow()
+        documents = known_documents(runtime.folder, node.member, view, runtime.store.damage)
+        if not law:
+            return self._with_keys(renewed(node, view, documents, None))
+        try:
+            texts = law_texts(runtime.folder)
+            world = world_of(texts, runtime.settings)
+            check_in_force(law_files(texts, world, runtime.settings), view)
+        except PolicyFileError:
+            runtime.later(runtime.health.set, UNAVAILABLE)
+            raise
+        node = renewed(node, view, documents, world)
+        runtime.law, self._law = texts, False
+        runtime.later(runtime.health.clear, UNAVAILABLE)
+        return self._with_keys(node)
+
+    def _with_keys(self, node: Node) -> Node:
+        """Return the node with the keys that the vault has now, as a start would begin with them."""
+        vault, signer = self._runtime.vault, node.signer
+        with suppress(CryptoError):  # none is valid: the one that leads makes another
+            signer = vault.first_signer(node.trust.signing_keys(node.uri, self._runtime.now()))
+        return replace(node, signer=signer, sealing=vault.sealing_keys(), retired=frozenset(vault.retired()))

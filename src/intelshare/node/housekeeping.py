@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from intelshare.broker.kernel.register import users
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.engine.events import Covered, DamageFound, Leads, PolicyAvailable, Space
 from intelshare.engine.values import Chore
-from intelshare.errors import PASSING, IntelshareError, StoreError
+from intelshare.errors import PASSING, ConfigError, IntelshareError, StoreError, VaultError
 from intelshare.ids import Incarnation
 from intelshare.instant import SECOND, Instant
 from intelshare.node.events import Event
@@ -21,15 +21,30 @@ from intelshare.node.links import Files, Links
 from intelshare.node.mending import CODE
 from intelshare.node.policies import UNAVAILABLE, PolicyFiles
 from intelshare.node.renewal import renew, renew_and_tell
-from intelshare.node.replicas import end_standby, shared, show_standby
+from intelshare.node.replicas import shared
 from intelshare.node.reserve import give_up, held_bytes, hold, look
-from intelshare.node.running import EVERY, end_running, read_running, show_running
+from intelshare.node.running import (
+    EVERY,
+    end_beside,
+    end_running,
+    read_running,
+    running_now,
+    show_beside,
+    show_running,
+)
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position, remembers
 from intelshare.store.folder import Locked
-from intelshare.store.sidecar import read_sidecar, write_sidecar
+from intelshare.store.sidecar import Sidecar, read_sidecar, write_sidecar
 from intelshare.trust import Endpoint
+
+T = TypeVar("T")
+
+VAULT_GONE: Final = "KEYSTORE_CORRUPT"
+
+_PORT_AGAIN: Final = 5.0
+"""The seconds between two attempts to open the port for peers."""
 
 
 def last_peer_port(runtime: Runtime) -> int:
@@ -40,7 +55,8 @@ def last_peer_port(runtime: Runtime) -> int:
 
 def endpoints(runtime: Runtime, ports: Ports) -> tuple[Endpoint, ...]:
     """Return where peers can dial this process."""
-    return (Endpoint(runtime.settings.advertise or runtime.settings.host, ports.peer_port),)
+    port = ports.peer_port or last_peer_port(runtime)
+    return (Endpoint(runtime.settings.advertise or runtime.settings.host, port),)
 
 
 class NodeProcess(Files):
@@ -62,6 +78,7 @@ class NodeProcess(Files):
         self._following: set[asyncio.Task[None]] = set()
         self._beside: Following | None = None
         self._life: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         links.files = self
         runtime.on_full.append(self._found_full)
         runtime.on_trust.append(self._follow_trust)
@@ -89,8 +106,9 @@ class NodeProcess(Files):
         runtime = self.runtime
         runtime.log.info(Event.STOPPING)
         runtime.health.set("STOPPING")
-        if self._life is not None:
-            self._life.cancel()
+        for task in (self._life, self._opening):
+            if task is not None:
+                task.cancel()
         if not runtime.failed.done():
             self.links.stop()
             ends: list[asyncio.Future[Any]] = [self.links.stopped, runtime.failed]
@@ -134,12 +152,13 @@ class NodeProcess(Files):
         runtime = self.runtime
         runtime.log.info(Event.TAKING_OVER, replica=runtime.replica)
         try:
-            if self._beside is not None:
-                self._beside.check_vault()
+            if runtime.vault.follow():
+                runtime.outdated = True
             await runtime.catch_up()
             if not again:
                 await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
-                await self.ports.open_to_peers(self.links, last_peer_port(runtime))
+                if not await self._open_to_peers():
+                    self._opening = asyncio.get_running_loop().create_task(self._go_on_opening())
                 await self._policies.begin()
             await renew(runtime, endpoints(runtime, self.ports))
             await self.ports.follow()
@@ -156,23 +175,35 @@ class NodeProcess(Files):
             if not again:
                 self.links.feed(Leads())
 
+    async def _open_to_peers(self) -> bool:
+        """Open the port for peers; false: a process that is frozen on this machine still has it. Links that
+        are dialled from here need none.
+        """
+        try:
+            await self.ports.open_to_peers(self.links, last_peer_port(self.runtime))
+        except ConfigError as error:
+            if error.code != "PORT_IN_USE":
+                raise
+            self.runtime.log.error(Event.NO_PEER_PORT, code=error.code)
+            return False
+        return True
+
+    async def _go_on_opening(self) -> None:
+        """Open it once it is free."""
+        await asyncio.sleep(_PORT_AGAIN)
+        while not await self._open_to_peers():
+            await asyncio.sleep(_PORT_AGAIN)
+
     async def _show_life(self) -> None:
         """Say in the folder that this replica serves, until it leads."""
         runtime = self.runtime
         try:
             while not runtime.leads:
-                await asyncio.to_thread(
-                    show_standby,
-                    runtime.folder,
-                    runtime.replica,
-                    runtime.health.word,
-                    runtime.settings.host,
-                    self.ports.user_port,
-                    self.links.engine.held,
-                )
+                running = running_now(runtime, self.ports, self.links.engine.held)
+                await asyncio.to_thread(show_beside, runtime.folder, running)
                 await asyncio.sleep(1)
         finally:
-            end_standby(runtime.folder, runtime.replica)
+            end_beside(runtime.folder, runtime.replica)
 
     def _found_full(self) -> None:
         self.links.feed(Space(0, held_bytes(self.runtime.folder.root)))
@@ -185,7 +216,9 @@ class NodeProcess(Files):
         """
         clean = clean and self._beside is None
         if not (clean and self.runtime.failed.done()):
-            await self._unless_full("sidecar", lambda: self._remember(clean=clean))
+            kept = await self._unless_full("sidecar", lambda: self._remember(clean=clean))
+            if kept is not None:
+                self.links.feed(Covered(Incarnation(kept.incarnation), kept.size))
 
     async def chore(self, chore: Chore) -> bool:
         """See ``Files``."""
@@ -194,6 +227,8 @@ class NodeProcess(Files):
                 await self._unless_full("run.json", self._show)
             case Chore.POLICY:
                 changed = await self._policies.follow()
+                await self._look_at_vault()
+                self.runtime.look_again()
                 self._say_law()
                 return changed
             case Chore.RENEW:
@@ -204,7 +239,7 @@ class NodeProcess(Files):
                 sidecar = await asyncio.to_thread(read_sidecar, self.runtime.folder.sidecar)
                 if sidecar is not None:
                     self.links.feed(Covered(Incarnation(sidecar.incarnation), sidecar.size))
-                if self._beside is not None:
+                if self._beside is not None and self.runtime.store.damage.known():
                     await asyncio.to_thread(self._beside.tell_damage)
             case Chore.SPACE:
                 self.links.feed(await asyncio.to_thread(look, self.runtime.folder.root))
@@ -231,10 +266,10 @@ class NodeProcess(Files):
             end_running(self.runtime.folder)
             self._ended = True
 
-    async def _unless_full(self, file: str, write: Callable[[], None]) -> None:
+    async def _unless_full(self, file: str, write: Callable[[], T]) -> T:
         """Write a file beside the database; health shows whether there was room. Raises StoreError."""
         try:
-            await asyncio.to_thread(write)
+            written = await asyncio.to_thread(write)
         except StoreError as error:
             if error.code in PASSING:
                 self.runtime.lacks(file, error.code)
@@ -243,21 +278,45 @@ class NodeProcess(Files):
                 self.runtime.noticed(error)
             raise
         self.runtime.lacks(file)
+        return written
+
+    async def _look_at_vault(self) -> None:
+        """See to it that the next start can read the vault: whoever leads mends it, and the others take over
+        what it has written. While it is gone nothing is released (P17).
+        """
+        runtime, code = self.runtime, ""
+        try:
+            for path in await asyncio.to_thread(runtime.vault.look, mend=runtime.leads):
+                runtime.log.warning(Event.VAULT_MENDED, path=path.relative_to(runtime.folder.root))
+            if not runtime.leads and await asyncio.to_thread(runtime.vault.follow):
+                runtime.outdated = True
+        except (StoreError, VaultError) as error:
+            if error.code == "DATA_LOCKED":
+                runtime.noticed(error)
+            # With a disk that fails it goes on: the keys may be nowhere else than in this process.
+            code = error.code if error.code in PASSING else VAULT_GONE
+        except OSError:
+            code = VAULT_GONE
+        (runtime.health.set if code == VAULT_GONE else runtime.health.clear)(VAULT_GONE)
+        runtime.lacks("vault", code if code in PASSING else "")
 
     def _say_law(self) -> None:
-        """Tell the engine whether releases are possible under the law."""
+        """Tell the engine whether releases are possible: under the law, and with a vault."""
         health, withholds = self.runtime.health, self.mending.withholds
         (health.set if withholds else health.clear)(CODE)
-        self.links.feed(PolicyAvailable(UNAVAILABLE not in health.codes and not withholds))
+        against = {UNAVAILABLE, VAULT_GONE}.intersection(health.codes)
+        self.links.feed(PolicyAvailable(not withholds and not against))
 
-    def _remember(self, *, clean: bool = False) -> None:
+    def _remember(self, *, clean: bool = False) -> Sidecar | None:
+        """Write the sidecar, unless the node has ended; return its content."""
         runtime = self.runtime
         with self._files:
             if self._ended and not clean:
-                return
+                return None
             now = runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=clean))
             if not remembers(runtime.folder.sidecar, now):
                 write_sidecar(runtime.folder.sidecar, now)
+            return now
 
     def _show(self) -> None:
         """Write ``run.json`` every few seconds, and at once when health or the links have changed."""

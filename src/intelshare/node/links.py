@@ -134,6 +134,7 @@ class Links:
         self._loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
         self._feeding = False
+        self._closed = False
         self._streams: dict[LinkId, Stream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -230,6 +231,7 @@ class Links:
 
     async def close(self) -> None:
         """Close all links after the store was drained: whatever still waits is abandoned."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         for stream in list(self._streams.values()):
@@ -264,6 +266,7 @@ class Links:
         gone = folder_error(error, self._runtime.folder.root)
         if gone is not None:
             self._runtime.noticed(gone)
+        if gone is not None or self._closed:  # once closed, what fails fails because the node has ended
             return
         self._runtime.log.error(Logged.DEFECT, exception=type(error).__name__)
         if not self._runtime.failed.done():

@@ -16,8 +16,8 @@ from intelshare.broker.lifecycle.mend import (
     WAITING,
     MendCommand,
     Mended,
-    Outcome,
     Record,
+    RecordOutcome,
     brought_by,
     mend,
 )
@@ -29,7 +29,7 @@ from intelshare.errors import IntelshareError, RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
-from intelshare.ports import JOURNAL, Damaged, Plan, Store, View
+from intelshare.ports import JOURNAL, PAGE, Damaged, Plan, Store, View
 from intelshare.trust import read_member_file
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ CODE: Final = "RECORD_CORRUPT"
 
 def record_of(error: RecordError) -> Record:
     """The record that an error names."""
-    return Record(error.table, error.key, error.repaired)
+    return Record(error.table, error.key, error.repaired, error.page)
 
 
 class Mending:
@@ -63,10 +63,12 @@ class Mending:
         return tuple(map(record_of, self._runtime.store.damage.known()))
 
     def _settle_groups(self) -> None:
-        """Groups of the journal that were repaired, or set aside, as the store was opened."""
+        """Groups of the journal, and a page, that were repaired or set aside as the store was opened."""
         for error in self._runtime.store.damage.known():
+            if error.table == PAGE:
+                self._note("record", Mended(record_of(error), RecordOutcome.WHOLE))
             if error.table == JOURNAL:
-                outcome = Outcome.WHOLE if len(error.key) == 1 else Outcome.DROPPED
+                outcome = RecordOutcome.WHOLE if len(error.key) == 1 else RecordOutcome.DROPPED
                 self._note(JOURNAL, Mended(record_of(error), outcome))
 
     async def mend(self, links: Links, records: Sequence[Record]) -> tuple[Mended, ...]:

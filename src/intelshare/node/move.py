@@ -16,9 +16,9 @@ from pathlib import Path
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.crypto.suites import SUITES
 from intelshare.errors import ConfigError, StoreError
-from intelshare.node.backup import restored_at
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location, process_name
+from intelshare.node.restore import restored_at
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings, with_store
 from intelshare.node.sidecar import check_database, check_memory
@@ -45,8 +45,8 @@ class Moved:
 def move_rows(root: Path, passphrase: Callable[[], bytes], server: Server | None) -> Moved:
     """Move all rows to a server, or with None into the folder's own file.
 
-    Raises StoreError DATA_LOCKED if the node runs, ID_CONFLICT if something is there already, STORE_FORGOT;
-    Config- and VaultError.
+    Raises StoreError DATA_LOCKED if the node runs, ID_CONFLICT if something is there already, STORE_FORGOT,
+    RECORD_CORRUPT if a row cannot be read; Config- and VaultError.
     """
     folder = Folder(root)
     locked = lock(root)
@@ -89,12 +89,12 @@ async def _move(folder: Folder, settings: Settings, server: Server | None, key: 
             await copy_rows(source, target, TABLES)
         finally:
             target.close()
-        tables = described(source, TABLES)
+        tables = described(source.ask_now, TABLES)
         target = open_at(begun, TABLES, key)
         try:
             differ = [
                 one.table
-                for one, other in zip(tables, described(target, TABLES), strict=True)
+                for one, other in zip(tables, described(target.ask_now, TABLES), strict=True)
                 if one != other
             ]
         finally:

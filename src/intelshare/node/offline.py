@@ -18,7 +18,7 @@ from intelshare.instant import Instant
 from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
-from intelshare.node.run import open_folder
+from intelshare.node.run import begin_after_loss, open_folder
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
 from intelshare.services import FOLDER_OWNER, SERVICES, answer, authorise
@@ -35,8 +35,8 @@ def operate_offline(
 ) -> Any:
     """Return the answer of one call. ``wall``: a clock other than the machine's.
 
-    Raises StoreError DATA_LOCKED if the node is running, STORE_FORGOT for a call that rests on the first
-    start after a loss (``Rpc.after_loss``) and comes before it, and what ``start_node`` raises.
+    Raises StoreError DATA_LOCKED if the node is running, STORE_FORGOT before the first start of a restored
+    folder (except for ``Rpc.makes_keys``), and what ``start_node`` raises.
     """
     return asyncio.run(_operate(root, passphrase, method, request, wall))
 
@@ -54,8 +54,11 @@ async def _operate(
             root, passphrase, make_logger(nowhere), development=True, wall=wall, makes_keys=row.makes_keys
         )
         try:
-            if row.after_loss and runtime.forgot is not None:
-                raise _not_started(root)
+            if runtime.forgot is not None:
+                if not row.makes_keys:
+                    raise _not_started(root)
+                # Without one that counts it does not start: they are made as its first start would.
+                await begin_after_loss(runtime)
             await runtime.step(start_incarnation)
             links = Links(runtime)
             # Nothing is dialled: a new member is contacted when the node starts.
@@ -74,10 +77,12 @@ async def _operate(
 
 
 def _not_started(root: Path) -> StoreError:
-    """Return the refusal to settle who waits while nobody could have begun to."""
+    """Return the refusal: what the first start after a loss skips and asks for is reckoned from when the disk
+    remembers, and a command that came before would move that.
+    """
     return StoreError(
         "STORE_FORGOT",
-        f"{root} was restored and has not been started since: who waits is known after that",
+        f"{root} was restored and has not been started since: that comes before every other command",
         hint=f"start it (`intelshare node run --folder {root}`), then repeat this command: until then nobody "
         "comes in",
     )

@@ -25,7 +25,8 @@ from intelshare.node.folder import Folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.policy import World, compile_world, parse_overlay, parse_treaty
-from intelshare.private_files import make_private_folder, passing, read_trusted, write_private
+from intelshare.ports import View
+from intelshare.private_files import make_private_folder, passing, read_trusted, sync_folder, write_private
 from intelshare.toml import MAX_FILE_BYTES, decoded
 
 UNAVAILABLE = "POLICY_UNAVAILABLE"
@@ -109,7 +110,8 @@ class PolicyFiles:
             self._failed(PolicyFileError("NOT_FOUND", f"{lost} is not as it was taken"), lost)
         else:
             self._told = None
-            self._runtime.health.clear(UNAVAILABLE)
+            if not self._runtime.outdated:
+                self._runtime.health.clear(UNAVAILABLE)
 
     def _failed(self, error: PolicyFileError, file: str = "") -> None:
         """Keep the last good world, and release nothing."""
@@ -126,6 +128,19 @@ class PolicyFiles:
         done = await self._runtime.step(take_files, world, files)
         for file, became in done.value.changes:
             self._runtime.log.info(Event.POLICY_CHANGED, path=file, status=became.value)
+
+
+def check_in_force(files: Iterable[LawFile], view: View) -> None:
+    """Raise PolicyFileError unless these are the files by which the node decides, as its rows say."""
+    now = {one.file: one.digest for one in files}
+    held = {row.file: row.digest for row in files_in_force(view)}
+    differ = sorted(file for file in now | held if now.get(file) != held.get(file))
+    if differ:
+        raise PolicyFileError(
+            UNAVAILABLE,
+            f"{differ[0]} of this folder is not the one by which the replica that leads decides",
+            hint="all replicas share one folder; on a network file system changes may take a while to show",
+        )
 
 
 def taken_away(held: Iterable[LawRow], texts: Mapping[Path, bytes]) -> str:
@@ -256,7 +271,7 @@ def write_files(folder: Folder, written: Mapping[Path, bytes], gone: Iterable[Pa
         write_private(beside / path.parent.name / path.name, data)
     write_private(beside / _GONE, "\0".join(f"{path.parent.name}/{path.name}" for path in gone).encode())
     beside.rename(_next(folder))
-    _sync(folder.root)
+    sync_folder(folder.root)
     finish_law(folder)
 
 
@@ -277,7 +292,7 @@ def finish_law(folder: Folder) -> None:
             (folder.root / kind / file).unlink(missing_ok=True)
             changed.add(folder.root / kind)
     for place in changed:
-        _sync(place)
+        sync_folder(place)
     shutil.rmtree(folder.root / _DONE, ignore_errors=True)
     pending.rename(folder.root / _DONE)
     shutil.rmtree(folder.root / _DONE, ignore_errors=True)
@@ -285,14 +300,6 @@ def finish_law(folder: Folder) -> None:
 
 def _next(folder: Folder) -> Path:
     return folder.root / "law.next"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stamps(folder: Folder) -> _Stamps:

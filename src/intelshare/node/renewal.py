@@ -7,6 +7,7 @@ durable; then it is sent.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -67,17 +68,27 @@ async def renew(
     runtime: Runtime,
     endpoints: tuple[Endpoint, ...] | None = None,
     order: KeyOrder = _NOTHING,
-    skip: int = 0,
 ) -> bool:
-    """Renew what is due or ordered; return true if there is a new directory.
+    """Renew what is due or ordered; return true if there is a new directory, or an earlier renewal came no
+    further than to it.
 
-    ``endpoints``: where this node listens now. ``skip``: the number of versions that this node may have
-    signed and forgotten: signing a second content under one of them would be evidence against it
-    (TRUST_FORK).
+    ``endpoints``: where this node listens now. After a loss the next directory is signed although nothing is
+    due, and is above those that this node may have signed and forgotten: signing a second content under one
+    of their versions would be evidence against it (TRUST_FORK).
 
     A directory that a start dated by a clock that was ahead is due once the clock is believed: no peer takes
     it, nor the keys that it names first.
+
+    One renewal begins when the one before is over: a directory made beside another does not follow it, and
+    ends the keys that the other has just named.
     """
+    async with runtime.renewing:
+        return await _renew(runtime, endpoints, order)
+
+
+async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order: KeyOrder) -> bool:
+    if order != _NOTHING:
+        await asyncio.to_thread(runtime.vault.write_again)
     await follow_authorities(runtime)
     await renew_leaf(runtime)
     now, node = runtime.now(), runtime.node
@@ -110,12 +121,13 @@ async def renew(
     before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
     # A clock that is behind would date it again and again, of a time when it has long expired for peers.
     is_due = what.directory and (believed or newest.issued <= now)
-    changes = keys or gone or skip or order.revoke or not held.supported or is_due or directory is not known
-    if not (changes or told != before):
+    changes = keys or gone or order.revoke or not held.supported or is_due or directory is not newest
+    if not (changes or told != before or runtime.forgot is not None):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
-        await _go_on(runtime, [], now)
-        return False
+        untold = bool(runtime.changed_keys)
+        await _go_on(runtime, now)
+        return untold
     if keys:
         runtime.vault.put(keys)
     revoked = [*rotated_out(directory, [key.record for key in keys], now), *order.revoke]
@@ -131,14 +143,16 @@ async def renew(
         floor=floor,
         authorities=authorities,
         revoke=revoked,
-        skip=skip,
+        since=runtime.forgot,
     )
     await runtime.step(adopt, signed)
-    # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
-    show_member(runtime)
+    runtime.forgot = None
     learned = directory.revocations[len(known.revocations) :]
     said = [*_said(directory, learned, _NOTHING), *_said(directory, revoked, order)]
-    await _go_on(runtime, [*_made(keys, order), *said], now)
+    runtime.changed_keys += [*_made(keys, order), *said]
+    # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
+    show_member(runtime)
+    await _go_on(runtime, now)
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
 
@@ -213,8 +227,9 @@ def _ended(directory: DirectoryDocument, now: Instant) -> frozenset[KeyId]:
     )
 
 
-async def _go_on(runtime: Runtime, changes: list[KeyChanged], now: Instant) -> None:
-    """Destroy the secrets of expired keys, and continue with the remaining keys.
+async def _go_on(runtime: Runtime, now: Instant) -> None:
+    """Destroy the secrets of expired keys, and continue with the remaining keys. What fails here is done by
+    the next renewal.
 
     ``now``: the time of this renewal. By a clock that was moved since, no key may be valid, not even one that
     was just made.
@@ -239,10 +254,17 @@ async def _go_on(runtime: Runtime, changes: list[KeyChanged], now: Instant) -> N
     )
     if over:
         vault.retire(over)
-        changes += [KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, DUE) for key in over]
-    if changes or node.trust.key_record(node.signer.key_id) is None:
+        runtime.changed_keys += [
+            KeyChanged(Digest(key), held[key].use, KeyChange.DESTROYED, now, DUE) for key in over
+        ]
+    if runtime.changed_keys or node.trust.key_record(node.signer.key_id) is None:
         signer = vault.signer(node.trust.signing_key(node.uri, now))
-        await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer, changes)
+        changes, runtime.changed_keys = runtime.changed_keys, []
+        try:
+            await runtime.step(take_keys, vault.sealing_keys(), vault.retired(), signer, changes)
+        except BaseException:
+            runtime.changed_keys[:0] = changes
+            raise
 
 
 def _made(keys: Iterable[SecretKey], order: KeyOrder) -> list[KeyChanged]:

@@ -15,22 +15,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
-
 from intelshare import __version__
 from intelshare.errors import ConfigError, StoreError
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import Instant
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
-from intelshare.node.running import EVERY, FRESH, read_running
+from intelshare.node.running import EVERY, STANDBY, Running, end_beside, read_replica, show_beside
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings
 from intelshare.ports import Store
-from intelshare.private_files import write_private
 from intelshare.store.engines import Location, need_postgres
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
+    from intelshare.node.health import Health
     from intelshare.store.postgres.lease import Session
     from intelshare.store.postgres.together import Claim, SharedDatabase
 
@@ -51,10 +49,6 @@ class SharedStore(Protocol):
 
     def tell(self, what: str) -> None:
         """Say something to the other processes."""
-
-
-STANDBY: Final = "STANDBY"
-"""The health that a replica shows while it waits for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,84 +141,51 @@ async def wait_for_turn(
             hint="`intelshare node move --to postgresql://...` moves them",
         )
     need_postgres()
+    from intelshare.node.health import Health
     from intelshare.store.postgres.lease import Joining, Standby
 
     standby = (Joining if together else Standby)(
         server, root, process_name(safe_name(replica, source="--replica"))
     )
     log.info(Event.STANDBY, replica=replica, pid=os.getpid(), version=__version__)
+    health = Health(log)
     waiting = asyncio.get_running_loop().run_in_executor(None, standby.wait)
     stopped = asyncio.create_task(stop.wait())
     try:
         while not waiting.done() and not stopped.done():
-            show_standby(folder, replica)
+            away = {standby.away.code} if standby.away is not None else set()
+            for code in set(health.codes) - away:
+                health.clear(code)
+            for code in away:
+                health.set(code)
+            _show_standby(folder, replica, health)
             await asyncio.wait((waiting, stopped), timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopped.cancel()
         if not waiting.done():
             standby.stop()
         held = await waiting
-        _path(folder, replica).unlink(missing_ok=True)
+        end_beside(folder, replica)
     if held is None or stop.is_set():
         if held is not None:
             held.close()
         return None
-    log.info(Event.TAKING_OVER, replica=replica)
     first = isinstance(standby, Joining) and standby.first
+    if first or not together:
+        log.info(Event.TAKING_OVER, replica=replica)
     return Turn(replica, held, together, first, ports)
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """The sign of life of a replica that does not lead."""
-
-    replica: str
-    pid: int
-    at: int
-    """Microseconds since 1970."""
-    health: str = STANDBY
-    """STANDBY, or as ``Running.health``."""
-    host: str = ""
-    user_port: int = 0
-    """0: it serves nobody."""
-    links: tuple[str, ...] = ()
-    """The members that it holds."""
-
-
-def show_standby(
-    folder: Folder,
-    replica: str,
-    health: str = STANDBY,
-    host: str = "",
-    user_port: int = 0,
-    links: tuple[str, ...] = (),
-) -> None:
-    """Write the sign of life of a replica that does not lead. A full disk does not end it."""
-    with contextlib.suppress(StoreError, OSError):
-        shown = Shown(replica, os.getpid(), time.time_ns() // 1000, health, host, user_port, links)
-        write_private(_path(folder, replica), msgspec.json.encode(shown))
-
-
-def end_standby(folder: Folder, replica: str) -> None:
-    """Remove it."""
-    _path(folder, replica).unlink(missing_ok=True)
-
-
-def read_standby(folder: Folder, replica: str, now: Instant) -> Shown | None:
-    """Return what this replica has reported recently, if it does not lead."""
-    try:
-        shown = msgspec.json.decode(_path(folder, replica).read_bytes(), type=Shown)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return shown if abs(now - shown.at) < FRESH * SECOND else None
+def _show_standby(folder: Folder, replica: str, health: Health) -> None:
+    """Say that a replica waits for its turn, or what keeps it from its turn."""
+    codes = health.codes
+    word, now = health.word if codes else STANDBY, time.time_ns() // 1000
+    show_beside(folder, Running(os.getpid(), "", 0, 0, "", "", word, codes, now, replica=replica))
 
 
 def links_of(root: Path, replica: str, now: Instant) -> tuple[str, ...]:
     """Return the members whose links a replica has, as it has reported recently."""
-    folder = Folder(root)
-    leads = read_running(folder)
-    if leads is not None and leads.replica == replica and leads.fresh(now):
-        return leads.links
-    shown = read_standby(folder, replica, now)
+    shown = read_replica(Folder(root), replica, now)
     return shown.links if shown is not None else ()
 
 
@@ -237,7 +198,3 @@ def listed(root: Path) -> list[Session]:
     from intelshare.store.postgres.store import sessions_of
 
     return sessions_of(server, root, process_name("list"))
-
-
-def _path(folder: Folder, replica: str) -> Path:
-    return folder.root / f"replica-{replica}.json"

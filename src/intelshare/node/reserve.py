@@ -47,6 +47,11 @@ def free_files(folder: Path) -> int:
     return found.f_favail if found.f_files else _UNCOUNTED
 
 
+def read_only(folder: Path) -> bool:
+    """Return true if this folder's file system is read-only, as the kernel makes it after a disk error."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def held_bytes(folder: Path) -> int:
     """Return the size of the reserve, or 0 if it has been given up."""
     try:

@@ -311,7 +311,7 @@ def _serialise(message: Message) -> bytes:
 
 def _not_leading(runtime: Runtime) -> IntelshareError:
     leader = read_running(runtime.folder)
-    where = f"{leader.replica or 'the one'} at {leader.host}:{leader.user_port}" if leader else "another one"
+    where = f"{leader.replica or 'the one'} at {leader.users_at}" if leader else "another one"
     return DeliveryError(
         "NOT_LEADING",
         f"replica {runtime.replica} serves bulletins; this is for the replica that leads",

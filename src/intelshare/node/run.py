@@ -14,29 +14,32 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from intelshare import __version__
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.documents import remembered
 from intelshare.broker.kernel.node import Node, with_acts, with_trust
 from intelshare.broker.kernel.tables import NODE, TABLES
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.access import hold_access
+from intelshare.broker.lifecycle.arrivals import came_again
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.lifecycle.hearing import begin_hearing
 from intelshare.broker.lifecycle.restored import forget_received
 from intelshare.broker.line.hello import ask_again, start_incarnation
 from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
-from intelshare.crypto.suites import SUITES, Signer
+from intelshare.crypto.records import KeyUse
+from intelshare.crypto.suites import SUITES
 from intelshare.errors import ConfigError, Place, PolicyFileError, TrustError
-from intelshare.ids import Incarnation, KeyId, ManifestDigest, NodeUri
-from intelshare.instant import SECOND, Instant
+from intelshare.ids import Incarnation, ManifestDigest, MemberCode, NodeUri
+from intelshare.instant import Instant
 from intelshare.labels import LabelReader
-from intelshare.node.backup import restored_at, settle_restore
 from intelshare.node.certificates import Certificates
 from intelshare.node.clock import Clock
 from intelshare.node.events import Event, Logger, make_logger
@@ -49,11 +52,12 @@ from intelshare.node.policies import PolicyFiles, law_texts, taken_away, world_o
 from intelshare.node.renewal import renew
 from intelshare.node.replicas import AS_NAMED, OtherPorts, Trouble, Turn, location, wait_for_turn
 from intelshare.node.reserve import need_room_to_start
-from intelshare.node.running import read_running, show_running
+from intelshare.node.restore import restored_at, settle_restore
+from intelshare.node.running import check_clock, read_running, show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.settings import Settings
-from intelshare.node.settings_file import read_settings
+from intelshare.node.settings_file import check_named, read_settings
 from intelshare.node.sidecar import check_database, check_memory, log_position
 from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of
@@ -64,7 +68,7 @@ from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
 from intelshare.store.sidecar import accept_loss as confirm_loss
-from intelshare.store.sidecar import mark_start, remember_loss, write_sidecar
+from intelshare.store.sidecar import check_shared, mark_start, remember_loss, write_sidecar
 from intelshare.trust import TrustView
 from intelshare.vault import (
     FileVault,
@@ -143,8 +147,6 @@ def open_folder(
         settings = read_settings(folder.settings)
         if turn is not None:
             settings = turn.ports.over(settings)
-        texts = law_texts(folder)
-        world = world_of(texts, settings)
         vault = open_vault(
             folder.vault,
             passphrase(),
@@ -153,13 +155,23 @@ def open_folder(
             allow_development=development,
             token=opened_token(folder, settings.token),
         )
+        for held in vault.held_keys():
+            if held.record.use is KeyUse.SIGNING:
+                check_named(
+                    settings, folder.settings, NodeUri(held.record.node), MemberCode(held.record.member)
+                )
+        texts = law_texts(folder)
+        world = world_of(texts, settings)
         if not accept_loss and settings.store is None:
             check_database(folder.sidecar, folder.database)
         trouble = Trouble()
         where = replace(location(folder, settings, turn), accept_loss=accept_loss)
         store = open_at(where, TABLES, vault.storage_key(), trouble.tell)
         beside = turn is not None and turn.together and not turn.first
-        if not beside:
+        if beside:
+            check_shared(root)
+            check_clock(folder, wall() if wall is not None else Instant(time.time_ns() // 1000))
+        else:
             rebuild_driving(store)
         if not accept_loss and not beside:  # the one that leads writes the sidecar at this moment
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
@@ -230,18 +242,25 @@ def _unmark(runtime: Runtime) -> None:
     mark_start(runtime.folder.root)
 
 
+async def begin_after_loss(runtime: Runtime) -> None:
+    """If the disk forgot: keep in it what it remembers, and ask for what it does not, before anything new is
+    signed. Repeated after every start that did not complete.
+    """
+    if runtime.forgot is None:
+        return
+    # Until this is durable, the sidecar also tells the next start that the disk forgot.
+    await runtime.step(ask_again)
+    runtime.forgot = (await runtime.step(begin_hearing, runtime.forgot)).value
+    await forget_lost(runtime)
+    # From here on this mark tells it, until the directory is signed that skips what was forgotten.
+    remember_loss(runtime.folder.root)
+    _unmark(runtime)
+
+
 async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
-    forgot = runtime.forgot
-    if forgot is not None:
-        # Until this is durable, the sidecar also tells the next start that the disk forgot.
-        await runtime.step(ask_again)
-        forgot = (await runtime.step(begin_hearing, forgot)).value
-        await forget_lost(runtime)
-        # From here on this mark tells it, until the directory is signed that skips what was forgotten.
-        remember_loss(runtime.folder.root)
-        _unmark(runtime)
+    await begin_after_loss(runtime)
     await runtime.step(start_incarnation)
-    if forgot is not None:
+    if runtime.forgot is not None:
         # Before any port is open: nobody comes in whose access may have been withdrawn since.
         for row in (await runtime.step(hold_access)).value.users:
             runtime.register_changed(row)
@@ -260,9 +279,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         undo.push_async_callback(ports.close)
         # By a clock that was moved meanwhile no key may be valid: no start makes one then (decision 84).
         node.trust.signing_key(node.uri, runtime.now())
-        # As many versions as it can have signed since: it checks once a minute, and people type slower.
-        skip = max(0, runtime.now() - forgot) // SECOND + 1 if forgot is not None else 0
-        await renew(runtime, endpoints(runtime, ports), skip=skip)
+        await renew(runtime, endpoints(runtime, ports))
         settle_restore(folder.root)
         confirm_loss(folder.root)
         await ports.follow()
@@ -322,10 +339,12 @@ def opened_token(folder: Folder, place: TokenPlace | None) -> Token | None:
 
 async def forget_lost(runtime: Runtime) -> None:
     """Forget received bulletins for which a restored folder has no keys, so that they are asked for again."""
+    node = runtime.node
+    again = await asyncio.to_thread(runtime.store.ask_now, lambda view: finish(came_again(node, view)))
     after: ManifestDigest | None = ManifestDigest(b"")
     count = 0
     while after is not None:
-        done = (await runtime.step(forget_received, after)).value
+        done = (await runtime.step(forget_received, after, again)).value
         count, after = count + done.count, done.after
     runtime.log.warning(Event.RECEIVED_FORGOTTEN, count=count)
 
@@ -347,7 +366,7 @@ def _node(
     incarnation = Incarnation(secrets.randbelow(2**64 - 1) + 1)
     uri = NodeUri(settings.node)
     keys = (trust.last_signing_key(uri),) if now is None else trust.signing_keys(uri, now)
-    signer = _first_signer(vault, keys)
+    signer = vault.first_signer(keys)
     node = with_trust(
         Node(
             member=settings.member,
@@ -369,16 +388,6 @@ def _node(
         trust,
     )
     return with_acts(node, store.ask_now(counting))
-
-
-def _first_signer(vault: FileVault, keys: Sequence[KeyId]) -> Signer:
-    """Return the signer of the newest of these keys that the vault has: a vault from before the last rotation
-    goes on with the key that still overlaps, until the directory of this start names another.
-
-    Raises VaultError NOT_FOUND if it has none.
-    """
-    held = {key.key_id for key in vault.held_keys() if not key.retired}
-    return vault.signer(next((key for key in keys if key in held), keys[0]))
 
 
 _SWITCH: Final = 0.001
@@ -424,9 +433,9 @@ def run_node(
             log,
             accept_loss=accept_loss,
             development=development,
-            turn=lambda asked: (
-                wait_for_turn(root, replica, asked, log, together=together, ports=ports) if replica else None
-            ),
+            turn=(lambda asked: wait_for_turn(root, replica, asked, log, together=together, ports=ports))
+            if replica
+            else None,
         )
     )
 
@@ -438,7 +447,7 @@ async def _run(
     *,
     accept_loss: bool,
     development: bool,
-    turn: Callable[[asyncio.Event], Awaitable[Turn | None] | None],
+    turn: Callable[[asyncio.Event], Awaitable[Turn | None]] | None,
 ) -> int:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -446,9 +455,10 @@ async def _run(
         loop.add_signal_handler(number, asked.set)
     loop.add_signal_handler(signal.SIGHUP, log.reopen)
     taken: Turn | None = None
-    if (waiting := turn(asked)) is not None:
+    if turn is not None:
         secret = passphrase()  # nobody is there to be asked when its turn comes
-        taken = await waiting
+        _check_passphrase(root, secret, development=development)
+        taken = await turn(asked)
         if taken is None:
             return 0
         passphrase = lambda: secret  # noqa: E731
@@ -471,6 +481,12 @@ async def _run(
     failed.cancel()
     await node.stop()
     return 1 if node.runtime.failed.done() else 0
+
+
+def _check_passphrase(root: Path, secret: bytes, *, development: bool) -> None:
+    """Raise VaultError now if a replica could not take over: when its turn comes, nobody else is there."""
+    vault = Folder(root).vault
+    open_vault(vault, secret, suites=SUITES, random=os.urandom, allow_development=development)
 
 
 def _collect_from_here_on() -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from intelshare.audit.node_records import KeyChanged
 from intelshare.broker.kernel.actor import known_user, subject_of
 from intelshare.broker.kernel.effects import Effects, HasEffects
 from intelshare.broker.kernel.node import Node
@@ -26,7 +27,7 @@ from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.attachments import kept
 from intelshare.engine import STEPS
 from intelshare.engine.actions import RunStep
-from intelshare.errors import PASSING, IntelshareError, RecordError, StoreError
+from intelshare.errors import PASSING, IntelshareError, PolicyFileError, RecordError, StoreError
 from intelshare.ids import Incarnation, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.node.certificates import Certificates
@@ -90,7 +91,13 @@ class Runtime:
         self.law: Mapping[Path, bytes] = {}
         """The policy files as the start read them, until the log names them."""
         self.forgot: Instant | None = None
-        """After a restore, or by an operator's decision: the time up to which the disk remembers."""
+        """After a restore, or by an operator's decision: the time up to which the disk remembers; None once
+        a directory is signed that skips the versions which may be forgotten.
+        """
+        self.renewing = asyncio.Lock()
+        """Held by a renewal of the directory (``renewal``)."""
+        self.changed_keys: list[KeyChanged] = []
+        """The changes of keys in vault and directory that are not logged yet, nor taken by the node."""
         self.shut_out: tuple[MemberCode, ...] = ()
         """The members of which the TLS library cannot load an authority."""
         self.refusals: Counter[tuple[str, str]] = Counter()
@@ -115,9 +122,11 @@ class Runtime:
         self.leads = leads
         """It has the links and the chores: of replicas that run together, one."""
         self.outdated = False
-        """Another replica has changed trust or law: the node is made again before the next step."""
+        """Another replica has changed trust, law or keys: the node is made again before the next step."""
         self.renewed: Callable[[Node, View], Node] = lambda node, _: node
         """Makes it again (``following``)."""
+        self.on_step: list[Callable[[], None]] = []
+        """Called in the loop before each step that is asked for."""
         self.on_full: list[Callable[[], None]] = []
         """Called in the loop when a write has found no room on the disk."""
         self._shortage: Shortage | None = None
@@ -172,6 +181,8 @@ class Runtime:
                 self._loop.call_soon_threadsafe(self._damaged, record)
             return plan
 
+        for call in self.on_step:
+            call()
         with self.traces.step(traced or getattr(step, "__name__", "step")):
             return await self._perform(run, self._follow)
 
@@ -180,15 +191,20 @@ class Runtime:
         return self.step(STEPS[run.step], *run.event)
 
     def _renew(self, view: View) -> None:
-        """In the writer's thread. What cannot be followed ends this replica, which starts again."""
-        before = self.node.trust
+        """In the writer's thread. What cannot be followed ends this replica, which starts again; without the
+        law that is in force no step runs, until its files are there (P17).
+        """
+        before, self.outdated = self.node.trust, False
         try:
             self.node = self.renewed(self.node, view)
+        except PolicyFileError:
+            self.outdated = True
+            raise
         except IntelshareError as error:
+            self.outdated = True
             failure = StoreError("DATA_LOCKED", f"this replica cannot follow the others: {error}")
             self.later(self.noticed, failure)
             raise failure from None
-        self.outdated = False
         if self.node.trust is not before:
             self.later(self._trust_changed)
 
@@ -260,8 +276,7 @@ class Runtime:
 
     def _met(self, error: RecordError) -> None:
         """In any thread."""
-        with suppress(RuntimeError):  # the loop has ended: nobody is told any more
-            self._loop.call_soon_threadsafe(self._damaged, error.message)
+        self.later(self._damaged, error.message)
 
     def _damaged(self, record: str) -> None:
         if record in self._told or len(self._told) >= MAX_TOLD:

@@ -29,6 +29,7 @@ from intelshare.node.backend import NodeBackend
 from intelshare.node.dial import KEEPALIVE, SLACK
 from intelshare.node.events import Event
 from intelshare.node.gate import Gate, within_descriptors
+from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
 from intelshare.node.metrics_port import MetricsPort
 from intelshare.node.owner import OWNER_SOCKET
@@ -242,6 +243,8 @@ class Ports:
         self._sockets = sockets
         self._following = asyncio.Lock()
         self._failed = ""
+        self._shown: tuple[tuple[bytes, ...], ...] | None = None
+        """The certificates that the folder shows in clear, from the first time on."""
         """The code that health shows because the last certificates could not be used."""
 
     @property
@@ -290,7 +293,14 @@ class Ports:
             self._show_shut_out()
 
     async def _certificates(self) -> None:
-        self._runtime.certificates.follow(self._runtime.now())
+        runtime, certificates = self._runtime, self._runtime.certificates
+        try:
+            certificates.follow(runtime.now())
+        finally:
+            used = (certificates.chain, certificates.user_authorities)
+            if self._shown not in (None, used) and runtime.leads:
+                show_certificates(runtime)
+            self._shown = used
 
     async def open_owner_door(self) -> None:
         """Let the folder's owner call from now on."""

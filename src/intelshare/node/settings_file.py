@@ -13,12 +13,13 @@ from intelshare.crypto.pieces import MAX_FILE
 from intelshare.crypto.suites import SUITES
 from intelshare.crypto.x509 import NODE_LIFETIME, USER_LIFETIME
 from intelshare.engine import BUDGETS, Budget, ConnectionLimits, Rate, SpaceLimits
-from intelshare.errors import ConfigError, PolicyFileError
+from intelshare.errors import ConfigError, Place, PolicyFileError
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, HOUR, SECOND
 from intelshare.node.settings import ALL_FILES, MIB, MOST_DAYS, RETENTION, Settings, usual_share
 from intelshare.private_files import read_trusted
 from intelshare.store.server import SCHEMA, Server, wrong_schema, wrong_url
+from intelshare.text import bracketed
 from intelshare.toml import Table, quoted, read_table
 from intelshare.trust import LONGEST, USUAL
 from intelshare.vault import KEY, TokenPlace
@@ -149,7 +150,7 @@ def write_settings(settings: Settings) -> str:
         f"signing_days = {settings.signing_period // DAY}",
         f"sealing_days = {settings.sealing_period // DAY}",
     ]
-    at = ":".join((_bracketed(settings.metrics_host), str(settings.metrics_port)))
+    at = ":".join((bracketed(settings.metrics_host), str(settings.metrics_port)))
     lines += [
         "",
         "[metrics]",
@@ -205,6 +206,12 @@ def with_store(text: str, server: Server | None) -> str:
     return "\n".join((*kept, *write_store(server))) + "\n"
 
 
+_DAMAGED: Final = (
+    "mend it there, or put the file of any backup in its place (BACKUP/folder/node.toml): a restore of the "
+    "whole folder would forget more"
+)
+
+
 def read_settings(path: Path) -> Settings:
     """Return the settings in a file. Raises ConfigError NOT_FOUND, UNSAFE_FILE, FILE_SYNTAX, FIELD_* with the
     line.
@@ -218,11 +225,28 @@ def read_settings(path: Path) -> Settings:
             hint="is the data folder called so, and its disk mounted? For a new member: `intelshare init`",
         ) from None
     except UnicodeDecodeError:
-        raise ConfigError("FILE_SYNTAX", f"{path} is not UTF-8") from None
+        raise ConfigError("FILE_SYNTAX", "this is not UTF-8", place=Place(str(path)), hint=_DAMAGED) from None
     try:
         return _read(read_table(text, str(path)))
     except PolicyFileError as error:
-        raise ConfigError(error.code, error.message, place=error.place, hint=error.hint) from None
+        hint = error.hint or (_DAMAGED if error.code == "FILE_SYNTAX" else None)
+        raise ConfigError(error.code, error.message, place=error.place, hint=hint) from None
+
+
+def check_named(settings: Settings, path: Path, node: NodeUri, member: MemberCode) -> None:
+    """Check that the file names the node and the member whose keys, or whose directory, the folder holds.
+
+    Raises ConfigError ID_CONFLICT: a name that is wrong by a letter is a name like any other, and nothing
+    that it leads to would be found.
+    """
+    for field, named, held in (("node", settings.node, node), ("member", settings.member, member)):
+        if named != held:
+            raise ConfigError(
+                "ID_CONFLICT",
+                f"{field} is {named}, but this folder holds the keys of {held}",
+                place=Place(str(path), field=field),
+                hint=_DAMAGED,
+            )
 
 
 def _read(top: Table) -> Settings:
@@ -390,10 +414,6 @@ def _loopback(metrics: Table) -> tuple[str, int]:
     return metrics.fail(
         "FIELD_RANGE", "must be a loopback address of this machine and a port: 127.0.0.1:9464", "listen"
     )
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _port(listen: Table, name: str) -> int:

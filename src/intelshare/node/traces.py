@@ -30,7 +30,7 @@ _CLOSING: Final = 2.0
 """The seconds for which the end of a node waits until the last spans are out."""
 
 
-class Outcome:
+class SpanEnd:
     """The end of a call or a step: it succeeded, or failed with a code."""
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Traces:
         self._tracer = provider.get_tracer("intelshare", __version__) if provider is not None else None
 
     @contextmanager
-    def call(self, method: str) -> Iterator[Outcome]:
+    def call(self, method: str) -> Iterator[SpanEnd]:
         """Cover a call that this node serves, to its end."""
         if self._tracer is None:
-            yield Outcome()
+            yield SpanEnd()
             return
         from opentelemetry.trace import SpanKind
 
@@ -57,10 +57,10 @@ class Traces:
             yield made
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Outcome]:
+    def step(self, name: str) -> Iterator[SpanEnd]:
         """Cover a step, from when it is asked for until it is durable."""
         if self._tracer is None:
-            yield Outcome()
+            yield SpanEnd()
             return
         from opentelemetry.trace import SpanKind
 
@@ -68,12 +68,12 @@ class Traces:
             yield made
 
     @contextmanager
-    def _span(self, name: str, kind: Any, attributes: Mapping[str, str]) -> Iterator[Outcome]:
+    def _span(self, name: str, kind: Any, attributes: Mapping[str, str]) -> Iterator[SpanEnd]:
         from opentelemetry import trace
 
         assert self._tracer is not None  # noqa: S101 - its callers have looked
         span = self._tracer.start_span(name, kind=kind, attributes=dict(attributes))
-        outcome = Outcome()
+        outcome = SpanEnd()
         try:
             # An exception's text may name what nobody outside may read: only its code is kept.
             with trace.use_span(

@@ -208,7 +208,7 @@ def _reservation(table: Table, registry: Registry) -> Reservation:
         table.fail("FIELD_RANGE", "the reservation ends before it begins", "until")
     reservation = Reservation(
         categories=None if categories is None else frozenset(categories),
-        level_at_least=_level_or_none(table, "level_at_least", registry),
+        level_at_least=_level_at_least(table, registry),
         counterparties=None if counterparties is None else frozenset(counterparties),
         during=ALWAYS if during == ALWAYS else during,
     )
@@ -362,7 +362,7 @@ def _when(table: Table, registry: Registry) -> When:
         categories=_set(_words(table, "categories", WordKind.CATEGORY, registry)),
         flags=_set(_words(table, "flags", WordKind.FLAG, registry)),
         to=_set(recipients),
-        level_at_least=_level_or_none(table, "level_at_least", registry),
+        level_at_least=_level_at_least(table, registry),
         to_group=_groups(table, "to_group", registry),
         not_to_group=_groups(table, "not_to_group", registry),
     )
@@ -433,7 +433,8 @@ def _level(table: Table, name: str, registry: Registry) -> str:
     return word
 
 
-def _level_or_none(table: Table, name: str, registry: Registry) -> str | None:
+def _level_at_least(table: Table, registry: Registry) -> str | None:
+    name = "level_at_least"
     return _level(table, name, registry) if table.has(name) else table.text_or(name, None)
 
 

@@ -8,7 +8,7 @@ from intelshare.policy_tools.diff import Effect, effects
 from intelshare.policy_tools.explain import Change, Turn, releasing, rule_of, turns
 from intelshare.policy_tools.formatting import formatted
 from intelshare.policy_tools.gather import gather
-from intelshare.policy_tools.matrix import Group, grouped, matrix
+from intelshare.policy_tools.matrix import MatrixGroup, grouped, matrix
 from intelshare.policy_tools.mutation import Mutant, survivors
 from intelshare.policy_tools.prove import Counterexample, Proof, prove
 from intelshare.policy_tools.registries import RegistryChange, registry_changes
@@ -60,8 +60,8 @@ __all__ = [
     "Drawing",
     "Effect",
     "Event",
-    "Group",
     "Lane",
+    "MatrixGroup",
     "Mismatch",
     "Mutant",
     "Point",

@@ -46,7 +46,7 @@ def _highest(
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MatrixGroup:
     """Members to which the same applies; ``each_other``: the senders are also the recipients."""
 
     senders: tuple[str, ...]
@@ -55,17 +55,17 @@ class Group:
     reference: Reference
 
 
-def grouped(cells: Mapping[tuple[str, str], Level | None]) -> list[Group]:
-    """Group the pairs between which anything is permitted, like with like, the highest level first."""
+def grouped(cells: Mapping[tuple[str, str], Level | None]) -> list[MatrixGroup]:
+    """MatrixGroup the pairs between which anything is permitted, like with like, the highest level first."""
     reach: dict[Reference, dict[str, set[str]]] = {}
     for (sender, recipient), level in cells.items():
         if level is not None:
             reach.setdefault(level.reference, {}).setdefault(sender, set()).add(recipient)
-    groups: list[Group] = []
+    groups: list[MatrixGroup] = []
     for reference, others in reach.items():
         while len(circle := _circle(others)) > 2:
             everybody = tuple(sorted(circle))
-            groups.append(Group(everybody, everybody, each_other=True, reference=reference))
+            groups.append(MatrixGroup(everybody, everybody, each_other=True, reference=reference))
             for member in circle:
                 others[member] -= circle
         alike: dict[frozenset[str], list[str]] = {}
@@ -73,7 +73,9 @@ def grouped(cells: Mapping[tuple[str, str], Level | None]) -> list[Group]:
             if recipients:
                 alike.setdefault(frozenset(recipients), []).append(sender)
         groups += [
-            Group(tuple(sorted(senders)), tuple(sorted(recipients)), each_other=False, reference=reference)
+            MatrixGroup(
+                tuple(sorted(senders)), tuple(sorted(recipients)), each_other=False, reference=reference
+            )
             for recipients, senders in alike.items()
         ]
     return sorted(groups, key=lambda group: (-group.reference, group.senders, group.recipients))

@@ -62,4 +62,4 @@ def user_message(row: UserRow) -> pb.User:
     )
 
 
-ACCESS: Final = (Rpc("ConfirmAccess", OPERATORS, AsyncCall(confirm), after_loss=True, preview=waiting),)
+ACCESS: Final = (Rpc("ConfirmAccess", OPERATORS, AsyncCall(confirm), preview=waiting),)

@@ -81,6 +81,7 @@ class NodeFacts:
     steps: int
     """The steps that the store has carried out since the start."""
     commits: int
+    certificate_begins: Instant
     certificate_expires: Instant
     store: Figures
     files: FileFacts
@@ -419,8 +420,10 @@ class Backend(Protocol):
         """
 
     async def renew_node(self, by: UserUri) -> None:
-        """Make a new certificate for the node, and use it at its ports at once. Raises VaultError,
-        StoreError.
+        """Make a new certificate for the node, or read again what another authority has issued, and use it at
+        its ports at once.
+
+        Raises VaultError, StoreError; ConfigError CERTIFICATE_UNUSABLE, NOT_FOUND, UNSAFE_FILE.
         """
 
     def own_certificates(self) -> Sequence[OwnCertificate]:
@@ -444,6 +447,10 @@ class Backend(Protocol):
     async def end_former_authorities(self, by: UserUri) -> None:
         """The former authorities are believed no longer. Raises DeliveryError NOT_FOUND, VaultError,
         StoreError."""
+
+    @property
+    def replica(self) -> str:
+        """Return the name of this process among the replicas of its node; empty: it has none."""
 
     @property
     def draining(self) -> bool:

@@ -22,7 +22,7 @@ from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.ports import View
 from intelshare.services.backend import Backend, OwnCertificate
-from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, Rpc
+from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, Rpc, need_clock
 from intelshare.wire.v1 import user_pb2 as pb
 
 _ENDED: Final = "ended"
@@ -72,6 +72,8 @@ async def rotate(
 ) -> pb.RotateAuthoritiesResponse:
     """A successor of the authorities; or, at the end of the overlap, the former ones believed no longer."""
     if not request.dry_run:
+        if not request.finish:
+            need_clock(backend, "an authority")
         step = backend.end_former_authorities if request.finish else backend.succeed_authorities
         await step(actor.user)
     present = {one.use: one for one in backend.own_certificates() if one.state == "issues"}

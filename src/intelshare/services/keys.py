@@ -14,7 +14,15 @@ from intelshare.ids import KeyId
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Scalar
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import OPERATORS, OVERSEERS, AsyncCall, CallContext, QueryCall, Rpc
+from intelshare.services.rpc import (
+    OPERATORS,
+    OVERSEERS,
+    AsyncCall,
+    CallContext,
+    QueryCall,
+    Rpc,
+    need_clock,
+)
 from intelshare.trust import (
     SEALING_GRACE,
     DirectoryDocument,
@@ -44,6 +52,7 @@ async def list_keys(backend: Backend, _: Actor, __: pb.ListKeysRequest) -> pb.Li
 async def rotate_keys(backend: Backend, actor: Actor, request: pb.RotateKeysRequest) -> pb.ListKeysResponse:
     """Make new keys for these uses now."""
     uses = frozenset(_use(word) for word in request.uses) or _ROTATED - {KeyUse.NOTE}
+    need_clock(backend, "a key")
     await backend.renew_keys(actor.user, uses, ())
     return pb.ListKeysResponse(keys=_entries(backend))
 
@@ -51,6 +60,8 @@ async def rotate_keys(backend: Backend, actor: Actor, request: pb.RotateKeysRequ
 async def revoke_key(backend: Backend, actor: Actor, request: pb.RevokeKeyRequest) -> pb.RevokeKeyResponse:
     """Revoke a key of this node; if it was stolen, send again what only this key had signed."""
     key, record = _own_key(backend, request.key)
+    if not request.compromised:  # a stolen key counts for nothing, whatever the time is
+        need_clock(backend, "its end and its successor")
     now = backend.now()
     since = Instant(request.since or now)
     if request.compromised and since > now + SECOND:
@@ -90,6 +101,7 @@ async def propose(backend: Backend, _: Actor, request: pb.ProposeRootRequest) ->
         held.roots[-1], backend.node.suites, add=add, drop=drop, threshold=request.threshold or None
     )
     if request.new_directory_key:
+        need_clock(backend, "a key")
         plain = propose_root(
             held.roots[-1],
             backend.node.suites,
@@ -104,6 +116,7 @@ async def propose(backend: Backend, _: Actor, request: pb.ProposeRootRequest) ->
 async def publish(backend: Backend, _: Actor, request: pb.PublishRootRequest) -> pb.RootFileResponse:
     """Put the next root into force, if enough keys have signed it."""
     proposal = read_proposal(request.text.encode(), "the file", backend.node.suites)
+    proposal.check_signed(backend.node.suites)
     await backend.adopt_root(proposal.signed)
     return _root_file(proposal)
 

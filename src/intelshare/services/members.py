@@ -43,13 +43,18 @@ def export_member(context: CallContext, request: pb.ExportMemberRequest) -> pb.E
 async def import_member(
     backend: Backend, actor: Actor, request: pb.ImportMemberRequest
 ) -> pb.ImportMemberResponse:
-    """Admit a member by a fingerprint that two people compared; with ``again``, also one that was removed."""
+    """Admit a member by a fingerprint that two people compared; with ``again``, also one that was removed.
+
+    Without a fingerprint it may be the newer file of a member that is known: its root proves that.
+    """
     given = read_member_file(request.text.encode(), "member file")
+    known = backend.node.trust.members.get(given.member)
+    fingerprint = request.fingerprint or (known.fingerprint if known is not None else "")
     again = request.again
     removed = backend.node.trust.excluded.get(given.member) is Exclusion.REMOVED
     if removed and not again:
         raise left_out(given.member, Exclusion.REMOVED)
-    await backend.perform(admit, given.roots, given.directory, request.fingerprint)
+    await backend.perform(admit, given.roots, given.directory, fingerprint)
     if removed:
         # Done only now: an invalid file readmits nobody.
         await backend.perform(exclude, ExcludeCommand(actor, given.member, None, again=True))

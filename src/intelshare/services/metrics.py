@@ -16,7 +16,7 @@ from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import CHECKPOINT, INCOMING, LOG_HEAD, PAIR, IncomingRow
 from intelshare.broker.lifecycle.attachments import wanted_of
 from intelshare.broker.lifecycle.hearing import unheard
-from intelshare.broker.lifecycle.mend import Outcome
+from intelshare.broker.lifecycle.mend import RecordOutcome
 from intelshare.broker.lifecycle.streams import is_frozen, missing
 from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.checkpoint import own
@@ -32,9 +32,9 @@ from intelshare.services.backend import Backend, Bounds, Counts, LinkFacts, Node
 from intelshare.wire.v1 import user_pb2 as pb
 
 MENDED: Final = (
-    *(("record", outcome.value) for outcome in Outcome),
-    ("journal", Outcome.WHOLE.value),
-    ("journal", Outcome.DROPPED.value),
+    *(("record", outcome.value) for outcome in RecordOutcome),
+    ("journal", RecordOutcome.WHOLE.value),
+    ("journal", RecordOutcome.DROPPED.value),
 )
 """Ends of a damaged record, and of a group of the journal, which is repaired or set aside."""
 
@@ -218,6 +218,7 @@ def _stored(found: Stored, now: Instant) -> Iterator[Sample]:
 
 def _trust(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]:
     yield Sample(Metric.CERTIFICATE, (), (facts.certificate_expires - now) / SECOND)
+    yield Sample(Metric.CERTIFICATE_LIFE, (), (facts.certificate_expires - facts.certificate_begins) / SECOND)
     ends: dict[KeyUse, int] = {}
     for key in backend.held_keys():
         if not key.destroyed and key.record.not_after < NEVER:

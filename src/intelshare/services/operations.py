@@ -93,6 +93,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         ],
         damaged=len(backend.damaged()) if counts else None,
         stores=await backend.query(partial(_stores, node)) if counts else (),
+        replica=backend.replica,
     )
 
 
@@ -226,12 +227,18 @@ def _queue(one: Queue) -> pb.Queue:
 
 
 async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.DrainResponse:
-    """Stop accepting bulletins, or accept them again; return how much waits now."""
-    backend.drain(on=not request.undo)
+    """Stop accepting bulletins, or accept them again; return how much waits now.
+
+    Of replicas only this one does, and nothing if another one is meant.
+    """
+    if request.replica in ("", backend.replica):
+        backend.drain(on=not request.undo)
     members = backend.node.trust.members
     waiting = await backend.query(lambda view: [queued(view, member) for member in members])
     return pb.DrainResponse(
-        queued=sum(pairs for pairs, _ in waiting), unacknowledged=sum(signed for _, signed in waiting)
+        queued=sum(pairs for pairs, _ in waiting),
+        unacknowledged=sum(signed for _, signed in waiting),
+        replica=backend.replica,
     )
 
 

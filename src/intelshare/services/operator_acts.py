@@ -8,7 +8,7 @@ from typing import Final
 from intelshare.audit.node_records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.drop import DropCommand, drop
-from intelshare.broker.lifecycle.mend import Mended, Outcome, Record
+from intelshare.broker.lifecycle.mend import Mended, Record, RecordOutcome
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
     BelieveCommand,
@@ -21,7 +21,7 @@ from intelshare.broker.lifecycle.operator_acts import (
     release_stream,
 )
 from intelshare.crypto.pae import sha256
-from intelshare.errors import DeliveryError
+from intelshare.errors import UNREAD, DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import OPERATORS, AsyncCall, Rpc, StepCall
@@ -59,6 +59,7 @@ async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.
 
 _RESTORE: Final = "restore the folder from a backup: intelshare node restore"
 _DROP: Final = 'give it up: intelshare node repair --drop ID --reason "..."'
+_PAGE: Final = f"{UNREAD}; if it stays: {_RESTORE}"
 _REMEDIES: Final[Mapping[str, str]] = {
     "log": f"{_RESTORE}; until then this node cannot prove what the row held",
     "act": "an act of a peer is asked for; one of this member: " + _RESTORE,
@@ -110,15 +111,23 @@ def _id_of(record: Record) -> str:
 
 def _damaged(record: Record, mended: Mended | None) -> pb.DamagedRecord:
     outcome = mended.outcome.value if mended is not None else "damaged"
-    settled = mended is not None and mended.outcome in (Outcome.WHOLE, Outcome.REBUILT, Outcome.DROPPED)
+    settled = mended is not None and mended.outcome in (
+        RecordOutcome.WHOLE,
+        RecordOutcome.REBUILT,
+        RecordOutcome.DROPPED,
+    )
     return pb.DamagedRecord(
         id=_id_of(record),
         table=record.table,
         key=str(record).partition(" ")[2],
         state=outcome,
         member=mended.member if mended is not None else "",
-        remedy="" if settled else _REMEDIES.get(record.table, _DROP),
+        remedy="" if settled else _remedy(record),
     )
+
+
+def _remedy(record: Record) -> str:
+    return _PAGE if record.page else _REMEDIES.get(record.table, _DROP)
 
 
 def release_command(actor: Actor, request: pb.ReleaseStreamRequest) -> ReleaseStreamCommand:
@@ -159,10 +168,5 @@ OPERATOR_ACTS: Final = (
     Rpc("Repair", OPERATORS, AsyncCall(repair)),
     Rpc("ReleaseStream", OPERATORS, StepCall(release_command, release_stream, release_response)),
     Rpc("NoteBackup", OPERATORS, StepCall(backup_command, note_backup, backup_response)),
-    Rpc(
-        "AllowReading",
-        OPERATORS,
-        StepCall(allow_command, allow_reading, allow_response),
-        after_loss=True,
-    ),
+    Rpc("AllowReading", OPERATORS, StepCall(allow_command, allow_reading, allow_response)),
 )

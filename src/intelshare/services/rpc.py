@@ -97,10 +97,10 @@ class Rpc:
     """True if an enrolment ticket is enough for its user to make the call."""
     adds: bool = False
     """True if it brings in bulletins or files: it is refused while the node drains."""
-    after_loss: bool = False
-    """True if it settles what the first start after a loss of memory sets: until then it is refused."""
     makes_keys: bool = False
-    """True if it makes signing keys: it works on the folder of a stopped node whose keys have all ended."""
+    """True if it makes signing keys: it works on the folder of a stopped node whose keys have all ended, and
+    before the first start of a restored one.
+    """
     preview: Query | None = None
     """The query that answers instead if the request says ``dry_run``: nothing is changed."""
 
@@ -112,3 +112,11 @@ def asked_time(value: int, *, without: Instant = EPOCH) -> Instant:
     if value > LATEST and value != NEVER:
         raise DeliveryError("INPUT_INVALID", "the time is after the year 9999", hint="omit it for no end")
     return Instant(value) if value else without
+
+
+def need_clock(backend: Backend, what: str) -> None:
+    """Check before something is made that bears the time. Raises DeliveryError CLOCK if that is not
+    believed.
+    """
+    if backend.clock_is_wrong():
+        raise DeliveryError("CLOCK", f"the clock is not believed: {what} would bear a wrong time")

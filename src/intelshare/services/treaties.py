@@ -49,6 +49,7 @@ from intelshare.services.rpc import (
     QueryCall,
     Rpc,
     asked_time,
+    need_clock,
 )
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -111,14 +112,14 @@ async def preview_act(backend: Backend, actor: Actor, request: pb.ActRequest) ->
 
 async def make_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:
     """Sign an act and send it to every member."""
-    _need_clock(backend)
+    need_clock(backend, "an act")
     command = _act_command(backend.node, actor, request, backend.now())
     return _act_response(backend.node, (await backend.perform(act.act, command)).act, None)
 
 
 async def resume_acts(backend: Backend, actor: Actor, request: pb.ResumeActsRequest) -> pb.ResumeActsResponse:
     """Accept a member's acts that contradict each other."""
-    _need_clock(backend)
+    need_clock(backend, "an act")
     resumed = await backend.perform(act.resume, actor, MemberCode(request.member))
     return pb.ResumeActsResponse(n=resumed.act.n)
 
@@ -156,11 +157,6 @@ TREATIES: Final = (
     Rpc("FindBackfill", OFFICERS, AsyncCall(find_backfill)),
     Rpc("Backfill", OFFICERS, AsyncCall(backfill_bulletins)),
 )
-
-
-def _need_clock(backend: Backend) -> None:
-    if backend.clock_is_wrong():
-        raise DeliveryError("CLOCK", "the clock is wrong: an act would be signed with a wrong time")
 
 
 def _act_command(node: Node, actor: Actor, request: pb.ActRequest, now: Instant) -> ActCommand:

@@ -4,13 +4,13 @@ work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from intelshare.audit.tree import Trees
 from intelshare.engine import STOP_ORDER, Limits, Phase
 from intelshare.engine.dialling import Dialling
-from intelshare.ports import View
+from intelshare.ports import Plan, View
 from intelshare.sim import bugs_receiving as received
 from intelshare.sim import bugs_sending as sent
 from intelshare.sim import bugs_timing as when
@@ -34,6 +34,10 @@ def _with_acts(*kinds: str) -> Callable[[FaultPlan], bool]:
 
 def _with_replicas(plan: FaultPlan) -> bool:
     return bool(plan.knobs.together)
+
+
+def _every(pages: Iterator[Plan[None]]) -> Iterator[Plan[None]]:
+    return pages
 
 
 def _honest(view: View, drawn: int) -> int:
@@ -97,8 +101,18 @@ class Bug:
     """True if a session that ends gives up the links that its replica had."""
     calls_home: bool = True
     """True if the replica that leads gets the link with a member whose files it wants."""
+    moves_anew: bool = True
+    """True if a move of rows throws away what one before has begun."""
+    moved: Callable[[Iterator[Plan[None]]], Iterator[Plan[None]]] = _every
+    """The pages of rows that a move puts at the new place, of all that there are."""
+    erases_old: bool = True
+    """True if the old place is erased after a move."""
+    sees_older: bool = True
+    """True if a replica sees that the one that leads divides no links."""
+    reads_schema: bool = True
+    """True if a replica looks, before it commits, whether a newer version has migrated."""
     waits_for_sidecar: bool = True
-    """True if a replica sends a checkpoint only once the sidecar of the one that leads covers it."""
+    """True if a checkpoint that was loaded again is sent only once the sidecar covers it."""
 
 
 NONE = Bug()
@@ -208,7 +222,32 @@ BUGS: Mapping[str, Bug] = {
         Bug("keys-of-what-went", ("I8",), forgets_pairs=False, needs=_with_replicas),
         Bug("links-of-a-dead-session", ("I9",), frees_links=False, needs=_with_replicas),
         Bug("files-of-another's-link", ("I9",), calls_home=False, needs=_with_replicas),
-        Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False, needs=_with_replicas),
+        Bug("checkpoint-before-the-sidecar", ("I6",), waits_for_sidecar=False),
+        Bug(
+            "links-beside-an-older-leader",
+            ("I9",),
+            sees_older=False,
+            needs=lambda plan: plan.knobs.older == "links",
+        ),
+        Bug(
+            "commits-under-a-newer-schema",
+            ("I10",),
+            reads_schema=False,
+            needs=lambda plan: plan.knobs.older == "schema",
+        ),
+        Bug(
+            "move-goes-on-from-what-was-begun",
+            ("I1",),
+            moves_anew=False,
+            needs=_with_faults("move"),
+        ),
+        Bug(
+            "move-leaves-a-table",
+            ("I1",),
+            moved=sent.moves_nothing_pending,
+            needs=_with_faults("move"),
+        ),
+        Bug("old-place-not-erased", ("I8",), erases_old=False, needs=_with_faults("move")),
         Bug(
             "one-bad-record-ends-the-loop",
             ("I9",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -293,3 +293,8 @@ def leaves_stolen_signatures(sign_anew: Step) -> Step:
         return sign_anew(node, _Releases(view), *event)
 
     return planted
+
+
+def moves_nothing_pending(pages: Iterator[Plan[None]]) -> Iterator[Plan[None]]:
+    """Leave behind what waits to be acknowledged."""
+    return (page for page in pages if all(write.table is not PENDING for write in page.writes))

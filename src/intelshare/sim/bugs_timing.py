@@ -31,18 +31,36 @@ _PAGE: Final = 4
 class RacyTree(Tree):
     """A tree that two questions must not grow at once, with pages so small that even short logs have many."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._pages: dict[int, bytes] = {}
+        self._count = 0
+
     def note(self, page: int, root: bytes) -> None:
         """Do nothing: pages are read, not noted."""
 
-    def grow(self, fetch: Fetch, size: int) -> Work[None]:
+    def learn(self, size: int, frontier: bytes) -> None:
+        """Do nothing, likewise."""
+
+    def inclusion(self, fetch: Fetch, index: int, size: int) -> Work[list[bytes]]:
+        """Do what ``Tree`` does, once the tree has grown."""
+        yield from self._grow(fetch, size)
+        return (yield from super().inclusion(fetch, index, size))
+
+    def prefix(self, fetch: Fetch, earlier: int, size: int) -> Work[list[bytes]]:
+        """Do what ``Tree`` does, once the tree has grown."""
+        yield from self._grow(fetch, size)
+        return (yield from super().prefix(fetch, earlier, size))
+
+    def _grow(self, fetch: Fetch, size: int) -> Work[None]:
         """Grow the tree, wrongly: while a page is fetched another question counts on, and the page gets a
         later number.
         """
-        while (self._whole + 1) * _PAGE <= size:
-            if self._whole not in self._pages:
-                low = self._whole * _PAGE
-                self._pages[self._whole] = root_over((yield from fetch(low, low + _PAGE)))
-            self._whole += 1
+        while (self._count + 1) * _PAGE <= size:
+            if self._count not in self._pages:
+                low = self._count * _PAGE
+                self._pages[self._count] = root_over((yield from fetch(low, low + _PAGE)))
+            self._count += 1
 
     def _root(self, fetch: Fetch, low: int, high: int) -> Work[bytes]:
         count = high - low

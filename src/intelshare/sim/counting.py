@@ -86,6 +86,16 @@ def check_counters(machine: Machine) -> None:
             raise Violation("I10", f"{machine.name} counts {said.get(name)} of {name}: {there.get(name)}")
 
 
+def check_kept(machine: Machine) -> None:
+    """Check that every commit since a migration was made by the version that brought it: one of before does
+    not keep up what that relies on. Raises Violation I10.
+    """
+    disk = machine.disk
+    there = disk.view.count(LOG, "key") if disk.schema else disk.kept
+    if there != disk.kept:
+        raise Violation("I10", f"{machine.name} keeps {disk.kept} rows of its log: {there}")
+
+
 def _counted(view: View) -> dict[str, tuple[int, int]]:
     rows: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.frame import Outbound, Slice
 from intelshare.engine import QUERIES, Now
 from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
-from intelshare.engine.courier import Doing, Packed, Put, Spend, TakenIn, led_by, log_written, pack
+from intelshare.engine.courier import Doing, Packed, Spend, TakenIn, WriteMessage, led_by, log_written, pack
 from intelshare.engine.steps import Query
 from intelshare.envelope.bundle import BundleReader, BundleWriter
 from intelshare.errors import IntelshareError
@@ -42,7 +43,7 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
     head = sign_head(writer.prefix, node.uri, own_documents(node.trust), BundleHead(member, hello), signer)
     parts = [writer.prefix, writer.add(head)]
 
-    def put(doing: Put) -> None:
+    def put(doing: WriteMessage) -> None:
         if isinstance(doing.message, Outbound):
             process.oracle.sent(process, doing.message)
         elif isinstance(doing.message, Slice):
@@ -64,7 +65,8 @@ def export(machine: Machine, to: str, then: Callable[[bytes], None], most: int =
 
         _drive(process, member, _one(run), whole)
 
-    _drive(process, member, pack(member, most, may), packed, put)
+    covers = partial(process.driver.engine.covers, node.incarnation)
+    _drive(process, member, pack(member, most, may, covers), packed, put)
 
 
 def take_in(machine: Machine, data: bytes) -> None:
@@ -125,7 +127,7 @@ def _drive(
     member: MemberCode,
     script: Generator[Doing, Any, Any],
     then: Callable[[Any], None],
-    put: Callable[[Put], None] = lambda _: None,
+    put: Callable[[WriteMessage], None] = lambda _: None,
 ) -> None:
     """Carry out what a script asks for; it ends with its process."""
 
@@ -148,7 +150,7 @@ def _drive(
 
                 process.perform(run.step, *run.event, then=done, refused=lambda _: script.close())
                 return
-            if isinstance(doing, Put):
+            if isinstance(doing, WriteMessage):
                 put(doing)
             elif isinstance(doing, Spend):
                 process.driver.engine.kept(member, doing.spent, Instant(process.heap.now))

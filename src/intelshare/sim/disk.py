@@ -5,13 +5,15 @@ Overwritten or deleted data stays in the files, as in a write-ahead log, until t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from intelshare.broker.kernel.tables import PORTION, SECRET
+from intelshare.broker.kernel.tables import PORTION, RECEIVED, SECRET
+from intelshare.broker.lifecycle.mend import MendResult
 from intelshare.errors import RecordError, StoreError
-from intelshare.ids import ManifestDigest
+from intelshare.ids import LeafId, ManifestDigest
 from intelshare.ports import Delete, Plan, Put, Row, Scalar, View
 from intelshare.store.memory import MemoryStore
 
@@ -30,6 +32,12 @@ class _Commit:
 
 def _key(write: Put | Delete) -> Key:
     return write.table.key_of(write.row) if isinstance(write, Put) else write.key
+
+
+def _released(plan: Plan[Any]) -> list[LeafId]:
+    """Return the digests of the received statements that a plan deletes."""
+    gone = [write.key for write in plan.writes if write.table is RECEIVED and isinstance(write, Delete)]
+    return [LeafId(leaf) for _, leaf in gone if isinstance(leaf, bytes)]
 
 
 class _Checked:
@@ -75,13 +83,17 @@ class _Checked:
 class Disk:
     """The rows as the running process sees them, and as a loss of power now would leave them at worst."""
 
-    def __init__(self, rows: MemoryStore, rotten: Collection[Key] = ()) -> None:
+    def __init__(
+        self, rows: MemoryStore, rotten: Collection[Key] = (), mended: Counter[LeafId] | None = None
+    ) -> None:
         """Make a disk on which ``rows`` are durable from the beginning; content with ``rotten`` keys is
-        damaged.
+        damaged. ``mended`` counts each received release when a commit is durable that has forgotten it in
+        order to ask for it again.
         """
         self._synced = rows.copy()
         self._store = rows.copy()
         self._unsynced: list[_Commit] = []
+        self._mended = Counter[LeafId]() if mended is None else mended
         self.commits = 0
         """The number of plans ever applied."""
         self.rotten: set[Key] = set(rotten)
@@ -90,6 +102,12 @@ class Disk:
         """The damaged records that the running process has met and not written since, by key."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
+        self.schema = 0
+        """1: its rows were migrated by a newer version, which keeps up ``kept``."""
+        self.kept = 0
+        """The rows of the log, as each commit of the newer version has counted them."""
+        self.left: list[Any] = []
+        """Rows with keys that the place still has where all rows were before: a planted bug."""
 
     @property
     def view(self) -> View:
@@ -143,6 +161,8 @@ class Disk:
             elif write.table is PORTION and (key := _key(write)) in self.rotten:
                 self.rotten.discard(key)
                 wrote_over.add(key)
+            if self.damage and isinstance(write, Put):
+                self.damage.pop(_key(write), None)
         self._unsynced.append(_Commit(plan, effect, frozenset(wrote_over)))
 
     def sync(self, count: int) -> list[Callable[[], None]]:
@@ -150,6 +170,9 @@ class Disk:
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
         for commit in done:
             self._synced.apply(commit.plan)
+            if isinstance(commit.plan.answer, MendResult):
+                # Here and not among the effects: a crash may keep the commit, and nobody hears of it.
+                self._mended.update(_released(commit.plan))
         return [commit.effect for commit in done]
 
     def shred(self) -> None:

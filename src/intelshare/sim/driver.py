@@ -57,7 +57,7 @@ from intelshare.ids import Incarnation, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
-from intelshare.sim.mending import asks_again, damage_found, note_mended
+from intelshare.sim.mending import damage_found, note_mended
 from intelshare.sim.network import Network
 from intelshare.sim.rotation import renew_if_due
 from intelshare.sim.stream import Stream
@@ -125,8 +125,6 @@ class Driver:
         def done(answer: Any) -> None:
             if run.step is Step.EXPIRE:
                 self._process.oracle.expired(self._process)
-            if run.step is Step.MEND:
-                asks_again(self._process, run.event[0], answer)
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
@@ -215,6 +213,7 @@ class Driver:
             self.links[stream.peer] = stream
             stream.opened = self._process.heap.now
             self._attempts.opened(stream.peer)
+            self._network.linked(self._process.name, stream.peer)
 
     def _close(self, close: Close) -> None:
         stream = self._streams.pop(close.link, None)
@@ -257,6 +256,7 @@ class Driver:
 
     def _write_sidecar(self, run: WriteSidecar) -> None:
         def written() -> None:
+            self._tell_covered()
             self.feed(SidecarWritten(run))
 
         if self._process.machine.room.free <= 0:
@@ -309,14 +309,18 @@ class Driver:
             self.feed(damage_found(self._process))
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.TELL:
-            sidecar = self._process.machine.sidecar
-            if sidecar is not None:
-                size = sidecar.size if self._process.machine.bug.waits_for_sidecar else 1 << 60
-                self.feed(Covered(Incarnation(sidecar.incarnation), size))
+            self._tell_covered()
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)
             self.feed(ChoreDone(run.chore))
+
+    def _tell_covered(self) -> None:
+        sidecar, bug = self._process.machine.sidecar, self._process.machine.bug
+        if sidecar is not None:
+            waits = bug.waits_for_sidecar and "checkpoint" not in bug.early
+            size = sidecar.size if waits else 1 << 60
+            self.feed(Covered(Incarnation(sidecar.incarnation), size))
 
     def _confirm_clock(self, _: ConfirmClock) -> None:
         self._process.clock.confirm()

@@ -24,6 +24,7 @@ from intelshare.broker.kernel.tables import (
     OUTGOING,
     PAIR,
     PENDING,
+    PORTION,
     RECEIVED,
     STATEMENT,
     UNHEARD,
@@ -51,7 +52,7 @@ from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND
 from intelshare.ports import Row, Table, View
 from intelshare.sim import losses, remains
-from intelshare.sim.counting import check_counters
+from intelshare.sim.counting import check_counters, check_kept
 from intelshare.sim.heap import Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.oracle import Oracle
@@ -106,6 +107,7 @@ def check_safety(oracle: Oracle, machines: Machines) -> None:
     for machine in honest(machines).values():
         _check_streams(machine, machines)
         check_counters(machine)
+        check_kept(machine)
         if machine.process is not None:
             _check_log(machine)
             _check_inbox(machine)
@@ -124,6 +126,7 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         _check_gone(oracle, machine, machines)
         _check_files(oracle, machine)
         check_counters(machine)
+        check_kept(machine)
     for machine in honest(machines).values():
         for row in _rows(machine.disk.view, PAIR):
             if machine.deals(machines[row.recipient]):
@@ -169,10 +172,19 @@ def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
         or (
             row.state == FileState.WANTED
             and machine.deals(machines[row.member])
+            and not _purged_since(machines[row.member], row)
             and _gives(oracle, machines[row.member], row, machine.name)
         )
         for row in _rows(view, FILE)
     )
+
+
+def _purged_since(sender: Machine, row: FileRow) -> bool:
+    """Return True if a file had arrived whole, its disk lost a piece, and its sender has purged it meanwhile:
+    delivered content goes after its grace (P16). A file that never was whole is not to be purged.
+    """
+    portion = sender.disk.view.get(PORTION, row.md, row.slot)
+    return bool(row.again and portion is not None and portion.purged)
 
 
 def _gives(oracle: Oracle, sender: Machine, row: FileRow, recipient: str) -> bool:
@@ -353,7 +365,7 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
     held = view.get(INBOX, row.md)
     has = held is not None
     told = row.receipt >= BestReceipt.ACCEPTED
-    anew = (recipient.forgets or recipient.mended[row.leaf]) and (
+    anew = (recipient.forgets or _asked_again(sender, recipient, row)) and (
         answer.code if answer is not None else _is_hole(view, row)
     )
     if (told and not has and not anew) or (has and not told and not sender.forgets):
@@ -469,6 +481,16 @@ def _is_hole(view: View, row: PairRow) -> bool:
     return any(
         row.sequence in missing(one) or row.sequence in Ranges.unpack(one.cancelled) for one in streams
     )
+
+
+def _asked_again(sender: Machine, recipient: Machine, row: PairRow) -> bool:
+    """Return True if the recipient has forgotten the bulletin because it was damaged, under any number by
+    which it went: it may have known the first one alone.
+    """
+    if not recipient.mended:
+        return False
+    went = sender.disk.view.find(STATEMENT, "number", recipient.name, Kind.RELEASE, limit=_ALL)
+    return any(recipient.mended[said.leaf] for said in went if said.md == row.md)
 
 
 def _holes(view: View, peer: str) -> bool:

@@ -114,7 +114,10 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     (
         RETURNED,
         frozenset(("receive",)),
-        lambda old, new: old.stage in (QUEUED, HELD) and new == old._replace(stage=HANDED_OVER),
+        lambda old, new: (
+            old.stage in (QUEUED, HELD)
+            and new in (handed := old._replace(stage=HANDED_OVER), handed._replace(cause=Cause.RECALLED))
+        ),
     ),
     (
         "queued again",

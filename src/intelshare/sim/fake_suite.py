@@ -2,8 +2,8 @@
 
 Real suites draw randomness inside the library, so that a seed would not repeat, and they cost a millisecond
 per batch. Here a signature is a digest of public key, context and message in both halves, and sealing is a
-mask derived from the public key: anybody could forge both. The suite is in no global table: the simulator
-passes ``FAKE_SUITES`` where a node passes ``SUITES``.
+mask derived from the public key: anybody could forge both. The suite is in no global table:
+``sim.world`` hands it to the nodes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hmac import compare_digest
 from typing import Final
 
 from intelshare.crypto.records import KeyUse
-from intelshare.crypto.suites import SUITE_1, Context, SealingKey, SigningKey, Suite, Suites, open_failed
+from intelshare.crypto.suites import SUITE_1, Context, SealingKey, SigningKey, Suite, open_failed
 from intelshare.errors import CryptoError
 
 
@@ -51,20 +51,24 @@ class _Sealing:
     public: bytes
 
     def open(self, info: bytes, sealed: bytes) -> bytes:
-        plaintext = _mask(self.public, info, sealed[SUITE_1.encapsulation :])
-        if not compare_digest(_seal(self.public, info, plaintext), sealed):
+        split = SUITE_1.encapsulation
+        plaintext = _mask(self.public, info, sealed[split:])
+        if not compare_digest(_tag(self.public, info, plaintext), sealed[:split]):
             raise open_failed("the sealed key")
         return plaintext
 
 
 def _mask(public: bytes, info: bytes, data: bytes) -> bytes:
     stream = hashlib.shake_256(_digest(b"mask", public, info)).digest(len(data))
-    return bytes(a ^ b for a, b in zip(data, stream, strict=True))
+    return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
+
+
+def _tag(public: bytes, info: bytes, plaintext: bytes) -> bytes:
+    return _stretch(_digest(b"tag", public, info, plaintext), SUITE_1.encapsulation)
 
 
 def _seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
-    tag = _digest(b"tag", public, info, plaintext)
-    return _stretch(tag, SUITE_1.encapsulation) + _mask(public, info, plaintext)
+    return _tag(public, info, plaintext) + _mask(public, info, plaintext)
 
 
 def _load_signing(secret: bytes) -> SigningKey:
@@ -97,5 +101,3 @@ FAKE_SUITE: Final = Suite(
     verify=_verify,
     seal=_seal,
 )
-
-FAKE_SUITES: Final[Suites] = {FAKE_SUITE.number: FAKE_SUITE}

@@ -10,6 +10,7 @@ from random import Random as Stream
 
 from intelshare.instant import DAY, HOUR, MINUTE, SECOND
 from intelshare.sim.chance import stream
+from intelshare.sim.generate_upkeep import AMNESIA, drained, moves, older, troubles, upgrades
 from intelshare.sim.hostile import ENDS, TRICKS
 from intelshare.sim.plan import MEMBERS, Act, Fault, FaultPlan, Knobs
 
@@ -36,15 +37,18 @@ def generate_plan(seed: int) -> FaultPlan:
         faults = [fault for fault in faults if fault.kind == "hostile"]
         acts = [replace(act, lasts=0) for act in acts if act.kind in _TIMELESS and act.at < knobs.lasts]
     if knobs.together:
-        faults += _of_replicas(stream(seed, "replicas"), knobs)
-        faults += _drained(stream(seed, "drained"), knobs)
+        faults += troubles(stream(seed, "replicas"), knobs)
+        faults += drained(stream(seed, "drained"), knobs)
+        faults += upgrades(stream(seed, "upgrades"), knobs)
         more_acts, more_faults = _led_by_another(stream(seed, "led by another"), knobs, members)
         acts, faults = acts + more_acts, faults + more_faults
     acts += _revoked(stream(seed, "acts", "revoke"), knobs, members)
+    faults += moves(stream(seed, "moves"), knobs, faults)
     if any(fault.kind == "clock" for fault in faults):
-        # A node would make a key that is not yet valid: docs/simulation.md.
-        acts = [act for act in acts if act.kind not in ("rotate", "revoke")]
-    if any(fault.kind in _AMNESIA for fault in faults):
+        # Where a clock that was ahead has made the one key that counts, no start succeeds.
+        also = ("rotate",) if stream(seed, "keys ahead").random() < 0.5 else ()
+        acts = [act for act in acts if act.kind not in ("revoke", *also)]
+    if any(fault.kind in AMNESIA for fault in faults):
         # The grace period is longer than the age of any backup (docs/operations.md).
         knobs = replace(knobs, retention=0)
     return FaultPlan(seed, knobs, tuple(acts), tuple(faults))
@@ -52,8 +56,6 @@ def generate_plan(seed: int) -> FaultPlan:
 
 _TIMELESS = frozenset(("submit", "attach", "download", "courier"))
 """The acts whose outcome does not depend on when they happen."""
-
-_AMNESIA = frozenset(("restore", "lie", "put-back", "backup"))
 
 
 def _knobs(chance: Stream, seed: int) -> Knobs:
@@ -91,6 +93,7 @@ def _knobs(chance: Stream, seed: int) -> Knobs:
         few = stream(seed, "together")
         who = few.sample(MEMBERS[: drawn.members], few.choice((1, 1, 2)))
         drawn = replace(drawn, together=" ".join(sorted(who)), replicas=few.choice((2, 2, 3)))
+        drawn = replace(drawn, older=older(stream(seed, "older")))
     if seed % 16 == 3:
         drawn = replace(drawn, calm=True, offset=0, queue=0, retention=0)
     return drawn
@@ -387,41 +390,6 @@ def _tricks(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Faul
     return drawn
 
 
-def _of_replicas(chance: Stream, knobs: Knobs) -> list[Fault]:
-    """Draw what goes wrong with the replicas of each member that has some, and with its database."""
-    drawn = []
-    for node in knobs.together.split():
-        for _ in range(chance.choice((0, 2, 4, 8, 12))):
-            window, at = chance.choice(_TROUBLES), chance.randrange(knobs.lasts)
-            number = chance.choice((0, *range(knobs.replicas + 1)))
-            lasts = chance.choice((200_000, SECOND, 4 * SECOND, 7 * SECOND, 15 * SECOND))
-            if window == "stuck":
-                # Shorter, and the server does not end its session.
-                lasts = chance.choice((4 * SECOND, 13 * SECOND, 15 * SECOND))
-            keep = chance.choice((0, 1))
-            drawn.append(Fault("replica", node, at=at, lasts=lasts, number=number, window=window, keep=keep))
-        for _ in range(chance.choice((0, 0, 1, 2))):
-            at, lasts = chance.randrange(knobs.lasts), chance.choice((200_000, 2 * SECOND, 8 * SECOND))
-            drawn.append(Fault("store", node, at=at, lasts=lasts, keep=chance.choice((0, 1))))
-    return drawn
-
-
-def _drained(chance: Stream, knobs: Knobs) -> list[Fault]:
-    """Draw which replicas are stopped in order, and started again."""
-    return [
-        Fault(
-            "replica",
-            node,
-            at=chance.randrange(knobs.lasts),
-            lasts=chance.choice((200_000, SECOND, 7 * SECOND)),
-            number=chance.choice((0, *range(knobs.replicas + 1))),
-            window="drain",
-        )
-        for node in knobs.together.split()
-        for _ in range(chance.choice((0, 0, 1, 2)))
-    ]
-
-
 def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> tuple[list[Act], list[Fault]]:
     """Let a member act, lose the replica that leads, and write: the next one must know of the act."""
     acts: list[Act] = []
@@ -449,9 +417,6 @@ def _led_by_another(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> t
 
 _ACTED = (0, 2, 3, 4)
 """The treaty acts that end or narrow what may be sent (``users.ACTS``)."""
-
-_TROUBLES = ("kill", "kill", "freeze", "stuck", "line", "doubt", "slow")
-"""The troubles of a replica (``replicated.TROUBLES``) besides "drain"."""
 
 
 def _recalled_first(chance: Stream, tricks: list[Fault]) -> list[Act]:

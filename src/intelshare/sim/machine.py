@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import FILE, NODE
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.arrivals import came_again
 from intelshare.broker.lifecycle.attachments import FileState, kept
-from intelshare.broker.lifecycle.mend import Outcome, Record
+from intelshare.broker.lifecycle.mend import Record, RecordOutcome
 from intelshare.engine import Limits
 from intelshare.errors import CryptoError, IntelshareError, StoreError
 from intelshare.ids import Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
@@ -27,6 +29,7 @@ from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.hostile import Hostile
 from intelshare.sim.losses import check_noticed
 from intelshare.sim.mending import ROTS
+from intelshare.sim.moving import Moving
 from intelshare.sim.network import Network
 from intelshare.sim.pieces import Pieces
 from intelshare.sim.plan import Fault, FaultPlan
@@ -66,11 +69,14 @@ class Machine:
         self.removes = any((act.kind, act.node) == ("remove-member", name) for act in plan.acts)
         """True if its operators remove a member at some time."""
         self.sync = plan.knobs.sync
-        self.disk = Disk(first_disk(plan, name))
+        self.mended: Counter[LeafId] = Counter()
+        """The times that each received release was forgotten because it was damaged, and asked for again."""
+        self.disk = Disk(first_disk(plan, name), mended=self.mended)
         self.keys = first_keys(plan, name)
         self.room = Room()
         self.pieces = Pieces()
         """The files beside the disk."""
+        self.moving = Moving(self)
         self.sidecar: Sidecar | None = None
         """A file beside the disk: durable once written, and never restored."""
         self.process: Process | None = None
@@ -86,9 +92,7 @@ class Machine:
         """The folder that was put back last, and the virtual time since when it is in use."""
         self.copied = False
         """True if the folder was put back since its node last wrote there: the sidecar's time says so."""
-        self.mended: Counter[LeafId] = Counter()
-        """The times that each received release was forgotten because it was damaged, and asked for again."""
-        self.damaged: dict[Record, Outcome] = {}
+        self.damaged: dict[Record, RecordOutcome] = {}
         """The damaged records that are not settled, and what became of each when it was last looked at."""
         self.given_up: set[ManifestDigest] = set()
         """The bulletins of which an operator has given up damaged content."""
@@ -165,6 +169,8 @@ class Machine:
         """
         if self.process is not None or (self.hostile is not None and self._plan.knobs.absent):
             return
+        if self.moving.waits:
+            return
         self.look_at_clock()
         if self.room.free < LIMITS.give:
             self.room.hold(on=False)
@@ -203,8 +209,9 @@ class Machine:
         clock = Clock(latest, self.now, lambda: self.heap.now, confirmed=confirmed)
         process = self.process = self.make_process(node, clock)
         if forgot:
-            # A backup says when it was made, also that of a folder whose node had never run.
-            process.forgot = me.latest if me is not None else BEGIN
+            # A backup says when it was made, by this machine's clock, also that of a folder whose node had
+            # never run.
+            process.forgot = me.latest if me is not None else Instant(BEGIN + self._offset)
             # Until this is durable, the sidecar also tells the next start that the disk forgot.
             process.perform("ask_again", then=lambda _: self._wait(process), refused=self.refuse_start)
         else:
@@ -230,8 +237,9 @@ class Machine:
                 forget(answer.after)
 
         def forget(after: ManifestDigest) -> None:
-            process.perform("forget_received", after, then=done, refused=self.refuse_start)
+            process.perform("forget_received", after, again, then=done, refused=self.refuse_start)
 
+        again = finish(came_again(process.node, self.disk.checked))
         forget(ManifestDigest(b""))
 
     def refuse_start(self, error: IntelshareError) -> None:
@@ -367,6 +375,19 @@ class Machine:
         if self.process is not None and self.process.serving:
             self._down = down
             self.process.stop()
+
+    def end_in_order(self) -> None:
+        """Stop whatever runs; what does not serve yet is killed."""
+        self.stop(0)
+
+    def end_hard(self) -> None:
+        """Kill whatever runs."""
+        if self.process is not None:
+            self.crash(0, SECOND)
+
+    def count(self, what: str) -> None:
+        """Count something that has happened."""
+        self._oracle.counts[what] += 1
 
     def stopped(self) -> None:
         """Handle that the process has stopped in order: once the mark is set, sidecar and disk must agree.

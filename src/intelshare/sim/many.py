@@ -21,7 +21,7 @@ _AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SeedOutcome:
     """The summary of one seed."""
 
     seed: int
@@ -39,16 +39,16 @@ class Outcome:
     """The rows taken of the tables of promises.md."""
 
 
-def outcome(seed: int, bug: str = "") -> Outcome:
+def outcome(seed: int, bug: str = "") -> SeedOutcome:
     """Draw and run one seed."""
     return outcome_of(run_twice(generate_plan(seed), BUGS.get(bug, NONE)))
 
 
-def outcome_of(result: Result) -> Outcome:
+def outcome_of(result: Result) -> SeedOutcome:
     """Return the summary of a result."""
     found = result.violation
     invariant, what = (found.invariant, found.what) if found is not None else ("", "")
-    return Outcome(
+    return SeedOutcome(
         result.plan.seed,
         invariant,
         what,
@@ -60,7 +60,7 @@ def outcome_of(result: Result) -> Outcome:
     )
 
 
-def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
+def outcomes(seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[SeedOutcome]:
     """Yield the outcomes of all these seeds, in their order, using ``jobs`` processes."""
     if jobs == 1:
         yield from map(partial(outcome, bug=bug), seeds)
@@ -82,11 +82,11 @@ class Found:
     """The seeds of the range whose plans can show it."""
 
 
-Runs = Callable[[Sequence[int], str, int], Iterator[Outcome]]
+Runs = Callable[[Sequence[int], str, int], Iterator[SeedOutcome]]
 """Runs seeds with a planted bug on some processes, as ``outcomes`` does."""
 
 
-def is_seen(bug: Bug, out: Outcome) -> bool:
+def is_seen(bug: Bug, out: SeedOutcome) -> bool:
     """Return True if this is what the bug leads to: an error that ends a run for another reason does not
     count, nor does a seed that fails without the bug.
     """
@@ -114,7 +114,7 @@ def _able(bug: Bug, seeds: Sequence[int]) -> list[int]:
     return [seed for seed in seeds if bug.needs(generate_plan(seed))]
 
 
-def _first_after(last: int, bug: Bug, jobs: int, runs: Runs) -> list[Outcome]:
+def _first_after(last: int, bug: Bug, jobs: int, runs: Runs) -> list[SeedOutcome]:
     """Return the first of the later seeds that finds a bug which these seeds did not."""
     able = _able(bug, range(last + 1, MOST))
     for start in range(0, len(able), _AT_ONCE * jobs):

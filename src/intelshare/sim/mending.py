@@ -10,11 +10,10 @@ from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.drop import DropCommand
 from intelshare.broker.lifecycle.mend import (
     WAITING,
-    MendCommand,
     Mended,
     MendResult,
-    Outcome,
     Record,
+    RecordOutcome,
 )
 from intelshare.delivery import Stage
 from intelshare.engine.events import DamageFound, RecordsMended
@@ -69,13 +68,6 @@ def damage_found(process: Process) -> DamageFound:
     return DamageFound(tuple([Record(one.table, one.key) for one in process.disk.damage.values()]))
 
 
-def asks_again(process: Process, command: MendCommand, result: MendResult) -> None:
-    """Note the received releases that are requested again: each comes as if it had never come."""
-    for one in result.mended:
-        if one.outcome is Outcome.ASKED and one.record in command.brought:
-            process.machine.mended[command.brought[one.record].leaf] += 1
-
-
 def note_mended(process: Process, mended: Sequence[Mended]) -> None:
     """Count what became of damaged records; those that are settled are no longer damaged."""
     for one in mended:
@@ -95,9 +87,9 @@ def settle_damaged(machine: Machine) -> None:
     if process is None or not process.serving:
         return
     machine.disk.scrub()
-    hopeless = {Outcome.STAYS}
+    hopeless = {RecordOutcome.STAYS}
     if machine.heap.now > machine.lasts + PATIENCE:
-        hopeless.add(Outcome.ASKED)
+        hopeless.add(RecordOutcome.ASKED)
     lost = tuple(
         [
             one

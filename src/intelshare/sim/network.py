@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from intelshare.sim.chance import stream
-from intelshare.sim.heap import Heap
+from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.plan import Fault, FaultPlan
 
 
@@ -21,6 +21,10 @@ class End(Protocol):
 
     def broken(self) -> None:
         """Handle that this side has noticed that the link is gone. May be called more than once."""
+
+
+_MOST: Final = 20
+"""The most links of a node to a peer after faults: four of them are many."""
 
 
 class Wire:
@@ -115,6 +119,9 @@ class Network:
         self.wires: dict[tuple[str, str], Wire] = {}
         """The newest wire of each pair, by (dialler, acceptor)."""
         self._repeated = repeated
+        self._healed = False
+        self._links: Counter[tuple[str, str]] = Counter()
+        """The links of each node to each peer since faults are over."""
 
     def way(self, sender: str, receiver: str) -> int:
         """Return the microseconds that a message takes now."""
@@ -166,8 +173,17 @@ class Network:
         self._parted = frozenset(((one, other), (other, one)))
 
     def heal(self) -> None:
-        """End all other cuts."""
+        """End all other cuts: from now on links stay."""
         self._cut.clear()
+        self._healed = True
+
+    def linked(self, name: str, peer: str) -> None:
+        """Note that a node has a link. Raises Violation I9 if it has one after the other, without an end."""
+        if not self._healed or self._knobs.hostile in (name, peer):
+            return
+        self._links[name, peer] += 1
+        if self._links[name, peer] > _MOST:
+            raise Violation("I9", f"links of {name} and {peer} come and go, though faults are over")
 
     def reset(self, fault: Fault) -> None:
         """Reset the link of two nodes."""

@@ -389,7 +389,7 @@ class Oracle:
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends different bytes from those it stored")
-            if carried.kind == Kind.RELEASE and outbound.frame.batch_key == b"":
+            if carried.kind == Kind.RELEASE and decode(Release, carried.data).origin != process.node.uri:
                 self._returned(process, outbound.peer, carried)
             elif carried.kind == Kind.RELEASE:
                 self._release(process, outbound.peer, leaf, carried)
@@ -424,7 +424,8 @@ class Oracle:
         row = self._known_to(process).get(PAIR, said.md, peer) if said is not None else None
         if said is None or row is None or row.leaf != leaf:
             raise Violation("I5", f"{process.name} sends {peer} a release that is not durable")
-        self.grants[peer, said.md].add(carried.grant)
+        if carried.grant:  # one that came back has none, and goes only to be answered again
+            self.grants[peer, said.md].add(carried.grant)
         if row.cause != Cause.NONE and row.receipt == BestReceipt.NONE:
             raise Violation("I12", f"{process.name} sends {peer} what is {Cause(row.cause).name.lower()}")
         slots = self.rulings.slots_of(said.md, carried.bodies)

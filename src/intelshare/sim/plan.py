@@ -58,6 +58,10 @@ class Knobs:
     """The members whose node is several replicas over one store, separated by spaces."""
     replicas: int = 2
     """The number of replicas of each of them."""
+    older: str = ""
+    """The part that the version lacks in which they begin: "links" (it divides none), "schema" (the newer one
+    migrates); empty: all are of one version.
+    """
     absent: bool = False
     """True if the hostile member is never there: the run with which one of a hostile member is compared."""
 
@@ -110,6 +114,8 @@ class Fault:
          ``sim.replicated.TROUBLES``) for ``lasts``
     store    the database of node's replicas restarts, and is away for ``lasts``; ``keep``: the commit that
          runs happens all the same
+    move     an operator stops node, moves its rows to the other store, or back, and starts it; the move is
+         killed at its ``number``-th page of rows, if that is not 0
     restore  node is stopped at ``at`` and comes back with its disk of ``by`` microseconds earlier
     lie      node loses power at ``at``, and what its disk had synced in the last ``by`` microseconds
     put-back  the same with its whole folder, keys and all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,8 @@ class Process:
         self.serving = False
         self.forgot: Instant | None = None
         """Until when the disk knows, if an operator has confirmed that it lost what came later."""
+        self.renewals: deque[Callable[[], None]] = deque()
+        """The renewal of the directory that is under way, and those that wait for its end."""
         self.drained = False
         """True once the store accepts no more steps: the process is about to end."""
         self.frozen = False
@@ -118,9 +121,11 @@ class Process:
         self.machine.shred(then)
 
     def covers(self, said: Checkpoint) -> bool:
-        """Return True if a checkpoint may leave: a replica waits until the sidecar is written."""
-        del said
-        return True
+        """Return True if a checkpoint may leave: the sidecar has it, or it is of an earlier start."""
+        kept, now = self.machine.sidecar, self.node.incarnation
+        return said.incarnation != now or (
+            kept is not None and kept.incarnation == now and said.size <= kept.size
+        )
 
     def claim(self, claim: Claim) -> None:
         """Hold links beside other replicas of its node; it has none."""

@@ -22,7 +22,8 @@ _ALL = 1 << 30
 
 def opens(node: Node, disk: Disk, md: ManifestDigest, content: Content) -> bool:
     """Return True if a key on the disk, or still in its files, opens a portion of this bulletin."""
-    rows = [*disk.view.find(SECRET, "key", md), *(row for row in disk.remains if row.md == md)]
+    elsewhere = (row for row in (*disk.remains, *disk.left) if row.md == md)
+    rows = [*disk.view.find(SECRET, "key", md), *elsewhere]
     return any(secret in content.secrets.values() for secret in _keys(node, rows))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,7 +24,8 @@ from intelshare.crypto.records import Checkpoint
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Divided, Joined, Leads, NodeChanged, PassedOn, Started
 from intelshare.engine.following import learn, renewed, undone
-from intelshare.errors import IntelshareError, StoreError
+from intelshare.engine.values import Shares
+from intelshare.errors import CryptoError, IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
@@ -31,7 +33,7 @@ from intelshare.ports import Random, View
 from intelshare.sim.law import law, law_file
 from intelshare.sim.network import Network
 from intelshare.sim.shared_folder import InSharedFolder
-from intelshare.sim.turns import IDLE, IDLE_IN_STEP, NOTHING, Done, Group, Job, Session
+from intelshare.sim.turns import IDLE, IDLE_IN_STEP, NOTHING, Done, Job, Session, TurnGroup
 from intelshare.sim.written import Written, check_memory, check_told
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Replica(InSharedFolder):
         first: bool,
     ) -> None:
         self._offset = machine.offsets[number]
+        self.schema = machine.schema_of(number)
+        self.divides = machine.divides(number)
+        """False of a version that divides no links: if it leads, it has all."""
         self.leads = first
         self.followed_rows = machine.disk.copy()
         me = self.followed_rows.get(NODE, SELF)
@@ -98,7 +103,7 @@ class Replica(InSharedFolder):
         self._held = frozenset[MemberCode]()
         self._keys = frozenset(machine.keys.ids())
         self._jobs: deque[Job] = deque()
-        self._group: Group | None = None
+        self._group: TurnGroup | None = None
         """The group that it has sent to be committed, and of which it has not heard."""
         self._done: list[Done] = []
         self.at_wake: list[Callable[[], None]] = []
@@ -146,15 +151,19 @@ class Replica(InSharedFolder):
     def _share(self) -> None:
         self.machine.turns.shared = True
         super()._serve()
-        self.feed(Joined())
+        self._take_part()
 
     def serve_beside(self) -> None:
         """Serve users from now on, as one that does not lead."""
         if self.alive and not self.serving:
             self.serving = True
             self.oracle.serves(self)
-            self.feed(Joined())
+            self._take_part()
             self.feed(Started())
+
+    def _take_part(self) -> None:
+        if self.divides:
+            self.feed(Joined())
 
     # Steps
 
@@ -201,9 +210,11 @@ class Replica(InSharedFolder):
             return
         if self.machine.bug.catches_up and not self._catch_up():
             return
+        if self._is_older():
+            return
         if self._outdated and self.machine.bug.renews and not self._make_again():
             return
-        group, self._done = Group(), []
+        group, self._done = TurnGroup(schema=self.schema), []
         last = False
         while self._jobs and len(self._done) < _MOST and not last:
             done = self._run(self._jobs.popleft())
@@ -256,13 +267,13 @@ class Replica(InSharedFolder):
         self.stepped = one.at
         effects = getattr(one.plan.answer, "effects", None)
         if isinstance(effects, Effects):
-            check_told(self.node, one.job.name, effects, Written([Group([one.plan])]), leads=self.leads)
+            check_told(self.node, one.job.name, effects, Written([TurnGroup([one.plan])]), leads=self.leads)
         if one.error is None:
             one.job.then(one.plan.answer)
         elif one.job.refused is not None:
             one.job.refused(one.error)
 
-    def _take(self, group: Group) -> None:
+    def _take(self, group: TurnGroup) -> None:
         """A group is durable, and this replica knows it."""
         for plan in group.plans:
             self.followed_rows.apply(plan)
@@ -275,6 +286,8 @@ class Replica(InSharedFolder):
         """Take in what others have committed, unless it writes itself; lead if nobody does."""
         turns, session = self.machine.turns, self.session
         if not self.alive or self.frozen or self.cut or session is None or turns.holder is session:
+            return
+        if self._is_older():
             return
         if self._group is None and self._catch_up() and turns.lead is None and turns.shared:
             turns.lead = session
@@ -301,12 +314,16 @@ class Replica(InSharedFolder):
 
     def claim(self, claim: Claim) -> None:
         """See ``Process``."""
-        self._claimed = claim if self.machine.bug.calls_home else replace(claim, call=frozenset())
-        self.heap.after(_SOON, self.divide)
+        if self.divides:
+            self._claimed = claim if self.machine.bug.calls_home else replace(claim, call=frozenset())
+            self.heap.after(_SOON, self.divide)
 
     def divide(self) -> None:
         """Hold what it claims, and see what all hold."""
         turns, session = self.machine.turns, self.session
+        if not self.divides:
+            self._have_all()
+            return
         if not self.alive or self.frozen or self.cut or session is None or not session.alive:
             return
         if self._claimed is None or not turns.up:
@@ -315,6 +332,15 @@ class Replica(InSharedFolder):
             self.machine.tell_others(self, lambda one: one.divide())
         seen = turns.division(session)
         self.heap.after(0, lambda: self._divided(seen) if self.alive else None)
+
+    def _have_all(self) -> None:
+        """Have every link if it leads, and none else, as a version did that divides nothing."""
+        trust = self.node.trust
+        leads = self.leads and self.machine.process is self
+        every = frozenset(one for one in trust.partners if one not in trust.excluded)
+        held = every if leads else frozenset[MemberCode]()
+        if self.alive and not self.frozen and held != self._held:
+            self._divided(Divided(Shares(0, 0, (), {}, frozenset()), held))
 
     def _divided(self, seen: Divided) -> None:
         if seen.held != self._held:
@@ -326,6 +352,13 @@ class Replica(InSharedFolder):
         """See ``Process``."""
         if not self.cut and self.session is not None:
             self.machine.tell_others(self, lambda one: one.feed(PassedOn(action.member, action.message)))
+
+    def _is_older(self) -> bool:
+        """Return true if a newer version has migrated: this process has ended over it."""
+        if self.disk.schema > self.schema and self.machine.bug.reads_schema:
+            self.end("SCHEMA_NEWER")
+            return True
+        return False
 
     def _catch_up(self) -> bool:
         """Return false if this process has ended over it."""
@@ -364,10 +397,19 @@ class Replica(InSharedFolder):
         if self._law:
             files = law(self.name, tuple(sorted(self.node.world.members)), (), self.machine.variant)
         view = self.disk.view
-        self.node = renewed(self.node, view, documents(view), files)
+        self.node = self._with_keys(renewed(self.node, view, documents(view), files))
         self._outdated = self._law = False
         self.heap.after(0, lambda: self.feed(NodeChanged()) if self.alive else None)
         return True
+
+    def _with_keys(self, node: Node) -> Node:
+        """Return the node with the signing key that its directory names now, as a start would begin with it.
+        One that joined before that was committed found the key beside it already.
+        """
+        with suppress(CryptoError):  # none is valid: the one that leads makes another
+            newest = node.trust.signing_key(node.uri, self.now())
+            return replace(node, signer=self.machine.keys.signer(newest))
+        return node
 
     def _same_keys(self) -> bool:
         if self.leads and self.machine.process is self:
@@ -391,6 +433,8 @@ class Replica(InSharedFolder):
             again, self._has_led, self.machine.process = self._has_led, True, self
             if not again:
                 self.feed(Leads())
+            if not self.divides:
+                self._have_all()
 
     # Sessions
 

@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import NODE, RECEIVED
+from intelshare.broker.kernel.tables import NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.errors import PASSING, CryptoError, IntelshareError
-from intelshare.ids import LeafId
 from intelshare.instant import SECOND
 from intelshare.node.clock import Clock
-from intelshare.ports import Delete, Plan
+from intelshare.ports import Plan
 from intelshare.sim.bugs import Bug
 from intelshare.sim.chance import stream
 from intelshare.sim.heap import Heap
@@ -69,6 +68,8 @@ class ReplicatedMachine(Machine):
         """By number, the microseconds that its clock is ahead."""
         self.covered: Counter[int] = Counter()
         """The most that the sidecar covered of the log of an incarnation."""
+        self.newer = set(numbers) if not plan.knobs.older else set[int]()
+        """The numbers of those that run the newer version; ``Knobs.older`` says what the other one lacks."""
         self.down = 0
         """The time after which the one that was stopped is started again."""
         self._asking = stream(plan.seed, "asked", name)
@@ -85,6 +86,20 @@ class ReplicatedMachine(Machine):
     def variant(self, variant: int) -> None:
         self._oracle.rulings.variants[self.name] = variant
 
+    def schema_of(self, number: int) -> int:
+        """Return the schema that this one knows (``Disk.schema``)."""
+        return int(self._plan.knobs.older == "schema" and number in self.newer)
+
+    def divides(self, number: int) -> bool:
+        """Return True if this one is of a version that divides links."""
+        return self._plan.knobs.older != "links" or number in self.newer
+
+    def heal(self) -> None:
+        """See ``Machine``. Whoever could not be started in its version is upgraded."""
+        super().heal()
+        if self._plan.knobs.older == "schema":
+            self.newer.update(range(len(self.replicas)))
+
     def covers(self, sidecar: Sidecar) -> None:
         """Note what the sidecar covers."""
         most = max(self.covered[sidecar.incarnation], sidecar.size)
@@ -96,7 +111,7 @@ class ReplicatedMachine(Machine):
 
     def asked(self, kind: str) -> Process | None:
         """See ``Machine``: any that serves, if it may do this."""
-        if kind in LED:
+        if kind in LED or self.moving.away:
             return super().asked(kind)
         serving = [one for one in self.up() if one.serving]
         return self._asking.choice(serving) if serving else None
@@ -104,7 +119,10 @@ class ReplicatedMachine(Machine):
     # Starts
 
     def start(self) -> None:
-        """Start every replica that is down."""
+        """Start every replica that is down; the one process, while the rows are in a file."""
+        if self.moving.away:
+            super().start()
+            return
         for number in range(len(self.replicas)):
             self._start(number)
 
@@ -121,9 +139,14 @@ class ReplicatedMachine(Machine):
         one = self.replicas[number]
         if (one is not None and one.alive) or number in self._due:
             return
+        if self.moving.waits or self.moving.away:
+            return
         if not self.turns.up or self.room.free < LIMITS.give:
             self.room.hold(on=False)
             self._later(number, SECOND)
+        elif self.schema_of(number) < self.disk.schema:
+            self._oracle.counts["replica refused SCHEMA_NEWER"] += 1
+            self._later(number, AGAIN)
         elif not self.turns.sessions:
             self._number, led = number, self.process
             self.process = None
@@ -136,7 +159,8 @@ class ReplicatedMachine(Machine):
 
     def make_process(self, node: Node, clock: Clock) -> Process:
         """See ``Machine``: the first one. Each has a clock of its own."""
-        del clock
+        if self.moving.away:
+            return super().make_process(node, clock)
         return self._made(node, self._number, first=True)
 
     def _made(self, node: Node, number: int, *, first: bool) -> Replica:
@@ -147,12 +171,12 @@ class ReplicatedMachine(Machine):
         return made
 
     def _join(self, number: int) -> None:
-        view = self.disk.view
+        view = self.disk.durable
         self.look_at_clock()
         me = view.get(NODE, SELF)
         assert me is not None  # noqa: S101 - the first one has begun an incarnation
         try:
-            node = start_node(self.name, me.incarnation, self.keys, view, self.now(), self.variant)
+            node = start_node(self.name, me.incarnation, self.keys, view, self.now(), self.turns.variant)
         except CryptoError as error:
             if error.code != "SIGNER_NOT_VALID":
                 raise
@@ -166,6 +190,9 @@ class ReplicatedMachine(Machine):
 
     def refuse_start(self, error: IntelshareError) -> None:
         """See ``Machine``."""
+        if self.moving.away:
+            super().refuse_start(error)
+            return
         if error.code not in PASSING and not self.has_ended_keys(error):
             raise error
         self._oracle.counts["start on a full disk"] += error.code == "DISK_FULL"
@@ -184,10 +211,6 @@ class ReplicatedMachine(Machine):
         """Handle that a plan is durable, in the order of commits."""
         if plan.writes:
             self._oracle.durable(self, plan)
-            for write in plan.writes:
-                if write.table is RECEIVED and isinstance(write, Delete) and isinstance(write.key[1], bytes):
-                    # Whoever asks for it again may end before it has noted that.
-                    self.mended[LeafId(write.key[1])] += 1
             if self.watcher is not None:
                 self.watcher.durable(self, plan)
 
@@ -204,7 +227,7 @@ class ReplicatedMachine(Machine):
 
     def serving(self) -> list[Process]:
         """See ``Machine``: each may have links."""
-        return list(self.up())
+        return super().serving() if self.moving.away else list(self.up())
 
     # Ends
 
@@ -219,8 +242,9 @@ class ReplicatedMachine(Machine):
 
     def crash(self, keep: int, down: int) -> None:
         """Kill the one that leads."""
-        del keep
-        if isinstance(self.process, Replica):
+        if self.moving.away:
+            super().crash(keep, down)
+        elif isinstance(self.process, Replica):
             self.process.kill(down)
 
     def stop(self, down: int) -> None:
@@ -228,14 +252,37 @@ class ReplicatedMachine(Machine):
         self.down = down
         super().stop(down)
 
+    def end_in_order(self) -> None:
+        """See ``Machine``: all of them."""
+        if self.moving.away:
+            super().end_in_order()
+        self.down = SECOND
+        for one in self.up():
+            if one.serving:
+                one.stop()
+            else:
+                one.kill(SECOND)
+
+    def end_hard(self) -> None:
+        """See ``Machine``: all of them."""
+        if self.moving.away:
+            super().end_hard()
+        for one in self.up():
+            one.kill(SECOND)
+
     def read_only(self, lasts: int) -> None:
         """The disk of the database accepts no writes: it ends, and is back after this time."""
+        if self.moving.away:
+            super().read_only(lasts)
+            return
         self._oracle.counts["read-only"] += 1
         self.turns.restart(lasts, committed=False)
 
     def _end(self, keep: int) -> None:
         """End all of them, and every session: the database is put back."""
-        del keep
+        if self.moving.away:
+            super()._end(keep)
+            return
         for session in list(self.turns.sessions):
             self.turns.end(session)
         for one in self.up():
@@ -243,6 +290,8 @@ class ReplicatedMachine(Machine):
 
     def trouble(self, fault: Fault) -> None:
         """Let this happen to a replica."""
+        if fault.window == "upgrade":
+            self.newer.add(fault.number - 1)
         up = self.up()
         leading = [one for one in up if one is self.process]
         chosen = leading if not fault.number else [one for one in up if one.number == fault.number - 1]
@@ -278,8 +327,10 @@ TROUBLES: Final[Mapping[str, Callable[[Replica, Fault], None]]] = {
     "slow": _slow,
     "drain": _drain,
     "stuck": _stuck,
+    "upgrade": _drain,
 }
 """The troubles of a replica: it is killed; it runs nothing for a time; its line to the database is cut;
 the line ends in the middle of a commit (``keep``: which happens all the same); it follows late; it freezes
-between its next steps and their commit; it is stopped in order.
+between its next steps and their commit; it is stopped in order; the same, and comes
+back in the newer version.
 """

@@ -9,10 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from intelshare.errors import ConfigError, Place
-from intelshare.sim.many import Outcome, outcomes
+from intelshare.sim.many import SeedOutcome, outcomes
 
 
-def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[Outcome]:
+def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> Iterator[SeedOutcome]:
     """Yield the outcomes of all these seeds: those in the file, and then the others, which are added to it.
 
     A line that was cut short by the end of the machine is run again. Raises ConfigError INPUT_INVALID if the
@@ -32,17 +32,17 @@ def resumed(path: Path, seeds: Sequence[int], bug: str = "", jobs: int = 1) -> I
             yield out
 
 
-def resumed_with_bugs(path: Path, seeds: Sequence[int], bug: str, jobs: int) -> Iterator[Outcome]:
+def resumed_with_bugs(path: Path, seeds: Sequence[int], bug: str, jobs: int) -> Iterator[SeedOutcome]:
     """Do the same for one of several planted bugs, each of which has a file of its own beside ``path``."""
     return resumed(path.with_name(f"{path.name}.{bug}"), seeds, bug, jobs)
 
 
-def _line(out: Outcome, bug: str) -> str:
+def _line(out: SeedOutcome, bug: str) -> str:
     return json.dumps({"bug": bug, **{one.name: getattr(out, one.name) for one in fields(out)}}) + "\n"
 
 
-def _read(path: Path, bug: str) -> dict[int, Outcome]:
-    found: dict[int, Outcome] = {}
+def _read(path: Path, bug: str) -> dict[int, SeedOutcome]:
+    found: dict[int, SeedOutcome] = {}
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
@@ -50,7 +50,7 @@ def _read(path: Path, bug: str) -> dict[int, Outcome]:
             planted = row.pop("bug")
             for name in ("words", "counts", "taken"):
                 row[name] = Counter(row[name])
-            out = Outcome(**row)
+            out = SeedOutcome(**row)
         except (ValueError, TypeError, KeyError, AttributeError):
             if number == len(lines):
                 break

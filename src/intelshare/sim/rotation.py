@@ -29,36 +29,50 @@ if TYPE_CHECKING:
 
 def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = False) -> None:
     """Rotate as ``node.renewal`` does: the new key goes into the vault, the directory that names it becomes
-    durable, and then it is sent.
+    durable, and then it is sent. A renewal begins when the one before is over.
 
     ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
     ``stolen``: so was the signing key, and nothing counts that only it has signed.
     """
+    _in_turn(process, lambda: _rotate(process, signing=signing, destroy=destroy, stolen=stolen))
+
+
+def _rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool) -> None:
     node, keys, now = process.node, process.machine.keys, process.now()
+    directory = without_ahead(_directory(process), now) if process.clock.read().believed else None
+    signing |= due(directory or _directory(process), node.uri, keys.suite.number, now).signing
     drop = tuple(node.sealing) if destroy else ()
     gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
     # Before it is durable: a crash may come between that and whatever follows.
     if stolen:
         process.machine.stolen.add(node.signer.key_id)
     uses = (KeyUse.SEALING, KeyUse.SIGNING) if signing else (KeyUse.SEALING,)
-    signed = _renewed(process, uses, drop, revoke=_compromised(process) if stolen else ())
+    revoke = _compromised(process) if stolen else ()
+    signed = _renewed(process, uses, drop, revoke=revoke, directory=directory)
 
     def adopted(_: object) -> None:
         keys.retire(key for key in gone if key in keys.sealing())
         _go_on(process, now)
         _announce(process)
+        _next(process)
 
-    process.perform("adopt", signed, then=adopted, refused=_need_passing)
+    process.perform("adopt", signed, then=adopted, refused=lambda error: _refused(process, error))
 
 
 def renew_if_due(process: Process) -> None:
     """Renew the directory if that is due, and send it, as ``node.renewal`` does once a minute while the clock
     is believed: with new keys instead of those that a clock that was ahead has made.
     """
+    _in_turn(process, lambda: _renew_if_due(process))
+
+
+def _renew_if_due(process: Process) -> None:
     node, keys, now = process.node, process.machine.keys, process.now()
-    left = without_ahead(_directory(process), now)
+    newest = _directory(process)
+    left = without_ahead(newest, now)
     what = due(left, node.uri, keys.suite.number, now)
-    if not what.directory:
+    if not what.directory and left is newest:
+        _next(process)
         return
     uses = [use for use, is_due in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing)) if is_due]
 
@@ -66,8 +80,27 @@ def renew_if_due(process: Process) -> None:
         newest = process.node.trust.signing_key(process.node.uri, now)
         process.node = replace(process.node, sealing=keys.sealing(), signer=keys.signer(newest))
         _announce(process)
+        _next(process)
 
-    process.perform("adopt", _renewed(process, uses, directory=left), then=adopted, refused=_need_passing)
+    signed = _renewed(process, uses, directory=left)
+    process.perform("adopt", signed, then=adopted, refused=lambda error: _refused(process, error))
+
+
+def _in_turn(process: Process, renewal: Callable[[], None]) -> None:
+    process.renewals.append(renewal)
+    if len(process.renewals) == 1:
+        renewal()
+
+
+def _next(process: Process) -> None:
+    process.renewals.popleft()
+    if process.renewals:
+        process.renewals[0]()
+
+
+def _refused(process: Process, error: IntelshareError) -> None:
+    _need_passing(error)
+    _next(process)
 
 
 def _announce(process: Process) -> None:
@@ -93,7 +126,7 @@ def import_directories(machine: Machine) -> None:
         if not other.stolen or theirs is None or theirs.directory is None or theirs.directory_signed is None:
             continue
         if held is None or held.directory is None or held.directory.version < theirs.directory.version:
-            process.perform("adopt", theirs.directory_signed, then=lambda _: None, refused=_need_passing)
+            process.perform("adopt", theirs.directory_signed, then=lambda _: None, refused=_need_later)
 
 
 def lacking_keys(process: Process) -> tuple[KeyId, ...]:
@@ -125,9 +158,8 @@ def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[]
         process.machine.refuse_start(error)
         return
     lacking, stolen, now = lacking_keys(process), _compromised(process), process.now()
-    skip = max(0, now - forgot) // SECOND + 1 if forgot is not None else 0
     uses = [KeyUse.SEALING] * bool(lacking) + [KeyUse.SIGNING] * bool(stolen)
-    signed = _renewed(process, uses, lacking, skip, stolen)
+    signed = _renewed(process, uses, lacking, stolen, since=forgot)
 
     def adopted(_: object) -> None:
         _go_on(process, now)
@@ -160,6 +192,14 @@ def _need_passing(error: IntelshareError) -> None:
         raise error
 
 
+def _need_later(error: IntelshareError) -> None:
+    """Accept besides that a directory is from a clock that was ahead: its node makes it again. Raises any
+    other error.
+    """
+    if error.code != "CLOCK_SKEW":
+        _need_passing(error)
+
+
 def _directory(process: Process) -> DirectoryDocument:
     directory = process.node.trust.members[process.node.member].directory
     assert directory is not None  # noqa: S101 - every member of the simulation has one
@@ -170,9 +210,9 @@ def _renewed(
     process: Process,
     uses: Iterable[KeyUse],
     drop: Collection[KeyId] = (),
-    skip: int = 0,
     revoke: Collection[Revocation] = (),
     directory: DirectoryDocument | None = None,
+    since: Instant | None = None,
 ) -> Trust:
     """Return the next directory, with a new key of each of these uses, which the vault has already.
 
@@ -201,5 +241,5 @@ def _renewed(
         add_keys=[key.record for key in made],
         drop_keys=drop,
         revoke=revoke,
-        skip=skip,
+        since=since,
     )

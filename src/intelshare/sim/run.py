@@ -237,6 +237,8 @@ def _schedule(
             heap.after(fault.at, lambda: machine.trouble(fault))
         case "store" if isinstance(machine, ReplicatedMachine):
             heap.after(fault.at, lambda: machine.turns.restart(fault.lasts, committed=bool(fault.keep)))
+        case "move":
+            heap.after(fault.at, lambda: machine.moving.order(fault))
         case "decay":
             heap.after(fault.at, machine.decay)
         case "restore" | "lie" | "put-back" | "backup":

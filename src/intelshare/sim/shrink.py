@@ -1,7 +1,8 @@
-"""Reduce a failing plan to a small one that fails in the same way."""
+"""Reduce a failing plan to a small one by which the same invariant fails with the same words."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,11 +26,12 @@ _PARTS: tuple[tuple[Callable[[FaultPlan], Any], Callable[[FaultPlan, Any], Fault
 
 
 def shrink(plan: FaultPlan, bug: Bug, violation: Violation) -> FaultPlan:
-    """Delete entries as long as the same invariant fails, big pieces first, in at most ``MAX_RUNS`` runs and
-    ``MAX_SECONDS``.
+    """Delete entries, big pieces first, as long as the same invariant fails with a message of the same
+    shape, in at most ``MAX_RUNS`` runs and ``MAX_SECONDS``.
 
     It alternates between faults and acts: without the acts that were deleted, more faults may go.
     """
+    alike = violation.invariant, shape(violation.what)
     runs, before, end = 0, None, time.monotonic() + MAX_SECONDS
     while plan != before:
         before = plan
@@ -43,9 +45,17 @@ def shrink(plan: FaultPlan, bug: Bug, violation: Violation) -> FaultPlan:
                     runs += 1
                     tried = make(plan, tuple(fewer))
                     found = run_twice(tried, bug).violation
-                    if found is not None and found.invariant == violation.invariant:
+                    if found is not None and (found.invariant, shape(found.what)) == alike:
                         entries, plan = fewer, tried
                     else:
                         start += size
                 size //= 2
     return plan
+
+
+def shape(what: str) -> str:
+    """Return the words of a violation's first clause without members, numbers and digests: two faults of one
+    invariant differ in it, one fault in two plans does not.
+    """
+    words = re.findall(r"\w+", what.partition("; ")[0])
+    return " ".join(word for word in words if not (len(word) == 3 and word.isupper()) and word.isalpha())

@@ -70,7 +70,7 @@ def of_backup(machine: Machine) -> Snapshot:
 
 def put_back(machine: Machine, snapshot: Snapshot) -> None:
     """Replace disk and files by their earlier state."""
-    machine.disk = Disk(snapshot.rows, snapshot.rotten)
+    machine.disk = Disk(snapshot.rows, snapshot.rotten, machine.mended)
     if snapshot.pieces is not None:
         machine.pieces = snapshot.pieces.copy()
     if snapshot.keys is not None:

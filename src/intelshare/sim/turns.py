@@ -8,6 +8,7 @@
     the session of the one that leads ends                 whichever looks next leads
     a session claims a member that nobody holds            it holds it, until it gives it up or ends
     nobody has a session, and a process starts             it is the first of a new epoch
+    one of a newer version has the turn                    it migrates; those that know less end (decision 74)
 
 As ``store/postgres`` does it (decision 67): only the order of things is simulated, not SQL.
 """
@@ -19,12 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from intelshare.broker.kernel.tables import LOG
 from intelshare.engine.events import Divided
 from intelshare.engine.values import Shares
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.ports import Plan
+from intelshare.ports import Plan, Put
 
 if TYPE_CHECKING:
     from intelshare.engine.actions import Claim
@@ -79,12 +81,14 @@ class Done:
 
 
 @dataclass(eq=False, slots=True)
-class Group:
+class TurnGroup:
     """The writes of one turn."""
 
     plans: list[Plan[Any]] = field(default_factory=list)
     number: int = 0
     """Its place among all groups, from 1; 0: it is not committed."""
+    schema: int = 0
+    """The ``Disk.schema`` that the version knows which commits it."""
 
 
 class Turns:
@@ -92,7 +96,7 @@ class Turns:
 
     def __init__(self, machine: ReplicatedMachine) -> None:
         self.epoch = 0
-        self.groups: list[Group] = []
+        self.groups: list[TurnGroup] = []
         """All that was committed, in order."""
         self.lead: Session | None = None
         self.holder: Session | None = None
@@ -105,7 +109,7 @@ class Turns:
         """The sessions among which links are divided."""
         self._holders: dict[tuple[str, MemberCode], Session] = {}
         """The sessions that hold members, or call for them (``engine.dividing``)."""
-        self._committing: Group | None = None
+        self._committing: TurnGroup | None = None
         self._waiting: deque[Session] = deque()
         self._machine = machine
         self._variant = 0
@@ -149,11 +153,18 @@ class Turns:
             session.replica.has_turn()
 
     @property
+    def variant(self) -> int:
+        """The variant of the member's own rules that is committed: whoever has the turn may have taken up
+        another one.
+        """
+        return self._variant if self.holder is not None else self._machine.variant
+
+    @property
     def committing(self) -> bool:
         """True if the one that has the turn has sent its COMMIT."""
         return self._committing is not None
 
-    def commit(self, session: Session, group: Group) -> None:
+    def commit(self, session: Session, group: TurnGroup) -> None:
         """Make a group durable, which was applied to the disk, and end the turn."""
         self._committing = group
         takes, crash = self._machine.next_sync()
@@ -180,16 +191,26 @@ class Turns:
             replica.kill(crash.lasts)
         self._next()
 
-    def write(self, group: Group) -> None:
+    def write(self, group: TurnGroup) -> None:
         """Note that a group is durable, and tell all."""
         group.number = len(self.groups) + 1
         self.groups.append(group)
+        self._keep_up(group)
         for plan in group.plans:
             self._machine.is_durable(plan)
         if group.plans:
             self._machine.tell_replicas()
 
-    def force(self, group: Group) -> None:
+    def _keep_up(self, group: TurnGroup) -> None:
+        """Migrate in the first commit of a newer version; from then on each keeps up what that relies on."""
+        disk = self._machine.disk
+        if group.schema > disk.schema:
+            disk.schema, disk.kept = group.schema, disk.durable.count(LOG, "key")
+        elif group.schema:
+            writes = [write for plan in group.plans for write in plan.writes if write.table is LOG]
+            disk.kept += sum(1 if isinstance(write, Put) else -1 for write in writes)
+
+    def force(self, group: TurnGroup) -> None:
         """Carry out a planted bug: write a group whose session has ended, whoever has the turn now."""
         disk, other = self._machine.disk, self.holder
         if other is None:
@@ -231,10 +252,13 @@ class Turns:
     def division(self, session: Session) -> Divided:
         """Return what all hold, for one of them."""
         holders = {member: one for (what, member), one in self._holders.items() if what == "link"}
+        parts = set(self._parts)
+        if self.lead is not None and not self._machine.bug.sees_older:
+            parts.add(self.lead.number)
         shares = Shares(
             session.number,
             self.lead.number if self.lead is not None else 0,
-            tuple(sorted(self._parts)),
+            tuple(sorted(parts)),
             {member: one.number for member, one in holders.items()},
             frozenset(member for what, member in self._holders if what == "call"),
         )

@@ -1,7 +1,7 @@
-"""Users: their acts, and a client that asks again with the same key until it has an answer (promise P2).
+"""Users and their acts: ``ACTS`` lists the kinds.
 
-``ACTS`` lists the kinds of acts. Users look only at what their own machine holds. A refused act (not the
-author, destroyed in the meantime) is counted, and is otherwise of no concern to the simulator.
+Users look only at what their own machine holds. A refused act (not the author, destroyed in the meantime) is
+counted, and is otherwise of no concern to the simulator.
 """
 
 from __future__ import annotations
@@ -34,15 +34,13 @@ from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand
 from intelshare.broker.lifecycle.operator_acts import BelieveCommand, GiveUpCommand
 from intelshare.broker.lifecycle.read import ReadCommand
 from intelshare.broker.lifecycle.redecide import ConsentState
-from intelshare.broker.line.alike import SubmitResult
-from intelshare.broker.line.submit import SubmitCommand
 from intelshare.broker.treaty.act import ActCommand
 from intelshare.bulletin import Draft, Word
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PLAIN, PieceCipher, piece_count
 from intelshare.crypto.records import Act as Written
-from intelshare.crypto.records import Attachment, PortionKind, Precedence, TreatyAct
+from intelshare.crypto.records import Attachment, PortionKind, TreatyAct
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, MemberCode
@@ -52,105 +50,19 @@ from intelshare.policy import ActKind, Reservation
 from intelshare.ports import View
 from intelshare.sim.chance import stream
 from intelshare.sim.courier import export, take_in
-from intelshare.sim.heap import Heap, Violation
+from intelshare.sim.heap import Heap
 from intelshare.sim.law import CANARY, about_request, draft_of, law, law_file, treaties
 from intelshare.sim.machine import Machine
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Act, FaultPlan
 from intelshare.sim.process import Process
 from intelshare.sim.rotation import rotate
+from intelshare.sim.sending import PATIENCE, SimulatedClient
 from intelshare.sim.world import actor
 from intelshare.trust import Exclusion
 
-_PATIENCE = 2 * SECOND
-"""The time without an answer after which the client asks again."""
-
 _LATER = 60
 """The number of the newest bulletins that users know."""
-
-
-class Client:
-    """One ``intelshare send``: one draft, one key."""
-
-    def __init__(
-        self,
-        machine: Machine,
-        heap: Heap,
-        oracle: Oracle,
-        draft: Draft,
-        key: bytes,
-        again: int,
-        author: str = "a",
-    ) -> None:
-        """``again``: how often it asks again after the OK; of two times, the second with other content."""
-        self._machine = machine
-        self._heap = heap
-        self._oracle = oracle
-        self._draft = draft
-        self._again = again
-        self._mixes_up = again > 1
-        self._author = author
-        self._asked = 0
-        self._key = key
-
-    def ask(self) -> None:
-        """Send the draft; ask again unless an answer comes in time."""
-        self._asked += 1
-        asked, process = self._asked, self._machine.asked("submit")
-        self._heap.after(_PATIENCE, lambda: self.ask() if self._asked == asked else None)
-        if process is None:
-            return
-        command = SubmitCommand(actor(self._machine.name, self._author), self._key, self._draft)
-
-        def ok(answer: SubmitResult) -> None:
-            self._oracle.answered(self._machine, self._key, answer)
-            process.wake(*[pair.recipient for pair in answer.pairs])
-            self._asked += 1
-            if self._again:
-                self._again -= 1
-                last = not self._again and self._mixes_up
-                self._heap.after(SECOND // 10, self._mix_up if last else self.ask)
-
-        process.perform("submit", command, then=ok, refused=self._refused)
-
-    def _mix_up(self) -> None:
-        """I1: submit other content under the same key, which must be refused."""
-        process = self._machine.asked("submit")
-        if process is None:
-            return
-        other = replace(self._draft, precedence=Precedence(self._draft.precedence % 4 + 1))
-        command = SubmitCommand(actor(self._machine.name, self._author), self._key, other)
-        oracle, name = self._oracle, self._machine.name
-
-        def ok(_: SubmitResult) -> None:
-            if self._key in oracle.known:
-                raise Violation("I1", f"{name} said OK to other content under a known key")
-
-        def refused(error: IntelshareError) -> None:
-            oracle.counts[f"refused {error.code}"] += 1
-
-        process.perform("submit", command, then=ok, refused=refused)
-
-    def _refused(self, error: IntelshareError) -> None:
-        """Accept only the expected refusals: of a draft that names another bulletin or an upload, which the
-        disk may have forgotten; of a label of another member with no bulletin here; and of a recipient that
-        was removed. A draft that finds no room is sent again after the time that the node states, and one
-        that found no database as if there had been no answer.
-        """
-        if error.code == "STORE_UNAVAILABLE":
-            self._oracle.counts[f"refused {error.code}"] += 1
-            return
-        named = self._draft.supersedes or self._draft.in_reply_to or self._draft.from_bulletin
-        attached = any(one.kind is PortionKind.ATTACHMENT for one in self._draft.portions)
-        removed = error.code == "UNKNOWN_MEMBER" and self._machine.removes
-        if not (named or attached or removed or error.code in ("FOREIGN_LABEL", "QUEUE_FULL", "DISK_FULL")):
-            raise error
-        self._oracle.counts[f"refused {error.code}"] += 1
-        self._asked += 1
-        if error.code == "DISK_FULL":
-            self._heap.after(_PATIENCE, self.ask)
-        elif error.retry_after is not None and self._heap.now < self._machine.lasts:
-            self._heap.after(error.retry_after * SECOND, self.ask)
 
 
 def believe_clock(machine: Machine) -> None:
@@ -201,7 +113,9 @@ class _Doing:
         return actor(self.machine.name, name)
 
     def send(self, draft: Draft) -> None:
-        Client(self.machine, self.heap, self.oracle, draft, self.key, self.act.again, self.author).ask()
+        SimulatedClient(
+            self.machine, self.heap, self.oracle, draft, self.key, self.act.again, self.author
+        ).ask()
 
     def draft(self) -> Draft:
         return self.draft_for(self.act)
@@ -464,7 +378,7 @@ def _exclude(doing: _Doing, how: Exclusion) -> None:
     def go_on() -> None:
         process = machine.process
         if process is None or not process.serving:
-            heap.after(_PATIENCE, go_on)
+            heap.after(PATIENCE, go_on)
             return
         command = ExcludeCommand(doing.actor("o"), member, None, again=True)
         _Doing(doing.act, doing.key, machine, process, heap, doing.oracle).perform("exclude", command)
@@ -556,7 +470,7 @@ def _when_it_serves(act: Act, key: bytes, machine: Machine, heap: Heap, oracle: 
         process = machine.asked(act.kind)
         if process is None:
             if heap.now < machine.lasts:
-                heap.after(_PATIENCE, begin)
+                heap.after(PATIENCE, begin)
             return
         ACTS[act.kind](_Doing(act, key, machine, process, heap, oracle))
 

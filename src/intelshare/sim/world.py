@@ -35,6 +35,7 @@ from intelshare.trust import (
     Revocation,
     TrustView,
     create_member,
+    read_directory,
     renew_directory,
     user_uri,
 )
@@ -86,7 +87,8 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, tuple[TrustR
             authorities=(),
         )
         held = held.with_document(renewed, Instant(BEGIN + SECOND)).view
-        rows.append(TrustRow(code, TrustType.DIRECTORY, 2 + place, encode(Trust, renewed)))
+        version = read_directory(renewed, suites).version
+        rows.append(TrustRow(code, TrustType.DIRECTORY, version, encode(Trust, renewed)))
     return made, root, tuple(rows)
 
 

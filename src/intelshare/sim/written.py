@@ -14,7 +14,7 @@ from intelshare.engine.following import learn
 from intelshare.ids import ManifestDigest
 from intelshare.ports import Durable, Put, Scalar, Table, View, durable_after_commit
 from intelshare.sim.heap import Violation
-from intelshare.sim.turns import Group
+from intelshare.sim.turns import TurnGroup
 
 A = TypeVar("A")
 
@@ -22,7 +22,7 @@ A = TypeVar("A")
 class Written:
     """See ``engine.following.Groups``."""
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[TurnGroup]) -> None:
         self._rows: dict[str, dict[tuple[Scalar, ...], Any]] = {}
         for group in groups:
             for plan in group.plans:
@@ -48,6 +48,10 @@ class Written:
         """See ``engine.following.Groups``."""
         return [key for key, row in self._rows.get(table.name, {}).items() if row is None]
 
+    def fields(self, table: Table[Any], *names: str) -> list[tuple[Scalar, ...]]:
+        """See ``engine.following.Groups``."""
+        return [tuple([getattr(row, name) for name in names]) for row in self.rows(table)]
+
     def rows(self, table: Table[Any]) -> list[Any]:
         """See ``engine.following.Groups``."""
         return [row for row in self._rows.get(table.name, {}).values() if row is not None]
@@ -58,11 +62,9 @@ def check_told(node: Node, name: str, effects: Effects, written: Written, *, lea
     that leads.
     """
     learnt = learn(node, written)
-    committed, *others = learnt.events
-    assert isinstance(committed, Committed)  # noqa: S101 - the first one always is
-    told = committed.effects.value
-    again = {event.member for event in others if isinstance(event, QueuedAgain)}
-    ready = {member for event in others if isinstance(event, Ready) for member in event.members}
+    told = next((event.effects.value for event in learnt.events if isinstance(event, Committed)), Effects())
+    again = {event.member for event in learnt.events if isinstance(event, QueuedAgain)}
+    ready = {member for event in learnt.events if isinstance(event, Ready) for member in event.members}
     partners = node.trust.partners  # there is no link with others, who were left out
     sent = {one.peer for one in effects.outbound if one.peer in partners}
     ended = {one for one in effects.ended if one[0] in partners}

@@ -17,6 +17,7 @@ from intelshare.ports import Table, View
 from intelshare.store import journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
+from intelshare.store.damage import Damage
 from intelshare.store.memory_table import Layer, MemoryTable
 from intelshare.store.migrate import opening
 from intelshare.store.row_tables import RowTable
@@ -48,11 +49,12 @@ def looking(
     tables: Sequence[Table[Any]],
     key: bytes | None,
     reading: type[Reading] = Reading,
+    damage: Damage | None = None,
 ) -> View | None:
     """Return a view of what is committed in a snapshot, or None without the storage ``key`` if the journal is
     not empty.
 
-    Raises StoreError RECORD_CORRUPT for a journal that is damaged.
+    ``damage``: takes what is met damaged. Raises StoreError RECORD_CORRUPT for a journal that is damaged.
     """
     if key is None and not journal.is_empty(connection):
         return None
@@ -65,4 +67,4 @@ def looking(
         for name, sql in by_name.items()
         if connection.execute(sql.any).fetchall() == [(1,)]
     }
-    return reading(connection, by_name, Chunks(key or b"", 0), (layer,), filled)
+    return reading(connection, by_name, Chunks(key or b"", 0), (layer,), filled, damage)

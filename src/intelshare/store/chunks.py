@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -80,10 +80,11 @@ class Chunks:
     """The chunks of one database."""
 
     def __init__(self, key: bytes, last: int) -> None:
-        """``last``: the highest id that exists."""
+        """``last``: the highest id that was given; none is given again while somebody may remember it."""
         self._key = key
-        self._next = last + 1
-        self._opened: OrderedDict[int, list[Row]] = OrderedDict()
+        self.last = last
+        self._opened: OrderedDict[int, tuple[list[Row], int]] = OrderedDict()
+        """The rows by id, with the bytes that they take."""
         self._size = 0
         self._lock = threading.Lock()
 
@@ -92,19 +93,19 @@ class Chunks:
         places: list[int] = []
         made, left = [], []
         for cut in _cut(rows):
-            sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self._next)
-            made.append((self._next, digest(sealed), sealed, folded(sealed, LANES)))
-            places += range(self._next * MAX_ROWS, self._next * MAX_ROWS + len(cut))
-            left.append((self._next, len(cut)))
-            self._next += 1
+            self.last += 1
+            sealed = seal_group(self._key, os.urandom(32), _encode(cut), what=_WHAT, place=self.last)
+            made.append((self.last, digest(sealed), sealed, folded(sealed, LANES)))
+            places += range(self.last * MAX_ROWS, self.last * MAX_ROWS + len(cut))
+            left.append((self.last, len(cut)))
         connection.executemany("INSERT INTO chunk VALUES (?, ?, ?, ?)", made)
         if bulk:
             connection.executemany("INSERT INTO chunk_left VALUES (?, ?)", left)
         return places
 
     def used(self, number: int) -> None:
-        """Note an id that another process has used."""
-        self._next = max(self._next, number + 1)
+        """Note an id that another process has given."""
+        self.last = max(self.last, number)
 
     @staticmethod
     def drop(connection: Connection, places: Sequence[int]) -> None:
@@ -124,17 +125,39 @@ class Chunks:
         """
         number, at = divmod(place, MAX_ROWS)
         with self._lock:
-            rows = self._opened.get(number)
-            if rows is not None:
+            known = self._opened.get(number)
+            if known is not None:
                 self._opened.move_to_end(number)
-        if rows is None:
+        if known is None:
             rows = self._open(connection, number, note)
-            with self._lock:
-                self._size += _size(rows) - _size(self._opened.get(number, ()))
-                self._opened[number] = rows
-                while self._size > REMEMBERED:
-                    self._size -= _size(self._opened.popitem(last=False)[1])
+            known = rows, sum([len(record) for _, record in rows])
+            self._remember({number: known})
+        rows = known[0]
         return rows[at] if at < len(rows) else None
+
+    def unknown(self, places: Iterable[int]) -> list[int]:
+        """Return the ids of the chunks of these places that are not open."""
+        with self._lock:
+            return sorted({place // MAX_ROWS for place in places} - self._opened.keys())
+
+    def learn(self, sealed: Iterable[tuple[int, bytes]]) -> None:
+        """Open chunks that somebody has read, with their ids, if they are whole. Nothing of it may be rolled
+        back: its numbers would be given again.
+        """
+        found = {}
+        for number, what in sealed:
+            rows = opened(self._key, number, what)
+            if rows is not None:
+                found[number] = rows, len(what)
+        self._remember(found)
+
+    def _remember(self, found: dict[int, tuple[list[Row], int]]) -> None:
+        with self._lock:
+            for number, one in found.items():
+                self._size += one[1] - self._opened.get(number, ((), 0))[1]
+                self._opened[number] = one
+            while self._size > REMEMBERED:
+                self._size -= self._opened.popitem(last=False)[1][1]
 
     def _open(self, connection: Connection, number: int, note: Callable[[RecordError], object]) -> list[Row]:
         for (sealed,) in connection.execute("SELECT sealed FROM chunk WHERE id = ?", (number,)).fetchall():
@@ -142,39 +165,39 @@ class Chunks:
             if rows is not None:
                 return rows
         for kept, sealed, parity in connection.execute(_ONE, (number,)).fetchall():
-            for whole, by in _readings(kept, sealed, parity):
-                rows = opened(self._key, number, whole)
-                if rows is not None:
-                    note(_brought_back(number, by))
-                    return rows
+            found = _as_written(number, kept, sealed, parity, self._key)
+            if found is not None:
+                whole, by = found
+                note(_brought_back(number, by))
+                return opened(self._key, number, whole) or []
         return []
 
     def mend(self, connection: Connection, number: int) -> None:
         """Write a chunk again in its place, inside a running transaction, if it can be brought back."""
         for kept, sealed, parity in connection.execute(_ONE, (number,)).fetchall():
-            for whole, _ in _readings(kept, sealed, parity):
-                if opened(self._key, number, whole) is not None:
-                    row = (digest(whole), whole, folded(whole, LANES))
-                    if row != (kept, sealed, parity):
-                        connection.execute(_RENEW, (*row, number))
-                    return
+            found = _as_written(number, kept, sealed, parity, self._key)
+            if found is not None:
+                whole = found[0]
+                row = (digest(whole), whole, folded(whole, LANES))
+                if row != (kept, sealed, parity):
+                    connection.execute(_RENEW, (*row, number))
 
 
-def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
-    """Yield a RECORD_CORRUPT for each chunk that is not as it was written.
+def examine(connection: Connection, key: bytes | None, ended: Callable[[], bool]) -> Iterator[StoreError]:
+    """Yield a RECORD_CORRUPT for each chunk that is not as it was written, until it has ``ended``.
 
     With the storage key, only for those that can be brought back: the rows of others are named one by one.
     """
     last = 0
     try:
-        while found := connection.execute(_SOME, (last,)).fetchall():
+        while not ended() and (found := connection.execute(_SOME, (last,)).fetchall()):
             for number, kept, sealed, parity in found:
                 last = number
                 if digest(sealed) == kept and folded(sealed, LANES) == parity:
                     continue
-                by = _brought_back_by(number, kept, sealed, parity, key)
-                if by is not None:
-                    yield _brought_back(number, by)
+                whole = _as_written(number, kept, sealed, parity, key)
+                if whole is not None:
+                    yield _brought_back(number, whole[1])
                 elif key is None:
                     yield _corrupt(number)
     except UNREADABLE:
@@ -182,12 +205,17 @@ def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
             yield _corrupt(last + 1)
 
 
-def _brought_back_by(number: int, kept: bytes, sealed: bytes, parity: bytes, key: bytes | None) -> str | None:
+def _as_written(
+    number: int, kept: bytes, sealed: bytes, parity: bytes, key: bytes | None
+) -> tuple[bytes, str] | None:
+    """Return a chunk as it was written, and what brought it back (``_readings``); None if nothing does.
+
+    Without the key two of three have to agree: what is sealed, its digest, its parity.
+    """
     for whole, by in _readings(kept, sealed, parity):
-        # Without the key two of three have to agree: what is sealed, its digest, its parity.
         agree = digest(whole) == kept or (not by and folded(whole, LANES) == parity)
         if agree if key is None else opened(key, number, whole) is not None:
-            return by
+            return whole, by
     return None
 
 
@@ -228,10 +256,6 @@ def opened(key: bytes, number: int, sealed: object) -> list[Row] | None:
 def is_there(connection: Connection, place: int) -> bool:
     """Return true if the chunk of a place has not been given back."""
     return bool(connection.execute("SELECT 1 FROM chunk WHERE id = ?", (place // MAX_ROWS,)).fetchall())
-
-
-def _size(rows: Sequence[Row]) -> int:
-    return sum(len(record) for _, record in rows)
 
 
 def _cut(rows: Sequence[Row]) -> Iterator[list[Row]]:

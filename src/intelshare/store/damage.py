@@ -18,13 +18,17 @@ _Place = tuple[str, tuple[Scalar, ...]]
 class Damage:
     """Of one open store, for any thread. Each record is told once, until it is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_page: Callable[[], None] = lambda: None) -> None:
+        """``of_page`` is called, in any thread, when a page was met that cannot be read."""
+        self._of_page = of_page
         self._lock = threading.Lock()
         self._known: dict[_Place, RecordError] = {}
         self._tell: Callable[[RecordError], None] | None = None
 
     def note(self, error: RecordError) -> None:
         """A record was met that is not as it was written."""
+        if error.page:
+            self._of_page()
         with self._lock:
             place = error.table, error.key
             if place in self._known or len(self._known) >= MOST:

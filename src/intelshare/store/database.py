@@ -13,6 +13,7 @@ from intelshare.ports import Table
 from intelshare.store.connection import Checkpoints, broken, connect, is_full
 from intelshare.store.doubt import InDoubt
 from intelshare.store.layered import LayeredDatabase
+from intelshare.store.pages import doubt
 
 SPARE_PAGES: Final = 1024
 """The free pages (4 MiB) that are kept, or a tenth of all pages if that is more."""
@@ -43,6 +44,9 @@ class Database(LayeredDatabase):
         self._path, self._vfs = path, vfs
         super().__init__(tables, key, accept_loss=accept_loss)
         self.checkpoints = Checkpoints(self._writer)
+
+    def _doubt(self) -> None:
+        doubt(self._path)
 
     def _connect(self, *, writes: bool) -> apsw.Connection:
         return connect(self._path, writes=writes, vfs=self._vfs)

@@ -9,22 +9,27 @@ from typing import Any
 from intelshare.errors import StoreError
 from intelshare.ports import Table, View
 from intelshare.store import beside, measure, scrub
+from intelshare.store.damage import Damage
 from intelshare.store.engines import Location, need_postgres
 from intelshare.store.measure import Measured
 
 
 @contextmanager
-def look_at(where: Location, tables: Sequence[Table[Any]], key: bytes | None) -> Iterator[View | None]:
-    """Yield a view of what is committed, or None if only the missing storage key opens it."""
+def look_at(
+    where: Location, tables: Sequence[Table[Any]], key: bytes | None, damage: Damage | None = None
+) -> Iterator[View | None]:
+    """Yield a view of what is committed, or None if only the missing storage key opens it. ``damage``: takes
+    what the view meets damaged.
+    """
     if where.server is not None:
         need_postgres()
         from intelshare.store.postgres.beside import look
 
-        with look(where.server, where.database.parent, where.name, tables, key) as view:
+        with look(where.server, where.database.parent, where.name, tables, key, damage) as view:
             yield view
         return
     with beside.snapshot(where.database) as connection:
-        yield beside.looking(connection, tables, key)
+        yield beside.looking(connection, tables, key, damage=damage)
 
 
 def scrub_at(where: Location, tables: Sequence[Table[Any]], key: bytes | None) -> Iterator[StoreError]:

@@ -60,9 +60,9 @@ class Flush:
     def learn(self) -> None:
         """Note that another process has written all of it."""
         for name, memory in self.layer.tables.items():
-            sql, filled = memory.sql, self.filled[name]
+            filled = self.filled[name]
             held = [one for one in memory.rows.values() if one is not None]
-            filled.add([one.columns or sql.values(one.row or sql.layout.row(one.record)) for one in held])
+            filled.add([one.columns for one in held])
 
     def written(self) -> int:
         """Record that the slice is committed; return how many rows it had."""
@@ -82,11 +82,8 @@ def _batches(layer: Layer, tables: Mapping[str, RowTable], filled: Mapping[str, 
 def _rows(sql: RowTable, put: list[tuple[Key, MemoryRow]]) -> Iterator[tuple[Any, ...]]:
     if sql.kept is not Kept.IN_TABLE:
         return ((*held.columns, held.place) for _, held in put)
-    layout, values = sql.layout, sql.values
-    return (
-        (*values(held.row if held.row is not None else layout.row(held.record)), layout.digested(held.record))
-        for _, held in put
-    )
+    digested = sql.layout.digested
+    return ((*held.columns, digested(held.record)) for _, held in put)
 
 
 def _cut(sql: str, rows: Iterator[tuple[Any, ...]], filled: Filled | None) -> Iterator[_Batch]:

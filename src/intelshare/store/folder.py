@@ -25,6 +25,21 @@ class Locked:
             self._descriptor = -1
 
 
+def holder_of(folder: Path) -> str:
+    """Return the id of the process that has the folder for itself; empty: nobody has."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def lock(folder: Path, *, shared: bool = False) -> Locked:
     """Lock the folder. ``shared``: together with other replicas, of which the database lets one write.
 
@@ -53,7 +68,8 @@ def lock(folder: Path, *, shared: bool = False) -> Locked:
         raise StoreError(
             "DATA_LOCKED",
             f"process {holder} is using {folder}",
-            hint="`intelshare node status` asks it; stop it, or use another folder",
+            hint="`intelshare node status` asks a node that runs; one that starts, or another command, is "
+            "done soon: wait for it, then repeat this",
         ) from None
     try:
         with disk_errors(path):

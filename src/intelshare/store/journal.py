@@ -3,20 +3,21 @@
     journal  id    1, 2, 3 ...: never reused, never a gap
              epoch of the process that wrote it
              digest  of what is sealed, so that damage shows without the key
-             sealed  MessagePack of [table, records put, keys deleted] for each table: crypto.rest.seal_group
+             sealed  MessagePack of [table, rows put, keys deleted] for each table: crypto.rest.seal_group
              parity  of what is sealed: a stretch of it that went bad is brought back (``parity``)
     journal_aside    groups that an operator's start has set aside, never applied (``set_aside``)
 
-Of rows that have a place of their own it has keys and places: no secret is in a group. A group is
-deleted once all of it stands in the tables; ``flushed`` is the last one of those, ``last`` the last that was
-written. A group that its tag does not authenticate is never applied.
+A row put is [record, place, columns]. Of one that has a place of its own the record is empty: no secret is
+in a group. The columns (``RowTable.columns``) begin with the key: whoever loads a group makes no row before
+somebody asks for it. A group is deleted once all of it stands in the tables; ``flushed`` is the last one of
+those, ``last`` the last that was written. A group that its tag does not authenticate is never applied.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ from intelshare.errors import CryptoError, StoreError
 from intelshare.store.layout import Key, digest
 from intelshare.store.memory_table import COST, Layer, MemoryRow
 from intelshare.store.parity import parity_of, repaired
-from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.row_tables import RowTable
 from intelshare.store.sql import UNREADABLE, Connection
 
 SCHEMA: Final = """\
@@ -57,7 +58,7 @@ ASIDE: Final = (
     "begins, and peers send again what is missing; or restore the data folder from its backup"
 )
 
-_Group = list[tuple[str, list[Any], list[tuple[Any, ...]]]]
+_Group = list[tuple[str, list[MemoryRow], list[tuple[Any, ...]]]]
 
 _WHAT: Final = b"journal"
 _CHANGED: Final = "it has changed since it was written"
@@ -120,7 +121,7 @@ def append(connection: Connection, key: bytes, place: int, epoch: int, group: La
     content: _Group = []
     for name, memory in group.tables.items():
         gone = [one for one, held in memory.rows.items() if held is None]
-        content.append((name, [_put(held) for held in memory.rows.values() if held], gone))
+        content.append((name, [held[:-1] for held in memory.rows.values() if held], gone))  # type: ignore[misc]
     sealed = seal_group(key, os.urandom(32), _encode(content), what=_WHAT, place=place, epoch=epoch)
     row = (place, epoch, digest(sealed), sealed, parity_of(sealed))
     connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
@@ -136,23 +137,32 @@ def replay(connection: Connection, key: bytes, tables: Mapping[str, RowTable], l
     """
     last = flushed_upto(connection)
     mended: list[tuple[int, bytes]] = []
-    for place, content in groups(connection, key, last, mended):
+    for place, whole, content in groups(connection, key, last, mended):
         _apply(place, content, tables, layer)
+        layer.size += len(whole)
         last = place
     return Replayed(last, tuple(mended))
 
 
 def follow(
-    connection: Connection, key: bytes, tables: Mapping[str, RowTable], layer: Layer, after: int, last: int
+    found: Iterable[Sequence[Any]],
+    key: bytes,
+    tables: Mapping[str, RowTable],
+    layer: Layer,
+    after: int,
+    last: int,
 ) -> None:
     """Load the groups from one number up to another into a layer. Raises StoreError RECORD_CORRUPT;
     DATA_LOCKED if they were moved into their tables already.
+
+    ``found``: rows of the journal after that number, in order.
     """
-    for place, epoch, kept, sealed, parity in connection.execute(_SINCE, (after,)).fetchall():
+    for place, epoch, kept, sealed, parity in found:
         if place != after + 1:
             break
-        _, content = _opened(key, place, epoch, kept, sealed, parity)
+        whole, content = _opened(key, place, epoch, kept, sealed, parity)
         _apply(place, content, tables, layer)
+        layer.size += len(whole)
         after = place
     if after != last:
         raise StoreError(
@@ -169,17 +179,16 @@ def _apply(place: int, content: _Group, tables: Mapping[str, RowTable], layer: L
             raise corrupt(place, f"there is no table {name}")
         memory = layer.table(sql.layout.table)
         for one in gone:
-            memory.put(tuple(one), None)
-        for one in put:
-            at, held = _held(sql, one)
-            memory.put(at, held)
-            layer.size += COST + len(held.record)
+            memory.put(one, None)
+        memory.put_all(put)
+        layer.size += COST * len(put)
 
 
 def groups(
     connection: Connection, key: bytes, flushed: int, mended: list[tuple[int, bytes]] | None = None
-) -> Iterator[tuple[int, _Group]]:
-    """Yield all groups after ``flushed``, in order. Add to ``mended`` those that their parity repaired.
+) -> Iterator[tuple[int, bytes, _Group]]:
+    """Yield all groups after ``flushed``, in order: number, what is sealed, content. Add to ``mended`` those
+    that their parity repaired.
 
     Raises StoreError RECORD_CORRUPT as ``replay`` does.
     """
@@ -192,7 +201,7 @@ def groups(
             whole, content = _opened(key, place, epoch, kept, sealed, parity)
             if whole != sealed and mended is not None:
                 mended.append((place, whole))
-            yield place, content
+            yield place, whole, content
         if expected != _state(connection, "last"):
             raise DamagedGroup(expected + 1, "it is missing")
     except UNREADABLE as error:
@@ -221,8 +230,12 @@ def set_aside(connection: Connection, first: int) -> int:
 
 
 def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
-    """Yield a RECORD_CORRUPT for each missing or damaged group; the key is not needed."""
+    """Yield a RECORD_CORRUPT for each missing or damaged group, also beside a process that goes on writing.
+
+    The key is not needed.
+    """
     expected = None
+    connection.execute("BEGIN")  # one state of groups and numbers
     try:
         for place, epoch, kept, sealed, parity in connection.execute(_ALL):
             if expected not in (None, place):
@@ -244,6 +257,8 @@ def examine(connection: Connection, key: bytes | None) -> Iterator[StoreError]:
                 yield DamagedGroup(place, _CHANGED, _REPAIRED if is_whole else ASIDE)
     except UNREADABLE as error:
         yield corrupt(expected or 0, str(error))
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def may_move(connection: Connection, key: bytes | None, table: str, row: Key) -> bool:
@@ -257,8 +272,9 @@ def may_move(connection: Connection, key: bytes | None, table: str, row: Key) ->
             _, content = _opened(key, place, epoch, kept, sealed, parity)
         except StoreError:
             continue
-        moved = [one for name, put, gone in content if name == table for one in (*put, *gone)]
-        if any(tuple(one[: len(row)]) == row for one in moved):
+        written = [(put, gone) for name, put, gone in content if name == table]
+        moved = [key for put, gone in written for key in (*[one.columns for one in put], *gone)]
+        if any(key[: len(row)] == row for key in moved):
             return True
     return False
 
@@ -320,14 +336,3 @@ def _state(connection: Connection, name: str) -> int:
     for (value,) in connection.execute("SELECT value FROM store_state WHERE name = ?", (name,)):
         return int(value)
     raise StoreError("RECORD_CORRUPT", f"the database does not contain its {name}", hint=RESTORE)
-
-
-def _put(held: MemoryRow) -> Any:
-    return (*held.columns, held.place) if held.place else held.record
-
-
-def _held(sql: RowTable, put: Any) -> tuple[Key, MemoryRow]:
-    if sql.kept is not Kept.IN_TABLE:
-        columns = tuple(put[:-1])
-        return columns[: len(sql.layout.table.key)], MemoryRow(None, b"", put[-1], columns)
-    return sql.layout.key_of_record(put), MemoryRow(None, put, 0, ())

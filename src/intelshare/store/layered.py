@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from intelshare.errors import RecordError
@@ -25,7 +26,7 @@ from intelshare.store.chunks import Chunks
 from intelshare.store.damage import Damage
 from intelshare.store.flush import Flush
 from intelshare.store.journal import DamagedGroup
-from intelshare.store.layout import Key
+from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import Layer, MemoryRow, MemoryTable, memory_row
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.sql import Connection
@@ -58,7 +59,7 @@ class LayeredDatabase:
         self._accept_loss, self._lost = accept_loss, False
         self._tables = {table.name: RowTable(table) for table in tables}
         self._key = key
-        self.damage = Damage()
+        self.damage = Damage(self._doubt)
         """See ports.Store."""
         self._writer = self._connect(writes=True)
         try:
@@ -79,6 +80,9 @@ class LayeredDatabase:
 
     def _connect(self, *, writes: bool) -> Connection:
         raise NotImplementedError
+
+    def _doubt(self) -> None:
+        """A page was met that cannot be read, in any thread: what a next opening should know."""
 
     def _begin(self) -> None:
         self._epoch = self._take_over()
@@ -183,14 +187,18 @@ class LayeredDatabase:
             connection.execute("ROLLBACK")
             self._readers.append(connection)
 
-    def learn(self) -> None:
+    def learn(self, ended: Callable[[], bool]) -> None:
         """Read which keys the tables have, so that few questions about other keys search their trees. In any
         thread, once; until then every question does. What is damaged stays unread: it is reported to those
         who ask for it.
+
+        ``ended`` is asked after each piece: once it is true, nobody needs to know any more.
         """
         for name, filled in self._at_start.items():
-            with self.looking() as view, contextlib.suppress(*DAMAGE):
-                filled.learn(view.all_columns(self._tables[name]))
+            if ended():
+                return
+            with contextlib.suppress(*DAMAGE):
+                self.ask(partial(_learn, filled, self._tables[name], ended))
 
     @property
     def waiting(self) -> int:
@@ -220,6 +228,18 @@ class LayeredDatabase:
         self._last += bool(group.tables)
         self.commits += 1
         self.journalled += size
+        self._forget_written(group)
+
+    def _forget_written(self, group: Layer) -> None:
+        """A record that was written again is damaged no longer; one that was deleted, or erased by being
+        overwritten, may be waited for. What the store has brought back is told by who writes it again.
+        """
+        for error in self.damage.known():
+            memory = group.tables.get(error.table)
+            if memory is None or memory.sql.layout.table.erasable or error.repaired:
+                continue
+            if memory.rows.get(tuple(map(stored, error.key))) is not None:
+                self.damage.forget(error.table, error.key)
 
     def _mend_chunks(self) -> None:
         """Write again the chunks that were brought back: who mends what is damaged commits a step for it."""
@@ -418,9 +438,12 @@ class LayeredDatabase:
             self._writer.close()
 
 
+def _learn(filled: Filled, sql: RowTable, ended: Callable[[], bool], view: Reading) -> None:
+    filled.learn(view.all_columns(sql), ended)
+
+
 def _placed(group: Layer, memory: MemoryTable, key: Key, one: MemoryRow, place: int) -> None:
     """Record that the row is in this place now; it stays in memory for a while."""
-    columns = key if memory.sql.key_alone else memory.sql.values(one.row)
-    memory.rows[key] = memory_row((one.row, b"", place, columns))
+    memory.rows[key] = memory_row((b"", place, one.columns, one.row))
     memory.loose.append(key)
     group.loose += len(one.record)

@@ -134,6 +134,11 @@ class Layout:
         made: Any = tuple.__new__(self._make, self._decode(record))
         return made
 
+    def rows(self, records: Iterable[bytes]) -> list[Any]:
+        """Return the rows of such records."""
+        new, make, decode = tuple.__new__, self._make, self._decode
+        return [new(make, decode(record)) for record in records]
+
     def key_of_record(self, record: bytes) -> Key:
         """Return the stored form of the key of a record without digest."""
         return tuple(map(stored, self._key(self._decode(record))))
@@ -212,18 +217,25 @@ class Layout:
 
     def brought_back(self, key: Sequence[Any]) -> RecordError:
         """Return the same of a record that was restored."""
-        return self._error(key, "a byte of a record of {} had changed, and its digest told which: {}", True)
+        return self._error(
+            key, "a byte of a record of {} had changed, and its digest told which: {}", repaired=True
+        )
 
-    def _error(self, key: Sequence[Any], message: str, repaired: bool = False) -> RecordError:
+    def unread(self, key: Sequence[Any]) -> RecordError:
+        """Return the same where a page cannot be read (``key``: as much of it as is known)."""
+        return self._error(key, "a page of {} cannot be read: {}", page=True)
+
+    def _error(
+        self, key: Sequence[Any], message: str, *, repaired: bool = False, page: bool = False
+    ) -> RecordError:
         wide = [name in self._wide for name in self.table.key] + [False] * len(key)
         key = [
             part + (1 << 64) if is_wide and isinstance(part, int) and part < 0 else part
             for part, is_wide in zip(key, wide, strict=False)
         ]
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in key)
-        return RecordError(
-            self.table.name, tuple(key), message.format(self.table.name, shown), repaired=repaired
-        )
+        message = message.format(self.table.name, shown).removesuffix(": ")
+        return RecordError(self.table.name, tuple(key), message, repaired=repaired, page=page)
 
     def _misfit(self, row: Any) -> str:
         """Return the first field of a row whose type does not allow its value."""

@@ -23,6 +23,8 @@ class Measured:
     journal: int
     kinds: Mapping[str, int]
     """The bytes by table, including its indexes; empty if not asked for."""
+    remarks: tuple[tuple[str, str], ...] = ()
+    """Unsound settings of the engine, each with what to do."""
 
 
 def measure(path: Path, *, kinds: bool) -> Measured:

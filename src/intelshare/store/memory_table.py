@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -29,16 +29,16 @@ COST: Final = 200
 
 
 class MemoryRow(NamedTuple):
-    """The in-memory form of a row."""
+    """The in-memory form of a row. All but the row itself stands in a group of the journal too."""
 
-    row: Any
-    """None if it was read back from the journal, or has a separate place and was not asked for lately."""
     record: bytes
     """The record without its digest; empty once the row has a separate place on the disk."""
     place: int
     """The row's separate place on the disk, or 0 if it has none."""
-    columns: Key
-    """The columns of its table besides the place (RowTable.columns), or empty if it has no separate place."""
+    columns: tuple[Any, ...]
+    """The columns of its table besides the place, its key first (RowTable.columns)."""
+    row: Any = None
+    """None until somebody asks for it."""
 
 
 memory_row = partial(tuple.__new__, MemoryRow)
@@ -100,13 +100,8 @@ def entry_of(sql: RowTable, index: str, key: Key, held: MemoryRow) -> Key | None
     """Return a row's entry in an index; None: it has none there."""
     if index == "key":
         return key
-    if held.columns:
-        return sql.entry_of_columns(index)(held.columns)
-    row = held.row if held.row is not None else sql.layout.row(held.record)
-    flag = sql.layout.table.only.get(index)
-    if flag is not None and getattr(row, flag) != 1:
-        return None
-    return sql.entry_in(index)(row)
+    flag = sql.flags.get(index)
+    return None if flag is not None and held.columns[flag] != 1 else sql.entry_of_columns(index)(held.columns)
 
 
 class MemoryTable:
@@ -128,6 +123,20 @@ class MemoryTable:
         for order in self._orders.values():
             order.waiting.append(key)
 
+    def put_all(self, many: Sequence[MemoryRow]) -> None:
+        """Insert or replace many."""
+        size = len(self.sql.layout.table.key)
+        keys = [held.columns[:size] for held in many]
+        self.rows.update(zip(keys, many, strict=True))
+        for order in self._orders.values():
+            order.waiting.extend(keys)
+
+    def made(self, key: Key, held: MemoryRow) -> Any:
+        """Return the row of a record that is here, and keep it: others will ask for it too."""
+        row = self.sql.layout.row(held.record)
+        self.rows[key] = memory_row((held.record, held.place, held.columns, row))
+        return row
+
     def update(self, newer: MemoryTable) -> None:
         """Apply everything in another table."""
         self.rows.update(newer.rows)
@@ -144,7 +153,7 @@ class MemoryTable:
         for key in self.loose:
             one = self.rows.get(key)
             if one is not None:
-                self.rows[key] = memory_row((None, b"", one.place, one.columns))
+                self.rows[key] = memory_row((b"", one.place, one.columns, None))
         self.loose.clear()
 
     def forget(self, key: Key) -> None:

@@ -44,6 +44,8 @@ class RowTable:
         self.values = self.layout.stored_fields(self.columns)
         self.key_alone = self.columns == table.key
         """True if the columns are exactly the key."""
+        self.flags = {index: self.columns.index(flag) for index, flag in table.only.items()}
+        """By index, the position among the columns of the flag that its rows have at 1."""
         self._name = f"{table.name}_at" if apart else table.name
         self._what = "_record" if self.kept is Kept.IN_TABLE else "_place"
         self._from = f'FROM "{self._name}"'

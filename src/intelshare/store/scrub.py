@@ -6,13 +6,13 @@ It only reads, on a separate connection, even beside a running node or without o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from intelshare.errors import RecordError, StoreError
+from intelshare.errors import UNREAD, PageError, RecordError, StoreError
 from intelshare.ports import CHUNK, Table
 from intelshare.store import chunks, journal
 from intelshare.store.chunks import Chunks
@@ -22,15 +22,28 @@ from intelshare.store.row_tables import Kept, RowTable
 from intelshare.store.sql import Connection
 from intelshare.store.views import DAMAGE, Reading
 
+_STEPS: Final = 10_000
+"""Instructions of SQLite after which a check of all pages asks whether it is still wanted."""
+_LOOK: Final = f"`intelshare node repair --scrub` on the running node, then {UNREAD}"
+
+_PAGES: Final = "*** in database"
+"""SQLite begins a finding about pages with this, and none about rows or entries of indexes."""
+
 ROWS: Final = 500
 """The rows read at a time, so that the WAL is never held for long."""
 
 
-def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) -> Iterator[StoreError]:
+def scrub(
+    path: Path,
+    tables: Sequence[Table[Any]],
+    key: bytes | None = None,
+    ended: Callable[[], bool] = lambda: False,
+) -> Iterator[StoreError]:
     """Yield a RECORD_CORRUPT for each damaged row or group, then for each damaged page.
 
     Also for what can be brought back (``RecordError.repaired``). Without the storage ``key``, a damaged chunk
-    is named as a whole, not by its rows. Raises StoreError RECORD_CORRUPT if the file is not a database.
+    is named as a whole, not by its rows. ``ended`` is asked now and then: once it is true, no more is read.
+    Raises StoreError RECORD_CORRUPT if the file is not a database.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -40,36 +53,50 @@ def scrub(path: Path, tables: Sequence[Table[Any]], key: bytes | None = None) ->
         ) from None
     try:
         connection.set_busy_timeout(BUSY)
-        yield from scrub_rows(connection, tables, key)
-        for said in _integrity(connection):
-            yield StoreError("RECORD_CORRUPT", f"{path.name} is damaged: {said}", hint=journal.RESTORE)
+        yield from scrub_rows(connection, tables, key, ended=ended)
+        connection.set_progress_handler(ended, _STEPS)
+        for said, of_page in _integrity(connection):
+            message = f"{path.name} is damaged: {said}"
+            if of_page:
+                yield PageError("RECORD_CORRUPT", message, hint=_LOOK)
+            else:
+                yield StoreError("RECORD_CORRUPT", message, hint=journal.RESTORE)
     finally:
         connection.close()
 
 
 def scrub_rows(
-    connection: Connection, tables: Sequence[Table[Any]], key: bytes | None, reading: type[Reading] = Reading
+    connection: Connection,
+    tables: Sequence[Table[Any]],
+    key: bytes | None,
+    reading: type[Reading] = Reading,
+    *,
+    ended: Callable[[], bool],
 ) -> Iterator[StoreError]:
     """The same for the rows alone, over any engine."""
     for table in tables:
-        yield from _table(connection, RowTable(table), key, reading)
-    yield from chunks.examine(connection, key)
+        yield from _table(connection, RowTable(table), key, reading, ended)
+    yield from chunks.examine(connection, key, ended)
     yield from journal.examine(connection, key)
 
 
 def _table(
-    connection: Connection, sql: RowTable, key: bytes | None, reading: type[Reading]
+    connection: Connection,
+    sql: RowTable,
+    key: bytes | None,
+    reading: type[Reading],
+    ended: Callable[[], bool],
 ) -> Iterator[StoreError]:
     if key is None and sql.kept in reading.sealed:
         return
     met = Damage()
     view = reading(connection, {}, Chunks(key or b"", 0), (), {}, met)
     after: tuple[Any, ...] = ()
-    while True:
+    while not ended():
         try:
             rows = connection.execute(sql.scrub(len(after)), (*after, ROWS)).fetchall()
         except DAMAGE:
-            yield sql.layout.corrupt(after)
+            yield sql.layout.unread(after)
             return
         for *columns, found in rows:
             try:
@@ -106,9 +133,12 @@ def _is_there(
         connection.execute("ROLLBACK")
 
 
-def _integrity(connection: apsw.Connection) -> list[str]:
+def _integrity(connection: apsw.Connection) -> list[tuple[str, bool]]:
+    """Return what SQLite finds wrong, and whether it is in what leads to rows, not in what they say."""
     try:
         found = connection.execute("PRAGMA integrity_check(100)").fetchall()
-    except apsw.CorruptError as error:
-        return [str(error)]
-    return [str(said) for (said,) in found if said != "ok"]
+    except apsw.InterruptError:
+        return []
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return [(str(error), True)]
+    return [(str(said), str(said).startswith(_PAGES)) for (said,) in found if said != "ok"]

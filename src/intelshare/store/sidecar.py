@@ -115,7 +115,7 @@ def mark_start(folder: Path) -> None:
 
 def _write_dated(path: Path, content: Mapping[str, Any]) -> None:
     for _ in range(_TRIES):
-        written = _time_at(path.parent)
+        written = time_at(path.parent)
         write_private(path, _dated(content, written))
         if abs(path.stat().st_ctime_ns - written) <= SLACK:
             return
@@ -128,7 +128,7 @@ def _dated(content: Mapping[str, Any], written: int) -> bytes:
     return json.dumps({**dated, "sum": _sum(dated)}).encode()
 
 
-def _time_at(folder: Path) -> int:
+def time_at(folder: Path) -> int:
     """Nanoseconds since 1970 by the clock of a folder's file system."""
     with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as fresh:
         return os.fstat(fresh.fileno()).st_ctime_ns
@@ -170,11 +170,32 @@ def check_place(path: Path) -> None:
     since = _put_here(path, _read(path)["written"])
     if since:
         raise _copied(f"{since / 1e9:.0f} s after its node last wrote to it")
-    started = path.with_name(STARTED)
-    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):  # damaged, it proves nothing
-        since = _put_here(started, int(json.loads(started.read_bytes())["written"]))
+    since = _put_here_since_start(path.parent)
     if since:
         raise _copied(f"{since / 1e9:.0f} s after its node was started, while it ran")
+
+
+def check_shared(folder: Path) -> None:
+    """Check, for a replica that joins others, that the first of them was started in this very folder.
+
+    Raises StoreError STORE_FORGOT if it is a copy: it would lack keys and law that the others have from now
+    on.
+    """
+    since = _put_here_since_start(folder)
+    if since:
+        raise StoreError(
+            "STORE_FORGOT",
+            f"this folder is a copy, made {since / 1e9:.0f} s after its node was started: the replicas that "
+            "run have another one",
+            hint="let all replicas have one folder, on a file system that all their machines reach",
+        )
+
+
+def _put_here_since_start(folder: Path) -> int:
+    started = folder / STARTED
+    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):  # damaged, it proves nothing
+        return _put_here(started, int(json.loads(started.read_bytes())["written"]))
+    return 0
 
 
 def _put_here(path: Path, written: int) -> int:

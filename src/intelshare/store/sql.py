@@ -12,7 +12,7 @@ class Damaged(Exception):
     """PostgreSQL could not read what it has written."""
 
 
-UNREADABLE: Final = (apsw.CorruptError, Damaged)
+UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, Damaged)
 """The exceptions that reading a damaged page raises."""
 
 

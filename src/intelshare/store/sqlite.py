@@ -13,12 +13,13 @@ from typing import Any
 
 import apsw
 
-from intelshare.errors import StoreError
-from intelshare.ports import Table
+from intelshare.errors import RecordError, StoreError
+from intelshare.ports import PAGE, Table
 from intelshare.store.connection import broken, is_full, no_room
 from intelshare.store.database import Database
 from intelshare.store.grouped import FLUSH_BYTES, SHRED_PATIENCE, GroupedStore
-from intelshare.store.migrate import migrate, opening
+from intelshare.store.migrate import migrate, migrations, opening
+from intelshare.store.pages import doubt, forget_doubt, is_doubted, mend
 from intelshare.store.scrub import scrub
 
 
@@ -48,7 +49,10 @@ class SqliteStore(GroupedStore[Database]):
 
     def scrub(self) -> Iterator[StoreError]:
         """Read all rows again: see ``store.scrub``."""
-        return scrub(self._path, self._tables, self._key)
+        for error in scrub(self._path, self._tables, self._key, self._ends):
+            if error.page:
+                doubt(self._path)
+            yield error
 
     def _is_full(self, error: BaseException) -> bool:
         return is_full(error)
@@ -57,6 +61,8 @@ class SqliteStore(GroupedStore[Database]):
         return no_room(self._path)
 
     def _broken(self, error: BaseException) -> StoreError:
+        if isinstance(error, apsw.CorruptError):
+            doubt(self._path)
         return broken(self._path, error)
 
     def _clear(self) -> bool:
@@ -87,13 +93,45 @@ def open_store(
     on_failure: Callable[[StoreError], None] = lambda _: None,
     *,
     accept_loss: bool = False,
+    steps: Sequence[str] | None = None,
 ) -> SqliteStore:
     """Open the database, which is created or migrated first; ``key``: the vault's storage key.
 
-    ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside.
+    One changed byte because of which SQLite cannot read it is put right, if a process before has met it, or
+    if it cannot be opened otherwise (decision 92).
+
+    ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside. ``steps``:
+    the SQL of the schema, for tests with tables of their own.
 
     Raises StoreError SCHEMA_NEWER, SCHEMA_OLDER, RECORD_CORRUPT (not a database of ours, or a damaged
     journal), DISK_FULL, DISK_ERROR.
     """
-    migrate(path)
-    return SqliteStore(path, tables, key, on_failure, accept_loss=accept_loss)
+
+    steps = migrations() if steps is None else steps
+
+    def opened() -> SqliteStore:
+        migrate(path, steps)
+        return SqliteStore(path, tables, key, on_failure, accept_loss=accept_loss)
+
+    changed = None
+    looked = is_doubted(path)
+    if looked:
+        with opening(path):
+            changed = mend(path, steps)
+            forget_doubt(path)
+    try:
+        store = opened()
+    except StoreError as error:
+        if looked or error.code != "RECORD_CORRUPT":
+            raise
+        with opening(path):
+            changed = mend(path, steps)
+        if changed is None:
+            raise
+        store = opened()
+    if changed is not None:
+        message = (
+            f"a byte of page {changed.page} of {path.name} had changed, and the rest of the file told which"
+        )
+        store.damage.note(RecordError(PAGE, (changed.page,), message, repaired=True))
+    return store

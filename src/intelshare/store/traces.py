@@ -9,7 +9,7 @@ whose bits are taken only makes their look-ups as slow as all look-ups were befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -74,10 +74,14 @@ class Filled:
         """Add rows that are about to be written, columns first. Call this before the commit."""
         _take(self._sql, self._new, rows)
 
-    def learn(self, rows: Iterable[Sequence[tuple[Any, ...]]]) -> None:
-        """Add the columns of all rows that existed when this was created, piece by piece."""
+    def learn(self, rows: Iterable[Sequence[tuple[Any, ...]]], ended: Callable[[], bool]) -> None:
+        """Add the columns of all rows that existed when this was created, piece by piece, unless it has
+        ``ended`` before.
+        """
         old = _empty(self._sql)
         for piece in rows:
+            if ended():
+                return
             _take(self._sql, old, piece)
         self._old = old
 

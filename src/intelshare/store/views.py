@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from intelshare.errors import RecordError, StoreError
 from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.chunks import Chunks
+from intelshare.store.chunks import Row as ChunkRow
 from intelshare.store.damage import Damage
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import COST, Layer, MemoryRow, MemoryTable, Passed, memory_row
@@ -48,7 +49,7 @@ class Reading:
 
     passed: Passed | None = None
     """Where lists begin that are read from their beginning again and again (``Layer.passed``). Only of the
-    view that the one writer fills: others may see fewer layers.
+    view that the one writer fills, whose first layer is the running group: others may see fewer layers.
     """
 
     sealed: tuple[Kept, ...] = (Kept.CHUNK,)
@@ -120,7 +121,7 @@ class Reading:
             piece = list(islice(chosen, limit - len(found) - left_out))
             if not piece:
                 break
-            for entry, value in piece:
+            for entry, value in self._ahead_of(sql, piece):
                 try:
                     found.append(self._found(sql, index, entry, value))
                 except RecordError as error:
@@ -128,6 +129,10 @@ class Reading:
                         damaged.append(error)
                         left_out += 1
         return found
+
+    def _ahead_of(self, sql: RowTable, piece: list[tuple[Key, Any]]) -> Iterable[tuple[Key, Any]]:  # noqa: ARG002
+        """Return these entries of a list with their rows, records or places, which are about to be read."""
+        return piece
 
     def _found(self, sql: RowTable, index: str, entry: Key, value: Any) -> Any:
         key = sql.key_in(index)(entry)
@@ -157,7 +162,7 @@ class Reading:
         try:
             return int(str(self._execute(sql.count(index, len(first)), first).fetchall()[0][0]))
         except DAMAGE:
-            raise self._corrupt(sql, first) from None
+            raise self._noted(sql.layout.unread(first)) from None
 
     def _sources(
         self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int
@@ -182,10 +187,6 @@ class Reading:
             memory = layer.tables.get(name)
             if memory is not None:
                 yield memory
-
-    def _lasting(self, newer: Sequence[MemoryTable]) -> Sequence[MemoryTable]:
-        """Return those of committed layers: what a running group has written may still be rolled back."""
-        return newer
 
     @staticmethod
     def _unshadowed(
@@ -213,15 +214,19 @@ class Reading:
                     sql.find(index, len(first), len(beyond)), (*first, *beyond, limit)
                 ).fetchall()
             except DAMAGE:
-                raise self._corrupt(sql, first) from None
+                raise self._noted(sql.layout.unread(first)) from None
             entries: list[tuple[Any, Any]] = [(row[:-1], row[-1]) for row in rows]
             yield from self._unshadowed(sql, index, entries, newer)
             if len(rows) < limit:
                 return
-            if passed is not None and not list(self._unshadowed(sql, index, entries, self._lasting(newer))):
-                passed[place] = entries[-1][0][len(first) :]
-            else:
-                passed = None
+            if passed is not None:
+                # What the running group has written may still be rolled back.
+                group = self._layers[0].tables.get(sql.layout.table.name)
+                committed = [memory for memory in newer if memory is not group]
+                if list(self._unshadowed(sql, index, entries, committed)):
+                    passed = None
+                else:
+                    passed[place] = entries[-1][0][len(first) :]
             beyond = entries[-1][0][len(first) :]
             if not beyond:
                 return
@@ -229,7 +234,12 @@ class Reading:
     def _row(self, sql: RowTable, key: Key, held: MemoryRow) -> Any:
         if held.row is not None:
             return held.row
-        return self._checked(sql, key, held.place) if held.place else sql.layout.row(held.record)
+        if held.place:
+            return self._checked(sql, key, held.place)
+        for memory in self._memories(sql.layout.table.name):
+            if memory.rows.get(key) is held:
+                return memory.made(key, held)
+        return sql.layout.row(held.record)
 
     def all_columns(self, sql: RowTable) -> Iterator[list[Any]]:
         """Yield the columns of all rows that SQLite has, piece by piece."""
@@ -250,6 +260,10 @@ class Reading:
         filled = self._filled.get(sql.layout.table.name)
         return filled is not None and filled.may_hold(index, known)
 
+    def _in_chunk(self, place: int) -> ChunkRow | None:
+        """The row in this place of a chunk; None: it is missing or damaged."""
+        return self._chunks.read(self._connection, place, self._noted)
+
     def _apart(self, sql: RowTable, key: Key, place: int) -> Any:
         """The record of an erasable row behind its digest; None: there is none."""
         del key
@@ -263,7 +277,7 @@ class Reading:
         try:
             found = self._execute(sql.get, place).fetchall()
         except DAMAGE:
-            raise self._corrupt(sql, place) from None
+            raise self._noted(sql.layout.unread(place)) from None
         return found[0][0] if found else None
 
     def _checked(self, sql: RowTable, key: Key, found: Any) -> Any:
@@ -271,12 +285,12 @@ class Reading:
         record = found
         try:
             if sql.kept is Kept.CHUNK:
-                return sql.layout.named(self._chunks.read(self._connection, found, self._noted), key)
+                return sql.layout.named(self._in_chunk(found), key)
             if sql.kept is Kept.APART:
                 record = self._apart(sql, key, found)
             return sql.layout.checked(record, key)
         except DAMAGE:
-            raise self._corrupt(sql, key) from None
+            raise self._noted(sql.layout.unread(key)) from None
         except RecordError as error:
             row = sql.layout.restored(record, key)
             if row is None and sql.kept is Kept.APART and (own := self.own_place(sql, key, found)):
@@ -302,7 +316,7 @@ class Reading:
 
     def leads_to_another(self, sql: RowTable, key: Key, place: int) -> bool:
         """Return true if a whole row of another key is in this place of a chunk."""
-        found = self._chunks.read(self._connection, place, self._noted)
+        found = self._in_chunk(place)
         if found is None:
             return False
         return found[0] != sql.layout.table.name or sql.layout.key_of_record(found[1]) != key
@@ -343,10 +357,6 @@ class Writing(Reading):
         self.writes = 0
         """The number of writes that were taken."""
 
-    def _lasting(self, newer: Sequence[MemoryTable]) -> Sequence[MemoryTable]:
-        written = self._group.tables.values()
-        return [memory for memory in newer if not any(memory is one for one in written)]
-
     def take(self, plan: Plan[Any]) -> None:
         """Take all writes of a plan, or raise TypeError and take none."""
         self.put(self.encoded(plan.writes))
@@ -355,10 +365,12 @@ class Writing(Reading):
         """Return writes as they are kept. Raises TypeError for a row that cannot be stored."""
         taken: list[Encoded] = []
         for write in writes:
-            layout = self._tables[write.table.name].layout
+            sql = self._tables[write.table.name]
+            layout = sql.layout
             if isinstance(write, Put):
                 key, record = layout.record(write.row)
-                taken.append((write.table, key, memory_row((write.row, record, 0, ()))))
+                columns = key if sql.key_alone else sql.values(write.row)
+                taken.append((write.table, key, memory_row((record, 0, columns, write.row))))
             elif isinstance(write, Delete):
                 taken.append((write.table, layout.check_delete(write.key), None))
         return taken

@@ -81,7 +81,13 @@ from intelshare.trust.keys import (
     spent,
     without_ahead,
 )
-from intelshare.trust.member_file import MemberFile, documents_of, read_member_file, write_member_file
+from intelshare.trust.member_file import (
+    MAX_MEMBER_FILE,
+    MemberFile,
+    documents_of,
+    read_member_file,
+    write_member_file,
+)
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust, accept_root, restore
 from intelshare.trust.view import Change, Peer, TrustView
@@ -90,6 +96,7 @@ from intelshare.trust.warnings import warnings_about
 __all__ = [
     "DIRECTORY_LIFETIME",
     "LONGEST",
+    "MAX_MEMBER_FILE",
     "MAX_ROOT_FILE",
     "SEALING_GRACE",
     "USUAL",

@@ -52,6 +52,17 @@ class RootProposal:
             max(0, self.following.threshold - signatures_by(self.signed, self.following.keys, suites)),
         )
 
+    def check_signed(self, suites: Suites) -> None:
+        """Check that enough of both have signed. Raises TrustError TRUST_THRESHOLD, for whoever publishes."""
+        present, own = self.missing(suites)
+        if present or own:
+            raise TrustError(
+                "TRUST_THRESHOLD",
+                f"root {self.following.version} of {self.following.member} lacks {present} signatures of the "
+                f"current keys, and {own} of the next ones",
+                hint="each holder: `intelshare trust root sign FILE --vault VAULT`",
+            )
+
 
 def propose_root(
     present: Trust,

@@ -158,13 +158,13 @@ def due(
 
 def without_ahead(directory: DirectoryDocument, at: Instant) -> DirectoryDocument:
     """Return this directory without the keys that statements are sealed to or signed with and that count only
-    later, if no peer accepts it at ``at``: a clock that was ahead has made it, nobody else knows these keys,
-    and others may be due instead. Ask only by a clock that is believed.
+    later: a clock that was ahead has made them, nobody has used them, and others may be due instead. Keys
+    are dated back, so the clock was further ahead than peers accept (``MAX_AHEAD``). A directory that was
+    made since, for a key that was stolen or after a loss, still names them, and peers accept it. Ask only by
+    a clock that is believed.
     """
-    if not _is_ahead(directory, at):
-        return directory
     keys = [key for key in directory.keys if key.use not in _PERIODIC or key.not_before <= at]
-    return replace(directory, keys=tuple(keys))
+    return directory if len(keys) == len(directory.keys) else replace(directory, keys=tuple(keys))
 
 
 def _is_ahead(directory: DirectoryDocument, at: Instant) -> bool:

@@ -17,13 +17,13 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.errors import EnvelopeError, Place, TrustError
 from intelshare.ids import MemberCode
-from intelshare.trust.documents import RootDocument
+from intelshare.trust.documents import DirectoryDocument, RootDocument
 from intelshare.trust.fingerprint import fingerprint
 from intelshare.trust.former import MAX_FORMER
 from intelshare.trust.rules import MAX_CHAIN, MemberTrust
 
 SCHEMA: Final = "intelshare/member/1"
-MAX_FILE: Final = 8 * 1024 * 1024
+MAX_MEMBER_FILE: Final = 8 * 1024 * 1024
 """The largest member file, in bytes; that of a member with one root of three keys has about 40 kB."""
 
 
@@ -39,6 +39,13 @@ class MemberFile:
     directory: Trust | None
     former: tuple[Trust, ...] = ()
     """Earlier directories, for the keys that the present one leaves out."""
+
+    @property
+    def has_address(self) -> bool:
+        """Return true if the directory names an address of a node. Raises EnvelopeError."""
+        if self.directory is None:
+            return False
+        return any(node.endpoints for node in decode(DirectoryDocument, self.directory.document).nodes)
 
 
 class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -75,8 +82,9 @@ def read_member_file(text: bytes, source: str) -> MemberFile:
 
     Raises TrustError TOO_LARGE, INPUT_INVALID.
     """
-    if len(text) > MAX_FILE:
-        raise TrustError("TOO_LARGE", f"a member file has at most {MAX_FILE} bytes", place=Place(source))
+    if len(text) > MAX_MEMBER_FILE:
+        message = f"a member file has at most {MAX_MEMBER_FILE} bytes"
+        raise TrustError("TOO_LARGE", message, place=Place(source))
     try:
         read = msgspec.json.decode(text, type=_Text)
         if read.schema != SCHEMA:

@@ -3,6 +3,9 @@
 Every change of a directory is a new version: a mere renewal, keys, endpoints, ratifications, revocations.
 Keys stay listed after they end or are revoked, because statements signed before are still judged by them;
 only sealing keys that are destroyed are dropped.
+
+Versions of directories advance with the clock (decision 88): a node that was put back to an earlier state,
+whether it knows that or not, signs no second content for a version that it has forgotten.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, Trust
 from intelshare.crypto.suites import Signer
 from intelshare.ids import KeyId
-from intelshare.instant import Instant
+from intelshare.instant import SECOND, Instant
 from intelshare.trust.documents import (
     DIRECTORY_LIFETIME,
     DirectoryDocument,
@@ -40,18 +43,18 @@ def renew_directory(
     suites: Iterable[int] | None = None,
     floor: int | None = None,
     revoke: Iterable[Revocation] = (),
-    skip: int = 0,
+    since: Instant | None = None,
 ) -> Trust:
     """Return the next version, valid for seven days from ``at``, with these changes (None: as before).
 
-    ``skip`` is the number of versions to leave out.
+    ``since``: up to when this node remembers, if it knows that it has forgotten what came later.
 
     ``signer`` is a directory key of the root. The result must be durable before it is sent; this node accepts
     it into its ``TrustView`` like any other document.
     """
     following = replace(
         directory,
-        version=directory.version + 1 + skip,
+        version=_next_version(directory, at, since),
         issued=at,
         expires=Instant(at + DIRECTORY_LIFETIME),
         keys=(*(key for key in directory.keys if key_id(key) not in drop_keys), *add_keys),
@@ -66,6 +69,16 @@ def renew_directory(
         ),
     )
     return sign_directory(following, signer)
+
+
+def _next_version(held: DirectoryDocument, at: Instant, since: Instant | None) -> int:
+    """Return the version held and the microseconds that have passed since its issue, or since what is
+    remembered. By a clock that went back none have: the microseconds of its present second then tell apart
+    two that follow the same one, and a whole second more puts one after a loss above one before it.
+    """
+    lost = since is not None
+    passed = at - min(held.issued, held.issued if since is None else since)
+    return held.version + max(passed, lost * SECOND + 1 + at % SECOND)
 
 
 def renew_root(

@@ -13,7 +13,6 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
-from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Trust, TrustType
 from intelshare.crypto.suites import Suites
@@ -36,12 +35,11 @@ from intelshare.trust.rules import (
     accept_root,
     expired,
     first_contact,
-    is_signed,
     learn_directory,
     other_root,
-    restore,
     unknown_member,
 )
+from intelshare.trust.stored import stored_members
 
 _MAX_LEAVES: Final = 4096
 """The certificates remembered per view; only those that a member's authority issued get here."""
@@ -104,25 +102,9 @@ class TrustView:
         ``remembered`` is what earlier directories have revoked (``MemberTrust.remembered``).
 
         Signatures are checked again, expiry is not. Raises TrustError, EnvelopeError ENVELOPE_MALFORMED for a
-        store that holds what was never accepted; TRUST_THRESHOLD if its own member's root is missing.
+        store that holds what was never accepted; TRUST_FINGERPRINT if its own member's root is missing.
         """
-        roots: dict[MemberCode, dict[int, Trust]] = {}
-        directories: dict[MemberCode, list[tuple[DirectoryDocument, Trust]]] = {}
-        for raw in documents:
-            trust = decode(Trust, raw)
-            if trust.type is TrustType.ROOT:
-                root = read_root(trust, suites)
-                roots.setdefault(root.member, {})[root.version] = trust
-            else:
-                directory = read_directory(trust, suites)
-                directories.setdefault(directory.member, []).append((directory, trust))
-        if own not in roots:
-            raise unknown_member(own)
-        members = {}
-        for member, chain in roots.items():
-            ordered = [chain[version] for version in sorted(chain)]
-            newest, earlier = _newest(directories.get(member, []), ordered[-1], suites)
-            members[member] = restore(ordered, newest, suites, remembered.get(member, ()), earlier)
+        members = stored_members(own, documents, suites, remembered)
         return _view(own, suites, members, excluded)
 
     def with_exclusion(self, member: MemberCode, how: Exclusion | None) -> TrustView:
@@ -301,7 +283,7 @@ class TrustView:
             if (known := self._keys[identity].revocation) is None or not known.compromised
         ]
         if not usable:
-            raise _not_valid(node, [])
+            raise _not_valid(node, (), Instant(0))
         return max(usable)[1]
 
     def signing_keys(self, node: NodeUri, at: Instant) -> tuple[KeyId, ...]:
@@ -380,7 +362,7 @@ class TrustView:
             if row[1].node == node and row[1].suite in self.suites
         ]
         if not usable:
-            raise _not_valid(node, [record.not_after for _, record in self._ever_signing(node)])
+            raise _not_valid(node, [record for _, record in self._ever_signing(node)], at)
         return usable
 
     def _ever_signing(self, node: NodeUri) -> list[tuple[KeyId, KeyRecord]]:
@@ -466,26 +448,17 @@ def _view(
     )
 
 
-def _newest(
-    found: Sequence[tuple[DirectoryDocument, Trust]], root: Trust, suites: Suites
-) -> tuple[Trust | None, list[Trust]]:
-    """Return the directory that counts of those stored, and the others, by their versions. Versions start
-    again when a root replaces the directory key, so those that the latest root supports come last.
-    """
-    if len(found) < 2:
-        return (found[0][1] if found else None), []
-    latest = read_root(root, suites)
-
-    def rank(one: tuple[DirectoryDocument, Trust]) -> tuple[bool, int, int]:
-        directory, trust = one
-        return is_signed(trust, latest, suites), directory.version, directory.issued
-
-    ordered = [trust for _, trust in sorted(found, key=rank)]
-    return ordered[-1], ordered[:-1]
-
-
-def _not_valid(node: NodeUri, ends: Sequence[Instant]) -> CryptoError:
-    until = f": the last one was valid until {show(max(ends))}" if ends else ""
+def _not_valid(node: NodeUri, keys: Sequence[KeyRecord], at: Instant) -> CryptoError:
+    early = [record.not_before for record in keys if record.not_before > at]
+    if early:
+        return CryptoError(
+            "SIGNER_NOT_VALID",
+            f"{node} has no signing key that is valid now: by this machine's clock it is {show(at)}, and "
+            f"its key is valid from {show(min(early))}",
+            hint="this machine's clock is behind: compare it with another one (`timedatectl`), set it, and "
+            "start the node again; make no key by a wrong clock",
+        )
+    until = f": the last one was valid until {show(max(one.not_after for one in keys))}" if keys else ""
     return CryptoError(
         "SIGNER_NOT_VALID",
         f"{node} has no signing key that is valid now{until}",

@@ -1,24 +1,28 @@
 """The vault as one file: a 0600 file in a 0700 folder, opened with a passphrase, rewritten whole.
 
+The vault of a node has a copy beside it (decision 91): one flipped bit would otherwise cost all that the node
+holds. It is read only if the file is damaged or missing, and written before it, so that what is destroyed is
+in neither once a method returns.
+
 Secrets are decrypted once, at the start, and live in this object and in the keys it has made. Destroying a
 key removes it from the file; erasure below the file system is best effort.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from intelshare.crypto.codec import decode, encode
-from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.stretch import STANDARD, Stretching
 from intelshare.crypto.suites import NoteKey, Random, Signer, Suites, load_note_key, load_signer
 from intelshare.crypto.x509 import CertifiedKey
 from intelshare.envelope import SealingKeyHeld
-from intelshare.errors import Place, VaultError
+from intelshare.errors import Place, StoreError, VaultError
 from intelshare.ids import KeyId
 from intelshare.private_files import (
     check_private,
@@ -34,6 +38,8 @@ from intelshare.vault.format import (
     EntryKind,
     Opened,
     changed_vault,
+    check_whole,
+    later_state,
     new_vault,
     open_bytes,
     stretching_of,
@@ -66,10 +72,10 @@ class HeldKey:
 
 
 class FileVault:
-    """An open vault file (port: ``ports.Vault``). Changes are durable when their method returns.
+    """An open vault file. Changes are durable when their method returns.
 
     Signing and opening may run in any thread; only one may call ``put``, ``retire`` and
-    ``change_passphrase``.
+    ``change_passphrase``. ``look``, ``follow`` and ``write_again`` may run beside it.
     """
 
     def __init__(
@@ -90,11 +96,99 @@ class FileVault:
         self._suites = suites
         self._random = random
         self._take(opened)
-        self._data = sha256(data)
+        self._data = data
+        self._writing = threading.Lock()
 
-    def is_current(self) -> bool:
-        """Return true if the file is as this vault has read it, or written it last. Raises OSError."""
-        return sha256(self._path.read_bytes()) == self._data
+    def follow(self) -> bool:
+        """Take over what another replica of this node has written since; return true if there was anything.
+        Any thread.
+
+        Raises StoreError DATA_LOCKED for any vault but a later state of this one; VaultError TOKEN_FAILED,
+        NOT_FOUND (the token does not have such a key).
+        """
+        with self._writing:
+            found = self._read()
+            path = self._read_by_a_start(found)
+            data = found[path] if path is not None else None
+            if path is None or data is None or data == self._data:
+                return False
+            later = later_state(data, self._opened)
+            if later is None:
+                raise self._another(path, found)
+            self._take(later)
+            self._data = data
+            return True
+
+    def look(self, *, mend: bool) -> tuple[Path, ...]:
+        """Find out if the next start can read the vault. ``mend``: write the file and its copy again where
+        they are damaged or missing, and return those. Any thread.
+
+        Raises VaultError KEYSTORE_CORRUPT if neither can be read: their disk may be away, and nothing is
+        written. Mending raises what ``write_private`` raises, and StoreError DATA_LOCKED if the file, or its
+        copy if the file is damaged, is another intact vault than the one that was read, or written last.
+        """
+        with self._writing:
+            found = self._read()
+            self._check_there(found)
+            if not mend:
+                return ()
+            self._check_current(found)
+            bad = tuple(path for path, data in found.items() if data != self._data)
+            for path in bad:
+                replace_secrets(path, self._data)
+            return bad
+
+    def write_again(self) -> None:
+        """Write the file and its copy if both are gone: an operator says that they were deleted. Raises what
+        ``write_private`` raises.
+        """
+        with self._writing:
+            if not any(self._read().values()):
+                make_private_folder(self._path.parent)
+                for path in (copy_of(self._path), self._path):
+                    write_private(path, self._data)
+
+    def _read(self) -> dict[Path, bytes | None]:
+        """Return what the copy and the file say; None: it is missing, or cannot be read."""
+        return {path: _bytes_of(path) for path in (copy_of(self._path), self._path)}
+
+    def _check_there(self, found: Mapping[Path, bytes | None]) -> None:
+        if all(data is None for data in found.values()):
+            raise VaultError(
+                "KEYSTORE_CORRUPT",
+                "the vault is gone beneath the running node",
+                place=Place(str(self._path)),
+                hint="do not stop the node; mount the disk again. If the files were deleted, `intelshare "
+                "vault rotate` writes them again",
+            )
+
+    def _check_current(self, found: Mapping[Path, bytes | None]) -> None:
+        path = self._read_by_a_start(found)
+        if path is not None and found[path] != self._data:
+            raise self._another(path, found)
+
+    def _read_by_a_start(self, found: Mapping[Path, bytes | None]) -> Path | None:
+        """Return the file if it is intact, whatever the copy is; or else the copy; None: neither is."""
+        return next((one for one in (self._path, copy_of(self._path)) if _is_whole(found[one] or b"")), None)
+
+    def _another(self, path: Path, found: Mapping[Path, bytes | None]) -> StoreError:
+        ours = [str(one) for one, data in found.items() if data == self._data]
+        return StoreError(
+            "DATA_LOCKED",
+            "the vault has other keys since this node opened it",
+            place=Place(str(path)),
+            hint="the node stops and writes nothing over them. A replica just starts again; if nobody meant "
+            f"this, put the right file back{f': {ours[0]} has the keys that the node had' if ours else ''}",
+        )
+
+    def first_signer(self, key_ids: Sequence[KeyId]) -> Signer:
+        """Return the signer of the first of these keys that is here: a vault from before the last rotation
+        goes on with the key that still overlaps, until the next directory names another.
+
+        Raises VaultError NOT_FOUND if none is.
+        """
+        held = {key.key_id for key in self.held_keys() if not key.retired}
+        return self.signer(next((one for one in key_ids if one in held), key_ids[0]))
 
     def signer(self, key_id: KeyId) -> Signer:
         """Return the signer of a signing, directory or root key. Raises VaultError NOT_FOUND."""
@@ -234,17 +328,21 @@ class FileVault:
         self._replace(data, opened)
 
     def _replace(self, data: bytes, opened: Opened) -> None:
-        replace_secrets(self._path, data)
-        self._data = sha256(data)
-        self._take(opened)
+        with self._writing:
+            if _has_copy(self._entries):
+                # Beneath the place where the disk was mounted nobody would find it again.
+                self._check_there(self._read())
+                replace_secrets(copy_of(self._path), data)
+            replace_secrets(self._path, data)
+            self._data = data
+            self._take(opened)
 
     def _take(self, opened: Opened) -> None:
-        self._opened = opened
-        self._entries = tuple(entry for _, entry in opened.entries)
+        entries = tuple(entry for _, entry in opened.entries)
         signers: dict[KeyId, Signer] = {}
         sealing: dict[KeyId, SealingKeyHeld] = {}
         notes: dict[KeyId, NoteKey] = {}
-        for entry in self._entries:
+        for entry in entries:
             if entry.kind not in _SECRETS:
                 continue
             key_id, record = KeyId(entry.name), decode(KeyRecord, entry.public)
@@ -262,6 +360,7 @@ class FileVault:
                 notes[key_id] = load_note_key(record, entry.secret)
             else:
                 signers[key_id] = load_signer(suite, record, key_id, entry.secret)
+        self._opened, self._entries = opened, entries
         self._signers: Mapping[KeyId, Signer] = MappingProxyType(signers)
         self._sealing: Mapping[KeyId, SealingKeyHeld] = MappingProxyType(sealing)
         self._notes: Mapping[KeyId, NoteKey] = MappingProxyType(notes)
@@ -289,10 +388,14 @@ def create_vault(
     already.
     """
     _check_new(passphrase, cost)
-    if path.exists() or path.is_symlink():
-        raise VaultError("ID_CONFLICT", "a vault already exists", place=Place(str(path)))
+    for there in (path, copy_of(path)):
+        if there.exists() or there.is_symlink():
+            raise VaultError("ID_CONFLICT", "a vault already exists", place=Place(str(there)))
     make_private_folder(path.parent)
-    data, opened = new_vault(passphrase, _entries(keys, certified, storage_key), cost, random)
+    entries = _entries(keys, certified, storage_key)
+    data, opened = new_vault(passphrase, entries, cost, random)
+    if _has_copy(entries):
+        write_private(copy_of(path), data)
     write_private(path, data)
     return FileVault(path, data, opened, suites, random)
 
@@ -306,12 +409,13 @@ def open_vault(
     allow_development: bool = False,
     token: Token | None = None,
 ) -> FileVault:
-    """Open a vault file; this takes 0.4 s and 256 MiB, or 5 ms for a development vault.
+    """Open a vault file, or its copy if the file is damaged or missing; this takes 0.4 s and 256 MiB, or 5 ms
+    for a development vault.
 
     Without its ``token`` it has no signer of a key that is there.
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, KEYSTORE_PASSWORD, in this order; NOT_FOUND.
     """
-    data = _read_file(path)
+    data = _read_whole(path)
     opened = open_bytes(data, passphrase, allow_development=allow_development)
     return FileVault(path, data, opened, suites, random, token)
 
@@ -321,7 +425,65 @@ def is_development(path: Path) -> bool:
 
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, NOT_FOUND.
     """
-    return not stretching_of(_read_file(path)).at_least(STANDARD)
+    return not stretching_of(_read_whole(path)).at_least(STANDARD)
+
+
+def copy_of(path: Path) -> Path:
+    """Return where the copy of a node's vault is: the same bytes, in the same folder."""
+    return path.with_name(f"{path.name}.copy")
+
+
+def damaged_of(path: Path) -> tuple[Path, ...]:
+    """Return which of a node's vault and its copy is damaged or missing. Needs no passphrase."""
+    return tuple(one for one in (path, copy_of(path)) if not _is_whole(_bytes_of(one) or b""))
+
+
+def _has_copy(entries: Iterable[Entry]) -> bool:
+    """Return true for the vault of a node. One of root keys has none: it is moved off the machine as one
+    file, and a copy would stay.
+    """
+    return any(entry.kind is EntryKind.STORAGE for entry in entries)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """Return what a file says, or None if it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _is_whole(data: bytes) -> bool:
+    try:
+        check_whole(data)
+    except VaultError:
+        return False
+    return True
+
+
+def _read_whole(path: Path) -> bytes:
+    """Read the file, or its copy if it is damaged or missing. Raises VaultError of the file if there is no
+    intact copy.
+    """
+    try:
+        data = _read_file(path)
+        check_whole(data)
+    except VaultError as error:
+        if error.code == "KEYSTORE_PERMISSIONS":
+            raise
+        try:
+            data = _read_file(copy_of(path))
+            check_whole(data)
+        except VaultError as other:
+            if other.code == "NOT_FOUND":
+                raise error from None
+            raise VaultError(
+                other.code,
+                f"{error.message}; its copy: {other.message}",
+                place=Place(str(copy_of(path))),
+                hint=other.hint,
+            ) from None
+    return data
 
 
 def _read_file(path: Path) -> bytes:

@@ -169,7 +169,28 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
             "this vault is for development: its passphrase is stretched too little to guard real keys",
             hint="`intelshare vault passwd` turns it into a real one; `node run --dev` runs it as it is",
         )
-    key = stretch(passphrase, body.header.salt, cost)
+    return _opened(body, stretch(passphrase, body.header.salt, cost))
+
+
+def later_state(data: bytes, vault: Opened) -> Opened | None:
+    """Return the vault in these bytes, open, if it is a later state of another one: under the same
+    passphrase, with the same storage key, and with all its keys, of which none that was destroyed is back.
+    """
+    try:
+        later = _opened(_read_body(data), vault.key)
+    except VaultError:
+        return None
+    there = {entry for _, entry in later.entries}
+    for _, entry in vault.entries:
+        if entry.kind is EntryKind.CERTIFIED or entry in there:
+            continue
+        destroyed = Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
+        if entry.kind not in (EntryKind.KEY, EntryKind.TOKEN) or destroyed not in there:
+            return None
+    return later
+
+
+def _opened(body: _Body, key: bytes) -> Opened:
     try:
         bound = open_at_rest(key, body.seal, table=_TABLE, row=encode(_Header, body.header), slot=_SEAL_SLOT)
     except CryptoError:
@@ -194,6 +215,14 @@ def stretching_of(data: bytes) -> Stretching:
     """Return the stretching parameters of the vault in these bytes. Raises VaultError KEYSTORE_CORRUPT."""
     header = _read_body(data).header
     return Stretching(header.passes, header.memory)
+
+
+def check_whole(data: bytes) -> None:
+    """Return if these bytes are those that were written, as far as that can be told without a passphrase.
+
+    Raises VaultError KEYSTORE_CORRUPT.
+    """
+    _read_body(data)
 
 
 def _read_body(data: bytes) -> _Body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,14 +13,17 @@ from builders import federation
 from intelshare.audit import LogHead, append, entry_hash, root
 from intelshare.audit.log import leaf_hash, node_hash
 from intelshare.audit.proofs import check_consistency, check_inclusion, consistency_proof, inclusion_proof
+from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.log import entries, rewritten, row_of
 from intelshare.broker.kernel.log import entries_of as entries_of_row
-from intelshare.broker.kernel.log import rewritten, row_of
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.errors import TrustError
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Plan, Put
+from intelshare.ports import Delete, Plan, Put, Random, View
 from intelshare.store.memory import MemoryStore
 
 # Certificate Transparency's reference entries and the roots of their prefixes.
@@ -193,3 +197,31 @@ def test_a_log_cut_at_its_end_is_found() -> None:
     head = member.store.get(LOG_HEAD, member.node.incarnation)
     member.store.apply(Plan((Delete(LOG, (head.incarnation, head.size - 1)),), None))
     assert len(verify_logs(member.node, member.store).findings) == 1
+
+
+@pytest.mark.parametrize(("low", "high", "most"), [(40, 41, 1), (10, 60, 52), (0, 90, 92)])
+def test_entries_of_the_log_are_read_with_hardly_a_row_beyond_them(low: int, high: int, most: int) -> None:
+    member = federation(["FRA", "USA"], MemoryStore)["FRA"]
+    for _ in range(100):
+        member.do(_noted)
+    read: list[int] = []
+
+    class Counting:
+        """Counts the rows that lists have."""
+
+        def find(self, *asked: Any, **how: Any) -> list[Any]:
+            found: list[Any] = member.store.find(*asked, **how)
+            read.append(len(found))
+            return found
+
+    view: Any = Counting()
+    places = [entry.place for entry in entries(view, member.node.incarnation, low, high)]
+    assert places == list(range(low, high))
+    assert sum(read) <= most
+
+
+def _noted(node: Node, view: View, now: Instant, random: Random) -> Plan[None]:
+    """A step that logs one entry."""
+    tx = Transaction(node, view, now, random)
+    tx.log_encoded(EntryType.SUBMIT, b"")
+    return tx.plan(None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelshare.audit.log import EMPTY_ROOT, entry_hash
+from intelshare.audit.log import EMPTY_ROOT, LogHead, append, entry_hash
 from intelshare.audit.path import Hop, LogAsk, LogPath, Verdict, check_path
 from intelshare.audit.proofs import (
     check_inclusion,
@@ -97,14 +97,31 @@ def test_a_tree_over_pages_gives_the_proofs_of_the_tree_over_all_entries(
         fetched.append(high - low)
         return entries[low:high]
 
-    grown = data.draw(st.integers(0, size))
-    finish(tree.grow(fetch, grown))
+    for grown in data.draw(st.lists(st.integers(0, size), max_size=3)):
+        tree.learn(grown, append(LogHead(Incarnation(1), 0, b""), entries[:grown]).frontier)
     index, earlier = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size))
     assert finish(tree.inclusion(fetch, index, size)) == inclusion_proof(entries, index)
     assert finish(tree.prefix(fetch, earlier, size)) == prefix(entries, earlier)
     fetched.clear()
     finish(tree.prefix(fetch, earlier, size))
     assert sum(fetched) <= 4 * PAGE, "a second proof reads no more than the pages at its ends"
+
+
+def test_what_heads_of_the_log_name_is_not_read_again() -> None:
+    """Another replica appends, 100 entries in each commit."""
+    entries, tree, read = entries_of(17 * PAGE + 50), Tree(), list[int]()
+    head = LogHead(Incarnation(1), 0, b"")
+    for low in range(0, len(entries), 100):
+        head = append(head, entries[low : low + 100])
+        tree.learn(head.size, head.frontier)
+
+    def fetch(low: int, high: int) -> Work[list[bytes]]:
+        yield
+        read.append(high - low)
+        return entries[low:high]
+
+    assert finish(tree.prefix(fetch, PAGE + 15, len(entries))) == prefix(entries, PAGE + 15)
+    assert sum(read) <= 5 * PAGE, "of 16 pages: the first, and one for each level on the right of it"
 
 
 def test_missing_entries_give_no_proof() -> None:

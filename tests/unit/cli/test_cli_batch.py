@@ -15,7 +15,7 @@ import pytest
 from intelshare.cli import run
 from intelshare.cli.analyst.batch import read_items
 from intelshare.cli.shared.beside import NodeRegistry
-from intelshare.client import Credentials, Outcome, Profile, spooled, write_profile
+from intelshare.client import Credentials, DraftOutcome, Profile, spooled, write_profile
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.instant import NEVER, Instant, parse
 from intelshare.wire.v1 import user_pb2 as pb
@@ -147,22 +147,24 @@ class Node:
         self.breaks_with: BaseException = DeliveryError("OUTCOME_UNKNOWN", "the connection broke")
         self.spooled_before: list[int] = []
 
-    def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[Outcome]:
+    def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[DraftOutcome]:
         """The same key gives the same bulletin."""
         self.spooled_before.append(len(list(spooled(self.profile.spool, Instant(0)))))
         for count, request in enumerate(list(requests)):
             if self.breaks_after is not None and count >= self.breaks_after:
                 raise self.breaks_with
             if "DEU" in request.to:
-                yield Outcome(request.key, DeliveryError("UNKNOWN_MEMBER", "DEU is not known", hint="ask"))
+                yield DraftOutcome(
+                    request.key, DeliveryError("UNKNOWN_MEMBER", "DEU is not known", hint="ask")
+                )
                 continue
             if "GBR" in request.to:
                 full = DeliveryError("QUEUE_FULL", "5 wait for GBR", hint="status", retry_after=60)
-                yield Outcome(request.key, full)
+                yield DraftOutcome(request.key, full)
                 continue
             answer = pb.SubmitResponse(bulletin=len(self.stored).to_bytes(16, "big"), banner="BANNER")
             answer.pairs.append(pb.PairDecision(recipient="USA", word="queued"))
-            yield Outcome(request.key, self.stored.setdefault(request.key, answer))
+            yield DraftOutcome(request.key, self.stored.setdefault(request.key, answer))
 
 
 @pytest.fixture(name="node")

@@ -9,8 +9,10 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from intelshare.cli import run
 from intelshare.cli.shared.files import write_new
 from intelshare.errors import ConfigError
+from intelshare.trust import MAX_MEMBER_FILE
 
 
 def test_files_are_new_and_private(tmp_path: Path) -> None:
@@ -97,3 +99,15 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
         write_new(tmp_path / "out", {"1-a": b"x"})
     assert caught.value.code == "UNSAFE_NAME"
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("size", "code"), [(MAX_MEMBER_FILE, "INPUT_INVALID"), (MAX_MEMBER_FILE + 1, "TOO_LARGE")]
+)
+def test_a_member_file_is_read_up_to_the_size_that_its_form_allows(
+    size: int, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "usa.member"
+    file.write_bytes(bytes(size))
+    assert run(["member", "fingerprint", str(file), "--json"]) != 0
+    assert f'"{code}"' in capsys.readouterr().out

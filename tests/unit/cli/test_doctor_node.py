@@ -33,6 +33,7 @@ def test_a_good_node_is_good() -> None:
     ("status", "check", "state", "code"),
     [
         ({"codes": ["CLOCK"]}, "clock", "wrong", "CLOCK"),
+        ({"clock": pb.ClockState(now=NOW, believed=True), "started_at": NOW - DAY}, "clock", "warning", ""),
         ({"codes": ["POLICY_UNAVAILABLE"]}, "node", "wrong", "POLICY_UNAVAILABLE"),
         ({"directory_expires": NOW}, "directory", "wrong", "TRUST_EXPIRED"),
         ({"directory_expires": NOW + DAY}, "directory", "warning", ""),

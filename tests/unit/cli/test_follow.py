@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from intelshare.cli.shared.follow import saving
+from intelshare.cli.shared import follow
+from intelshare.cli.shared.follow import following, saving
+from intelshare.cli.shared.output import Out
+from intelshare.errors import DeliveryError
+from intelshare.wire.v1 import user_pb2 as pb
 
 
 def test_while_one_cursor_is_written_only_the_newest_of_the_others_waits() -> None:
@@ -34,3 +40,38 @@ def test_nothing_is_written_without_a_cursor_and_what_fails_is_told() -> None:
         pass
     with pytest.raises(OSError, match="no disk"), saving(write) as save:
         save("a cursor")
+
+
+class Replica:
+    """A client whose replica has lost its database when it is asked first."""
+
+    profile: Any = None
+
+    def __init__(self, code: str) -> None:
+        self.code, self.asked, self.tried = code, list[str](), 0
+
+    def watch(self, cursor: str, *, once: bool) -> Iterator[pb.WatchEvent]:
+        del once
+        self.asked.append(cursor)
+        yield pb.WatchEvent(cursor=f"c{len(self.asked)}")
+        raise DeliveryError(self.code if len(self.asked) == 1 else "NOT_AUTHORISED", "over")
+
+    def try_another(self) -> None:
+        self.tried += 1
+
+    def reconnect(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("code", ["STORE_UNAVAILABLE", "RESOURCES_SHORT", "NODE_UNREACHABLE", "TIMED_OUT"])
+def test_a_watch_goes_on_at_another_replica_after_what_passes(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had ended with STORE_UNAVAILABLE, and nobody looked any more."""
+    monkeypatch.setattr(follow, "_PAUSES", (0,))
+    monkeypatch.setattr(follow, "keep_fresh", lambda _: False)
+    client = Replica(code)
+    with pytest.raises(DeliveryError, match="NOT_AUTHORISED"):
+        for _ in following(client, "", Out(json=False, quiet=True)):  # type: ignore[arg-type]
+            pass
+    assert (client.asked, client.tried) == (["", "c1"], 1)

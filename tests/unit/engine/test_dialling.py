@@ -6,20 +6,51 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from intelshare.delivery.retry import FIRST
 from intelshare.engine import Limits
 from intelshare.engine.dialling import Dialling
 from intelshare.engine.dividing import Dividing
-from intelshare.instant import HOUR, Instant
+from intelshare.engine.greeting import LinkState
+from intelshare.engine.peer_link import PeerLink
+from intelshare.engine.values import LinkId
+from intelshare.instant import HOUR, MINUTE, Instant
 from intelshare.trust import TrustView
+from intelshare.trust.documents import Endpoint
 from trust_world import NOW, TestMember, member, view_of
+
+
+class Links:
+    """The links of one engine: the one that was dialled last, and the one that is open."""
+
+    def __init__(self) -> None:
+        self.open: PeerLink | None = None
+        self.dialled: PeerLink | None = None
+        self.made = 0
+
+    def new(self) -> LinkId:
+        self.made += 1
+        return LinkId(self.made)
+
+    def add(self, link: PeerLink) -> None:
+        self.dialled = link
+
+    def to(self, _: object) -> PeerLink | None:
+        return self.open
 
 
 def turn(trust: TrustView, fra: TestMember) -> Any:
     parts = SimpleNamespace(
-        stopping=SimpleNamespace(begun=False), random=bytes, limits=Limits(), dividing=Dividing(leads=True)
+        stopping=SimpleNamespace(begun=False),
+        random=lambda count: b"\xff" * count,
+        limits=Limits(),
+        dividing=Dividing(leads=True),
+        links=Links(),
     )
     node = SimpleNamespace(trust=trust, member=fra.code)
-    return SimpleNamespace(now=SimpleNamespace(steady=Instant(0), wall=NOW), node=node, parts=parts)
+    now = SimpleNamespace(steady=Instant(0), wall=NOW)
+    return SimpleNamespace(now=now, node=node, parts=parts, do=lambda _: None)
 
 
 def test_a_directory_of_many_nodes_costs_the_bound_and_a_shorter_one_less() -> None:
@@ -33,3 +64,39 @@ def test_a_directory_of_many_nodes_costs_the_bound_and_a_shorter_one_less() -> N
     assert len(dialling._peers) == Limits().dialled + 1, "USA's bound, and KEN's one node"
     dialling.look_for_peers(turn(view, fra))
     assert set(dialling._peers) == {one.uri, ken.directory.nodes[0].uri}
+
+
+@pytest.mark.parametrize("dialled", [True, False])
+def test_another_link_that_fails_beside_an_open_one_delays_no_dial(dialled: bool) -> None:
+    fra, usa = member("FRA"), member("USA")
+    node = replace(usa.directory.nodes[0], endpoints=(Endpoint("usa.example", 8443),))
+    there = usa.renewed(Instant(NOW + HOUR), nodes=(node,))
+    uri, at = node.uri, turn(view_of(fra, usa).with_document(there, Instant(NOW + HOUR)).view, fra)
+    dialling, links = Dialling(lambda _: True), at.parts.links
+    dialling.begin(at)
+
+    def dial() -> PeerLink:
+        due = dialling.next_at(at)
+        assert due is not None
+        at.now.steady = due
+        dialling.tick(at)
+        made: PeerLink = links.dialled
+        return made
+
+    def called() -> PeerLink:
+        return PeerLink(links.new(), usa.code, uri, at.now.steady, Limits(), dialled=False)
+
+    for _ in range(8):  # the pause is long by now
+        dialling.ended(at, dial(), "UNREACHABLE")
+    beside = dial() if dialled else called()
+    links.open = called()
+    links.open.state, links.open.opened_at = LinkState.OPEN, at.now.steady
+    dialling.opened(uri)
+    dialling.ended(at, beside, "RATE")
+    assert dialling.next_at(at) is None
+    at.now.steady = Instant(at.now.steady + MINUTE)
+    ended, links.open = links.open, None
+    dialling.ended(at, ended, "")
+    due = dialling.next_at(at)
+    assert due is not None
+    assert due <= at.now.steady + FIRST

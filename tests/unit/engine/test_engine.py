@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from builders import draft, text
+from builders import NOW, draft, text
 from engine_world import Rig
 from intelshare.audit.path import LogAsk
-from intelshare.broker.kernel.frame import Acks, Frame, Gap, Hello, Outbound
+from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound
 from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.crypto.records import Kind, Precedence
 from intelshare.engine import Limits, Query, Rate, Step
@@ -35,6 +35,7 @@ from intelshare.engine.events import (
     LogsAsked,
     PolicyAvailable,
     QueryDone,
+    QueuedAgain,
     Ready,
     SayLog,
     SidecarWritten,
@@ -99,6 +100,18 @@ def test_what_a_hello_of_an_ended_link_queued_again_goes_over_the_link_that_ther
     before = rig.steps(Step.RESEND)
     rig.carry_out(rig.held.pop())
     assert len(rig.steps(Step.RESEND)) == len(before) + 1
+
+
+def test_what_the_peer_has_acknowledged_is_not_sent_again_though_it_is_not_struck_off_yet():
+    rig = Rig()
+    link = rig.link()
+    submit(rig)
+    (sent,) = frames(rig, link)
+    rig.hold = {Step.ACKNOWLEDGE}
+    rig.say(link, Acks((Ack(sent.leaves[0], "", NOW),)))
+    rig.feed(QueuedAgain(USA))
+    assert rig.steps(Step.RESEND)
+    assert frames(rig, link) == [sent]
 
 
 def test_a_hello_that_takes_too_long_is_cut():
@@ -341,10 +354,26 @@ def test_a_checkpoint_is_sent_only_when_a_file_that_was_begun_after_it_is_writte
     rig.held = []
     rig.feed(SidecarWritten(older))
     assert frames(rig, link, Kind.CHECKPOINT) == [], "that file does not know of it"
+    rig.cover()
     rig.feed(SidecarWritten(rig.actions(WriteSidecar)[1]))
     assert len(frames(rig, link, Kind.CHECKPOINT)) == 1
     assert rig.actions(LogSaid) == [], "what was asked for meanwhile is signed anew"
     rig.feed(SidecarWritten(rig.actions(WriteSidecar)[2]))
+    assert rig.actions(LogSaid) == [LogSaid(1)]
+
+
+def test_a_link_that_comes_up_in_between_does_not_send_a_checkpoint_before_the_file_has_it():
+    rig = Rig()
+    rig.hold = {WriteSidecar}
+    rig.feed(Started())
+    rig.wait(SECOND)
+    rig.feed(SayLog(1))
+    link = rig.link()
+    rig.wait(3 * SECOND)
+    assert frames(rig, link, Kind.CHECKPOINT) == [], "it is stored, and would be loaded to be sent again"
+    rig.release(WriteSidecar)
+    rig.wait(3 * SECOND)
+    assert len(frames(rig, link, Kind.CHECKPOINT)) == 1
     assert rig.actions(LogSaid) == [LogSaid(1)]
 
 
@@ -361,6 +390,25 @@ def test_nothing_is_signed_anew_with_a_key_that_counts_only_later():
     rig.ahead = 0
     rig.wait(2 * SECOND)
     assert asked()
+
+
+@pytest.mark.parametrize("code", ["CLOCK_SKEW", "SIGNER_REVOKED", "SIGNER_UNKNOWN"])
+def test_what_a_peer_rejects_for_its_signature_is_looked_at_again(code):
+    rig = Rig()
+    rig.feed(Started())
+    submit(rig)
+    link = rig.link()
+    rig.wait(2 * SECOND)
+    assert not rig.steps(Step.SIGN_ANEW)
+    leaf = next(one for one in rig.sent(link, Outbound)[-1].leaves)
+    rejected = Acks((Ack(leaf, code, NOW),))
+    rig.believed = False
+    rig.say(link, rejected)
+    rig.wait(2 * SECOND)
+    assert not rig.steps(Step.SIGN_ANEW), "nothing is signed by a clock that may be wrong"
+    rig.believed = True
+    rig.wait(2 * SECOND)
+    assert rig.steps(Step.SIGN_ANEW) == [Step.SIGN_ANEW]
 
 
 def test_a_stop_says_the_last_word_drains_and_only_then_marks():

@@ -8,13 +8,15 @@ from builders import NOW
 from engine_world import Rig
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.lifecycle.hearing import begin_hearing, unheard
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.engine import Limits, Query, Step
 from intelshare.engine.actions import RunQuery, Tell
 from intelshare.engine.events import Started, Stop
 from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
-from intelshare.ids import MemberCode
-from intelshare.instant import SECOND
+from intelshare.ids import LeafId, MemberCode
+from intelshare.instant import SECOND, Instant
+from line_world import signed
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 
@@ -85,6 +87,39 @@ def test_a_node_that_stops_asks_nobody(rig: Rig) -> None:
     rig.feed(Stop())
     rig.wait(3 * SECOND)
     assert not asked(rig)
+
+
+@pytest.fixture(name="unaware")
+def _unaware() -> Rig:
+    """A node that waits for nobody."""
+    rig = Rig()
+    rig.feed(Started())
+    rig.wait(2 * SECOND)
+    return rig
+
+
+def test_a_member_that_answers_what_is_not_known_here_is_asked_once_over_each_link(unaware: Rig) -> None:
+    for _ in range(2):
+        link = unaware.link()
+        _answers(unaware, link, b"1", signed_at=NOW)
+        _answers(unaware, link, b"2", signed_at=NOW)
+        (gap,) = [gap for gap in unaware.sent(link, Gap) if gap.origin]
+        assert (gap.origin, gap.incarnation, gap.missing[0][0]) == (unaware.fra.node.uri, 0, NOW)
+        unaware.drop(link)
+
+
+def test_a_member_that_answers_what_is_older_is_asked_again(unaware: Rig) -> None:
+    link = unaware.link()
+    _answers(unaware, link, b"1", signed_at=NOW)
+    unaware.wait(2 * SECOND)
+    _answers(unaware, link, b"2", signed_at=Instant(NOW - SECOND))
+    assert [gap.missing[0][0] for gap in unaware.sent(link, Gap) if gap.origin] == [NOW, NOW - SECOND]
+
+
+def _answers(rig: Rig, link: int, of: bytes, *, signed_at: Instant) -> None:
+    """USA sends a receipt for a release that FRA does not know."""
+    receipt = Receipt(rig.fra.node.member, LeafId(of * 32), ReceiptStatus.ACCEPTED, (), signed_at)
+    rig.say(link, signed(rig.members["USA"], Kind.RECEIPT, receipt))
 
 
 def _open_for(rig: Rig, time: int) -> int:

@@ -15,7 +15,7 @@ from intelshare.engine.following import learn
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan
-from intelshare.sim.turns import Group
+from intelshare.sim.turns import TurnGroup
 from intelshare.sim.written import Written
 from line_world import TO_USA, hand_over, met, send
 from piece_files import portion, uploaded
@@ -25,7 +25,7 @@ USA = MemberCode("USA")
 
 def after(plan: Plan[Any]) -> Written:
     """What another replica has committed."""
-    return Written([Group([plan])])
+    return Written([TurnGroup([plan])])
 
 
 def effects_of(events: tuple[Event, ...]) -> Effects:

@@ -105,6 +105,12 @@ def test_every_alert_has_a_part_of_the_runbook_and_every_code_of_health_an_alert
         assert code in every or code == "DATA_LOCKED", code
 
 
+def test_a_certificate_is_told_by_what_is_left_of_its_own_life() -> None:
+    """Of one that is issued for a day, as many authorities do, less than a day is always left."""
+    (expression,) = [rule["expr"] for rule in ALERTS if "certificate_remaining" in rule["expr"]]
+    assert expression == "intelshare_certificate_remaining_seconds < intelshare_certificate_life_seconds / 4"
+
+
 def test_links_inside_the_runbook_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK)) <= anchors(RUNBOOK)
     assert set(SITUATIONS) <= anchors(RUNBOOK)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench.gate import FILE, WORSE, Run, best, recorded, worse
+from bench.gate import CALLS, FILE, SHARED, UNITS, WORSE, Run, best, recorded, worse
 from bench.measured import Phase, Side
 from bench.metered import Meter, read_meter
 from bench.processor import Used, pace, resident, unit, used
@@ -14,39 +14,41 @@ from bench.processor import Used, pace, resident, unit, used
 PHASES = {"submit": ("sender",), "backlog": ("sender", "recipient")}
 
 
-def ran(cpu: float, commits: int, *, unit_: float = 1e-3, rounds: int = 1) -> Run:
+def ran(cpu: float, commits: int, *, unit_: float = 1e-3, rounds: int = 1, calls: int = 90_000) -> Run:
     """Rounds of 100 releases, each a little dearer than the one before, and with fewer in a commit."""
+
+    def side(number: int) -> Side:
+        return Side(Used(cpu * (1 + 0.1 * number)), Meter(commits + number, calls=calls + 100 * number))
+
     phases = {
-        name: [
-            Phase(100, 1.0, {side: Side(Used(cpu * (1 + 0.1 * n)), Meter(commits + n)) for side in sides})
-            for n in range(rounds)
-        ]
+        name: [Phase(100, 1.0, dict.fromkeys(sides, side(number))) for number in range(rounds)]
         for name, sides in PHASES.items()
     }
-    return Run(phases, [unit_] * rounds)
+    return Run(phases, [unit_] * rounds, phases)
+
+
+def named(kind: str) -> list[str]:
+    """How the lines of this kind begin, of all phases and sides."""
+    return [f"{kind}, {of}" for of in ("backlog recipient", "backlog sender", "submit sender")]
 
 
 def test_the_same_figures_pass():
     assert worse(best(ran(0.2, 10)), recorded(ran(0.2, 10))) == []
 
 
-@pytest.mark.parametrize("cpu", [0.2 * WORSE * 1.01, 0.4])
-def test_processor_time_that_is_a_quarter_worse_is_named(cpu: float):
-    found = worse(best(ran(cpu, 10)), recorded(ran(0.2, 10)))
-    assert [line.split(":")[0] for line in found] == [
-        "processor_units, backlog recipient",
-        "processor_units, backlog sender",
-        "processor_units, submit sender",
-    ]
+def test_processor_time_that_is_three_times_as_much_is_named():
+    found = worse(best(ran(0.2 * WORSE[UNITS] * 1.01, 10)), recorded(ran(0.2, 10)))
+    assert [line.split(":")[0] for line in found] == named(UNITS)
+
+
+def test_a_quarter_more_calls_are_named_however_little_time_they_take():
+    found = worse(best(ran(0.1, 10, calls=112_500)), recorded(ran(0.2, 10)))
+    assert [line.split(":")[0] for line in found] == named(CALLS)
 
 
 def test_one_commit_for_each_step_is_named():
     found = worse(best(ran(0.2, 100)), recorded(ran(0.2, 10)))
-    assert [line.split(":")[0] for line in found] == [
-        "releases_per_commit, backlog recipient",
-        "releases_per_commit, backlog sender",
-        "releases_per_commit, submit sender",
-    ]
+    assert [line.split(":")[0] for line in found] == named(SHARED)
 
 
 def test_beyond_what_is_enough_sharing_may_vary():
@@ -55,6 +57,10 @@ def test_beyond_what_is_enough_sharing_may_vary():
 
 def test_what_is_better_passes():
     assert worse(best(ran(0.1, 1)), recorded(ran(0.2, 10))) == []
+
+
+def test_a_machine_that_others_share_passes():
+    assert worse(best(ran(0.46, 10)), recorded(ran(0.2, 10))) == []
 
 
 def test_a_machine_that_is_twice_as_slow_passes():
@@ -102,6 +108,26 @@ def test_the_meter_counts_commits_and_syncs_of_another_process(tmp_path: Path):
     found = read_meter(tmp_path / "meter")
     assert (found.commits, found.syncs) == (4, 6)
     assert read_meter(tmp_path / "none") == Meter()
+
+
+def test_the_meter_counts_calls_of_all_threads_the_same_from_run_to_run(tmp_path: Path):
+    import subprocess
+
+    program = (
+        "import os, sys; from pathlib import Path; from threading import Thread\n"
+        "from bench.metered import install\n"
+        "def work():\n    for _ in range(int(sys.argv[2])): len(b'')\n"
+        "install(Path(sys.argv[1]), with_calls=True)\n"
+        "thread = Thread(target=work); thread.start(); thread.join(); work()\n"
+        "with open(sys.argv[1], 'rb') as file: os.fsync(file.fileno())\n"
+    )
+
+    def calls(times: int) -> int:
+        words = [sys.executable, "-c", program, str(tmp_path / "meter"), str(times)]
+        subprocess.run(words, cwd=Path(__file__).parents[3], check=True)
+        return read_meter(tmp_path / "meter").calls
+
+    assert calls(1100) - calls(100) == pytest.approx(2000, abs=20)
 
 
 def test_a_unit_is_taken_while_something_else_runs():

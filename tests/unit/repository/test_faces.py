@@ -29,14 +29,14 @@ FACES: Final[Mapping[str, str]] = {
     "interop": "",
     "labels": "",
     "metrics": "",
-    "node": "backup clock establish events folder move new_law offline owner policies replicas reserve "
-    "run running runtime settings settings_file sidecar",
+    "node": "backup backup_format certificates clock establish events folder move new_law offline owner "
+    "policies replicas reserve restore run running runtime settings settings_file sidecar whole_folder",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",
     "sim": "",
     "statement": "",
-    "store": "backup beside copying engines examine folder memory postgres server sidecar",
+    "store": "backup beside copying damage engines examine folder memory postgres server sidecar",
     "toml": "",
     "trust": "courier hello",
     "vault": "",

@@ -39,22 +39,31 @@ def in_pages() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), block
 
 
+def text_of(node: ast.AST) -> str:
+    """The text of a string; what is put into it stands there as VALUE."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(one) or "VALUE" for one in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
 def in_source() -> Iterator[tuple[str, str]]:
     """(place, code) of the command lines in the strings of the source: in backquotes, or a whole string."""
     for path in sorted(SOURCE.rglob("*.py")):
         if path.match("wire/v1/*"):
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                for code in CODE.findall(node.value):
+        tree = ast.parse(path.read_text("utf-8"))
+        parts = {id(one) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for one in node.values}
+        for node in ast.walk(tree):
+            if id(node) not in parts and (text := text_of(node)):
+                for code in CODE.findall(text):
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", code
     codes = SOURCE / "cli" / "shared" / "codes.toml"
     for code, row in tomllib.loads(codes.read_text("utf-8")).items():
         yield from ((f"codes.toml:{code}", line) for line in CODE.findall(row["next"]))
 
 
-def wrong(words: list[str]) -> str | None:
-    """What of a command line does not exist; None: all of it does."""
+def wrong(words: list[str], *, copied: bool = False) -> str | None:
+    """What of a command line does not exist, or is missing in one that is copied; None: it is right."""
     command: click.Command = root
     context = click.Context(root, info_name="intelshare")
     for place, word in enumerate(words):
@@ -75,7 +84,23 @@ def wrong(words: list[str]) -> str | None:
         option = word.partition("=")[0].rstrip(".,:")
         if OPTION.match(option) and option not in known | EVERYWHERE:
             return f"{' '.join(words[:2])} has no option {option}"
+    # A command alone names it; with an argument or an option it is what people copy.
+    if copied and not isinstance(command, click.Group) and words[-1] != command.name:
+        for parameter in command.params:
+            needed = isinstance(parameter, click.Option) and parameter.required and not parameter.envvar
+            if needed and not set(parameter.opts) & set(words):
+                return f"{' '.join(words[:2])} needs {parameter.opts[0]}"
     return None
+
+
+def test_a_command_that_an_answer_gives_has_all_that_it_needs() -> None:
+    missing = [
+        f"{place}: {said}: {code}"
+        for place, code in in_source()
+        if code.startswith("`")
+        and (said := wrong(code.strip("`").removeprefix("intelshare ").split(), copied=True))
+    ]
+    assert not missing, "\n".join(missing)
 
 
 def test_every_command_that_is_named_exists_with_its_options() -> None:

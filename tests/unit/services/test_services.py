@@ -147,8 +147,13 @@ def test_a_node_that_is_drained_takes_no_bulletin_and_answers_everything_else() 
     backend = MemberBackend(fra)
     operator, author = actor("FRA", "o", Role.OPERATOR), actor("FRA", "a")
     send(fra, draft(text(TO_USA), to=["USA"]))
-    left: Any = asyncio.run(answer(backend, ROWS["Operations/Drain"], operator, pb.DrainRequest()))
-    assert (left.queued, left.unacknowledged) == (1, 0)
+    backend.replica = "b"
+    drains = ROWS["Operations/Drain"]
+    left: Any = asyncio.run(answer(backend, drains, operator, pb.DrainRequest()))
+    assert (left.queued, left.unacknowledged, left.replica) == (1, 0, "b")
+    # A balancer may lead elsewhere than to the replica that is meant.
+    left = asyncio.run(answer(backend, drains, operator, pb.DrainRequest(undo=True, replica="a")))
+    assert (left.queued, left.replica) == (1, "b")
     portion = pb.Portion(kind=1, label=TO_USA, category="cyber", media="text/plain", content=b"x")
     request = pb.SubmitRequest(key=bytes(16), to=["USA"], precedence=1, portions=[portion])
     with pytest.raises(DeliveryError) as raised:
@@ -158,7 +163,7 @@ def test_a_node_that_is_drained_takes_no_bulletin_and_answers_everything_else() 
         with pytest.raises(DeliveryError):
             stream(backend, ROWS[name], author, iter(()))
     asyncio.run(answer(backend, ROWS["Bulletins/Outbox"], author, pb.OutboxRequest()))
-    asyncio.run(answer(backend, ROWS["Operations/Drain"], operator, pb.DrainRequest(undo=True)))
+    asyncio.run(answer(backend, drains, operator, pb.DrainRequest(undo=True, replica="b")))
     asyncio.run(answer(backend, ROWS["Bulletins/Submit"], author, request))
 
 
@@ -185,16 +190,24 @@ def test_what_was_brought_back_is_written_again_unasked_and_never_offered_to_be_
     ]
 
 
-def test_no_act_is_signed_while_the_clock_is_wrong() -> None:
+def test_no_act_key_or_authority_is_made_while_the_clock_is_wrong() -> None:
+    """Of a clock that is ahead nobody would take it before that time has come."""
     backend = MemberBackend(met(("FRA", "USA"))["FRA"])
     backend.wrong_clock = True
+    key = backend.node.signer.key_id.hex()
     for name, request in (
-        ("Act", pb.ActRequest(treaty="demo-climate", kind="withdraw")),
-        ("ResumeActs", pb.ResumeActsRequest(member="USA")),
+        ("Treaties/Act", pb.ActRequest(treaty="demo-climate", kind="withdraw")),
+        ("Treaties/ResumeActs", pb.ResumeActsRequest(member="USA")),
+        ("Operations/RotateKeys", pb.RotateKeysRequest()),
+        ("Operations/RevokeKey", pb.RevokeKeyRequest(key=key, dry_run=True)),
+        ("Operations/ProposeRoot", pb.ProposeRootRequest(new_directory_key=True)),
+        ("Operations/RotateAuthorities", pb.RotateAuthoritiesRequest()),
     ):
         with pytest.raises(DeliveryError) as raised:
-            asyncio.run(answer(backend, ROWS[f"Treaties/{name}"], actor("FRA", "o"), request))
-        assert raised.value.code == "CLOCK"
+            asyncio.run(answer(backend, ROWS[name], actor("FRA", "o"), request))
+        assert raised.value.code == "CLOCK", name
+    stolen = pb.RevokeKeyRequest(key=key, compromised=True, dry_run=True)
+    asyncio.run(answer(backend, ROWS["Operations/RevokeKey"], actor("FRA", "o"), stolen))
 
 
 # Every field of every request is read
@@ -295,6 +308,7 @@ class World:
                 pb.RotateAuthoritiesRequest(finish=True),
                 pb.RotateAuthoritiesRequest(dry_run=True),
             ),
+            "Operations/Drain": (pb.DrainRequest(undo=True), pb.DrainRequest(replica="another")),
             "Operations/ConfirmAccess": (
                 pb.ConfirmAccessRequest(users=["a"], members=["USA"], reason="asked"),
                 pb.ConfirmAccessRequest(dry_run=True),

@@ -58,7 +58,9 @@ def test_a_table_that_has_rows_holds_everything_until_they_were_read() -> None:
     filled = Filled(THINGS, read=True)
     filled.add([("FRA", new, 1)])
     assert filled.may_hold("key", ("FRA", other))
-    filled.learn([[("FRA", old, 1)]])
+    filled.learn([[("FRA", old, 1)]], lambda: True)
+    assert filled.may_hold("key", ("FRA", other)), "it was not read to its end"
+    filled.learn([[("FRA", old, 1)]], lambda: False)
     assert filled.may_hold("key", ("FRA", old))
     assert filled.may_hold("key", ("FRA", new))
     assert not filled.may_hold("key", ("FRA", other))

@@ -13,9 +13,9 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Kind, Trust
 from intelshare.crypto.suites import SUITE_1, SUITE_2, SUITES
-from intelshare.errors import IntelshareError
+from intelshare.errors import CryptoError, IntelshareError
 from intelshare.ids import NodeUri
-from intelshare.instant import DAY, HOUR, MINUTE, Instant
+from intelshare.instant import DAY, HOUR, MINUTE, SECOND, Instant, show
 from intelshare.statement import Leaf, VerifiedRoots, read_batch, sign_batch, verify
 from intelshare.trust import (
     DirectoryDocument,
@@ -153,7 +153,7 @@ def test_row_30_an_expired_directory_heals_when_its_successor_arrives(
     assert refused(lambda: view.sealing_key(deu.code, 1, late)) == "TRUST_EXPIRED"
     assert view.key_record(deu.key(KeyUse.SIGNING).key_id) is not None
     healed = view.with_document(deu.renewed(late), late, deu.code).view
-    assert healed.need_fresh(deu.code, late).version == 2
+    assert healed.need_fresh(deu.code, late).issued == late
     assert healed.sealing_key(deu.code, 1, late)[0] == deu.key(KeyUse.SEALING).key_id
 
 
@@ -378,6 +378,20 @@ def test_statements_are_signed_with_the_newest_key_and_hellos_with_the_oldest(
     assert refused(lambda: view.signing_key(node, Instant(NOW + 2 * SIGNING_LIFETIME))) == "SIGNER_NOT_VALID"
 
 
+def test_a_clock_that_is_behind_the_first_key_is_named_as_what_is_wrong(deu: TestMember) -> None:
+    view, node = view_of(deu), deu.founded.node.uri
+    early = Instant(deu.key(KeyUse.SIGNING).record.not_before - HOUR)
+    with pytest.raises(CryptoError, match="has no signing key that is valid now") as behind:
+        view.signing_key(node, early)
+    assert show(early) in behind.value.message
+    assert show(Instant(early + HOUR)) in behind.value.message
+    assert "clock is behind" in behind.value.hint
+    assert "vault rotate" not in behind.value.hint
+    with pytest.raises(CryptoError, match="the last one was valid until") as ended:
+        view.signing_key(node, Instant(NOW + 2 * SIGNING_LIFETIME))
+    assert "vault rotate" in ended.value.hint
+
+
 def directory_of(who: TestMember, at: Instant, **changes: object) -> Trust:
     return sign_directory(
         replace(who.directory, **{"version": 2, "issued": at, **changes}),  # type: ignore[arg-type]
@@ -497,9 +511,42 @@ def test_a_new_directory_key_ends_the_old_directory_and_undoes_a_fast_forward(
     assert refused(lambda: view.with_document(stolen, NOW)) == "TRUST_THRESHOLD"
     healed = renew_directory(deu.directory, signer(key), Instant(NOW + 1))
     view = view.with_document(healed, Instant(NOW + 1)).view
-    assert view.need_fresh(deu.code, NOW).version == 2
+    assert 1 < view.need_fresh(deu.code, NOW).version < 2 * SECOND
     stored.append(encode(Trust, healed))
     assert TrustView.load(fra.code, stored, SUITES).members == view.members
+
+
+def test_a_node_that_was_put_back_follows_what_it_has_forgotten_and_gives_no_version_twice(
+    deu: TestMember,
+) -> None:
+    held = _directory(deu, Instant(NOW + DAY))
+    forgotten = held
+    for _ in range(3):
+        forgotten = _next_of(deu, forgotten, Instant(forgotten.issued + MINUTE))
+    assert _next_of(deu, held, Instant(forgotten.issued + 1)).version > forgotten.version
+
+
+@pytest.mark.parametrize("behind", [1, SECOND, DAY])
+def test_two_directories_that_follow_one_of_a_clock_that_was_ahead_have_two_versions(
+    deu: TestMember, behind: int
+) -> None:
+    ahead = _directory(deu, Instant(NOW + DAY))
+    first, second = (_next_of(deu, ahead, Instant(ahead.issued - behind - lag)) for lag in (0, 7))
+    assert first.version != second.version
+    assert min(first.version, second.version) > ahead.version
+    assert max(first.version, second.version) <= ahead.version + SECOND
+
+
+def test_where_a_clock_was_ahead_what_is_remembered_says_how_much_may_be_forgotten(deu: TestMember) -> None:
+    ahead = _directory(deu, Instant(NOW + DAY))
+    forgotten = _next_of(deu, _next_of(deu, ahead, Instant(NOW + MINUTE)), Instant(NOW + HOUR))
+    again = Instant(NOW + HOUR + SECOND)
+    signed = renew_directory(ahead, deu.signer(KeyUse.DIRECTORY), again, since=NOW)
+    assert decode(DirectoryDocument, signed.document).version > forgotten.version
+
+
+def _next_of(deu: TestMember, held: DirectoryDocument, at: Instant) -> DirectoryDocument:
+    return decode(DirectoryDocument, renew_directory(held, deu.signer(KeyUse.DIRECTORY), at).document)
 
 
 def test_a_member_that_lost_its_vault_is_founded_again_under_the_root_that_others_know(
@@ -710,6 +757,22 @@ def test_keys_that_a_clock_that_was_ahead_has_made_are_left_out_with_its_directo
     told = due(left, node, 1, NOW)
     assert (told.directory, told.sealing, told.signing) == (True, True, False)
     assert without_ahead(made, Instant(at - MAX_AHEAD)) == made, "peers know it"
+
+
+@pytest.mark.parametrize("by", [8 * MINUTE, DAY])
+def test_keys_of_a_clock_that_was_ahead_are_left_out_of_a_later_directory_of_the_right_time_too(
+    deu: TestMember, by: int
+) -> None:
+    """One was stolen, and replaced before the clock was believed: its successor begins later still. And of
+    keys that begin in three minutes nobody is told that they have begun.
+    """
+    ahead = _fresh(deu, KeyUse.SEALING, Instant(NOW + by), "ahead")
+    made = _directory(deu, Instant(NOW + by), ahead, drop_keys=[deu.key(KeyUse.SEALING).key_id])
+    after = new_key(SUITE_1, KeyUse.SEALING, deu.code, NOW, stream_of("after"), among=made.keys)
+    now = replace(made, issued=NOW, keys=(*made.keys, after.record))
+    left = without_ahead(now, NOW)
+    assert set(left.keys) == set(deu.directory.keys) - {deu.key(KeyUse.SEALING).record}
+    assert due(left, deu.founded.node.uri, 1, NOW).sealing
 
 
 def test_secrets_end_when_nothing_needs_them(deu: TestMember) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,6 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1, SUITES, Context, verify_signature
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ports import Vault
 from intelshare.private_files import check_private, make_private_folder, write_private
 from intelshare.trust import Founded, new_key
 from intelshare.vault import (
@@ -28,7 +28,9 @@ from intelshare.vault import (
     USER_AUTHORITY,
     FileVault,
     Stretching,
+    copy_of,
     create_vault,
+    damaged_of,
     open_vault,
     passphrase_from_descriptor,
     passphrase_from_file,
@@ -79,7 +81,7 @@ def refused(act: Callable[[], object]) -> str:
 
 def test_what_was_put_in_is_there_after_reopening(path: Path, founded: Founded) -> None:
     create(path, founded)
-    vault: Vault = reopen(path)
+    vault = reopen(path)
     directory, signing, sealing = founded.keys
     for key in (directory, signing):
         signed = vault.signer(key.key_id).sign(b"message", Context.HELLO)
@@ -144,6 +146,7 @@ def test_row_56_a_link_or_fifo_in_place_of_the_vault_is_refused(path: Path, foun
     os.mkfifo(path, 0o600)
     assert refused(lambda: reopen(path)) == "KEYSTORE_PERMISSIONS"
     path.unlink()
+    copy_of(path).unlink()
     assert refused(lambda: reopen(path)) == "NOT_FOUND"
 
 
@@ -162,9 +165,142 @@ def test_row_56_damage_is_not_called_a_wrong_passphrase(path: Path, founded: Fou
     damaged.append(whole + b"\0")
     for data in damaged:
         write_private(path, data)
+        assert reopen(path).storage_key() == founded.storage_key, "the copy is whole"
+        assert damaged_of(path) == (path,)
+        write_private(copy_of(path), data)
         assert refused(lambda: reopen(path)) == "KEYSTORE_CORRUPT"
+        write_private(copy_of(path), whole)
     write_private(path, whole)
     reopen(path)
+    assert damaged_of(path) == ()
+
+
+def test_a_node_whose_vault_has_a_flipped_bit_or_is_missing_starts_from_the_copy_and_mends_it(
+    path: Path, founded: Founded
+) -> None:
+    create(path, founded)
+    whole = path.read_bytes()
+    for file in (path, copy_of(path)):
+        for damage in (lambda f=file: f.write_bytes(bytes([whole[0] ^ 1]) + whole[1:]), file.unlink):
+            damage()
+            vault = reopen(path)
+            assert vault.look(mend=True) == (file,)
+            assert vault.look(mend=True) == ()
+            assert path.read_bytes() == copy_of(path).read_bytes() == whole
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_copy_that_others_may_read_is_not_used(path: Path, founded: Founded) -> None:
+    create(path, founded)
+    path.unlink()
+    copy_of(path).chmod(0o644)
+    assert refused(lambda: reopen(path)) == "KEYSTORE_PERMISSIONS"
+
+
+def test_what_is_put_in_destroyed_or_given_another_passphrase_is_so_in_both_files(
+    path: Path, founded: Founded
+) -> None:
+    vault = create(path, founded)
+    fresh = new_key(SUITE_1, KeyUse.SEALING, member("FRA").code, NOW, stream_of("fresh"))
+    for change in (
+        lambda: vault.put([fresh]),
+        lambda: vault.retire([fresh.key_id]),
+        lambda: vault.change_passphrase(b"another long passphrase", DEVELOPMENT),
+    ):
+        before = path.read_bytes()
+        change()
+        assert before != path.read_bytes() == copy_of(path).read_bytes()
+
+
+def test_a_running_node_writes_nothing_over_another_vault_nor_onto_a_disk_that_is_not_the_vaults(
+    path: Path, founded: Founded
+) -> None:
+    vault = create(path, founded)
+    older = path.read_bytes()
+    vault.put(certified={NODE_LEAF: founded.user_authority})
+    newer = path.read_bytes()
+    write_private(path, older)
+    assert refused(lambda: vault.look(mend=True)) == "DATA_LOCKED"
+    assert (path.read_bytes(), copy_of(path).read_bytes()) == (older, newer)
+    path.unlink()
+    copy_of(path).unlink()
+    assert refused(lambda: vault.look(mend=True)) == "KEYSTORE_CORRUPT"
+    assert refused(lambda: vault.look(mend=False)) == "KEYSTORE_CORRUPT"
+    assert refused(lambda: vault.put(certified={NODE_LEAF: founded.node_leaf})) == "KEYSTORE_CORRUPT"
+    assert list(path.parent.iterdir()) == []
+    path.parent.rmdir()
+    assert refused(lambda: vault.put(certified={NODE_LEAF: founded.node_leaf})) == "KEYSTORE_CORRUPT"
+    vault.write_again()
+    assert vault.look(mend=True) == ()
+    assert path.read_bytes() == copy_of(path).read_bytes() == newer
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_keys_that_only_the_copy_still_has_are_not_overwritten_by_who_opened_an_older_vault(
+    path: Path, founded: Founded, harm: Callable[[Path], object]
+) -> None:
+    leads, follows = create(path, founded), reopen(path)
+    leads.put(certified={NODE_LEAF: founded.user_authority})
+    newer = path.read_bytes()
+    harm(path)
+    assert refused(lambda: follows.look(mend=True)) == "DATA_LOCKED"
+    assert copy_of(path).read_bytes() == newer
+    assert leads.look(mend=True) == (path,)
+    assert path.read_bytes() == newer
+
+
+def test_a_replica_takes_over_the_keys_that_another_one_has_made_and_destroyed(
+    path: Path, founded: Founded
+) -> None:
+    leads, follows = create(path, founded), reopen(path)
+    assert not follows.follow()
+    fresh = [new_key(SUITE_1, use, member("FRA").code, NOW, stream_of("fresh")) for use in _MADE]
+    (former,) = leads.sealing_keys()
+    leads.put(fresh, {NODE_LEAF: founded.user_authority})
+    leads.retire([former])
+    assert follows.follow()
+    assert not follows.follow()
+    assert follows.held_keys() == leads.held_keys()
+    assert set(follows.sealing_keys()) == {fresh[0].key_id}
+    assert list(follows.retired()) == [former]
+    assert follows.signer(fresh[1].key_id).key_id == fresh[1].key_id
+    assert follows.certified(NODE_LEAF) == founded.user_authority
+    follows.put(certified={NODE_LEAF: founded.node_leaf})  # it leads by now
+    assert leads.follow()
+
+
+_MADE = (KeyUse.SEALING, KeyUse.SIGNING)
+
+
+def test_a_replica_takes_over_nothing_that_is_no_later_state_of_its_vault(
+    path: Path, founded: Founded, tmp_path: Path
+) -> None:
+    fresh = new_key(SUITE_1, KeyUse.SEALING, member("FRA").code, NOW, stream_of("fresh"))
+    vault = create(path, founded)
+    without = path.read_bytes()
+    vault.put([fresh])
+    undestroyed = path.read_bytes()
+    vault.retire([fresh.key_id])
+    follows = reopen(path)
+    vault.change_passphrase(PASSPHRASE, DEVELOPMENT)  # under another salt
+    another = path.read_bytes()
+    other = create(tmp_path / "other" / "keys.vault", founded)
+    other.put([fresh])
+    other.retire([fresh.key_id])
+    for found in (without, undestroyed, another, (tmp_path / "other" / "keys.vault").read_bytes()):
+        write_private(path, found)
+        assert refused(follows.follow) == "DATA_LOCKED"
+        assert follows.retired() == {fresh.key_id}
+        assert path.read_bytes() == found
+
+
+def test_a_vault_of_root_keys_has_no_copy_that_would_stay_where_it_was(path: Path, founded: Founded) -> None:
+    vault = create_vault(
+        path, PASSPHRASE, keys=founded.keys[:1], certified={}, storage_key=None, suites=SUITES,
+        random=os.urandom, cost=DEVELOPMENT,
+    )  # fmt: skip
+    vault.change_passphrase(b"another long passphrase", DEVELOPMENT)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def resealed(body: bytes) -> bytes:
@@ -247,9 +383,10 @@ def test_row_57_umask_000_still_makes_0700_and_0600(path: Path, founded: Founded
         create(path, founded).retire([])
     finally:
         os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert {p: stat.S_IMODE(p.stat().st_mode) for p in path.parent.iterdir()} == dict.fromkeys(
+        (path, copy_of(path)), 0o600
+    )
 
 
 def test_row_57_a_data_folder_with_looser_modes_is_named_with_the_chmod(tmp_path: Path) -> None:
@@ -277,7 +414,7 @@ def test_a_write_that_fails_leaves_the_old_vault(
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert founded.keys[2].key_id in vault.sealing_keys()
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert set(path.parent.iterdir()) == {path, copy_of(path)}
     reopen(path)
 
 
@@ -302,39 +439,43 @@ def test_passphrases_come_from_private_files_descriptors_and_prompts(
     assert refused(lambda: passphrase_from_prompt(new=False)) == "KEYSTORE_PASSWORD"
 
 
+@pytest.mark.parametrize("file", ["copy", "file"])
 @pytest.mark.parametrize("step", ["open", "fsync", "rename", "fsync of the folder", "close"])
 def test_a_change_of_passphrase_that_is_killed_leaves_the_old_or_the_new(
-    path: Path, founded: Founded, step: str
+    path: Path, founded: Founded, step: str, file: str
 ) -> None:
     other = b"another long passphrase"
     vault = create(path, founded)
     child = os.fork()
     if child == 0:
-        _die_before(step)
+        _die_before(step, 2 if file == "file" else 1)
         vault.change_passphrase(other, DEVELOPMENT)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    holds, fails = (other, PASSPHRASE) if step in ("fsync of the folder", "close") else (PASSPHRASE, other)
+    done = file == "file" and step in ("fsync of the folder", "close")
+    holds, fails = (other, PASSPHRASE) if done else (PASSPHRASE, other)
     assert reopen(path, holds).storage_key() == founded.storage_key
     assert refused(lambda: reopen(path, fails)) == "KEYSTORE_PASSWORD"
 
 
-def _die_before(step: str) -> None:
-    """In this process the next such call ends it, as SIGKILL from outside would."""
-    syncs, sync = iter(("fsync", "fsync of the folder")), os.fsync
+_CALLS = {
+    "open": (os, "open", 1, 3),
+    "fsync": (os, "fsync", 1, 3),
+    "fsync of the folder": (os, "fsync", 2, 3),
+    "rename": (Path, "rename", 1, 1),
+    "close": (os, "close", 1, 1),
+}
+"""Of each step: the call, which of the calls for one file it is, and how many there are for one."""
 
-    def dies(*_: object, **__: object) -> NoReturn:
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
 
-    def fsync(descriptor: int) -> None:
-        if next(syncs) == step:
-            dies()
-        sync(descriptor)
+def _die_before(step: str, file: int) -> None:
+    """In this process that call for the first or second file ends it, as SIGKILL from outside would."""
+    place, name, one, each = _CALLS[step]
+    call, calls, at = getattr(place, name), itertools.count(1), one + (file - 1) * each
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(os, "fsync", fsync)
-    if step == "rename":
-        patch.setattr(Path, "rename", dies)
-    elif step in ("open", "close"):
-        patch.setattr(os, step, dies)
+    def counted(*given: Any, **options: Any) -> Any:
+        if next(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*given, **options)
+
+    pytest.MonkeyPatch().setattr(place, name, counted)

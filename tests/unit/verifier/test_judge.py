@@ -15,7 +15,7 @@ from intelshare.crypto.records import Checkpoint, Cosigned, KeyUse, Kind
 from intelshare.crypto.suites import SUITE_1
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, Incarnation, ManifestDigest
-from intelshare.instant import HOUR, LATEST, NEVER, Instant
+from intelshare.instant import HOUR, LATEST, NEVER, SECOND, Instant
 from intelshare.statement import leaf_id
 from intelshare.trust import new_key, renew_root, sign_directory
 from intelshare.trust.documents import Why, sign_root
@@ -250,7 +250,7 @@ def test_a_later_directory_does_not_take_a_revocation_back() -> None:
     """The reader has a directory that names the key and forgot that an earlier one had revoked it."""
     revoking = FRA.revoked(Why.COMPROMISED, at(60), at(60))
     later = sign_directory(
-        replace(FRA.of.directory, version=FRA.of.directory.version + 2, issued=at(200)),
+        replace(FRA.of.directory, version=FRA.of.directory.version + 200 * SECOND, issued=at(200)),
         FRA.of.signer(KeyUse.DIRECTORY),
     )
     given = [replace(FRA, directories=(later,)).given(), USA.given()]

@@ -80,6 +80,8 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if said.to != tx.node.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the receipt is for another member")
     statement = tx.get(STATEMENT, said.leaf)
+    if statement is None:
+        inbound.forgotten = min(inbound.forgotten or said.decided_at, said.decided_at)
     if statement is None or statement.peer != inbound.member or statement.kind != Kind.RELEASE:
         raise DeliveryError("RECEIPT_UNKNOWN", f"{inbound.member} answers a release that it was not handed")
     if tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_RECEIPTS:

@@ -17,9 +17,10 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Trust, TrustType
 from intelshare.crypto.suites import Signer
 from intelshare.envelope import SealingKeyHeld
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Digest, KeyId, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, Scalar, View
 from intelshare.trust import Change, MemberTrust, Revocation, Revocations
 
 REVOKED: Final = 3
@@ -101,12 +102,23 @@ def keep_document(tx: Transaction, member: MemberCode, trust: Trust, change: Cha
 def keep_directories(tx: Transaction, held: MemberTrust) -> None:
     """Store the directories held in the place of others: a root too may change what is remembered."""
     rows = {TRUST.key_of(row): row for row in directory_rows(held)}
-    stored = [*tx.view.find(TRUST, "key", held.member, limit=_ALL), *tx.put_into(TRUST)]
-    for old in stored:
+    damaged: list[StoreError] = []
+    stored = tx.view.find(TRUST, "key", held.member, limit=_ALL, damaged=damaged)
+    for old in (*stored, *tx.put_into(TRUST)):
         if old.member == held.member and old.type != TrustType.ROOT and TRUST.key_of(old) not in rows:
             tx.delete(TRUST, *TRUST.key_of(old))
+    newest = max([row.version for row in stored if row.type == TrustType.DIRECTORY], default=0)
+    for error in damaged:
+        # The one that was held is replaced. One from before it listed keys that this member's file has.
+        if isinstance(error, RecordError) and error.key not in rows and _is_later(error.key, newest):
+            tx.delete(TRUST, *error.key)
     for row in rows.values():
         tx.put(TRUST, row)
+
+
+def _is_later(key: tuple[Scalar, ...], version: int) -> bool:
+    """Return True for the key of a directory after this one."""
+    return key[1:2] == (TrustType.DIRECTORY,) and key[2:] > (version,)
 
 
 def directory_rows(held: MemberTrust) -> list[TrustRow]:

@@ -11,6 +11,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.records import ReceiptStatus, ReleasePeek
 from intelshare.envelope import Opener
 from intelshare.ids import BulletinId, Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri
+from intelshare.instant import Instant
 from intelshare.policy import PartyAct
 from intelshare.statement import Statement, Verified
 
@@ -36,7 +37,7 @@ class Inbound:
     opener: Opener
     receipts: list[tuple[LeafId, ReceiptStatus, tuple[str, ...], int]] = field(default_factory=list)
     """(statement, status, codes, rank) of the receipts to sign after the whole frame."""
-    unanswered: dict[LeafId, Callable[[LeafId], ReceivedRow]] = field(default_factory=dict)
+    unanswered: dict[LeafId, Callable[[Inbound, LeafId], ReceivedRow]] = field(default_factory=dict)
     """Statements whose row is made once the receipt that it names is signed."""
     numbers: dict[tuple[NodeUri, Incarnation, int], tuple[LeafId, LeafId]] = field(default_factory=dict)
     """(leaf, prev) of each release number that this frame has brought."""
@@ -48,6 +49,8 @@ class Inbound:
     counting: list[PartyAct] = field(default_factory=list)
     """The acts that came into force through this frame."""
     accepted: int = 0
+    forgotten: Instant | None = None
+    """When the earliest receipt was signed that answers a release which this node does not know."""
     clock: bool = True
     """True if this node's clock is believed."""
     allowance: Allowance = field(default_factory=Allowance)

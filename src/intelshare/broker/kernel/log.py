@@ -31,10 +31,15 @@ MAX_TOGETHER: Final = 256
 """The most entries in a row."""
 
 _ROWS: Final = 64
-"""The rows read at a time."""
+"""The most rows read at a time."""
+
+_FEW: Final = 2
+"""The rows read first where only some entries are wanted."""
 
 _KEPT: Final = 8
 """The opened rows that ``OpenedRows`` keeps."""
+
+_ALL: Final = frozenset(EntryType)
 
 _clear = struct.Struct(">BQ32s")
 _HASH: Final = 32
@@ -122,7 +127,7 @@ def opened(
     low: int = 0,
     high: int | None = None,
     *,
-    types: Collection[EntryType] = frozenset(EntryType),
+    types: Collection[EntryType] = _ALL,
     lost: list[range] | None = None,
 ) -> Iterator[OpenedEntry]:
     """Yield the ``entries`` of these types, opened. ``lost`` collects the indexes whose rows are damaged.
@@ -130,7 +135,7 @@ def opened(
     Raises StoreError RECORD_CORRUPT, CryptoError OPEN_FAILED.
     """
     for row in _rows(view, incarnation, low, high, lost):
-        if any(one.type in types for one in entries_of(row)):
+        if types is _ALL or any(one.type in types for one in entries_of(row)):
             for one in open_row(node, row):
                 if one.type in types and low <= one.place and (high is None or one.place < high):
                     yield one
@@ -214,14 +219,16 @@ def _rows(
 
 
 def _found(view: View, incarnation: Incarnation, low: int, high: int | None) -> Iterator[LogRow]:
-    after = low - 1
+    after, limit = low - 1, _ROWS if high is None else min(_FEW, high - low)
     while high is None or after + 1 < high:
-        limit = _ROWS if high is None else min(_ROWS, high - after - 1)
         rows = view.find(LOG, "key", incarnation, after=(after,), limit=limit)
         yield from rows
         if len(rows) < limit:
             return
         after = rows[-1].last
+        if high is not None:
+            # As many as hold the rest if they are as long as this one: what is read beyond it is wasted.
+            limit = min(_ROWS, 1 + (high - after) // max(1, len(rows[-1].entries) // _clear.size))
 
 
 def _row_id(incarnation: int, last: int) -> bytes:

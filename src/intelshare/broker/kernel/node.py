@@ -44,6 +44,9 @@ class Recent:
         """Return the bulletins that are remembered."""
         return tuple(self._made)
 
+    def __contains__(self, md: object) -> bool:
+        return md in self._made
+
     def get(self, md: ManifestDigest) -> Any:
         """Return what was put for this bulletin, or None if it is forgotten."""
         found = self._made.get(md)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final, TypeVar
 
 from intelshare.broker.kernel.decide_pair import PairDecision
@@ -106,13 +107,29 @@ def encode_heads(heads: tuple[Portion, ...]) -> bytes:
     return encode(_Heads, _Heads(heads))
 
 
+@lru_cache(maxsize=64)
+def _read_heads(encoded: bytes) -> tuple[Portion, ...]:
+    """Return the heads of a draft. Many drafts have the same: they name no bulletin and hold no content."""
+    return decode(_Heads, encoded).portions
+
+
 def read_written(node: Node, view: View, row: BulletinRow) -> Written:
     """Return the bulletin with its portions. Raises StoreError RECORD_CORRUPT if one is missing."""
-    heads = decode(_Heads, open_secret(node, BULLETIN.name, row.md, 0, row.sealed_draft)).portions
-    portions = sorted(view.find(PORTION, "key", row.md), key=lambda portion: portion.position)
+    return written_of(node, row, view.get_many(PORTION, portion_keys(row)))
+
+
+def portion_keys(row: BulletinRow) -> list[tuple[ManifestDigest, int]]:
+    """Return the keys of a bulletin's portions, in reading order."""
+    return [(row.md, slot) for slot in row.slots]
+
+
+def written_of(node: Node, row: BulletinRow, found: Sequence[PortionRow | None]) -> Written:
+    """Return the bulletin with these portions: of ``portion_keys``. Raises StoreError RECORD_CORRUPT."""
+    heads = _read_heads(open_secret(node, BULLETIN.name, row.md, 0, row.sealed_draft))
+    portions = tuple([portion for portion in found if portion is not None])
     if len(portions) != len(heads):
         raise StoreError("RECORD_CORRUPT", f"bulletin {row.bulletin.hex()} lacks a portion")
-    return Written(row, tuple(portions), heads, tuple([node.labels.read(head.label) for head in heads]))
+    return Written(row, portions, heads, tuple([node.labels.read(head.label) for head in heads]))
 
 
 def find_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant) -> Written:
@@ -141,19 +158,32 @@ def may_see(node: Node, written: Written, user: UserRow, now: Instant) -> bool:
     For anybody else it does not exist (attacks.md row 51).
     """
     return written.row.author == user.user or all(
-        read_decision(
-            node.world,
-            ReadRequest(
-                label=label,
-                category=head.category,
-                at=now,
-                member=node.member,
-                clearance=user.clearance or None,
-                nationality=user.nationality,
-                categories=frozenset(user.categories.split()),
-            ),
-        ).allowed
+        read_decision(node.world, read_request(node, user, label, head.category, now)).allowed
         for head, label in zip(written.heads, written.labels, strict=True)
+    )
+
+
+def read_request(
+    node: Node,
+    user: UserRow,
+    label: Label,
+    category: str,
+    now: Instant,
+    *,
+    basis: str | None = None,
+    valid_until: Instant | None = None,
+) -> ReadRequest:
+    """Return the question whether a user may read a portion now."""
+    return ReadRequest(
+        label=label,
+        category=category,
+        at=now,
+        member=node.member,
+        clearance=user.clearance or None,
+        nationality=user.nationality,
+        categories=frozenset(user.categories.split()),
+        basis=basis,
+        valid_until=valid_until,
     )
 
 

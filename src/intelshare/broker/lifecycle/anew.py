@@ -8,7 +8,9 @@
     more than five minutes ahead of
     the clock that is believed now
 
-A receipt for a release that was on its way still counts, and then the pair does not go again. A statement
+A receipt for a release that was on its way still counts, and then the pair does not go again. A release that
+waits although its pair was answered (under another number, or its recipient has lost it and asked) waits no
+more: its recipient asks for the number, which is cancelled then (``line.hello.answer_gap``). A statement
 whose digest the peer already knows is a DUPLICATE to it: nothing happens twice (promise P4).
 """
 
@@ -64,10 +66,11 @@ def sign_anew(
         if (said := unless_damaged(tx, partial(tx.get, STATEMENT, row.leaf))) is not None
         and unless_damaged(tx, partial(is_void, tx, said, known))
     ]
-    back = [found for row, said in void if (found := _on_its_way(tx, row, said)) is not None]
-    for row in back:
+    pairs = [found for row, said in void if (found := _handed_over(tx, row, said)) is not None]
+    for row in pairs:
         tx.end(row.recipient, row.leaf)
-        tx.ready.add(row.recipient)
+    back = [row for row in pairs if (row.receipt, row.cause) == (BestReceipt.NONE, Cause.NONE)]
+    tx.ready.update([row.recipient for row in back])
     cancel(tx, back)
     for row in back:
         put_pair(tx, row, pair.take_back(facts_of(row)), codes="")
@@ -117,14 +120,10 @@ def _is_compromised(node: Node, key: KeyId) -> bool:
     return revocation is not None and revocation.compromised
 
 
-def _on_its_way(tx: Transaction, row: PendingRow, said: StatementRow) -> PairRow | None:
-    """Return the pair of a release that has no answer and was not stopped, or None."""
+def _handed_over(tx: Transaction, row: PendingRow, said: StatementRow) -> PairRow | None:
+    """Return the pair of a release that was handed over by it, or None."""
     if said.kind != Kind.RELEASE:
         return None
     found = unless_damaged(tx, partial(tx.get, PAIR, said.md, row.peer))
-    waits = (
-        found is not None
-        and found.leaf == row.leaf
-        and (found.stage, found.receipt, found.cause) == (Stage.HANDED_OVER, BestReceipt.NONE, Cause.NONE)
-    )
-    return found if waits else None
+    is_its = found is not None and (found.leaf, found.stage) == (row.leaf, Stage.HANDED_OVER)
+    return found if is_its else None

@@ -47,8 +47,8 @@ from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     Mended,
     MendResult,
-    Outcome,
     Record,
+    RecordOutcome,
     is_there,
     note,
     table_of,
@@ -92,7 +92,7 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
         _DROPS.get(table.name, _delete)(tx, table, record.key)
     dropped = command.records[:MAX_MENDED]
     _recount(tx, sorted({name for record in dropped for name in _counters_of(record)}))
-    done = tuple([Mended(record, Outcome.DROPPED) for record in dropped])
+    done = tuple([Mended(record, RecordOutcome.DROPPED) for record in dropped])
     return tx.plan(MendResult(done, tx.effects()))
 
 

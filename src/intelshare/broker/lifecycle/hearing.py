@@ -25,7 +25,7 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
     """Wait for every other member. ``since``: up to when the disk remembers.
 
     Return that instant, or an earlier one that the disk still waits for: a start that ended before it had
-    signed its directory has moved what the disk remembers, and the next one must skip as many versions.
+    signed its directory has moved what the disk remembers, and the next one must be above the same versions.
     What came while the clock was ahead waits too, although the present time has not reached it yet.
     """
     tx = Transaction(node, view, now, random)

@@ -50,10 +50,10 @@ from intelshare.broker.kernel.tables import (
     TRUST,
     InboxRow,
     IncomingRow,
-    PairRow,
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.arrivals import arrivals_of, brings
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
@@ -61,7 +61,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
 from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.errors import RecordError, StoreError
-from intelshare.ids import LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
 
@@ -82,7 +82,7 @@ _HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
 _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABLES}
 
 
-class Outcome(StrEnum):
+class RecordOutcome(StrEnum):
     """The result for one damaged record."""
 
     WHOLE = "whole"
@@ -92,7 +92,7 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
-WAITING: Final = frozenset((Outcome.ASKED, Outcome.STAYS))
+WAITING: Final = frozenset((RecordOutcome.ASKED, RecordOutcome.STAYS))
 """The outcomes after which a record is still damaged."""
 
 
@@ -104,6 +104,8 @@ class Record:
     key: tuple[Any, ...]
     repaired: bool = field(default=False, compare=False)
     """The store has brought it back: it only has to be written again."""
+    page: bool = field(default=False, compare=False)
+    """A page that cannot be read, in place of a record: ``key`` is what was looked for there."""
 
     def __str__(self) -> str:
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in self.key)
@@ -115,7 +117,7 @@ class Mended:
     """One record and its result."""
 
     record: Record
-    outcome: Outcome
+    outcome: RecordOutcome
     member: str = ""
     """The members that were asked for it, separated by spaces."""
 
@@ -127,6 +129,8 @@ class Brought:
     md: ManifestDigest
     member: MemberCode
     leaf: LeafId
+    others: tuple[tuple[MemberCode, LeafId], ...] = ()
+    """The other releases, with their senders, by which a received bulletin came as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +161,12 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
 
     Of a received one the inbox says it, or the log where the inbox is damaged: one damaged chunk may hold
     what came together with the log entries about it. Of one of this member its pairs say it, if somebody
-    accepted it. Others are left out, and a destroyed bulletin, which must not come again. It may read all
-    logs, and pauses before each.
+    accepted it. Others are left out, and a destroyed bulletin, which must not come again. It reads all logs
+    for the other releases of what was received (``_with_others``), and pauses before each.
     """
     wanted: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        if record.table in _RECEIVED:
+        if record.table in _RECEIVED and not record.page:
             wanted.setdefault(_subject(record), []).append(record)
     found: dict[Record, Brought] = {}
 
@@ -184,16 +188,27 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
             said = decode(_SAID[EntryType(entry.type)], entry.record)
             if isinstance(said, Destroyed):
                 note(Brought(ManifestDigest(said.md), said.member, LeafId(said.leaf)), gone=True)
-            elif not said.codes and any(said.subject):
+            elif brings(said):
                 md = ManifestDigest(said.subject)
                 here[md] = Brought(md, said.member, LeafId(said.leaf))
         for brought in here.values():
             note(brought)
+    found = yield from _with_others(node, view, found)
     releases = [record for record in records if record.table in _OF_RELEASES]
     if releases:
         yield
         found |= _accepted(view, releases)
     return found
+
+
+def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Work[dict[Record, Brought]]:
+    """Add the other releases by which these bulletins came."""
+    came = yield from arrivals_of(node, view, {one.md for one in found.values()})
+    made: dict[Record, Brought] = {}
+    for record, one in found.items():
+        others = [other for other in came[one.md] if other != (one.member, one.leaf)]
+        made[record] = replace(one, others=tuple(others))
+    return made
 
 
 def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
@@ -232,10 +247,10 @@ def _subject(record: Record) -> tuple[Any, ...]:
 
 def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     if record.table == CHUNK:
-        return Mended(record, Outcome.WHOLE)  # by the commit of this step
+        return Mended(record, RecordOutcome.WHOLE)  # by the commit of this step
     table = table_of(record)
     if table is None:
-        return Mended(record, Outcome.STAYS)
+        return Mended(record, RecordOutcome.STAYS)
     try:
         row = tx.get(table, *record.key)
     except RecordError:
@@ -243,15 +258,15 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     else:
         if row is not None:
             tx.put(table, row)  # its columns may be what is damaged
-        return Mended(record, Outcome.WHOLE)
+        return Mended(record, RecordOutcome.WHOLE)
     made = _known_document(tx.node, record) or rebuild(tx.view, record.table, record.key)
     if made is not None:
         for write in made:
             tx.put(write.table, write.row)
-        return Mended(record, Outcome.REBUILT)
+        return Mended(record, RecordOutcome.REBUILT)
     ask = _ASKS.get(record.table)
     member = ask(tx, record, command) if ask is not None else ""
-    return Mended(record, Outcome.ASKED if member else Outcome.STAYS, member)
+    return Mended(record, RecordOutcome.ASKED if member else RecordOutcome.STAYS, member)
 
 
 def _known_document(node: Node, record: Record) -> Sequence[Put]:
@@ -269,57 +284,72 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
 
 
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
-    """Forget a received bulletin as if it had never come: its number becomes a gap, which is requested."""
+    """Forget a received bulletin as if it had never come: each number by which it came becomes a gap, which
+    is requested.
+
+    Return the members that were asked, separated by spaces.
+    """
     brought = command.brought.get(record)
     if record.table != RECEIVED.name and is_there(tx, BULLETIN, record.key[0]):
         return _ask_recipients(tx, *record.key) if record.table == PORTION.name else ""
     if brought is None:
         return ""
-    md, member, leaf = brought.md, brought.member, brought.leaf
+    md = brought.md
     if is_there(tx, BULLETIN, md):
         return ""  # It came back from somebody: what was written and what was received share rows.
     held = whole(tx, INBOX, md)
     if held is not None and held.gone:
         return ""
-    found = _number_of(tx, member, leaf, held.sequence if held is not None else 0)
-    if found is None:
-        return ""
-    stream, number = found
+    asked: dict[MemberCode, None] = {}
+    for member, leaf in ((brought.member, brought.leaf), *brought.others):
+        found = _number_of(tx, member, leaf, held.sequence if held is not None and held.leaf == leaf else 0)
+        if found is not None:
+            stream, number = found
+            tx.delete(RECEIVED, member, leaf)
+            tx.put(INCOMING, changed(stream, holes=Ranges.unpack(stream.holes).add(number, number).pack()))
+            _request(tx, member, stream.origin, stream.incarnation, number)
+            asked[member] = None
+        elif not asked:
+            return ""
     portions = tx.view.find(PORTION, "key", md)
-    for slot in {portion.slot for portion in portions} | set(
-        record.key[1:] if record.table == PORTION.name else ()
-    ):
+    for slot in _slots(tx, PORTION, md) | set(record.key[1:] if record.table == PORTION.name else ()):
         tx.delete(PORTION, md, slot)
     # If it does not come back, because it was recalled meanwhile, nothing must be left that opens it.
-    damaged: list[StoreError] = []
-    secrets = {one.slot for one in tx.view.find(SECRET, "key", md, damaged=damaged)}
-    for slot in secrets | {int(one.key[1]) for one in damaged if isinstance(one, RecordError)}:
+    for slot in _slots(tx, SECRET, md):
         destroy_secret(tx, md, slot)
     tx.marked = True
     end_received(tx, md)
     if is_there(tx, INBOX, md):  # a restore may have forgotten it, and left what was damaged
         tx.delete(INBOX, md)
         tx.count(INBOXES, -1, -(held.size if held is not None else sum([len(one.body) for one in portions])))
-    tx.delete(RECEIVED, member, leaf)
-    tx.put(INCOMING, changed(stream, holes=Ranges.unpack(stream.holes).add(number, number).pack()))
-    tx.gaps.append((member, Gap(stream.origin, stream.incarnation, ((number, number),))))
-    note(tx, record, f"asked for from {member}", UserUri(""))
-    return str(member)
+    members = " ".join(asked)
+    note(tx, record, f"asked for from {members}", UserUri(""))
+    return members
+
+
+def _slots(tx: Transaction, table: Table[Any], md: ManifestDigest) -> set[int]:
+    """Return the slots of which a table has rows for this bulletin, damaged or not."""
+    damaged: list[StoreError] = []
+    rows = tx.view.find(table, "key", md, damaged=damaged)
+    return {row.slot for row in rows} | {int(one.key[1]) for one in damaged if isinstance(one, RecordError)}
 
 
 def _number_of(
     tx: Transaction, member: MemberCode, leaf: LeafId, sequence: int
 ) -> tuple[IncomingRow, int] | None:
-    """Return the stream and number of a received release, also if its row is damaged.
+    """Return the stream and number of a received release, also if its row is damaged and ``sequence`` is the
+    number.
 
-    None: not known, or the stream is frozen.
+    None: not known, refused since, or the stream is frozen.
     """
     stored = whole(tx, RECEIVED, member, leaf)
     for row in tx.view.find(INCOMING, "member", member):
         stream = tx.get(INCOMING, row.origin, row.incarnation) or row
         if stored is not None:
             if (stored.origin, stored.incarnation) == (stream.origin, stream.incarnation):
-                return None if is_frozen(stream) else (stream, stored.sequence)
+                return None if stored.code or is_frozen(stream) else (stream, stored.sequence)
+            continue
+        if not sequence:
             continue
         there: list[StoreError] = []
         number = (stream.origin, stream.incarnation, Kind.RELEASE)
@@ -338,7 +368,7 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
     for pair in tx.view.find(PAIR, "key", md):
         said = whole(tx, STATEMENT, pair.leaf) if pair.receipt in _HAVE_IT else None
         if said is not None and slot in said.slots:
-            _request(tx, pair)
+            _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
             asked.append(pair.recipient)
     return " ".join(asked)
 
@@ -349,21 +379,23 @@ def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
     pair = whole(tx, PAIR, brought.md, brought.member) if brought is not None else None
     if pair is None:
         return ""
-    _request(tx, pair)
+    _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
     return str(pair.recipient)
 
 
-def _request(tx: Transaction, pair: PairRow) -> None:
-    """Request the number of a release from its recipient: one request names all numbers of a stream, because
-    a second one would have to wait.
+def _request(
+    tx: Transaction, member: MemberCode, origin: NodeUri, incarnation: Incarnation, sequence: int
+) -> None:
+    """Request the number of a release from a member: one request names all numbers of a stream, because a
+    second one would have to wait.
     """
-    number, stream = (pair.sequence, pair.sequence), (tx.node.uri, pair.incarnation)
-    for place, (member, gap) in enumerate(tx.gaps):
-        if (member, gap.origin, gap.incarnation) == (pair.recipient, *stream):
+    number = (sequence, sequence)
+    for place, (asked, gap) in enumerate(tx.gaps):
+        if (asked, gap.origin, gap.incarnation) == (member, origin, incarnation):
             if number not in gap.missing and len(gap.missing) < MAX_ASKED:
                 tx.gaps[place] = member, replace(gap, missing=(*gap.missing, number))
             return
-    tx.gaps.append((pair.recipient, Gap(*stream, (number,))))
+    tx.gaps.append((member, Gap(origin, incarnation, (number,))))
 
 
 def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
@@ -394,9 +426,9 @@ def note(tx: Transaction, record: Record, reason: str, user: UserUri) -> None:
 
 
 def table_of(record: Record) -> Table[Any] | None:
-    """Return its table; None if there is none, or the key is only a part of one."""
+    """Return its table, or None if there is none or a page stands for the record."""
     table = _BY_NAME.get(record.table)
-    return table if table is not None and len(record.key) == len(table.key) else None
+    return table if table is not None and not record.page and len(record.key) == len(table.key) else None
 
 
 def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:

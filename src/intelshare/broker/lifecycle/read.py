@@ -24,6 +24,7 @@ from intelshare.broker.kernel.stored_bulletins import (
     id_range,
     need_content,
     only_one,
+    read_request,
     written_starting,
 )
 from intelshare.broker.kernel.tables import (
@@ -46,8 +47,8 @@ from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import Label, format_portion
-from intelshare.policy import ReadRequest, decide, read_decision
 from intelshare.policy import Request as Asked
+from intelshare.policy import decide, read_decision
 from intelshare.ports import Plan, Random, View, changed
 
 READ_RECEIPT = "read-receipt"
@@ -184,7 +185,7 @@ def _say_if_waiting(node: Node, view: View, command: ReadCommand, user: UserRow,
                 "READING_WAITS",
                 f"this node lost some of its memory, and {row.sender} may have recalled the bulletin since",
                 hint=f"it can be read once {row.sender} was linked for a minute; an operator can allow it "
-                f"now (`intelshare node allow-reading {row.sender}`)",
+                f"now (`intelshare node allow-reading {row.sender} --reason TEXT`)",
             )
 
 
@@ -245,20 +246,16 @@ def show_own(node: Node, view: View, written: Written, now: Instant) -> ShownOwn
 def _may_read(
     node: Node, row: InboxRow, portion: Portion, label: Label, granted: Granted, user: UserRow, now: Instant
 ) -> bool:
-    return read_decision(
-        node.world,
-        ReadRequest(
-            label=label,
-            category=portion.category,
-            at=now,
-            member=node.member,
-            clearance=user.clearance or None,
-            nationality=user.nationality,
-            categories=frozenset(user.categories.split()),
-            basis=granted.citations[0].treaty if granted.citations else None,
-            valid_until=None if row.expires == NEVER else row.expires,
-        ),
-    ).allowed
+    request = read_request(
+        node,
+        user,
+        label,
+        portion.category,
+        now,
+        basis=granted.citations[0].treaty if granted.citations else None,
+        valid_until=None if row.expires == NEVER else row.expires,
+    )
+    return read_decision(node.world, request).allowed
 
 
 def _shown(

@@ -6,7 +6,7 @@ over: what was stopped, recalled or denied since is not served any more, not eve
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import FILE, PAIR, STATEMENT
@@ -18,12 +18,17 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View
 
+_HAS_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
+
 
 def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Instant) -> Kept | None:
     """Return the file whose pieces this member asks for, if it may have it. Raises StoreError."""
     for row in view.find(FILE, "pieces", asked, limit=MAX_TOGETHER):
         pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
-        if pair is None or pair.stage != Stage.HANDED_OVER or pair.cause != Cause.NONE:
+        if pair is None or pair.cause != Cause.NONE:
+            continue
+        # One that was taken back for a stolen key waits for hand-over again, and for ever if it had arrived.
+        if pair.stage != Stage.HANDED_OVER and pair.receipt not in _HAS_IT:
             continue
         said = view.get(STATEMENT, pair.leaf)
         granted = said is not None and row.slot in said.slots

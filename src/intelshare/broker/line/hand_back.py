@@ -7,6 +7,7 @@
 A returned release proves itself: it carries this node's signature, and it commits to the claims. Content
 comes back only for numbers that were named, and is compared with the commitments of the manifest. A forgotten
 bulletin is known afterwards as if it had been purged: its recipients are shown, and it can be recalled.
+The grant that opened a release does not come back: its row stays without, and it cannot be sent again.
 """
 
 from __future__ import annotations
@@ -278,7 +279,8 @@ def _learn_bulletin(
         BULLETIN,
         BulletinRow(
             md, manifest.bulletin, UserUri(""), manifest.created, -manifest.created, manifest.precedence,
-            manifest.expires, release.deliver_by, claims.manifest, len(claims.granted), EPOCH,
+            manifest.expires, release.deliver_by, claims.manifest,
+            bytes([one.slot for one in claims.granted]), EPOCH,
             tx.seal(BULLETIN.name, md, 0, encode_heads(heads)),
         ),
     )  # fmt: skip
@@ -300,22 +302,16 @@ def _learn_pair(
         said.leaf, 0,
     )  # fmt: skip
     known = tx.get(PAIR, said.md, said.peer)
-    recalled = False
     if known is None:
         tx.put(PAIR, row)
         count_pair(tx, row, 1)
-        bulletin = tx.get(BULLETIN, said.md)
-        recalled = bulletin is not None and bool(bulletin.recalled)
-        if recalled:
-            stop_pair(tx, row, Cause.RECALLED, (RECALLED,))
+        _tell_recalled(tx, row)
     elif not known.leaf:
         mark = {"incarnation": row.incarnation, "sequence": row.sequence, "leaf": row.leaf}
         codes = known.codes if known.cause != Cause.NONE else ""
-        put_pair(tx, known, pair.hand_over(facts_of(known)), codes=codes, **mark)
+        row = put_pair(tx, known, pair.hand_over(facts_of(known)), codes=codes, **mark)
         tx.node.recent.done(said.md, said.peer)
-        recalled = known.cause == Cause.RECALLED
-    if recalled:
-        tell_recalled(tx, said.md, [said.peer], "")
+        _tell_recalled(tx, row)
     tx.log(
         EntryType.HAND_OVER,
         HandOver(said.md, said.peer, said.leaf, release.incarnation, release.sequence, claims.decision),
@@ -325,3 +321,13 @@ def _learn_pair(
         stream = OutgoingRow(release.incarnation, said.peer, -manifest.created, 0, LeafId(b""), b"")
     if release.sequence > stream.last:
         tx.put(OUTGOING, changed(stream, last=release.sequence, head=said.leaf))
+
+
+def _tell_recalled(tx: Transaction, row: PairRow) -> None:
+    """Tell a recipient that had a bulletin of its recall, whatever had stopped the pair before."""
+    bulletin = tx.get(BULLETIN, row.md)
+    if bulletin is None or not bulletin.recalled:
+        return
+    if row.cause != Cause.RECALLED:
+        stop_pair(tx, row, Cause.RECALLED, (RECALLED,))
+    tell_recalled(tx, row.md, [row.recipient], "")

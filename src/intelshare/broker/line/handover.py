@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
 
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.decide_pair import (
@@ -63,10 +65,9 @@ MAX_FRAME = 1 << 20
 """The most bytes of one frame."""
 
 SMALLEST = 1536
-"""No release with its payload has fewer bytes than this."""
-
-BESIDES = 2048
-"""The bytes that a release is counted with besides its bodies."""
+"""The bytes that a release is counted with besides its bodies. None has fewer: what a hand-over leaves of a
+window would go as another one, of a few releases, with a signature of its own.
+"""
 
 _OVERHEAD = 8 * 1024
 """The bytes for batch record, batch key and framing, kept free in every frame."""
@@ -102,18 +103,39 @@ class _Granted:
     size: int
 
 
-_Bulletins = dict[ManifestDigest, _Bulletin]
+class Read(NamedTuple):
+    """A bulletin that another process has stored, read before the turn to write (``read_ahead``)."""
+
+    written: Written
+    made: Made
+
+
+Ahead = Mapping[ManifestDigest, Read]
+
+
+class _Bulletins(dict[ManifestDigest, _Bulletin]):
+    """The bulletins of one hand-over, as they are read."""
+
+    def __init__(self, ahead: Ahead) -> None:
+        super().__init__()
+        self.ahead = ahead
 
 
 def handover(
-    node: Node, view: View, rooms: Mapping[MemberCode, int], most: int, now: Instant, random: Random
+    node: Node,
+    view: View,
+    rooms: Mapping[MemberCode, int],
+    most: int,
+    now: Instant,
+    random: Random,
+    ahead: Ahead = MappingProxyType({}),
 ) -> Plan[tuple[Outbound, ...]]:
     """Seal ready pairs for the peers that have room (in bytes), ``most`` for one peer.
 
-    At most 256 releases have one signature.
+    At most 256 releases have one signature. What was read ``ahead`` changes no outcome.
     """
     tx = Transaction(node, view, now, random)
-    bulletins: _Bulletins = {}
+    bulletins = _Bulletins(ahead)
     chosen = _choose(tx, rooms, most, bulletins)
     if not chosen:
         return tx.plan(())
@@ -221,7 +243,7 @@ def _clear(
 ) -> _Chosen | None:
     """Decide the pair again. Record the reason and return None if it must not go."""
     now = tx.now
-    bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md))
+    bulletin = bulletins.get(row.md) or unless_damaged(tx, lambda: _read(tx, row.md, bulletins.ahead))
     if bulletin is None:
         _hold(tx, row, ("RECORD_CORRUPT",))
         return None
@@ -265,7 +287,7 @@ def _hold(tx: Transaction, row: PairRow, codes: Iterable[str]) -> None:
     put_pair(tx, row, pair.hold(facts_of(row)), codes=" ".join(codes))
 
 
-def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
+def _read(tx: Transaction, md: ManifestDigest, ahead: Ahead) -> _Bulletin:
     """Read everything that handing over a bulletin needs. Raises StoreError RECORD_CORRUPT."""
     row = tx.view.get(BULLETIN, md)
     assert row is not None  # noqa: S101 - stored in the same transaction as its pairs
@@ -276,6 +298,10 @@ def _read(tx: Transaction, md: ManifestDigest) -> _Bulletin:
         portions = tuple([portion for portion in stored if portion is not None])
         if len(portions) == len(stored):
             return _Bulletin(Written(row, portions, made.heads, made.labels), made, {})
+    elif (read := ahead.get(md)) is not None:
+        # Its bodies are those that are stored, and while a pair waits nothing changes them.
+        written = read.written
+        return _Bulletin(Written(row, written.portions, written.heads, written.labels), read.made, {})
     written = read_written(tx.node, tx.view, row)
     found = tx.view.get_many(SECRET, [(md, portion.slot) for portion in written.portions])
     secrets = {secret.slot: secret for secret in found if secret is not None}
@@ -334,7 +360,7 @@ def _granted(tx: Transaction, row: PairRow, bulletin: _Bulletin, decided: PairDe
         ),
         banner_of(node, [judged.label for judged in decided.granted], node.member, tx.now),
         tuple([portion.body for portion in stored]),
-        BESIDES + sum([len(portion.body) for portion in stored]),
+        SMALLEST + sum([len(portion.body) for portion in stored]),
     )
     return found
 

@@ -10,7 +10,7 @@ answer_gap         the peer asks for numbers that it has not seen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from intelshare.audit.log import LogHead, root
@@ -52,7 +52,7 @@ from intelshare.crypto.records import Consent, Kind, Receipt, StreamHead, Trust,
 from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage, pair
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, StoreError
-from intelshare.ids import Digest, Incarnation, MemberCode, ReleaseNumber
+from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import NEVER, Instant
 from intelshare.ports import Plan, Random, Scalar, View, changed
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
@@ -159,15 +159,22 @@ def accept_hello(
     starts_anew = view.get(INCOMING, peer.node, peer.payload.incarnation) is None
     if starts_anew:
         _recall_again(tx, peer.member)
+    beyond = _not_named(tx, peer)
     for head in peer.payload.heads:
         if head.to == node.member:
             try:
-                forgot += take_head(tx, peer.member, peer.node, head, allowance)
+                if take_head(tx, peer.member, peer.node, head, allowance):
+                    beyond[head.incarnation] = head.last
             except DeliveryError as bad:
                 digest = Digest(sha256(encode(StreamHead, head)))
                 if allowance.take(Lasting.EVIDENCE):
                     allowance.keep(Lasting.EVIDENCE)
                     tx.log(EntryType.REJECTED, Rejected(peer.member, digest, bad.code))
+    for incarnation, last in beyond.items():
+        stream = view.get(INCOMING, peer.node, incarnation)
+        forgot += stream.last - last if stream is not None else 0
+        if starts_anew:
+            _answer_again(tx, peer, incarnation, last)
     gaps = []
     for row in view.find(INCOMING, "member", peer.member):
         gap = gap_of(tx, row.origin, row.incarnation) if row.origin == peer.node else None
@@ -188,6 +195,36 @@ def accept_hello(
     lost = remember(tx, peer.member, peer.node, peer.payload)
     charge(tx, peer.member, allowance)
     return tx.plan(HelloResult(tuple(gaps), forgot, lost, tx.effects(), allowance.spent))
+
+
+def _not_named(tx: Transaction, peer: PeerHello) -> dict[Incarnation, int]:
+    """The stream of a node's start before this one, if the node does not know any more that it ever had one
+    for this member; up to which number it knows it: 0.
+    """
+    heads = {head.incarnation: head for head in peer.payload.heads if head.to == tx.node.member}
+    now = heads.get(peer.payload.incarnation)
+    if now is None or now.previous in heads or len(peer.payload.heads) >= MAX_HEADS:
+        return {}
+    row = tx.view.get(INCOMING, peer.node, now.previous)
+    return {now.previous: 0} if row is not None and row.member == peer.member and row.last else {}
+
+
+def _answer_again(tx: Transaction, peer: PeerHello, incarnation: Incarnation, last: int) -> None:
+    """Say to a node that has started again the first receipt for what it sent and does not know any more.
+
+    It may not have noticed. Whoever gets a receipt that it cannot place asks for what was received since then
+    (``engine.hearing``).
+    """
+    numbers = tx.view.find(
+        RECEIVED, "number", peer.node, incarnation, Kind.RELEASE, after=(last,), limit=MAX_ASKED
+    )
+    for row in numbers:
+        answered = row.receipt if not row.code else LeafId(b"")
+        said = unless_damaged(tx, partial(tx.get, STATEMENT, answered)) if answered else None
+        if said is not None:
+            if tx.get(PENDING, said.leaf, peer.member) is None:
+                tx.queue_again(said, peer.member, 0)
+            return
 
 
 def _name_older(tx: Transaction, peer: MemberCode) -> None:
@@ -276,62 +313,87 @@ def answer_gap(
     Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
-    cancelled; and if it was signed with a key that is compromised now, the pair waits for hand-over too.
+    cancelled; and if it was signed with a key that is compromised now, or came back without its grant
+    (``hand_back``), the pair waits for hand-over too.
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
     node.trust.need_dealing(peer)
     tx = Transaction(node, view, now, random)
-    queued = 0
-    void = []
-    anew: list[PairRow] = []
-    signed: dict[Digest, bool] = {}
     if gap.acts:
         return tx.plan(queue_acts(tx, peer, gap.acts) > 0)
     if gap.origin != node.uri:
         return tx.plan(False)
+    answers = _Answers(asked)
     for first, last in gap.missing:
-        after = (max(first - 1, 0),)
+        after, left = (max(first - 1, 0),), MAX_FILL - answers.queued
         for row in view.find(
-            STATEMENT, "number", peer, Kind.RELEASE, gap.incarnation, after=after, limit=MAX_FILL - queued
+            STATEMENT, "number", peer, Kind.RELEASE, gap.incarnation, after=after, limit=left
         ):
-            if row.sequence > last or queued >= MAX_FILL:
+            if row.sequence > last or answers.queued >= MAX_FILL:
                 break
-            stopped = unless_damaged(tx, partial(view.get, PAIR, row.md, peer))
-            purged = unless_damaged(tx, partial(_is_purged, view, row))
-            over = (
-                stopped is not None
-                and stopped.leaf == row.leaf
-                and (purged or (_is_over(tx, stopped) and _was_answered(view, stopped, asked)))
-            )
-            if stopped is not None and over:
-                void.append(stopped)
-            elif stopped is not None and stopped.leaf not in (b"", row.leaf):
-                # The pair went again under another number, and the peer has forgotten its answer to this one.
-                replaced = changed(stopped, incarnation=row.incarnation, sequence=row.sequence)
-                void += () if is_cancelled(tx, replaced) else (replaced,)
-            if (
-                stopped is None
-                or over
-                or purged is None
-                # Taken back: its number is cancelled, and the pair goes under another one.
-                or (stopped.leaf, stopped.stage == Stage.QUEUED) != (row.leaf, False)
-                or stopped.cause != Cause.NONE
-                or unless_damaged(tx, partial(denial, tx, stopped)) != ()
-                or view.get(PENDING, row.leaf, peer) is not None
-            ):
-                continue
-            if unless_damaged(tx, partial(is_void, tx, row, signed)):
-                # The peer has lost it, and would reject it: it goes once more, with a signature that counts.
-                void.append(stopped)
-                anew.append(stopped)
-                continue
-            tx.queue_again(row, peer, stopped.rank)
-            queued += 1
-    cancel(tx, void)
-    for pair_row in anew:
+            _answer_number(tx, row, peer, answers)
+    cancel(tx, answers.void)
+    for pair_row in answers.anew:
         put_pair(tx, pair_row, pair.forgotten(facts_of(pair_row)), codes="")
-    return tx.plan(queued > 0 or bool(void))
+    return tx.plan(answers.queued > 0 or bool(answers.void))
+
+
+@dataclass(slots=True)
+class _Answers:
+    """The numbers that a peer asks for, by what becomes of them."""
+
+    asked: Instant
+    queued: int = 0
+    """The releases that go again."""
+    void: list[PairRow] = field(default_factory=list)
+    """The pairs whose number is cancelled."""
+    anew: list[PairRow] = field(default_factory=list)
+    """Those of them that wait for hand-over again."""
+    signed: dict[Digest, bool] = field(default_factory=dict)
+    """The batches whose signature was looked at (``is_void``)."""
+
+
+def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers: _Answers) -> None:
+    """Queue one release again, cancel its number, or leave it unsent."""
+    found = unless_damaged(tx, partial(tx.view.get, PAIR, row.md, peer))
+    purged = unless_damaged(tx, partial(_is_purged, tx.view, row))
+    if found is None:
+        return
+    if found.leaf == row.leaf and (
+        purged or (_is_over(tx, found) and _was_answered(tx.view, found, answers.asked))
+    ):
+        answers.void.append(found)
+        return
+    if found.leaf not in (b"", row.leaf):
+        # The pair went again under another number, and the peer has forgotten its answer to this one.
+        replaced = changed(found, incarnation=row.incarnation, sequence=row.sequence)
+        answers.void += () if is_cancelled(tx, replaced) else (replaced,)
+        return
+    if (
+        purged is None
+        # Taken back: its number is cancelled, and the pair goes under another one.
+        or (found.leaf, found.stage == Stage.QUEUED) != (row.leaf, False)
+        or found.cause != Cause.NONE
+        or unless_damaged(tx, partial(denial, tx, found)) != ()
+    ):
+        return
+    came_back = not row.grant
+    waits = tx.view.get(PENDING, row.leaf, peer) is not None
+    if waits and not came_back and found.receipt == BestReceipt.NONE:
+        return  # if its signature does not count, ``sign_anew`` takes it back
+    if came_back or unless_damaged(tx, partial(is_void, tx, row, answers.signed)):
+        # The peer has lost it, or never had it under this number, and would reject it: its signature does not
+        # count, or what had opened it was forgotten here, and did not come back with it. It goes once more,
+        # as a new release.
+        tx.delete(PENDING, row.leaf, peer)
+        answers.void.append(found)
+        answers.anew.append(found)
+        return
+    if waits:
+        return
+    tx.queue_again(row, peer, found.rank)
+    answers.queued += 1
 
 
 def _is_purged(view: View, row: StatementRow) -> bool:

@@ -1,31 +1,27 @@
 """Reads what a hand-over needs before the hand-over runs, so that its turn to write is short (decision 67).
 
 A bulletin that this process has stored itself is remembered (``Node.recent``). One that another process has
-stored is read, opened and decided here, as a question beside the writer, and remembered in the same form.
-What is remembered changes no outcome: hand-over decides again if the world has changed since.
+stored is read, opened and decided here, as a question beside the writer. That changes no outcome: hand-over
+looks at bulletin and pair as they are then, and decides again if the world has changed since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import accumulate
 
 from intelshare.broker.kernel.decide_pair import PairDecision, loggable
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
-from intelshare.broker.kernel.stored_bulletins import Made, Written, read_written, remember_made
-from intelshare.broker.kernel.tables import BULLETIN, PAIR, SECRET, PairRow, SecretRow
+from intelshare.broker.kernel.stored_bulletins import Made, Written, portion_keys, written_of
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, RELATED, SECRET, PairRow, SecretRow
 from intelshare.broker.lifecycle.redecide import decide_portions
-from intelshare.broker.line.handover import BESIDES, SMALLEST, handover
+from intelshare.broker.line.handover import SMALLEST, Ahead, Read, handover
 from intelshare.errors import DeliveryError, StoreError
-from intelshare.ids import ManifestDigest, MemberCode
+from intelshare.ids import Digest, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
-
-Ahead = Mapping[ManifestDigest, Made]
-"""By bulletin what was read of it."""
 
 
 def read_ahead(node: Node, view: View, rooms: Mapping[MemberCode, int], most: int, now: Instant) -> Ahead:
@@ -36,22 +32,23 @@ def read_ahead(node: Node, view: View, rooms: Mapping[MemberCode, int], most: in
     pairs: dict[ManifestDigest, list[PairRow]] = {}
     for recipient, room in rooms.items():
         ready = view.find(PAIR, "ready", recipient, 1, limit=min(most, room // SMALLEST + 1))
-        before = accumulate([BESIDES + row.size for row in ready], initial=0)
+        before = accumulate([SMALLEST + row.size for row in ready], initial=0)
         for row, size in zip(ready, before, strict=False):
             if size < room and not row.approved and node.recent.get(row.md) is None:
                 pairs.setdefault(row.md, []).append(row)
     try:
-        written = {
-            row.md: read_written(node, view, row)
-            for row in view.get_many(BULLETIN, [(md,) for md in pairs])
-            if row is not None and not row.recalled
-        }
-        slots = [(md, portion.slot) for md, one in written.items() for portion in one.portions]
+        found = view.get_many(BULLETIN, [(md,) for md in pairs])
+        bulletins = [row for row in found if row is not None and not row.recalled]
+        slots = [key for row in bulletins for key in portion_keys(row)]
+        portions = iter(view.get_many(PORTION, slots))
+        written = {row.md: written_of(node, row, [next(portions) for _ in row.slots]) for row in bulletins}
         secrets = {(row.md, row.slot): row for row in view.get_many(SECRET, slots) if row is not None}
-        made = {md: _made(node, one, secrets, pairs[md], now) for md, one in written.items()}
+        related = bool(view.find(RELATED, "md", limit=1))  # hardly any bulletin names another one
+        named = {md for md in written if related and view.find(RELATED, "md", md, limit=1)}
+        made = {md: _made(node, one, secrets, pairs[md], now, md in named) for md, one in written.items()}
     except (DeliveryError, StoreError):
         return {}
-    return {md: one for md, one in made.items() if one.decided}
+    return {md: Read(written[md], one) for md, one in made.items() if one.decided}
 
 
 def handover_ahead(
@@ -64,21 +61,7 @@ def handover_ahead(
     random: Random,
 ) -> Plan[tuple[Outbound, ...]]:
     """Hand over, as ``handover`` does, with what was read ahead."""
-    for md, made in ahead.items():
-        if node.recent.get(md) is None and (waits := _waiting(view, md, made)):
-            remember_made(node, md, replace(made, decided=waits))
-    return handover(node, view, rooms, most, now, random)
-
-
-def _waiting(view: View, md: ManifestDigest, made: Made) -> dict[MemberCode, PairDecision]:
-    """Return what was decided of pairs that still wait: another process may have handed over or stopped some
-    since, and nobody would say so again.
-    """
-    return {
-        recipient: decision
-        for recipient, decision in made.decided.items()
-        if (row := view.get(PAIR, md, recipient)) is not None and row.ready
-    }
+    return handover(node, view, rooms, most, now, random, ahead)
 
 
 def _made(
@@ -87,6 +70,7 @@ def _made(
     secrets: Mapping[tuple[ManifestDigest, int], SecretRow],
     pairs: list[PairRow],
     now: Instant,
+    names: bool,
 ) -> Made:
     """Raises DeliveryError NOT_FOUND, StoreError RECORD_CORRUPT."""
     md = written.row.md
@@ -96,9 +80,22 @@ def _made(
     }
     decided: dict[MemberCode, PairDecision] = {}
     for row in pairs:
-        again = decide_portions(node, written, row.recipient, now, only_own=False)
-        if loggable(node.storage_key, again, node.member).fingerprint == row.gist:
+        again, gist = _decided(node, written, row.recipient, now)
+        if gist == row.gist:
             decided[row.recipient] = again
-    return Made(
-        written.heads, written.labels, opened, names=True, snapshot=node.world.at(now), decided=decided
-    )
+    return Made(written.heads, written.labels, opened, names, node.world.at(now), decided)
+
+
+def _decided(
+    node: Node, written: Written, recipient: MemberCode, now: Instant
+) -> tuple[PairDecision, Digest]:
+    """Return the decision and its fingerprint: made once for bulletins that are alike, as submit does."""
+    slots = tuple([portion.slot for portion in written.portions])
+    expired = now >= written.row.expires
+    alike = (_decided, node.storage_key, node.member, recipient, written.heads, slots, expired)
+
+    def make() -> tuple[PairDecision, Digest]:
+        again = decide_portions(node, written, recipient, now, only_own=False)
+        return again, loggable(node.storage_key, again, node.member).fingerprint
+
+    return node.world.at(now).remember(alike, make)

@@ -90,6 +90,8 @@ class ReceiveResult:
     """Receipts for this peer, and whatever its statements lead to for others."""
     spent: Mapping[Lasting, int]
     """The part of the peer's allowance that was spent."""
+    forgotten: Instant | None = None
+    """Since when this node has sent the peer what it no longer knows, as receipts say; None: nothing."""
 
 
 class Plain(Protocol):
@@ -165,7 +167,11 @@ def receive(
     settle(inbound)
     charge(tx, arrival.member, allowance)
     asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
-    return tx.plan(ReceiveResult(tuple(acks), again, asked, inbound.accepted, tx.effects(), allowance.spent))
+    return tx.plan(
+        ReceiveResult(
+            tuple(acks), again, asked, inbound.accepted, tx.effects(), allowance.spent, inbound.forgotten
+        )
+    )
 
 
 def _take(inbound: Inbound, batch: ReceivedBatch, carried: Carried) -> tuple[LeafId, bool]:
@@ -280,7 +286,7 @@ def _answer(tx: Transaction, inbound: Inbound) -> None:
     for (leaf, *_), receipt_leaf in zip(inbound.receipts, outbound[0].leaves, strict=True):
         make = inbound.unanswered.get(leaf)
         if make is not None:
-            tx.put(RECEIVED, make(receipt_leaf))
+            tx.put(RECEIVED, make(inbound, receipt_leaf))
             continue
         row = tx.get(RECEIVED, inbound.member, leaf)
         if row is not None:

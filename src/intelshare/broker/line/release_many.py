@@ -180,7 +180,7 @@ class PlainReleases:
         inbound.accepted += 1
         tx.log_encoded(EntryType.RECEIVED, self.entry + row.leaf + md + b"\0\0")
         inbound.receipts.append((row.leaf, ReceiptStatus.ACCEPTED, (), urgency))
-        inbound.unanswered[row.leaf] = partial(_received, inbound, row, carried, tx.batch(self.batch))
+        inbound.unanswered[row.leaf] = partial(_received, row, carried, tx.batch(self.batch))
 
     def _note(self, row: OpenedRow, law: _Law) -> None:
         """Note duties, relations and requests; few bulletins have any."""
@@ -215,7 +215,7 @@ def open_releases(inbound: Inbound, batch: bytes, statements: tuple[Carried, ...
 
 
 def _received(
-    inbound: Inbound, row: OpenedRow, carried: Carried, batch: Digest, receipt: LeafId
+    row: OpenedRow, carried: Carried, batch: Digest, inbound: Inbound, receipt: LeafId
 ) -> ReceivedRow:
     return ReceivedRow(
         inbound.member, row.leaf, Kind.RELEASE, carried.nonce, carried.data, carried.proof, batch,

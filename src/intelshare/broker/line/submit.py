@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from intelshare.audit.records import EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
@@ -69,7 +70,10 @@ def submit(
 ) -> Plan[SubmitResult]:
     """Decide and store one draft. Raises what ``store_draft`` raises."""
     tx = Transaction(node, view, now, random)
-    return tx.plan(store_draft(tx, command, None))
+    new: list[_New] = []
+    answer = store_draft(tx, command, None, new)
+    _put_bulletins(tx, new)
+    return tx.plan(answer)
 
 
 def submit_many(
@@ -84,14 +88,16 @@ def submit_many(
     tx.look_ahead(SUBMISSION, [(submission.key,) for submission in submissions])
     tx.look_ahead(USER, list({(submission.actor.user,) for submission in submissions}))
     answers: list[SubmitResult | IntelshareError] = []
+    new: list[_New] = []
     for place, (submission, encrypted) in enumerate(
         zip(submissions, _encrypted_ahead(tx, submissions), strict=True)
     ):
         tx.now = Instant(now + place)
         try:
-            answers.append(store_draft(tx, submission, encrypted))
+            answers.append(store_draft(tx, submission, encrypted, new))
         except IntelshareError as error:
             answers.append(error)
+    _put_bulletins(tx, new)
     return tx.plan(tuple(answers))
 
 
@@ -112,8 +118,20 @@ def _to_encrypt(draft: Draft, created: Instant) -> ToEncrypt:
     return ToEncrypt(draft.portions, created, draft.precedence, draft.valid_until)
 
 
-def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | None) -> SubmitResult:
-    """Decide one draft, and write it into the transaction. A draft that is refused writes nothing.
+class _New(NamedTuple):
+    """A draft that is stored for the first time."""
+
+    command: SubmitCommand
+    encrypted: Encrypted
+    alike: Alike
+    created: Instant
+
+
+def store_draft(
+    tx: Transaction, command: SubmitCommand, encrypted: Encrypted | None, new: list[_New]
+) -> SubmitResult:
+    """Decide one draft, and write it into the transaction, all but what is in ``new`` then (for
+    ``_put_bulletins``). A draft that is refused writes nothing.
 
     ``encrypted`` holds its portions, encrypted for the transaction's present time; None: not done yet. Raises
     DeliveryError (ID_CONFLICT, INPUT_INVALID, TOO_LARGE, UNKNOWN_MEMBER, QUEUE_FULL, DISK_FULL), LabelError;
@@ -136,15 +154,15 @@ def store_draft(tx: Transaction, command: SubmitCommand, encrypted: Encrypted | 
     queued = {new.row.recipient: size for new in decided.new if new.row.open}
     need_room(tx, node.queues, queued, draft.precedence)
     # From here on nothing may be refused: a refusal after a write would leave the draft stored in part.
-    _put_bulletin(tx, command, encrypted, alike)
+    new.append(_New(command, encrypted, alike, tx.now))
     keep(tx, encrypted.md, named)
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
     tx.count(OUTBOX, 1, size)
     tx.put(PURGE, PurgeRow(Instant(now + node.retention), encrypted.md))
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
-    for new in decided.new:
-        add_recipient(tx, new, encrypted.md, draft.precedence, due=due, size=size)
+    for pair in decided.new:
+        add_recipient(tx, pair, encrypted.md, draft.precedence, due=due, size=size)
     for row in requests:
         tx.put(REQUEST, row)
     encoded = b"".join((encrypted.bulletin, encrypted.md, decided.encoded))
@@ -189,14 +207,24 @@ def _encrypt(tx: Transaction, draft: Draft) -> Encrypted:
     )  # fmt: skip
 
 
-def _put_bulletin(tx: Transaction, command: SubmitCommand, encrypted: Encrypted, alike: Alike) -> None:
+def _put_bulletins(tx: Transaction, new: Sequence[_New]) -> None:
+    """Write bulletins, those for the same recipients one after the other: they are handed over together, by a
+    replica that reads nothing besides what is near them.
+    """
+    for one in sorted(new, key=lambda one: one.command.draft.to):
+        _put_bulletin(tx, *one)
+
+
+def _put_bulletin(
+    tx: Transaction, command: SubmitCommand, encrypted: Encrypted, alike: Alike, created: Instant
+) -> None:
     bulletin, manifest, md, slots, secrets, bodies, digests = encrypted
     draft = command.draft
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, bulletin, command.actor.user, tx.now, -tx.now, draft.precedence, draft.valid_until,
-            draft.deliver_by, manifest, len(slots), Instant(0),
+            md, bulletin, command.actor.user, created, -created, draft.precedence, draft.valid_until,
+            draft.deliver_by, manifest, bytes(slots), Instant(0),
             tx.seal(BULLETIN.name, md, 0, alike.encoded_heads),
         ),
     )  # fmt: skip

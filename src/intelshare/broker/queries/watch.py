@@ -231,7 +231,8 @@ def brought(view: View, said: Received) -> InboxRow | None:
     """Return the bulletin that is here from this release; None if it was refused, or brought what was here.
 
     A bulletin may arrive under two numbers: signed again after a theft, or handed over again by a sender
-    that has forgotten. Both are logged, and it is told once.
+    that has forgotten. Both are logged, and it is told once. A release by the originator that replaces what
+    somebody else has passed on is told as well: other portions can be read since.
     """
     if said.kind != Kind.RELEASE or said.codes:
         return None

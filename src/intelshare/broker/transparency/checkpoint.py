@@ -12,7 +12,7 @@ not acknowledged: a path leads from whatever the peer holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from intelshare.audit import LogHead, root
@@ -107,8 +107,13 @@ def _is_new(node: Node, view: View, last: CheckpointRow | None) -> bool:
     head = view.get(LOG_HEAD, node.incarnation)
     if last is None or head is None or (last.incarnation, last.size) != (node.incarnation, head.size):
         return True
-    said = decode(Checkpoint, decode(Evidence, last.signed).data)
-    return said.cosigned != _cosigned(node, view)
+    return _cosigned_in(last.signed) != _cosigned(node, view)
+
+
+@lru_cache(maxsize=8)
+def _cosigned_in(signed: bytes) -> tuple[Cosigned, ...]:
+    """Return what a checkpoint lists: once a second the same one is looked at."""
+    return decode(Checkpoint, decode(Evidence, signed).data).cosigned
 
 
 def _cosigned(node: Node, view: View) -> tuple[Cosigned, ...]:

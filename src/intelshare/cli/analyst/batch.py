@@ -35,7 +35,7 @@ from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
 from intelshare.instant import Instant
 
 if TYPE_CHECKING:
-    from intelshare.client import Client, Outcome
+    from intelshare.client import Client, DraftOutcome
     from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_LINES = 100_000
@@ -101,7 +101,7 @@ class _Report:
     later: list[int] = field(default_factory=list)
     """The seconds to wait before sending again, for each line that is worth sending again."""
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: DraftOutcome) -> None:
         """Record the outcome of the next line."""
         place = len(self.rows)
         line, entry = self.items[place].line, self.entries[place]
@@ -163,8 +163,7 @@ class _Report:
         if self.before:
             self.out.note(
                 f"{self.before} of {len(self.items)} had been stored by an earlier run and were not stored "
-                f"again; "
-                "--again sends a second copy"
+                "again; --again sends a second copy"
             )
 
     def exit_code(self) -> int:
@@ -266,8 +265,9 @@ def _lines(path: str) -> Iterator[tuple[int, bytes]]:
                 if line.strip():
                     yield number, line
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
+        from intelshare.cli.shared.files import unreadable
+
+        raise unreadable(path, error) from None
 
 
 def _item(line: bytes, name: str, number: int, now: Instant, words: NodeRegistry) -> Item:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.completion import bulletins, members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.instant import NEVER, Instant
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def consent() -> None:
     """Ask an originator to let another member have its portion; answer such requests.
 

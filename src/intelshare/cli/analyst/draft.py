@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,18 +35,11 @@ def read_piece(path: str) -> Piece:
     Raises ConfigError NOT_FOUND, TOO_LARGE, UNSAFE_NAME (a name that recipients would have to refuse),
     INPUT_INVALID (a text that is not UTF-8).
     """
+    from intelshare.cli.shared.files import read_given
+
+    content = read_given(path, MAX_CONTENT)
     if path == "-":
-        return text_piece(sys.stdin.buffer.read(MAX_CONTENT + 1), "standard input")
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CONTENT + 1)
-    except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(path),
-            hint="check the file's name and permissions",
-        ) from None
+        return text_piece(content, "standard input")
     name = Path(path).name
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if ".stix" in suffixes:

@@ -12,7 +12,7 @@ import click
 from intelshare.cli.analyst.compose import PRECEDENCES
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import categories, labels, members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out, Table
 from intelshare.errors import ConfigError, IntelshareError, Place
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def draft() -> None:
     """Begin, check and edit a draft: a file with one bulletin a line, which `send --batch` sends."""
 

@@ -13,7 +13,7 @@ import click
 from intelshare.cli.analyst.stix import draft_options, in_form, marking_table, put_out, text_of, write_draft
 from intelshare.cli.shared.beside import NodeRegistry, registry_of
 from intelshare.cli.shared.completion import bulletins
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.cli.shared.times import moment
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def misp() -> None:
     """Write bulletins as MISP events, and make drafts from MISP events."""
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def cap() -> None:
     """Write bulletins about disasters and health as CAP 1.2 alerts."""
 

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from intelshare.cli.analyst.preview import show_held
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, bulletins, know, members, see
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import DeliveryError, IntelshareError
@@ -27,7 +27,7 @@ MAX_ASKED = 20
 """
 
 
-class _Outbox(Group):
+class _Outbox(CommandGroup):
     """``outbox`` lists, ``outbox ID`` shows one, ``outbox approve ID`` and ``refuse`` act."""
 
     def resolve_command(

@@ -15,12 +15,14 @@ from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
     from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
 
 
 @click.command(
     epilog=examples(
         'intelshare recall 3f9a1c22 --reason "wrong source" --dry-run',
         'intelshare recall 3f9a1c22 --reason "wrong source"',
+        'intelshare recall 3f9a1c22 --reason "wrong source" --yes --wait',
     )
 )
 @click.argument("bulletin", metavar="ID", shell_complete=bulletins)
@@ -31,9 +33,15 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show what a recall would do; recall nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait", is_flag=True, help="Wait until every recipient that has it has signed.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, 86400), default=30.0, show_default=True, help="Seconds to wait."
+)
 @printing
 @talking
-def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, yes: bool) -> None:
+def recall(
+    client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, yes: bool, wait: bool, timeout: float
+) -> None:
     """Recall the bulletin whose id begins with ID. Authors and releasing officers only.
 
     Deliveries that have not happened yet are stopped. Each recipient that has the bulletin is asked to
@@ -55,10 +63,33 @@ def recall(client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, 
                 otherwise="not recalled: nothing has changed",
             )
         answer = client.recall(answer.bulletin.hex(), reason)
+    if wait and not dry_run:
+        out.note(f"bulletin {answer.bulletin.hex()} is recalled")
+        _wait(client, answer, timeout, out)
     out.document("recall", plain(answer) | {"dry_run": dry_run})
     about = "was recalled before" if answer.before else "would be recalled" if dry_run else "recalled"
     out.line(f"bulletin {answer.bulletin.hex()} {about}")
     out.table(recall_table(answer.pairs))
+
+
+def _wait(client: Client, answer: pb.RecallResponse, timeout: float, out: Out) -> None:
+    """Bring the states in an answer up to date, once nobody is asked any more. Raises DeliveryError
+    TIMED_OUT.
+    """
+    from intelshare.cli.analyst.wait_for_pairs import wait_for_pairs
+
+    now = wait_for_pairs(
+        client,
+        answer.bulletin,
+        [pair.recipient for pair in answer.pairs],
+        lambda pair: pair.recall_requested,
+        done="have destroyed it",
+        timeout=timeout,
+        out=out,
+    )
+    for pair in answer.pairs:
+        if pair.recipient in now:  # a user who may not see it any more has waited for nothing
+            pair.word = now[pair.recipient].word
 
 
 @click.command(epilog=examples("intelshare receipts 3f9a1c22"))

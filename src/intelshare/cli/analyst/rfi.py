@@ -10,7 +10,7 @@ import click
 
 from intelshare.cli.analyst.compose import PRECEDENCES, Composition
 from intelshare.cli.shared.completion import bulletins, categories, labels, members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import DeliveryError
@@ -26,7 +26,7 @@ _FEWEST_DIGITS = 4
 """The fewest digits of an id that are accepted, here and by the node."""
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def rfi() -> None:
     """Ask members for information; answer, decline and close requests.
 
@@ -146,7 +146,7 @@ def list_(client: Client, out: Out, waiting: bool) -> None:
         out.note("nothing here")
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def obligations() -> None:
     """List obligations to report that came with bulletins, and mark them as met.
 

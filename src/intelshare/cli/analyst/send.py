@@ -28,7 +28,7 @@ from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import bulletins, categories, flag_words, labels, members
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
-from intelshare.cli.shared.output import Out, Progress
+from intelshare.cli.shared.output import Out
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.instant import SECOND, Instant
 
@@ -43,7 +43,6 @@ _WAITED = {
     "accepted": frozenset(("accepted", "read", "destroyed")),
     "read": frozenset(("read", "destroyed")),
 }
-_POLL = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,9 +358,23 @@ def _wait(
     client: Client, request: pb.SubmitRequest, answer: pb.SubmitResponse, how: Sending, out: Out
 ) -> Mapping[str, pb.OutboxPair]:
     """Return the pairs once every recipient that still can has accepted. Raises DeliveryError TIMED_OUT."""
+    from intelshare.cli.analyst.wait_for_pairs import wait_for_pairs
+
     files = _given_files(request, answer) if how.wait == "whole" else frozenset()
-    with Progress(out, f"recipients have {'all of' if files else how.wait} it") as progress:
-        return _waited(client, answer, how, files, progress)
+
+    def waits(pair: pb.OutboxPair) -> bool:
+        whole = how.wait == "whole"
+        return _may_still(pair, "accepted" if whole and pair.recipient not in files else how.wait)
+
+    return wait_for_pairs(
+        client,
+        answer.bulletin,
+        [pair.recipient for pair in answer.pairs],
+        waits,
+        done=f"have {'all of' if files else how.wait} it",
+        timeout=how.timeout,
+        out=out,
+    )
 
 
 def _given_files(request: pb.SubmitRequest, answer: pb.SubmitResponse) -> frozenset[str]:
@@ -374,51 +387,6 @@ def _given_files(request: pb.SubmitRequest, answer: pb.SubmitResponse) -> frozen
         for pair in answer.pairs
         if any(one.position in places and one.outcome != "deny" for one in pair.portions)
     )
-
-
-def _waited(
-    client: Client,
-    answer: pb.SubmitResponse,
-    how: Sending,
-    files: frozenset[str],
-    progress: Progress,
-) -> Mapping[str, pb.OutboxPair]:
-    end = time.monotonic() + how.timeout
-    waiting = sorted(pair.recipient for pair in answer.pairs)
-    while True:
-        pairs = _pairs(client, answer)
-        if pairs is not None:
-            waiting = [
-                code
-                for code, pair in pairs.items()
-                if _may_still(pair, "accepted" if how.wait == "whole" and code not in files else how.wait)
-            ]
-            if not waiting:
-                return pairs
-            progress.at(len(pairs) - len(waiting), len(pairs))
-        if time.monotonic() > end:
-            raise DeliveryError(
-                "TIMED_OUT",
-                f"bulletin {answer.bulletin.hex()} is stored; {', '.join(waiting)} did not answer within "
-                f"{how.timeout:g} s",
-                hint=f"intelshare outbox {answer.bulletin.hex()[:8]}",
-            )
-        time.sleep(_POLL)
-
-
-def _pairs(client: Client, answer: pb.SubmitResponse) -> Mapping[str, pb.OutboxPair] | None:
-    """Return the pairs of the bulletin by recipient, or None while the node does not answer; it has stored
-    them.
-    """
-    from intelshare.cli.analyst.attach import BROKEN
-
-    try:
-        entries = client.outbox(answer.bulletin.hex()).entries
-    except IntelshareError as error:
-        if error.code not in BROKEN:
-            raise
-        return None
-    return {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
 
 
 def _may_still(pair: pb.OutboxPair, what: str | None) -> bool:

@@ -12,7 +12,7 @@ import click
 
 from intelshare.cli.shared.beside import NodeRegistry, own_option, read_policy, registry_of
 from intelshare.cli.shared.completion import bulletins, categories, members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, DeliveryError, Place
@@ -64,7 +64,7 @@ def draft_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def stix() -> None:
     """Write bulletins as STIX 2.1, and make drafts from the files of other systems."""
 

@@ -12,7 +12,7 @@ from intelshare.cli.operator.audit_check import check_evidence_, check_proof_
 from intelshare.cli.operator.audit_report import reconcile, report
 from intelshare.cli.operator.audit_tlog import cosign, export_tiles, prove_entry
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, originator, printing
 from intelshare.cli.shared.output import Out
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def audit() -> None:
     """Verify the log and prove its entries, show and check evidence, and report who shared what."""
 

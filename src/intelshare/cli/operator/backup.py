@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,9 +17,13 @@ from intelshare.errors import IntelshareError
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
-    from intelshare.node.backup import Made, Manifest
+    from intelshare.node.backup import Backup
+    from intelshare.node.backup_format import BackupManifest
 
 _PATH = click.Path(file_okay=False, path_type=Path)
+
+_NAMED: Final = 5
+"""The records that are named of those that are not in a backup."""
 
 
 @click.command(epilog=examples("intelshare node backup backups/monday --folder fra"))
@@ -32,7 +36,8 @@ def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> int:
 
     It shows the folder at one moment, protected by the vault's passphrase. It does not contain private
     sealing keys, the keys of received bulletins (so that what is destroyed later stays destroyed), users'
-    keys, or root keys. The node's log records who made it; exits with 1 if that failed.
+    keys, or root keys. The node's log records who made it; exits with 1 if that failed, or if
+    records could not be read and are not in it.
     """
     from intelshare.cli.shared.node_folder import NodeFolder
     from intelshare.instant import Instant
@@ -45,21 +50,27 @@ def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> int:
             dest,
             node.passphrase,
             Instant(time.time_ns() // 1000),
-            lambda _, done, whole: progress.at(done, whole),
+            progress.at,
         )
     made = done.manifest
     unlogged = _log(node, done)
-    _show(out, "backup", made, dest, None)
+    _show(out, "backup", made, dest, None, len(done.left_out))
     out.line(f"backup of {made.node}: {len(made.files)} files, {_mib(made)}, {made.entries} log entries")
-    if unlogged is None:
-        return Exit.DONE
-    out.note(
-        f"the backup is whole, but the node's log does not have it [{unlogged.code}]: {unlogged.message}"
-    )
-    return Exit.FAILED
+    for error in done.left_out[:_NAMED]:
+        out.note(f"not in the backup, because it cannot be read [{error.code}]: {error.message}")
+    if done.left_out:
+        out.note(
+            f"{len(done.left_out)} records are not in the backup, and a node restored from it would not "
+            f"know of them; mend them (intelshare node repair --folder {folder}), then make another backup"
+        )
+    if unlogged is not None:
+        out.note(
+            f"the backup is whole, but the node's log does not have it [{unlogged.code}]: {unlogged.message}"
+        )
+    return Exit.FAILED if done.left_out or unlogged is not None else Exit.DONE
 
 
-def _log(node: NodeFolder, made: Made) -> IntelshareError | None:
+def _log(node: NodeFolder, made: Backup) -> IntelshareError | None:
     """Write it to the node's log; return why that failed. A node that cannot log must be backed up all the
     more.
     """
@@ -91,7 +102,8 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
     it beside the node that the backup was made from.
     """
     from intelshare.instant import Instant
-    from intelshare.node.backup import DATA, restore_backup
+    from intelshare.node.backup_format import DATA
+    from intelshare.node.restore import restore_backup
 
     with Progress(out, "parts") as progress:
         made, aside = restore_backup(
@@ -100,7 +112,7 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
             passphrase.of(backup_folder / DATA),
             replace=replace,
             now=Instant(time.time_ns() // 1000),
-            progress=lambda _, done, whole: progress.at(done, whole),
+            progress=progress.at,
         )
     _show(out, "restore", made, folder, aside)
     out.line(
@@ -113,17 +125,20 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
         f"the keys of {made.secrets} received portions are not in the backup: the node will ask for their "
         f"bulletins again"
     )
+    out.note(f"start it before anything else: intelshare node run --folder {folder}")
     out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {folder}")
     out.note(f"nobody comes in before: intelshare node confirm-access --reason TEXT --folder {folder}")
     if aside is not None:
         out.note(f"the previous folder is now {aside}: destroy it once this node serves")
 
 
-def _mib(made: Manifest) -> str:
+def _mib(made: BackupManifest) -> str:
     return f"{sum(size for size, _ in made.files.values()) / 2**20:.1f} MiB"
 
 
-def _show(out: Out, what: str, made: Manifest, path: Path, aside: Path | None) -> None:
+def _show(
+    out: Out, what: str, made: BackupManifest, path: Path, aside: Path | None, left_out: int = 0
+) -> None:
     out.document(
         what,
         {
@@ -137,6 +152,7 @@ def _show(out: Out, what: str, made: Manifest, path: Path, aside: Path | None) -
             "bytes": str(sum(size for size, _ in made.files.values())),
             "sealing_keys_left_out": made.sealing_keys,
             "secrets_left_out": made.secrets,
+            "records_left_out": left_out,
             "put_aside": str(aside) if aside is not None else "",
         },
     )

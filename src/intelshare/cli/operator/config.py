@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.errors import ConfigError
@@ -30,7 +30,7 @@ class Setting(NamedTuple):
     origin: str
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Show the settings in effect."""
 

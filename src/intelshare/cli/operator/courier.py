@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from intelshare.cli.shared.completion import members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out, Progress
 from intelshare.errors import DeliveryError, Place
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MIB = 20
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def courier() -> None:
     """Export and import bundles: files that carry to a member, sealed to it alone, what a link would
     carry.

@@ -20,6 +20,7 @@ import click
 from intelshare.cli.shared.codes import Exit, catalogue
 from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
 from intelshare.cli.shared.help import examples
+from intelshare.cli.shared.named_commands import complete
 from intelshare.cli.shared.options import passphrase, printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.errors import IntelshareError
@@ -32,14 +33,7 @@ if TYPE_CHECKING:
     from intelshare.node.running import Running
     from intelshare.node.settings import Settings
 
-_LOW: Final = 256 << 20
-"""The free bytes below which a warning is given where node.toml does not say it."""
-
 _DESCRIPTORS: Final = 1024
-
-_MAX_BAD: Final = 20
-"""The most damaged records to name; the rest are counted."""
-
 
 _MAX_KINDS: Final = 6
 """The most kinds of rows whose size is shown."""
@@ -52,8 +46,14 @@ class _Where:
     profile: str | None
     folder: Path | None
     deep: bool
-    now: Instant
     passphrase: Passphrase
+
+    @property
+    def now(self) -> Instant:
+        """Return the time of this moment: on a busy machine the checks take longer than a node's sign of life
+        is current.
+        """
+        return Instant(time.time_ns() // 1000)
 
 
 @click.command(epilog=examples("intelshare doctor", "intelshare doctor --folder fra --as fra/users/m.durand"))
@@ -72,13 +72,19 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
 
     Changes nothing. Exits with 1 if anything is wrong; with warnings alone, it exits with 0.
     """
-    where = _Where(profile, folder, deep, Instant(time.time_ns() // 1000), passphrase)
+    where = _Where(profile, folder, deep, passphrase)
     findings = [finding for check in _CHECKS for finding in _safely(check, where)]
     out.document(
         "doctor",
         {
             "findings": [
-                {"state": f.state, "check": f.check, "found": f.found, "next": f.remedy, "code": f.code}
+                {
+                    "state": f.state,
+                    "check": f.check,
+                    "found": f.found,
+                    "next": complete(f.remedy),
+                    "code": f.code,
+                }
                 for f in findings
             ]
         },
@@ -151,13 +157,19 @@ def _machine(where: _Where) -> Iterator[Finding]:
 
 def _room(folder: Path) -> Finding:
     from intelshare.node.folder import Folder
-    from intelshare.node.reserve import NEW_FILES, TO_START, free_files
+    from intelshare.node.reserve import NEW_FILES, TO_START, free_files, held_bytes, read_only
     from intelshare.node.settings_file import read_settings
 
     try:
-        low = read_settings(Folder(folder).settings).space.low
+        space = read_settings(Folder(folder).settings).space
+        # What was given up of the reserve has to be there again before the node resumes.
+        need = space.low + space.reserve - held_bytes(folder)
     except IntelshareError:  # another check reports it
-        low = _LOW
+        need = TO_START
+    if read_only(folder):
+        what = "the file system of the data folder is read-only"
+        remedy = "look at dmesg: was it the disk? If not: mount it for writing, then start the node"
+        return Finding(WRONG, "machine", what, remedy, "DISK_ERROR")
     free, files = shutil.disk_usage(folder).free, free_files(folder)
     if files < NEW_FILES:
         what = "no more files where the data folder is, whatever space is free"
@@ -165,8 +177,8 @@ def _room(folder: Path) -> Finding:
     what = f"{free // (1024 * 1024)} MiB free where the data folder is"
     if free < TO_START:
         return Finding(WRONG, "machine", what, "free some space: the node cannot start", "DISK_FULL")
-    if free < low:
-        return Finding(WARNING, "machine", what, f"free some space: {low >> 20} MiB are needed (DISK_FULL)")
+    if free < need:
+        return Finding(WARNING, "machine", what, f"free some space: {need >> 20} MiB are needed (DISK_FULL)")
     return Finding(OK, "machine", what)
 
 
@@ -247,8 +259,7 @@ def another(profile: Profile) -> str:
     if folder is None or not os.access(folder / "node.toml", os.R_OK):
         return (
             f"an operator gives you an enrolment file (`intelshare user renew {profile.user} --folder "
-            f"FOLDER`); "
-            f"then run: intelshare enrol FILE --out {profile.folder}"
+            f"FOLDER`); then run: intelshare enrol FILE --out {profile.folder}"
         )
     from intelshare.node.settings_file import read_settings
 
@@ -261,26 +272,39 @@ def another(profile: Profile) -> str:
 
 def _key(profile: Profile) -> Iterator[Finding]:
     from intelshare.client import read_credentials
-    from intelshare.crypto.x509 import fits, from_pem
+    from intelshare.crypto.x509 import all_from_pem, fits, from_pem, is_authority
 
     credentials = read_credentials(profile)
+    if not all(map(is_authority, all_from_pem(credentials.authority))):
+        what = f"{profile.authority} is damaged: it does not hold the certificate of an authority"
+        yield Finding(WRONG, "key", what, another(profile), "TLS_REFUSED")
     if not fits(from_pem(credentials.certificate), credentials.key):
         what = f"{profile.key} is not the key of the certificate"
         yield Finding(WRONG, "key", what, another(profile), "TLS_REFUSED")
 
 
 def _node_certificate(where: _Where) -> Iterator[Finding]:
-    """Check the file as the node last wrote it; the certificate that the node serves comes from the vault."""
+    """Check the node's certificate: the files of another authority that node.toml names, otherwise the file
+    as the node last wrote it; what it serves then comes from the vault.
+    """
     if where.folder is None:
         return
     from intelshare.crypto.x509 import from_pem, validity
     from intelshare.instant import show
+    from intelshare.node.certificates import authorities_elsewhere, leaf_elsewhere
     from intelshare.node.folder import Folder
     from intelshare.node.running import read_running
+    from intelshare.node.settings_file import read_settings
     from intelshare.private_files import read_trusted
 
-    running = read_running(Folder(where.folder))
-    path = Folder(where.folder).node_certificate
+    folder = Folder(where.folder)
+    settings = read_settings(folder.settings)
+    if settings.user_authority:
+        authorities_elsewhere(folder, settings)
+    if settings.node_certificate:
+        leaf_elsewhere(folder, settings, where.now)
+        return
+    running, path = read_running(folder), folder.node_certificate
     if running is None or not running.fresh(where.now) or not path.exists():
         return
     end = validity(from_pem(read_trusted(path))).end
@@ -317,9 +341,12 @@ def _node(where: _Where) -> Iterator[Finding]:
         try:
             status = client.status()
         except IntelshareError as error:
-            if error.code != "NOT_AUTHORISED":
+            if error.code not in ("NOT_AUTHORISED", "TLS_REFUSED"):
                 raise
-            yield Finding(WRONG, "node", error.message, another(found), error.code)
+            # What the call proposes otherwise is this command.
+            of_the_node = next((one for one in _safely(_node_certificate, where) if one.state == WRONG), None)
+            remedy = another(found) if of_the_node is None else f"first the node's: {of_the_node.remedy}"
+            yield Finding(WRONG, "node", error.message, remedy, error.code)
             return
     yield from examine(status, where.now)
     if where.folder is not None:
@@ -347,18 +374,24 @@ def _folder(where: _Where) -> Iterator[Finding]:
         return
     from intelshare.errors import StoreError, VaultError
     from intelshare.node.folder import Folder
-    from intelshare.node.running import read_running
+    from intelshare.node.running import FRESH, all_running
     from intelshare.node.settings_file import read_settings
     from intelshare.private_files import check_private
-    from intelshare.vault import is_development
+    from intelshare.store.folder import holder_of
+    from intelshare.vault import damaged_of, is_development
 
     folder = Folder(where.folder)
     settings = read_settings(folder.settings)
     check_private(folder.root, StoreError, "DATA_PERMISSIONS")
-    check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
+    yield from _named(folder, settings)
+    if folder.vault.exists():
+        check_private(folder.vault, VaultError, "KEYSTORE_PERMISSIONS")
     development = is_development(folder.vault)
     what = "for development: its vault does not protect the keys" if development else "for production"
     yield Finding(OK, "folder", f"{settings.member}, private to its owner, {what}")
+    for path in damaged_of(folder.vault):
+        what = f"{path.relative_to(folder.root)} is damaged or missing, and the other one of the two is used"
+        yield Finding(WARNING, "folder", what, "look at the disk; a running node writes it again")
     if not development:
         yield from _left_over(folder.root, settings)
     if (folder.root / "root-keys").exists() and not settings.allow_loopback_peers:
@@ -369,18 +402,42 @@ def _folder(where: _Where) -> Iterator[Finding]:
             f"move {folder.root / 'root-keys'} to a medium kept apart from this machine, and a copy to "
             f"another place",
         )
-    running = read_running(folder)
-    if running is not None and running.fresh(where.now):
-        yield from _process(running)
-    else:
+    running = all_running(folder, where.now)
+    for one in running:
+        yield from _process(one)
+    holder = holder_of(folder.root) if not running else ""
+    if holder:
+        what = f"process {holder} has the folder, and has not said in the last {FRESH} s that it runs"
+        remedy = 'it starts, is another command, or hangs: docs/runbook.md, "Node down", step 4'
+        yield Finding(WRONG, "process", what, remedy, "DATA_LOCKED")
+    elif not running:
         remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
-        yield Finding(WARNING, "process", "no node is running here", remedy)
-    yield from _database(folder, settings, where)
+        yield Finding(WARNING, "process", f"no node has said in the last {FRESH} s that it runs here", remedy)
+
+
+def _named(folder: Folder, settings: Settings) -> Iterator[Finding]:
+    """Check the names in node.toml by what the member publishes about itself, which may be damaged, too."""
+    from intelshare.crypto.suites import SUITES
+    from intelshare.node.settings_file import check_named
+    from intelshare.trust import read_directory, read_member_file
+
+    if not folder.own_member.exists():  # before the first start
+        return
+    try:
+        own = read_member_file(folder.own_member.read_bytes(), folder.own_member.name)
+        directory = read_directory(own.directory, SUITES) if own.directory is not None else None
+    except IntelshareError as error:
+        what = f"{folder.own_member.relative_to(folder.root)} is damaged: {error.message}"
+        yield Finding(WARNING, "folder", what, "look at the disk; the next start of the node writes it again")
+        return
+    if directory is not None and not any(one.uri == settings.node for one in directory.nodes):
+        check_named(settings, folder.settings, directory.nodes[0].uri, own.member)
+    check_named(settings, folder.settings, settings.node, own.member)
 
 
 def _process(running: Running) -> Iterator[Finding]:
     """Report what the running node says of itself, also to somebody whom it does not let in."""
-    what = f"{running.pid} runs, {running.health}"
+    what = f"{running.replica or running.pid} runs, {running.health}"
     if not running.codes:
         yield Finding(OK, "process", what)
     for code in running.codes:
@@ -403,15 +460,23 @@ def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
         yield Finding(WARNING, "folder", "peers on this machine are allowed", remedy)
 
 
-def _database(folder: Folder, settings: Settings, where: _Where) -> Iterator[Finding]:
+def _database(where: _Where) -> Iterator[Finding]:
+    if where.folder is None:
+        return
+    from intelshare.node.folder import Folder
     from intelshare.node.replicas import location
+    from intelshare.node.settings_file import read_settings
     from intelshare.store.examine import measure_at
 
+    folder = Folder(where.folder)
+    settings = read_settings(folder.settings)
     found = measure_at(location(folder, settings, None), kinds=where.deep)
     at = f"{_mib(found.database)}, its log {_mib(found.wal)}"
     if settings.store is not None:
         at = f"{_mib(found.database)} in the schema {settings.store.schema} of a PostgreSQL"
     yield Finding(OK, "database", f"{at}; journal: {found.groups} groups, {_mib(found.journal)}")
+    for what, remedy in found.remarks:
+        yield Finding(WARNING, "database", what, remedy)
     if found.kinds:
         largest = sorted(found.kinds.items(), key=lambda kind: -kind[1])[:_MAX_KINDS]
         yield Finding(OK, "database", ", ".join(f"{name} {_mib(size)}" for name, size in largest))
@@ -456,36 +521,22 @@ def _memory(where: _Where) -> Iterator[Finding]:
 
 
 def _records(where: _Where) -> Iterator[Finding]:
-    if where.folder is None or not where.deep:
-        return
-    from intelshare.broker.kernel.tables import TABLES
-    from intelshare.node.folder import Folder
-    from intelshare.node.replicas import location
-    from intelshare.node.settings_file import read_settings
-    from intelshare.store.examine import scrub_at
+    if where.folder is not None and where.deep:
+        from intelshare.cli.operator.doctor_records import records
 
-    folder = Folder(where.folder)
-    at = location(folder, read_settings(folder.settings), None)
-    bad = list(scrub_at(at, TABLES, None))
-    for error in bad[:_MAX_BAD]:
-        yield Finding(WRONG, "records", error.message, error.hint or "", error.code)
-    if bad:
-        yield Finding(WRONG, "records", f"{len(bad)} records have changed since they were written")
-    else:
-        yield Finding(OK, "records", "no record has changed since it was written")
+        yield from records(where.folder, where.passphrase)
 
 
 _CHECKS: Final = (
-    *(
-        _installation,
-        _machine,
-        _profile,
-        _users,
-        _node_certificate,
-        _node,
-        _folder,
-        _policy,
-        _memory,
-        _records,
-    ),
+    _installation,
+    _machine,
+    _profile,
+    _users,
+    _node_certificate,
+    _node,
+    _folder,
+    _database,
+    _policy,
+    _memory,
+    _records,
 )

@@ -12,6 +12,8 @@ from intelshare.cli.shared.findings import OK, WARNING, Finding
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
     from intelshare.instant import Instant
+    from intelshare.node.folder import Folder
+    from intelshare.ports import View
 
 
 def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Finding]:
@@ -19,9 +21,9 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
     from intelshare.broker.kernel.tables import NODE, TABLES
     from intelshare.broker.kernel.transaction import SELF
     from intelshare.instant import show
-    from intelshare.node.backup import restored_at
     from intelshare.node.folder import Folder
     from intelshare.node.replicas import location
+    from intelshare.node.restore import restored_at
     from intelshare.node.running import read_running
     from intelshare.node.settings_file import read_settings
     from intelshare.node.sidecar import check_database, check_remembered
@@ -44,7 +46,7 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
     if at.server is None and not where.database.exists():
         yield Finding(WARNING, "memory", "there is no database: this node has never run")
         return
-    key = _storage_key(folder, passphrase)
+    key = storage_key(folder, passphrase)
     with look_at(at, TABLES, key) as view:
         if view is None and (running := read_running(where)) is not None and running.fresh(now):
             yield Finding(OK, "memory", "the node that runs found at its start what the sidecar remembers")
@@ -58,12 +60,35 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
             return
         check_remembered(remembered, view, where.sidecar.name)
         check_place(where.sidecar)
+        if (running := read_running(where)) is None or not running.fresh(now):
+            yield from _changed_law(view, where)
     if remembered is not None:
         how = "stopped cleanly" if remembered.clean else "runs, or was killed"
         yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}; the database has them")
 
 
-def _storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
+def _changed_law(view: View, folder: Folder) -> Iterator[Finding]:
+    """Name the policy files by which the next start would decide otherwise: edited since, or rotten."""
+    from intelshare.broker.treaty.policy_files import files_in_force
+    from intelshare.errors import PolicyFileError
+    from intelshare.node.policies import read_law
+    from intelshare.node.settings_file import read_settings
+
+    held = {row.file: row.digest for row in files_in_force(view)}
+    try:
+        lying = {one.file: one.digest for one in read_law(folder, read_settings(folder.settings))[1]}
+    except PolicyFileError:
+        return  # the next check says so
+    for file in sorted({**held, **lying}) if held else ():
+        if held.get(file) != lying.get(file):
+            what = f"{file} is not as this node has last read it; its next start decides by it as it is"
+            remedy = (
+                "if nobody has changed it, put it back from the policy repository: intelshare policy apply"
+            )
+            yield Finding(WARNING, "law", what, remedy)
+
+
+def storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
     """Return the key that opens the last commits if the passphrase is available; nobody is prompted
     for it.
     """

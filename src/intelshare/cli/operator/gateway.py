@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.beside import NodeRegistry, read_policy
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import keep_fresh, printing, talking
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, Place
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intelshare.client import Client
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def gateway() -> None:
     """Hand received bulletins to tools such as OpenCTI, as a user with the role gateway."""
 

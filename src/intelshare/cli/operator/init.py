@@ -245,8 +245,6 @@ def _make(
 ) -> Founded:
     """Make the whole folder or nothing: it is built beside the target and renamed into place."""
     import asyncio
-    import shutil
-    import tempfile
 
     from intelshare.broker.kernel.tables import UserRow
     from intelshare.client import Credentials
@@ -266,6 +264,7 @@ def _make(
     from intelshare.node.run import opened_token
     from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
     from intelshare.node.settings import light as small
+    from intelshare.node.whole_folder import appearing
     from intelshare.private_files import make_private_folder, write_private
     from intelshare.trust import create_member, found_again, user_uri
 
@@ -304,20 +303,18 @@ def _make(
     certificate = sign_user(authority, uri, made.request, now, os.urandom, lifetime=lifetime)
     credentials = Credentials(to_pem((certificate,)), to_pem((founded.node_authority.certificate,)), made.key)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _vaults(Folder(beside), settings, founded, passphrases, dev=dev)
-        for path in own:
-            make_private_folder(beside / path.parent.name)
-            write_private(beside / path.parent.name / path.name, path.read_bytes())
-        row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
-        asyncio.run(_first_rows(Folder(beside), settings, founded, known, row, certificate))
-        if known is not None and proposal is not None:
-            wait_for_root(Folder(beside), known, founded.directory, proposal)
-        _operator_profile(Folder(beside), settings, founded, credentials)
-        beside.rename(folder)
+        with appearing(folder) as beside:
+            _vaults(Folder(beside), settings, founded, passphrases, dev=dev)
+            for path in own:
+                make_private_folder(beside / path.parent.name)
+                write_private(beside / path.parent.name / path.name, path.read_bytes())
+            row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
+            asyncio.run(_first_rows(Folder(beside), settings, founded, known, row, certificate))
+            if known is not None and proposal is not None:
+                wait_for_root(Folder(beside), known, founded.directory, proposal)
+            _operator_profile(Folder(beside), settings, founded, credentials)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
         if token is not None:
             token.destroy(first)
         raise
@@ -354,13 +351,11 @@ def _known(file: Path, code: str) -> MemberTrust:
     """Return the member of a member file: its root proves itself to those who know its fingerprint, as its
     holders do.
     """
+    from intelshare.cli.shared.files import read_given
     from intelshare.crypto.suites import SUITES
-    from intelshare.trust import read_member_file, restore
+    from intelshare.trust import MAX_MEMBER_FILE, read_member_file, restore
 
-    try:
-        given = read_member_file(file.read_bytes(), str(file))
-    except OSError as error:
-        raise ConfigError("NOT_FOUND", f"cannot be read: {error.strerror}", place=Place(str(file))) from None
+    given = read_member_file(read_given(file, MAX_MEMBER_FILE), str(file))
     if given.member != code:
         raise ConfigError("INPUT_INVALID", f"it is the file of {given.member}", place=Place(str(file)))
     return restore(given.roots, given.directory, SUITES)

@@ -4,6 +4,7 @@ on a key.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -56,21 +57,34 @@ def rotate(node: NodeFolder, out: Out, uses: tuple[str, ...]) -> None:
     out.table(key_table(found.keys))
 
 
-@click.command(epilog=examples("intelshare vault revoke 5a0c77e1 --folder fra"))
+@click.command(
+    epilog=examples(
+        "intelshare vault revoke 5a0c77e1 --folder fra",
+        "intelshare vault revoke 5a0c77e1 --compromised --out fra.member --folder fra",
+    )
+)
 @click.argument("key")
 @click.option(
     "--compromised", is_flag=True, help="Somebody else may have the key: nothing signed with it counts."
 )
 @click.option("--since", default="", metavar="TIME", help="Time of the revocation. Default: now.")
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write your new member file to this file, for members that have no link to you now.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
 @on_folder
-def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, yes: bool) -> None:
+def revoke(
+    node: NodeFolder, out: Out, key: str, compromised: bool, since: str, target: Path | None, yes: bool
+) -> None:
     """Revoke the key whose id begins with KEY, and make its successor.
 
     Without --compromised the key is rotated out: what it signed before stays valid. With it, the secret is
     destroyed at once, and releases without an answer are sent again under the new key. A member that has no
-    link to you now needs your new member file.
+    link to you now needs your new member file (--out); there `member import FILE` takes it.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.operator_tables import key_table
@@ -90,6 +104,11 @@ def revoke(node: NodeFolder, out: Out, key: str, compromised: bool, since: str, 
     out.table(key_table([done.key]))
     if done.anew:
         out.line(f"{done.anew} releases are sent again under the new key")
+    if target is not None:
+        target.write_text(node.operate("ExportMember", pb.ExportMemberRequest()).text, "utf-8")
+        out.note(f"for every member that has no link to you: intelshare member import {target}")
+    elif compromised and found.key.use == "signing":
+        out.note("a member that has no link to you now needs your new file: intelshare member export")
 
 
 @click.command(

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.completion import members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
-from intelshare.errors import ConfigError, Place
+from intelshare.errors import ConfigError, IntelshareError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
     from intelshare.wire.v1 import user_pb2 as pb
 
-MAX_FILE = 3 * 1024 * 1024
 
-
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def member() -> None:
     """Exchange roots and directories with other members; suspend, resume or remove a member."""
 
@@ -50,6 +48,7 @@ def member() -> None:
 @on_folder
 def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
     """Write your member file for another member to import. It contains no secrets."""
+    from intelshare.trust import read_member_file
     from intelshare.wire.v1 import user_pb2 as pb
 
     found = node.operate("ExportMember", pb.ExportMemberRequest(member=code.upper()))
@@ -59,6 +58,11 @@ def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
         sys.stdout.write(found.text)
     out.document("member-file", {"text": found.text, "fingerprint": found.fingerprint})
     out.note(f"read this out to them, over a channel other than the file's: {found.fingerprint}")
+    if not read_member_file(found.text.encode("utf-8"), "the member file").has_address:
+        out.note(
+            "no address is in it, so nobody can call its node: export it again after the node's first start "
+            "(a node that only dials has none)"
+        )
 
 
 @member.command("import", epilog=examples("intelshare member import usa.member --folder fra"))
@@ -68,30 +72,31 @@ def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
 @printing
 @on_folder
 def import_(node: NodeFolder, out: Out, file: Path, fingerprint: str | None, again: bool) -> None:
-    """Admit the member of FILE, after its people have read out the fingerprint to you."""
-    from intelshare.trust import read_member_file
+    """Admit the member of FILE, after its people have read out the fingerprint to you.
+
+    The newer file of a member that your node knows needs none: the root that your node holds proves it.
+    """
+    from intelshare.cli.shared.files import read_given
+    from intelshare.trust import MAX_MEMBER_FILE, read_member_file
     from intelshare.wire.v1 import user_pb2 as pb
 
-    data = _read(file)
+    data = read_given(file, MAX_MEMBER_FILE)
     given = read_member_file(data, str(file))
-    if fingerprint is None:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                "USAGE",
-                "a member is admitted only with the fingerprint that its people read out",
-                place=Place("--fingerprint"),
-                hint="ask them to run `intelshare member fingerprint`; a fingerprint taken from the file "
-                "proves nothing",
-            )
-        fingerprint = click.prompt(
-            f"Fingerprint of {given.member}, as its people read it out to you", err=True
-        )
-    answer = node.operate(
-        "ImportMember",
-        pb.ImportMemberRequest(text=data.decode("utf-8"), fingerprint=fingerprint, again=again),
-    )
+    request = pb.ImportMemberRequest(text=data.decode("utf-8"), fingerprint=fingerprint or "", again=again)
+    try:
+        answer = node.operate("ImportMember", request)
+    except IntelshareError as error:
+        if error.code != "TRUST_FINGERPRINT" or fingerprint is not None:
+            raise
+        request.fingerprint = _asked(given.member)
+        answer = node.operate("ImportMember", request)
     out.document("member", {"member": answer.member, "fingerprint": answer.fingerprint})
     out.line(f"{answer.member} {answer.fingerprint}")
+    if not given.has_address:
+        out.note(
+            f"no address is in it: your node cannot call {answer.member}, whose node has to call yours; if "
+            "both files are without one, they never link"
+        )
     if answer.exclusion:
         out.note(f"{answer.member} is still {answer.exclusion}: intelshare member resume {answer.member}")
 
@@ -187,9 +192,10 @@ def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
     from intelshare.wire.v1 import user_pb2 as pb
 
     if file is not None:
-        from intelshare.trust import read_member_file
+        from intelshare.cli.shared.files import read_given
+        from intelshare.trust import MAX_MEMBER_FILE, read_member_file
 
-        given = read_member_file(_read(file), str(file))
+        given = read_member_file(read_given(file, MAX_MEMBER_FILE), str(file))
         who, text = given.member, given.fingerprint
     else:
         from intelshare.node.settings_file import read_settings
@@ -200,16 +206,14 @@ def fingerprint(node: NodeFolder, out: Out, file: Path | None) -> None:
     out.line(text)
 
 
-def _read(file: Path) -> bytes:
-    try:
-        if str(file) == "-":
-            return sys.stdin.buffer.read(MAX_FILE + 1)
-        with file.open("rb") as opened:
-            return opened.read(MAX_FILE + 1)
-    except OSError as error:
+def _asked(member: str) -> str:
+    """Ask for the fingerprint of a member that is not known. Raises ConfigError if nobody can be asked."""
+    if not sys.stdin.isatty():
         raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(str(file)),
-            hint="check the file's name and permissions",
-        ) from None
+            "USAGE",
+            "a member is admitted only with the fingerprint that its people read out",
+            place=Place("--fingerprint"),
+            hint="ask them to run `intelshare member fingerprint`; a fingerprint taken from the file "
+            "proves nothing",
+        )
+    return str(click.prompt(f"Fingerprint of {member}, as its people read it out to you", err=True))

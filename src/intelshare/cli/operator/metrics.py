@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.options import on_replica, printing
 from intelshare.cli.shared.output import Out
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
 
 
-@click.command(epilog=examples("intelshare node metrics --folder fra"))
+@click.command(
+    epilog=examples(
+        "intelshare node metrics --folder fra", "intelshare node metrics --folder fra --replica b"
+    )
+)
 @printing
-@on_folder
+@on_replica
 def metrics(node: NodeFolder, out: Out) -> None:
     """Print the running node's metrics, as text for Prometheus.
 

@@ -16,8 +16,17 @@ from intelshare.cli.operator.server import move, replicas
 from intelshare.cli.operator.waiting import drain, peers, queues
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import MEMBER, TREATY, know
-from intelshare.cli.shared.help import Group, examples
-from intelshare.cli.shared.options import folder_option, on_folder, passphrase, printing, talking
+from intelshare.cli.shared.help import CommandGroup, examples
+from intelshare.cli.shared.named_commands import complete
+from intelshare.cli.shared.options import (
+    folder_option,
+    hinting,
+    on_folder,
+    on_replica,
+    passphrase,
+    printing,
+    talking,
+)
 from intelshare.cli.shared.output import Out
 from intelshare.cli.shared.plain import time_text
 from intelshare.errors import ConfigError, Place
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 _POLL = 0.1
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def node() -> None:
     """Run a node and show its state."""
 
@@ -89,6 +98,7 @@ def node() -> None:
     metavar="PORT",
     help="The port for metrics instead of the one in node.toml: replicas on one machine need several.",
 )
+@hinting
 def run(
     folder: Path,
     passphrase: Passphrase,
@@ -129,7 +139,12 @@ def run(
     )
 
 
-@node.command("status", epilog=examples("intelshare node status --folder fra --wait 30"))
+@node.command(
+    "status",
+    epilog=examples(
+        "intelshare node status --folder fra --wait 30", "intelshare node status --folder fra --replica b"
+    ),
+)
 @click.option(
     "--wait",
     type=click.FloatRange(0, 3600),
@@ -137,7 +152,7 @@ def run(
     help="Wait this many seconds until the node serves.",
 )
 @printing
-@on_folder
+@on_replica
 def node_status(node: NodeFolder, out: Out, wait: float) -> int:
     """Show the health, links and queues of the node of a data folder."""
     from intelshare.wire.v1 import user_pb2 as pb
@@ -165,29 +180,18 @@ def health(folder: Path, out: Out, replica: str) -> int:
 
     Exits with 0 if it serves, with 1 if it runs but does not serve, with 6 if it does not run.
     """
+    from intelshare.cli.shared.replica import reported
     from intelshare.cli.shared.tables import clock_words
     from intelshare.instant import Instant
-    from intelshare.node.folder import Folder
-    from intelshare.node.running import read_running
+    from intelshare.node.running import STANDBY
 
-    found, now = read_running(Folder(folder)), Instant(time.time_ns() // 1000)
-    if replica:
-        from intelshare.node.replicas import STANDBY, read_standby
-
-        if shown := read_standby(Folder(folder), replica, now):
-            clock = {"now": time_text(now), "expected": None, "until": None}
-            health = shown.health
-            out.document("health", {"health": health, "codes": [], "node": "", "pid": 0, "clock": clock})
-            out.line(health)
-            return Exit.DONE if health in (STANDBY, "SERVING") else Exit.FAILED
-        if found is not None and found.replica != replica:
-            found = None
-    if found is None or not found.fresh(now):
+    found = reported(folder, replica)
+    if found is None or not found.fresh(Instant(time.time_ns() // 1000)):
         raise ConfigError(
             "NODE_UNREACHABLE",
             "no node has reported recently that it runs in this folder",
             place=Place(str(folder / "run.json")),
-            hint=f"intelshare node run --folder {folder}",
+            hint=f"intelshare node run --folder {folder}{f' --replica {replica}' if replica else ''}",
         )
     out.document(
         "health",
@@ -206,7 +210,7 @@ def health(folder: Path, out: Out, replica: str) -> int:
     out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
     if found.clock_until:
         out.line(clock_words(found.at, found.clock_expected, found.clock_until))
-    return Exit.DONE if found.health == "SERVING" else Exit.FAILED
+    return Exit.DONE if found.health in ("SERVING", STANDBY) else Exit.FAILED
 
 
 @node.command(
@@ -271,7 +275,7 @@ def _show(found: Any, out: Out) -> int:
     from intelshare.cli.shared.tables import clock_line, duration, short_time
 
     out.document("status", plain(found))
-    out.line(f"{found.member}  {found.node}")
+    out.line(f"{found.member}  {found.node}{f'  replica {found.replica}' if found.replica else ''}")
     codes = f" ({', '.join(found.codes)})" if found.codes else ""
     out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
     entries = f"  log entries {found.log_size}" if found.log_size else ""
@@ -305,7 +309,7 @@ def _show(found: Any, out: Out) -> int:
     if found.peers:
         out.table(peer_table(found.peers))
         for line in peer_notes(found.peers):
-            out.line(line)
+            out.line(complete(line))
     else:
         out.note("no other member is known: intelshare member import")
     for port in found.ports:

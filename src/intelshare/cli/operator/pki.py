@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
+_MAX_REQUEST = 64 * 1024
 
-@click.group(cls=Group)
+
+@click.group(cls=CommandGroup)
 def pki() -> None:
     """Show, renew, issue and revoke certificates; give the member new authorities."""
 
@@ -47,7 +49,8 @@ def show(node: NodeFolder, out: Out, everything: bool) -> None:
 def renew(node: NodeFolder, out: Out) -> None:
     """Renew the node's certificate now. The node renews it automatically at half of its life.
 
-    With --folder and the passphrase, this works even if the certificates have expired.
+    With --folder and the passphrase, this works even if the certificates have expired. A certificate that
+    another authority issues is read again from its file.
     """
     from intelshare.cli.shared.tables import short_time
     from intelshare.wire.v1 import user_pb2 as pb
@@ -75,7 +78,7 @@ def issue(node: NodeFolder, out: Out, target: Path, request: Path | None) -> Non
     """
     import os
 
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import read_given, write_new
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_time
     from intelshare.crypto.x509 import request_from_pem, request_key
@@ -85,7 +88,7 @@ def issue(node: NodeFolder, out: Out, target: Path, request: Path | None) -> Non
         made = request_key(os.urandom)
         asked, key = made.request, {"key.pem": made.key}
     else:
-        asked, key = request_from_pem(_read(request)), {}
+        asked, key = request_from_pem(read_given(request, _MAX_REQUEST)), {}
     given = node.operate("IssueCertificate", pb.IssueCertificateRequest(request=asked))
     write_new(target, {"cert.pem": given.chain_pem, **key})
     entry = given.certificate
@@ -171,14 +174,3 @@ def _now() -> int:
     import time
 
     return time.time_ns() // 1000
-
-
-def _read(file: Path) -> bytes:
-    from intelshare.errors import ConfigError, Place
-
-    try:
-        with file.open("rb") as opened:
-            return opened.read(64 * 1024)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise ConfigError("NOT_FOUND", message, place=Place(str(file))) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from intelshare.cli.operator.key_life import impact
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, passphrase, printing
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, Place
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def trust() -> None:
     """Replace your member's root; show what depends on a key."""
 
 
-@trust.group(cls=Group)
+@trust.group(cls=CommandGroup)
 def root() -> None:
     """Take the next root from the node to the holders of root keys, and back."""
 
@@ -175,12 +174,14 @@ def _finish(node: NodeFolder, out: Out, file: Path) -> None:
     import asyncio
     import time
 
+    from intelshare.crypto.suites import SUITES
     from intelshare.instant import Instant
     from intelshare.node.establish import finish_again
     from intelshare.node.folder import Folder
 
     now = Instant(time.time_ns() // 1000)
     proposal = _proposal(file)
+    proposal.check_signed(SUITES)
     asyncio.run(finish_again(Folder(node.folder), node.passphrase(), proposal.signed, now))
     _published(out, proposal.following.version, proposal.fingerprint)
     out.note(f"next: intelshare node run --folder {node.folder}; then every partner imports your member file")
@@ -295,17 +296,7 @@ def _secret(vault: Path, passphrase: Passphrase) -> bytes:
 
 
 def _read(file: Path) -> bytes:
+    from intelshare.cli.shared.files import read_given
     from intelshare.trust import MAX_ROOT_FILE
 
-    try:
-        if str(file) == "-":
-            return sys.stdin.buffer.read(MAX_ROOT_FILE + 1)
-        with file.open("rb") as opened:
-            return opened.read(MAX_ROOT_FILE + 1)
-    except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(str(file)),
-            hint="check the file's name and permissions",
-        ) from None
+    return read_given(file, MAX_ROOT_FILE)

@@ -12,7 +12,7 @@ import click
 
 from intelshare.cli.shared.completion import categories, clearances, members, users
 from intelshare.cli.shared.confirm import confirm
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
 from intelshare.roles import Role
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def user() -> None:
     """Add, change, renew, list, revoke and restore your node's users."""
 
@@ -106,7 +106,8 @@ def _coming_in(function: F) -> F:
             "--address",
             default="",
             metavar="HOST:PORT",
-            help="Address at which the user will reach the node, if not from this machine.",
+            help="Address at which the user will reach the node, if not from this machine. Of several "
+            "replicas: all, separated by commas.",
         ),
         click.option(
             "--out",

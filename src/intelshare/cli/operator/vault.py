@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.operator.key_life import revoke, rotate, status
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def vault() -> None:
     """Manage the vault of a data folder."""
 

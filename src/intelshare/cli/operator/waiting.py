@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -12,11 +13,13 @@ import click
 
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import on_folder, printing
+from intelshare.cli.shared.named_commands import complete
+from intelshare.cli.shared.options import on_folder, on_replica, printing
 from intelshare.cli.shared.output import Out, waiting
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
+    from intelshare.errors import IntelshareError
 
 _POLL: Final = 0.2
 _GONE: Final = 60.0
@@ -34,7 +37,7 @@ _GONE: Final = 60.0
     help="Wait up to this many seconds until every member is linked that can be.",
 )
 @printing
-@on_folder
+@on_replica
 def peers(node: NodeFolder, out: Out, patience: float) -> int:
     """List other members' nodes: link, when last seen, clock, what waits for them, which budgets are
     used up.
@@ -58,7 +61,7 @@ def peers(node: NodeFolder, out: Out, patience: float) -> int:
         return Exit.DONE
     out.table(peers_table(found.peers))
     for line in peer_notes(found.peers):
-        out.line(line)
+        out.line(complete(line))
     for spent in found.budgets:
         again = f", takes something again in {duration(spent.again)}" if spent.again else ""
         out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
@@ -95,6 +98,7 @@ def queues(node: NodeFolder, out: Out) -> None:
     epilog=examples(
         "intelshare node drain --folder fra --wait 60",
         "intelshare node drain --folder fra --undo",
+        "intelshare node drain --folder fra --replica b",
     )
 )
 @click.option("--undo", is_flag=True, help="Take bulletins again.")
@@ -107,68 +111,108 @@ def queues(node: NodeFolder, out: Out) -> None:
 )
 @click.option("--stop", is_flag=True, help="Stop the node (on this machine) as soon as nothing is queued.")
 @printing
-@on_folder
+@on_replica
 def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -> int:
     """Accept no new bulletins and deliver what is queued, before an upgrade or a move.
 
     Everything else continues: reception, receipts, recalls, reading. Health shows DRAINING. Draining ends
     with --undo or with the next start. Exits with 10 if something is still queued.
+
+    Of several replicas only the one that is asked is drained: the others accept bulletins, and what is queued
+    is that of all.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
     if undo and (stop or patience):
         raise click.UsageError("--undo cannot be combined with --wait or --stop.")
-    found = node.ask_running("Drain", pb.DrainRequest(undo=undo))
+    found = node.ask_running("Drain", pb.DrainRequest(undo=undo, replica=node.replica))
+    replica = found.replica
+    if node.replica not in ("", replica):
+        raise _reached_another(node.replica, replica)
     end = time.monotonic() + patience
     with waiting("queued bulletins are being delivered"):
         while not undo and _left(found) and time.monotonic() < end:
             time.sleep(_POLL)
-            found = node.ask_running("Drain", pb.DrainRequest())
+            # Whichever answers knows how much waits; none is to be drained besides.
+            found = node.at("").ask_running("Drain", pb.DrainRequest(replica=replica))
     empty = not _left(found)
     stopped = stop and empty
     if stopped:
-        _stop(node.folder)
+        _stop(node.folder, replica)
     out.document(
         "drain",
         {
+            "replica": replica or None,
             "draining": not undo and not stopped,
             "queued": str(found.queued),
             "unacknowledged": str(found.unacknowledged),
             "stopped": stopped,
         },
     )
+    which = f"replica {replica}" if replica else "the node"
     if undo:
-        out.line("the node accepts bulletins again")
+        out.line(f"{which} accepts bulletins again")
         return Exit.DONE
+    if replica and not stopped:
+        out.line(f"{which} accepts no new bulletins; the other replicas do")
     out.line("nothing waits" if empty else f"queued {found.queued}, unacknowledged {found.unacknowledged}")
     if stopped:
-        out.line("the node has stopped")
+        out.line(f"{which} has stopped")
     elif not empty:
         out.note("the node continues to deliver: `intelshare node queues` shows to whom")
+        damaged = node.ask_running("Status", pb.StatusRequest()).damaged
+        if damaged:
+            out.note(
+                f"{damaged} damaged records were met, and what needs one does not end: `intelshare node "
+                "repair` says what settles each"
+            )
     return Exit.DONE if empty else Exit.TIMED_OUT
+
+
+def _reached_another(wanted: str, found: str) -> IntelshareError:
+    from intelshare.errors import ConfigError
+
+    return ConfigError(
+        "NODE_UNREACHABLE",
+        f"replica {found} answered in place of {wanted}; neither was changed",
+        hint="nobody can choose through a balancer: name the replica's own address in profile.toml, or give "
+        "this command with --folder on its machine",
+    )
 
 
 def _left(found: Any) -> int:
     return int(found.queued + found.unacknowledged)
 
 
-def _stop(folder: Path) -> None:
-    """Send SIGTERM and wait. Raises ConfigError NODE_UNREACHABLE if the node does not stop."""
+def _stop(folder: Path, replica: str) -> None:
+    """Send SIGTERM to the node, or to one replica, and wait. Raises ConfigError NODE_UNREACHABLE if it does
+    not stop, or runs on another machine.
+    """
+    from intelshare.cli.shared.replica import reported
     from intelshare.errors import ConfigError, Place
-    from intelshare.node.folder import Folder
-    from intelshare.node.running import read_running
 
-    running = read_running(Folder(folder))
+    running = reported(folder, replica)
     if running is None:
         return
-    os.kill(running.pid, signal.SIGTERM)
-    end = time.monotonic() + _GONE
-    while read_running(Folder(folder)) is not None:
-        if time.monotonic() > end:
-            raise ConfigError(
-                "NODE_UNREACHABLE",
-                f"process {running.pid} was told to stop but is still running",
-                place=Place(str(folder / "run.json")),
-                hint="check its log",
-            )
-        time.sleep(_POLL)
+    which = f"replica {replica}" if replica else "the node"
+    if not running.is_here:
+        raise ConfigError(
+            "NODE_UNREACHABLE",
+            f"{which} runs on {running.machine}, and is drained but not stopped",
+            place=Place(str(folder)),
+            hint="stop its service there",
+        )
+    # What it says of itself in the folder goes before its last links and rows: the process is waited for.
+    process = os.pidfd_open(running.pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], _GONE)
+    finally:
+        os.close(process)
+    if not ended:
+        raise ConfigError(
+            "NODE_UNREACHABLE",
+            f"process {running.pid} was told to stop but is still running",
+            place=Place(str(folder / "run.json")),
+            hint="check its log",
+        )

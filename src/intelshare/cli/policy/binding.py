@@ -16,7 +16,7 @@ from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.cli.shared.times import moment
-from intelshare.errors import ConfigError, LabelError, Place
+from intelshare.errors import LabelError, Place
 
 if TYPE_CHECKING:
     from intelshare.labels import Bound
@@ -129,9 +129,9 @@ def digest_of(file: Path) -> bytes:
             while chunk := opened.read(_CHUNK):
                 found.update(chunk)
     except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND", f"it cannot be read: {error.strerror}", place=Place(str(file))
-        ) from None
+        from intelshare.cli.shared.files import unreadable
+
+        raise unreadable(file, error) from None
     return found.digest()
 
 

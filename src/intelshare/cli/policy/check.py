@@ -18,7 +18,7 @@ from intelshare.cli.policy.testing import coverage, test
 from intelshare.cli.policy.words import words
 from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.codes import Exit
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
 from intelshare.cli.shared.paths import paths_argument
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from intelshare.policy_tools import Result
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def policy() -> None:
     """Check, test and explain treaties and overlays; put them into force at a node."""
 

@@ -17,6 +17,14 @@ MAX_SKEW: Final = 5 * MINUTE
 
 SKEW: Final = 30 * SECOND
 
+ALONE: Final = 10 * MINUTE
+"""The time after a start in which linked members usually have confirmed the clock."""
+
+_ALONE: Final = (
+    "link a member; a node that never has a link: compare the clock with another, then run "
+    "`intelshare node clock --believe --folder FOLDER`"
+)
+
 SOON: Final = 2 * DAY
 """The time left that calls for a warning: renewal is due at half of the life, so something must be preventing
 it.
@@ -28,9 +36,13 @@ _OURS: Final = 'docs/runbook.md, "Evidence against a member": a peer says it of 
 
 def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     """Yield the findings in this status."""
+    from intelshare.cli.shared.tables import clock_line
+
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
         yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
+    if status.clock.believed and not status.clock.confirmed and now - status.started_at > ALONE:
+        yield Finding(WARNING, "clock", clock_line(status.clock), _ALONE)
     for alarm in status.alarms:
         check, what = f"alarm {alarm.evidence.hex()[:8]}", f"{alarm.member}: {alarm.what}"
         ours = alarm.member == status.member
@@ -41,7 +53,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
         )
     yield from _stores(status)
     yield from _ends("directory", status.directory_expires, now)
-    yield from _ends("node certificate", status.certificate_expires, now)
+    yield from _ends("node certificate", status.certificate_expires, now, _SHORT)
     yield from _law(status.policy)
     if not status.peers:
         remedy = "`intelshare member export` and `import`, with the fingerprint over another channel"
@@ -58,12 +70,12 @@ def _stores(status: pb.StatusResponse) -> Iterator[Finding]:
     from intelshare.cli.shared.operator_tables import kept_line
 
     if status.damaged:
-        remedy = "intelshare node repair --folder FOLDER says which, and what settles each"
+        remedy = "`intelshare node repair --folder FOLDER` says which, and what settles each"
         what = f"{status.damaged} damaged records were met"
         yield Finding(WRONG, "records", what, remedy, "RECORD_CORRUPT")
     for kept in status.stores:
         tight = 10 * kept.rows >= 7 * kept.most_rows > 0 or 10 * kept.bytes >= 7 * kept.most_bytes > 0
-        remedy = "ROUTINE is refused from 70 % on: intelshare node queues --folder FOLDER" if tight else ""
+        remedy = "ROUTINE is refused from 70 % on: `intelshare node queues --folder FOLDER`" if tight else ""
         yield Finding(WARNING if tight else OK, "kept", kept_line(kept).removeprefix("kept "), remedy)
 
 
@@ -74,7 +86,7 @@ def _clock(status: pb.StatusResponse) -> Finding:
     clock = status.clock
     remedy = (
         "compare this machine's clock with another and set it; if it is right, run: "
-        "intelshare node clock --believe --folder FOLDER"
+        "`intelshare node clock --believe --folder FOLDER`"
     )
     return Finding(WRONG, "clock", clock_words(clock.now, clock.expected, clock.until), remedy, "CLOCK")
 
@@ -86,8 +98,7 @@ def _budget(spent: pb.SpentBudget) -> Finding:
     now = f", and stays so for another {duration(spent.again)}" if spent.again else ""
     remedy = (
         "it recovers by itself; if it happens again, ask the member's operators what their node is doing, or "
-        "raise "
-        f"`{spent.name}` in [budgets] of node.toml"
+        f"raise `{spent.name}` in [budgets] of node.toml"
     )
     what = f"{spent.name} was exceeded {spent.refused} times since the start{now}"
     return Finding(WARNING, f"budget {spent.member}", what, remedy, "RATE")
@@ -120,8 +131,7 @@ def _law(policy: pb.PolicyState) -> Iterator[Finding]:
     for mismatch in policy.mismatches:
         remedy = (
             f"nothing can be shared between you and {mismatch.member} under it: compare the files with its "
-            f"operators "
-            f"(`intelshare treaty show {mismatch.treaty} --as FOLDER` prints the whole hash)"
+            f"operators (`intelshare treaty show {mismatch.treaty} --as FOLDER` prints the whole hash)"
         )
         yield Finding(WARNING, f"treaty {mismatch.treaty}", mismatch_words(mismatch), remedy, "TEXT_MISMATCH")
 
@@ -133,7 +143,10 @@ def lies_otherwise(status: pb.StatusResponse, lying: bytes) -> Iterator[Finding]
         yield Finding(WARNING, "policy", "the node decides by files other than those in its folder", remedy)
 
 
-def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:
+_SHORT: Final = ", unless it is issued for a day or two"
+
+
+def _ends(check: str, expires: int, now: Instant, unless: str = "") -> Iterator[Finding]:
     if not expires:
         return
     left = (expires - now) / DAY
@@ -142,7 +155,7 @@ def _ends(check: str, expires: int, now: Instant) -> Iterator[Finding]:
             WRONG, check, "has expired", "see the node's log for why it was not renewed", "TRUST_EXPIRED"
         )
     elif expires - now < SOON:
-        remedy = "it should have been renewed by now: look for renewal_failed in the node's log"
+        remedy = f"it should have been renewed by now{unless}: look for renewal_failed in the node's log"
         yield Finding(WARNING, check, f"expires in {left:.1f} days", remedy)
     else:
         yield Finding(OK, check, f"expires in {left:.1f} days")
@@ -154,8 +167,8 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     waiting = f", {waits} waiting" if waits else ""
     if peer.reading_waits:
         remedy = (
-            f"it ends once {peer.member} was linked for a minute; or: intelshare node allow-reading "
-            f"{peer.member} --reason TEXT --folder FOLDER"
+            f"it ends once {peer.member} was linked for a minute; or: `intelshare node allow-reading "
+            f"{peer.member} --reason TEXT --folder FOLDER`"
         )
         what = "nobody reads what it sent before this node lost memory"
         yield Finding(WARNING, check, what, remedy, "READING_WAITS")
@@ -163,7 +176,9 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         yield Finding(OK, check, f"removed by this node's operators{waiting}", "", "MEMBER_REMOVED")
         return
     if peer.state == "unconfirmed":
-        remedy = "intelshare node confirm-access --folder FOLDER, or `intelshare member suspend`"
+        remedy = (
+            f"`intelshare node confirm-access --folder FOLDER`, or `intelshare member suspend {peer.member}`"
+        )
         what = f"not confirmed since this node lost memory{waiting}"
         yield Finding(WARNING, check, what, remedy, "MEMBER_UNCONFIRMED")
         return
@@ -174,7 +189,10 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         )
         return
     if peer.state == "expired" or peer.directory_expires < now:
-        remedy = "its node must be running to renew it: contact its operators"
+        remedy = (
+            "its node must be running to renew it: contact its operators; of all members at once: is this "
+            "machine's clock ahead?"
+        )
         yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")
         return
     if peer.state == "elsewhere":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from intelshare.cli.policy.binding import bind, check
 from intelshare.cli.shared.beside import own_option, registry_of
 from intelshare.cli.shared.completion import members
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.cli.shared.times import moment
@@ -50,7 +49,7 @@ def file_option(function: F) -> F:
     )(function)
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def label() -> None:
     """Read, convert and roll up labels in any form. Needs no node.
 
@@ -339,16 +338,10 @@ def file_text(path: str) -> str:
 
     Raises ConfigError NOT_FOUND, TOO_LARGE, INPUT_INVALID.
     """
+    from intelshare.cli.shared.files import read_given
+
     source = "standard input" if path == "-" else path
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        else:
-            with Path(path).open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        message = f"it cannot be read: {error.strerror}"
-        raise ConfigError("NOT_FOUND", message, place=Place(path), hint="check the name") from None
+    content = read_given(path, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError("TOO_LARGE", f"a file may have at most {MAX_FILE_BYTES} bytes", place=Place(source))
     try:

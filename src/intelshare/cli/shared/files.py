@@ -1,5 +1,5 @@
-"""Writes files: foreign content only as new files and through no planted link; the user's files as a
-whole.
+"""Reads the files that a command names, and writes files: foreign content only as new files and through no
+planted link; the user's files as a whole.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import contextlib
 import os
 import secrets
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -98,6 +99,29 @@ def _taken(path: Path) -> ConfigError:
     )
 
 
+def read_given(path: Path | str, most: int) -> bytes:
+    """Return the content of a file that a command names, or of standard input (``-``): up to one byte more
+    than ``most``, by which a reader tells that it is too large. Raises ConfigError NOT_FOUND.
+    """
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(most + 1)
+        with open(path, "rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path | str, error: OSError) -> ConfigError:
+    """Return the error for a file that a command names and that cannot be read."""
+    return ConfigError(
+        "NOT_FOUND",
+        f"cannot be read: {error.strerror}",
+        place=Place(str(path)),
+        hint="check the file's name and permissions",
+    )
+
+
 @contextlib.contextmanager
 def opened_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file; yield it with its size. Raises ConfigError NOT_FOUND, INPUT_INVALID (a folder, a pipe, a
@@ -107,12 +131,7 @@ def opened_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
         # Opening a pipe without a writer would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(
-            "NOT_FOUND",
-            f"cannot be read: {error.strerror}",
-            place=Place(str(path)),
-            hint="check the file's name and permissions",
-        ) from None
+        raise unreadable(path, error) from None
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)

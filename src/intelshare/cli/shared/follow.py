@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from intelshare.cli.shared.options import keep_fresh
 from intelshare.cli.shared.output import Out
-from intelshare.errors import IntelshareError
+from intelshare.errors import PASSING, IntelshareError
 
 if TYPE_CHECKING:
     from intelshare.client import Client
@@ -24,7 +24,7 @@ _PAUSES = (0.5, 1, 2, 5, 10)
 
 _ENDED = frozenset(("NOT_AUTHORISED", "TLS_REFUSED", "PEER_IDENTITY_MISMATCH", "NODE_UNREACHABLE"))
 
-_GONE = frozenset(("NODE_UNREACHABLE", "TIMED_OUT"))
+_GONE = PASSING | {"NODE_UNREACHABLE", "TIMED_OUT"}
 
 
 def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> Iterator[pb.WatchEvent]:
@@ -51,6 +51,7 @@ def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> I
                 out.note(f"the node does not answer ({error.code}); waiting")
             time.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
+            client.try_another()
 
 
 def show_event(event: pb.WatchEvent, out: Out) -> None:

@@ -16,7 +16,7 @@ def examples(*lines: str) -> str:
     return "\n".join(("\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose help truncates no sentence, and that suggests a command for a mistyped one."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

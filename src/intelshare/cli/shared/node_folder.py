@@ -111,10 +111,18 @@ def _not_let_in(error: IntelshareError, *, operator: bool) -> bool:
 class NodeFolder:
     """The node of a data folder, running or not; without a folder, the running node of a profile."""
 
-    def __init__(self, folder: Path | None, passphrase: Passphrase, profile: str | None = None) -> None:
+    def __init__(
+        self, folder: Path | None, passphrase: Passphrase, profile: str | None = None, replica: str = ""
+    ) -> None:
         self._folder = folder
         self.passphrase = passphrase.of(folder)
         self._profile = profile
+        self.replica = replica
+        """The replica that is asked; empty: any."""
+
+    def at(self, replica: str) -> NodeFolder:
+        """Return the same, so that a running node is asked at this replica and nowhere else."""
+        return NodeFolder(self._folder, self.passphrase, self._profile, replica)
 
     @property
     def folder(self) -> Path:
@@ -166,7 +174,13 @@ class NodeFolder:
         except StoreError as error:
             if error.code != "DATA_LOCKED":
                 raise
-            return self._ask_as_owner(method, request)
+            try:
+                return self._ask_as_owner(method, request)
+            except IntelshareError as unheard:
+                if unheard.code != "NODE_UNREACHABLE":
+                    raise
+                # Not a node that answers: one that starts, or another command.
+                raise error from None
 
     def ask_running(self, method: str, request: Message) -> Any:
         """Make one call of the running node's Operations service, as its operator or as the folder's owner.
@@ -186,7 +200,7 @@ class NodeFolder:
         from intelshare.cli.shared.output import waiting
         from intelshare.cli.shared.owner import owner_client
 
-        with owner_client(self.folder, self.passphrase) as client, waiting(_ASKED):
+        with owner_client(self.folder, self.passphrase, self.replica) as client, waiting(_ASKED):
             return client.operate(method, request)
 
     @contextlib.contextmanager
@@ -195,22 +209,16 @@ class NodeFolder:
 
         Raises what ``Client`` raises, and NODE_UNREACHABLE if the node is not running.
         """
-        import os
-
         from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.owner import owner_client
-        from intelshare.client import choose_profile, read_profile
+        from intelshare.client import read_profile
 
-        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
-            with client_of(read_profile(chosen[0])) as client:
-                yield client
-            return
-        folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
-        if self._profile or folder.exists():
-            with client_of(read_profile(folder)) as client:
+        profile = self._operator()
+        if self._folder is None or self._profile or profile.exists():
+            with client_of(read_profile(profile)) as client:
                 yield client
         else:
-            with owner_client(self.folder, self.passphrase) as client:
+            with owner_client(self.folder, self.passphrase, self.replica) as client:
                 yield client
 
     def ask(self, method: str, request: Message) -> Any:
@@ -218,22 +226,34 @@ class NodeFolder:
 
         Raises what ``Client`` raises.
         """
-        import os
-
         from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.output import waiting
-        from intelshare.client import choose_profile, read_profile
+        from intelshare.client import read_profile
 
-        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
-            with client_of(read_profile(chosen[0])) as client, waiting(_ASKED):
-                return client.operate(method, request)
-        folder = Path(self._profile) if self._profile else self.folder / "users" / "operator"
-        if not folder.exists():
+        profile = self._operator()
+        if self._folder is not None and not profile.exists():
             raise ConfigError(
                 "NOT_AUTHORISED",
                 "the node is running, but no operator's profile was given for asking it",
-                place=Place(str(folder)),
+                place=Place(str(profile)),
                 hint="give --as FOLDER with an operator's profile, or stop the node",
             )
-        with client_of(read_profile(folder)) as client, waiting(_ASKED):
+        found = read_profile(profile)
+        if self.replica:
+            from intelshare.cli.shared.options import keep_fresh
+            from intelshare.cli.shared.replica import at_replica
+
+            keep_fresh(found)  # by whichever leads: this one may not
+            found = at_replica(found, self.replica)
+        with client_of(found) as client, waiting(_ASKED):
             return client.operate(method, request)
+
+    def _operator(self) -> Path:
+        """Return the folder of the profile that asks: one that was named, or the folder's operator's."""
+        import os
+
+        from intelshare.client import choose_profile
+
+        if self._folder is None and (chosen := choose_profile(self._profile, os.environ, Path.cwd())):
+            return chosen[0]
+        return Path(self._profile) if self._profile else self.folder / "users" / "operator"

@@ -44,7 +44,7 @@ def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
             f"{peer.clock_offset / 1_000_000:+.1f} s" if peer.state == "linked" else "",
             str(peer.queued or ""),
             str(peer.unacknowledged or ""),
-            f"{peer.directory_version}, until {short_time(peer.directory_expires)}",
+            short_time(peer.directory_expires),
             peer.last_error,
         )
         for peer in peers
@@ -57,7 +57,7 @@ def peers_table(peers: Iterable[pb.PeerStatus]) -> Table:
         "clock",
         "queued",
         "unacknowledged",
-        "directory",
+        "directory until",
         "last error",
     )
     return Table(heads, rows)
@@ -69,8 +69,8 @@ def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
     for peer in peers:
         if peer.frozen_streams:
             lines.append(
-                f"{peer.member}: {peer.frozen_streams} stream(s) frozen: intelshare node release-stream "
-                f"{peer.member}  [SEQUENCE_FORK]"
+                f"{peer.member}: {peer.frozen_streams} stream(s) frozen: `intelshare node release-stream "
+                f"{peer.member} --reason TEXT`  [SEQUENCE_FORK]"
             )
         if peer.forgot:
             lines.append(
@@ -79,7 +79,7 @@ def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
         if peer.reading_waits:
             lines.append(
                 f"what {peer.member} sent before this node lost memory waits until it was linked for a "
-                f"minute: intelshare node allow-reading {peer.member}  [READING_WAITS]"
+                f"minute: `intelshare node allow-reading {peer.member} --reason TEXT`  [READING_WAITS]"
             )
         if peer.peer_forgot:
             lines.append(f"{peer.member} forgot {peer.peer_forgot} numbers that it had given  [LOG_FORGOT]")
@@ -144,7 +144,6 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
         (
             entry.member,
             str(entry.root_version),
-            str(entry.directory_version),
             short_time(entry.directory_expires),
             " ".join(entry.nodes),
             " ".join(entry.treaties),
@@ -153,7 +152,7 @@ def member_table(members: Iterable[pb.MemberEntry]) -> Table:
         )
         for entry in members
     ]
-    columns = ("member", "root", "directory", "until", "nodes", "treaties", "left out", "fingerprint")
+    columns = ("member", "root", "directory until", "nodes", "treaties", "left out", "fingerprint")
     return without_empty(columns, rows, "left out")
 
 

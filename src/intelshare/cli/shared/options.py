@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.output import Out, give_hint
+from intelshare.errors import IntelshareError
 
 if TYPE_CHECKING:
-    from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
     from intelshare.client import Client, Profile
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +44,20 @@ def _upper(_: click.Context, __: click.Parameter, value: str) -> str:
     return value.upper()
 
 
+def hinting(function: F) -> F:
+    """Complete the commands that the hint of a raised error names, while the folder is known."""
+
+    @wraps(function)
+    def command(*args: Any, **given: Any) -> Any:
+        try:
+            return function(*args, **given)
+        except IntelshareError as error:
+            give_hint(error)
+            raise
+
+    return command  # type: ignore[return-value]
+
+
 def printing(function: F) -> F:
     """Add ``--json`` and ``--quiet``; the command gets ``out``."""
 
@@ -59,7 +74,7 @@ def printing(function: F) -> F:
         out = Out(json=as_json, quiet=quiet)
         # Set so that an error is printed the same way (app.run).
         context.find_root().obj.update(json=as_json, quiet=quiet)
-        return function(*args, out=out, **given)
+        return hinting(function)(*args, out=out, **given)
 
     return command  # type: ignore[return-value]
 
@@ -136,6 +151,25 @@ def on_folder(function: F) -> F:
         from intelshare.cli.shared.node_folder import NodeFolder
 
         return function(*args, node=NodeFolder(folder, passphrase, profile), **given)
+
+    return command  # type: ignore[return-value]
+
+
+def on_replica(function: F) -> F:
+    """Add what ``on_folder`` adds, and ``--replica NAME``: the running node is asked there and nowhere
+    else.
+    """
+
+    @click.option(
+        "--replica",
+        default="",
+        metavar="NAME",
+        help="Ask this replica of the node. Default: the one that leads, or of a profile's addresses any.",
+    )
+    @on_folder
+    @wraps(function)
+    def command(*args: Any, node: NodeFolder, replica: str, **given: Any) -> Any:
+        return function(*args, node=node.at(replica) if replica else node, **given)
 
     return command  # type: ignore[return-value]
 

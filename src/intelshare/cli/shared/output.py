@@ -20,6 +20,7 @@ import click
 
 from intelshare.cli.shared.codes import catalogue
 from intelshare.cli.shared.columns import fit
+from intelshare.cli.shared.named_commands import complete
 from intelshare.errors import IntelshareError, Place
 from intelshare.text import visible, width
 
@@ -112,9 +113,9 @@ class Out:
             sys.stdout.write(visible(text, lines=True).rstrip("\n") + "\n")
 
     def note(self, text: str) -> None:
-        """Print a note beside the answer on stderr, unless ``--quiet`` is given."""
+        """Print a note, with its commands completed, on stderr, unless ``--quiet`` is given."""
         if not self.quiet:
-            sys.stderr.write(visible(text) + "\n")
+            sys.stderr.write(visible(complete(text)) + "\n")
 
 
 def _document(schema: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,14 +242,23 @@ def _draw_rich(table: Table, stream: TextIO, indent: int) -> None:
         console.print(Padding(Text(f"no room for: {', '.join(left_out)}", style="dim"), (0, 0, 0, indent)))
 
 
+def give_hint(error: IntelshareError) -> None:
+    """Give an error that has no hint the catalogue's, and complete the commands that its hint names: to be
+    called while the command runs.
+    """
+    if not error.hint and (known := catalogue().get(error.code)) is not None:
+        error.hint = known.next
+    if error.hint:
+        error.hint = complete(error.hint)
+
+
 def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = False) -> None:
     """Print an error on stderr: what, where, what next; with ``--json`` also as the one document on stdout
     (or as a line).
 
     If the error has no hint, the catalogue's hint for its code is printed.
     """
-    if not error.hint and (known := catalogue().get(error.code)) is not None:
-        error.hint = known.next
+    give_hint(error)
     sys.stderr.write("\n".join(error_lines(error)) + "\n")
     if as_json:
         content = {

@@ -20,10 +20,13 @@ from intelshare.node.running import read_running
 
 
 @contextmanager
-def owner_client(root: Path, passphrase: Callable[[], bytes]) -> Iterator[Client]:
-    """Yield a client that needs no certificate. Raises ConfigError NODE_UNREACHABLE, VaultError."""
+def owner_client(root: Path, passphrase: Callable[[], bytes], replica: str = "") -> Iterator[Client]:
+    """Yield a client that needs no certificate, of this replica or of whoever leads.
+
+    Raises ConfigError NODE_UNREACHABLE, VaultError.
+    """
     running = read_running(Folder(root))
-    sockets = Folder(root).sockets(running.replica if running is not None else "")
+    sockets = Folder(root).sockets(replica or (running.replica if running is not None else ""))
     try:
         # Reached through a descriptor, because the name of a socket may have at most 107 bytes.
         holder = os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

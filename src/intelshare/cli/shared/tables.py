@@ -217,8 +217,14 @@ _EFFECTS = {
 
 
 def recall_table(pairs: Iterable[pb.RecallPair]) -> Table:
-    """Return one row per recipient: its state, and what the recall does there."""
-    rows = [(pair.recipient, pair.word, _EFFECTS.get(pair.effect, pair.effect)) for pair in pairs]
+    """Return one row per recipient: its state, and what the recall does there, or did."""
+
+    def effect(pair: pb.RecallPair) -> str:
+        if pair.effect == "asked" and pair.word == "destroyed":
+            return "has destroyed it"
+        return _EFFECTS.get(pair.effect, pair.effect)
+
+    rows = [(pair.recipient, pair.word, effect(pair)) for pair in pairs]
     return Table(("recipient", "state", "recall"), rows)
 
 

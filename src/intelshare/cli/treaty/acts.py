@@ -204,8 +204,7 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
     for stuck in sorted({act.member for act in found.acts if act.state == "contradicts"}):
         out.note(
             f"acts of {stuck} contradict each other, and later ones wait: ask that member which one it "
-            f"means, then "
-            f"accept them with `intelshare treaty resume {stuck}`"
+            f"means, then accept them with `intelshare treaty resume {stuck}`"
         )
 
 

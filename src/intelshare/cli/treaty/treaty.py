@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intelshare.cli.shared.help import Group, examples
+from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.markdown import markdown_table
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table, align
@@ -37,7 +37,7 @@ as_of_option = click.option(
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def treaty() -> None:
     """List, show, compare and draw treaties; write and check their files; act as a party.
 

@@ -35,7 +35,7 @@ export function Members() {
               ["Link", (one) => (one.own ? "–" : html`<${Badge} word=${one.exclusion || one.state || "waiting"} />`)],
               ["Directory ends", (one) => html`<${Until} at=${one.directory_expires} />`],
               ["Treaties", (one) => one.treaties.slice(0, 6).map((id) => html`<span class="chip">${id}</span>`)],
-              ["Versions", (one) => `root ${one.root_version}, directory ${one.directory_version}`],
+              ["Root", (one) => one.root_version, "num"],
               ["Clock", (one) => (one.own || one.state !== "linked" ? "–" : `${one.clock_offset_ms >= 0 ? "+" : "−"}${span(one.clock_offset_ms)}`), "num"],
               ["Fingerprint", (one) => html`<code>${one.fingerprint}</code>`],
             ]} />

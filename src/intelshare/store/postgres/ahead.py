@@ -53,38 +53,57 @@ class Since:
     def __init__(self, tables: dict[str, RowTable]) -> None:
         self._tables = tables
         self._began = time.monotonic()
-        self._rows: dict[str, dict[Key, MemoryRow | None]] = {}
+        self._keys: defaultdict[str, set[Key]] = defaultdict(set)
+        """By table."""
+        self._rows: defaultdict[str, list[tuple[Key, MemoryRow | None]]] = defaultdict(list)
+        """The same keys with all that was written of each, in order."""
+        self._begins: dict[tuple[str, str, int], tuple[set[Key], int]] = {}
+        """By table, order and number of fields: how entries begin of so many of these rows (``_may_differ``).
+        """
         self.world = False
         """Something has changed by which every step goes."""
 
     def note_others(self, layer: Layer) -> None:
         """Others have committed this."""
         for name, memory in layer.tables.items():
-            self._rows.setdefault(name, {}).update(memory.rows)
+            self._keys[name].update(memory.rows)
+            self._rows[name] += memory.rows.items()
 
     def note(self, taken: Iterable[Encoded]) -> None:
         """A step of this group has written this and did not before, or the reverse."""
         for table, key, one in taken:
-            self._rows.setdefault(table.name, {})[key] = one
+            self._keys[table.name].add(key)
+            self._rows[table.name].append((key, one))
 
     def lets_stand(self, reads: Reads) -> bool:
         """Return true if a step would read the same now."""
         if self.world or time.monotonic() - self._began > STALE:
             return False
-        for name, written in self._rows.items():
-            if any(_stored(key) in written for key in reads.keys.get(name, ())):
+        for name, written in self._keys.items():
+            asked = reads.keys.get(name, ())
+            narrow = self._tables[name].layout.narrow
+            if not written.isdisjoint(asked if narrow else map(_stored, asked)):
                 return False
-        return not any(one.table.name in self._rows and self._may_differ(one) for one in reads.lists)
+        return not any(one.table.name in self._keys and self._may_differ(one) for one in reads.lists)
 
     def _may_differ(self, one: _List) -> bool:
-        written, sql = self._rows[one.table.name], self._tables[one.table.name]
-        prefix, count = _stored(one.prefix), len(one.prefix)
+        """Return true if a row of a list was written, or has come into it: a step may have read thousands of
+        lists, so that each is looked up and not compared with all that was written.
+        """
+        written, prefix, count = self._keys[one.table.name], _stored(one.prefix), len(one.prefix)
         if one.found is None:
             return one.order != "key" or any(key[:count] == prefix for key in written)
         if any(_stored(one.table.key_of(row)) in written for row in one.found):
             return True
-        entries = (entry_of(sql, one.order, key, held) for key, held in written.items() if held is not None)
-        return any(entry is not None and entry[:count] == prefix for entry in entries)
+        return prefix in self._beginnings(one.table.name, one.order, count)
+
+    def _beginnings(self, name: str, order: str, count: int) -> set[Key]:
+        rows, sql = self._rows[name], self._tables[name]
+        found, done = self._begins.get((name, order, count), (set[Key](), 0))
+        entries = [entry_of(sql, order, key, held) for key, held in rows[done:] if held is not None]
+        found.update([entry[:count] for entry in entries if entry is not None])
+        self._begins[name, order, count] = found, len(rows)
+        return found
 
 
 def _stored(values: Sequence[Scalar]) -> Key:

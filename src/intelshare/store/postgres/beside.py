@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,12 @@ import psycopg
 from intelshare.errors import StoreError
 from intelshare.ports import Table, View
 from intelshare.store.beside import looking
+from intelshare.store.damage import Damage
 from intelshare.store.measure import Measured
-from intelshare.store.postgres.connection import PostgresConnection, connect
+from intelshare.store.postgres.connection import PostgresConnection, connect, opening_failed
 from intelshare.store.postgres.database import KEYS
 from intelshare.store.postgres.keys import GroupKeys
-from intelshare.store.postgres.store import opening_failed
-from intelshare.store.postgres.views import PostgresReading
+from intelshare.store.postgres.views import PostgresReading, unread_here
 from intelshare.store.scrub import scrub_rows
 from intelshare.store.server import Server
 
@@ -25,10 +26,51 @@ _SIZES: Final = """\
 SELECT c.relname::text COLLATE "C", pg_total_relation_size(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ? AND c.relkind = 'r'"""
 
+# Not those of this session, but those that the next one of this user begins with.
+_SETTINGS: Final = "SELECT name, reset_val FROM pg_settings"
+_REMARKS: Final = (
+    (
+        "default_transaction_read_only",
+        "on",
+        "the server lets this user read only: the node says STORE_UNAVAILABLE",
+        "is it the primary? ALTER ROLE or ALTER DATABASE ... RESET default_transaction_read_only",
+    ),
+    ("fsync", "off", "fsync is off: the node does not start (DISK_ERROR)", "set it on"),
+    ("full_page_writes", "off", "full_page_writes is off: the node does not start (DISK_ERROR)", "set it on"),
+    (
+        "data_checksums",
+        "off",
+        "the server has no data checksums: it does not notice a page that its disk has changed",
+        "pg_checksums --enable, while the server is stopped",
+    ),
+)
+"""Settings that are unsound: name, value, what is unsound, what to do."""
+_CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_APART: Final = 60
+"""Seconds by which two clocks may differ."""
+
+
+def _apart(ahead: int) -> tuple[tuple[str, str], ...]:
+    """``ahead``: the microseconds by which the clock of this machine is ahead of the server's."""
+    seconds = ahead // 1_000_000
+    if abs(seconds) < _APART:
+        return ()
+    where = "ahead of" if seconds > 0 else "behind"
+    what = f"the clock of this machine is {abs(seconds)} s {where} the server's"
+    remedy = (
+        "a replica decides by its own clock: synchronise both, and restart the replica whose clock was wrong"
+    )
+    return ((what, remedy),)
+
 
 @contextmanager
 def look(
-    server: Server, folder: Path, name: str, tables: Sequence[Table[Any]], key: bytes | None
+    server: Server,
+    folder: Path,
+    name: str,
+    tables: Sequence[Table[Any]],
+    key: bytes | None,
+    damage: Damage | None = None,
 ) -> Iterator[View | None]:
     """Yield a view of what is committed, unchanged until the end: see ``store.beside``. Raises StoreError."""
     with (
@@ -38,16 +80,21 @@ def look(
         connection.now = now
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM store_state").fetchall()  # takes the snapshot
-        yield looking(connection, tables, key, PostgresReading)
+        yield looking(connection, tables, key, PostgresReading, damage)
 
 
 def scrub(
-    server: Server, folder: Path, name: str, tables: Sequence[Table[Any]], key: bytes | None
+    server: Server,
+    folder: Path,
+    name: str,
+    tables: Sequence[Table[Any]],
+    key: bytes | None,
+    ended: Callable[[], bool] = lambda: False,
 ) -> Iterator[StoreError]:
     """As ``store.scrub``. Pages are the server's affair: data checksums, pg_amcheck."""
     with _connected(server, folder, name, key) as connection:
         connection.now = connection  # without a transaction
-        yield from scrub_rows(connection, tables, key, PostgresReading)
+        yield from map(unread_here, scrub_rows(connection, tables, key, PostgresReading, ended=ended))
 
 
 def measure(server: Server, folder: Path, name: str, *, kinds: bool) -> Measured:
@@ -59,7 +106,13 @@ def measure(server: Server, folder: Path, name: str, *, kinds: bool) -> Measured
         ((groups, journal),) = connection.execute(
             "SELECT count(*), coalesce(sum(length(sealed)), 0)::bigint FROM journal"
         ).fetchall()
-        return Measured(sum(sizes.values()), 0, groups, journal, sizes if kinds else {})
+        found = dict(connection.execute(_SETTINGS).fetchall())
+        remarks = tuple(
+            [(what, remedy) for name, value, what, remedy in _REMARKS if found.get(name) == value]
+        )
+        ((there,),) = connection.execute(_CLOCK).fetchall()
+        remarks += _apart(time.time_ns() // 1000 - int(there))
+        return Measured(sum(sizes.values()), 0, groups, journal, sizes if kinds else {}, remarks)
 
 
 @contextmanager

@@ -54,11 +54,8 @@ _GONE: Final = (
 )
 """The errors of a server that stops, starts, has become a standby, or has ended this session."""
 
-_DURABLE: Final = {
-    "fsync": ("on",),
-    "full_page_writes": ("on",),
-    "synchronous_commit": ("on", "remote_apply"),
-}
+_DURABLE: Final = ("fsync", "full_page_writes")
+"""Settings that the server must have on."""
 
 _BEGIN: Final = {
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL SERIALIZABLE",
@@ -71,6 +68,9 @@ _DELETE: Final = re.compile(r"WHERE (.*)$", re.DOTALL)
 
 class PostgresConnection:
     """One session. See ``store.sql.Connection``; used by one thread at a time."""
+
+    is_snapshot = False
+    """It may show what is not committed."""
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self.raw = raw
@@ -248,9 +248,17 @@ def connect(
             "idle_in_transaction_session_timeout": (IDLE_IN_STEP if writes else 600) * 1000,
             "default_transaction_read_only": "off" if writes else "on",
             "client_min_messages": "warning",
+            # What is usual for users of a database: here it would end a wait for the turn, or a backup.
+            "statement_timeout": 0,
+            "lock_timeout": 0,
+            "transaction_timeout": 0,
         }
-        for setting, value in settings.items():
-            connection.execute("SELECT set_config(?, ?, false)", (setting, str(value))).fetchall()
+        wanted = ", ".join(["(?::text, ?::text)"] * len(settings))
+        connection.execute(
+            f"SELECT set_config(s.name, v.value, false) FROM (VALUES {wanted}) v (name, value) "  # noqa: S608
+            "JOIN pg_settings s USING (name)",  # not every version knows all
+            [text for name, value in settings.items() for text in (name, str(value))],
+        ).fetchall()
     except BaseException:
         raw.close()
         raise
@@ -258,15 +266,20 @@ def connect(
 
 
 def check_durable(connection: PostgresConnection) -> None:
-    """Read what an answer's durability rests on. Raises StoreError DISK_ERROR."""
-    for name, needed in _DURABLE.items():
+    """Read what an answer's durability rests on, and hold to it. Raises StoreError DISK_ERROR."""
+    for name in _DURABLE:
         ((found,),) = connection.execute("SELECT current_setting(?)", (name,)).fetchall()
-        if found not in needed:
+        if found != "on":
             raise StoreError(
                 "DISK_ERROR",
-                f"the database does not write durably: {name} is {found}, not {needed[0]}",
-                hint=f"set {name} = {needed[0]} on the server, and start again",
+                f"the database does not write durably: {name} is {found}, not on",
+                hint=f"set {name} = on on the server, and start again",
             )
+    # Of this each session has its own: whatever the server has for others, or is told meanwhile.
+    connection.execute(
+        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
+        "WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)"
+    ).fetchall()
 
 
 def lost(error: BaseException) -> bool:
@@ -278,6 +291,11 @@ def lost(error: BaseException) -> bool:
     )
 
 
+def said(error: BaseException) -> str:
+    """Return what the server says, without the values that it repeats."""
+    return error.diag.message_primary or "no word" if isinstance(error, psycopg.Error) else str(error)
+
+
 def is_full(error: BaseException) -> bool:
     """Return true if the server says that its disk is full. Nothing was changed then."""
     return isinstance(error, errors.DiskFull)
@@ -286,6 +304,23 @@ def is_full(error: BaseException) -> bool:
 def may_repeat(error: BaseException) -> bool:
     """Return true if two transactions conflicted, so that the same may be tried again."""
     return isinstance(error, errors.SerializationFailure | errors.DeadlockDetected)
+
+
+def opening_failed(error: psycopg.Error) -> StoreError:
+    """Return the error that a start raises for an error of the server."""
+    if lost(error):
+        return StoreError(
+            "STORE_UNAVAILABLE",
+            f"the database cannot be reached: {str(error).strip().splitlines()[0]}",
+            hint="start the server, let this user in, give it more connections, or mend [store] in node.toml",
+        )
+    if is_full(error):
+        return StoreError("DISK_FULL", "the disk of the database is full", hint="make room, then start again")
+    return StoreError(
+        "DISK_ERROR",
+        f"the database cannot be opened: {said(error)}",
+        hint="look at the server's log and at the rights of this user",
+    )
 
 
 @cache

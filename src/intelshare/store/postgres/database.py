@@ -87,12 +87,12 @@ class PostgresDatabase(LayeredDatabase):
         """Groups whose rows stand elsewhere now, with the questions that may still look at the old ones."""
         super().__init__(tables, key, accept_loss=accept_loss)
 
-    def scrub(self) -> Iterator[StoreError]:
-        """Read every row again, in any thread. Raises StoreError."""
+    def scrub(self, ended: Callable[[], bool]) -> Iterator[StoreError]:
+        """Read every row again, in any thread, until it has ``ended``. Raises StoreError."""
         from intelshare.store.postgres.beside import scrub
 
         tables = [sql.layout.table for sql in self._tables.values()]
-        return scrub(self._server, self._folder, self._name, tables, self._key)
+        return scrub(self._server, self._folder, self._name, tables, self._key, ended)
 
     def _connect(self, *, writes: bool) -> PostgresConnection:
         if writes and self._first is not None:
@@ -161,6 +161,10 @@ class PostgresDatabase(LayeredDatabase):
 
     def begun(self, since: int) -> PostgresConnection:
         """A connection with a snapshot of now, which is that of a question ``since``. Raises Moved."""
+        return self._snapshot(since)[0]
+
+    def _snapshot(self, since: int) -> tuple[PostgresConnection, dict[str, int]]:
+        """The same, with the state in it."""
         if since != self._changes:
             raise Moved
         connection = self._free.pop() if self._free else self._connect(writes=False)
@@ -172,7 +176,7 @@ class PostgresDatabase(LayeredDatabase):
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, state
 
     def ended(self, connection: PostgresConnection) -> None:
         """A question is answered."""
@@ -367,11 +371,14 @@ class PostgresDatabase(LayeredDatabase):
 
     def _unused(self) -> list[int]:
         """Keys that no row needs: a process ended between its commit and the end of its keys."""
-        groups = self.keys.groups()
+        unused = set(self.keys.groups())
         for sql in self._apart():
-            used = f'SELECT DISTINCT _group FROM "{sql.layout.table.name}"'  # noqa: S608
-            groups = [one for one in groups if (one,) not in set(self._writer.execute(used).fetchall())]
-        return groups
+            # By the index, a key at a time: the rows are many, and at a take-over all writers wait.
+            there = f'SELECT 1 FROM "{sql.layout.table.name}" WHERE _group = one'  # noqa: S608
+            used = f"SELECT one FROM unnest(string_to_array(?, ' ')::bigint[]) one WHERE EXISTS ({there})"  # noqa: S608
+            asked = " ".join(map(str, unused))
+            unused.difference_update(one for (one,) in self._writer.execute(used, (asked,)).fetchall())
+        return sorted(unused)
 
     def _apart(self) -> list[RowTable]:
         return [sql for sql in self._tables.values() if sql.kept is Kept.APART]
@@ -380,6 +387,7 @@ class PostgresDatabase(LayeredDatabase):
 class _Snapshot:
     """The connection of one question: begun when it is first needed. See ``store.sql.Connection``."""
 
+    is_snapshot = True
     now = None
     """No key of a row goes that a question of this process may look at."""
 

@@ -7,6 +7,7 @@ session to several clients; such a one is not to stand between.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +19,14 @@ import psycopg
 from psycopg.errors import LockNotAvailable
 
 from intelshare.errors import StoreError
-from intelshare.store.postgres.connection import ANSWER, IDLE, IDLE_AT_START, PostgresConnection, connect
+from intelshare.store.postgres.connection import (
+    ANSWER,
+    IDLE,
+    IDLE_AT_START,
+    PostgresConnection,
+    connect,
+    opening_failed,
+)
 from intelshare.store.server import Server
 
 PATIENCE: Final = IDLE + 3.0
@@ -37,6 +45,7 @@ _LEAD_KEY: Final = "hashtextextended('intelshare.lead.' || ?, 0)"
 _TRY: Final = f"SELECT pg_try_advisory_lock({_KEY})"
 _TRY_TOGETHER: Final = f"SELECT pg_try_advisory_lock_shared({_KEY})"
 _NO_LONGER_ALONE: Final = f"SELECT pg_advisory_unlock({_KEY})"
+_NO_LONGER_TOGETHER: Final = f"SELECT pg_advisory_unlock_shared({_KEY})"
 _PART_KEY: Final = "hashtextextended('intelshare.part.' || ?, 0)"
 _HELD: Final = f"""\
 SELECT k.what, k.member, l.pid FROM (
@@ -251,6 +260,8 @@ class Standby:
     def __init__(self, server: Server, folder: Path, name: str) -> None:
         self._server, self._folder, self._name = server, folder, name
         self._stopped = threading.Event()
+        self.away: StoreError | None = None
+        """Why the server was not reached last time; None: it is waited there."""
 
     def wait(self) -> PostgresConnection | None:
         """The connection that has the lock; None after ``stop``. Raises StoreError, ConfigError.
@@ -261,9 +272,11 @@ class Standby:
             connection = None
             try:
                 connection = connect(self._server, self._folder, self._name, writes=True)
+                self.away = None
                 if self._waited(connection):
                     return connection
-            except psycopg.Error:
+            except psycopg.Error as error:
+                self.away = opening_failed(error)
                 self._stopped.wait(_RETRY)
             if connection is not None:
                 connection.close()
@@ -291,18 +304,25 @@ class Standby:
 
 
 class Joining(Standby):
-    """Waits until this process may write together with others, or as the first of them."""
+    """Waits until this process may write together with others of which one leads, or as the first of them."""
 
     first = False
     """Nobody else shares the lock yet: it is held alone until ``open_to_others``."""
 
     def _waited(self, connection: PostgresConnection) -> bool:
+        schema = self._server.schema
         while not self._stopped.is_set():
-            self.first = took(connection, self._server.schema)
-            if self.first or took_together(connection, self._server.schema):
+            self.first = took(connection, schema)
+            if self.first:
                 return True
-            connection.execute(_STUCK.format(key=_KEY), (self._server.schema, f"{IDLE}s")).fetchall()
-            self._stopped.wait(_PAUSE)
+            if took_together(connection, schema):
+                if any(one.leads for one in sessions(connection, schema)):
+                    return True
+                # Whoever had it alone has let it go in between. Several may have come in so, and one of them
+                # has to be the first.
+                connection.execute(_NO_LONGER_TOGETHER, (schema,)).fetchall()
+            connection.execute(_STUCK.format(key=_KEY), (schema, f"{IDLE}s")).fetchall()
+            self._stopped.wait(_PAUSE * (0.5 + os.urandom(1)[0] / 256))
         return False
 
 

@@ -9,12 +9,11 @@ from typing import Final
 import psycopg
 
 from intelshare.errors import StoreError
-from intelshare.store.postgres.connection import PostgresConnection, connect
+from intelshare.store.postgres.connection import PostgresConnection, connect, opening_failed
 from intelshare.store.postgres.database import KEYS
 from intelshare.store.postgres.keys import drop_all
 from intelshare.store.postgres.lease import take
 from intelshare.store.postgres.schema import migrate, version_of
-from intelshare.store.postgres.store import opening_failed
 from intelshare.store.server import Server
 
 _MOVING: Final = "SELECT 1 FROM store_state WHERE name = 'moving'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -33,7 +34,8 @@ CREATE TABLE "store_state" (
     value BIGINT NOT NULL
 );
 INSERT INTO "store_state" VALUES
-    ('epoch', 0), ('flushed', 0), ('last', 0), ('opened', 0), ('changes', 0), ('erased', 0);
+    ('epoch', 0), ('flushed', 0), ('last', 0), ('opened', 0), ('changes', 0), ('erased', 0),
+    ('chunks', 0);
 CREATE TABLE "chunk" (
     id BIGINT PRIMARY KEY,
     digest BYTEA NOT NULL,
@@ -122,6 +124,27 @@ def migrate(
         connection.execute("COMMIT")
     finally:
         connection.execute("ROLLBACK")
+
+
+def check_owner(connection: PostgresConnection, schema: str, key: bytes) -> None:
+    """Check that the rows are those of the vault with this storage key, and note it in a schema that is new.
+
+    Raises StoreError ID_CONFLICT if another node's are there: to open them would harm that node, and no
+    operator's word changes that. psycopg.Error.
+    """
+    mark = int.from_bytes(hmac.digest(key, b"intelshare: whose rows", "sha256")[:8], "big") >> 1
+    connection.raw.execute(
+        "INSERT INTO store_state VALUES ('owner', %s) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE store_state.value = 0",
+        (mark,),
+    )
+    ((found,),) = connection.execute("SELECT value FROM store_state WHERE name = 'owner'").fetchall()
+    if int(found) != mark:
+        raise StoreError(
+            "ID_CONFLICT",
+            f"the schema {schema} holds the rows of another node, with another vault",
+            hint="name this node's own schema under [store] in node.toml",
+        )
 
 
 def newer(schema: str, version: int, known: int) -> StoreError:

@@ -25,10 +25,18 @@ from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.grouped import FLUSH_BYTES, FLUSH_IDLE, GroupedStore, nothing
 from intelshare.store.jobs import Job, resolve
 from intelshare.store.postgres.ahead import AheadWriting, WritingInTurn
-from intelshare.store.postgres.connection import PostgresConnection, connect, is_full, lost, may_repeat
+from intelshare.store.postgres.connection import (
+    PostgresConnection,
+    connect,
+    is_full,
+    lost,
+    may_repeat,
+    opening_failed,
+    said,
+)
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
-from intelshare.store.postgres.schema import migrate, migrations
+from intelshare.store.postgres.schema import check_owner, migrate, migrations
 from intelshare.store.postgres.together import GIVEN_UP, LOOK, Claim, Listener, SharedDatabase
 from intelshare.store.server import Server
 from intelshare.store.views import Writing
@@ -120,7 +128,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
     def scrub(self) -> Iterator[StoreError]:
         """See ports.Store: on a connection of its own."""
-        return self._database.scrub()
+        return self._database.scrub(self._ends)
 
     def ask_now(self, question: Callable[[View], A]) -> A:
         """See ports.Store. Raises StoreError STORE_UNAVAILABLE besides."""
@@ -145,7 +153,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
     def _broken(self, error: BaseException) -> StoreError:
         return StoreError(
             "DISK_ERROR",
-            f"the database could not be written or read: {type(error).__name__}: {_said(error)}",
+            f"the database could not be written or read: {type(error).__name__}: {said(error)}",
             hint="the node stops; look at the server's log, then start it again",
         )
 
@@ -171,7 +179,9 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
     def _next(self, patience: float | None) -> Job | None:
         job = super()._next(patience)
-        return None if job is _FOLLOW else job  # a group ends, and ``_tidy`` follows
+        while job is _FOLLOW and patience == 0:  # who is about to commit follows first
+            job = super()._next(0)
+        return None if job is _FOLLOW else job  # ``_tidy`` follows
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
         self._worked = time.monotonic()
@@ -273,7 +283,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
     def _look_after(self) -> None:
         now, together = time.monotonic(), self.together
         try:
-            if together is not None and (together.behind or now - self._looked >= LOOK):
+            if together is not None and (together.is_due or now - self._looked >= LOOK):
                 self._looked = now
                 if together.look():
                     self.led()
@@ -340,11 +350,6 @@ def _is_unavailable(error: BaseException) -> bool:
     return isinstance(error, StoreError) and error.code == "STORE_UNAVAILABLE"
 
 
-def _said(error: BaseException) -> str:
-    """Return the server's message, without the values that it repeats."""
-    return error.diag.message_primary or "no word" if isinstance(error, psycopg.Error) else str(error)
-
-
 def open_store(
     server: Server,
     folder: Path,
@@ -362,7 +367,7 @@ def open_store(
 
     ``name`` is what the server shows. ``held``: a connection that has the lock already; it is closed if this
     raises. ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside.
-    Raises StoreError STORE_UNAVAILABLE, DATA_LOCKED, SCHEMA_NEWER, RECORD_CORRUPT, DISK_ERROR,
+    Raises StoreError STORE_UNAVAILABLE, DATA_LOCKED, SCHEMA_NEWER, ID_CONFLICT, RECORD_CORRUPT, DISK_ERROR,
     DISK_FULL.
     """
     try:
@@ -373,6 +378,7 @@ def open_store(
         if held is None:
             take(writer, server.schema)
         migrate(writer, server.schema, steps)
+        check_owner(writer, server.schema, key)
         database = PostgresDatabase(server, folder, name, tables, key, writer, accept_loss=accept_loss)
     except psycopg.Error as error:
         writer.close()
@@ -403,6 +409,7 @@ def open_together(
     try:
         steps = migrations() if steps is None else steps
         migrate(held, server.schema, steps, alone=first)
+        check_owner(held, server.schema, key)
         database = SharedDatabase(server, folder, name, tables, key, held, first=first, version=len(steps))
         database.leads = first and took_lead(held, server.schema)
     except psycopg.Error as error:
@@ -414,23 +421,6 @@ def open_together(
     store = PostgresStore(database, on_failure, flush_bytes)
     store.listen(Listener(server, folder, name, store.told))
     return store
-
-
-def opening_failed(error: psycopg.Error) -> StoreError:
-    """Return the error that a start raises for an error of the server."""
-    if lost(error):
-        return StoreError(
-            "STORE_UNAVAILABLE",
-            f"the database cannot be reached: {str(error).strip().splitlines()[0]}",
-            hint="start the server, or mend [store] in node.toml; then start again",
-        )
-    if is_full(error):
-        return StoreError("DISK_FULL", "the disk of the database is full", hint="make room, then start again")
-    return StoreError(
-        "DISK_ERROR",
-        f"the database cannot be opened: {_said(error)}",
-        hint="look at the server's log and at the rights of this user",
-    )
 
 
 def sessions_of(server: Server, folder: Path, name: str) -> list[Session]:

@@ -12,6 +12,7 @@ from memory what it has moved. Links are divided among them, by other locks of t
 from __future__ import annotations
 
 import contextlib
+import select
 import threading
 import time
 from collections import deque
@@ -25,10 +26,9 @@ import psycopg
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Table, durable_after_commit
 from intelshare.store import journal
-from intelshare.store.chunks import MAX_ROWS
 from intelshare.store.grouped import FLUSH_BYTES
 from intelshare.store.layered import LayeredDatabase
-from intelshare.store.layout import Key, digest
+from intelshare.store.layout import Key, digest, picker
 from intelshare.store.memory_table import Layer
 from intelshare.store.postgres.ahead import AheadWriting, Since, WritingInTurn
 from intelshare.store.postgres.connection import PostgresConnection, connect
@@ -62,10 +62,21 @@ _RETRY: Final = 1.0
 LOOK: Final = 0.5
 """Seconds after which a process looks what others did, who leads, and which links they hold."""
 
+_LEAD: Final = 0.4
+"""Seconds between two attempts to lead."""
+
 GIVEN_UP: Final = "links"
 """Notified besides commits: a process has given up links, and others may take them."""
 
-_STATE: Final = "SELECT name, value FROM store_state"
+_NEWS: Final = """\
+SELECT name, value, 0, ''::bytea, ''::bytea, ''::bytea FROM store_state
+UNION ALL SELECT '', id, epoch, digest, sealed, parity FROM journal WHERE id > ?"""
+"""The state, and the groups after one: of one moment, in one question."""
+
+_GIVEN: Final = "UPDATE store_state SET value = ? WHERE name = 'chunks'"
+"""The last number of a chunk: others remember chunks that are gone by now, and follow some of which they
+never learn."""
+
 _NOTIFY: Final = "/* told at the commit */ SELECT pg_notify('intelshare.' || ?, '')"
 _TELL: Final = "SELECT pg_notify('intelshare.' || ?, ?)"
 
@@ -108,11 +119,20 @@ class Followed:
         memory = self._layer.tables.get(table.name)
         return memory.gone() if memory is not None else []
 
+    def fields(self, table: Table[Any], *names: str) -> list[Key]:
+        """Return these fields of the rows that were written, which have columns, as they are stored."""
+        memory = self._layer.tables.get(table.name)
+        if memory is None:
+            return []
+        of = picker([memory.sql.columns.index(name) for name in names])
+        return [of(one.columns) for one in memory.rows.values() if one is not None]
+
     def rows(self, table: Table[Any]) -> list[Any]:
         """Return the rows that were written, of a table that has its records in place."""
         memory = self._layer.tables.get(table.name)
-        held = memory.rows.values() if memory is not None else ()
-        return [memory.sql.layout.row(one.record) for one in held if one is not None and memory is not None]
+        if memory is None:
+            return []
+        return [memory.sql.layout.row(one.record) for one in memory.rows.values() if one is not None]
 
 
 class SharedDatabase(PostgresDatabase):
@@ -161,7 +181,7 @@ class SharedDatabase(PostgresDatabase):
         """Others have given up links since this process looked."""
         self._links = Links(server.schema)
         self._carried_out: Claim | None = None
-        self._divided_at = 0.0
+        self._divided_at = self._lead_at = 0.0
         self._since: Since | None = None
         """Steps run ahead of the coming turn, or have."""
         self._came_up = threading.Condition()
@@ -184,6 +204,7 @@ class SharedDatabase(PostgresDatabase):
     def _read_state(self) -> None:
         self._changes, self._flushed = self._state("changes"), self._state("flushed")
         self._erased = self._state("erased")
+        self._chunks.used(self._state("chunks"))
 
     def _take_over(self) -> int:
         return super()._take_over() if self._alone else self._state("epoch")
@@ -205,9 +226,8 @@ class SharedDatabase(PostgresDatabase):
 
     def begun(self, since: int) -> PostgresConnection:
         """See ``PostgresDatabase``."""
-        connection = super().begun(since)
-        sql = "SELECT value FROM store_state WHERE name = 'changes'"
-        if int(connection.execute(sql).fetchall()[0][0]) != since:
+        connection, state = self._snapshot(since)
+        if state["changes"] != since:
             self.ended(connection)
             raise Moved
         return connection
@@ -241,22 +261,16 @@ class SharedDatabase(PostgresDatabase):
 
     def _take_turn(self) -> None:
         try:
-            begin_turn(self._writer, self._server.schema, self._catch_up)
+            begin_turn(self._writer, self._server.schema, self.follow)
         except BaseException:
             self._roll_back()
             raise
 
     def follow(self) -> None:
         """Take in what others have committed. Raises StoreError, psycopg.Error."""
-        self._writer.execute("BEGIN")
-        try:
-            self._catch_up()
-        finally:
-            self._roll_back()
-
-    def _catch_up(self) -> None:
         self.behind = False
-        state = {name: int(value) for name, value in self._writer.execute(_STATE).fetchall()}
+        news = self._writer.execute(_NEWS, (self._last,)).fetchall()
+        state = {name: int(value) for name, value, *_ in news if name}
         if state["epoch"] != self._epoch or state["last"] < self._last:
             raise StoreError(
                 "DATA_LOCKED",
@@ -267,8 +281,10 @@ class SharedDatabase(PostgresDatabase):
         layer = None
         if state["last"] > self._last:
             layer = self._layer()
-            journal.follow(self._writer, self._key, self._tables, layer, self._last, state["last"])
+            groups = sorted(group for name, *group in news if not name)
+            journal.follow(groups, self._key, self._tables, layer, self._last, state["last"])
             self._count_places(layer)
+        self._chunks.used(state["chunks"])
         if state["erased"] != self._erased:
             # Rows of the present group stand elsewhere by now, and its key ends.
             self._erased = state["erased"]
@@ -296,13 +312,11 @@ class SharedDatabase(PostgresDatabase):
             raise newer(self._server.schema, found, self._version)
 
     def _count_places(self, layer: Layer) -> None:
-        """Note their places, so that later rows get others."""
+        """Note the places of erasable rows, so that later ones get others."""
         for name, memory in layer.tables.items():
-            last = max((one.place for one in memory.rows.values() if one is not None), default=0)
             if memory.sql.kept is Kept.APART:
+                last = max([one.place for one in memory.rows.values() if one is not None], default=0)
                 self._next[name] = max(self._next[name], last + 1)
-            elif memory.sql.kept is Kept.CHUNK:
-                self._chunks.used(last // MAX_ROWS)
 
     def _drop_moved(self, flushed: int) -> None:
         """Drop from memory what the one who leads has moved."""
@@ -349,6 +363,12 @@ class SharedDatabase(PostgresDatabase):
         """Let others join soon: this process has done what only the first one does. In any thread."""
         self._alone = False
 
+    @property
+    def is_due(self) -> bool:
+        """There is something to ``look`` for at once."""
+        claims = self.claimed is not None and (self.division_is_due or self.claimed is not self._carried_out)
+        return self.behind or claims or bool(self.tells)
+
     def look(self) -> bool:
         """Follow, and try to lead; return true if this process does from now on.
 
@@ -361,11 +381,16 @@ class SharedDatabase(PostgresDatabase):
         while self.tells:
             self._writer.execute(_TELL, (self._server.schema, self.tells.popleft())).fetchall()
         self._divide()
-        if not self.leads and took_lead(self._writer, self._server.schema):
-            self._end_unused()
-            self.leads = True
-            return True
-        return False
+        now = time.monotonic()
+        if self.leads or now < self._lead_at:
+            return False
+        # Nobody says so who has ended, so there is no reason to try at every commit of others.
+        self._lead_at = now + _LEAD
+        if not took_lead(self._writer, self._server.schema):
+            return False
+        self._end_unused()
+        self.leads = True
+        return True
 
     def _divide(self) -> None:
         """Carry out the claim, and say what all hold now."""
@@ -423,6 +448,13 @@ class SharedDatabase(PostgresDatabase):
     def _erasing(self) -> None:
         self._erased += 1
         self._writer.execute("UPDATE store_state SET value = value + 1 WHERE name = 'erased'")
+
+    def _place(self, group: Layer) -> bool:
+        last = self._chunks.last
+        changed = super()._place(group)
+        if self._chunks.last != last:
+            self._writer.execute(_GIVEN, (self._chunks.last,))
+        return changed
 
     def _append(self, group: Layer) -> int:
         self._sealed = journal.append(self._writer, self._key, self._last + 1, self._epoch, group)
@@ -489,11 +521,14 @@ class Listener:
         connection = connect(self._server, self._folder, self._name, writes=False)
         try:
             connection.raw.execute(f'LISTEN "intelshare.{self._server.schema}"'.encode())
+            pg, waits = connection.raw.pgconn, select.poll()
+            waits.register(pg.socket, select.POLLIN)
             while not self._ended.is_set():
-                for said in connection.raw.notifies(timeout=_RETRY):
-                    self._told(said.pid, said.payload)
-                    if self._ended.is_set():
-                        return
+                # Without psycopg's own iterator, which takes longer: every commit of all comes here.
+                while (said := pg.notifies()) is not None:
+                    self._told(said.be_pid, said.extra.decode())
+                if waits.poll(_RETRY * 1000):
+                    pg.consume_input()
         finally:
             connection.close()
 

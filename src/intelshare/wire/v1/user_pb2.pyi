@@ -2102,6 +2102,7 @@ class StatusResponse(_message.Message):
     KEPT_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
     STORES_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     health: _builtins.str
@@ -2119,6 +2120,8 @@ class StatusResponse(_message.Message):
     commits: _builtins.int
     damaged: _builtins.int
     """Records that were met damaged and are not settled."""
+    replica: _builtins.str
+    """Which replica this is, if the node has several."""
     @_builtins.property
     def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -2180,10 +2183,11 @@ class StatusResponse(_message.Message):
         kept: _abc.Iterable[Global___KeptRows] | None = ...,
         damaged: _builtins.int | None = ...,
         stores: _abc.Iterable[Global___KeptKind] | None = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_commits", b"_commits", "_damaged", b"_damaged", "_log_size", b"_log_size", "_steps", b"_steps", "clock", b"clock", "commits", b"commits", "damaged", b"damaged", "files", b"files", "log_size", b"log_size", "policy", b"policy", "steps", b"steps", "store", b"store"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_commits", b"_commits", "_damaged", b"_damaged", "_log_size", b"_log_size", "_steps", b"_steps", "alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "damaged", b"damaged", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "stores", b"stores", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_commits", b"_commits", "_damaged", b"_damaged", "_log_size", b"_log_size", "_steps", b"_steps", "alarms", b"alarms", "budgets", b"budgets", "certificate_expires", b"certificate_expires", "clock", b"clock", "codes", b"codes", "commits", b"commits", "damaged", b"damaged", "directory_expires", b"directory_expires", "files", b"files", "health", b"health", "incarnation", b"incarnation", "kept", b"kept", "log_size", b"log_size", "member", b"member", "node", b"node", "peers", b"peers", "policy", b"policy", "ports", b"ports", "replica", b"replica", "shut_out", b"shut_out", "started_at", b"started_at", "steps", b"steps", "store", b"store", "stores", b"stores", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__commits: _TypeAlias = _typing.Literal["commits"]  # noqa: Y015
     _WhichOneofArgType__commits: _TypeAlias = _typing.Literal["_commits", b"_commits"]  # noqa: Y015
@@ -2771,16 +2775,20 @@ class DrainRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     UNDO_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     undo: _builtins.bool
     """Accept bulletins again."""
+    replica: _builtins.str
+    """Only this replica does; another one that is reached says how much waits, and changes nothing."""
     def __init__(
         self,
         *,
         undo: _builtins.bool = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["undo", b"undo"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replica", b"replica", "undo", b"undo"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2792,18 +2800,22 @@ class DrainResponse(_message.Message):
 
     QUEUED_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
     """For all members together."""
     unacknowledged: _builtins.int
+    replica: _builtins.str
+    """The replica that answers, if the node has several: the others accept bulletins."""
     def __init__(
         self,
         *,
         queued: _builtins.int = ...,
         unacknowledged: _builtins.int = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued", b"queued", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued", b"queued", "replica", b"replica", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3540,7 +3552,9 @@ class ImportMemberRequest(_message.Message):
     AGAIN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     fingerprint: _builtins.str
-    """The fingerprint that the other side read out; TRUST_FINGERPRINT if it differs."""
+    """The fingerprint that the other side read out; TRUST_FINGERPRINT if it differs. Empty: the newer file of a
+    member that is known, by the root that is held of it.
+    """
     again: _builtins.bool
     """Admit again a member that was removed here; without it, MEMBER_REMOVED."""
     def __init__(

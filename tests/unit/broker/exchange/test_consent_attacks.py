@@ -23,6 +23,7 @@ from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.queries.lists import why
+from intelshare.broker.queries.watch import end_of_log, watch
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Citation, Claims, Consent, Evidence, Granted, Kind, Precedence
 from intelshare.envelope import Cleared, ClearedPortion, first_tip, seal
@@ -120,10 +121,18 @@ def test_a_forwarder_does_not_push_out_what_the_originator_itself_releases() -> 
     for frame in (*hand_over(fra, "KEN"), *effects.outbound):
         arrive(ken, fra, frame.frame)
     (question,) = effects.outbound
+    watcher, begin = actor("USA", "a"), usa.ask(end_of_log)
     passed_on = arrive(usa, ken, _passed_on(ken, question.frame))
     assert said(passed_on) in ([("ACCEPTED", ())], [("REFUSED", ("MANIFEST_MISMATCH",))])
+    first = usa.ask(watch, watcher, begin, NOW)
     (frame,) = hand_over(fra, "USA")
     assert said(arrive(usa, fra, frame.frame)) == [("ACCEPTED", ())]
+    for since, why_told in (
+        (first.after, "whoever has read what was passed on reads again"),
+        (begin, "once"),
+    ):
+        told = [one.what for one in usa.ask(watch, watcher, since, NOW).happened]
+        assert told == ["received"], why_told
     shown = usa.do(read, ReadCommand(actor("USA", "a"), bulletin)).shown
     assert [one.portion.content for one in shown.portions] == [b"ours"]
     assert shown.row.sender == "FRA"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from builders import NOW, seeded
-from intelshare.broker.kernel.documents import REVOKED, documents, remembered
+from intelshare.broker.kernel.documents import REVOKED, documents, keep_document, remembered
 from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.tables import TRUST
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyUse, Kind, Trust, TrustType
 from intelshare.crypto.suites import SUITE_1, Signer, load_signer
@@ -32,6 +33,7 @@ from intelshare.trust import (
     sign_directory,
 )
 from line_world import arrive, codes, met, released, rows
+from rotten_view import Rotten
 
 FRA = MemberCode("FRA")
 MADE = create_member(Founding(FRA, "Fra", "one"), NOW, seeded("FRA"), SUITE_1)
@@ -126,3 +128,16 @@ def test_a_damaged_row_brings_no_revoked_key_back(damaged: str, members: Any) ->
     assert (usa.node.trust.members[FRA].directory is None) == (damaged == "the directory")
     told(members, directory(members, 3))
     assert codes(arrive(usa, members["FRA"], frame)) == ["SIGNER_REVOKED"]
+
+
+def test_a_damaged_directory_goes_when_a_newer_one_replaces_it(members: Any) -> None:
+    """It would be called damaged for ever, and with what is revoked make its member unknown."""
+    told(members, directory(members, 1))
+    usa, newer = members["USA"], directory(members, 2)
+    (lost,) = rows(usa, TRUST, "key", FRA, TrustType.DIRECTORY)
+    view = Rotten(usa.store, (TRUST, TRUST.key_of(lost)))
+    tx = Transaction(usa.node, view, NOW, seeded("newer"))
+    keep_document(tx, FRA, newer, usa.node.trust.with_document(newer, NOW))
+    usa.store.apply(tx.plan(None))
+    (left,) = rows(usa, TRUST, "key", FRA, TrustType.DIRECTORY)
+    assert left.record == encode(Trust, newer)

@@ -10,9 +10,10 @@ import pytest
 from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import INBOX, NODE, STATEMENT
+from intelshare.broker.kernel.tables import INBOX, INCOMING, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
+from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
@@ -24,6 +25,7 @@ from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, Instant
 from intelshare.ports import Put
 from line_world import (
+    ROOM,
     TO_USA,
     arrive,
     codes,
@@ -34,6 +36,7 @@ from line_world import (
     pair_of,
     released,
     rows,
+    say_hello,
     send,
     signs_with,
     stolen,
@@ -79,6 +82,33 @@ def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
     arrive(fra, usa, receipt.frame)
     arrive(fra, usa, second.frame)
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+def test_what_was_answered_under_its_first_number_goes_once_more_if_the_second_ones_key_is_stolen_too(
+    members: Any,
+) -> None:
+    """A receipt is there, but the second number is not acknowledged: nothing else would close its gap."""
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    back(members)
+    (again,) = hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    stolen(members)
+    assert codes(arrive(usa, fra, again.frame)) == ["SIGNER_REVOKED"]
+    back(members)
+    assert hand_over(fra, "USA") == ()
+
+    (gap,) = [gap for gap in say_hello(fra, usa).gaps if gap.origin]
+    assert fra.do(answer_gap, usa.node.member, gap)
+    (third,) = hand_over(fra, "USA")
+    for outbound in fra.do(resend, usa.node.member, frozenset(third.leaves), ROOM)[0]:
+        arrive(usa, fra, outbound.frame)
+    second = arrive(usa, fra, third.frame)
+    arrive(fra, usa, second.effects.outbound[0].frame)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+    assert not [row for row in rows(usa, INCOMING) if missing(row).spans]
+    assert len(rows(usa, INBOX)) == 1
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -252,3 +282,38 @@ def test_a_receipt_for_the_number_before_counts_and_accuses_nobody(members: Any)
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
     assert not facts_of(pair_of(fra)).conflict
     assert head.frame.statements[0].kind == Kind.STREAM_HEAD
+
+
+def waiting(member: Member) -> set[Kind]:
+    """The kinds of what this member would send USA again."""
+    frames = member.do(resend, MemberCode("USA"), (), 1 << 20)[0]
+    return {one.kind for frame in frames for one in frame.frame.statements}
+
+
+def test_what_was_answered_waits_no_more_once_the_key_that_signed_it_is_stolen(members: Any) -> None:
+    """Under another number, as here: it was rejected for ever, also after the pair was over."""
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    back(members)
+    (second,) = hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    stolen(members)
+    assert codes(arrive(usa, fra, second.frame)) == ["SIGNER_REVOKED"]
+    back(members)
+    assert Kind.RELEASE not in waiting(fra)
+    assert hand_over(fra, "USA") == ()
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+def test_what_a_peer_has_asked_for_waits_no_more_and_goes_once_more_when_it_asks_again(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    arrive(fra, usa, arrive(usa, fra, released(members)).effects.outbound[0].frame)
+    gap = Gap(fra.node.uri, pair_of(fra).incarnation, ((1, 1),))
+    assert fra.do(answer_gap, MemberCode("USA"), gap)
+    stolen(members)
+    back(members)
+    assert Kind.RELEASE not in waiting(fra)
+    assert fra.do(answer_gap, MemberCode("USA"), gap)
+    (again,) = hand_over(fra, "USA")
+    assert codes(arrive(usa, fra, again.frame)) == [""]

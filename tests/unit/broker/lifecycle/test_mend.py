@@ -32,10 +32,11 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
 )
 from intelshare.broker.kernel.transaction import SELF
+from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.exclude import exclusions
-from intelshare.broker.lifecycle.mend import MendCommand, Outcome, Record, brought_by, mend
+from intelshare.broker.lifecycle.mend import MendCommand, Record, RecordOutcome, brought_by, mend
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
@@ -45,39 +46,25 @@ from intelshare.broker.queries.lists import outbox
 from intelshare.crypto.records import Kind
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
-from intelshare.ids import MemberCode
-from intelshare.ports import CHUNK, Delete, Plan, Put, Table, changed
+from intelshare.ids import MemberCode, UserUri
+from intelshare.ports import CHUNK, Delete, Plan, Put, changed
 from intelshare.trust import Exclusion
-from line_world import ROOM, TO_USA, arrive, entries, hand_over, met, pair_of, rows, send
+from line_world import (
+    ROOM,
+    TO_USA,
+    arrive,
+    entries,
+    hand_over,
+    met,
+    pair_of,
+    released,
+    rows,
+    send,
+    stolen,
+)
+from rotten_view import Rotten
 
 FRA, USA = MemberCode("FRA"), MemberCode("USA")
-
-
-class Rotten:
-    """A view in which some rows are not as they were written, as the embedded store gives it."""
-
-    unbound = None
-
-    def __init__(self, view: Any, *places: tuple[Table[Any], tuple[Any, ...]]) -> None:
-        self._view = view
-        self._places = {(table.name, key) for table, key in places}
-        self.count = view.count
-
-    def get(self, table: Any, *key: Any) -> Any:
-        if (table.name, key) in self._places:
-            raise RecordError(table.name, key, "a record does not match its digest")
-        return self._view.get(table, *key)
-
-    def get_many(self, table: Any, keys: Any) -> Any:
-        return [self.get(table, *key) for key in keys]
-
-    def find(self, table: Any, *args: Any, damaged: Any = None, **given: Any) -> Any:
-        found = self._view.find(table, *args, **given)
-        whole = [row for row in found if (table.name, table.key_of(row)) not in self._places]
-        if damaged is not None:
-            bad = [row for row in found if row not in whole]
-            damaged += [RecordError(table.name, table.key_of(row), "damaged") for row in bad]
-        return whole
 
 
 @pytest.fixture(name="members")
@@ -111,8 +98,18 @@ def mended(member: Any, *places: Any) -> Any:
     return perform(member, mend, command, *places)
 
 
-def outcomes(result: Any) -> Sequence[tuple[Outcome, str]]:
+def outcomes(result: Any) -> Sequence[tuple[RecordOutcome, str]]:
     return [(one.outcome, one.member) for one in result.mended]
+
+
+@pytest.mark.parametrize("key", [("USA", 1), ()], ids=["as long as a key", "empty"])
+def test_a_page_that_cannot_be_read_is_no_record_and_stays(members: Any, key: Any) -> None:
+    """What is looked for in a list may have as many parts as a key: it was whole, since no row had it."""
+    fra = members["FRA"]
+    page = Record(PAIR.name, key, page=True)
+    assert outcomes(perform(fra, mend, MendCommand((page,), {}))) == [(RecordOutcome.STAYS, "")]
+    with pytest.raises(DeliveryError, match="cannot be dropped"):
+        perform(fra, drop, DropCommand((page,), UserUri("u"), "no"))
 
 
 @pytest.mark.parametrize("table", [INBOX, PORTION, SECRET, RECEIVED], ids=lambda table: table.name)
@@ -125,7 +122,7 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
         if (one.leaf == row.leaf if table is RECEIVED else one.md == row.md)
     )
     result = mended(usa, (table, key))
-    assert outcomes(result) == [(Outcome.ASKED, "FRA")]
+    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
     assert [one.md for one in rows(usa, INBOX)] == [one.md for one in rows(usa, INBOX) if one.md != row.md]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (FRA, ((row.sequence, row.sequence),))
@@ -141,6 +138,42 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
     assert said_counter == (3, sum(one.size for one in rows(usa, INBOX)))
 
 
+def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sender_counts() -> None:
+    """It was signed anew, because a key was stolen, while the first receipt was on its way."""
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, released(members))
+    stolen(members)
+    (head,) = fra.do(sign_anew, ()).effects.outbound
+    arrive(usa, fra, head.frame)
+    (anew,) = hand_over(fra, "USA")
+    answer(members, arrive(usa, fra, anew.frame))
+    (row,) = rows(usa, INBOX)
+    (portion,) = rows(usa, PORTION)
+    result = mended(usa, (PORTION, PORTION.key_of(portion)))
+    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
+    assert not [one for one in rows(usa, RECEIVED) if one.kind == Kind.RELEASE]
+    ((_, gap),) = result.effects.gaps
+    assert gap.missing == ((1, 1), (2, 2))
+
+    assert fra.do(answer_gap, USA, gap)
+    frames, _ = fra.do(resend, USA, frozenset(), ROOM)
+    assert sum(arrive(usa, fra, said.frame).accepted for said in frames) == 1
+    (back,) = rows(usa, INBOX)
+    assert (back.md, back.sequence, pair_of(fra).leaf) == (row.md, 2, back.leaf)
+
+
+def test_damaged_portions_of_one_bulletin_are_asked_for_together_and_none_waits_for_an_operator() -> None:
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "one"), text(TO_USA, "two"), to=["USA"]))
+    arrive(usa, fra, hand_over(fra, "USA")[0].frame)
+    result = mended(usa, *[(PORTION, PORTION.key_of(one)) for one in rows(usa, PORTION)])
+    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA"), (RecordOutcome.WHOLE, "")]
+    assert len(result.effects.gaps) == 1
+    assert rows(usa, PORTION) == []
+
+
 def test_damaged_content_of_what_was_forgotten_before_is_not_counted_again(members: Any) -> None:
     usa = members["USA"]
     row = rows(usa, INBOX)[1]
@@ -148,7 +181,7 @@ def test_damaged_content_of_what_was_forgotten_before_is_not_counted_again(membe
     (counter,) = [one for one in rows(usa, COUNTER) if one.name == "inbox"]
     fewer = changed(counter, rows=counter.rows - 1, size=counter.size - row.size)
     usa.store.apply(Plan((Delete(INBOX, (row.md,)), Put(COUNTER, fewer)), None))
-    assert outcomes(mended(usa, (PORTION, portion))) == [(Outcome.ASKED, "FRA")]
+    assert outcomes(mended(usa, (PORTION, portion))) == [(RecordOutcome.ASKED, "FRA")]
     assert fewer in rows(usa, COUNTER)
 
 
@@ -188,10 +221,10 @@ def test_content_of_an_own_bulletin_waits_for_an_operator_and_ends_what_is_open(
     waits = next(row for row in rows(fra, PAIR) if row.open)
     secret = next(row for row in rows(fra, SECRET) if row.md == waits.md)
     place = (SECRET, SECRET.key_of(secret))
-    assert outcomes(mended(fra, place)) == [(Outcome.STAYS, "")]
+    assert outcomes(mended(fra, place)) == [(RecordOutcome.STAYS, "")]
     record = Record(SECRET.name, SECRET.key_of(secret))
     given_up = perform(fra, drop, DropCommand((record,), user("FRA", "operator"), "a bad disk"), place)
-    assert outcomes(given_up) == [(Outcome.DROPPED, "")]
+    assert outcomes(given_up) == [(RecordOutcome.DROPPED, "")]
     after = next(row for row in rows(fra, PAIR) if row.md == waits.md)
     assert (after.cause, after.codes, after.open) == (Cause.UNDELIVERABLE, "RECORD_CORRUPT", 0)
     assert not any(next(row for row in rows(fra, SECRET) if row.md == waits.md).sealed)
@@ -230,7 +263,7 @@ def test_a_pair_that_reads_as_it_should_is_written_once_more(members: Any) -> No
     fra = members["FRA"]
     row = pair_of(fra)
     result = perform(fra, mend, MendCommand((Record(PAIR.name, PAIR.key_of(row)),), {}))
-    assert outcomes(result) == [(Outcome.WHOLE, "")]
+    assert outcomes(result) == [(RecordOutcome.WHOLE, "")]
     assert pair_of(fra) == row
     assert rows(fra, NODE)[0].name == SELF
 
@@ -247,7 +280,7 @@ def test_what_the_store_has_brought_back_is_written_again_a_chunk_by_the_commit_
         return plan
 
     result = usa.do(step, MendCommand(records, {}))
-    assert outcomes(result) == [(Outcome.WHOLE, ""), (Outcome.WHOLE, "")]
+    assert outcomes(result) == [(RecordOutcome.WHOLE, ""), (RecordOutcome.WHOLE, "")]
     assert written == [Put(SECRET, secret)]
 
 
@@ -257,8 +290,8 @@ def test_a_received_release_is_fetched_again_although_the_log_rotted_with_it(mem
     row = rows(usa, INBOX)[1]
     logged = [(LOG, LOG.key_of(one)) for one in rows(usa, LOG)]
     result = mended(usa, (RECEIVED, (FRA, row.leaf)), *logged)
-    assert outcomes(result)[0] == (Outcome.ASKED, "FRA")
-    assert {outcome for outcome, _ in outcomes(result)[1:]} == {Outcome.STAYS}
+    assert outcomes(result)[0] == (RecordOutcome.ASKED, "FRA")
+    assert {outcome for outcome, _ in outcomes(result)[1:]} == {RecordOutcome.STAYS}
 
 
 def test_what_was_destroyed_is_never_fetched_again(members: Any) -> None:
@@ -266,14 +299,14 @@ def test_what_was_destroyed_is_never_fetched_again(members: Any) -> None:
     row = rows(usa, INBOX)[0]
     gone = Plan((Put(INBOX, changed(row, gone=Gone.DESTROYED, cause="RETENTION")),), None)
     usa.store.perform_now(lambda _: gone)
-    assert outcomes(mended(usa, (RECEIVED, (FRA, row.leaf)))) == [(Outcome.STAYS, "")]
+    assert outcomes(mended(usa, (RECEIVED, (FRA, row.leaf)))) == [(RecordOutcome.STAYS, "")]
 
 
 def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     said = next(one for one in rows(fra, STATEMENT) if one.kind == Kind.RELEASE)
     result = mended(fra, (STATEMENT, (said.leaf,)))
-    assert outcomes(result) == [(Outcome.ASKED, "USA")]
+    assert outcomes(result) == [(RecordOutcome.ASKED, "USA")]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (USA, ((said.sequence, said.sequence),))
     for one in usa.do(hand_back, FRA, fra.node.uri, gap).frames:
@@ -287,7 +320,7 @@ def test_content_is_requested_in_one_question_from_all_who_have_that_portion(mem
     fra = members["FRA"]
     places = [(PORTION, PORTION.key_of(one)) for one in rows(fra, PORTION)]
     result = mended(fra, *places)
-    assert {outcome for outcome, _ in outcomes(result)} == {Outcome.ASKED}
+    assert {outcome for outcome, _ in outcomes(result)} == {RecordOutcome.ASKED}
     ((member, gap),) = result.effects.gaps
     assert (member, sorted(gap.missing)) == (USA, [(1, 1), (2, 2), (3, 3)])
 

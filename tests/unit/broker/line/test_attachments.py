@@ -11,6 +11,7 @@ from builders import NOW, actor, draft, text, user
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, PAIR, SECRET, UserRow
+from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.attachments import (
     MAX_AGAIN,
     MAX_UPLOADS,
@@ -35,7 +36,7 @@ from intelshare.crypto.records import Attachment, Portion, PortionKind
 from intelshare.errors import DeliveryError, LabelError
 from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import DAY, HOUR, Instant
-from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send, with_law
+from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send, stolen, with_law
 
 FORBID = """
 [[forbid]]
@@ -229,6 +230,20 @@ def test_nothing_is_served_before_it_is_handed_over(members: Any) -> None:
     send(fra, draft(portion(made), to=["USA"]))
     assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
     hand_over(fra, "USA")
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is not None
+
+
+def test_who_accepted_a_release_that_was_taken_back_for_a_stolen_key_gets_its_files(sent: Any) -> None:
+    """Its receipt counts, and the pair does not go again: nothing would hand it over once more."""
+    members, made, frames = sent
+    fra, usa = members["FRA"], members["USA"]
+    taken = arrive(usa, fra, frames["USA"])
+    stolen(members)
+    fra.do(sign_anew, ())
+    assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is None
+    for outbound in taken.effects.outbound:
+        arrive(fra, usa, outbound.frame)
+    assert hand_over(fra, "USA") == ()
     assert fra.ask(serves, USA, pieces_id(made.pieces), NOW) is not None
 
 

@@ -10,7 +10,7 @@ import pytest
 from builders import NOW, actor, draft, federation, text
 from intelshare.audit.records import EntryType, HandOver
 from intelshare.broker.exchange.recall import RecallCommand, recall
-from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -23,12 +23,17 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
 )
 from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.mend import Brought, MendCommand, Record, mend
+from intelshare.broker.lifecycle.operator_acts import GiveUpCommand, give_up
 from intelshare.broker.lifecycle.stop import expire
+from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.line.hand_back import back_since, hand_back
-from intelshare.broker.line.hello import start_incarnation
+from intelshare.broker.line.hello import acknowledge, answer_gap, ask_again, start_incarnation
 from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
+from intelshare.crypto.records import Kind
 from intelshare.delivery import PairStatus, status_of
+from intelshare.delivery.pair import recall_requested
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.wire import link_message, read_message
@@ -43,10 +48,12 @@ from line_world import (
     met,
     only,
     pair_of,
+    released,
     rows,
     say_hello,
     send,
 )
+from rotten_view import Rotten
 
 FRA, USA, KEN = MemberCode("FRA"), MemberCode("USA"), MemberCode("KEN")
 
@@ -121,6 +128,18 @@ def test_a_restored_sender_learns_what_it_had_sent_and_recalls_it(sent: Any) -> 
     assert [effect.value for _, effect in done.pairs] == ["asked"]
 
 
+def test_a_receipt_for_what_this_node_forgot_says_since_when_to_ask(sent: Any) -> None:
+    fra, usa, before, _ = sent
+    ((said, *_), _) = usa.do(resend, FRA, frozenset(), ROOM)
+    answer = fra.do(receive, Arrival(USA, usa.node.uri, said.frame))
+    assert set(codes(answer)) == {"RECEIPT_UNKNOWN"}
+    ((_, gap),) = fra.do(back_since, [USA], answer.forgotten).gaps
+    for back in returned(usa, fra, gap):
+        came_back(fra, usa, back.frame)
+    assert before.leaf in {row.leaf for row in rows(fra, PAIR)}
+    assert set(codes(came_back(fra, usa, said.frame))) == {""}
+
+
 def test_a_recall_made_before_a_recipient_was_known_again_is_told_to_it() -> None:
     codes_ = ("FRA", "USA", "KEN")
     members = met(codes_)
@@ -172,6 +191,44 @@ def receipts_come_again(fra: Any, usa: Any) -> None:
         arrive(fra, usa, said.frame)
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_who_received_more_than_a_node_knows_as_it_starts_again_says_so_with_a_receipt(known: int) -> None:
+    """The receipts were acknowledged, and forgotten with the releases: nobody would say them again."""
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    before = fra.store.copy()
+    for number in range(3):
+        if number == known:
+            before = fra.store.copy()
+        send(fra, draft(text(TO_USA, f"number {number}"), to=["USA"]), key=f"key {number}")
+        for said in hand_over(fra, "USA"):
+            for receipt in arrive(usa, fra, said.frame).effects.outbound:
+                arrive(fra, usa, receipt.frame)
+                usa.do(acknowledge, FRA, [Ack(leaf, "", NOW) for leaf in receipt.leaves])
+    assert usa.do(resend, FRA, frozenset(), ROOM) == ((), False)
+    fra.store = before
+    fra.node = replace(fra.node, incarnation=fra.node.incarnation + 1)
+    fra.do(start_incarnation)
+
+    assert say_hello(fra, usa).forgot == 3 - known
+    ((said,), _) = usa.do(resend, FRA, frozenset(), ROOM)
+    answer = fra.do(receive, Arrival(USA, usa.node.uri, said.frame))
+    assert (codes(answer), answer.forgotten) == (["RECEIPT_UNKNOWN"], NOW)
+    assert say_hello(fra, usa).forgot == 3 - known
+    assert len(usa.do(resend, FRA, frozenset(), ROOM)[0]) == 1
+
+
+def test_who_starts_again_and_knows_all_that_it_sent_is_told_nothing_again() -> None:
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    for receipt in arrive(usa, fra, released(members)).effects.outbound:
+        usa.do(acknowledge, FRA, [Ack(leaf, "", NOW) for leaf in receipt.leaves])
+    fra.node = replace(fra.node, incarnation=fra.node.incarnation + 1)
+    fra.do(start_incarnation)
+    assert say_hello(fra, usa).forgot == 0
+    assert usa.do(resend, FRA, frozenset(), ROOM) == ((), False)
+
+
 def test_what_waited_when_the_disk_was_put_back_has_gone_once_it_comes_back() -> None:
     fra, usa, handed_over = put_back_while_queued(lambda _: None)
     assert pair_of(fra)[:1] + pair_of(fra)[-4:-1] == handed_over[:1] + handed_over[-4:-1]
@@ -179,6 +236,41 @@ def test_what_waited_when_the_disk_was_put_back_has_gone_once_it_comes_back() ->
     assert hand_over(fra, "USA") == ()
     receipts_come_again(fra, usa)
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_came_back_and_was_lost_by_its_recipient_goes_once_more_as_a_new_release(answered: bool) -> None:
+    """What opened the release was forgotten with the disk of its sender, and did not come back."""
+    fra, usa, handed_over = put_back_while_queued(lambda _: None)
+    say_hello(fra, usa)
+    if answered:
+        receipts_come_again(fra, usa)
+    else:
+        assert fra.do(ask_again) == 1
+    (bulletin,) = rows(usa, INBOX)
+    (gap,) = forgets(usa, bulletin)
+    assert fra.do(answer_gap, USA, gap)
+
+    (again,) = hand_over(fra, "USA")
+    (head,) = fra.do(resend, USA, frozenset(again.leaves), ROOM)[0]
+    assert [one.kind for one in head.frame.statements] == [Kind.STREAM_HEAD]
+    assert [codes(arrive(usa, fra, said.frame)) for said in (head, again)] == [[""], [""]]
+    assert [row.md for row in rows(usa, INBOX)] == [bulletin.md]
+    assert pair_of(fra).leaf not in (handed_over.leaf, b"")
+    assert not [row for row in rows(usa, INCOMING) if missing(row).spans]
+    receipts_come_again(fra, usa)
+    assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
+
+
+def forgets(usa: Any, bulletin: Any) -> list[Gap]:
+    """USA meets damaged content of a bulletin, forgets it, and asks for it."""
+    (key,) = [PORTION.key_of(row) for row in rows(usa, PORTION) if row.md == bulletin.md]
+    record = Record(PORTION.name, key)
+    brought = {record: Brought(bulletin.md, bulletin.sender, bulletin.leaf)}
+    view = Rotten(usa.store, (PORTION, key))
+    command = MendCommand((record,), brought)
+    done = usa.store.perform_now(lambda _: mend(usa.node, view, command, NOW, bytes)).value
+    return [gap for _, gap in done.effects.gaps]
 
 
 def test_what_expired_after_the_disk_was_put_back_can_be_recalled_once_it_comes_back() -> None:
@@ -190,18 +282,46 @@ def test_what_expired_after_the_disk_was_put_back_can_be_recalled_once_it_comes_
     assert [effect.value for _, effect in done.pairs] == ["asked"]
 
 
-def test_what_was_recalled_after_the_disk_was_put_back_is_destroyed_once_it_comes_back() -> None:
-    def is_recalled(fra: Any) -> None:
-        bulletin = rows(fra, BULLETIN)[0].bulletin.hex()
-        done = fra.do(recall, RecallCommand(actor("FRA", "r"), bulletin, "wrong"))
-        assert [effect.value for _, effect in done.pairs] == ["stopped"]
+def is_recalled(fra: Any, effect: str) -> None:
+    bulletin = rows(fra, BULLETIN)[0].bulletin.hex()
+    answer = fra.do(recall, RecallCommand(actor("FRA", "r"), bulletin, "wrong"))
+    assert [done.value for _, done in answer.pairs] == [effect]
 
-    fra, usa, _ = put_back_while_queued(is_recalled)
-    say_hello(fra, usa)
+
+def is_destroyed(fra: Any, usa: Any) -> bool:
+    """Whether what FRA has to tell USA ends the bulletin there."""
+    say_hello(usa, fra)
     frames, _ = fra.do(resend, USA, frozenset(), ROOM)
     for said in frames:
         arrive(usa, fra, said.frame)
-    assert [row.gone for row in rows(usa, INBOX)] == [Gone.MARKED]
+    return [row.gone for row in rows(usa, INBOX)] == [Gone.MARKED]
+
+
+def test_what_was_recalled_after_the_disk_was_put_back_is_destroyed_once_it_comes_back() -> None:
+    fra, usa, _ = put_back_while_queued(lambda fra: is_recalled(fra, "stopped"))
+    assert is_destroyed(fra, usa)
+
+
+def expires(fra: Any) -> None:
+    fra.do(expire, at=pair_of(fra).due)
+
+
+def is_given_up(fra: Any) -> None:
+    fra.do(give_up, GiveUpCommand(actor("FRA", "r"), rows(fra, BULLETIN)[0].bulletin.hex(), USA, "gone"))
+
+
+@pytest.mark.parametrize("ends", [expires, is_given_up])
+def test_what_had_ended_before_its_recall_is_destroyed_too_once_it_comes_back(ends: Any) -> None:
+    """A recall does not replace what had stopped a pair that waited; its recipient had it all the same."""
+
+    def ends_and_is_recalled(fra: Any) -> None:
+        ends(fra)
+        is_recalled(fra, "none")
+
+    fra, usa, _ = put_back_while_queued(ends_and_is_recalled)
+    assert is_destroyed(fra, usa)
+    receipts_come_again(fra, usa)
+    assert recall_requested(facts_of(pair_of(fra)))
 
 
 def test_a_second_time_changes_nothing(sent: Any) -> None:

@@ -378,17 +378,18 @@ def test_what_submit_has_just_made_changes_nothing_of_what_is_handed_over(change
     assert plan_of(change, "remembered") == plan_of(change, "read back")
 
 
-def test_what_is_read_ahead_and_has_gone_meanwhile_is_not_remembered() -> None:
+def test_what_is_read_ahead_is_not_remembered() -> None:
     """Another replica may have handed it over: no key stays in memory for a pair that does not wait."""
     fra, ken = met(suite=FAKE_SUITE)["FRA"], MemberCode("KEN")
     md = send(fra, draft(text(TO_BOTH), to=["USA", "KEN"])).md
     other, rooms = replace(fra.node, recent=Recent()), {USA: ROOM, ken: ROOM}
     ahead = fra.store.ask_now(lambda view: read_ahead(other, view, rooms, MAX_LEAVES, NOW))
-    assert set(ahead[md].decided) == {"USA", "KEN"}
+    assert set(ahead[md].made.decided) == {"USA", "KEN"}
     hand_over(fra, "USA")
-    fra.store.ask_now(lambda view: handover_ahead(other, view, {}, MAX_LEAVES, ahead, NOW, seeded("none")))
-    assert other.recent.get(md) is not None
-    other.recent.done(md, ken)
+    plan = fra.store.ask_now(
+        lambda view: handover_ahead(other, view, rooms, MAX_LEAVES, ahead, NOW, seeded("rest"))
+    )
+    assert [frame.peer for frame in plan.answer] == [ken]
     assert other.recent.get(md) is None
 
 
@@ -408,6 +409,19 @@ def test_what_is_read_ahead_has_the_room_of_a_hand_over(members: Any) -> None:
     found = fra.store.ask_now(lambda view: read_ahead(fra.node, view, rooms, MAX_LEAVES, NOW))
     assert len(found) == 2
     assert len(releases(hand_over(fra, "USA", room=6500))) == len(found)
+
+
+def test_bulletins_that_are_alike_are_read_ahead_each_with_the_decision_that_was_stored(members: Any) -> None:
+    """They share what was decided if their portions are in the same slots, and only then."""
+    fra = members["FRA"]
+    sent = [send(fra, SORTS[place % 2], str(place)) for place in range(24)]
+    forgets(fra)
+    for one in sent:
+        for recipient, decided in read(fra)[one.md].made.decided.items():
+            row = fra.store.get(PAIR, one.md, recipient)
+            assert loggable(fra.node.storage_key, decided, fra.node.member).fingerprint == row.gist
+            slots = [portion.slot for portion in rows(fra, PORTION, "key", one.md)]
+            assert sorted(portion.slot for portion in decided.portions) == slots
 
 
 def test_what_was_recalled_is_not_read_ahead(members: Any) -> None:
@@ -450,6 +464,9 @@ def test_a_damaged_record_keeps_no_other_number_from_a_peer_that_asks_for_it(mem
             if table is PORTION and key[:1] == (bad,):
                 raise StoreError("RECORD_CORRUPT", "a record of portion does not match its digest")
             return self.view.get(table, *key)
+
+        def get_many(self, table: Any, keys: Any) -> Any:
+            return [self.get(table, *key) for key in keys]
 
         def find(self, table: Any, index: str, *prefix: Any, **how: Any) -> Any:
             found = self.view.find(table, index, *prefix, **how)

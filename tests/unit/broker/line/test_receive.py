@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from builders import NOW, draft, text
 from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.exchange.receipt import MAX_ANEW, MAX_RECEIPTS
 from intelshare.broker.kernel.frame import Ack, Gap
+from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import EVIDENCE, INBOX, INCOMING, PENDING, PORTION, RECEIVED
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
@@ -458,3 +461,19 @@ def test_one_recipient_answers_one_bulletin_so_often(members: Any) -> None:
         said = Receipt(MemberCode("FRA"), leaf, ReceiptStatus.READ, (), Instant(NOW + number))
         told += codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, said, seed=str(number))))
     assert told == [""] * MAX_RECEIPTS + ["RATE"] * 2
+
+
+def test_what_a_step_made_is_freed_with_its_plan(members: Any, fra: Any) -> None:
+    """A step that keeps itself in a cycle keeps its frame and the rows it looked at, tens of MiB under load,
+    until the collector looks at the oldest objects, which it seldom does."""
+    usa = members["USA"]
+    gc.collect()
+    gc.disable()
+    try:
+        arrive(usa, fra, released(members))
+        for outbound in hand_over(usa, "FRA"):
+            arrive(fra, usa, outbound.frame)
+        left = [one for one in gc.get_objects() if isinstance(one, Inbound | Transaction)]
+    finally:
+        gc.enable()
+    assert [type(one).__name__ for one in left] == []

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text
+from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.exchange.rfi import RequestState, requests
-from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, SUBMISSION
+from intelshare.broker.kernel.tables import BULLETIN, LOG, PAIR, PORTION, SECRET, SUBMISSION
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import SubmitCommand, submit_many
 from intelshare.bulletin import Draft
@@ -63,6 +63,19 @@ def test_sixty_four_drafts_are_one_commit_and_each_is_what_it_would_be_alone(fra
         assert (answer.banner, answer.marks, answer.pairs[0].word) == (alone.banner, alone.marks, "queued")
     assert len({answer.bulletin for answer in answers}) == 64
     assert [len(rows(fra, table)) for table in (BULLETIN, PAIR, SUBMISSION)] == [65, 65, 65]
+
+
+def test_what_goes_to_the_same_recipients_is_stored_side_by_side_and_keeps_its_order(fra: Any) -> None:
+    """Rows are packed as they come, and a replica reads the bulletins for its own peers."""
+    to = [["USA"], ["KEN"], ["USA", "KEN"]] * 3
+    given = [submission(str(n), draft(text(TO_BOTH, str(n)), to=peers)) for n, peers in enumerate(to)]
+    plan = fra.store.ask_now(lambda view: submit_many(fra.node, view, given, NOW, seeded("many")))
+    place = {answer.md: number for number, answer in enumerate(plan.answer)}
+    for table in (BULLETIN, PORTION, SECRET):
+        stored = [place[write.row.md] for write in plan.writes if write.table is table]
+        assert stored == [1, 4, 7, 0, 3, 6, 2, 5, 8]
+    created = {write.row.md: write.row.created for write in plan.writes if write.table is BULLETIN}
+    assert created == {answer.md: NOW + number for number, answer in enumerate(plan.answer)}
 
 
 BAD = {

@@ -35,7 +35,8 @@ class BulletinRow(NamedTuple):
     expires: Instant
     deliver_by: Instant
     manifest: bytes
-    portions: int
+    slots: bytes
+    """u8 per portion, in reading order."""
     recalled: Instant
     """When a user of this member recalled it; 0: nobody did."""
     sealed_draft: bytes

@@ -16,7 +16,8 @@ CREATE TABLE "store_state" (
     value BIGINT NOT NULL
 );
 INSERT INTO "store_state" VALUES
-    ('epoch', 0), ('flushed', 0), ('last', 0), ('opened', 0), ('changes', 0), ('erased', 0);
+    ('epoch', 0), ('flushed', 0), ('last', 0), ('opened', 0), ('changes', 0), ('erased', 0),
+    ('chunks', 0);
 CREATE TABLE "chunk" (
     id BIGINT PRIMARY KEY,
     digest BYTEA NOT NULL,

@@ -1,0 +1,66 @@
+"""Waits until the recipients of a bulletin have answered: for ``send --wait`` and ``recall --wait``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from intelshare.cli.shared.output import Out, Progress
+from intelshare.errors import DeliveryError, IntelshareError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from intelshare.client import Client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+_POLL = 0.05
+
+
+def wait_for_pairs(
+    client: Client,
+    bulletin: bytes,
+    recipients: Iterable[str],
+    waits: Callable[[pb.OutboxPair], bool],
+    *,
+    done: str,
+    timeout: float,
+    out: Out,
+) -> Mapping[str, pb.OutboxPair]:
+    """Return the pairs of a bulletin by recipient, once ``waits`` is true of none.
+
+    A node that does not answer meanwhile is waited for too. ``done``: what the progress line and the error
+    say of the bulletin. Raises DeliveryError TIMED_OUT after ``timeout`` seconds.
+    """
+    end, waiting = time.monotonic() + timeout, sorted(recipients)
+    with Progress(out, f"recipients {done}") as progress:
+        while True:
+            pairs = _pairs(client, bulletin)
+            if pairs is not None:
+                waiting = [code for code, pair in pairs.items() if waits(pair)]
+                if not waiting:
+                    return pairs
+                progress.at(len(pairs) - len(waiting), len(pairs))
+            if time.monotonic() > end:
+                raise DeliveryError(
+                    "TIMED_OUT",
+                    f"bulletin {bulletin.hex()}: not all recipients {done}: {', '.join(waiting)} did not "
+                    f"answer within {timeout:g} s",
+                    hint=f"intelshare outbox {bulletin.hex()[:8]}",
+                )
+            time.sleep(_POLL)
+
+
+def _pairs(client: Client, bulletin: bytes) -> Mapping[str, pb.OutboxPair] | None:
+    """Return the pairs of the bulletin by recipient, or None while the node does not answer; it has stored
+    them.
+    """
+    from intelshare.cli.analyst.attach import BROKEN
+
+    try:
+        entries = client.outbox(bulletin.hex()).entries
+    except IntelshareError as error:
+        if error.code not in BROKEN:
+            raise
+        return None
+    return {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
