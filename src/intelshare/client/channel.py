@@ -22,6 +22,11 @@ MAX_ANSWER = 4 * 1024 * 1024
 _KEEPALIVE = 20_000
 """The milliseconds after which a silent call checks whether the node's host is still there."""
 
+_TLS = ("handshake", "certificate", "verification", "ssl")
+_NEVER = "failed to connect"
+_ENDED = ("socket closed", "connection reset", "broken pipe")
+"""What gRPC says: of TLS; of a connection that was never established; of how it ended."""
+
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
 
@@ -137,10 +142,9 @@ def _told(code: str, detail: object) -> IntelshareError:
 
 
 def _refused(details: str) -> bool:
-    """Return true if the TLS handshake failed. A server that rejects our certificate closes after it (TLS
-    1.3).
+    """Return true if the TLS handshake failed. A server that rejects our certificate ends the connection
+    after it (TLS 1.3, RFC 8446 section 4.4.2), before it is established: in order, or by a reset if it had
+    not read everything.
     """
-    return any(
-        word in details.lower()
-        for word in ("handshake", "certificate", "verification", "ssl", "socket closed")
-    )
+    told = details.lower()
+    return any(word in told for word in _TLS) or (_NEVER in told and any(word in told for word in _ENDED))

@@ -6,7 +6,8 @@
     DIALLING   the link opens, or the dial fails, or the link ends      RESTING; WAITING with backoff
     RESTING    the open link ends, or the directories change           WAITING
 
-A link that ends as soon as it is open counts as a failure too, so there is never a loop without a pause.
+A link that ends as soon as it is open counts as a failure too, whichever side dialled it, so there is never a
+loop without a pause.
 """
 
 from __future__ import annotations
@@ -119,7 +120,6 @@ class Dialling:
         links = turn.parts.links
         listed = turn.node.trust.node(uri)
         if links.to(uri) is not None or listed is None or not listed[1].endpoints:
-            peer.backoff = peer.backoff.heard(turn.now.steady)
             return
         try:
             turn.node.trust.need_node(uri, turn.now.wall)
@@ -146,9 +146,9 @@ class Dialling:
                 self._errors[link.node] = code
             return
         lasted = turn.now.steady - link.opened_at > turn.parts.limits.hello
-        # A call whose hello failed proves nothing: of two nodes that both dial, each would reset the other's
-        # pause, for ever.
-        if link.open and (lasted or not link.dialled):
+        # A link that ended at once proves nothing, whoever dialled it: of two nodes that both dial, each would
+        # reset the other's pause for ever, and a budget that each opening costs would never fill.
+        if link.open and lasted:
             peer.backoff = peer.backoff.heard(turn.now.steady)
         if peer.link == link.number or (peer.link is None and peer.at is None):
             peer.link, peer.opened = None, False

@@ -15,6 +15,7 @@ from intelshare.engine.dividing import Dividing
 from intelshare.engine.greeting import LinkState
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.values import LinkId
+from intelshare.ids import NodeUri
 from intelshare.instant import HOUR, MINUTE, Instant
 from intelshare.trust import TrustView
 from intelshare.trust.documents import Endpoint
@@ -53,6 +54,13 @@ def turn(trust: TrustView, fra: TestMember) -> Any:
     return SimpleNamespace(now=now, node=node, parts=parts, do=lambda _: None)
 
 
+def reachable(fra: TestMember, usa: TestMember) -> tuple[NodeUri, Any]:
+    """A node of USA whose address is known, and FRA's turn."""
+    node = replace(usa.directory.nodes[0], endpoints=(Endpoint("usa.example", 8443),))
+    there = usa.renewed(Instant(NOW + HOUR), nodes=(node,))
+    return node.uri, turn(view_of(fra, usa).with_document(there, Instant(NOW + HOUR)).view, fra)
+
+
 def test_a_directory_of_many_nodes_costs_the_bound_and_a_shorter_one_less() -> None:
     fra, usa, ken = member("FRA"), member("USA"), member("KEN")
     one = usa.directory.nodes[0]
@@ -66,12 +74,32 @@ def test_a_directory_of_many_nodes_costs_the_bound_and_a_shorter_one_less() -> N
     assert set(dialling._peers) == {one.uri, ken.directory.nodes[0].uri}
 
 
+def test_links_that_end_as_soon_as_they_are_open_lengthen_the_pause_whoever_dials_them() -> None:
+    fra, usa = member("FRA"), member("USA")
+    uri, at = reachable(fra, usa)
+    dialling, links = Dialling(lambda _: True), at.parts.links
+    dialling.begin(at)
+    pauses = []
+    for tried in range(12):
+        due = dialling.next_at(at)
+        assert due is not None
+        pauses.append(due - at.now.steady)
+        at.now.steady = due
+        dialling.tick(at)
+        link = links.dialled
+        if tried % 2:  # the peer's call came first
+            dialling.ended(at, link, "RATE")
+            link = PeerLink(links.new(), usa.code, uri, at.now.steady, Limits(), dialled=False)
+        link.state, link.opened_at = LinkState.OPEN, at.now.steady
+        dialling.opened(uri)
+        dialling.ended(at, link, "RATE")
+    assert max(pauses) > 32 * FIRST
+
+
 @pytest.mark.parametrize("dialled", [True, False])
 def test_another_link_that_fails_beside_an_open_one_delays_no_dial(dialled: bool) -> None:
     fra, usa = member("FRA"), member("USA")
-    node = replace(usa.directory.nodes[0], endpoints=(Endpoint("usa.example", 8443),))
-    there = usa.renewed(Instant(NOW + HOUR), nodes=(node,))
-    uri, at = node.uri, turn(view_of(fra, usa).with_document(there, Instant(NOW + HOUR)).view, fra)
+    uri, at = reachable(fra, usa)
     dialling, links = Dialling(lambda _: True), at.parts.links
     dialling.begin(at)
 
