@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from intelshare.audit.node_records import KeyChange, KeyChanged
 from intelshare.broker.kernel.documents import adopt, take_keys
@@ -99,30 +99,19 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
     believed = not runtime.clock.wrong()
     known = without_ahead(newest, now) if believed else newest
     directory = _with_forgotten(known, held, runtime, now)
-    nodes = tuple(_listed(row, runtime, endpoints) for row in directory.nodes)
-    ratified = _ratified(node)
-    suites, floor = tuple(sorted(node.suites)), runtime.settings.floor
     what = due(directory, node.uri, runtime.settings.suite, now, runtime.settings.key_periods)
-    # In a restored folder: backups contain no sealing keys, and nothing should be sealed to keys that nobody
-    # can use.
-    without = tuple(
-        key_id(key)
-        for key in directory.keys
-        if key.use is KeyUse.SEALING and key_id(key) not in runtime.vault.sealing_keys()
-    )
-    if without:
+    unusable = _unusable(runtime, directory)
+    if unusable:
         order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
     keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, without, order.revoke)
+    gone = _dropped(directory, unusable, order.revoke)
     if runtime.clock.read().confirmed:
         gone |= {*what.retired, *_ended(directory, now)}
-    authorities = runtime.certificates.node_authorities()
-    told = (nodes, ratified, suites, floor, authorities)
-    before = (directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities)
+    facts = _facts_now(runtime, directory, endpoints)
     # A clock that is behind would date it again and again, of a time when it has long expired for peers.
     is_due = what.directory and (believed or newest.issued <= now)
-    changes = keys or gone or order.revoke or not held.supported or is_due or directory is not newest
-    if not (changes or told != before or runtime.forgot is not None):
+    changes = keys or gone or order.revoke or facts != _facts_of(directory) or directory is not newest
+    if not (changes or is_due or not held.supported or runtime.forgot is not None):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
         untold = bool(runtime.changed_keys)
@@ -137,11 +126,11 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
         now,
         add_keys=[key.record for key in keys],
         drop_keys=gone,
-        nodes=nodes,
-        ratified=ratified,
-        suites=suites,
-        floor=floor,
-        authorities=authorities,
+        nodes=facts.nodes,
+        ratified=facts.ratified,
+        suites=facts.suites,
+        floor=facts.floor,
+        authorities=facts.authorities,
         revoke=revoked,
         since=runtime.forgot,
     )
@@ -155,6 +144,45 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
     await _go_on(runtime, now)
     runtime.log.info(Event.DIRECTORY_RENEWED)
     return True
+
+
+class _Facts(NamedTuple):
+    """What a directory says besides keys and revocations."""
+
+    nodes: tuple[DirectoryNode, ...]
+    ratified: tuple[Ratified, ...]
+    suites: tuple[int, ...]
+    floor: int
+    authorities: tuple[bytes, ...]
+
+
+def _facts_now(
+    runtime: Runtime, directory: DirectoryDocument, endpoints: tuple[Endpoint, ...] | None
+) -> _Facts:
+    """Return what the next directory has to say."""
+    return _Facts(
+        tuple(_listed(row, runtime, endpoints) for row in directory.nodes),
+        _ratified(runtime.node),
+        tuple(sorted(runtime.node.suites)),
+        runtime.settings.floor,
+        runtime.certificates.node_authorities(),
+    )
+
+
+def _facts_of(directory: DirectoryDocument) -> _Facts:
+    return _Facts(
+        directory.nodes, directory.ratified, directory.suites, directory.floor, directory.authorities
+    )
+
+
+def _unusable(runtime: Runtime, directory: DirectoryDocument) -> tuple[KeyId, ...]:
+    """Return the sealing keys that nobody can use: a restored folder has none, for backups contain none, and
+    nothing should be sealed to them.
+    """
+    held = runtime.vault.sealing_keys()
+    return tuple(
+        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) not in held
+    )
 
 
 def _with_forgotten(
