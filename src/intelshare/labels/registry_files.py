@@ -58,7 +58,7 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
 
 
 class _Stated:
-    """What files state, by its code or name, beside the table that states it."""
+    """The definitions of the files read so far, by code or name, each beside the table that states it."""
 
     def __init__(self) -> None:
         self.states: dict[str, tuple[Table, str]] = {}

@@ -147,7 +147,7 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
 
 
 class _Facts(NamedTuple):
-    """What a directory says besides keys and revocations."""
+    """The content of a directory besides keys and revocations."""
 
     nodes: tuple[DirectoryNode, ...]
     ratified: tuple[Ratified, ...]

@@ -1,4 +1,4 @@
-"""Whether anything is left to do anywhere once faults are over: what the end of a run waits for (``ending``
+"""The things left to do anywhere once faults are over: the end of a run waits until there are none (``ending``
 checks what came of it).
 """
 

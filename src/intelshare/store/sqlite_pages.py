@@ -1,4 +1,4 @@
-"""How SQLite lays out the pages of its file (sqlite.org/fileformat2.html), as far as one leads to another.
+"""The pages of SQLite's file (sqlite.org/fileformat2.html), as far as one leads to another.
 
 The parts of a file fit each other in one way: cells and gaps fill a page of a tree exactly, and the map of
 pages, which SQLite keeps so that the file can shrink, names for each page the one that leads to it. Nothing
@@ -95,7 +95,7 @@ def free_pages(page: Pages, mapped: Mapping[int, Pointer]) -> Iterator[Pointer]:
 
 
 class _Head(NamedTuple):
-    """What begins a page of a tree."""
+    """The beginning of a page of a tree."""
 
     kind: int
     start: int
