@@ -1,5 +1,5 @@
-"""The things left to do anywhere once faults are over: the end of a run waits until there are none (``ending``
-checks what came of it).
+"""The things left to do anywhere once faults are over: the end of a run waits until there are none, and
+``ending`` checks what came of it.
 """
 
 from __future__ import annotations
