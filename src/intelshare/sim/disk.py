@@ -169,7 +169,7 @@ class Disk:
         """Make the first ``count`` commits durable; return their effects, in order."""
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
         for commit in done:
-            self._synced.apply(commit.plan)
+            self._synced.repeat(commit.plan.writes)
             if isinstance(commit.plan.answer, MendResult):
                 # Here and not among the effects: a crash may keep the commit, and nobody hears of it.
                 self._mended.update(_released(commit.plan))

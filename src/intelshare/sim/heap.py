@@ -38,7 +38,7 @@ class Heap:
     def after(self, delay: int, event: Callable[[], None]) -> None:
         """Let ``event`` happen ``delay`` microseconds from now."""
         self._made += 1
-        heappush(self._heap, (self.now + max(0, delay), self._made, event))
+        heappush(self._heap, (self.now + delay if delay > 0 else self.now, self._made, event))
 
     def note(self, *words: str | int, data: bytes = b"") -> None:
         """Record something that happened in the trace."""

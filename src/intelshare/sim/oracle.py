@@ -26,7 +26,7 @@ what it forgot, but never for what it says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -279,12 +279,12 @@ class Oracle:
                 self.gone[machine.name].add(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
-        writes = tuple([write for write in plan.writes if write.table in FACTS])
+        writes = [write for write in plan.writes if write.table in FACTS]
         if writes:
-            self._durable[machine.name].apply(Plan(writes, None))
+            self._durable[machine.name].repeat(writes)
             self._check_kept(machine, writes)
 
-    def _check_kept(self, machine: Machine, writes: tuple[Any, ...]) -> None:
+    def _check_kept(self, machine: Machine, writes: Sequence[Any]) -> None:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
@@ -349,10 +349,9 @@ class Oracle:
 
     def _look_at(self, machine: Machine) -> None:
         """Treat everything on the disk after a crash as durable."""
-        rows: list[Put] = []
+        kept = self._durable[machine.name] = MemoryStore()
         for table in FACTS:
-            rows += [Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)]
-        self._durable[machine.name] = MemoryStore([Plan(tuple(rows), None)])
+            kept.repeat([Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)])
 
     def _check_promises(self, machine: Machine) -> None:
         view = machine.disk.view

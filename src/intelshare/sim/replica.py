@@ -256,7 +256,7 @@ class Replica(InSharedFolder):
             self._swap(one.plan.answer)
         for one in done if most is None else done[:most]:
             # Whatever leaves at this moment was durable before what the next step stops.
-            self.followed_rows.apply(one.plan)
+            self.followed_rows.repeat(one.plan.writes)
             self._answer(one)
         if self._jobs and self.session is not None:
             self.machine.turns.ask(self.session)
@@ -276,7 +276,7 @@ class Replica(InSharedFolder):
     def _take(self, group: TurnGroup) -> None:
         """A group is durable, and this replica knows it."""
         for plan in group.plans:
-            self.followed_rows.apply(plan)
+            self.followed_rows.repeat(plan.writes)
         self.at = group.number
         self._followed_at = self.heap.now
 
