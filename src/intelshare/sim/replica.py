@@ -231,17 +231,18 @@ class Replica(InSharedFolder):
             turns.commit(session, group)
 
     def _run(self, job: Job) -> Done:
-        now = self.now()
+        clock = self.clock.read()
+        now = clock.now
         if not job.name:
             return Done(job, now)
         step, name = self.machine.bug.steps[job.name], job.name
         try:
-            plan = self.plan(handover_ahead if step is handover else step, name, job.event, now)
+            plan = self.plan(handover_ahead if step is handover else step, name, job.event, clock)
         except IntelshareError as error:
             if job.refused is None:
                 raise
             return Done(job, now, error=error)
-        return Done(job, now, self.noted(name, job.event, plan, now))
+        return Done(job, now, self.noted(name, job.event, plan, clock))
 
     def answered(self, most: int | None = None) -> None:
         """Hear that a group is committed, unless nothing comes through; ``most``: so many of its steps are
