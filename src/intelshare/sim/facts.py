@@ -54,7 +54,7 @@ def _stopped(cause: Cause) -> Callable[[Facts, Facts], bool]:
 
 
 LATE_RECEIPT = "receipt of a number before"
-"""An answer about the number under which a pair had gone before it was queued again."""
+"""An answer about the number under which a pair had gone before it was queued again: it waits no more."""
 
 RETURNED = "returned"
 """A release came back from its recipient: the disk was put back to where the pair waited."""
@@ -62,13 +62,20 @@ RETURNED = "returned"
 _RARE = frozenset((LATE_RECEIPT, RETURNED))
 """The events that not every thousand seeds take."""
 
+_MAY_GO = frozenset((BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ))
+"""The receipts after which a pair may be handed over: those of another number, if there are any."""
+
 EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] = (
     ("approved", frozenset(("approve",)), lambda old, new: (old, new) == (_fresh(HELD), _fresh(QUEUED))),
     ("held", frozenset(("handover",)), lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HELD))),
     (
         "handed over",
         frozenset(("handover",)),
-        lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HANDED_OVER)),
+        lambda old, new: (
+            (old.stage, old.cause) == (QUEUED, Cause.NONE)
+            and old.receipt in _MAY_GO
+            and new == old._replace(stage=HANDED_OVER)
+        ),
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
@@ -107,8 +114,10 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         frozenset(("receive",)),
         lambda old, new: (
             old.stage in (QUEUED, HELD)
-            and new == old._replace(receipt=new.receipt)
-            and new.receipt > old.receipt
+            and new == old._replace(stage=HANDED_OVER, receipt=new.receipt, conflict=new.conflict)
+            and new.receipt >= old.receipt
+            and new.receipt is not BestReceipt.NONE
+            and new.conflict >= old.conflict
         ),
     ),
     (
@@ -124,8 +133,12 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         frozenset(("receive", "fill", "fill_late")),
         lambda old, new: (
             old.stage >= HANDED_OVER
-            and old.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)
-            and new == old._replace(stage=QUEUED, receipt=BestReceipt.NONE, conflict=False)
+            and old.receipt in _MAY_GO
+            and new
+            in (
+                (again := old._replace(stage=QUEUED)),
+                again._replace(receipt=BestReceipt.NONE, conflict=False),
+            )
         ),
     ),
     (
@@ -229,7 +242,12 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
     elif (old := _facts(before)) != new:
         event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
         # An answer needs a number that it is about; and what has one does not come back under another.
-        amiss = (event == LATE_RECEIPT and not before.leaf) or (event == RETURNED and before.leaf)
+        # What goes again although it was accepted may go no more instead.
+        amiss = (
+            (event == LATE_RECEIPT and not before.leaf)
+            or (event == RETURNED and before.leaf)
+            or (event == "handed over" and before.leaf == row.leaf and old.receipt is BestReceipt.NONE)
+        )
         if event is None or amiss:
             raise Violation("I11", f"{me}: {name} makes {new} of {old}")
         taken[f"event {event}"] += 1
