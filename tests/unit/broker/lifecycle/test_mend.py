@@ -124,7 +124,7 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
         if (one.leaf == row.leaf if table is RECEIVED else one.md == row.md)
     )
     result = mended(usa, (table, key))
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert [one.md for one in rows(usa, INBOX)] == [one.md for one in rows(usa, INBOX) if one.md != row.md]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (FRA, ((row.sequence, row.sequence),))
@@ -153,7 +153,7 @@ def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sen
     (row,) = rows(usa, INBOX)
     (portion,) = rows(usa, PORTION)
     result = mended(usa, (PORTION, PORTION.key_of(portion)))
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert not [one for one in rows(usa, RECEIVED) if one.kind == Kind.RELEASE]
     ((_, gap),) = result.effects.gaps
     assert gap.missing == ((1, 1), (2, 2))
@@ -171,7 +171,7 @@ def test_damaged_portions_of_one_bulletin_are_asked_for_together_and_none_waits_
     send(fra, draft(text(TO_USA, "one"), text(TO_USA, "two"), to=["USA"]))
     arrive(usa, fra, hand_over(fra, "USA")[0].frame)
     result = mended(usa, *[(PORTION, PORTION.key_of(one)) for one in rows(usa, PORTION)])
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA"), (RecordOutcome.WHOLE, "")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")] * 2, "neither is whole: nothing came yet"
     assert len(result.effects.gaps) == 1
     assert rows(usa, PORTION) == []
 
@@ -183,7 +183,7 @@ def test_damaged_content_of_what_was_forgotten_before_is_not_counted_again(membe
     (counter,) = [one for one in rows(usa, COUNTER) if one.name == "inbox"]
     fewer = changed(counter, rows=counter.rows - 1, size=counter.size - row.size)
     usa.store.apply(Plan((Delete(INBOX, (row.md,)), Put(COUNTER, fewer)), None))
-    assert outcomes(mended(usa, (PORTION, portion))) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(mended(usa, (PORTION, portion))) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert fewer in rows(usa, COUNTER)
 
 
@@ -292,7 +292,7 @@ def test_a_received_release_is_fetched_again_although_the_log_rotted_with_it(mem
     row = rows(usa, INBOX)[1]
     logged = [(LOG, LOG.key_of(one)) for one in rows(usa, LOG)]
     result = mended(usa, (RECEIVED, (FRA, row.leaf)), *logged)
-    assert outcomes(result)[0] == (RecordOutcome.ASKED, "FRA")
+    assert outcomes(result)[0] == (RecordOutcome.FORGOTTEN, "FRA")
     assert {outcome for outcome, _ in outcomes(result)[1:]} == {RecordOutcome.STAYS}
 
 
@@ -405,6 +405,16 @@ def test_the_author_is_told_of_a_pair_whose_row_is_given_up(members: Any, gone: 
     assert Kind.RELEASE not in {
         one.kind for frame in fra.do(resend, USA, (), ROOM)[0] for one in frame.frame.statements
     }
+
+
+def test_the_outbox_names_a_pair_whose_record_is_damaged(members: Any) -> None:
+    """It showed the bulletin without that recipient, and said nothing."""
+    fra = members["FRA"]
+    place = (PAIR, PAIR.key_of(pair_of(fra)))
+    (written,) = [row for row in rows(fra, BULLETIN) if row.md == place[1][0]]
+    for given in ("", written.bulletin.hex()):
+        _, damaged = outbox(fra.node, Rotten(fra.store, place), actor("FRA", "a"), given, 50, False, NOW)
+        assert len(damaged) == 1
 
 
 def test_an_answer_that_comes_after_its_pair_was_given_up_counts(members: Any) -> None:
