@@ -47,8 +47,8 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.node.dial import METHOD
 from intelshare.node.events import make_logger
+from intelshare.node.open_folder import open_folder
 from intelshare.node.renewal import directory_signer
-from intelshare.node.run import open_folder
 from intelshare.statement import Leaf, sign_batch
 from intelshare.trust import (
     Channel,

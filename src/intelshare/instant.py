@@ -26,6 +26,11 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+MAX_AHEAD = 5 * MINUTE
+"""The most by which a time that somebody else has signed may be ahead of this node's clock: what is dated
+later is CLOCK_SKEW.
+"""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

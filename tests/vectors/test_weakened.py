@@ -89,7 +89,7 @@ RULES: list[Rule] = [
      "self._length != padded_length(self._ended_at, FLOOR)", "False"),
     ("bundle: its padding is zero", "bundles", bundle.BundleReader._open,
      "self._plain.count(0) != len(self._plain)", "False"),
-    ("bundle: signed ahead", "bundles", courier.check_head, "signed.signed_at > at + AHEAD", "False"),
+    ("bundle: signed ahead", "bundles", courier.check_head, "signed.signed_at > at + MAX_AHEAD", "False"),
     ("bundle: of the own member", "bundles", courier.check_head, "key.member == view.own", "False"),
     ("bundle: for whom", "bundles", courier.check_head, "head.to != view.own", "False"),
 ]  # fmt: skip

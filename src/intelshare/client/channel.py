@@ -25,7 +25,7 @@ _KEEPALIVE = 20_000
 _TLS = ("handshake", "certificate", "verification", "ssl")
 _NEVER = "failed to connect"
 _ENDED = ("socket closed", "connection reset", "broken pipe")
-"""What gRPC says: of TLS; of a connection that was never established; of how it ended."""
+"""Words of gRPC about TLS, about a connection that was never established, and about its end."""
 
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"

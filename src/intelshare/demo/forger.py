@@ -22,7 +22,7 @@ from intelshare.ids import Incarnation
 from intelshare.instant import Instant
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
-from intelshare.node.run import open_folder
+from intelshare.node.open_folder import open_folder
 from intelshare.node.runtime import Runtime
 from intelshare.node.sidecar import log_position
 from intelshare.ports import Delete, Plan, Put, View, changed

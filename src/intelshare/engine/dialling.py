@@ -146,8 +146,8 @@ class Dialling:
                 self._errors[link.node] = code
             return
         lasted = turn.now.steady - link.opened_at > turn.parts.limits.hello
-        # A link that ended at once proves nothing, whoever dialled it: of two nodes that both dial, each would
-        # reset the other's pause for ever, and a budget that each opening costs would never fill.
+        # A link that ended at once proves nothing, whoever dialled it: of two nodes that both dial, each
+        # would reset the other's pause for ever, and a budget that each opening costs would never fill.
         if link.open and lasted:
             peer.backoff = peer.backoff.heard(turn.now.steady)
         if peer.link == link.number or (peer.link is None and peer.at is None):

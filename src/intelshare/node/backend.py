@@ -72,7 +72,9 @@ not use.
 
 
 class NodeBackend:
-    """``services.backend.Backend`` on a runtime and its links; one for each node."""
+    """``services.backend.Backend`` on a runtime and its links; one for each node. What each method promises
+    stands there alone.
+    """
 
     def __init__(
         self,
@@ -95,29 +97,23 @@ class NodeBackend:
 
     @property
     def node(self) -> Node:
-        """Return the node's current keys, trust and world."""
         return self._runtime.node
 
     def now(self) -> Instant:
-        """Return the wall-clock time."""
         return self._runtime.now()
 
     def read_clock(self) -> ClockReading:
-        """Return the reading of the clock, and whether it is believed."""
         read = self._runtime.clock.read()
         return ClockReading(read.now, read.believed, read.expected, read.until, read.confirmed)
 
     def believe_clock(self) -> None:
-        """Believe the current time from now on."""
         self._runtime.clock.believe()
         self._links.feed(NodeChanged())
 
     def damaged(self) -> tuple[Record, ...]:
-        """Records that were met damaged and are not settled."""
         return self._runtime.mending.known()
 
     async def scrub(self) -> None:
-        """Read every record: what is damaged is known then."""
         store = self._runtime.store
 
         def read_all() -> None:
@@ -128,24 +124,20 @@ class NodeBackend:
         await asyncio.get_running_loop().run_in_executor(self._slow, read_all)
 
     async def mend(self, records: Sequence[Record]) -> tuple[Mended, ...]:
-        """Make these again, or ask peers for them, if that can be."""
         done: list[Mended] = []
         for start in range(0, len(records), MAX_MENDED):
             done += await self._runtime.mending.mend(self._links, records[start : start + MAX_MENDED])
         return tuple(done)
 
     def mended(self, result: MendResult) -> None:
-        """Remove dropped records from the list of damaged ones."""
         self._links.feed(RecordsMended(result.mended))
 
     def clock_is_wrong(self) -> bool:
-        """Return true if nothing may be signed now because the clock was set back."""
         return self._runtime.clock.wrong()
 
     async def perform(
         self, step: Callable[..., Plan[A]], *event: object, then: Callable[[A], None] | None = None
     ) -> A:
-        """Carry out a step and its effects; return its durable answer."""
         # gRPC cancels a call whose caller has gone; the step is committed all the same.
         return await asyncio.shield(self._carry_out(step, event, then))
 
@@ -161,34 +153,26 @@ class NodeBackend:
         return done.value
 
     async def query(self, question: Callable[[View], A], *, slow: bool = False) -> A:
-        """Answer a question from the committed rows; a slow one uses none of the store's readers."""
-        if slow:
+        if slow:  # it takes none of the store's readers
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._slow, self._runtime.store.ask_now, question)
         return await self._runtime.store.query(question)
 
     async def query_logs(self, question: Callable[[View], A]) -> A:
-        """Answer a question that extends the trees of this node's logs; only one such question runs at a
-        time.
-        """
         return await self._links.over_logs(question)
 
     async def sign_log(self) -> None:
-        """Sign the current state of the log, and tell the peers."""
         await self._links.say_log()
 
     def wake(self, recipients: Iterable[MemberCode]) -> None:
-        """Start handing over whatever is ready for these members."""
         if members := tuple(recipients):
             self._links.wake(*members)
 
     def committed(self) -> AbstractContextManager[asyncio.Event]:
-        """Return an event that is set after every commit."""
         return self._runtime.listening()
 
     @contextmanager
     def open_call(self, method: str, user: UserUri, most: int) -> Iterator[None]:
-        """Count one more open call of a user for as long as the call lasts."""
         key = method, user
         if self._open[key] >= most:
             raise DeliveryError(
@@ -201,47 +185,38 @@ class NodeBackend:
             self._open[key] -= 1
 
     def upload(self, begun: Upload) -> AbstractAsyncContextManager[Uploading]:
-        """Receive a file, or resume receiving it."""
         return self._runtime.pieces.upload(begun)
 
     def write_bundle(
         self, member: MemberCode, limit: int, by: UserUri
     ) -> AsyncIterator[bytes | BundleWritten]:
-        """Yield the bytes of a courier bundle, then a summary of its contents."""
         return self._courier.write(member, limit, by)
 
     async def take_in_bundle(self, data: AsyncIterator[bytes], by: UserUri) -> BundleTaken:
-        """Import a courier bundle."""
         return await self._courier.take_in(data, by)
 
     def contents(self, place: FilePlace, record: Attachment) -> AsyncIterator[bytes]:
-        """Yield the content of a file in parts."""
         return self._runtime.pieces.contents(place, record)
 
     def refused(self, method: str, user: UserUri, error: IntelshareError) -> None:
-        """Log and count the refusal of a part of a call."""
         self._runtime.refusals["user", error.code] += 1
         self._runtime.log.info(Event.CALL_REFUSED, code=error.code, method=method, user=user, peer=None)
         self._runtime.noticed(error)
 
     @property
     def key_periods(self) -> Periods:
-        """Return how often keys are replaced by schedule."""
         return self._runtime.settings.key_periods
 
     def held_keys(self) -> tuple[HeldKey, ...]:
-        """Return every key of the vault, without its secret."""
         return tuple(HeldKey(one.key_id, one.record, one.retired) for one in self._runtime.vault.held_keys())
 
     async def renew_keys(
         self, by: UserUri, rotate: frozenset[KeyUse], revoke: tuple[Revocation, ...]
     ) -> None:
-        """Make new keys, revoke keys, destroy expired ones, and tell every peer."""
         await asyncio.shield(renew(self._runtime, order=KeyOrder(by, rotate, revoke)))
         await self.perform(announce, self._runtime.node.trust.partners)
 
     def make_directory_key(self) -> KeyRecord:
-        """Make a directory key in the vault, for a root that will name it."""
         runtime = self._runtime
         suite = runtime.node.suites[runtime.settings.suite]
         made = new_key(
@@ -256,7 +231,6 @@ class NodeBackend:
         return made.record
 
     async def adopt_root(self, root: Trust) -> None:
-        """Adopt this member's next root, sign the directory under it, and tell every member."""
         await asyncio.shield(self._adopt_root(root))
 
     async def _adopt_root(self, root: Trust) -> None:
@@ -269,7 +243,6 @@ class NodeBackend:
         await self._tell_directory()
 
     def note_key(self) -> NoteKey:
-        """Return the key that signs notes in the node's name. Raises VaultError NOT_FOUND."""
         node = self.node
         for identity, _ in node.trust.note_keys(node.uri, self.now()):
             return self._runtime.vault.note_key(identity)
@@ -280,7 +253,6 @@ class NodeBackend:
         )
 
     def facts(self) -> NodeFacts:
-        """Return what the process knows about itself."""
         runtime = self._runtime
         valid = validity(runtime.certificates.leaf.certificate)
         return NodeFacts(
@@ -306,32 +278,26 @@ class NodeBackend:
         )
 
     async def counts(self) -> Counts:
-        """Return what the process has counted, and what the system reports about it."""
         runtime = self._runtime
         return await asyncio.to_thread(counts, runtime.folder, runtime.log.lines, runtime.refusals)
 
     async def samples(self) -> Sequence[Sample]:
-        """Return all measurements, which may be a little old."""
         return await self._collector.samples()
 
     @property
     def queue_bounds(self) -> QueueBounds:
-        """Return the bounds on what may wait."""
         return self._runtime.settings.queues
 
     def link(self, node: NodeUri) -> LinkFacts:
-        """Return the state of the connection to a peer node."""
         state = self._links.state(node)
         return LinkFacts(
             state.state, state.error, state.since, state.offset, state.seen, state.forgot, state.peer_forgot
         )
 
     def spent(self, member: MemberCode) -> list[SpentBudget]:
-        """Return the budgets that a peer has exceeded."""
         return [SpentBudget(one.budget, one.refused, again) for one, again in self._links.budgets(member)]
 
     def sign_user(self, user: UserUri, request: bytes) -> Issued:
-        """Return a certificate for the key in this request."""
         runtime = self._runtime
         if runtime.certificates.users_elsewhere:
             raise DeliveryError(
@@ -346,7 +312,6 @@ class NodeBackend:
         )
 
     def make_ticket(self, user: UserUri) -> Issued:
-        """Return a ticket with which the user fetches a first certificate."""
         if self._runtime.certificates.users_elsewhere:
             return self._issued(b"", Credential(), b"")
         authority = self._runtime.vault.certified(USER_AUTHORITY)
@@ -367,7 +332,6 @@ class NodeBackend:
         )
 
     async def renew_node(self, by: UserUri) -> None:
-        """A new certificate for the node, or what another authority has issued, and at its ports at once."""
         runtime = self._runtime
         await self._renew_leaf(by)
         if runtime.certificates.node_elsewhere:
@@ -378,7 +342,6 @@ class NodeBackend:
         await self._follow_ports()
 
     def own_certificates(self) -> list[OwnCertificate]:
-        """The authorities that are believed here, the bridge between two of them, and the node's own."""
         runtime = self._runtime
         certificates, until = runtime.certificates, overlap_ends(runtime)
         found = []
@@ -395,12 +358,10 @@ class NodeBackend:
         return [*found, OwnCertificate(leaf, "node", "counts")]
 
     async def sign_leaf(self, request: bytes, by: UserUri) -> tuple[bytes, bytes]:
-        """A certificate of this node for a key that is held elsewhere, and it as PEM with the bridge."""
         made = await sign_leaf(self._runtime, request, by)
         return made, to_pem((made, *self._runtime.certificates.chain[1:]))
 
     async def revoke_leaf(self, certificate: Digest, by: UserUri) -> None:
-        """Tell every peer that a certificate of this node counts no more."""
         runtime = self._runtime
         if certificate == digest_of(runtime.certificates.leaf.certificate):
             await self._renew_leaf(by)
@@ -408,7 +369,6 @@ class NodeBackend:
         await self.renew_keys(by, frozenset(), (row,))
 
     async def succeed_authorities(self, by: UserUri) -> None:
-        """New authorities issue from now on, and every peer is told."""
         await asyncio.shield(self._succeed(by))
 
     async def _succeed(self, by: UserUri) -> None:
@@ -416,7 +376,6 @@ class NodeBackend:
         await self._tell_directory()
 
     async def end_former_authorities(self, by: UserUri) -> None:
-        """The former authorities are believed no longer."""
         await asyncio.shield(self._end_former(by))
 
     async def _end_former(self, by: UserUri) -> None:
@@ -434,24 +393,19 @@ class NodeBackend:
 
     @property
     def replica(self) -> str:
-        """Return the name of this process among the replicas of its node; empty: it has none."""
         return self._runtime.replica
 
     @property
     def draining(self) -> bool:
-        """Return true if no new bulletins are accepted."""
         return DRAINING in self._runtime.health.codes
 
     def drain(self, *, on: bool) -> None:
-        """Stop accepting bulletins, or accept them again."""
         (self._runtime.health.set if on else self._runtime.health.clear)(DRAINING)
 
     def register_changed(self, row: UserRow) -> None:
-        """Take note that the register now has this row."""
         self._runtime.register_changed(row)
 
     async def treaty_texts(self) -> Mapping[str, str]:
-        """Return the treaty files in the node's folder that can be read, by name."""
         return await asyncio.to_thread(_texts, self._runtime.folder.treaties)
 
 

@@ -18,7 +18,7 @@ from intelshare.instant import Instant
 from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
-from intelshare.node.run import begin_after_loss, open_folder
+from intelshare.node.open_folder import begin_after_loss, open_folder
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
 from intelshare.services import FOLDER_OWNER, SERVICES, answer, authorise

@@ -463,4 +463,4 @@ class Backend(Protocol):
         """Take note that the register now has this row: the user's next call is authorised by it."""
 
     async def treaty_texts(self) -> Mapping[str, str]:
-        """Return the treaty files in the node's folder as they are now, by name."""
+        """Return the treaty files in the node's folder that can be read, as they are now, by name."""

@@ -127,7 +127,7 @@ def first_keys(plan: FaultPlan, member: str) -> Keys:
 
 
 def start_node(member: str, incarnation: int, keys: Keys, view: View, now: Instant, variant: int = 0) -> Node:
-    """Return the value of a node that starts with these keys and this disk, as ``node.run`` makes it.
+    """Return the value of a node that starts with these keys and this disk, as ``node.open_folder`` makes it.
 
     ``variant`` is that of the member's own rules, as their file is now.
     """

@@ -1,6 +1,7 @@
 """Statements: what one member states to another, signed together, each provable alone."""
 
 from intelshare.crypto.records import Kind
+from intelshare.instant import MAX_AHEAD
 from intelshare.statement.batch import LEAF_HEADS, SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many
 from intelshare.statement.batch_receipts import Answer, ReceiptRow, encode_receipts, read_receipts
 from intelshare.statement.kinds import KINDS, KindRow
@@ -8,7 +9,6 @@ from intelshare.statement.leaf import NONCE_LENGTH, Leaf, Statement, leaf_id, le
 from intelshare.statement.sign import SignedBatch, batch_message, sign_batch
 from intelshare.statement.tree import MAX_LEAVES
 from intelshare.statement.verify import (
-    MAX_AHEAD,
     ReceivedBatch,
     Revocation,
     TrustLookup,

@@ -32,16 +32,13 @@ from intelshare.crypto.records import Batch, Evidence, KeyRecord, KeyUse
 from intelshare.crypto.suites import Context, Suite, Suites, verify_signature
 from intelshare.errors import CryptoError, EnvelopeError, TrustError
 from intelshare.ids import KeyId, LeafId, MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import MAX_AHEAD, SECOND, Instant
 from intelshare.statement.kinds import KINDS
 from intelshare.statement.leaf import Statement, leaf_id
 from intelshare.statement.sign import batch_message
 from intelshare.statement.tree import climb
 
 T = TypeVar("T")
-
-MAX_AHEAD: Final = 300 * SECOND
-"""The most microseconds by which a peer's clock may be ahead of this node's."""
 
 
 class Revocation(Protocol):

@@ -132,9 +132,10 @@ class MemoryTable:
             order.waiting.extend(keys)
 
     def made(self, key: Key, held: MemoryRow) -> Any:
-        """Return the row of a record that is here, and keep it: others will ask for it too."""
+        """Return the row of a record, and keep it if the record is here: others will ask for it too."""
         row = self.sql.layout.row(held.record)
-        self.rows[key] = memory_row((held.record, held.place, held.columns, row))
+        if self.rows.get(key) is held:
+            self.rows[key] = memory_row((held.record, held.place, held.columns, row))
         return row
 
     def update(self, newer: MemoryTable) -> None:

@@ -22,15 +22,12 @@ from intelshare.crypto.records import KeyRecord, KeyRef, Member, Node, Time, Tru
 from intelshare.crypto.suites import Context, Signer, verify_signature
 from intelshare.errors import CryptoError, EnvelopeError, IntelshareError, TrustError
 from intelshare.ids import KeyId, MemberCode, NodeUri
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import MAX_AHEAD, SECOND, Instant
 from intelshare.trust.hello import HelloPayload, PeerHello, signer_of
 from intelshare.trust.view import TrustView
 
 MAX_DOCUMENTS: Final = 64
 """The most documents in one head: the newest roots, and the directory."""
-
-AHEAD: Final = 300 * SECOND
-"""The most that the writer's clock may be ahead, in microseconds; the same as for statements."""
 
 
 @record
@@ -111,7 +108,7 @@ def check_head(raw: bytes, prefix: bytes, at: Instant, *, view: TrustView) -> Co
     """
     signed = decode(SignedHead, raw)
     after, learnt = _learn(signed.documents, at, view)
-    if signed.signed_at > at + AHEAD:
+    if signed.signed_at > at + MAX_AHEAD:
         raise EnvelopeError(
             "CLOCK_SKEW",
             f"the bundle was signed {(signed.signed_at - at) / SECOND:.0f} s ahead of this node's clock",

@@ -15,9 +15,8 @@ from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import Random, Suite
 from intelshare.ids import KeyId, MemberCode, NodeUri
-from intelshare.instant import DAY, MINUTE, NEVER, Instant
+from intelshare.instant import DAY, MAX_AHEAD, MINUTE, NEVER, Instant
 from intelshare.trust.documents import DirectoryDocument, Revocation, Revoked, Why
-from intelshare.trust.rules import MAX_AHEAD
 
 SEALING_PERIOD: Final = 7 * DAY
 """The time between two new sealing keys."""

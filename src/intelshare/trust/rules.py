@@ -53,7 +53,7 @@ from intelshare.crypto.records import KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import Suites
 from intelshare.errors import TrustError
 from intelshare.ids import MemberCode
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import MAX_AHEAD, SECOND, Instant
 from intelshare.trust.documents import (
     MAX_REVOCATIONS,
     DirectoryDocument,
@@ -67,9 +67,6 @@ from intelshare.trust.documents import (
 )
 from intelshare.trust.fingerprint import check_fingerprint, fingerprint
 from intelshare.trust.former import FormerDirectory, begun_keys, ended_by, kept_beside, lasting_keys
-
-MAX_AHEAD: Final = 300 * SECOND
-"""The most that a directory's issue may be ahead of this node's clock, in microseconds."""
 
 MAX_CHAIN: Final = 256
 """The most roots of one member: more than five a year for fifty years."""
@@ -208,7 +205,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
     if root.version != present + 1 or present >= MAX_CHAIN:
         raise _threshold(f"root {root.version} of {root.member} needs root {present + 1} first")
     if at is not None:
-        checkbegun_keys(root, at)
+        check_begun(root, at)
     _need_root_signatures(trust, held.root, root, suites)
     supported = (
         held.supported
@@ -226,7 +223,7 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
     )
 
 
-def checkbegun_keys(root: RootDocument, at: Instant) -> None:
+def check_begun(root: RootDocument, at: Instant) -> None:
     """Check that every key of a root counts by now: a root bears no time, and root keys have no end, so there
     is nothing else to judge of their dates.
 

@@ -29,8 +29,9 @@ FACES: Final[Mapping[str, str]] = {
     "interop": "",
     "labels": "",
     "metrics": "",
-    "node": "backup backup_format certificates clock establish events folder move new_law offline owner "
-    "policies replicas reserve restore run running runtime settings settings_file sidecar whole_folder",
+    "node": "backup backup_format certificates clock establish events folder move new_law offline "
+    "open_folder owner policies replicas reserve restore run running runtime settings settings_file sidecar "
+    "whole_folder",
     "policy": "vectors",
     "policy_tools": "",
     "services": "dispatch",

@@ -13,7 +13,7 @@ from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, SUITES
 from intelshare.errors import IntelshareError
-from intelshare.instant import DAY, HOUR, Instant
+from intelshare.instant import DAY, HOUR, MAX_AHEAD, Instant
 from intelshare.trust import (
     RootProposal,
     SecretKey,
@@ -26,7 +26,6 @@ from intelshare.trust import (
     write_proposal,
     write_root_key,
 )
-from intelshare.trust.rules import MAX_AHEAD
 from trust_world import NOW, TestMember, member, signer, view_of
 
 

@@ -15,7 +15,7 @@ from intelshare.crypto.records import KeyRecord, KeyUse, Kind, Trust
 from intelshare.crypto.suites import SUITE_1, SUITE_2, SUITES
 from intelshare.errors import CryptoError, IntelshareError
 from intelshare.ids import NodeUri
-from intelshare.instant import DAY, HOUR, MINUTE, SECOND, Instant, show
+from intelshare.instant import DAY, HOUR, MAX_AHEAD, MINUTE, SECOND, Instant, show
 from intelshare.statement import Leaf, VerifiedRoots, read_batch, sign_batch, verify
 from intelshare.trust import (
     DirectoryDocument,
@@ -52,7 +52,6 @@ from intelshare.trust.keys import (
     spent,
     without_ahead,
 )
-from intelshare.trust.rules import MAX_AHEAD
 from trust_world import NOW, TestMember, documents, member, signer, view_of
 
 

@@ -151,7 +151,7 @@ def store_draft(
     decided = decided_of(node, draft, alike, tuple(encrypted.slots), now)
     requests = requests_of(tx, encrypted.md, draft.portions, named, decided.pairs)
     size = sum([len(body) for body in encrypted.bodies])
-    queued = {new.row.recipient: size for new in decided.new if new.row.open}
+    queued = {pair.row.recipient: size for pair in decided.new if pair.row.open}
     need_room(tx, node.queues, queued, draft.precedence)
     # From here on nothing may be refused: a refusal after a write would leave the draft stored in part.
     new.append(_New(command, encrypted, alike, tx.now))

@@ -261,7 +261,7 @@ def _make(
     from intelshare.engine import SpaceLimits
     from intelshare.node.establish import wait_for_root
     from intelshare.node.folder import Folder
-    from intelshare.node.run import opened_token
+    from intelshare.node.open_folder import opened_token
     from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
     from intelshare.node.settings import light as small
     from intelshare.node.whole_folder import appearing

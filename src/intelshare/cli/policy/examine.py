@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from intelshare.cli.shared.codes import catalogue
 from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding, by_code
-from intelshare.instant import DAY, MINUTE, SECOND, Instant
+from intelshare.instant import DAY, MAX_AHEAD, MINUTE, SECOND, Instant
 
 if TYPE_CHECKING:
     from intelshare.wire.v1 import user_pb2 as pb
-
-MAX_SKEW: Final = 5 * MINUTE
-"""The clock difference beyond which one side rejects what the other signs (CLOCK_SKEW)."""
 
 SKEW: Final = 30 * SECOND
 
@@ -222,7 +219,7 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         yield Finding(WARNING, check, what, remedy, "LOG_FORGOT")
     offset = abs(peer.clock_offset)
     if offset > SKEW:
-        state = WRONG if offset > MAX_SKEW else WARNING
+        state = WRONG if offset > MAX_AHEAD else WARNING
         ahead = "ahead of" if peer.clock_offset > 0 else "behind"
         remedy = "compare both clocks with a time server, and set the one that is wrong"
         yield Finding(

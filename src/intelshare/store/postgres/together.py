@@ -97,8 +97,10 @@ class Claim:
 class Followed:
     """Groups that other processes have committed."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, newest: Layer) -> None:
+        """``newest``: the layer in which readers find these rows, unless they were moved meanwhile."""
         self._layer = layer
+        self._newest = newest
 
     @staticmethod
     def durable(value: A) -> Durable[A]:
@@ -132,7 +134,8 @@ class Followed:
         memory = self._layer.tables.get(table.name)
         if memory is None:
             return []
-        return [memory.sql.layout.row(one.record) for one in memory.rows.values() if one is not None]
+        made = self._newest.tables.get(table.name, memory).made
+        return [made(key, one) for key, one in memory.rows.items() if one is not None]
 
 
 class SharedDatabase(PostgresDatabase):
@@ -302,7 +305,7 @@ class SharedDatabase(PostgresDatabase):
         with self._came_up:
             self._came_up.notify_all()
         if layer is not None:
-            world = self.followed(Followed(layer))
+            world = self.followed(Followed(layer, self._fresh[0]))
             if self._since is not None:
                 self._since.note_others(layer)
                 self._since.world |= world
