@@ -89,7 +89,9 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     row = tx.get(PAIR, statement.md, inbound.member)
     if row is not None and (row.leaf == said.leaf or said.status is not ReceiptStatus.REFUSED):
         before, receipt = facts_of(row), _RECEIPTS[said.status]
-        elsewhere = before.receipt is not BestReceipt.NONE and answers_others(tx, row, said.leaf)
+        # Between other receipts it makes no difference.
+        refused = BestReceipt.REFUSED in (before.receipt, receipt)
+        elsewhere = refused and answers_others(tx, row, said.leaf)
         facts = pair.receive(before, receipt, said.codes, elsewhere=elsewhere)
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
             facts = pair.receive(before, receipt, (), elsewhere=elsewhere)

@@ -19,6 +19,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
+from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
 from intelshare.broker.kernel.frame import rank
@@ -186,11 +187,15 @@ def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
 def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
     """End the pair as undeliverable, unless its recipient has answered: the author sees it, and is told.
 
-    Without its bulletin there is nothing to show it beside, and it is deleted.
+    If its bulletin is damaged as well there is nothing to show it beside: it is deleted, and whoever watches
+    is told, unless its recipient has answered.
     """
-    made = unless_damaged(tx, partial(_pair_again, tx, ManifestDigest(key[0]), MemberCode(key[1])))
+    md, recipient = ManifestDigest(key[0]), MemberCode(key[1])
+    made = unless_damaged(tx, partial(_pair_again, tx, md, recipient))
     if made is None:
         tx.delete(table, *key)
+        if not tx.view.count(RECEIPT, "key", md, recipient):
+            tx.log(EntryType.STOP, Stop(md, recipient, Cause.UNDELIVERABLE, ("RECORD_CORRUPT",)))
         return
     row, recalled = made
     tx.put(PAIR, row)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -231,8 +231,8 @@ def _own(
 def _stop(asked: _Asked, said: Stop) -> Happened | None:
     if asked.view.get(BULLETIN, said.md) is None:
         # Whoever gave up its record has ended it: nobody can tell any more who wrote it, or may see it.
-        text = f"bulletin {said.md.hex()[:16]} for {said.recipient} is not known any more: it was given up"
-        return replace(_unreadable(asked.at, asked.after, text), member=said.recipient)
+        text = f"the record of bulletin {said.md.hex()} was damaged, and was given up"
+        return _unreadable(asked.at, asked.after, text)
     return _own(asked, said.md, _STOPPED.get(Cause(said.cause), "stopped"), said.recipient, said.codes)
 
 

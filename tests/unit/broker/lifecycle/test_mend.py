@@ -348,10 +348,11 @@ def test_two_portions_given_up_at_once_end_a_pair_once_and_the_bulletin_is_still
     fra.do(recall, RecallCommand(actor("FRA", "a"), recalled, "it is wrong"))
 
 
-def give_up(member: Member, table: Any, row: Any) -> None:
+def give_up(member: Member, table: Any, row: Any, *beside: Any) -> None:
+    """Drop this row, while others are damaged too."""
     place = (table, table.key_of(row))
     command = DropCommand((Record(table.name, place[1]),), user("FRA", "operator"), "a bad disk")
-    perform(member, drop, command, place)
+    perform(member, drop, command, place, *beside)
 
 
 def shown_to_author(member: Member, md: Any) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -435,7 +436,16 @@ def test_a_pair_is_given_up_with_its_bulletin_and_whoever_watches_is_told(member
     (written,) = [row for row in rows(fra, BULLETIN) if row.md == pair.md]
     before = fra.ask(end_of_log)
     give_up(fra, BULLETIN, written)
-    assert watched(fra, before) == [("damaged", "USA", ("RECORD_CORRUPT",))]
+    assert watched(fra, before) == [("damaged", "", ("RECORD_CORRUPT",))]
+
+
+def test_the_author_is_told_of_a_pair_that_is_given_up_while_its_bulletin_is_damaged(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    pair, before = next(row for row in rows(fra, PAIR) if row.open), fra.ask(end_of_log)
+    portion = next(row for row in rows(fra, PORTION) if row.md == pair.md)
+    give_up(fra, PAIR, pair, (PORTION, PORTION.key_of(portion)))
+    assert watched(fra, before) == [("undeliverable", "USA", ("RECORD_CORRUPT",))]
 
 
 @pytest.mark.parametrize("table", [STATEMENT, BATCH, BATCH_KEY], ids=lambda table: table.name)
