@@ -15,6 +15,7 @@ from intelshare.broker.kernel.tables import (
     INBOX,
     PAIR,
     RECALLED,
+    RECEIPT,
     RECEIVED,
     RELATED,
     InboxRow,
@@ -22,6 +23,8 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.line.receive import ReceiveResult
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Receipt
 from intelshare.delivery import BestReceipt, Cause, Stage, status_of
 from intelshare.ids import MemberCode
 from intelshare.ports import Delete, Plan, Put, View
@@ -206,7 +209,10 @@ def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) 
         if write.table is PAIR:
             if isinstance(write, Delete):
                 raise Violation("I11", f"{me} deletes a pair")
-            _check_pair(name, view.get(PAIR, write.row.md, write.row.recipient), write.row, me, taken)
+            before = view.get(PAIR, write.row.md, write.row.recipient)
+            _check_pair(name, before, write.row, me, taken)
+            if before is not None and write.row.receipt < before.receipt and not _answers(view, before):
+                raise Violation("I11", f"{me}: {name} loses what was accepted under another number")
         elif write.table is INBOX:
             if isinstance(write, Delete):
                 if name not in ("forget_received", "mend"):
@@ -255,6 +261,14 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
     if place is None or WORDS[place][0] != status_of(facts_of(row)):
         raise Violation("I11", f"{me} shows {status_of(facts_of(row))} for {new}")
     taken[f"word {place}: {WORDS[place][0]}"] += 1
+
+
+def _answers(view: View, row: PairRow) -> bool:
+    """Return True if a receipt answers the number under which a pair was handed over last."""
+    kept = [
+        view.get(RECEIVED, one.member, one.leaf) for one in view.find(RECEIPT, "key", row.md, row.recipient)
+    ]
+    return any(one is not None and decode(Receipt, one.data).leaf == row.leaf for one in kept)
 
 
 def _check_inbox(view: View, plan: Plan[Any], row: InboxRow, me: str, taken: Counter[str]) -> None:
