@@ -145,7 +145,7 @@ def test_a_file_system_that_is_read_only_is_said(founded: Path, monkeypatch: pyt
 
 
 def test_an_expired_certificate_is_wrong_and_said_in_days(founded: Path) -> None:
-    from intelshare.cli.operator.doctor import _certificate
+    from intelshare.cli.operator.doctor_profile import _certificate
     from intelshare.client import read_profile
     from intelshare.instant import DAY, Instant
 

@@ -40,57 +40,75 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
     an unknown authority), REFERENCE_CYCLE (groups that contain each other).
     """
     adding = shipped is not _NOTHING
-    states: dict[str, str] = {}
-    named_at: dict[str, Table] = {}
-    taken: set[str] = set()
-    groups: dict[str, tuple[Table, Group]] = {}
-    ladders: dict[str, tuple[Table, Ladder]] = {}
-    words: dict[WordKind, dict[str, Word]] = {kind: {} for kind in WordKind}
+    stated = _Stated()
     for name in sorted(texts):
-        top = read_table(texts[name], name)
-        listed = top.table("state")
-        for code in listed.names():
-            if not _STATE.fullmatch(code) or code in _NO_CODES:
-                listed.fail("FIELD_RANGE", "a state's code has three capital letters, A to Z", code)
-            _new(listed, code, taken, shipped.known, code)
-            states[code] = listed.text(code)
-            named_at[code] = listed
-            taken.add(code)
-        for table in top.tables("group"):
-            group = _group(table)
-            _new(table, group.code, taken, shipped.known, "code")
-            groups[group.code] = (table, group)
-            taken.add(group.code)
-        for table in top.tables("ladder"):
-            read = _ladder(table)
-            _new(table, read.authority, ladders, _classified(shipped))
-            ladders[read.authority] = (table, read)
-        for kind in WordKind:
-            for table in top.tables(kind.value):
-                word = _word(table, kind, adding=adding)
-                known = shipped.words.find(kind, word.name)
-                _new(table, word.name, words[kind], () if known is None else (word.name,), "name")
-                words[kind][word.name] = word
-        top.text_or("source", None)
-        top.close()
+        _read(read_table(texts[name], name), stated, shipped, adding=adding)
+    _check_groups(stated, shipped)
+    groups = {code: group for code, (_, group) in stated.groups.items()}
+    own = {code for code, group in groups.items() if group.organisation}
+    listed = {code: table for code, (table, _) in stated.states.items()}
+    _authorities(listed, own, stated.ladders, shipped)
+    return Registry(
+        {**shipped.states, **{code: state for code, (_, state) in stated.states.items()}},
+        {**shipped.groups, **groups},
+        {**shipped.ladders, **{code: read for code, (_, read) in stated.ladders.items()}},
+        Vocabulary({kind: {**shipped.words.of(kind), **stated.words[kind]} for kind in WordKind}),
+        texts if adding else {},
+    )
+
+
+class _Stated:
+    """The definitions of the files read so far, by code or name, each beside the table that states it."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, tuple[Table, str]] = {}
+        self.groups: dict[str, tuple[Table, Group]] = {}
+        self.codes: set[str] = set()
+        """Of states and groups."""
+        self.ladders: dict[str, tuple[Table, Ladder]] = {}
+        self.words: dict[WordKind, dict[str, Word]] = {kind: {} for kind in WordKind}
+
+
+def _read(top: Table, stated: _Stated, shipped: Registry, *, adding: bool) -> None:
+    """Read one file into ``stated``."""
+    listed = top.table("state")
+    for code in listed.names():
+        if not _STATE.fullmatch(code) or code in _NO_CODES:
+            listed.fail("FIELD_RANGE", "a state's code has three capital letters, A to Z", code)
+        _new(listed, code, stated.codes, shipped.known, code)
+        stated.states[code] = listed, listed.text(code)
+        stated.codes.add(code)
+    for table in top.tables("group"):
+        group = _group(table)
+        _new(table, group.code, stated.codes, shipped.known, "code")
+        stated.groups[group.code] = table, group
+        stated.codes.add(group.code)
+    for table in top.tables("ladder"):
+        read = _ladder(table)
+        _new(table, read.authority, stated.ladders, _classified(shipped))
+        stated.ladders[read.authority] = table, read
+    for kind in WordKind:
+        for table in top.tables(kind.value):
+            word = _word(table, kind, adding=adding)
+            known = shipped.words.find(kind, word.name)
+            _new(table, word.name, stated.words[kind], () if known is None else (word.name,), "name")
+            stated.words[kind][word.name] = word
+    top.text_or("source", None)
+    top.close()
+
+
+def _check_groups(stated: _Stated, shipped: Registry) -> None:
+    """Check that no group contains itself, and that all other members are states."""
+    groups = stated.groups
     named = {code: group.members.keys() & groups.keys() for code, (_, group) in groups.items()}
     for table, group in groups.values():
         if _leads_back(group.code, named):
             table.fail("REFERENCE_CYCLE", f"the group {group.code} contains itself")
         for state in group.members:
-            if state not in states and state not in shipped.states:
+            if state not in stated.states and state not in shipped.states:
                 table.fail(
                     "PARTY_UNKNOWN", f"{state!r} is not a state", hint="a group lists its member states"
                 )
-    own = {code for code, (_, group) in groups.items() if group.organisation}
-    _authorities(named_at, own, ladders, shipped)
-    return Registry(
-        {**shipped.states, **states},
-        {**shipped.groups, **{code: group for code, (_, group) in groups.items()}},
-        {**shipped.ladders, **{code: read for code, (_, read) in ladders.items()}},
-        Vocabulary({kind: {**shipped.words.of(kind), **words[kind]} for kind in WordKind}),
-        texts if adding else {},
-    )
 
 
 def _classified(shipped: Registry) -> frozenset[str]:

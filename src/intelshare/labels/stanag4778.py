@@ -14,9 +14,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import unquote
 from xml.sax.saxutils import escape, quoteattr
 
@@ -36,6 +36,9 @@ _XMIME = "http://www.w3.org/2005/05/xmlmime"
 _CONTENT_TYPE = f"{_XMIME} contentType"
 _DIGEST_BYTES = 48
 _ROOT = "bindingInformation"
+
+_Fail: TypeAlias = Callable[[str], NoReturn]
+"""Refuses what was read, and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +219,24 @@ def _from_json(text: str, registry: Registry, at: Instant | None, source: str) -
     def fail(message: str) -> NoReturn:
         raise LabelError("INPUT_INVALID", f"this is not a binding: {message}", place=Place(source))
 
+    for container in _items(_parsed(text, fail), fail, "metadataBindingContainer", "metadataBinding"):
+        for binding in _items(container, fail, "metadataBinding", "metadata", "dataReference"):
+            metadata = _items(binding, fail, "metadata", "contentType", "value")
+            if len(metadata) != 1 or not isinstance(metadata[0].get("value"), str):
+                fail("metadata is not one label")
+            label = read_stanag4774(metadata[0]["value"], registry, at, source=source)
+            fields = ("uri", "contentType", "digestMethod", "digestValue")
+            for reference in _items(binding, fail, "dataReference", *fields):
+                yield _bound(reference, label, fail)
+
+
+def _parsed(text: str, fail: _Fail) -> Any:
+    """Return what the only field of a binding holds."""
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in pairs}) != len(pairs):
             fail("a key is repeated")
         return dict(pairs)
-
-    def items(value: Any, name: str, *names: str) -> list[dict[str, Any]]:
-        """Return the objects in the list ``name`` of an object; they may have no fields other than
-        ``names``.
-        """
-        found = value.get(name) if isinstance(value, Mapping) else None
-        if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
-            fail(f"{name} is not a list of objects")
-        for one in found:
-            if not one.keys() <= set(names):
-                fail(f"{sorted(one.keys() - set(names))[0]!r} is not expected in {name}")
-        return found
 
     try:
         top = json.loads(text, object_pairs_hook=once)
@@ -239,21 +244,29 @@ def _from_json(text: str, registry: Registry, at: Instant | None, source: str) -
         fail("it is not valid JSON")
     if not isinstance(top, dict) or top.keys() != {_ROOT}:
         fail(f"{_ROOT} must be its only field")
-    for container in items(top[_ROOT], "metadataBindingContainer", "metadataBinding"):
-        for binding in items(container, "metadataBinding", "metadata", "dataReference"):
-            metadata = items(binding, "metadata", "contentType", "value")
-            if len(metadata) != 1 or not isinstance(metadata[0].get("value"), str):
-                fail("metadata is not one label")
-            read = read_stanag4774(metadata[0]["value"], registry, at, source=source)
-            fields = ("uri", "contentType", "digestMethod", "digestValue")
-            for reference in items(binding, "dataReference", *fields):
-                if not all(isinstance(value, str) for value in reference.values()) or "uri" not in reference:
-                    fail("dataReference has no uri")
-                hashed = reference.get("digestValue")
-                digest = None if hashed is None else _decoded(hashed)
-                if (hashed is None) != (digest is None) or reference.get("digestMethod", SHA384) != SHA384:
-                    fail("digestValue is not a SHA-384 in base64")
-                yield Bound(reference["uri"], read, reference.get("contentType", ""), digest)
+    return top[_ROOT]
+
+
+def _items(value: Any, fail: _Fail, name: str, *names: str) -> list[dict[str, Any]]:
+    """Return the objects in the list ``name`` of an object; they may have no fields other than ``names``."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
+        fail(f"{name} is not a list of objects")
+    for one in found:
+        if not one.keys() <= set(names):
+            fail(f"{sorted(one.keys() - set(names))[0]!r} is not expected in {name}")
+    return found
+
+
+def _bound(reference: Mapping[str, Any], label: Label, fail: _Fail) -> Bound:
+    """Return what a reference binds to this label."""
+    if not all(isinstance(value, str) for value in reference.values()) or "uri" not in reference:
+        fail("dataReference has no uri")
+    hashed = reference.get("digestValue")
+    digest = None if hashed is None else _decoded(hashed)
+    if (hashed is None) != (digest is None) or reference.get("digestMethod", SHA384) != SHA384:
+        fail("digestValue is not a SHA-384 in base64")
+    return Bound(reference["uri"], label, reference.get("contentType", ""), digest)
 
 
 def _encoded(digest: bytes | None) -> str:

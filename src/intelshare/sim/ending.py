@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from intelshare.audit import LogHead, append
 from intelshare.audit.proofs import root_over
@@ -16,89 +15,45 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
     CONSENT,
-    EVIDENCE,
     FILE,
     INBOX,
     INCOMING,
     LOG_HEAD,
     OUTGOING,
     PAIR,
-    PENDING,
-    PORTION,
     RECEIVED,
     STATEMENT,
-    UNHEARD,
-    EvidenceRow,
-    FileRow,
     PairRow,
     ReceivedRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.redecide import ConsentState
-from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.checkpoint import root_of
-from intelshare.broker.transparency.evidence import CONTRADICTIONS
-from intelshare.broker.transparency.known_checkpoints import UNPROVED, CheckpointState
+from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import read_attachment
-from intelshare.crypto.records import Kind, Receipt
+from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
-from intelshare.instant import SECOND
-from intelshare.ports import Row, Table, View
+from intelshare.ports import View
 from intelshare.sim import losses, remains
 from intelshare.sim.counting import check_counters, check_kept
 from intelshare.sim.heap import Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.oracle import Oracle
+from intelshare.sim.quiet import Machines, accusations, all_rows, honest, partners, quiet, unsettled, unshown
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
-
-R = TypeVar("R", bound=Row)
-Machines = Mapping[str, "Machine"]
-
-FRESH = 10 * SECOND
-"""The age below which a checkpoint may still be on its way: nodes sign one after another, for ever."""
 
 _ALL = 1 << 30
 _SETTLED = frozenset(
     ("withheld", "expired", "recalled", "undeliverable", "refused", "accepted", "read", "destroyed", "held")
 )
-
-
-def quiet(oracle: Oracle, machines: Machines) -> bool:
-    """Return True if nothing is left to do anywhere, every lost log entry has been reported, and every
-    witness has shown what it was shown.
-    """
-    return not any(
-        machine.disk.unsynced
-        or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in _partners(machine, machines))
-        or machine.disk.view.count(INBOX, "due", Gone.MARKED)
-        or _files_move(oracle, machine, machines)
-        or any(machine.disk.view.get(UNHEARD, peer) for peer in _partners(machine, machines))
-        or _unproved(machine, machines)
-        or any(_lacks(machine, other) for other in _partners(machine, machines).values())
-        or _pending(machine, machines)
-        or _unshown(oracle, machine, machines)
-        or any(_accusations(machine, machines))
-        for machine in honest(machines).values()
-    )
-
-
-def _partners(machine: Machine, machines: Machines) -> Machines:
-    """Return the machines to which this one has promised something, itself included."""
-    return {name: other for name, other in machines.items() if machine.deals(other)}
-
-
-def honest(machines: Machines) -> Machines:
-    """Return the machines about which anything is promised."""
-    return {name: machine for name, machine in machines.items() if machine.hostile is None}
 
 
 def check_safety(oracle: Oracle, machines: Machines) -> None:
@@ -128,13 +83,14 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         check_counters(machine)
         check_kept(machine)
     for machine in honest(machines).values():
-        for row in _rows(machine.disk.view, PAIR):
+        for row in all_rows(machine.disk.view, PAIR):
             if machine.deals(machines[row.recipient]):
                 _check_pair(oracle, machine, machines[row.recipient], row)
     if not quiet(oracle, machines):
-        raise Violation("I9", "faults are over, but not everything has been delivered: " + _left(machines))
+        left = unsettled(machines)
+        raise Violation("I9", f"faults are over, but not everything has been delivered: {left}")
     for machine in honest(machines).values():
-        _check_acts(machine, _partners(machine, machines))
+        _check_acts(machine, partners(machine, machines))
         _check_consents(machine, machines)
 
 
@@ -143,7 +99,7 @@ def _check_files(oracle: Oracle, machine: Machine) -> None:
     or destroyed bulletin, or of no bulletin at all.
     """
     view, pieces = machine.disk.view, machine.pieces
-    rows = _rows(view, FILE)
+    rows = all_rows(view, FILE)
     if pieces.files.keys() - {row.place for row in rows}:
         raise Violation("I8", f"{machine.name} holds pieces of a file that should be gone")
     for row in rows:
@@ -162,47 +118,10 @@ def _check_files(oracle: Oracle, machine: Machine) -> None:
                 raise Violation("I4", f"{machine.name} holds a different file from the one sent")
 
 
-def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
-    """Return True if pieces are to be removed, or are to come from a sender that may and can still send
-    them.
-    """
-    view = machine.disk.view
-    return any(
-        row.state == FileState.GONE
-        or (
-            row.state == FileState.WANTED
-            and machine.deals(machines[row.member])
-            and not _purged_since(machines[row.member], row)
-            and _gives(oracle, machines[row.member], row, machine.name)
-        )
-        for row in _rows(view, FILE)
-    )
-
-
-def _purged_since(sender: Machine, row: FileRow) -> bool:
-    """Return True if a file had arrived whole, its disk lost a piece, and its sender has purged it meanwhile:
-    delivered content goes after its grace (P16). A file that never was whole is not to be purged.
-    """
-    portion = sender.disk.view.get(PORTION, row.md, row.slot)
-    return bool(row.again and portion is not None and portion.purged)
-
-
-def _gives(oracle: Oracle, sender: Machine, row: FileRow, recipient: str) -> bool:
-    view = sender.disk.view
-    pair, written = view.get(PAIR, row.md, MemberCode(recipient)), view.get(BULLETIN, row.md)
-    if sender.forgets or pair is None or written is None or written.recalled or pair.cause:
-        return False
-    said = view.get(STATEMENT, pair.leaf)
-    return said is not None and not oracle.rulings.refusals(
-        sender.name, view, view, row.md, said.slots, sender.name, recipient, sender.now(),
-        approvals=frozenset(pair.approved.split()), holds=False,
-    )  # fmt: skip
-
-
 def _check_log(machine: Machine) -> None:
     view, process = machine.disk.view, machine.process
     assert process is not None  # noqa: S101 - all are up at the end
-    for head in _rows(view, LOG_HEAD):
+    for head in all_rows(view, LOG_HEAD):
         rows = list(opened(process.node, view, head.incarnation))
         if [row.place for row in rows] != list(range(head.size)):
             raise Violation("I7", f"a log of {machine.name} has lost an entry")
@@ -220,10 +139,10 @@ def _check_log(machine: Machine) -> None:
 def _check_witnesses(machine: Machine, machines: Machines) -> None:
     """I6 on the disks: a held checkpoint matches how the log began, and no honest node is accused."""
     view = machine.disk.view
-    accusation = next(_accusations(machine, machines), None)
+    accusation = next(accusations(machine, machines), None)
     if accusation is not None:
         raise Violation("I6", f"{machine.name} holds against {accusation.member}: {accusation.code}")
-    for held in _rows(view, CHECKPOINT):
+    for held in all_rows(view, CHECKPOINT):
         if machines[held.member].hostile is not None:
             continue
         if held.state != CheckpointState.HEARD and not machines[held.member].forgets:
@@ -235,53 +154,29 @@ def _check_witnesses(machine: Machine, machines: Machines) -> None:
             raise Violation("I6", f"{machine.name} believes that the log of {held.member} contradicts itself")
 
 
-def _accusations(machine: Machine, machines: Machines) -> Iterator[EvidenceRow]:
-    """Yield what a node holds against honest ones, besides what their disks forgot. That somebody was shown
-    another log is a witness's claim until it has shown the checkpoint.
-    """
-    for row in _rows(machine.disk.view, EVIDENCE):
-        if row.member in machines and machines[row.member].hostile is not None:
-            continue
-        known = row.member in machines and machines[row.member].forgets
-        if row.shelf == CONTRADICTIONS and not (known and row.code in ("LOG_FORGOT", "SEQUENCE_FORK")):
-            yield row
-
-
 def _check_forgotten(oracle: Oracle, machine: Machine, machines: Machines) -> None:
     """I6: lost log entries that were acknowledged are reported by every node that acknowledged them, proved
     or not.
     """
-    for member in _unshown(oracle, machine, machines):
+    for member in unshown(oracle, machine, machines):
         raise Violation("I6", f"{machine.name} does not report what {member} forgot of its log")
-
-
-def _unshown(oracle: Oracle, machine: Machine, machines: Machines) -> list[str]:
-    """Return the members whose lost log entries this node had acknowledged without raising an alarm."""
-    if machine.forgets:
-        return []
-    shown = {row.member for row in _rows(machine.disk.view, EVIDENCE) if row.code == "LOG_FORGOT"}
-    return [
-        member
-        for witness, member in oracle.forgotten
-        if witness == machine.name and member not in shown and machine.deals(machines[member])
-    ]
 
 
 def _check_inbox(machine: Machine) -> None:
     """I2 on the disk."""
     view, process = machine.disk.view, machine.process
     assert process is not None  # noqa: S101 - all are up at the end
-    accepted = [row for row in _rows(view, RECEIVED) if row.kind == Kind.RELEASE and not row.code]
+    accepted = [row for row in all_rows(view, RECEIVED) if row.kind == Kind.RELEASE and not row.code]
     known = {row.leaf for row in accepted}
     logged: Counter[LeafId] = Counter()
     manifests: dict[LeafId, bytes] = {}
-    for head in _rows(view, LOG_HEAD):
+    for head in all_rows(view, LOG_HEAD):
         for entry in opened(process.node, view, head.incarnation, types={EntryType.RECEIVED}):
             received = decode(Received, entry.record)
             if not received.codes and received.kind == Kind.RELEASE:
                 logged[received.leaf] += 1
                 manifests[received.leaf] = received.subject
-    for shown in _rows(view, INBOX):
+    for shown in all_rows(view, INBOX):
         if shown.leaf not in known:
             raise Violation("I2", f"{machine.name} shows a bulletin that it never accepted")
     for row in accepted:
@@ -296,12 +191,12 @@ def _check_inbox(machine: Machine) -> None:
 def _check_streams(machine: Machine, machines: Machines) -> None:
     """I5 on the disk."""
     view = machine.disk.view
-    for stream in _rows(view, OUTGOING):
+    for stream in all_rows(view, OUTGOING):
         rows = view.find(STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL)
         # Of what a disk forgot only that comes back which somebody had accepted.
         if not machine.forgets and [row.sequence for row in rows] != list(range(1, stream.last + 1)):
             raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
-    for incoming in _rows(view, INCOMING):
+    for incoming in all_rows(view, INCOMING):
         if machines[incoming.member].hostile is not None:
             continue
         if incoming.frozen:
@@ -349,7 +244,7 @@ def _check_gone(oracle: Oracle, machine: Machine, machines: Machines) -> None:
             continue
         if machine.deals(machines[row.sender]):
             raise Violation("I8", f"{machine.name} can read again what it had destroyed")
-    for row in _rows(machine.disk.view, INBOX):
+    for row in all_rows(machine.disk.view, INBOX):
         sender = machines[row.sender]
         written = sender.disk.view.get(BULLETIN, row.md)
         if row.gone == Gone.NO and written is not None and written.recalled and machine.deals(sender):
@@ -363,25 +258,16 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
     view, me = recipient.disk.view, MemberCode(sender.name)
     answer: ReceivedRow | None = view.get(RECEIVED, me, row.leaf) if row.leaf else None
     held = view.get(INBOX, row.md)
-    has = held is not None
+    both = f"{sender.name} shows {shown}, {recipient.name}"
     told = row.receipt >= BestReceipt.ACCEPTED
-    anew = (recipient.forgets or _asked_again(sender, recipient, row)) and (
-        answer.code if answer is not None else _is_hole(view, row)
-    )
-    if (told and not has and not anew) or (has and not told and not sender.forgets):
-        raise Violation(
-            "I3", f"{sender.name} shows {shown}, {recipient.name} has {'it' if has else 'nothing'}"
-        )
-    gone = held is not None and held.gone == Gone.DESTROYED
-    if (
-        has
-        and gone != (row.receipt == BestReceipt.DESTROYED)
-        and not recipient.forgets
-        and not sender.forgets
-    ):
-        raise Violation(
-            "I3", f"{sender.name} shows {shown}, {recipient.name} {'destroyed' if gone else 'has'} it"
-        )
+    if held is None and told and not _goes_anew(sender, recipient, row, answer):
+        raise Violation("I3", f"{both} has nothing")
+    if held is not None and not told and not sender.forgets:
+        raise Violation("I3", f"{both} has it")
+    if held is not None and not recipient.forgets and not sender.forgets:
+        gone = held.gone == Gone.DESTROYED
+        if gone != (row.receipt == BestReceipt.DESTROYED):
+            raise Violation("I3", f"{both} {'destroyed' if gone else 'has'} it")
     if row.receipt == BestReceipt.REFUSED and not recipient.forgets and (answer is None or not answer.code):
         raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
     if shown not in _SETTLED:
@@ -403,7 +289,7 @@ def _check_acts(machine: Machine, machines: Machines) -> None:
 
 def _check_consents(machine: Machine, machines: Machines) -> None:
     """Check that questions and answers about consent are the same on both sides."""
-    for row in _rows(machine.disk.view, CONSENT):
+    for row in all_rows(machine.disk.view, CONSENT):
         other = machines[row.member]
         if row.own and machine.deals(other) and not machine.forgets and not other.forgets:
             me = MemberCode(machine.name)
@@ -414,70 +300,18 @@ def _check_consents(machine: Machine, machines: Machines) -> None:
                 raise Violation("I3", f"{machine.name} and {other.name} do not agree on a consent")
 
 
-def _rows(view: View, table: Table[R]) -> Iterable[R]:
-    return view.find(table, "key", limit=_ALL)
-
-
-def _pending(machine: Machine, machines: Machines) -> int:
-    """Count unacknowledged statements, except checkpoints that were signed just now, and receipts that a
-    sender with a restored disk can no longer place.
+def _goes_anew(sender: Machine, recipient: Machine, row: PairRow, answer: ReceivedRow | None) -> bool:
+    """Return True if the recipient has forgotten the bulletin, and refused it since, or knows that it lacks
+    it.
     """
-    view, left = machine.disk.view, 0
-    for row in view.find(PENDING, "key", limit=_ALL):
-        statement = view.get(STATEMENT, row.leaf)
-        assert statement is not None  # noqa: S101 - stored together
-        peer = machines[row.peer]
-        if not machine.deals(peer):
-            continue
-        if statement.kind == Kind.CHECKPOINT and row.place > machine.now() - FRESH:
-            continue
-        if statement.kind == Kind.RECEIPT and peer.forgets:
-            answered = decode(Receipt, statement.data).leaf
-            left += peer.disk.view.get(STATEMENT, answered) is not None
-        else:
-            left += 1
-    return left
-
-
-def _lacks(machine: Machine, other: Machine) -> bool:
-    """Return True if numbers of a peer are missing that it can still send: a peer with a restored disk may
-    have lost them; and to a node that lost what it had, a pair that may no longer go is not handed over
-    again.
-    """
-    for row in machine.disk.view.find(INCOMING, "member", other.name):
-        for first, last in missing(row).spans:
-            stream = (machine.name, Kind.RELEASE, row.incarnation)
-            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=_ALL)
-            numbers = [said for said in found if said.sequence <= last]
-            if not (machine.forgets or machine.mended or other.forgets or other.disk.rotten):
-                return True
-            if any(_goes(other, said.md, machine.name) for said in numbers):
-                return True
-    return False
-
-
-def _goes(machine: Machine, md: ManifestDigest, recipient: str) -> bool:
-    row, process = machine.disk.view.get(PAIR, md, recipient), machine.process
-    if row is None or process is None or machine.disk.is_rotten(md):
+    if not (recipient.forgets or _asked_again(sender, recipient, row)):
         return False
-    tx = Transaction(process.node, machine.disk.view, machine.now(), process.random)
-    return not row.cause and not denial(tx, row)
-
-
-def _unproved(machine: Machine, machines: Machines) -> bool:
-    """Return True if checkpoints wait for a path that their node can still show."""
-    return any(
-        row.state in UNPROVED
-        and row.at < machine.now() - FRESH
-        and not machines[row.member].forgets
-        and machine.deals(machines[row.member])
-        for row in _rows(machine.disk.view, CHECKPOINT)
-    )
+    return bool(answer.code) if answer is not None else _is_hole(recipient.disk.view, row)
 
 
 def _is_hole(view: View, row: PairRow) -> bool:
     """Return True if the recipient knows that it lacks the number, or was told that it is void."""
-    streams = [one for one in _rows(view, INCOMING) if one.incarnation == row.incarnation]
+    streams = [one for one in all_rows(view, INCOMING) if one.incarnation == row.incarnation]
     return any(
         row.sequence in missing(one) or row.sequence in Ranges.unpack(one.cancelled) for one in streams
     )
@@ -491,24 +325,3 @@ def _asked_again(sender: Machine, recipient: Machine, row: PairRow) -> bool:
         return False
     went = sender.disk.view.find(STATEMENT, "number", recipient.name, Kind.RELEASE, limit=_ALL)
     return any(recipient.mended[said.leaf] for said in went if said.md == row.md)
-
-
-def _holes(view: View, peer: str) -> bool:
-    return any(missing(row).spans for row in view.find(INCOMING, "member", peer))
-
-
-def _left(machines: Machines) -> str:
-    left = []
-    for name, machine in machines.items():
-        view = machine.disk.view
-        for peer in machines:
-            counts = (
-                view.count(PAIR, "ready", peer, 1),
-                view.count(PENDING, "peer", peer),
-                _holes(view, peer),
-            )
-            if any(counts):
-                left.append(
-                    f"{name} to {peer}: {counts[0]} ready, {counts[1]} unacknowledged, holes {counts[2]}"
-                )
-    return "; ".join(left) or "commits without end"

@@ -204,15 +204,22 @@ class Oracle:
             self._check_persons(process, event[0], plan)
         for write in plan.writes:
             if isinstance(write, Put):
-                # What comes back from its recipient after a loss was handed over before.
-                if write.table is PAIR and write.row.stage == Stage.HANDED_OVER and name != "receive":
-                    self._handed_over(process, write.row, plan, now)
-                elif write.table is INBOX and view.get(INBOX, write.row.md) is None:
-                    self._accepted(process, write.row, plan, now)
-                elif write.table is EVIDENCE:
-                    self.counts[f"evidence {write.row.code}"] += 1
-                elif write.table is RECEIVED and write.row.sequence and not write.row.code:
-                    self._numbered(process, write.row)
+                self._put(process, name, write, plan, now)
+
+    def _put(self, process: Process, name: str, write: Put, plan: Plan[Any], now: Instant) -> None:
+        """Check a row that a step is about to write, by its table."""
+        row = write.row
+        if write.table is PAIR:
+            # What comes back from its recipient after a loss was handed over before.
+            if row.stage == Stage.HANDED_OVER and name != "receive":
+                self._handed_over(process, row, plan, now)
+        elif write.table is INBOX:
+            if process.view.get(INBOX, row.md) is None:
+                self._accepted(process, row, plan, now)
+        elif write.table is EVIDENCE:
+            self.counts[f"evidence {row.code}"] += 1
+        elif write.table is RECEIVED and row.sequence and not row.code:
+            self._numbered(process, row)
 
     def _written(self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any]) -> None:
         """Note what a user has written or agreed to."""

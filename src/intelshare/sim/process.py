@@ -250,8 +250,9 @@ class Process:
 
     def noted(self, name: str, event: tuple[Any, ...], plan: Plan[Any], now: Instant) -> Plan[Any]:
         """Return the plan as it is written; the oracle has seen it."""
-        if not self.clock.read().believed and not self.machine.bug.stores_any_time:
-            plan = without_mark(plan, self.disk.view)
+        clock = self.clock.read()
+        if not clock.believed and not self.machine.bug.stores_any_time:
+            plan = without_mark(plan, self.disk.view, clock.expected)
         self.heap.note(self.name, name, len(plan.writes))
         self.oracle.planned(self, name, event, plan, now)
         return plan

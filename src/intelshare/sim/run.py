@@ -20,7 +20,7 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND
 from intelshare.sim.bugs import NONE, Bug
-from intelshare.sim.ending import check_safety, finish, honest, quiet
+from intelshare.sim.ending import check_safety, finish
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.losses import excuse_unnoticed
 from intelshare.sim.machine import Machine
@@ -28,6 +28,7 @@ from intelshare.sim.mending import settle_damaged
 from intelshare.sim.network import Network
 from intelshare.sim.oracle import Oracle
 from intelshare.sim.plan import Fault, FaultPlan
+from intelshare.sim.quiet import honest, quiet
 from intelshare.sim.replicated import ReplicatedMachine
 from intelshare.sim.rotation import import_directories
 from intelshare.sim.snapshots import Snapshot, of_backup, of_disk, of_folder

@@ -1,6 +1,7 @@
 """The vault: private keys, the storage key and the authorities' keys in one encrypted file."""
 
 from intelshare.crypto.stretch import DEVELOPMENT, STANDARD, Stretching
+from intelshare.vault.copies import copy_of, damaged_of
 from intelshare.vault.file import (
     FORMER_NODE_AUTHORITY,
     FORMER_USER_AUTHORITY,
@@ -10,9 +11,7 @@ from intelshare.vault.file import (
     USER_AUTHORITY,
     FileVault,
     HeldKey,
-    copy_of,
     create_vault,
-    damaged_of,
     is_development,
     open_vault,
 )

@@ -25,20 +25,17 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import Place, StoreError, VaultError
 from intelshare.ids import KeyId
 from intelshare.private_files import (
-    check_private,
     make_private_folder,
-    read_private,
     replace_secrets,
     write_private,
 )
 from intelshare.trust import SecretKey
+from intelshare.vault.copies import copy_of, read_both, read_by_a_start, read_whole
 from intelshare.vault.format import (
-    MAX_FILE,
     Entry,
     EntryKind,
     Opened,
     changed_vault,
-    check_whole,
     later_state,
     new_vault,
     open_bytes,
@@ -107,8 +104,8 @@ class FileVault:
         NOT_FOUND (the token does not have such a key).
         """
         with self._writing:
-            found = self._read()
-            path = self._read_by_a_start(found)
+            found = read_both(self._path)
+            path = read_by_a_start(self._path, found)
             data = found[path] if path is not None else None
             if path is None or data is None or data == self._data:
                 return False
@@ -128,7 +125,7 @@ class FileVault:
         copy if the file is damaged, is another intact vault than the one that was read, or written last.
         """
         with self._writing:
-            found = self._read()
+            found = read_both(self._path)
             self._check_there(found)
             if not mend:
                 return ()
@@ -143,14 +140,10 @@ class FileVault:
         ``write_private`` raises.
         """
         with self._writing:
-            if not any(self._read().values()):
+            if not any(read_both(self._path).values()):
                 make_private_folder(self._path.parent)
                 for path in (copy_of(self._path), self._path):
                     write_private(path, self._data)
-
-    def _read(self) -> dict[Path, bytes | None]:
-        """Return what the copy and the file say; None: it is missing, or cannot be read."""
-        return {path: _bytes_of(path) for path in (copy_of(self._path), self._path)}
 
     def _check_there(self, found: Mapping[Path, bytes | None]) -> None:
         if all(data is None for data in found.values()):
@@ -163,13 +156,9 @@ class FileVault:
             )
 
     def _check_current(self, found: Mapping[Path, bytes | None]) -> None:
-        path = self._read_by_a_start(found)
+        path = read_by_a_start(self._path, found)
         if path is not None and found[path] != self._data:
             raise self._another(path, found)
-
-    def _read_by_a_start(self, found: Mapping[Path, bytes | None]) -> Path | None:
-        """Return the file if it is intact, whatever the copy is; or else the copy; None: neither is."""
-        return next((one for one in (self._path, copy_of(self._path)) if _is_whole(found[one] or b"")), None)
 
     def _another(self, path: Path, found: Mapping[Path, bytes | None]) -> StoreError:
         ours = [str(one) for one, data in found.items() if data == self._data]
@@ -252,17 +241,19 @@ class FileVault:
 
     def certified(self, name: str) -> CertifiedKey:
         """Return NODE_AUTHORITY, USER_AUTHORITY or NODE_LEAF. Raises VaultError NOT_FOUND."""
-        for entry in self._entries:
-            if entry.kind is EntryKind.CERTIFIED and entry.name == name.encode():
-                return CertifiedKey(entry.public, entry.secret)
-        raise VaultError("NOT_FOUND", f"the vault has no {name}", place=Place(str(self._path)))
+        entry = self._certified(name)
+        if entry is None:
+            raise VaultError("NOT_FOUND", f"the vault has no {name}", place=Place(str(self._path)))
+        return CertifiedKey(entry.public, entry.secret)
 
     def certificate(self, name: str) -> bytes:
         """DER of a certificate that need not be there: of what is former; empty if it is not."""
-        for entry in self._entries:
-            if entry.kind is EntryKind.CERTIFIED and entry.name == name.encode():
-                return entry.public
-        return b""
+        entry = self._certified(name)
+        return entry.public if entry is not None else b""
+
+    def _certified(self, name: str) -> Entry | None:
+        of = (EntryKind.CERTIFIED, name.encode())
+        return next((entry for entry in self._entries if (entry.kind, entry.name) == of), None)
 
     def held_keys(self) -> tuple[HeldKey, ...]:
         """Return every key of the vault without its secret."""
@@ -331,7 +322,7 @@ class FileVault:
         with self._writing:
             if _has_copy(self._entries):
                 # Beneath the place where the disk was mounted nobody would find it again.
-                self._check_there(self._read())
+                self._check_there(read_both(self._path))
                 replace_secrets(copy_of(self._path), data)
             replace_secrets(self._path, data)
             self._data = data
@@ -415,7 +406,7 @@ def open_vault(
     Without its ``token`` it has no signer of a key that is there.
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, KEYSTORE_PASSWORD, in this order; NOT_FOUND.
     """
-    data = _read_whole(path)
+    data = read_whole(path)
     opened = open_bytes(data, passphrase, allow_development=allow_development)
     return FileVault(path, data, opened, suites, random, token)
 
@@ -425,17 +416,7 @@ def is_development(path: Path) -> bool:
 
     Raises VaultError KEYSTORE_PERMISSIONS, KEYSTORE_CORRUPT, NOT_FOUND.
     """
-    return not stretching_of(_read_whole(path)).at_least(STANDARD)
-
-
-def copy_of(path: Path) -> Path:
-    """Return where the copy of a node's vault is: the same bytes, in the same folder."""
-    return path.with_name(f"{path.name}.copy")
-
-
-def damaged_of(path: Path) -> tuple[Path, ...]:
-    """Return which of a node's vault and its copy is damaged or missing. Needs no passphrase."""
-    return tuple(one for one in (path, copy_of(path)) if not _is_whole(_bytes_of(one) or b""))
+    return not stretching_of(read_whole(path)).at_least(STANDARD)
 
 
 def _has_copy(entries: Iterable[Entry]) -> bool:
@@ -443,61 +424,6 @@ def _has_copy(entries: Iterable[Entry]) -> bool:
     file, and a copy would stay.
     """
     return any(entry.kind is EntryKind.STORAGE for entry in entries)
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    """Return what a file says, or None if it is missing or cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _is_whole(data: bytes) -> bool:
-    try:
-        check_whole(data)
-    except VaultError:
-        return False
-    return True
-
-
-def _read_whole(path: Path) -> bytes:
-    """Read the file, or its copy if it is damaged or missing. Raises VaultError of the file if there is no
-    intact copy.
-    """
-    try:
-        data = _read_file(path)
-        check_whole(data)
-    except VaultError as error:
-        if error.code == "KEYSTORE_PERMISSIONS":
-            raise
-        try:
-            data = _read_file(copy_of(path))
-            check_whole(data)
-        except VaultError as other:
-            if other.code == "NOT_FOUND":
-                raise error from None
-            raise VaultError(
-                other.code,
-                f"{error.message}; its copy: {other.message}",
-                place=Place(str(copy_of(path))),
-                hint=other.hint,
-            ) from None
-    return data
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        check_private(path.parent, VaultError, "KEYSTORE_PERMISSIONS")
-        return read_private(path, VaultError, "KEYSTORE_PERMISSIONS", MAX_FILE)
-    except FileNotFoundError:
-        raise VaultError(
-            "NOT_FOUND",
-            "there is no vault",
-            place=Place(str(path)),
-            hint="is its disk mounted? If it is lost: `intelshare node restore BACKUP FOLDER --replace`; "
-            'without a backup: docs/runbook.md, "Lost vault"',
-        ) from None
 
 
 def _entries(

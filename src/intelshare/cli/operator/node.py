@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -268,41 +269,18 @@ def status(client: Client, out: Out) -> int:
 
 
 def _show(found: Any, out: Out) -> int:
-    from intelshare.cli.policy.examine import is_much
-    from intelshare.cli.shared.law import mismatch_words, policy_line
-    from intelshare.cli.shared.operator_tables import kept_line, peer_notes, peer_table
+    from intelshare.cli.shared.law import policy_line
+    from intelshare.cli.shared.operator_tables import peer_notes, peer_table
     from intelshare.cli.shared.plain import plain
-    from intelshare.cli.shared.tables import clock_line, duration, short_time
+    from intelshare.cli.shared.tables import clock_line
 
     out.document("status", plain(found))
-    out.line(f"{found.member}  {found.node}{f'  replica {found.replica}' if found.replica else ''}")
-    codes = f" ({', '.join(found.codes)})" if found.codes else ""
-    out.line(f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}")
-    entries = f"  log entries {found.log_size}" if found.log_size else ""
-    shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
-    out.line(f"incarnation {found.incarnation:016x}{entries}{shared}")
+    for line in _who(found):
+        out.line(line)
     if not found.HasField("log_size"):
         out.note("counts are shown to operators and auditors only")
-    if found.HasField("store"):
-        store = found.store
-        out.line(
-            f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
-            f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
-        )
-    for kind in found.stores:
-        out.line(kept_line(kind))
-    if found.damaged:
-        out.line(f"damaged records {found.damaged}: intelshare node repair  [RECORD_CORRUPT]")
-    if found.HasField("files"):
-        room = found.files
-        out.line(
-            f"attachments  {room.held / 2**20:.1f} of {room.most >> 20} MiB; "
-            f"of one peer at most {room.peer_most >> 20} MiB"
-        )
-        for peer in found.peers:
-            if peer.file_bytes or peer.files_wanted:
-                wanted = f", {peer.files_wanted} not complete yet" if peer.files_wanted else ""
-                out.line(f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}")
+    for line in (*_stored(found), *_files(found)):
+        out.line(line)
     if not found.clock.confirmed:
         out.line(f"{clock_line(found.clock)}{'' if found.clock.believed else '  [CLOCK]'}")
     out.line(policy_line(found.policy))
@@ -312,29 +290,91 @@ def _show(found: Any, out: Out) -> int:
             out.line(complete(line))
     else:
         out.note("no other member is known: intelshare member import")
+    for line in (*_ports(found), *_limits(found), *_alarms(found)):
+        out.line(line)
+    return Exit.DONE if found.health == "SERVING" else Exit.FAILED
+
+
+def _who(found: Any) -> Iterator[str]:
+    """Yield which node it is, its health, and its log."""
+    from intelshare.cli.shared.tables import short_time
+
+    yield f"{found.member}  {found.node}{f'  replica {found.replica}' if found.replica else ''}"
+    codes = f" ({', '.join(found.codes)})" if found.codes else ""
+    yield f"{found.health}{codes}  since {short_time(found.started_at)}  version {found.version}"
+    entries = f"  log entries {found.log_size}" if found.log_size else ""
+    shared = f"  steps per commit {found.steps / found.commits:.1f}" if found.commits else ""
+    yield f"incarnation {found.incarnation:016x}{entries}{shared}"
+
+
+def _stored(found: Any) -> Iterator[str]:
+    """Yield what the store holds."""
+    from intelshare.cli.shared.operator_tables import kept_line
+
+    if found.HasField("store"):
+        store = found.store
+        yield (
+            f"store  journalled {store.bytes_journalled / 2**20:.1f} MiB  rows moved {store.rows_moved}  "
+            f"waiting in memory {store.bytes_waiting / 2**20:.1f} MiB"
+        )
+    yield from map(kept_line, found.stores)
+    if found.damaged:
+        yield f"damaged records {found.damaged}: intelshare node repair  [RECORD_CORRUPT]"
+
+
+def _files(found: Any) -> Iterator[str]:
+    """Yield how much room attachments take, and whose."""
+    if not found.HasField("files"):
+        return
+    room = found.files
+    yield (
+        f"attachments  {room.held / 2**20:.1f} of {room.most >> 20} MiB; "
+        f"of one peer at most {room.peer_most >> 20} MiB"
+    )
+    for peer in found.peers:
+        if peer.file_bytes or peer.files_wanted:
+            wanted = f", {peer.files_wanted} not complete yet" if peer.files_wanted else ""
+            yield f"  of {peer.member} {peer.file_bytes / 2**20:.1f} MiB{wanted}"
+
+
+def _ports(found: Any) -> Iterator[str]:
+    """Yield the connections of each port, and which members cannot connect."""
     for port in found.ports:
         ended = ", ".join(f"{count} {reason}" for reason, count in sorted(port.ended.items()))
-        out.line(
+        yield (
             f"{port.name} {port.port}  connections {port.connections} of {port.most}"
             f"{f', {port.unknown} not yet proved' if port.unknown else ''}"
             f"{f'  turned away or ended: {ended}' if ended else ''}"
         )
     for member in found.shut_out:
-        out.line(f"{member}: one of its certificate authorities does not load: its nodes cannot connect")
+        yield f"{member}: one of its certificate authorities does not load: its nodes cannot connect"
+
+
+def _limits(found: Any) -> Iterator[str]:
+    """Yield the members that have nearly used up what is kept for them, or have spent a budget."""
+    from intelshare.cli.policy.examine import is_much
+    from intelshare.cli.shared.tables import duration
+
     for kept in found.kept:
         if is_much(kept):
-            out.line(f"kept for {kept.member}  {kept.rows} rows of {kept.most}  [RATE]")
+            yield f"kept for {kept.member}  {kept.rows} rows of {kept.most}  [RATE]"
     for spent in found.budgets:
         again = f", open again in {duration(spent.again)}" if spent.again else ""
-        out.line(f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]")
+        yield f"budget {spent.member} {spent.name}  spent {spent.refused} times{again}  [RATE]"
+
+
+def _alarms(found: Any) -> Iterator[str]:
+    """Yield the treaties of which another member has another text, and the alarms."""
+    from intelshare.cli.shared.law import mismatch_words
+    from intelshare.cli.shared.tables import short_time
+
     for mismatch in found.policy.mismatches:
-        out.line(f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]")
+        yield f"{mismatch.treaty}: {mismatch_words(mismatch)}  [TEXT_MISMATCH]"
     for alarm in found.alarms:
-        out.line(
+        yield (
             f"alarm {alarm.evidence.hex()[:8]}  {alarm.member}: {alarm.what}  [{alarm.code}]  "
             f"since {short_time(alarm.first_at)}"
         )
-    return Exit.DONE if found.health == "SERVING" else Exit.FAILED
 
 
 for _command in (
