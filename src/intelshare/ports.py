@@ -246,7 +246,9 @@ class Damaged(Protocol):
         """Return the records that were found damaged and are not settled."""
 
     def forget(self, table: str, key: tuple[Scalar, ...]) -> None:
-        """Remove a record that was written again, or deleted."""
+        """Remove a record. A store does so itself when a commit has written or deleted it; others do for what
+        the store had brought back, and for what another process has committed.
+        """
 
 
 class Store(Protocol):

@@ -1,8 +1,11 @@
 """A pair (bulletin, recipient): its facts, the events that change them, and the one status that is shown.
 
-This is the table of docs/promises.md, "States of a pair", as data. Facts only ever
-move forward: a stop cause is set once (a
-recall replaces it after hand-over), receipts are joined, a number is never given back.
+This is the table of docs/promises.md, "States of a pair", as data. Facts only ever move forward: a stop cause
+is set once (a recall replaces it after hand-over), receipts are joined, a number is never given back.
+
+An answered pair is not queued, with one exception: it goes again if its recipient asks for a number that it
+has never answered, because nobody can tell whether it still has what it accepted under another. What was
+accepted stays accepted meanwhile.
 """
 
 from __future__ import annotations
@@ -123,7 +126,9 @@ def approve(facts: Facts) -> Facts:
 
 
 def hold(facts: Facts) -> Facts:
-    """Note that the decision at hand-over left a hold open."""
+    """Note that the decision at hand-over left a hold open. What was accepted goes no more, instead."""
+    if facts.receipt is not BestReceipt.NONE:
+        return _gone(facts)
     return _at(Stage.HELD, facts) if facts.stage is Stage.QUEUED else facts
 
 
@@ -141,10 +146,10 @@ def hand_over(facts: Facts) -> Facts:
 
 def stop(facts: Facts, cause: Cause) -> Facts:
     """Set the cause of denial, expiry, recall or giving up, once. After hand-over a recall replaces the
-    others, and once there is a receipt only a recall is still noted.
+    others, and once there is a receipt only a recall is still noted; what waited to go again goes no more.
     """
     if facts.receipt is not BestReceipt.NONE and cause is not Cause.RECALLED:
-        return facts
+        return _gone(facts)
     replaces = cause is Cause.RECALLED and facts.stage >= Stage.HANDED_OVER
     if facts.cause is not Cause.NONE and not replaces:
         return facts
@@ -157,11 +162,17 @@ def take_back(facts: Facts) -> Facts:
     return _at(Stage.QUEUED, facts) if open_ and facts.stage is Stage.HANDED_OVER else facts
 
 
-def forgotten(facts: Facts) -> Facts:
-    """Queue a pair again whose recipient has lost it, and accepts no more what was signed for it."""
+def forgotten(facts: Facts, *, elsewhere: bool = False) -> Facts:
+    """Queue a pair again whose recipient asks for it, and accepts no more what was signed for it.
+
+    ``elsewhere``: all its receipts answer other numbers than the one that it asks for. Otherwise it has lost
+    what it had signed for.
+    """
     has = facts.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)
     goes = facts.cause is Cause.NONE and facts.stage is Stage.HANDED_OVER and has
-    return Facts(Stage.QUEUED, facts.cause) if goes else facts
+    if not goes:
+        return facts
+    return _at(Stage.QUEUED, facts) if elsewhere else Facts(Stage.QUEUED)
 
 
 def cancelled(facts: Facts) -> Facts:
@@ -169,20 +180,35 @@ def cancelled(facts: Facts) -> Facts:
     return _at(Stage.CANCELLED, facts) if facts.stage is Stage.HANDED_OVER else facts
 
 
-def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...]) -> Facts:
-    """Join a signed receipt: a recipient's statement beats the sender's guess, in whatever order."""
+def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...], *, elsewhere: bool = False) -> Facts:
+    """Join a signed receipt: a recipient's statement beats the sender's guess, in whatever order.
+
+    ``elsewhere``: all earlier receipts answer other numbers than this one. A pair that was queued again had
+    gone, as any answer says.
+    """
     forgotten = facts.cause is Cause.NONE and CANCELLING.intersection(codes)
     if receipt is BestReceipt.REFUSED and CANCELLING.intersection(codes) and not forgotten:
         return cancelled(facts)
     if receipt is BestReceipt.REFUSED and (forgotten or REQUEUING.intersection(codes)):
-        # An earlier acceptance was lost with the key: the recipient's disk was restored from a backup.
+        # An earlier acceptance of this number was lost with the key: the recipient's disk was restored from
+        # a backup.
         lost = facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and not forgotten
         if lost and facts.stage is Stage.HANDED_OVER:
-            return Facts(Stage.QUEUED, facts.cause)
+            return _at(Stage.QUEUED, facts) if elsewhere else Facts(Stage.QUEUED, facts.cause)
         return _at(Stage.QUEUED, facts) if facts.receipt is BestReceipt.NONE else facts
     pair = {facts.receipt, receipt}
-    conflict = facts.conflict or (BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED)
-    return Facts(facts.stage, facts.cause, max(facts.receipt, receipt), conflict)
+    contradicts = BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED
+    if contradicts and elsewhere and not facts.conflict:
+        # Whoever has it under an earlier number may refuse the later one: that is no contradiction.
+        if receipt is BestReceipt.REFUSED:
+            return facts
+        contradicts = False
+    return _gone(Facts(facts.stage, facts.cause, max(facts.receipt, receipt), facts.conflict or contradicts))
+
+
+def _gone(facts: Facts) -> Facts:
+    """It was handed over before, and waits for that no more."""
+    return _at(Stage.HANDED_OVER, facts) if facts.stage in (Stage.QUEUED, Stage.HELD) else facts
 
 
 def _at(stage: Stage, facts: Facts) -> Facts:

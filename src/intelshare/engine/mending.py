@@ -8,7 +8,8 @@
                                    again after ``AGAIN``, each time twice as late; of what is settled, all
                                    that waited may go
     a link opens                   what is due later than in ``AGAIN`` is due then: its member may be there
-    one is no longer damaged       it came, or was written again: that is its outcome
+    one is no longer damaged       a commit has written it again, because it came, or deleted it: that is its
+                                   outcome
     the step fails                 the records are tried one by one, so that one of them stops no other
 
 Time is measured on the steady clock. Operators mend records without waiting; ``RecordsMended`` says so.

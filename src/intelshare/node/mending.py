@@ -83,11 +83,12 @@ class Mending:
         return done.value.mended
 
     def note(self, mended: Sequence[Mended]) -> None:
-        """Log what became of damaged records; those that are settled are no longer damaged."""
+        """Log what became of damaged records."""
         for one in mended:
             self._note("record", one)
 
     def _note(self, kind: str, one: Mended) -> None:
+        # What a commit has written or deleted the store has forgotten already; the rest it had brought back.
         if one.outcome not in WAITING:
             self._runtime.store.damage.forget(one.record.table, one.record.key)
         self.outcomes[kind, one.outcome.value] += 1

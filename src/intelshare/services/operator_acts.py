@@ -8,7 +8,7 @@ from typing import Final
 from intelshare.audit.node_records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.drop import DropCommand, drop
-from intelshare.broker.lifecycle.mend import Mended, Record, RecordOutcome
+from intelshare.broker.lifecycle.mend import WAITING, Mended, Record
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
     BelieveCommand,
@@ -111,11 +111,7 @@ def _id_of(record: Record) -> str:
 
 def _damaged(record: Record, mended: Mended | None) -> pb.DamagedRecord:
     outcome = mended.outcome.value if mended is not None else "damaged"
-    settled = mended is not None and mended.outcome in (
-        RecordOutcome.WHOLE,
-        RecordOutcome.REBUILT,
-        RecordOutcome.DROPPED,
-    )
+    settled = mended is not None and mended.outcome not in WAITING
     return pb.DamagedRecord(
         id=_id_of(record),
         table=record.table,

@@ -97,7 +97,7 @@ class Disk:
         self.rotten: set[Key] = set(rotten)
         """The keys of content that does not match its digest."""
         self.damage: dict[Key, RecordError] = {}
-        """The damaged records that the running process has met and not written since, by key."""
+        """The damaged records that the running process has met, and not written or deleted since, by key."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
         self.schema = 0
@@ -159,7 +159,7 @@ class Disk:
             elif write.table is PORTION and (key := _key(write)) in self.rotten:
                 self.rotten.discard(key)
                 wrote_over.add(key)
-            if self.damage and isinstance(write, Put):
+            if self.damage:
                 self.damage.pop(_key(write), None)
         self._unsynced.append(_Commit(plan, effect, frozenset(wrote_over)))
 

@@ -15,6 +15,7 @@ from intelshare.broker.kernel.tables import (
     INBOX,
     PAIR,
     RECALLED,
+    RECEIPT,
     RECEIVED,
     RELATED,
     InboxRow,
@@ -22,6 +23,8 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.line.receive import ReceiveResult
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Receipt
 from intelshare.delivery import BestReceipt, Cause, Stage, status_of
 from intelshare.ids import MemberCode
 from intelshare.ports import Delete, Plan, Put, View
@@ -54,7 +57,7 @@ def _stopped(cause: Cause) -> Callable[[Facts, Facts], bool]:
 
 
 LATE_RECEIPT = "receipt of a number before"
-"""An answer about the number under which a pair had gone before it was queued again."""
+"""An answer about the number under which a pair had gone before it was queued again: it waits no more."""
 
 RETURNED = "returned"
 """A release came back from its recipient: the disk was put back to where the pair waited."""
@@ -62,13 +65,20 @@ RETURNED = "returned"
 _RARE = frozenset((LATE_RECEIPT, RETURNED))
 """The events that not every thousand seeds take."""
 
+_MAY_GO = frozenset((BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ))
+"""The receipts after which a pair may be handed over: those of another number, if there are any."""
+
 EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] = (
     ("approved", frozenset(("approve",)), lambda old, new: (old, new) == (_fresh(HELD), _fresh(QUEUED))),
     ("held", frozenset(("handover",)), lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HELD))),
     (
         "handed over",
         frozenset(("handover",)),
-        lambda old, new: (old, new) == (_fresh(QUEUED), _fresh(HANDED_OVER)),
+        lambda old, new: (
+            (old.stage, old.cause) == (QUEUED, Cause.NONE)
+            and old.receipt in _MAY_GO
+            and new == old._replace(stage=HANDED_OVER)
+        ),
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
@@ -107,8 +117,10 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         frozenset(("receive",)),
         lambda old, new: (
             old.stage in (QUEUED, HELD)
-            and new == old._replace(receipt=new.receipt)
-            and new.receipt > old.receipt
+            and new == old._replace(stage=HANDED_OVER, receipt=new.receipt, conflict=new.conflict)
+            and new.receipt >= old.receipt
+            and new.receipt is not BestReceipt.NONE
+            and new.conflict >= old.conflict
         ),
     ),
     (
@@ -124,8 +136,12 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
         frozenset(("receive", "fill", "fill_late")),
         lambda old, new: (
             old.stage >= HANDED_OVER
-            and old.receipt in (BestReceipt.NONE, BestReceipt.ACCEPTED, BestReceipt.READ)
-            and new == old._replace(stage=QUEUED, receipt=BestReceipt.NONE, conflict=False)
+            and old.receipt in _MAY_GO
+            and new
+            in (
+                (again := old._replace(stage=QUEUED)),
+                again._replace(receipt=BestReceipt.NONE, conflict=False),
+            )
         ),
     ),
     (
@@ -193,7 +209,10 @@ def check(name: str, view: View, plan: Plan[Any], me: str, taken: Counter[str]) 
         if write.table is PAIR:
             if isinstance(write, Delete):
                 raise Violation("I11", f"{me} deletes a pair")
-            _check_pair(name, view.get(PAIR, write.row.md, write.row.recipient), write.row, me, taken)
+            before = view.get(PAIR, write.row.md, write.row.recipient)
+            _check_pair(name, before, write.row, me, taken)
+            if before is not None and write.row.receipt < before.receipt and not _answers(view, before):
+                raise Violation("I11", f"{me}: {name} loses what was accepted under another number")
         elif write.table is INBOX:
             if isinstance(write, Delete):
                 if name not in ("forget_received", "mend"):
@@ -229,7 +248,12 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
     elif (old := _facts(before)) != new:
         event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
         # An answer needs a number that it is about; and what has one does not come back under another.
-        amiss = (event == LATE_RECEIPT and not before.leaf) or (event == RETURNED and before.leaf)
+        # What goes again although it was accepted may go no more instead.
+        amiss = (
+            (event == LATE_RECEIPT and not before.leaf)
+            or (event == RETURNED and before.leaf)
+            or (event == "handed over" and before.leaf == row.leaf and old.receipt is BestReceipt.NONE)
+        )
         if event is None or amiss:
             raise Violation("I11", f"{me}: {name} makes {new} of {old}")
         taken[f"event {event}"] += 1
@@ -237,6 +261,14 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
     if place is None or WORDS[place][0] != status_of(facts_of(row)):
         raise Violation("I11", f"{me} shows {status_of(facts_of(row))} for {new}")
     taken[f"word {place}: {WORDS[place][0]}"] += 1
+
+
+def _answers(view: View, row: PairRow) -> bool:
+    """Return True if a receipt answers the number under which a pair was handed over last."""
+    kept = [
+        view.get(RECEIVED, one.member, one.leaf) for one in view.find(RECEIPT, "key", row.md, row.recipient)
+    ]
+    return any(one is not None and decode(Receipt, one.data).leaf == row.leaf for one in kept)
 
 
 def _check_inbox(view: View, plan: Plan[Any], row: InboxRow, me: str, taken: Counter[str]) -> None:

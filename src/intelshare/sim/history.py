@@ -34,7 +34,7 @@ from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Consent, Kind
-from intelshare.delivery import Cause, Stage
+from intelshare.delivery import Cause
 from intelshare.ports import Plan, Put, View
 from intelshare.sim.heap import Violation
 
@@ -118,7 +118,7 @@ def _pair(name: str, old: Any, new: Any) -> Iterator[Entry]:
     if new.cause not in (Cause.NONE, Cause.NONE if old is None else old.cause):
         yield EntryType.STOP, *about, new.cause
     # One that comes back is logged with its statement, whether its pair is known or not.
-    handed_over = old is not None and old.stage != Stage.HANDED_OVER and new.stage == Stage.HANDED_OVER
+    handed_over = old is not None and new.leaf != old.leaf
     if handed_over and name != "receive":
         yield EntryType.HAND_OVER, *about, new.leaf
 

@@ -69,13 +69,12 @@ def damage_found(process: Process) -> DamageFound:
 
 
 def note_mended(process: Process, mended: Sequence[Mended]) -> None:
-    """Count what became of damaged records; those that are settled are no longer damaged."""
+    """Count what became of damaged records."""
     for one in mended:
         process.oracle.counts[f"record {one.outcome}"] += 1
         if one.outcome in WAITING:
             process.machine.damaged[one.record] = one.outcome
         else:
-            process.disk.damage.pop(one.record.key, None)
             process.machine.damaged.pop(one.record, None)
 
 

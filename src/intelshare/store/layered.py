@@ -231,14 +231,12 @@ class LayeredDatabase:
         self._forget_written(group)
 
     def _forget_written(self, group: Layer) -> None:
-        """A record that was written again is damaged no longer; one that was deleted, or erased by being
-        overwritten, may be waited for. What the store has brought back is told by who writes it again.
+        """A record that was written again or deleted is damaged no longer. Of what the store has brought back
+        nobody would be told then: who has it written again says so, and forgets it.
         """
         for error in self.damage.known():
             memory = group.tables.get(error.table)
-            if memory is None or memory.sql.layout.table.erasable or error.repaired:
-                continue
-            if memory.rows.get(tuple(map(stored, error.key))) is not None:
+            if memory is not None and not error.repaired and tuple(map(stored, error.key)) in memory.rows:
                 self.damage.forget(error.table, error.key)
 
     def _mend_chunks(self) -> None:

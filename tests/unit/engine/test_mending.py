@@ -83,6 +83,14 @@ def test_what_was_asked_for_and_came_is_whole_at_the_next_look(rig: Rig) -> None
     assert len(told(rig)) == 2
 
 
+def test_what_was_forgotten_to_be_asked_for_is_never_said_to_be_whole(rig: Rig) -> None:
+    """It is deleted, and what may come is another record. A minute later it was whole, come or not."""
+    rig.feed(RecordsMended((Mended(KEPT, RecordOutcome.FORGOTTEN, "USA"),)))
+    rig.steady += 2 * AGAIN
+    assert tried(rig, []) == []
+    assert told(rig) == [(KEPT, RecordOutcome.FORGOTTEN)]
+
+
 def test_a_record_that_fails_the_step_keeps_no_other_from_being_mended(rig: Rig) -> None:
     rig.fails[Step.MEND] = StoreError("RECORD_CORRUPT", "a counter is damaged")
     assert tried(rig, [KEPT, GONE]) == [(KEPT, GONE)]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from intelshare.audit.records import EntryType, ReceiptJoined
@@ -34,7 +34,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, Facts, pair
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError, code_of_peer
-from intelshare.ids import MemberCode
+from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
 from intelshare.statement import Verified, verify_evidence
@@ -88,13 +88,13 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         raise DeliveryError("RATE", f"more than {MAX_RECEIPTS} receipts for one bulletin")
     row = tx.get(PAIR, statement.md, inbound.member)
     if row is not None and (row.leaf == said.leaf or said.status is not ReceiptStatus.REFUSED):
-        before = facts_of(row)
-        facts = pair.receive(before, _RECEIPTS[said.status], said.codes)
-        if facts.conflict > before.conflict and _is_of_other_numbers(tx, row, said):
-            # Whoever has it under an earlier number may refuse the later one: that is no contradiction.
-            facts = before if said.status is ReceiptStatus.REFUSED else replace(facts, conflict=False)
+        before, receipt = facts_of(row), _RECEIPTS[said.status]
+        # Between other receipts it makes no difference.
+        refused = BestReceipt.REFUSED in (before.receipt, receipt)
+        elsewhere = refused and answers_others(tx, row, said.leaf)
+        facts = pair.receive(before, receipt, said.codes, elsewhere=elsewhere)
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
-            facts = pair.receive(before, _RECEIPTS[said.status], ())
+            facts = pair.receive(before, receipt, (), elsewhere=elsewhere)
         if facts != before:
             put_pair(tx, row, facts, codes=_codes(row, facts, said))
         elif WHOLE in said.codes:
@@ -114,12 +114,12 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     )
 
 
-def _is_of_other_numbers(tx: Transaction, row: PairRow, said: Receipt) -> bool:
-    """Return True if all earlier receipts for this pair answer other numbers than this one."""
+def answers_others(tx: Transaction, row: PairRow, leaf: LeafId) -> bool:
+    """Return True if there are receipts for this pair, and all of them answer other numbers than this one."""
     known = tx.view.find(RECEIPT, "key", row.md, row.recipient)
     kept = [unless_damaged(tx, partial(tx.get, RECEIVED, one.member, one.leaf)) for one in known]
     answered = {decode(Receipt, one.data).leaf for one in kept if one is not None}
-    return bool(answered) and said.leaf not in answered
+    return bool(answered) and leaf not in answered
 
 
 def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:

@@ -109,5 +109,15 @@ def read_claims(node: Node, view: View, row: StatementRow) -> Said:
     return Said(claims, granted, kept.secrets, (kept.decided_in, kept.decided_at))
 
 
+def decided_at(node: Node, row: StatementRow) -> tuple[Incarnation, int] | None:
+    """Return incarnation and index of the log entry with the decision on which a release of this node rests;
+    None if the release came back without what was kept beside it. Raises CryptoError OPEN_FAILED.
+    """
+    if not row.sealed_claims:
+        return None
+    kept = decode(ClaimsKept, open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims))
+    return Incarnation(kept.decided_in), kept.decided_at
+
+
 def _damaged() -> StoreError:
     return StoreError("RECORD_CORRUPT", "the stored claims of a release differ from what was signed")

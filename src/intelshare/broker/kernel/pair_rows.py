@@ -78,8 +78,9 @@ def is_open(facts: Facts) -> int:
 
 @cache
 def is_ready(facts: Facts) -> int:
-    """Return 1 if hand-over may take the pair."""
-    return int(facts.stage is Stage.QUEUED and is_open(facts))
+    """Return 1 if hand-over may take the pair: one that is open, or goes again although it was accepted."""
+    refused = facts.receipt in (BestReceipt.REFUSED, BestReceipt.DESTROYED)
+    return int(facts.stage is Stage.QUEUED and facts.cause is Cause.NONE and not refused)
 
 
 # There are only 200 combinations of facts, and each release changes a pair's facts three times.

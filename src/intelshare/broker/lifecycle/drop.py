@@ -4,6 +4,7 @@
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
+    a pair                 it ends, and is shown by what is left of it: its bulletin, release and receipts
     others                 deleted
 
 The log records the decision with its reason. Never dropped: the log, this member's acts and trust documents,
@@ -15,13 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
+from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.frame import rank
+from intelshare.broker.kernel.kept_claims import decided_at
+from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import logged_decision
+from intelshare.broker.kernel.pair_rows import count_pair, log_decision, logged_decision, with_facts
 from intelshare.broker.kernel.portion_secrets import SEALED
+from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import (
     ACT,
     BATCH,
@@ -36,13 +43,19 @@ from intelshare.broker.kernel.tables import (
     PAIR,
     PENDING,
     PORTION,
+    RECEIPT,
+    RECEIVED,
     SECRET,
     STATEMENT,
     TRUST,
+    PairRow,
     PortionRow,
     SecretRow,
+    StatementRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.lifecycle.add_recipient import new_pair
+from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     Mended,
@@ -55,9 +68,12 @@ from intelshare.broker.lifecycle.mend import (
     whole,
 )
 from intelshare.broker.lifecycle.rebuild import recount
+from intelshare.broker.lifecycle.redecide import decide_portions
 from intelshare.broker.lifecycle.stop import stop
-from intelshare.delivery import Cause, Stage
-from intelshare.errors import DeliveryError, RecordError
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
+from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair
+from intelshare.errors import DeliveryError, RecordError, code_of_peer
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, Table, View, changed
@@ -132,8 +148,8 @@ def _drop_portion(tx: Transaction, md: ManifestDigest, slot: int, *, damaged: bo
 
 def _lost_portion(tx: Transaction, md: ManifestDigest, slot: int) -> PortionRow | None:
     """The row of a portion that is gone, in the place that the log names; None if the log names none."""
-    for pair in tx.view.find(PAIR, "key", md):
-        kept = unless_damaged(tx, partial(logged_decision, tx.node, tx.view, pair))
+    for row in tx.view.find(PAIR, "key", md):
+        kept = unless_damaged(tx, partial(logged_decision, tx.node, tx.view, row))
         for one in kept.portions if kept is not None else ():
             if one.slot == slot:
                 return PortionRow(md, slot, one.position, b"", Digest(bytes(32)), tx.now)
@@ -168,10 +184,93 @@ def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
             tx.end(waiting.peer, waiting.leaf)
 
 
+def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+    """End the pair as undeliverable, unless its recipient has answered: the author sees it, and is told.
+
+    If its bulletin is damaged as well there is nothing to show it beside: it is deleted, and whoever watches
+    is told, unless its recipient has answered.
+    """
+    md, recipient = ManifestDigest(key[0]), MemberCode(key[1])
+    made = unless_damaged(tx, partial(_pair_again, tx, md, recipient))
+    if made is None:
+        tx.delete(table, *key)
+        if not tx.view.count(RECEIPT, "key", md, recipient):
+            tx.log(EntryType.STOP, Stop(md, recipient, Cause.UNDELIVERABLE, ("RECORD_CORRUPT",)))
+        return
+    row, recalled = made
+    tx.put(PAIR, row)
+    count_pair(tx, row, row.open)
+    if row.open or row.ready or recalled:
+        cause = Cause.RECALLED if recalled else Cause.UNDELIVERABLE
+        stop(tx, [row], cause, (RECALLED,) if recalled else ("RECORD_CORRUPT",))
+
+
+def _pair_again(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[PairRow, bool] | None:
+    """Return the pair as its bulletin, last release and receipts tell it, and whether it was recalled.
+
+    Nobody knows any more whether it waited for an officer, or was stopped before it went. One that was never
+    handed over is decided again, so that there is a decision to show. None: its bulletin is gone. Raises
+    StoreError RECORD_CORRUPT.
+    """
+    bulletin = tx.get(BULLETIN, md)
+    if bulletin is None:
+        return None
+    written = read_written(tx.node, tx.view, bulletin)
+    release = _last_release(tx, md, recipient)
+    new = new_pair(tx.node, decide_portions(tx.node, written, recipient, tx.now, only_own=False))
+    row = changed(
+        new.row, md=md, rank=rank(bulletin.precedence), due=min(bulletin.expires, bulletin.deliver_by),
+        created=bulletin.created, size=written.size, codes="",
+    )  # fmt: skip
+    place = decided_at(tx.node, release) if release is not None else None
+    entry = entry_at(tx.view, *place) if place is not None else None
+    if place is None or entry is None:
+        decision, at = log_decision(tx, new.decision, md, new.logged)
+        row = changed(row, decided_in=tx.node.incarnation, decided_at=at, decision=decision)
+    else:
+        row = changed(row, decided_in=place[0], decided_at=place[1], decision=entry.leaf)
+    if release is None:
+        return with_facts(row, Facts(Stage.QUEUED), tx.now), bool(bulletin.recalled)
+    row = changed(
+        row, incarnation=release.incarnation, sequence=release.sequence, leaf=release.leaf,
+        granted=len(release.slots),
+    )  # fmt: skip
+    facts, codes = _answered(tx, row)
+    return with_facts(row, facts, tx.now, codes=codes), bool(bulletin.recalled)
+
+
+def _last_release(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> StatementRow | None:
+    found = [
+        row for row in tx.view.find(STATEMENT, "number", recipient, Kind.RELEASE, limit=_ALL) if row.md == md
+    ]
+    began = {row.incarnation: row.began for row in tx.view.find(LOG_HEAD, "began", limit=_ALL)}
+    return max(found, key=lambda row: (began.get(row.incarnation, 0), row.sequence), default=None)
+
+
+def _answered(tx: Transaction, row: PairRow) -> tuple[Facts, str]:
+    """Return the facts of a pair that was handed over, from its receipts, and the codes of the best one."""
+    known = [
+        whole(tx, RECEIVED, one.member, one.leaf)
+        for one in tx.view.find(RECEIPT, "key", row.md, row.recipient)
+    ]
+    said = sorted(
+        [decode(Receipt, one.data) for one in known if one is not None], key=attrgetter("decided_at")
+    )
+    facts, codes = Facts(Stage.HANDED_OVER), ""
+    for place, one in enumerate(said):
+        if one.leaf == row.leaf or one.status is not ReceiptStatus.REFUSED:
+            others = place > 0 and all(before.leaf != one.leaf for before in said[:place])
+            after = pair.receive(facts, BestReceipt[one.status.name], one.codes, elsewhere=others)
+            codes = " ".join(map(code_of_peer, one.codes)) if after.receipt != facts.receipt else codes
+            facts = after
+    return facts, codes
+
+
 _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {
     BATCH.name: _drop_signature,
     BATCH_KEY.name: _drop_signature,
     BULLETIN.name: _drop_content,
+    PAIR.name: _drop_pair,
     PORTION.name: _drop_content,
     SECRET.name: _drop_content,
     STATEMENT.name: _drop_statement,

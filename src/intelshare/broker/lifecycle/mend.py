@@ -5,14 +5,16 @@
     whole      those that read correctly, also because the store    written again
                has brought them back; those that are gone
     rebuilt    rows that follow from others (``rebuild``)           made from these
-    asked      received bulletins; treaty acts of peers             forgotten here, and requested again
-               content and releases of this member that somebody    requested from all members that have it
-               accepted
+    forgotten  received bulletins                                   deleted, as if they had never come: their
+                                                                    numbers are missing, and are requested
+    asked      treaty acts of peers; content and releases of this   requested from all members that have it
+               member that somebody accepted
     stays      all others                                           an operator decides
     dropped    those that an operator gives up (``drop``)           deleted; pairs that need them end
 
-The first three need nobody. The log records what the node forgets in order to request it again. Until it is
-settled a damaged record stays in its place, and is not served.
+The first four need nobody. The log records what the node forgets in order to request it again: whether that
+comes, the missing number shows. A damaged record stays in its place, and is not served, until a commit writes
+or deletes it: the store that commits forgets the damage then, and nobody else has to.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
+from intelshare.ports import CHUNK, Plan, Put, Random, Rows, Scalar, Table, View, changed
 
 A = TypeVar("A")
 
@@ -87,6 +89,7 @@ class RecordOutcome(StrEnum):
 
     WHOLE = "whole"
     REBUILT = "rebuilt"
+    FORGOTTEN = "forgotten"
     ASKED = "asked"
     STAYS = "stays"
     DROPPED = "dropped"
@@ -251,22 +254,39 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     table = table_of(record)
     if table is None:
         return Mended(record, RecordOutcome.STAYS)
-    try:
+    if not _is_damaged(tx.view, table, record):
         row = tx.get(table, *record.key)
-    except RecordError:
-        pass
-    else:
         if row is not None:
             tx.put(table, row)  # its columns may be what is damaged
         return Mended(record, RecordOutcome.WHOLE)
+    if not _is_damaged(tx, table, record):  # a bulletin was forgotten in this very step for another record
+        return Mended(record, RecordOutcome.FORGOTTEN, _senders(command.brought.get(record)))
     made = _known_document(tx.node, record) or rebuild(tx.view, record.table, record.key)
     if made is not None:
         for write in made:
             tx.put(write.table, write.row)
         return Mended(record, RecordOutcome.REBUILT)
     ask = _ASKS.get(record.table)
-    member = ask(tx, record, command) if ask is not None else ""
-    return Mended(record, RecordOutcome.ASKED if member else RecordOutcome.STAYS, member)
+    members = ask(tx, record, command) if ask is not None else ""
+    if not members:
+        return Mended(record, RecordOutcome.STAYS)
+    still = _is_damaged(tx, table, record)
+    return Mended(record, RecordOutcome.ASKED if still else RecordOutcome.FORGOTTEN, members)
+
+
+def _is_damaged(rows: Rows, table: Table[Any], record: Record) -> bool:
+    try:
+        rows.get(table, *record.key)
+    except RecordError:
+        return True
+    return False
+
+
+def _senders(brought: Brought | None) -> str:
+    """Return who sent a bulletin, separated by spaces."""
+    if brought is None:
+        return ""
+    return " ".join(dict.fromkeys([brought.member, *[member for member, _ in brought.others]]))
 
 
 def _known_document(node: Node, record: Record) -> Sequence[Put]:

@@ -103,7 +103,7 @@ def _settled(view: View, md: ManifestDigest) -> Instant | None:
 
 def _over(view: View, row: PairRow) -> bool:
     """Return True if the pair has ended, and nothing of it is to be sent again."""
-    if row.leaf and view.get(PENDING, row.leaf, row.recipient) is not None:
+    if row.ready or (row.leaf and view.get(PENDING, row.leaf, row.recipient) is not None):
         return False
     stopped = row.cause != Cause.NONE and row.stage != Stage.HANDED_OVER
     return row.receipt != BestReceipt.NONE or stopped

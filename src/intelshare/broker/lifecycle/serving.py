@@ -27,7 +27,7 @@ def serves(node: Node, view: View, member: MemberCode, asked: Digest, now: Insta
         pair = view.get(PAIR, row.md, member) if row.state == FileState.KEPT and now < row.due else None
         if pair is None or pair.cause != Cause.NONE:
             continue
-        # One that was taken back for a stolen key waits for hand-over again, and for ever if it had arrived.
+        # One whose key was stolen waits for hand-over again, though it may have arrived under another number.
         if pair.stage != Stage.HANDED_OVER and pair.receipt not in _HAS_IT:
             continue
         said = view.get(STATEMENT, pair.leaf)

@@ -91,15 +91,18 @@ def cancel(tx: Transaction, rows: Iterable[PairRow]) -> None:
 
 
 def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...]) -> None:
-    """Record why a pair was stopped, in its row and in the log.
+    """Record why a pair was stopped, in its row and in the log. What waited to go again although it was
+    accepted only goes no more.
 
     For a pair that was handed over call ``stop``.
     """
-    tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
+    after = pair.stop(facts_of(row), cause)
+    if after.cause != row.cause:
+        tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
     cancel_questions(tx, row)
     # A pair with a receipt keeps the receipt's codes.
     told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
-    put_pair(tx, row, pair.stop(facts_of(row), cause), codes=told)
+    put_pair(tx, row, after, codes=told)
 
 
 def cancel_questions(tx: Transaction, row: PairRow) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 
 from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
+from intelshare.broker.exchange.receipt import answers_others
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
@@ -314,7 +315,7 @@ def answer_gap(
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
     cancelled; and if it was signed with a key that is compromised now, or came back without its grant
-    (``hand_back``), the pair waits for hand-over too.
+    (``hand_back``), the pair waits for hand-over too. It stays accepted if that was not under this number.
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
@@ -335,7 +336,8 @@ def answer_gap(
             _answer_number(tx, row, peer, answers)
     cancel(tx, answers.void)
     for pair_row in answers.anew:
-        put_pair(tx, pair_row, pair.forgotten(facts_of(pair_row)), codes="")
+        elsewhere = answers_others(tx, pair_row, pair_row.leaf)
+        put_pair(tx, pair_row, pair.forgotten(facts_of(pair_row), elsewhere=elsewhere), codes="")
     return tx.plan(answers.queued > 0 or bool(answers.void))
 
 

@@ -173,20 +173,21 @@ def outbox(
     """List, newest first, this member's bulletins, or the one whose id starts with ``given``.
 
     Only those that the user wrote or is cleared for are listed. Also returns the damaged records that were
-    met: a bulletin with one is left out. Raises DeliveryError.
+    met: a bulletin with one is left out, or a recipient of it. Raises DeliveryError.
     """
     reader = row_of(view, actor)
-    if given:
-        return [_outbox_line(node, view, find_bulletin(node, view, given, reader, now), reader, now)], ()
-    lines: list[OutboxLine] = []
     damaged: list[StoreError] = []
+    if given:
+        written = find_bulletin(node, view, given, reader, now)
+        return [_outbox_line(node, view, written, reader, now, damaged)], _named(damaged)
+    lines: list[OutboxLine] = []
     for row in _newest(view, BULLETIN, limit, damaged):
         if len(lines) >= limit:
             break
         with noting_damage(damaged):
             written = read_written(node, view, row)
             if may_see(node, written, reader, now):
-                line = _outbox_line(node, view, written, reader, now)
+                line = _outbox_line(node, view, written, reader, now, damaged)
                 if not held or any(pair.status is PairStatus.HELD for pair in line.pairs):
                     lines.append(line)
     return lines, _named(damaged)
@@ -268,9 +269,11 @@ def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
-def _outbox_line(node: Node, view: View, written: Written, reader: UserRow, now: Instant) -> OutboxLine:
+def _outbox_line(
+    node: Node, view: View, written: Written, reader: UserRow, now: Instant, damaged: list[StoreError]
+) -> OutboxLine:
     row, title = written.row, title_of(node, view, written)
-    pairs = tuple(_pair_line(node, view, pair) for pair in view.find(PAIR, "key", row.md))
+    pairs = tuple(_pair_line(node, view, pair) for pair in view.find(PAIR, "key", row.md, damaged=damaged))
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(
         row, banner_of(node, written.labels, node.member, now), title, pairs, context, written.purged

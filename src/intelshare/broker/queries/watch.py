@@ -21,6 +21,7 @@ from intelshare.audit.records import (
     EntryType,
     ReceiptJoined,
     Received,
+    Stop,
     TreatyActed,
 )
 from intelshare.broker.exchange.consent import sees
@@ -227,6 +228,14 @@ def _own(
     return Happened(what, asked.at, asked.after, row.bulletin, member, codes)
 
 
+def _stop(asked: _Asked, said: Stop) -> Happened | None:
+    if asked.view.get(BULLETIN, said.md) is None:
+        # Whoever gave up its record has ended it: nobody can tell any more who wrote it, or may see it.
+        text = f"the record of bulletin {said.md.hex()} was damaged, and was given up"
+        return _unreadable(asked.at, asked.after, text)
+    return _own(asked, said.md, _STOPPED.get(Cause(said.cause), "stopped"), said.recipient, said.codes)
+
+
 def brought(view: View, said: Received) -> InboxRow | None:
     """Return the bulletin that is here from this release; None if it was refused, or brought what was here.
 
@@ -290,9 +299,7 @@ def _treaty_act(asked: _Asked, said: TreatyActed) -> Happened:
 _TELL: Mapping[EntryType, Callable[[_Asked, Any], Happened | None]] = {
     EntryType.SUBMIT: lambda asked, said: _own(asked, said.md, "submitted", ""),
     EntryType.HAND_OVER: lambda asked, said: _own(asked, said.md, "sent", said.recipient),
-    EntryType.STOP: lambda asked, said: _own(
-        asked, said.md, _STOPPED.get(Cause(said.cause), "stopped"), said.recipient, said.codes
-    ),
+    EntryType.STOP: _stop,
     EntryType.RECALL: lambda asked, said: _own(asked, said.md, "recalled", ""),
     EntryType.RECEIVED: _received,
     EntryType.RECEIPT: _receipt,

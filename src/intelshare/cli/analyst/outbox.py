@@ -97,11 +97,13 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     """Show one bulletin with the state of each recipient. `intelshare read ID` opens its text."""
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import around, pair_table, precedence, short_time
 
     cursor = cursor_now(client) if follow else ""
-    entry = _only(client.outbox(bulletin).entries)
+    found = client.outbox(bulletin)
+    entry = _only(found.entries)
     (out.event if follow else out.document)("outbox-entry", plain(entry))
     out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
     about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
@@ -111,6 +113,7 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
+    note_damaged(out, found.damaged)
     for pair in entry.pairs:
         if pair.reason:
             out.line(f"{pair.recipient}: refused by {pair.refused_by}: {pair.reason}")

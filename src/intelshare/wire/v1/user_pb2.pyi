@@ -2891,7 +2891,7 @@ class DamagedRecord(_message.Message):
     key: _builtins.str
     """Its key."""
     state: _builtins.str
-    """damaged; or what has become of it now: whole, rebuilt, asked, stays, dropped."""
+    """damaged; or what has become of it now: whole, rebuilt, forgotten, asked, stays, dropped."""
     member: _builtins.str
     """Whom it was asked for."""
     remedy: _builtins.str

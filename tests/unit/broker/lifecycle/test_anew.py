@@ -8,28 +8,32 @@ from typing import Any
 import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
+from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INBOX, INCOMING, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
+from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
 from intelshare.crypto.records import Kind
-from intelshare.delivery import PairStatus, status_of
+from intelshare.delivery import BestReceipt, Facts, PairStatus, Stage, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.ports import Put
 from intelshare.store.memory import MemoryStore
 from line_world import (
+    LATER,
     ROOM,
     TO_USA,
     arrive,
     codes,
+    entries,
     fresh_key,
     hand_over,
     met,
@@ -37,10 +41,12 @@ from line_world import (
     pair_of,
     released,
     rows,
+    said,
     say_hello,
     send,
     signs_with,
     stolen,
+    world_with,
 )
 
 
@@ -110,6 +116,87 @@ def test_what_was_answered_under_its_first_number_goes_once_more_if_the_second_o
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
     assert not [row for row in rows(usa, INCOMING) if missing(row).spans]
     assert len(rows(usa, INBOX)) == 1
+
+
+def asked_for_its_second_number(members: Any, **changes: Any) -> None:
+    """USA has accepted number 1, and asks for number 2, which a stolen key had signed too."""
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members, **changes)).effects.outbound[0]
+    stolen(members)
+    back(members)
+    hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    stolen(members)
+    back(members)
+    (gap,) = [gap for gap in say_hello(fra, usa).gaps if gap.origin]
+    assert fra.do(answer_gap, usa.node.member, gap)
+
+
+def shown(member: Member) -> PairStatus:
+    return status_of(facts_of(pair_of(member)))
+
+
+def test_what_was_accepted_stays_accepted_while_it_goes_again(members: Any) -> None:
+    asked_for_its_second_number(members)
+    fra = members["FRA"]
+    assert shown(fra) is PairStatus.ACCEPTED
+    assert (pair_of(fra).ready, pair_of(fra).open) == (1, 0)
+    (third,) = hand_over(fra, "USA")
+    assert shown(fra) is PairStatus.ACCEPTED
+    assert arrive(members["USA"], fra, third.frame).accepted == 0
+    assert hand_over(fra, "USA") == ()
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_was_accepted_stays_accepted_though_its_time_is_over_before_it_goes_again(
+    members: Any, linked: bool
+) -> None:
+    asked_for_its_second_number(members, valid_until=LATER)
+    fra, over = members["FRA"], Instant(LATER + 1)
+    stops = len(entries(fra, EntryType.STOP, Stop))
+    if linked:
+        assert hand_over(fra, "USA", at=over) == ()
+        assert pair_of(fra).ready == 0
+    fra.do(expire, at=over)
+    assert shown(fra) is PairStatus.ACCEPTED
+    assert len(entries(fra, EntryType.STOP, Stop)) == stops
+
+
+def test_what_was_accepted_stays_accepted_though_it_is_denied_before_it_goes_again(members: Any) -> None:
+    asked_for_its_second_number(members)
+    fra = members["FRA"]
+    fra.node = replace(fra.node, world=world_with(fra.node, without=("gsa-fra-usa",)))
+    assert hand_over(fra, "USA") == ()
+    assert (shown(fra), pair_of(fra).ready) == (PairStatus.ACCEPTED, 0)
+
+
+def test_an_answer_to_the_number_before_ends_the_wait_for_another(members: Any) -> None:
+    """It was taken back, and is there: it had gone, and does not go again."""
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    back(members)
+    assert pair_of(fra).ready
+    arrive(fra, usa, receipt.frame)
+    assert facts_of(pair_of(fra)) == Facts(Stage.HANDED_OVER, receipt=BestReceipt.ACCEPTED)
+    assert hand_over(fra, "USA") == ()
+
+
+def test_a_second_number_under_a_lost_sealing_key_does_not_undo_the_acceptance_of_the_first(
+    members: Any,
+) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    back(members)
+    (second,) = hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    keys, usa.node = usa.node, replace(usa.node, sealing={}, retired=frozenset(usa.node.sealing))
+    refusal = arrive(usa, fra, second.frame)
+    usa.node = keys
+    assert said(refusal) == [("REFUSED", ("KEM_KEY_RETIRED",))]
+    arrive(fra, usa, refusal.effects.outbound[0].frame)
+    assert (shown(fra), pair_of(fra).ready) == (PairStatus.ACCEPTED, 1)
 
 
 @pytest.mark.parametrize("listed", [True, False])

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text, user
+from builders import NOW, Member, actor, draft, text, user
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.tables import (
     BATCH,
     BATCH_KEY,
@@ -37,12 +38,13 @@ from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.lifecycle.mend import MendCommand, Record, RecordOutcome, brought_by, mend
-from intelshare.broker.lifecycle.rebuild import rebuild
+from intelshare.broker.lifecycle.rebuild import rebuild, recount
 from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
 from intelshare.broker.queries.lists import outbox
+from intelshare.broker.queries.watch import Cursor, end_of_log, watch
 from intelshare.crypto.records import Kind
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
@@ -122,7 +124,7 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
         if (one.leaf == row.leaf if table is RECEIVED else one.md == row.md)
     )
     result = mended(usa, (table, key))
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert [one.md for one in rows(usa, INBOX)] == [one.md for one in rows(usa, INBOX) if one.md != row.md]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (FRA, ((row.sequence, row.sequence),))
@@ -151,7 +153,7 @@ def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sen
     (row,) = rows(usa, INBOX)
     (portion,) = rows(usa, PORTION)
     result = mended(usa, (PORTION, PORTION.key_of(portion)))
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert not [one for one in rows(usa, RECEIVED) if one.kind == Kind.RELEASE]
     ((_, gap),) = result.effects.gaps
     assert gap.missing == ((1, 1), (2, 2))
@@ -169,7 +171,7 @@ def test_damaged_portions_of_one_bulletin_are_asked_for_together_and_none_waits_
     send(fra, draft(text(TO_USA, "one"), text(TO_USA, "two"), to=["USA"]))
     arrive(usa, fra, hand_over(fra, "USA")[0].frame)
     result = mended(usa, *[(PORTION, PORTION.key_of(one)) for one in rows(usa, PORTION)])
-    assert outcomes(result) == [(RecordOutcome.ASKED, "FRA"), (RecordOutcome.WHOLE, "")]
+    assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")] * 2, "neither is whole: nothing came yet"
     assert len(result.effects.gaps) == 1
     assert rows(usa, PORTION) == []
 
@@ -181,7 +183,7 @@ def test_damaged_content_of_what_was_forgotten_before_is_not_counted_again(membe
     (counter,) = [one for one in rows(usa, COUNTER) if one.name == "inbox"]
     fewer = changed(counter, rows=counter.rows - 1, size=counter.size - row.size)
     usa.store.apply(Plan((Delete(INBOX, (row.md,)), Put(COUNTER, fewer)), None))
-    assert outcomes(mended(usa, (PORTION, portion))) == [(RecordOutcome.ASKED, "FRA")]
+    assert outcomes(mended(usa, (PORTION, portion))) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert fewer in rows(usa, COUNTER)
 
 
@@ -290,7 +292,7 @@ def test_a_received_release_is_fetched_again_although_the_log_rotted_with_it(mem
     row = rows(usa, INBOX)[1]
     logged = [(LOG, LOG.key_of(one)) for one in rows(usa, LOG)]
     result = mended(usa, (RECEIVED, (FRA, row.leaf)), *logged)
-    assert outcomes(result)[0] == (RecordOutcome.ASKED, "FRA")
+    assert outcomes(result)[0] == (RecordOutcome.FORGOTTEN, "FRA")
     assert {outcome for outcome, _ in outcomes(result)[1:]} == {RecordOutcome.STAYS}
 
 
@@ -344,6 +346,106 @@ def test_two_portions_given_up_at_once_end_a_pair_once_and_the_bulletin_is_still
     assert (len(lines), damaged) == (4, ())
     recalled = next(line.row.bulletin.hex() for line in lines if line.row.md == waits.md)
     fra.do(recall, RecallCommand(actor("FRA", "a"), recalled, "it is wrong"))
+
+
+def give_up(member: Member, table: Any, row: Any, *beside: Any) -> None:
+    """Drop this row, while others are damaged too."""
+    place = (table, table.key_of(row))
+    command = DropCommand((Record(table.name, place[1]),), user("FRA", "operator"), "a bad disk")
+    perform(member, drop, command, place, *beside)
+
+
+def shown_to_author(member: Member, md: Any) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Recipient, word and codes of each pair of a bulletin, in the outbox of its author."""
+    lines, damaged = member.ask(outbox, actor("FRA", "a"), "", 50, False, NOW)
+    assert damaged == ()
+    (line,) = [one for one in lines if one.row.md == md]
+    return [(one.row.recipient, one.status, one.codes) for one in line.pairs]
+
+
+def watched(member: Member, since: Cursor) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What its author is told since then."""
+    told = member.ask(watch, actor("FRA", "a"), since, NOW).happened
+    return [(one.what, one.member, one.codes) for one in told]
+
+
+def counted(member: Member, name: str) -> tuple[int, int]:
+    """A counter, which is what counting all rows says."""
+    (row,) = [one for one in rows(member, COUNTER) if one.name == name]
+    assert row == member.store.ask_now(lambda view: recount(view, name))
+    return row.rows, row.size
+
+
+@pytest.mark.parametrize("gone", ["waits", "in doubt", "answered"])
+def test_the_author_is_told_of_a_pair_whose_row_is_given_up(members: Any, gone: str) -> None:
+    """Its row was deleted: no list and no event said that it had been lost."""
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    sent = hand_over(fra, "USA") if gone != "waits" else ()
+    if gone == "answered":
+        answer(members, arrive(usa, fra, sent[0].frame))
+    pair = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    before, decided = fra.ask(end_of_log), fra.ask(logged_decision, pair)
+    give_up(fra, PAIR, pair)
+    codes = ("RECORD_CORRUPT",)
+    if gone == "answered":
+        assert shown_to_author(fra, pair.md) == [("USA", "accepted", ())]
+        assert watched(fra, before) == []
+    else:
+        word = "undeliverable" if gone == "waits" else "in doubt"
+        assert shown_to_author(fra, pair.md) == [("USA", word, codes)]
+        assert watched(fra, before) == [("undeliverable", "USA", codes)]
+    assert (counted(fra, "queue"), counted(fra, "queue:USA")) == ((0, 0), (0, 0))
+    assert hand_over(fra, "USA") == ()
+    after = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    if gone != "waits":
+        same = ("leaf", "incarnation", "sequence", "decided_in", "decided_at", "decision", "due", "size")
+        assert [getattr(after, name) for name in same] == [getattr(pair, name) for name in same]
+    assert fra.ask(logged_decision, after).portions == decided.portions
+    assert Kind.RELEASE not in {
+        one.kind for frame in fra.do(resend, USA, (), ROOM)[0] for one in frame.frame.statements
+    }
+
+
+def test_the_outbox_names_a_pair_whose_record_is_damaged(members: Any) -> None:
+    """It showed the bulletin without that recipient, and said nothing."""
+    fra = members["FRA"]
+    place = (PAIR, PAIR.key_of(pair_of(fra)))
+    (written,) = [row for row in rows(fra, BULLETIN) if row.md == place[1][0]]
+    for given in ("", written.bulletin.hex()):
+        _, damaged = outbox(fra.node, Rotten(fra.store, place), actor("FRA", "a"), given, 50, False, NOW)
+        assert len(damaged) == 1
+
+
+def test_an_answer_that_comes_after_its_pair_was_given_up_counts(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    (sent,) = hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    give_up(fra, PAIR, pair)
+    answer(members, arrive(usa, fra, sent.frame))
+    assert shown_to_author(fra, pair.md) == [("USA", "accepted", ())]
+
+
+def test_a_pair_is_given_up_with_its_bulletin_and_whoever_watches_is_told(members: Any) -> None:
+    """Who wrote the bulletin, and how it was marked, was in that row: no list can show it."""
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    (written,) = [row for row in rows(fra, BULLETIN) if row.md == pair.md]
+    before = fra.ask(end_of_log)
+    give_up(fra, BULLETIN, written)
+    assert watched(fra, before) == [("damaged", "", ("RECORD_CORRUPT",))]
+
+
+def test_the_author_is_told_of_a_pair_that_is_given_up_while_its_bulletin_is_damaged(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    pair, before = next(row for row in rows(fra, PAIR) if row.open), fra.ask(end_of_log)
+    portion = next(row for row in rows(fra, PORTION) if row.md == pair.md)
+    give_up(fra, PAIR, pair, (PORTION, PORTION.key_of(portion)))
+    assert watched(fra, before) == [("undeliverable", "USA", ("RECORD_CORRUPT",))]
 
 
 @pytest.mark.parametrize("table", [STATEMENT, BATCH, BATCH_KEY], ids=lambda table: table.name)
