@@ -161,8 +161,8 @@ def _go_on(process: Process, now: Instant) -> None:
     """Destroy what has ended, and continue with the keys that the durable directory names, by the time at
     which it was made.
 
-    A stolen signing key stays: a disk that is put back names it again, and here is no file beside it that
-    shows the directories since, by which a node would start.
+    A stolen signing key stays. A disk that is put back names it again; a node would then start by the file
+    beside it that shows the directories since, which the simulator does not have.
     """
     keys, node = process.machine.keys, process.node
     confirmed = process.clock.read().confirmed
