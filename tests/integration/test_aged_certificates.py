@@ -219,7 +219,7 @@ async def test_an_expired_directory_key_keeps_no_certificate_from_being_renewed(
         raise VaultError("NOT_FOUND", "the vault has no directory key")
 
     del folder
-    monkeypatch.setattr("intelshare.node.renewal.due", lambda *_: lost(None))
+    monkeypatch.setattr("intelshare.node.renewal.next_directory", lambda *_, **__: lost(None))
     old = await age_node(node, by=6 * DAY)
     await node.chore(Chore.RENEW)
     assert await served(node) != old.certificate

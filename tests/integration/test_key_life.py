@@ -122,7 +122,8 @@ async def test_what_a_clock_that_was_ahead_has_renewed_is_made_again_once_it_is_
         await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING, KeyUse.SIGNING))))
     assert runtime.node.signer.key_id != before
     with monkeypatch.context() as patched:
-        patched.setattr(runtime.clock, "wrong", lambda: True)
+        doubted = runtime.clock.read()._replace(believed=False, confirmed=False)
+        patched.setattr(runtime.clock, "read", lambda: doubted)
         assert not await renew(runtime), "nobody knows yet which time is right"
     await renew_and_tell(runtime, links)
     assert runtime.node.signer.key_id == before
@@ -152,7 +153,8 @@ async def test_a_key_that_was_stolen_while_the_clock_was_wrong_has_a_successor_t
         patched.setattr(runtime.clock, "read", lambda: ClockReading(ahead, True, ahead, ahead))
         await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING,))))
     with monkeypatch.context() as patched:
-        patched.setattr(runtime.clock, "wrong", lambda: True)
+        doubted = runtime.clock.read()._replace(believed=False, confirmed=False)
+        patched.setattr(runtime.clock, "read", lambda: doubted)
         stolen = Revocation(Revoked.KEY, old, Why.COMPROMISED, runtime.now())
         await renew(runtime, order=KeyOrder(rotate=frozenset((KeyUse.SEALING,)), revoke=(stolen,)))
     await renew_and_tell(runtime, links)

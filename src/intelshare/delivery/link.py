@@ -129,6 +129,8 @@ class LinkQueue:
 
     def due(self, now: Instant) -> Instant | None:
         """Let what is due be sent again (``more``); return when the next is due, or None if nothing waits."""
+        if not self._later:
+            return None
         for leaf in [leaf for leaf, at in self._later.items() if at <= now]:
             # Only once: the store may no longer have it, and must not be asked for ever.
             del self._later[leaf]

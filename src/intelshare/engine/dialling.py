@@ -168,5 +168,8 @@ class Dialling:
         """Return when the next node is to be dialled."""
         if turn.parts.stopping.begun:
             return None
-        due = [peer.at for peer in self._peers.values() if peer.at is not None]
-        return min(due) if due else None
+        due: Instant | None = None
+        for peer in self._peers.values():  # at every event
+            if peer.at is not None and (due is None or peer.at < due):
+                due = peer.at
+        return due

@@ -75,6 +75,11 @@ BESIDE: Final = frozenset((LOOK, HEAR, Chore.POLICY, Chore.SPACE, Chore.TELL))
 
 _COMPROMISED: Final = attrgetter("compromised")
 
+_OVER: Final = RunQuery(Query.ANYTHING_OVER)
+_TO_PURGE: Final = RunQuery(Query.ANYTHING_TO_PURGE)
+_AHEAD: Final = RunQuery(Query.SIGNED_AHEAD)
+"""The questions of each second, made once."""
+
 
 class Housekeeping:
     """The chores of one engine. Nothing is done before ``begin`` or after a stop."""
@@ -144,7 +149,7 @@ class Housekeeping:
     def _end(self, turn: Turn) -> None:
         if turn.now.confirmed:
             self._running.add(END)
-            turn.do(RunQuery(Query.ANYTHING_OVER))
+            turn.do(_OVER)
 
     def over(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "expire" if anything is over."""
@@ -161,7 +166,7 @@ class Housekeeping:
     def _purge(self, turn: Turn) -> None:
         if turn.now.confirmed:
             self._running.add(PURGE)
-            turn.do(RunQuery(Query.ANYTHING_TO_PURGE))
+            turn.do(_TO_PURGE)
 
     def to_purge(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "purge" if it is time to look at what was delivered."""
@@ -204,7 +209,7 @@ class Housekeeping:
         # With a key that counts only later nothing is signed again: RENEW leaves that key out first.
         if turn.now.believed and counts(turn.node, turn.node.signer.key_id, turn.now.wall):
             self._running.add(ANEW)
-            turn.do(RunQuery(Query.SIGNED_AHEAD))
+            turn.do(_AHEAD)
 
     def ahead(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "sign_anew" if anything may have been signed ahead of the clock, or with a key that was
@@ -264,12 +269,14 @@ class Housekeeping:
 
 
 def _driver(chore: Chore) -> Callable[[Housekeeping, Turn], None]:
+    run = RunChore(chore)
+
     def begin(house: Housekeeping, turn: Turn) -> None:
         if chore is Chore.RENEW and not turn.now.believed:
             # Nothing made by a clock that is ahead is valid for anybody once the clock is right.
             return
         house._running.add(chore)
-        turn.do(RunChore(chore))
+        turn.do(run)
 
     return begin
 

@@ -37,6 +37,10 @@ LAST_WORD: Final = 0
 """The token for the checkpoint of a node that stops. All other tokens are the driver's, from 1."""
 
 
+_DUE: Final = RunQuery(Query.CHECKPOINT_DUE)
+"""The question of each second, made once."""
+
+
 class CheckpointState(Enum):
     """The state of the checkpoint, as in the table above."""
 
@@ -70,7 +74,7 @@ class LogPosition:
         """Once a second, ask if a checkpoint is due, and write the sidecar."""
         if self._state is CheckpointState.IDLE:
             self._state = CheckpointState.ASKING
-            turn.do(RunQuery(Query.CHECKPOINT_DUE))
+            turn.do(_DUE)
         self._write(turn)
 
     def say(self, turn: Turn, token: int) -> None:

@@ -67,6 +67,8 @@ class Mending:
 
     def found(self, turn: Turn, records: Sequence[Record]) -> None:
         """Begin to mend what is due. ``records``: all that were met damaged and are not settled."""
+        if not records and not self._later:
+            return
         known = set(records)
         came = [record for record in self._later if record not in known]
         self.note(turn, [Mended(record, RecordOutcome.WHOLE) for record in came])

@@ -124,7 +124,10 @@ class Sender:
         self.look(turn)
 
     def _at(self, member: MemberCode) -> _Destination:
-        return self._to.setdefault(member, _Destination())
+        found = self._to.get(member)
+        if found is None:
+            found = self._to[member] = _Destination()
+        return found
 
     def may_release(self, now: Now) -> bool:
         """Return True if anything may be released."""
@@ -213,8 +216,11 @@ class Sender:
     def _hand_over(self, turn: Turn) -> None:
         if self._handing or not self._may(turn):
             return
+        wanting = [one for one, to in self._to.items() if to.stage is DestinationStage.WANTS]
+        if not wanting:
+            return
         rooms: dict[MemberCode, int] = {}
-        for member in sorted([one for one, to in self._to.items() if to.stage is DestinationStage.WANTS]):
+        for member in sorted(wanting):
             destination, link = self._to[member], turn.parts.links.of_member(member)
             if link is None or (destination.alone and rooms):
                 continue

@@ -8,7 +8,7 @@ durable; then it is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -27,26 +27,18 @@ from intelshare.node.events import Event
 from intelshare.node.leaf import DUE, renew_leaf, show_member
 from intelshare.node.links import Links
 from intelshare.node.runtime import Runtime
-from intelshare.node.settings import LONGEST_LEAF
 from intelshare.trust import (
     DirectoryDocument,
     DirectoryNode,
-    Due,
     Endpoint,
-    MemberTrust,
     Ratified,
     Revocation,
     Revoked,
     RootDocument,
     SecretKey,
-    Why,
-    due,
-    ends,
-    new_key,
+    next_directory,
     renew_directory,
-    rotated_out,
-    spent,
-    without_ahead,
+    secrets_to_destroy,
 )
 
 
@@ -91,41 +83,38 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
         await asyncio.to_thread(runtime.vault.write_again)
     await follow_authorities(runtime)
     await renew_leaf(runtime)
-    now, node = runtime.now(), runtime.node
-    held = node.trust.members[node.member]
-    newest = held.directory
-    if newest is None:
-        raise VaultError("NOT_FOUND", "this member's directory is not in the store", hint="restore a backup")
-    believed = not runtime.clock.wrong()
-    known = without_ahead(newest, now) if believed else newest
-    directory = _with_forgotten(known, held, runtime, now)
-    what = due(directory, node.uri, runtime.settings.suite, now, runtime.settings.key_periods)
-    unusable = _unusable(runtime, directory)
-    if unusable:
-        order = replace(order, rotate=order.rotate | {KeyUse.SEALING})
-    keys = _new_keys(runtime, directory, what, order, now)
-    gone = _dropped(directory, unusable, order.revoke)
-    if runtime.clock.read().confirmed:
-        gone |= {*what.retired, *_ended(directory, now)}
-    facts = _facts_now(runtime, directory, endpoints)
-    # A clock that is behind would date it again and again, of a time when it has long expired for peers.
-    is_due = what.directory and (believed or newest.issued <= now)
-    changes = keys or gone or order.revoke or facts != _facts_of(directory) or directory is not newest
-    if not (changes or is_due or not held.supported or runtime.forgot is not None):
+    now, node, vault, clock = runtime.now(), runtime.node, runtime.vault, runtime.clock.read()
+    following = next_directory(
+        node.trust.members[node.member],
+        node.uri,
+        tuple(key.key_id for key in vault.held_keys() if not key.retired),
+        now,
+        suite=runtime.settings.suite,
+        periods=runtime.settings.key_periods,
+        believed=clock.believed,
+        confirmed=clock.confirmed,
+        rotate=order.rotate,
+        revoke=order.revoke,
+    )
+    directory, facts = following.after, _facts_now(runtime, following.after, endpoints)
+    if not (following.due or facts != _facts_of(directory) or runtime.forgot is not None):
         # A node that was killed between signing a directory and the destruction that follows finds it still
         # to be done.
         untold = bool(runtime.changed_keys)
         await _go_on(runtime, now)
         return untold
+    suite = node.suites[runtime.settings.suite]
+    first = vault.first_half(suite.number) if KeyUse.SIGNING in following.make else b""
+    keys = following.keys(suite, node.uri, now, runtime.random, first)
     if keys:
-        runtime.vault.put(keys)
-    revoked = [*rotated_out(directory, [key.record for key in keys], now), *order.revoke]
+        vault.put(keys)
+    revoked = following.revoked([key.record for key in keys], now)
     signed = renew_directory(
         directory,
         directory_signer(runtime),
         now,
         add_keys=[key.record for key in keys],
-        drop_keys=gone,
+        drop_keys=following.drop,
         nodes=facts.nodes,
         ratified=facts.ratified,
         suites=facts.suites,
@@ -136,8 +125,7 @@ async def _renew(runtime: Runtime, endpoints: tuple[Endpoint, ...] | None, order
     )
     await runtime.step(adopt, signed)
     runtime.forgot = None
-    learned = directory.revocations[len(known.revocations) :]
-    said = [*_said(directory, learned, _NOTHING), *_said(directory, revoked, order)]
+    said = [*_said(directory, following.learned, _NOTHING), *_said(directory, revoked, order)]
     runtime.changed_keys += [*_made(keys, order), *said]
     # Before anybody is sent it: a start that lost the database's copy must not sign this version once more.
     show_member(runtime)
@@ -175,86 +163,6 @@ def _facts_of(directory: DirectoryDocument) -> _Facts:
     )
 
 
-def _unusable(runtime: Runtime, directory: DirectoryDocument) -> tuple[KeyId, ...]:
-    """Return the sealing keys that nobody can use: a restored folder has none, for backups contain none, and
-    nothing should be sealed to them.
-    """
-    held = runtime.vault.sealing_keys()
-    return tuple(
-        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) not in held
-    )
-
-
-def _with_forgotten(
-    directory: DirectoryDocument, held: MemberTrust, runtime: Runtime, now: Instant
-) -> DirectoryDocument:
-    """Return this directory with what a restored node has learned of its member since: the signing keys that
-    it leaves out, for what they signed is judged by them, and what was revoked. A signing key of this node
-    that is not in the vault has ended: nobody can sign with it.
-    """
-    keys = (*directory.keys, *held.left_out)
-    ids = {key_id(key) for key in keys}
-    learned = [
-        row
-        for row in held.remembered
-        if (row.what is Revoked.KEY and row.subject in ids)
-        or (row.what is Revoked.CERTIFICATE and now <= row.effective + LONGEST_LEAF)
-    ]
-    before = replace(directory, keys=keys, revocations=(*directory.revocations, *learned))
-    in_vault = {key.key_id for key in runtime.vault.held_keys() if not key.retired}
-    lost = [
-        Revocation(Revoked.KEY, key_id(key), Why.ROTATED, now)
-        for key in keys
-        if key.use is KeyUse.SIGNING
-        and key.node == runtime.node.uri
-        and key_id(key) not in in_vault
-        and ends(key, before) > now
-    ]
-    if not (held.left_out or learned or lost):
-        return directory
-    return replace(before, revocations=(*before.revocations, *lost))
-
-
-def _new_keys(
-    runtime: Runtime, directory: DirectoryDocument, what: Due, order: KeyOrder, now: Instant
-) -> list[SecretKey]:
-    node, suite = runtime.node, runtime.node.suites[runtime.settings.suite]
-    wanted = {KeyUse.SEALING: what.sealing, KeyUse.SIGNING: what.signing, KeyUse.NOTE: what.note}
-    return [
-        new_key(
-            suite,
-            use,
-            node.member,
-            now,
-            runtime.random,
-            node=None if use is KeyUse.SEALING else node.uri,
-            among=directory.keys,
-            first=runtime.vault.first_half(suite.number) if use is KeyUse.SIGNING else b"",
-        )
-        for use, is_due in wanted.items()
-        if is_due or use in order.rotate
-    ]
-
-
-def _dropped(
-    directory: DirectoryDocument, retired: Iterable[KeyId], revoke: Sequence[Revocation]
-) -> frozenset[KeyId]:
-    """Return the keys to remove from the directory: nobody must seal to a stolen key again."""
-    stolen = {row.subject for row in revoke if row.compromised}
-    return frozenset(retired) | {
-        key_id(key) for key in directory.keys if key.use is KeyUse.SEALING and key_id(key) in stolen
-    }
-
-
-def _ended(directory: DirectoryDocument, now: Instant) -> frozenset[KeyId]:
-    """Revoked certificates that have ended meanwhile: nobody needs to be told any more."""
-    return frozenset(
-        KeyId(row.subject)
-        for row in directory.revocations
-        if row.what is Revoked.CERTIFICATE and now > row.effective + LONGEST_LEAF
-    )
-
-
 async def _go_on(runtime: Runtime, now: Instant) -> None:
     """Destroy the secrets of expired keys, and continue with the remaining keys. What fails here is done by
     the next renewal.
@@ -263,23 +171,9 @@ async def _go_on(runtime: Runtime, now: Instant) -> None:
     was just made.
     """
     vault, node = runtime.vault, runtime.node
-    directory = node.trust.members[node.member].directory
-    assert directory is not None  # noqa: S101 - asked for before
     held = {key.key_id: key.record for key in vault.held_keys() if not key.retired}
-    named = node.trust.members[node.member].root.directory
     confirmed = runtime.clock.read().confirmed
-    over = (
-        *spent(directory, held.values(), now if confirmed else None),
-        # A directory key that is no longer in a root; one that is not in a root yet is newer than all that
-        # are.
-        *(
-            key
-            for key, record in held.items()
-            if record.use is KeyUse.DIRECTORY
-            and record not in named
-            and record.not_before < max(other.not_before for other in named)
-        ),
-    )
+    over = secrets_to_destroy(node.trust.members[node.member], held, now if confirmed else None)
     if over:
         vault.retire(over)
         runtime.changed_keys += [

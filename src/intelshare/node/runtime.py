@@ -176,7 +176,7 @@ class Runtime:
                 self.node = replace(self.node, confirmed=reading.confirmed)
             plan = step(self.node, view, *event, reading.now, self.random)
             if not reading.believed:
-                plan = without_mark(plan, view)
+                plan = without_mark(plan, view, reading.expected)
             for record in plan.damaged:
                 self._loop.call_soon_threadsafe(self._damaged, record)
             return plan

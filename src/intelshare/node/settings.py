@@ -16,7 +16,7 @@ from intelshare.engine import Budget, ConnectionLimits, Rate, SpaceLimits
 from intelshare.ids import MemberCode, NodeUri
 from intelshare.instant import DAY, HOUR
 from intelshare.store.server import Server
-from intelshare.trust import USUAL, Periods
+from intelshare.trust import LONGEST_LEAF, USUAL, Periods
 from intelshare.vault import TokenPlace
 
 RETENTION: Final = 72 * HOUR
@@ -25,11 +25,8 @@ MIB: Final = 1 << 20
 
 ALL_FILES: Final = 50 << 30
 
-MOST_DAYS: Final = 398
-"""The most days of a certificate: common TLS libraries refuse longer ones too."""
-
-LONGEST_LEAF: Final = MOST_DAYS * DAY
-"""The longest lifetime of a certificate of this node."""
+MOST_DAYS: Final = LONGEST_LEAF // DAY
+"""The most days of a certificate."""
 
 DEVELOPMENT_SPACE: Final = SpaceLimits(16 * MIB, MIB, 4 * MIB)
 """The space limits of a node on trial beside others: little of the disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from intelshare.audit import LogHead, root
@@ -19,9 +20,13 @@ def log_position(view: View, incarnation: Incarnation, *, clean: bool = False) -
     row = view.get(LOG_HEAD, incarnation)
     if row is None:
         return Sidecar(0, 0, "", clean)
-    return Sidecar(
-        row.incarnation, row.size, root(LogHead(row.incarnation, row.size, row.frontier)).hex(), clean
-    )
+    return Sidecar(row.incarnation, row.size, _root_over(row.frontier), clean)
+
+
+@lru_cache(maxsize=16)
+def _root_over(frontier: bytes) -> str:
+    """Return the root of a log: once a second the same one is looked at."""
+    return root(LogHead(Incarnation(0), 0, frontier)).hex()
 
 
 def remembers(path: Path, position: Sidecar) -> bool:

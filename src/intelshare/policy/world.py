@@ -45,7 +45,8 @@ class World:
     _snapshots: dict[int, Snapshot] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "changes", tuple(sorted(set(_changes(self)))))
+        changes = self.registry.changes.union(_changes(self.treaties))
+        object.__setattr__(self, "changes", tuple(sorted(changes)))
         object.__setattr__(self, "_listings", list_parties(self.treaties))
         object.__setattr__(self, "_snapshots", {})
 
@@ -92,9 +93,8 @@ def compile_world(
     return World(registry, known, with_acts(filed, said), by_member, texts, filed, said)
 
 
-def _changes(world: World) -> Iterator[Instant]:
-    yield from world.registry.changes
-    for treaty in world.treaties:
+def _changes(treaties: Iterable[Treaty]) -> Iterator[Instant]:
+    for treaty in treaties:
         yield from (treaty.in_force, treaty.terminated)
         for party in treaty.parties:
             yield from _ends((*party.in_force, *party.suspended))

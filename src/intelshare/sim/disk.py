@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from intelshare.broker.kernel.tables import PORTION, RECEIVED, SECRET
 from intelshare.broker.lifecycle.mend import MendResult
@@ -22,8 +21,7 @@ R = TypeVar("R", bound=Row)
 Key = tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(NamedTuple):
     plan: Plan[Any]
     effect: Callable[[], None]
     wrote_over: frozenset[Key]
@@ -169,7 +167,7 @@ class Disk:
         """Make the first ``count`` commits durable; return their effects, in order."""
         done, self._unsynced = self._unsynced[:count], self._unsynced[count:]
         for commit in done:
-            self._synced.apply(commit.plan)
+            self._synced.repeat(commit.plan.writes)
             if isinstance(commit.plan.answer, MendResult):
                 # Here and not among the effects: a crash may keep the commit, and nobody hears of it.
                 self._mended.update(_released(commit.plan))

@@ -96,6 +96,8 @@ class Driver:
         self._events: deque[Event] = deque()
         self._feeding = False
         self._timer = 0
+        self._covered: Covered | None = None
+        """What the engine knows of the sidecar."""
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
@@ -320,7 +322,10 @@ class Driver:
         if sidecar is not None:
             waits = bug.waits_for_sidecar and "checkpoint" not in bug.early
             size = sidecar.size if waits else 1 << 60
-            self.feed(Covered(Incarnation(sidecar.incarnation), size))
+            covered = Covered(Incarnation(sidecar.incarnation), size)
+            if covered != self._covered:
+                self._covered = covered
+                self.feed(covered)
 
     def _confirm_clock(self, _: ConfirmClock) -> None:
         self._process.clock.confirm()

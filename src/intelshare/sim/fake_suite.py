@@ -31,7 +31,7 @@ def _stretch(seed: bytes, length: int) -> bytes:
 
 
 def _public_of(use: KeyUse, secret: bytes) -> bytes:
-    return _stretch(_digest(b"public", secret), SUITE_1.public_length(use))
+    return hashlib.shake_256(_digest(b"public", secret)).digest(SUITE_1.public_length(use))
 
 
 def _signature(public: bytes, context: Context, message: bytes) -> bytes:

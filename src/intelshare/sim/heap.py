@@ -38,13 +38,12 @@ class Heap:
     def after(self, delay: int, event: Callable[[], None]) -> None:
         """Let ``event`` happen ``delay`` microseconds from now."""
         self._made += 1
-        heappush(self._heap, (self.now + max(0, delay), self._made, event))
+        heappush(self._heap, (self.now + delay if delay > 0 else self.now, self._made, event))
 
     def note(self, *words: str | int, data: bytes = b"") -> None:
         """Record something that happened in the trace."""
         line = f"{self.now} {' '.join(map(str, words))}"
-        self._trace.update(f"{line} {len(data)}\n".encode())
-        self._trace.update(data)
+        self._trace.update(f"{line} {len(data)}\n".encode() + data)
         if self.lines is not None:
             digest = hashlib.blake2b(data, digest_size=4).hexdigest() if data else ""
             self.lines.append(f"{self.now / SECOND:12.6f} {line.partition(' ')[2]} {digest}".rstrip())
@@ -55,8 +54,9 @@ class Heap:
 
     def run(self, until: int) -> None:
         """Run everything that happens before ``until``; the time is then ``until``. Raises Violation."""
-        while self._heap and self._heap[0][0] <= until:
-            self.now, _, event = heappop(self._heap)
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            self.now, _, event = heappop(heap)
             self.events += 1
             if self.events > MAX_EVENTS:
                 raise Violation("I9", f"more than {MAX_EVENTS} events: a node is in an endless loop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from intelshare.crypto.records import KeyUse
+from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import Signer, Suite, load_signer
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import KeyId
@@ -35,6 +35,10 @@ class Keys:
     def ids(self) -> tuple[KeyId, ...]:
         """Return the ids of all keys that are held."""
         return tuple(self._held)
+
+    def records(self) -> dict[KeyId, KeyRecord]:
+        """Return the records of all keys that are held."""
+        return {key.key_id: key.record for key in self._held.values()}
 
     def put(self, key: SecretKey) -> None:
         """Keep a new key."""

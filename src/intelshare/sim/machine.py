@@ -109,6 +109,8 @@ class Machine:
         self._incarnations = stream(plan.seed, "incarnations", name)
         self._syncs = stream(plan.seed, "disk", name)
         self._offset = stream(plan.seed, "clock", name).randint(-plan.knobs.offset, plan.knobs.offset)
+        self._first = BEGIN + SECOND + self._offset
+        """Wall time at virtual time 0, as long as the clock is not ahead."""
         self._ahead = 0
         self._down = 0
         self._synced = 0
@@ -121,7 +123,7 @@ class Machine:
 
     def now(self) -> Instant:
         """Return wall time as this machine believes it."""
-        return Instant(BEGIN + SECOND + self.heap.now + self._offset + self._ahead)
+        return Instant(self._first + self.heap.now + self._ahead)
 
     def ahead(self, by: int) -> None:
         """Set how far ahead the clock is from now on."""

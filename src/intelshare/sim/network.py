@@ -33,6 +33,7 @@ class Wire:
     def __init__(self, network: Network, dialler: End, acceptor: End) -> None:
         self.network = network
         self.ends = {dialler.name: dialler, acceptor.name: acceptor}
+        self._others = {dialler.name: acceptor.name, acceptor.name: dialler.name}
         self._dead: dict[str, bool] = dict.fromkeys(self.ends, False)
         self._last: dict[str, int] = dict.fromkeys(self.ends, 0)
         self._flying: dict[str, list[int]] = {name: [] for name in self.ends}
@@ -41,7 +42,7 @@ class Wire:
 
     def other(self, name: str) -> str:
         """Return the name of the other side."""
-        return next(end for end in self.ends if end != name)
+        return self._others[name]
 
     def send(self, sender: str, message: bytes) -> None:
         """Send one message; nobody knows whether it arrives."""

@@ -26,7 +26,7 @@ what it forgot, but never for what it says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -286,12 +286,12 @@ class Oracle:
                 self.gone[machine.name].add(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
-        writes = tuple([write for write in plan.writes if write.table in FACTS])
+        writes = [write for write in plan.writes if write.table in FACTS]
         if writes:
-            self._durable[machine.name].apply(Plan(writes, None))
+            self._durable[machine.name].repeat(writes)
             self._check_kept(machine, writes)
 
-    def _check_kept(self, machine: Machine, writes: tuple[Any, ...]) -> None:
+    def _check_kept(self, machine: Machine, writes: Sequence[Any]) -> None:
         """I1: check that the content is there until a recipient answers."""
         view = machine.disk.view
         for write in writes:
@@ -356,10 +356,9 @@ class Oracle:
 
     def _look_at(self, machine: Machine) -> None:
         """Treat everything on the disk after a crash as durable."""
-        rows: list[Put] = []
+        kept = self._durable[machine.name] = MemoryStore()
         for table in FACTS:
-            rows += [Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)]
-        self._durable[machine.name] = MemoryStore([Plan(tuple(rows), None)])
+            kept.repeat([Put(table, row) for row in machine.disk.view.find(table, "key", limit=1 << 30)])
 
     def _check_promises(self, machine: Machine) -> None:
         view = machine.disk.view
@@ -396,10 +395,12 @@ class Oracle:
         for leaf, carried in zip(outbound.leaves, outbound.frame.statements, strict=True):
             if leaf_id(Kind(carried.kind), carried.nonce, carried.data) != leaf:
                 raise Violation("I5", f"{process.name} sends different bytes from those it stored")
-            if carried.kind == Kind.RELEASE and decode(Release, carried.data).origin != process.node.uri:
-                self._returned(process, outbound.peer, carried)
-            elif carried.kind == Kind.RELEASE:
-                self._release(process, outbound.peer, leaf, carried)
+            if carried.kind == Kind.RELEASE:
+                release = decode(Release, carried.data)
+                if release.origin != process.node.uri:
+                    self._returned(process, outbound.peer, leaf, release)
+                else:
+                    self._release(process, outbound.peer, leaf, release, carried)
             elif carried.kind == Kind.RECEIPT:
                 self._receipt(process, outbound.peer, leaf, decode(Receipt, carried.data))
             elif carried.kind == Kind.CHECKPOINT:
@@ -420,8 +421,9 @@ class Oracle:
         if recalled is not None and process.followed_at - recalled > BELIEVED:
             raise Violation("I12", f"{process.name} sends {peer} a part of a file that it has recalled")
 
-    def _release(self, process: Process, peer: MemberCode, leaf: LeafId, carried: Carried) -> None:
-        release = decode(Release, carried.data)
+    def _release(
+        self, process: Process, peer: MemberCode, leaf: LeafId, release: Release, carried: Carried
+    ) -> None:
         if release.recipient != peer:
             raise Violation("I4", f"{process.name} sends {peer} a release for {release.recipient}")
         number = (release.origin, release.incarnation, release.recipient, release.sequence)
@@ -452,13 +454,11 @@ class Oracle:
         known = process.known
         return known if known is not None else self._durable[process.name]
 
-    def _returned(self, process: Process, peer: MemberCode, carried: Carried) -> None:
+    def _returned(self, process: Process, peer: MemberCode, leaf: LeafId, release: Release) -> None:
         """I4: check that a release which goes back goes to the node that signed it, as it was signed."""
         self.counts["release handed back"] += 1
-        release = decode(Release, carried.data)
         back = process.machine.others[peer].process
         number = (release.origin, release.incarnation, release.recipient, release.sequence)
-        leaf = leaf_id(Kind(carried.kind), carried.nonce, carried.data)
         if release.recipient != process.name or (back is not None and back.node.uri != release.origin):
             raise Violation("I4", f"{process.name} hands {peer} a release of {release.origin}")
         if self._numbers.setdefault(number, leaf) != leaf:

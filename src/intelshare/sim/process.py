@@ -18,7 +18,7 @@ from intelshare.engine.events import Committed, NodeChanged, Ready, Started, Sto
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, SECOND, Instant
-from intelshare.node.clock import Clock
+from intelshare.node.clock import Clock, ClockReading
 from intelshare.ports import Plan, Random, View, durable_after_commit
 from intelshare.sim.counting import Counted
 from intelshare.sim.disk import Disk
@@ -205,9 +205,10 @@ class Process:
         """
         if not self.alive or self.drained:
             return
-        machine, now = self.machine, self.now()
+        machine, clock = self.machine, self.clock.read()
+        now = clock.now
         try:
-            plan = self.plan(machine.bug.steps[name], name, event, now)
+            plan = self.plan(machine.bug.steps[name], name, event, clock)
         except IntelshareError as error:
             if refused is not None:
                 refused(error)
@@ -217,7 +218,7 @@ class Process:
         if name in machine.bug.swaps_first and not isinstance(then, _Late):
             self._swap_first(name, event, plan, then, refused)
             return
-        plan = self.noted(name, event, plan, now)
+        plan = self.noted(name, event, plan, clock)
         answer = plan.answer
 
         def done() -> None:
@@ -232,14 +233,13 @@ class Process:
         else:
             machine.commit(plan, done)
 
-    def plan(self, step: Step, name: str, event: tuple[Any, ...], now: Instant) -> Plan[Any]:
+    def plan(self, step: Step, name: str, event: tuple[Any, ...], clock: ClockReading) -> Plan[Any]:
         """Run a step on what the writer sees, and take the room for what it writes. Raises what it raises."""
-        confirmed = self.clock.read().confirmed
-        if self.node.confirmed is not confirmed:
-            self.node = replace(self.node, confirmed=confirmed)
+        if self.node.confirmed is not clock.confirmed:
+            self.node = replace(self.node, confirmed=clock.confirmed)
         try:
             view = Counted(self.present) if name == "handover" else self.present
-            plan = step(self.node, view, *event, now, self.random)
+            plan = step(self.node, view, *event, clock.now, self.random)
             if isinstance(view, Counted):
                 view.check(self.name, plan)
             self.machine.room.take(plan)
@@ -248,12 +248,12 @@ class Process:
             raise
         return plan
 
-    def noted(self, name: str, event: tuple[Any, ...], plan: Plan[Any], now: Instant) -> Plan[Any]:
+    def noted(self, name: str, event: tuple[Any, ...], plan: Plan[Any], clock: ClockReading) -> Plan[Any]:
         """Return the plan as it is written; the oracle has seen it."""
-        if not self.clock.read().believed and not self.machine.bug.stores_any_time:
-            plan = without_mark(plan, self.disk.view)
+        if not clock.believed and not self.machine.bug.stores_any_time:
+            plan = without_mark(plan, self.disk.view, clock.expected)
         self.heap.note(self.name, name, len(plan.writes))
-        self.oracle.planned(self, name, event, plan, now)
+        self.oracle.planned(self, name, event, plan, clock.now)
         return plan
 
     def _swap_first(self, name: str, event: Any, plan: Plan[Any], then: Any, refused: Any) -> None:
@@ -275,5 +275,6 @@ class Process:
         effects = getattr(answer, "effects", None)
         node = effects.node if effects is not None else None
         if node is not None:
-            self.node = replace(node, lacks=self.node.lacks)
+            lacks = self.node.lacks
+            self.node = node if node.lacks == lacks else replace(node, lacks=lacks)
             self.heap.after(0, lambda: self.feed(NodeChanged()))

@@ -231,17 +231,18 @@ class Replica(InSharedFolder):
             turns.commit(session, group)
 
     def _run(self, job: Job) -> Done:
-        now = self.now()
+        clock = self.clock.read()
+        now = clock.now
         if not job.name:
             return Done(job, now)
         step, name = self.machine.bug.steps[job.name], job.name
         try:
-            plan = self.plan(handover_ahead if step is handover else step, name, job.event, now)
+            plan = self.plan(handover_ahead if step is handover else step, name, job.event, clock)
         except IntelshareError as error:
             if job.refused is None:
                 raise
             return Done(job, now, error=error)
-        return Done(job, now, self.noted(name, job.event, plan, now))
+        return Done(job, now, self.noted(name, job.event, plan, clock))
 
     def answered(self, most: int | None = None) -> None:
         """Hear that a group is committed, unless nothing comes through; ``most``: so many of its steps are
@@ -256,7 +257,7 @@ class Replica(InSharedFolder):
             self._swap(one.plan.answer)
         for one in done if most is None else done[:most]:
             # Whatever leaves at this moment was durable before what the next step stops.
-            self.followed_rows.apply(one.plan)
+            self.followed_rows.repeat(one.plan.writes)
             self._answer(one)
         if self._jobs and self.session is not None:
             self.machine.turns.ask(self.session)
@@ -276,7 +277,7 @@ class Replica(InSharedFolder):
     def _take(self, group: TurnGroup) -> None:
         """A group is durable, and this replica knows it."""
         for plan in group.plans:
-            self.followed_rows.apply(plan)
+            self.followed_rows.repeat(plan.writes)
         self.at = group.number
         self._followed_at = self.heap.now
 

@@ -1,8 +1,11 @@
-"""The rotation of a machine's keys, as ``node.renewal`` does it when they are due or one was compromised."""
+"""The renewal of a machine's directory and keys: the decisions are the node's (``trust.next_directory``), and
+the order is that of ``node.renewal``. The new keys are in the vault, the directory that names them becomes
+durable, and then it is sent. A renewal begins when the one before is over.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +16,13 @@ from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.trust import (
     DirectoryDocument,
+    NextDirectory,
     Revocation,
     Revoked,
     Why,
-    due,
-    new_key,
+    next_directory,
     renew_directory,
-    without_ahead,
+    secrets_to_destroy,
 )
 
 if TYPE_CHECKING:
@@ -28,61 +31,46 @@ if TYPE_CHECKING:
 
 
 def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = False) -> None:
-    """Rotate as ``node.renewal`` does: the new key goes into the vault, the directory that names it becomes
-    durable, and then it is sent. A renewal begins when the one before is over.
+    """Carry out an operator's order for new keys: a sealing key, and with ``signing`` a signing key.
 
-    ``destroy``: an older sealing key was compromised, and is destroyed at once, without its overlap.
-    ``stolen``: so was the signing key, and nothing counts that only it has signed.
+    ``destroy``: the sealing keys held were compromised. ``stolen``: so was the signing key, and nothing
+    counts that only it has signed.
     """
     _in_turn(process, lambda: _rotate(process, signing=signing, destroy=destroy, stolen=stolen))
 
 
 def _rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool) -> None:
-    node, keys, now = process.node, process.machine.keys, process.now()
-    directory = without_ahead(_directory(process), now) if process.clock.read().believed else None
-    signing |= due(directory or _directory(process), node.uri, keys.suite.number, now).signing
-    drop = tuple(node.sealing) if destroy else ()
-    gone = drop if process.machine.bug.keeps_old_keys else tuple(node.sealing)
+    node = process.node
     # Before it is durable: a crash may come between that and whatever follows.
     if stolen:
         process.machine.stolen.add(node.signer.key_id)
-    uses = (KeyUse.SEALING, KeyUse.SIGNING) if signing else (KeyUse.SEALING,)
-    revoke = _compromised(process) if stolen else ()
-    signed = _renewed(process, uses, drop, revoke=revoke, directory=directory)
-
-    def adopted(_: object) -> None:
-        keys.retire(key for key in gone if key in keys.sealing())
-        _go_on(process, now)
-        _announce(process)
-        _next(process)
-
-    process.perform("adopt", signed, then=adopted, refused=lambda error: _refused(process, error))
+    lost = tuple(_stolen(key, process.now()) for key in node.sealing) if destroy else ()
+    _renew(process, (KeyUse.SEALING, *[KeyUse.SIGNING] * signing), (*lost, *_compromised(process)))
 
 
 def renew_if_due(process: Process) -> None:
-    """Renew the directory if that is due, and send it, as ``node.renewal`` does once a minute while the clock
-    is believed: with new keys instead of those that a clock that was ahead has made.
-    """
-    _in_turn(process, lambda: _renew_if_due(process))
+    """Renew the directory if that is due, and send it: a node looks once a minute."""
+    _in_turn(process, lambda: _renew(process))
 
 
-def _renew_if_due(process: Process) -> None:
-    node, keys, now = process.node, process.machine.keys, process.now()
-    newest = _directory(process)
-    left = without_ahead(newest, now)
-    what = due(left, node.uri, keys.suite.number, now)
-    if not what.directory and left is newest:
+def _renew(process: Process, rotate: Collection[KeyUse] = (), revoke: Sequence[Revocation] = ()) -> None:
+    """Do what is due or ordered, send the new directory, and begin the renewal that waits."""
+    keys, now = process.machine.keys, process.now()
+    following = _following(process, rotate, revoke)
+    if not following.due:
         _next(process)
         return
-    uses = [use for use, is_due in ((KeyUse.SEALING, what.sealing), (KeyUse.SIGNING, what.signing)) if is_due]
+    before = tuple(process.node.sealing)
 
     def adopted(_: object) -> None:
-        newest = process.node.trust.signing_key(process.node.uri, now)
-        process.node = replace(process.node, sealing=keys.sealing(), signer=keys.signer(newest))
+        _go_on(process, now)
+        if rotate and not process.machine.bug.keeps_old_keys:
+            keys.retire(key for key in before if key in keys.sealing())
+            _go_on(process, now)
         _announce(process)
         _next(process)
 
-    signed = _renewed(process, uses, directory=left)
+    signed = _signed(process, following)
     process.perform("adopt", signed, then=adopted, refused=lambda error: _refused(process, error))
 
 
@@ -157,21 +145,30 @@ def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[]
     except CryptoError as error:
         process.machine.refuse_start(error)
         return
-    lacking, stolen, now = lacking_keys(process), _compromised(process), process.now()
-    uses = [KeyUse.SEALING] * bool(lacking) + [KeyUse.SIGNING] * bool(stolen)
-    signed = _renewed(process, uses, lacking, stolen, since=forgot)
+    stolen, now = _compromised(process), process.now()
+    following = _following(process, (KeyUse.SIGNING,) * bool(stolen), stolen)
 
     def adopted(_: object) -> None:
         _go_on(process, now)
         process.machine.lost = process.machine.copied = False
         then()
 
+    signed = _signed(process, following, since=forgot)
     process.perform("adopt", signed, then=adopted, refused=process.machine.refuse_start)
 
 
 def _go_on(process: Process, now: Instant) -> None:
-    """Continue with the keys that the durable directory names, by the time at which it was made."""
+    """Destroy what has ended, and continue with the keys that the durable directory names, by the time at
+    which it was made.
+
+    A stolen signing key stays: a disk that is put back names it again, and here is no file beside it that
+    shows the directories since, by which a node would start.
+    """
     keys, node = process.machine.keys, process.node
+    confirmed = process.clock.read().confirmed
+    held, secrets = node.trust.members[node.member], keys.records()
+    over = secrets_to_destroy(held, secrets, now if confirmed else None)
+    keys.retire(key for key in over if secrets[key].use is KeyUse.SEALING)
     newest = node.trust.signing_key(node.uri, now)
     process.node = replace(node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest))
 
@@ -179,9 +176,11 @@ def _go_on(process: Process, now: Instant) -> None:
 def _compromised(process: Process) -> tuple[Revocation, ...]:
     """Return the revocation of the key that signs now, if it was stolen."""
     key = process.node.signer.key_id
-    if key not in process.machine.stolen:
-        return ()
-    return (Revocation(Revoked.KEY, key, Why.COMPROMISED, process.now()),)
+    return (_stolen(key, process.now()),) if key in process.machine.stolen else ()
+
+
+def _stolen(key: KeyId, at: Instant) -> Revocation:
+    return Revocation(Revoked.KEY, key, Why.COMPROMISED, at)
 
 
 def _need_passing(error: IntelshareError) -> None:
@@ -206,40 +205,35 @@ def _directory(process: Process) -> DirectoryDocument:
     return directory
 
 
-def _renewed(
-    process: Process,
-    uses: Iterable[KeyUse],
-    drop: Collection[KeyId] = (),
-    revoke: Collection[Revocation] = (),
-    directory: DirectoryDocument | None = None,
-    since: Instant | None = None,
-) -> Trust:
-    """Return the next directory, with a new key of each of these uses, which the vault has already.
+def _following(
+    process: Process, rotate: Collection[KeyUse] = (), revoke: Sequence[Revocation] = ()
+) -> NextDirectory:
+    node, keys, clock = process.node, process.machine.keys, process.clock.read()
+    return next_directory(
+        node.trust.members[node.member],
+        node.uri,
+        keys.ids(),
+        process.now(),
+        suite=keys.suite.number,
+        believed=clock.believed,
+        confirmed=clock.confirmed,
+        rotate=rotate,
+        revoke=revoke,
+    )
 
-    ``directory``: the one that it follows, if not the one held.
-    """
-    node, keys, now = process.node, process.machine.keys, process.now()
-    directory = directory or _directory(process)
-    made = [
-        new_key(
-            keys.suite,
-            use,
-            node.member,
-            now,
-            process.random,
-            node=node.uri if use is KeyUse.SIGNING else None,
-            among=directory.keys,
-        )
-        for use in uses
-    ]
+
+def _signed(process: Process, following: NextDirectory, since: Instant | None = None) -> Trust:
+    """Return the next directory, signed, with its new keys, which the vault has already."""
+    keys, now = process.machine.keys, process.now()
+    made = following.keys(keys.suite, process.node.uri, now, process.random)
     for key in made:
         keys.put(key)
     return renew_directory(
-        directory,
+        following.after,
         keys.directory_signer(),
         now,
         add_keys=[key.record for key in made],
-        drop_keys=drop,
-        revoke=revoke,
+        drop_keys=following.drop,
+        revoke=following.revoked([key.record for key in made], now),
         since=since,
     )

@@ -35,6 +35,7 @@ from intelshare.trust import (
     Revocation,
     TrustView,
     create_member,
+    new_key,
     read_directory,
     renew_directory,
     user_uri,
@@ -55,12 +56,11 @@ _USERS = (
 @lru_cache(maxsize=8)
 def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, tuple[TrustRow, ...]]:
     """Return the member, its root, and its directories: before its first run, the usual one, the next."""
-    made = create_member(
-        Founding(MemberCode(member), member.title(), "one"),
-        BEGIN,
-        stream(0, "founding", member).randbytes,
-        suite,
-    )
+    random = stream(0, "founding", member).randbytes
+    made = create_member(Founding(MemberCode(member), member.title(), "one"), BEGIN, random, suite)
+    # A node makes its note key at its first start.
+    note = new_key(suite, KeyUse.NOTE, MemberCode(member), BEGIN, random, node=made.node.uri)
+    made = replace(made, keys=(*made.keys, note))
     signer = next(
         load_signer(suite, key.record, key.key_id, key.secret)
         for key in made.keys
@@ -82,6 +82,7 @@ def _founded(member: str, suite: Suite) -> tuple[Founded, TrustRow, tuple[TrustR
             directory,
             signer,
             Instant(BEGIN + place * SECOND // 2),
+            add_keys=() if place else (note.record,),
             nodes=nodes,
             ratified=ratified(),
             authorities=(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -22,7 +22,6 @@ from intelshare.ports import (
 )
 from intelshare.store.damage import Damage
 from intelshare.store.layout import Layout, picker, stored
-from intelshare.store.memory_table import TOP
 
 R = TypeVar("R", bound=Row)
 A = TypeVar("A")
@@ -131,16 +130,20 @@ class _Rows:
         return found
 
 
-def _span(entries: list[_Key], prefix: _Key, after: _Key) -> tuple[int, int]:
+def _span(entries: list[_Key], prefix: _Key, after: Sequence[Scalar]) -> tuple[int, int]:
     """Return where the entries lie that begin with ``prefix`` and come after ``after``."""
-    low = bisect_right(entries, (*prefix, *after, TOP)) if after else bisect_left(entries, prefix)
+    low = bisect_left(entries, _behind((*prefix, *after)) if after else prefix)
     if low == len(entries) or entries[low][: len(prefix)] != prefix:
         return low, low
-    return low, bisect_right(entries, (*prefix, TOP), low) if prefix else len(entries)
+    return low, bisect_left(entries, _behind(prefix), low) if prefix else len(entries)
 
 
-def _as_stored(index: _Index, values: Sequence[Scalar]) -> _Key:
-    return tuple(values) if index.narrow or not values else tuple(map(stored, values))
+def _behind(begin: _Key) -> _Key:
+    """Return the least key behind all that begin with these values."""
+    *before, last = begin
+    if isinstance(last, int):
+        return (*before, last + 1)
+    return (*before, last + "\0" if isinstance(last, str) else last + b"\0")
 
 
 class _Tables(dict[Table[Any], _Rows]):
@@ -197,10 +200,12 @@ class MemoryStore:
     ) -> list[R]:
         """See ports.View."""
         rows = self._tables[table]
-        entries, compiled = rows.order(index)
+        entries, compiled = rows.orders.get(index) or rows.order(index)
         if not entries:
             return []
-        low, high = _span(entries, _as_stored(compiled, prefix), _as_stored(compiled, after))
+        if not compiled.narrow:
+            prefix, after = tuple(map(stored, prefix)), tuple(map(stored, after))
+        low, high = _span(entries, prefix, after)
         entries, found = entries[low : min(high, low + limit)], rows.rows
         if (key_of := compiled.key_of) is None:
             return [found[entry] for entry in entries]
@@ -209,7 +214,7 @@ class MemoryStore:
     def count(self, table: Table[R], index: str, *prefix: Scalar) -> int:
         """See ports.View."""
         entries, compiled = self._tables[table].order(index)
-        low, high = _span(entries, _as_stored(compiled, prefix), ())
+        low, high = _span(entries, prefix if compiled.narrow else tuple(map(stored, prefix)), ())
         return high - low
 
     def apply(self, plan: Plan[Any]) -> list[Any]:
@@ -228,6 +233,15 @@ class MemoryStore:
                 writes.append((rows, rows.compiled.layout.check_key(write.key), None))
         self.commits += 1
         return [rows.remove(key) if row is None else rows.put(key, row) for rows, key, row in writes]
+
+    def repeat(self, writes: Iterable[Put | Delete]) -> None:
+        """Carry out writes that another store has carried out: its rows are known to be storable."""
+        for write in writes:
+            rows = self._tables[write.table]
+            if isinstance(write, Put):
+                rows.put(rows.compiled.layout.stored_key(write.row), write.row)
+            else:
+                rows.remove(rows.compiled.layout.check_key(write.key))
 
     def perform_now(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None

@@ -70,7 +70,6 @@ from intelshare.trust.keys import (
     LONGEST,
     SEALING_GRACE,
     USUAL,
-    Due,
     Periods,
     SecretKey,
     due,
@@ -88,6 +87,7 @@ from intelshare.trust.member_file import (
     read_member_file,
     write_member_file,
 )
+from intelshare.trust.next_directory import LONGEST_LEAF, NextDirectory, next_directory, secrets_to_destroy
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust, accept_root, restore
 from intelshare.trust.view import Change, Peer, TrustView
@@ -96,6 +96,7 @@ from intelshare.trust.warnings import warnings_about
 __all__ = [
     "DIRECTORY_LIFETIME",
     "LONGEST",
+    "LONGEST_LEAF",
     "MAX_MEMBER_FILE",
     "MAX_ROOT_FILE",
     "SEALING_GRACE",
@@ -107,7 +108,6 @@ __all__ = [
     "DirectoryHeld",
     "DirectoryNode",
     "DocumentVersions",
-    "Due",
     "Endpoint",
     "Exclusion",
     "ForkedDirectories",
@@ -116,6 +116,7 @@ __all__ = [
     "HelloPayload",
     "MemberFile",
     "MemberTrust",
+    "NextDirectory",
     "Opening",
     "Peer",
     "PeerHello",
@@ -152,6 +153,7 @@ __all__ = [
     "is_compromised",
     "left_out",
     "new_key",
+    "next_directory",
     "node_uri",
     "open_hello",
     "otherwise",
@@ -165,6 +167,7 @@ __all__ = [
     "renew_root",
     "restore",
     "rotated_out",
+    "secrets_to_destroy",
     "sign_directory",
     "sign_proposal",
     "sign_root",

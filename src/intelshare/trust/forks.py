@@ -88,5 +88,6 @@ def contradicts(view: TrustView, shown: Trust) -> MemberCode | None:
     same = (held.directory.version, held.directory_signed.document) == (directory.version, shown.document)
     if same or held.directory.version != directory.version:
         return None
-    signed = [is_signed(one, held.root, view.suites) for one in (held.directory_signed, shown)]
-    return directory.member if all(signed) else None
+    both = ((held.directory_signed, held.directory), (shown, directory))
+    proved = all(is_signed(signed, read, held.root, view.suites) for signed, read in both)
+    return directory.member if proved else None

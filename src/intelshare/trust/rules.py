@@ -168,25 +168,23 @@ def restore(
         held = accept_root(held, following, suites)
     if directory is None:
         return replace(held, remembered=_in_order(remembered))
-    if _signed_by_directory_key(directory, held.root, suites):
-        present = _replace_directory(held, directory, suites)
-        assert present.directory is not None  # noqa: S101 - it was replaced just now
-        stated = _harshest(present.directory.revocations)
-        before = [
-            FormerDirectory(read_directory(one, suites), one)
-            for one in earlier
-            if _signed_by_directory_key(one, held.root, suites)
-        ]
+    read = read_directory(directory, suites)
+    if is_signed(directory, read, held.root, suites):
+        if read.member != held.member:
+            raise _not_theirs(read.member, held.member)
+        stated = _harshest(read.revocations)
+        before = [FormerDirectory(read_directory(one, suites), one) for one in earlier]
         return replace(
-            present,
+            _with_directory(held, directory, read, suites),
             remembered=tuple(row for row in _in_order(remembered) if _is_missing(row, stated)),
-            former=kept_beside(before, present.directory),
+            former=kept_beside(
+                [one for one in before if is_signed(one.signed, one.directory, held.root, suites)], read
+            ),
         )
     # Signed by a key that the latest root no longer names: it still names the member's nodes, so that its
     # successor can be asked for, but counts as expired.
-    if not any(_signed_by_directory_key(directory, read_root(r, suites), suites) for r in roots):
+    if not any(is_signed(directory, read, read_root(r, suites), suites) for r in roots):
         raise _threshold(f"the directory of {held.member} was never signed by a directory key of its roots")
-    read = read_directory(directory, suites)
     return replace(held, directory=read, directory_signed=directory, remembered=remembered)
 
 
@@ -209,8 +207,9 @@ def accept_root(held: MemberTrust, trust: Trust, suites: Suites, at: Instant | N
     _need_root_signatures(trust, held.root, root, suites)
     supported = (
         held.supported
+        and held.directory is not None
         and held.directory_signed is not None
-        and _signed_by_directory_key(held.directory_signed, root, suites)
+        and is_signed(held.directory_signed, held.directory, root, suites)
     )
     lasting = set(held.root.directory) <= set(root.directory)
     return replace(
@@ -242,7 +241,7 @@ def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suite
     """Return the member's trust after this directory; ``held`` itself if it says nothing new. Rules: top of
     this module.
     """
-    after = _replace_directory(held, trust, suites)
+    after = _replace_directory(held, trust, read_directory(trust, suites), suites)
     directory = after.directory
     if directory is not None and directory.issued > at + MAX_AHEAD:
         raise TrustError(
@@ -266,8 +265,8 @@ def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTr
     if directory.member != held.member:
         raise _not_theirs(directory.member, held.member)
     if held.directory is None or not held.supported or directory.version >= held.directory.version:
-        return _replace_directory(held, trust, suites)
-    if not _signed_by_directory_key(trust, held.root, suites):
+        return _replace_directory(held, trust, directory, suites)
+    if not is_signed(trust, directory, held.root, suites):
         raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
     _check_within(held.root, directory, suites)
     shown = FormerDirectory(directory, trust)
@@ -286,9 +285,13 @@ def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTr
     return replace(held, former=former, remembered=remembered)
 
 
-def is_signed(trust: Trust, root: RootDocument, suites: Suites) -> bool:
-    """Return True if a directory key of this root, valid at the directory's issue, signed the directory."""
-    return _signed_by_directory_key(trust, root, suites)
+def is_signed(trust: Trust, directory: DirectoryDocument, root: RootDocument, suites: Suites) -> bool:
+    """Return True if a directory key of this root, valid at the directory's issue, signed the directory.
+
+    ``directory`` is what ``read_directory`` has read in ``trust``.
+    """
+    usable = [key for key in root.directory if key.not_before <= directory.issued < key.not_after]
+    return signatures_by(trust, usable, suites) > 0
 
 
 def expired(member: MemberCode) -> TrustError:
@@ -338,19 +341,27 @@ def _need_root_signatures(trust: Trust, before: RootDocument, root: RootDocument
             )
 
 
-def _replace_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTrust:
-    directory = read_directory(trust, suites)
+def _replace_directory(
+    held: MemberTrust, trust: Trust, directory: DirectoryDocument, suites: Suites
+) -> MemberTrust:
     if directory.member != held.member:
         raise _not_theirs(directory.member, held.member)
     present = held.directory.version if held.directory is not None and held.supported else 0
     if directory.version < present:
         raise _rollback("directory", directory.version, present, held.member)
-    if not _signed_by_directory_key(trust, held.root, suites):
+    if not is_signed(trust, directory, held.root, suites):
         raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
     if directory.version == present and held.directory_signed is not None:
         if trust.document != held.directory_signed.document:
             raise _fork("directory", present, held.member)
         return held
+    return _with_directory(held, trust, directory, suites)
+
+
+def _with_directory(
+    held: MemberTrust, trust: Trust, directory: DirectoryDocument, suites: Suites
+) -> MemberTrust:
+    """Return the member's trust with a directory whose member and signature were checked."""
     _check_within(held.root, directory, suites)
     return replace(
         held,
@@ -407,13 +418,6 @@ def _harshest(rows: Iterable[Revocation]) -> dict[tuple[Revoked, bytes], Revocat
         subject = (row.what, row.subject)
         found[subject] = min(row, found.get(subject, row), key=lambda one: one.mildness)
     return found
-
-
-def _signed_by_directory_key(trust: Trust, root: RootDocument, suites: Suites) -> bool:
-    """Return True if a directory key of this root, one valid when the directory was issued, signed it."""
-    issued = read_directory(trust, suites).issued
-    usable = [key for key in root.directory if key.not_before <= issued < key.not_after]
-    return signatures_by(trust, usable, suites) > 0
 
 
 def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suites) -> None:

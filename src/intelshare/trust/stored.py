@@ -51,7 +51,7 @@ def _newest(
 
     def rank(one: tuple[DirectoryDocument, Trust]) -> tuple[bool, int, int]:
         directory, trust = one
-        return is_signed(trust, latest, suites), directory.version, directory.issued
+        return is_signed(trust, directory, latest, suites), directory.version, directory.issued
 
     ordered = [trust for _, trust in sorted(found, key=rank)]
     return ordered[-1], ordered[:-1]

@@ -422,22 +422,29 @@ class Transaction:
         return self._head
 
 
-def without_mark(plan: Plan[A], view: View) -> Plan[A]:
-    """Return the plan without a new highest time, for a step that ran while the clock was not believed."""
+def without_mark(plan: Plan[A], view: View, expected: Instant) -> Plan[A]:
+    """Return the plan without a new highest time, for a step that ran while the clock was not believed.
+
+    ``expected``: what the clock would say had it not jumped; it is the highest time of a node that has stored
+    none yet.
+    """
     late = plan.late
     return replace(
         plan,
-        writes=_unmarked(plan.writes, view),
-        late=None if late is None else lambda now: _unmarked(late(now), now),
+        writes=_unmarked(plan.writes, view, expected),
+        late=None if late is None else lambda now: _unmarked(late(now), now, expected),
     )
 
 
-def _unmarked(writes: Sequence[Put | Delete], view: View) -> tuple[Put | Delete, ...]:
-    before = view.get(NODE, SELF) if any(write.table is NODE for write in writes) else None
+def _unmarked(writes: Sequence[Put | Delete], view: View, expected: Instant) -> tuple[Put | Delete, ...]:
+    if not any(write.table is NODE for write in writes):
+        return tuple(writes)
+    before = view.get(NODE, SELF)
+    highest = before.latest if before is not None else expected
     return tuple(
         [
-            Put(NODE, changed(write.row, latest=min(before.latest, write.row.latest)))
-            if before is not None and isinstance(write, Put) and write.table is NODE
+            Put(NODE, changed(write.row, latest=min(highest, write.row.latest)))
+            if isinstance(write, Put) and write.table is NODE
             else write
             for write in writes
         ]
