@@ -45,9 +45,13 @@ def parse_registry(texts: Mapping[str, str], shipped: Registry = _NOTHING) -> Re
         _read(read_table(texts[name], name), stated, shipped, adding=adding)
     _check_groups(stated, shipped)
     groups = {code: group for code, (_, group) in stated.groups.items()}
-    own = {code for code, group in groups.items() if group.organisation}
+    organisations = {code for code, group in groups.items() if group.organisation}
     listed = {code: table for code, (table, _) in stated.states.items()}
-    _authorities(listed, own, stated.ladders, shipped)
+    organisations.update(code for code in shipped.groups if shipped.is_organisation(code))
+    _check_alone(listed, organisations, stated.ladders, shipped)
+    for code, (table, _) in stated.ladders.items():
+        if code not in listed and code not in shipped.states and code not in organisations:
+            table.fail("PARTY_UNKNOWN", f"{code!r} is not a state or organisation", "authority")
     return Registry(
         {**shipped.states, **{code: state for code, (_, state) in stated.states.items()}},
         {**shipped.groups, **groups},
@@ -143,21 +147,19 @@ def _word(table: Table, kind: WordKind, *, adding: bool) -> Word:
     return word
 
 
-def _authorities(
+def _check_alone(
     states: Mapping[str, Table],
     organisations: AbstractSet[str],
     ladders: Mapping[str, tuple[Table, Ladder]],
     shipped: Registry,
 ) -> None:
-    """Check that every ladder is a state's or organisation's, and that a text without a country means one
-    level only.
+    """Check that a text without a country before it means one level only.
 
     Levels of organisations and of the United States are written without a country: two alike could not be
     told apart, and the later file would change the meaning of labels written before it.
     """
     alone = {text: code for text, (code, _) in shipped.organisation_levels.items() if code not in ladders}
     alone |= dict.fromkeys(shipped.level_names.get("USA", ()), "USA")
-    organisations = {*organisations, *(code for code in shipped.groups if shipped.is_organisation(code))}
     for code in ("USA", *sorted(organisations)):
         table, read = ladders.get(code, (None, None))
         if table is None or read is None:
@@ -174,9 +176,6 @@ def _authorities(
         first, _, rest = text.partition(" ")
         if rest and first in states:
             states[first].fail("DUPLICATE_KEY", f"{text} is already a level of {alone[text]}", first)
-    for code, (table, _) in ladders.items():
-        if code not in states and code not in shipped.states and code not in organisations:
-            table.fail("PARTY_UNKNOWN", f"{code!r} is not a state or organisation", "authority")
 
 
 def _leads_back(code: str, named: Mapping[str, AbstractSet[str]]) -> bool:

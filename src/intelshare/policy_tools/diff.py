@@ -15,7 +15,7 @@ from itertools import chain, groupby
 
 from intelshare.instant import Instant
 from intelshare.labels import Reference
-from intelshare.policy import Overlay, Treaty, World
+from intelshare.policy import Overlay, Party, Treaty, World
 from intelshare.policy_tools.compared import (
     Pair,
     Worlds,
@@ -260,23 +260,23 @@ def _pairs(both: Worlds, changed: _Changed) -> set[Pair]:
     """
     pairs: set[Pair] = set()
     for old, new in changed.treaties:
-        was = {} if old is None else {party.member: party for party in old.parties}
-        now = {} if new is None else {party.member: party for party in new.parties}
+        was, now = _parties(old), _parties(new)
         members = was.keys() | now.keys()
-        same_text = old is not None and new is not None and _body(old) == _body(new)
         listed = [one for one in (old, new) if one is not None]
         named = set().union(*(authorities_of(world, listed, ()) for world in both))
-        touched = (
-            {m for m in members if was.get(m) != now.get(m) or m in changed.ladders}
-            if same_text and not named & changed.ladders
-            else members
-        )
+        touched = set(members)
+        if old is not None and new is not None and _body(old) == _body(new) and not named & changed.ladders:
+            touched = {m for m in members if was.get(m) != now.get(m) or m in changed.ladders}
         pairs |= {(one, other) for one in members for other in members if {one, other} & touched}
     for member in changed.by_law:
         listing = [treaty for world in both for treaty in world.treaties if member in members_of(treaty)]
         for other in set().union(*map(members_of, listing)):
             pairs |= {(member, other), (other, member)}
     return {pair for pair in pairs if pair[0] != pair[1]}
+
+
+def _parties(treaty: Treaty | None) -> dict[str, Party]:
+    return {} if treaty is None else {party.member: party for party in treaty.parties}
 
 
 def _body(treaty: Treaty) -> tuple[object, ...]:

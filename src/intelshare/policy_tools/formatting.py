@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,21 +119,15 @@ def _laid_out(source: str, tokens: Sequence[re.Match[str]]) -> list[str]:
     """Return the author's lines with canonical spaces, indented once under the line that opened their
     bracket.
     """
-    rows: list[list[re.Match[str]]] = [[]]
-    for token in tokens:
-        if token.group() == "\n":
-            rows.append([])
-        else:
-            rows[-1].append(token)
-    rows = [row for row in rows if row]
+    rows = _rows(tokens)
     lines: list[str] = []
     opened: list[int] = []
-    for number, row in enumerate(rows):
+    for row, following in zip(rows, [*rows[1:], None], strict=False):
         words = [_quoted(token.group()) for token in row]
         comment = words.pop().rstrip() if words[-1].startswith("#") else ""
         closing = bool(words) and words[0] in "]}"
         indent = opened[-1] + (not closing) if opened else 0
-        ends = number + 1 < len(rows) and rows[number + 1][0].group() == "]"
+        ends = following is not None and following[0].group() == "]"
         if words and ends and words[-1] not in {",", "["}:
             words.append(",")
         line = _INDENT * indent + _joined(words)
@@ -148,6 +142,17 @@ def _laid_out(source: str, tokens: Sequence[re.Match[str]]) -> list[str]:
             elif word in "]}":
                 opened.pop()
     return lines
+
+
+def _rows(tokens: Iterable[re.Match[str]]) -> list[list[re.Match[str]]]:
+    """Return the tokens of each line that has any."""
+    rows: list[list[re.Match[str]]] = [[]]
+    for token in tokens:
+        if token.group() == "\n":
+            rows.append([])
+        else:
+            rows[-1].append(token)
+    return [row for row in rows if row]
 
 
 def _with_comment(line: str, comment: str, column: int) -> str:

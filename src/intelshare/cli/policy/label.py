@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,21 +73,26 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, folder: Path
     registry, when = registry_of(folder), moment(at)
     found = read_labels(() if text is None else (text,), files, when, registry)
     contents = [_content(each.label, registry, when) for each in found]
-    if at is None and any(_named_by_group(each.label) for each in found):
+    labels = [each.label for each in found]
+    if at is None and any(map(_named_by_group, labels)):
         out.note("groups in REL TO stand for their current members; --at chooses another time")
-    for each in found:
-        meant = registry.english_meaning(each.label.authority or "", each.label.level or "", when)
-        if meant is not None:
-            own = f"{each.label.authority} {each.label.level}"
-            out.note(f"{own} has its own meaning; in United States practice it would be {meant.name}")
-    for line in dict.fromkeys(line for each in found for line in _unverified(each.label, registry)):
+    unverified = dict.fromkeys(line for each in labels for line in _unverified(each, registry))
+    for line in (*_own_meanings(labels, registry, when), *unverified):
         out.note(line)
     if len(found) == 1 and not found[0].subject:
-        out.document("label", contents[0])
-        for name, value in contents[0].items():
-            if value not in (None, []):
-                out.line(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
-        return
+        _show_one(contents[0], out)
+    else:
+        _show_many(found, contents, out)
+
+
+def _show_one(content: Mapping[str, Any], out: Out) -> None:
+    out.document("label", content)
+    for name, value in content.items():
+        if value not in (None, []):
+            out.line(f"{name:<14} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _show_many(found: Sequence[Found], contents: Sequence[dict[str, Any]], out: Out) -> None:
     places = [{"object": each.subject, "selector": each.selector} for each in found]
     out.document(
         "labels",
@@ -98,6 +103,15 @@ def parse(text: str | None, files: tuple[str, ...], at: str | None, folder: Path
         for each, content in zip(found, contents, strict=True)
     ]
     out.table(Table(("object", "selector", "label", "worth"), rows))
+
+
+def _own_meanings(labels: Iterable[Label], registry: Registry, when: Instant) -> Iterator[str]:
+    """Yield a note on each label whose level an American reader would take for another one."""
+    for each in labels:
+        meant = registry.english_meaning(each.authority or "", each.level or "", when)
+        if meant is not None:
+            own = f"{each.authority} {each.level}"
+            yield f"{own} has its own meaning; in United States practice it would be {meant.name}"
 
 
 def _unverified(label: Label, registry: Registry) -> Iterator[str]:

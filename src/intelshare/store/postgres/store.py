@@ -36,8 +36,9 @@ from intelshare.store.postgres.connection import (
 )
 from intelshare.store.postgres.database import PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
+from intelshare.store.postgres.listener import Listener
 from intelshare.store.postgres.schema import check_owner, migrate, migrations
-from intelshare.store.postgres.together import GIVEN_UP, LOOK, Claim, Listener, SharedDatabase
+from intelshare.store.postgres.together import GIVEN_UP, LOOK, Claim, SharedDatabase
 from intelshare.store.server import Server
 from intelshare.store.views import Writing
 

@@ -12,7 +12,6 @@ from memory what it has moved. Links are divided among them, by other locks of t
 from __future__ import annotations
 
 import contextlib
-import select
 import threading
 import time
 from collections import deque
@@ -20,8 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-
-import psycopg
 
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Table, durable_after_commit
@@ -31,7 +28,7 @@ from intelshare.store.layered import LayeredDatabase
 from intelshare.store.layout import Key, digest, picker
 from intelshare.store.memory_table import Layer
 from intelshare.store.postgres.ahead import AheadWriting, Since, WritingInTurn
-from intelshare.store.postgres.connection import PostgresConnection, connect
+from intelshare.store.postgres.connection import PostgresConnection
 from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
 from intelshare.store.postgres.lease import (
     TURN,
@@ -55,9 +52,6 @@ ATTEMPTS: Final = 40
 
 _PAUSE: Final = 0.05
 """Seconds for which such a question waits for its process to follow."""
-
-_RETRY: Final = 1.0
-"""Seconds between two attempts to listen."""
 
 LOOK: Final = 0.5
 """Seconds after which a process looks what others did, who leads, and which links they hold."""
@@ -500,41 +494,3 @@ class SharedDatabase(PostgresDatabase):
 
     def _fits(self, last: int) -> bool:
         return last >= self._last
-
-
-class Listener:
-    """Notes in a thread that others have committed. ``close`` it."""
-
-    def __init__(self, server: Server, folder: Path, name: str, told: Callable[[int, str], None]) -> None:
-        """``told``: called with the server's number of the session that has committed, and what it says
-        besides.
-        """
-        self._server, self._folder, self._name, self._told = server, folder, name, told
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store-listener", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            with contextlib.suppress(psycopg.Error, StoreError):
-                self._listen()
-            self._ended.wait(_RETRY)
-
-    def _listen(self) -> None:
-        connection = connect(self._server, self._folder, self._name, writes=False)
-        try:
-            connection.raw.execute(f'LISTEN "intelshare.{self._server.schema}"'.encode())
-            pg, waits = connection.raw.pgconn, select.poll()
-            waits.register(pg.socket, select.POLLIN)
-            while not self._ended.is_set():
-                # Without psycopg's own iterator, which takes longer: every commit of all comes here.
-                while (said := pg.notifies()) is not None:
-                    self._told(said.be_pid, said.extra.decode())
-                if waits.poll(_RETRY * 1000):
-                    pg.consume_input()
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        """End within a second."""
-        self._ended.set()
