@@ -1,7 +1,6 @@
 """Statements: what one member states to another, signed together, each provable alone."""
 
 from intelshare.crypto.records import Kind
-from intelshare.instant import MAX_AHEAD
 from intelshare.statement.batch import LEAF_HEADS, SignedMany, VerifiedMany, leaf_ids, sign_many, verify_many
 from intelshare.statement.batch_receipts import Answer, ReceiptRow, encode_receipts, read_receipts
 from intelshare.statement.kinds import KINDS, KindRow
@@ -24,7 +23,6 @@ from intelshare.statement.verify import (
 __all__ = [
     "KINDS",
     "LEAF_HEADS",
-    "MAX_AHEAD",
     "MAX_LEAVES",
     "NONCE_LENGTH",
     "Answer",

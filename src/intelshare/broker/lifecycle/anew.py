@@ -37,9 +37,8 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Kind
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.ids import Digest, KeyId, LeafId
-from intelshare.instant import Instant
+from intelshare.instant import MAX_AHEAD, Instant
 from intelshare.ports import Plan, Random, Scalar, View, changed
-from intelshare.statement import MAX_AHEAD
 
 
 def signed_ahead(view: View, now: Instant) -> bool:

@@ -27,7 +27,7 @@ from intelshare.broker.lifecycle.streams import FROZEN, gap_of, is_frozen
 from intelshare.delivery import Cause, PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
-from intelshare.instant import MINUTE, SECOND, Instant, show
+from intelshare.instant import MAX_AHEAD, SECOND, Instant, show
 from intelshare.ports import Plan, Random, View, changed
 
 GIVEN_UP: Final = "GIVEN_UP"
@@ -39,8 +39,8 @@ DIGEST_BYTES: Final = 32
 MAX_REASON: Final = 500
 """Characters."""
 
-AGREES: Final = 5 * MINUTE
-"""Microseconds by which a peer's clock may differ and still agree: beyond it statements are CLOCK_SKEW."""
+AGREES: Final = MAX_AHEAD
+"""The most by which a peer's clock may differ and still agree, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
