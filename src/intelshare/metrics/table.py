@@ -199,7 +199,9 @@ class Metric(Enum):
     BOUND_BYTES = _row("queue_limit_bytes", _P, "Bytes that may wait for one member.")
     BOUND_ALL = _row("queue_limit_pairs_all", _P, "Pairs that may wait for all members together.")
     BOUND_ALL_BYTES = _row("queue_limit_bytes_all", _P, "Bytes that may wait for all members together.")
-    OPEN = _row("pairs_open", _S, "Pairs that are not stopped and have no receipt.", "stage")
+    OPEN = _row(
+        "pairs_open", _S, "Pairs that are not stopped, and have no receipt or go again beside one.", "stage"
+    )
     GAPS = _row("stream_gaps", _S, "Missing numbers in the member's streams.", "member")
     FROZEN = _row(
         "streams_frozen",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,11 @@ def put_pair(tx: Transaction, row: PairRow, facts: Facts, **changes: Any) -> Pai
     return after
 
 
+def codes_beside(facts: Facts, row: PairRow, codes: Iterable[str] = ()) -> str:
+    """Return the codes to store with these facts: those of the receipt that stays, or else ``codes``."""
+    return row.codes if facts.receipt is not BestReceipt.NONE else " ".join(codes)
+
+
 def count_pair(tx: Transaction, row: PairRow, by: int) -> None:
     """Count a pair that has become open (1) or has ended (-1); 0 changes nothing."""
     if by:
@@ -72,13 +77,13 @@ def count_pair(tx: Transaction, row: PairRow, by: int) -> None:
 
 @cache
 def is_open(facts: Facts) -> int:
-    """Return 1 if the pair is open: not stopped, and without a receipt."""
-    return int(facts.cause is Cause.NONE and facts.receipt is BestReceipt.NONE)
+    """Return 1 if the pair is open: not stopped, and without a receipt, or going again beside one."""
+    return int(facts.cause is Cause.NONE and (facts.receipt is BestReceipt.NONE or is_ready(facts)))
 
 
 @cache
 def is_ready(facts: Facts) -> int:
-    """Return 1 if hand-over may take the pair: one that is open, or goes again although it was accepted."""
+    """Return 1 if hand-over may take the pair, which may have been accepted under another number."""
     refused = facts.receipt in (BestReceipt.REFUSED, BestReceipt.DESTROYED)
     return int(facts.stage is Stage.QUEUED and facts.cause is Cause.NONE and not refused)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueueBounds:
-    """Bounds on open pairs, neither stopped nor answered by a receipt, and on the bytes of their bodies."""
+    """Bounds on open pairs (``PairRow.open``), and on the bytes of their bodies."""
 
     rows: int = 200_000
     """The most open pairs for one recipient."""

@@ -200,7 +200,7 @@ def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None
     row, recalled = made
     tx.put(PAIR, row)
     count_pair(tx, row, row.open)
-    if row.open or row.ready or recalled:
+    if row.open or recalled:
         cause = Cause.RECALLED if recalled else Cause.UNDELIVERABLE
         stop(tx, [row], cause, (RECALLED,) if recalled else ("RECORD_CORRUPT",))
 

@@ -12,7 +12,7 @@ from functools import partial
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, put_pair
+from intelshare.broker.kernel.pair_rows import codes_beside, facts_of, put_pair
 from intelshare.broker.kernel.tables import (
     CONSENT,
     NODE,
@@ -100,9 +100,7 @@ def stop_pair(tx: Transaction, row: PairRow, cause: Cause, codes: tuple[str, ...
     if after.cause != row.cause:
         tx.log(EntryType.STOP, Stop(row.md, row.recipient, cause, codes))
     cancel_questions(tx, row)
-    # A pair with a receipt keeps the receipt's codes.
-    told = row.codes if row.receipt != BestReceipt.NONE else " ".join(codes)
-    put_pair(tx, row, after, codes=told)
+    put_pair(tx, row, after, codes=codes_beside(after, row, codes))
 
 
 def cancel_questions(tx: Transaction, row: PairRow) -> None:

@@ -27,7 +27,7 @@ from intelshare.broker.kernel.decide_pair import (
 from intelshare.broker.kernel.frame import Carried, Frame, Outbound, precedence_of
 from intelshare.broker.kernel.kept_claims import keep_claims
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import facts_of, log_decision, put_pair
+from intelshare.broker.kernel.pair_rows import codes_beside, facts_of, log_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import open_portion_secret
 from intelshare.broker.kernel.shortage import goes_on
 from intelshare.broker.kernel.stored_bulletins import Made, Written, made_of, read_written
@@ -228,7 +228,7 @@ def _put_release(tx: Transaction, one: _Chosen, release: SealedRow, batch: Diges
     tx.log_encoded(EntryType.HAND_OVER, entry_of(row, node.incarnation, release))
     handed = pair.hand_over(facts_of(row))
     mark = {"incarnation": node.incarnation, "sequence": release.number, "leaf": release.leaf}
-    put_pair(tx, row, handed, codes="", **mark)
+    put_pair(tx, row, handed, codes=codes_beside(handed, row), **mark)
     node.recent.done(row.md, row.recipient)
 
 
@@ -284,7 +284,8 @@ def _hold(tx: Transaction, row: PairRow, codes: Iterable[str]) -> None:
     would reveal the bulletin, and cannot be answered without it. Later the user asks again.
     """
     cancel_questions(tx, row)
-    put_pair(tx, row, pair.hold(facts_of(row)), codes=" ".join(codes))
+    held = pair.hold(facts_of(row))
+    put_pair(tx, row, held, codes=codes_beside(held, row, codes))
 
 
 def _read(tx: Transaction, md: ManifestDigest, ahead: Ahead) -> _Bulletin:

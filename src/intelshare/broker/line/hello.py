@@ -22,7 +22,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.pair_rows import facts_of, put_pair
+from intelshare.broker.kernel.pair_rows import codes_beside, facts_of, put_pair
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     INCOMING,
@@ -337,7 +337,8 @@ def answer_gap(
     cancel(tx, answers.void)
     for pair_row in answers.anew:
         elsewhere = answers_others(tx, pair_row, pair_row.leaf)
-        put_pair(tx, pair_row, pair.forgotten(facts_of(pair_row), elsewhere=elsewhere), codes="")
+        facts = pair.forgotten(facts_of(pair_row), elsewhere=elsewhere)
+        put_pair(tx, pair_row, facts, codes=codes_beside(facts, pair_row))
     return tx.plan(answers.queued > 0 or bool(answers.void))
 
 

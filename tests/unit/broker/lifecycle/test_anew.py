@@ -9,24 +9,29 @@ import pytest
 
 from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.audit.records import EntryType, Stop
+from intelshare.broker.kernel.counters import QUEUE, Count, count_of
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INBOX, INCOMING, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
 from intelshare.broker.lifecycle.anew import sign_anew, signed_ahead
+from intelshare.broker.lifecycle.attachments import WHOLE
+from intelshare.broker.lifecycle.exclude import ExcludeCommand, exclude
+from intelshare.broker.lifecycle.review import review
 from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
-from intelshare.crypto.records import Kind
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, Facts, PairStatus, Stage, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
 from intelshare.ports import Put
 from intelshare.store.memory import MemoryStore
+from intelshare.trust import Exclusion
 from line_world import (
     LATER,
     ROOM,
@@ -44,8 +49,10 @@ from line_world import (
     said,
     say_hello,
     send,
+    signed,
     signs_with,
     stolen,
+    with_law,
     world_with,
 )
 
@@ -118,18 +125,27 @@ def test_what_was_answered_under_its_first_number_goes_once_more_if_the_second_o
     assert len(rows(usa, INBOX)) == 1
 
 
-def asked_for_its_second_number(members: Any, **changes: Any) -> None:
-    """USA has accepted number 1, and asks for number 2, which a stolen key had signed too."""
+def asked_for_its_second_number(members: Any, *, codes: tuple[str, ...] = (), **changes: Any) -> None:
+    """USA has accepted number 1, with these codes, and asks for number 2, whose key was stolen as well."""
     fra, usa = members["FRA"], members["USA"]
     receipt = arrive(usa, fra, released(members, **changes)).effects.outbound[0]
+    first = pair_of(fra).leaf
     stolen(members)
     back(members)
     hand_over(fra, "USA")
     arrive(fra, usa, receipt.frame)
+    if codes:
+        told = Receipt(fra.node.member, first, ReceiptStatus.ACCEPTED, codes, NOW)
+        arrive(fra, usa, signed(usa, Kind.RECEIPT, told))
     stolen(members)
     back(members)
     (gap,) = [gap for gap in say_hello(fra, usa).gaps if gap.origin]
     assert fra.do(answer_gap, usa.node.member, gap)
+
+
+def count(member: Member, name: str) -> Count:
+    found: Count = member.ask(lambda _, view: count_of(view, name))
+    return found
 
 
 def shown(member: Member) -> PairStatus:
@@ -140,7 +156,8 @@ def test_what_was_accepted_stays_accepted_while_it_goes_again(members: Any) -> N
     asked_for_its_second_number(members)
     fra = members["FRA"]
     assert shown(fra) is PairStatus.ACCEPTED
-    assert (pair_of(fra).ready, pair_of(fra).open) == (1, 0)
+    assert (pair_of(fra).ready, pair_of(fra).open) == (1, 1), "it waits, and whatever ends what waits ends it"
+    assert count(fra, QUEUE).rows == 1
     (third,) = hand_over(fra, "USA")
     assert shown(fra) is PairStatus.ACCEPTED
     assert arrive(members["USA"], fra, third.frame).accepted == 0
@@ -158,7 +175,8 @@ def test_what_was_accepted_stays_accepted_though_its_time_is_over_before_it_goes
         assert hand_over(fra, "USA", at=over) == ()
         assert pair_of(fra).ready == 0
     fra.do(expire, at=over)
-    assert shown(fra) is PairStatus.ACCEPTED
+    assert (shown(fra), pair_of(fra).ready) == (PairStatus.ACCEPTED, 0), "its content may be purged"
+    assert count(fra, QUEUE).rows == 0
     assert len(entries(fra, EntryType.STOP, Stop)) == stops
 
 
@@ -168,6 +186,30 @@ def test_what_was_accepted_stays_accepted_though_it_is_denied_before_it_goes_aga
     fra.node = replace(fra.node, world=world_with(fra.node, without=("gsa-fra-usa",)))
     assert hand_over(fra, "USA") == ()
     assert (shown(fra), pair_of(fra).ready) == (PairStatus.ACCEPTED, 0)
+
+
+def test_what_was_accepted_goes_no_more_once_its_recipient_is_removed(members: Any) -> None:
+    asked_for_its_second_number(members)
+    fra = members["FRA"]
+    fra.do(exclude, ExcludeCommand(actor("FRA", "o"), MemberCode("USA"), Exclusion.REMOVED))
+    after: Any = ()
+    while after := fra.do(review, after).after:
+        pass
+    assert (shown(fra), pair_of(fra).ready) == (PairStatus.ACCEPTED, 0)
+
+
+@pytest.mark.parametrize("ends", ["sent", "held", "withheld"])
+def test_what_goes_again_beside_an_acceptance_keeps_the_codes_of_its_receipt(members: Any, ends: str) -> None:
+    """Above all that its files are whole there, which a recipient says only once."""
+    asked_for_its_second_number(members, codes=(WHOLE,))
+    fra = members["FRA"]
+    assert pair_of(fra).codes == WHOLE
+    if ends == "withheld":
+        fra.node = replace(fra.node, world=world_with(fra.node, without=("gsa-fra-usa",)))
+    if ends == "held":
+        with_law(fra, '[[hold]]\nid = "FRA-x"\nsource = "invented"\nwhen = { to = ["USA"] }\n')
+    assert len(hand_over(fra, "USA")) == (ends == "sent")
+    assert (shown(fra), pair_of(fra).codes, pair_of(fra).ready) == (PairStatus.ACCEPTED, WHOLE, 0)
 
 
 def test_an_answer_to_the_number_before_ends_the_wait_for_another(members: Any) -> None:

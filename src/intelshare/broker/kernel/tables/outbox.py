@@ -100,7 +100,9 @@ class PairRow(NamedTuple):
     """1: hand-over may take it. Derived from the facts, kept for the index."""
     rank: int
     open: int
-    """1: it is neither stopped nor answered by a receipt. Derived from the facts, kept for the index."""
+    """1: it is not stopped, and has no receipt or goes again beside one. Derived from the facts, kept for the
+    index.
+    """
     due: Instant
     """When it ends without a receipt: the earlier of valid-until and deliver-by."""
     created: Instant
