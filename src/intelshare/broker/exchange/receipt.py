@@ -28,11 +28,11 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
-from intelshare.broker.lifecycle.attachments import WHOLE
+from intelshare.broker.lifecycle.attachments import WHOLE, codes_after
 from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
-from intelshare.delivery import BestReceipt, Facts, pair
+from intelshare.delivery import BestReceipt, pair
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError, code_of_peer
 from intelshare.ids import LeafId, MemberCode
 from intelshare.instant import Instant
@@ -96,9 +96,9 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
             facts = pair.receive(before, receipt, (), elsewhere=elsewhere)
         if facts != before:
-            put_pair(tx, row, facts, codes=_codes(row, facts, said))
+            put_pair(tx, row, facts, codes=codes_after(row, facts, said))
         elif WHOLE in said.codes:
-            tx.put(PAIR, changed(row, codes=_codes(row, facts, said)))
+            tx.put(PAIR, changed(row, codes=codes_after(row, facts, said)))
         if is_ready(facts):
             tx.ready.add(inbound.member)
         if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
@@ -120,14 +120,6 @@ def answers_others(tx: Transaction, row: PairRow, leaf: LeafId) -> bool:
     kept = [unless_damaged(tx, partial(tx.get, RECEIVED, one.member, one.leaf)) for one in known]
     answered = {decode(Receipt, one.data).leaf for one in kept if one is not None}
     return bool(answered) and leaf not in answered
-
-
-def _codes(row: PairRow, facts: Facts, said: Receipt) -> str:
-    """Return the codes of the best receipt. WHOLE, once received, stays until the bulletin is destroyed."""
-    told = row.codes.split() if facts.receipt == row.receipt else [code_of_peer(code) for code in said.codes]
-    if WHOLE in (*row.codes.split(), *said.codes) and facts.receipt is not BestReceipt.DESTROYED:
-        told = [*(code for code in told if code != WHOLE), WHOLE]
-    return " ".join(told)
 
 
 def receipts(

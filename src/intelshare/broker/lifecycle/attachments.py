@@ -30,7 +30,7 @@ from intelshare.broker.kernel.portion_secrets import (
     read_secret,
 )
 from intelshare.broker.kernel.shortage import need_disk
-from intelshare.broker.kernel.tables import FILE, INBOX, PORTION, SECRET, FileRow
+from intelshare.broker.kernel.tables import FILE, INBOX, PORTION, SECRET, FileRow, PairRow
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pieces import HEADER_LENGTH, KEY_LENGTH, MAX_FILE, pieces_id, read_attachment
@@ -44,8 +44,9 @@ from intelshare.crypto.records import (
     Receipt,
     ReceiptStatus,
 )
+from intelshare.delivery import BestReceipt, Facts
 from intelshare.envelope import reopen
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import DeliveryError, IntelshareError, code_of_peer
 from intelshare.ids import Digest, FilePlace, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import DAY, NEVER, Instant
 from intelshare.ports import Plan, Random, View, changed
@@ -247,6 +248,16 @@ def any_due(view: View, now: Instant) -> bool:
     """Return True if ``end_due`` has something to do."""
     found = view.find(FILE, "due", after=(0,), limit=1)
     return bool(found) and found[0].due <= now
+
+
+def codes_after(row: PairRow, facts: Facts, said: Receipt) -> str:
+    """Return the codes of a pair's best receipt; it has these facts once this receipt is joined. WHOLE, once
+    said, stays until the bulletin is destroyed: nobody says it again.
+    """
+    told = row.codes.split() if facts.receipt == row.receipt else [code_of_peer(code) for code in said.codes]
+    if WHOLE in (*row.codes.split(), *said.codes) and facts.receipt is not BestReceipt.DESTROYED:
+        told = [*(code for code in told if code != WHOLE), WHOLE]
+    return " ".join(told)
 
 
 # At a recipient

@@ -19,16 +19,22 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
-from intelshare.audit.records import EntryType, Stop
+from intelshare.audit.records import DecisionKept, EntryType, Stop
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.kept_claims import decided_at
-from intelshare.broker.kernel.log import entry_at
+from intelshare.broker.kernel.log import OpenedEntry, opened_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import count_pair, log_decision, logged_decision, with_facts
+from intelshare.broker.kernel.pair_rows import (
+    count_pair,
+    facts_of,
+    log_decision,
+    logged_decision,
+    with_facts,
+)
 from intelshare.broker.kernel.portion_secrets import SEALED
-from intelshare.broker.kernel.stored_bulletins import read_written
+from intelshare.broker.kernel.stored_bulletins import Written, portion_keys, written_of
 from intelshare.broker.kernel.tables import (
     ACT,
     BATCH,
@@ -48,6 +54,7 @@ from intelshare.broker.kernel.tables import (
     SECRET,
     STATEMENT,
     TRUST,
+    BulletinRow,
     PairRow,
     PortionRow,
     SecretRow,
@@ -55,6 +62,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.broker.lifecycle.add_recipient import new_pair
+from intelshare.broker.lifecycle.attachments import codes_after
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -68,17 +76,18 @@ from intelshare.broker.lifecycle.mend import (
     whole,
 )
 from intelshare.broker.lifecycle.rebuild import recount
-from intelshare.broker.lifecycle.redecide import decide_portions
+from intelshare.broker.lifecycle.redecide import ONLY_OWN, decide_portions
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair
-from intelshare.errors import DeliveryError, RecordError, code_of_peer
+from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, Table, View, changed
+from intelshare.ports import Plan, Random, Scalar, Table, View, changed
 
 _ALL: Final = 1 << 30
+_UNKNOWN: Final = Digest(bytes(32))
 _NEVER: Final = (LOG, ACT, TRUST, EXCLUSION, NODE, LOG_HEAD, COUNTER)
 
 
@@ -152,7 +161,7 @@ def _lost_portion(tx: Transaction, md: ManifestDigest, slot: int) -> PortionRow 
         kept = unless_damaged(tx, partial(logged_decision, tx.node, tx.view, row))
         for one in kept.portions if kept is not None else ():
             if one.slot == slot:
-                return PortionRow(md, slot, one.position, b"", Digest(bytes(32)), tx.now)
+                return PortionRow(md, slot, one.position, b"", _UNKNOWN, tx.now)
     return None
 
 
@@ -208,47 +217,68 @@ def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None
 def _pair_again(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[PairRow, bool] | None:
     """Return the pair as its bulletin, last release and receipts tell it, and whether it was recalled.
 
-    Nobody knows any more whether it waited for an officer, or was stopped before it went. One that was never
-    handed over is decided again, so that there is a decision to show. None: its bulletin is gone. Raises
-    StoreError RECORD_CORRUPT.
+    Nobody knows any more whether it waited for an officer, or was stopped before it went. One whose decision
+    is not there is decided again, so that there is one to show. None: its bulletin is gone. Raises StoreError
+    RECORD_CORRUPT: its bulletin is damaged.
     """
     bulletin = tx.get(BULLETIN, md)
     if bulletin is None:
         return None
-    written = read_written(tx.node, tx.view, bulletin)
+    written = _written(tx, bulletin)
     release = _last_release(tx, md, recipient)
     new = new_pair(tx.node, decide_portions(tx.node, written, recipient, tx.now, only_own=False))
     row = changed(
         new.row, md=md, rank=rank(bulletin.precedence), due=min(bulletin.expires, bulletin.deliver_by),
         created=bulletin.created, size=written.size, codes="",
     )  # fmt: skip
-    place = decided_at(tx.node, release) if release is not None else None
-    entry = entry_at(tx.view, *place) if place is not None else None
-    if place is None or entry is None:
+    entry = unless_damaged(tx, partial(_decision, tx, release)) if release is not None else None
+    if entry is None:
         decision, at = log_decision(tx, new.decision, md, new.logged)
         row = changed(row, decided_in=tx.node.incarnation, decided_at=at, decision=decision)
     else:
-        row = changed(row, decided_in=place[0], decided_at=place[1], decision=entry.leaf)
+        # Decided again since, it would cite an entry that says otherwise: the next hand-over logs its own.
+        row = changed(
+            row, decided_in=entry.incarnation, decided_at=entry.place, decision=entry.leaf, gist=_UNKNOWN
+        )
     if release is None:
         return with_facts(row, Facts(Stage.QUEUED), tx.now), bool(bulletin.recalled)
+    # Of whom fewer portions were decided gets only its own, should it go again (``redecide.ONLY_OWN``).
+    named = decode(DecisionKept, entry.record).portions if entry is not None else release.slots
     row = changed(
         row, incarnation=release.incarnation, sequence=release.sequence, leaf=release.leaf,
-        granted=len(release.slots),
+        granted=len(release.slots), approved=ONLY_OWN if len(named) < len(written.portions) else "",
     )  # fmt: skip
-    facts, codes = _answered(tx, row)
-    return with_facts(row, facts, tx.now, codes=codes), bool(bulletin.recalled)
+    return _answered(tx, row), bool(bulletin.recalled)
+
+
+def _written(tx: Transaction, bulletin: BulletinRow) -> Written:
+    """Return a bulletin whose portions may be damaged: they are not needed to decide it again."""
+    found = [
+        whole(tx, PORTION, *key) or PortionRow(*key, place, b"", _UNKNOWN)
+        for place, key in enumerate(portion_keys(bulletin))
+    ]
+    return written_of(tx.node, bulletin, found)
 
 
 def _last_release(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> StatementRow | None:
-    found = [
-        row for row in tx.view.find(STATEMENT, "number", recipient, Kind.RELEASE, limit=_ALL) if row.md == md
-    ]
     began = {row.incarnation: row.began for row in tx.view.find(LOG_HEAD, "began", limit=_ALL)}
-    return max(found, key=lambda row: (began.get(row.incarnation, 0), row.sequence), default=None)
+    last: StatementRow | None = None
+    after: tuple[Scalar, ...] = ()
+    while page := tx.view.find(STATEMENT, "number", recipient, Kind.RELEASE, after=after):
+        after = (page[-1].incarnation, page[-1].sequence, page[-1].leaf)
+        found = [row for row in (*page, last) if row is not None and row.md == md]
+        last = max(found, key=lambda row: (began.get(row.incarnation, 0), row.sequence), default=None)
+    return last
 
 
-def _answered(tx: Transaction, row: PairRow) -> tuple[Facts, str]:
-    """Return the facts of a pair that was handed over, from its receipts, and the codes of the best one."""
+def _decision(tx: Transaction, release: StatementRow) -> OpenedEntry | None:
+    """Return the logged decision on which a release rests; None if it is not in this node's log."""
+    place = decided_at(tx.node, release)
+    return opened_at(tx.node, tx.view, *place) if place is not None else None
+
+
+def _answered(tx: Transaction, row: PairRow) -> PairRow:
+    """Return a pair that was handed over, with what its receipts say."""
     known = [
         whole(tx, RECEIVED, one.member, one.leaf)
         for one in tx.view.find(RECEIPT, "key", row.md, row.recipient)
@@ -256,14 +286,13 @@ def _answered(tx: Transaction, row: PairRow) -> tuple[Facts, str]:
     said = sorted(
         [decode(Receipt, one.data) for one in known if one is not None], key=attrgetter("decided_at")
     )
-    facts, codes = Facts(Stage.HANDED_OVER), ""
+    row = with_facts(row, Facts(Stage.HANDED_OVER), tx.now)
     for place, one in enumerate(said):
         if one.leaf == row.leaf or one.status is not ReceiptStatus.REFUSED:
             others = place > 0 and all(before.leaf != one.leaf for before in said[:place])
-            after = pair.receive(facts, BestReceipt[one.status.name], one.codes, elsewhere=others)
-            codes = " ".join(map(code_of_peer, one.codes)) if after.receipt != facts.receipt else codes
-            facts = after
-    return facts, codes
+            facts = pair.receive(facts_of(row), BestReceipt[one.status.name], one.codes, elsewhere=others)
+            row = with_facts(row, facts, tx.now, codes=codes_after(row, facts, one))
+    return row
 
 
 _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, actor, draft, seeded, text
+from builders import NOW, Member, actor, draft, seeded, text, user
 from consent_world import pass_on
 from intelshare.broker.exchange.consent import (
     AnswerConsentCommand,
@@ -18,10 +18,13 @@ from intelshare.broker.exchange.consent import (
 from intelshare.broker.kernel import decide_pair
 from intelshare.broker.kernel.frame import Carried, Frame
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.tables import CONSENT, INBOX, PENDING, PORTION, RECEIVED
+from intelshare.broker.kernel.tables import CONSENT, INBOX, PAIR, PENDING, PORTION, RECEIVED
 from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
+from intelshare.broker.lifecycle.mend import Record
 from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.lifecycle.redecide import ONLY_OWN
 from intelshare.broker.queries.lists import why
 from intelshare.broker.queries.watch import end_of_log, watch
 from intelshare.crypto.codec import decode
@@ -32,6 +35,7 @@ from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Plan, changed
 from intelshare.statement import leaf_id
 from line_world import arrive, hand_over, met, pair_of, rows, said, signed, with_law
+from rotten_view import Rotten
 
 OF_KEN = "//KEN RESTRICTED//REL TO KEN, FRA, USA"
 OWN = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA"
@@ -153,6 +157,21 @@ def test_an_originator_that_is_asked_gets_its_own_portions_whatever_else_it_migh
     assert [one.portion.content for one in shown.portions] == [b"yours"]
     decided = fra.ask(why, actor("FRA", "a"), bulletin, KEN, NOW)
     assert [portion.position for portion in decided.decision.portions] == [2]
+
+
+def test_an_originator_whose_pair_was_given_up_is_not_handed_the_other_portions() -> None:
+    """That it gets only its own was a mark in the row, and the pair may go again."""
+    members: dict[str, Member] = met()
+    fra = members["FRA"]
+    granted(members)
+    row = pair_of(fra, "KEN")
+    assert ONLY_OWN in row.approved.split()
+    record = Record(PAIR.name, (row.md, KEN))
+    command = DropCommand((record,), user("FRA", "operator"), "a bad disk")
+    fra.store.perform_now(
+        lambda view: drop(fra.node, Rotten(view, (PAIR, record.key)), command, NOW, seeded("drop"))
+    )
+    assert pair_of(fra, "KEN").approved == ONLY_OWN
 
 
 def test_nobody_is_asked_about_what_the_own_law_holds_back() -> None:

@@ -12,6 +12,7 @@ from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.log import row_of
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.tables import (
     BATCH,
@@ -45,10 +46,11 @@ from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
 from intelshare.broker.queries.lists import outbox
 from intelshare.broker.queries.watch import Cursor, end_of_log, watch
-from intelshare.crypto.records import Kind
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import MemberCode, UserUri
+from intelshare.instant import Instant
 from intelshare.ports import CHUNK, Delete, Plan, Put, changed
 from intelshare.trust import Exclusion
 from line_world import (
@@ -62,11 +64,14 @@ from line_world import (
     released,
     rows,
     send,
+    signed,
     stolen,
+    with_law,
 )
 from rotten_view import Rotten
 
 FRA, USA = MemberCode("FRA"), MemberCode("USA")
+LAW = '[[oblige]]\nid = "told"\nobligation = "read-receipt"\nsource = "invented"\nwhen = { to = ["USA"] }\n'
 
 
 @pytest.fixture(name="members")
@@ -439,13 +444,64 @@ def test_a_pair_is_given_up_with_its_bulletin_and_whoever_watches_is_told(member
     assert watched(fra, before) == [("damaged", "", ("RECORD_CORRUPT",))]
 
 
+def beside(member: Member, md: Any, table: Any) -> Any:
+    """A record of this table that a bulletin needs."""
+    if table is LOG:
+        (place,) = [(row.decided_in, row.decided_at) for row in rows(member, PAIR) if row.md == md]
+        return member.store.ask_now(lambda view: row_of(view, *place))
+    return next(row for row in rows(member, table) if row.md == md)
+
+
 def test_the_author_is_told_of_a_pair_that_is_given_up_while_its_bulletin_is_damaged(members: Any) -> None:
     fra = members["FRA"]
     send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
     pair, before = next(row for row in rows(fra, PAIR) if row.open), fra.ask(end_of_log)
-    portion = next(row for row in rows(fra, PORTION) if row.md == pair.md)
-    give_up(fra, PAIR, pair, (PORTION, PORTION.key_of(portion)))
+    give_up(fra, PAIR, pair, (BULLETIN, (pair.md,)))
     assert watched(fra, before) == [("undeliverable", "USA", ("RECORD_CORRUPT",))]
+
+
+@pytest.mark.parametrize("table", [PORTION, LOG], ids=lambda table: table.name)
+def test_a_pair_stays_listed_that_is_given_up_before_what_else_is_damaged_of_its_bulletin(
+    members: Any, table: Any
+) -> None:
+    """It was deleted. Without it nothing told the place of a portion: nobody could see or recall the rest."""
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    (sent,) = hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    other = beside(fra, pair.md, table)
+    give_up(fra, PAIR, pair, (table, table.key_of(other)))
+    if table is not LOG:
+        give_up(fra, table, other)
+    assert shown_to_author(fra, pair.md) == [("USA", "in doubt", ("RECORD_CORRUPT",))]
+    answer(members, arrive(members["USA"], fra, sent.frame))
+    assert shown_to_author(fra, pair.md) == [("USA", "accepted", ())]
+
+
+def test_a_pair_that_is_given_up_keeps_what_only_its_recipient_has_said_once(members: Any) -> None:
+    """WHOLE: without it, files go again with each bundle, and the bulletin is never purged."""
+    fra, usa = members["FRA"], members["USA"]
+    pair = pair_of(fra)
+    whole = Receipt(FRA, pair.leaf, ReceiptStatus.ACCEPTED, ("WHOLE",), Instant(NOW + 1))
+    arrive(fra, usa, signed(usa, Kind.RECEIPT, whole))
+    give_up(fra, PAIR, pair)
+    assert shown_to_author(fra, pair.md) == [("USA", "accepted", ("WHOLE",))]
+
+
+def test_a_pair_that_is_given_up_and_goes_again_cites_the_decision_by_which_it_goes(members: Any) -> None:
+    """Its row had the fingerprint of a new decision, and the place of the old one."""
+    fra = members["FRA"]
+    pair = pair_of(fra)
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    with_law(fra, LAW)
+    give_up(fra, PAIR, pair)
+    again = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    fra.store.apply(Plan((Put(PAIR, changed(again, stage=0, ready=1, open=1, receipt=0)),), None))
+    hand_over(fra, "USA")
+    after = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    assert after.decision != pair.decision
+    kept = fra.ask(logged_decision, after)
+    assert all("read-receipt" in one.decision.value.obligations for one in kept.portions)
 
 
 @pytest.mark.parametrize("table", [STATEMENT, BATCH, BATCH_KEY], ids=lambda table: table.name)
