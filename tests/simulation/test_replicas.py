@@ -61,7 +61,7 @@ METHODS = {
 """The method by which a user of a real node does what an act does. A law is a file, not a method."""
 
 
-def played(*faults: Fault, replicas: int = 3) -> Result:
+def played(*faults: Fault, replicas: int = 3, changes: tuple[Act, ...] = ()) -> Result:
     """FRA has replicas, which users ask in turn; bulletins go either way, and some are recalled."""
     acts = [
         Act(
@@ -74,7 +74,7 @@ def played(*faults: Fault, replicas: int = 3) -> Result:
     ]
     acts += [Act("recall", at * SECOND, "FRA", what=at) for at in (4, 8)]
     knobs = Knobs(members=2, lasts=12 * SECOND, together="FRA", replicas=replicas)
-    return run(FaultPlan(1, knobs, tuple(acts), faults))
+    return run(FaultPlan(1, knobs, (*acts, *changes), faults))
 
 
 def test_a_replica_beside_is_asked_for_what_a_real_one_serves_and_nothing_else() -> None:
@@ -151,6 +151,18 @@ def test_a_database_that_restarts_is_waited_for_and_no_incarnation_begins(keep: 
     assert result.counts["session lost"] == 3
     assert result.counts["replica ended DATA_LOCKED"] == 0
     assert result.counts["ok"] == 10
+
+
+@pytest.mark.parametrize(("kind", "what"), [("rotate", 3), ("rotate", 6), ("revoke", 1)])
+def test_those_that_do_not_lead_take_over_the_keys_that_one_has_made_and_none_ends(
+    kind: str, what: int
+) -> None:
+    result = played(changes=(Act(kind, 5 * SECOND, "FRA", what=what),))
+    assert result.violation is None
+    assert result.counts["replica ended DATA_LOCKED"] == 0
+    assert result.counts["ok"] == 10
+    assert result.counts["vault followed"] >= 2
+    assert result.counts["replica joins"] == 2
 
 
 @pytest.mark.parametrize("committed", [True, False])

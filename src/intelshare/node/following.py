@@ -10,7 +10,6 @@ import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,10 +24,10 @@ from intelshare.broker.line.receive import Arrival
 from intelshare.crypto.records import Kind
 from intelshare.engine.actions import Claim, PassOn, RunStep
 from intelshare.engine.events import Divided, Joined, PassedOn
-from intelshare.engine.following import Learnt, learn, renewed, undone
+from intelshare.engine.following import Learnt, learn, renewed, undone, with_keys
 from intelshare.engine.steps import Step
 from intelshare.engine.values import Shares
-from intelshare.errors import CryptoError, EnvelopeError, PolicyFileError, RecordError, StoreError
+from intelshare.errors import EnvelopeError, PolicyFileError, RecordError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.node.links import Links
@@ -245,7 +244,7 @@ class Following:
         runtime.vault.follow()
         documents = known_documents(runtime.folder, node.member, view, runtime.store.damage)
         if not law:
-            return self._with_keys(renewed(node, view, documents, None))
+            return with_keys(renewed(node, view, documents, None), runtime.vault, runtime.now())
         try:
             texts = law_texts(runtime.folder)
             world = world_of(texts, runtime.settings)
@@ -256,11 +255,4 @@ class Following:
         node = renewed(node, view, documents, world)
         runtime.law, self._law = texts, False
         runtime.later(runtime.health.clear, UNAVAILABLE)
-        return self._with_keys(node)
-
-    def _with_keys(self, node: Node) -> Node:
-        """Return the node with the keys that the vault has now, as a start would begin with them."""
-        vault, signer = self._runtime.vault, node.signer
-        with suppress(CryptoError):  # none is valid: the one that leads makes another
-            signer = vault.first_signer(node.trust.signing_keys(node.uri, self._runtime.now()))
-        return replace(node, signer=signer, sealing=vault.sealing_keys(), retired=frozenset(vault.retired()))
+        return with_keys(node, runtime.vault, runtime.now())

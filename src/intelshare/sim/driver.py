@@ -78,7 +78,7 @@ class Driver:
         machine = process.machine
         self.engine = Engine(
             process.node,
-            machine.keys.signer,
+            lambda key_id: process.keys.signer(key_id),
             process.random,
             leads=process.leads,
             dials=machine.dials,
@@ -312,6 +312,9 @@ class Driver:
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.TELL:
             self._tell_covered()
+            self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.POLICY and not self._process.leads:
+            self._process.look_at_vault()
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)

@@ -187,14 +187,22 @@ def later_state(data: bytes, vault: Opened) -> Opened | None:
         return None
     if later.header.state <= vault.header.state:  # certificates alone may differ, and tell nothing of it
         return None
-    there = {entry for _, entry in later.entries}
-    for _, entry in vault.entries:
+    kept = keeps_all([entry for _, entry in later.entries], [entry for _, entry in vault.entries])
+    return later if kept else None
+
+
+def keeps_all(later: Iterable[Entry], entries: Iterable[Entry]) -> bool:
+    """Return true if all that these entries hold is in the later ones, but for keys that were destroyed there
+    and for certificates; what was destroyed stays so.
+    """
+    there = set(later)
+    for entry in entries:
         if entry.kind is EntryKind.CERTIFIED or entry in there:
             continue
         destroyed = Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
         if entry.kind not in (EntryKind.KEY, EntryKind.TOKEN) or destroyed not in there:
-            return None
-    return later
+            return False
+    return True
 
 
 def _opened(body: _Body, key: bytes) -> Opened:
