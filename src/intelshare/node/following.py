@@ -31,7 +31,7 @@ from intelshare.errors import EnvelopeError, PolicyFileError, RecordError, Store
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.node.links import Links
-from intelshare.node.mending import known_documents
+from intelshare.node.mending import known_documents, record_of
 from intelshare.node.policies import UNAVAILABLE, check_in_force, law_files, law_texts, world_of
 from intelshare.node.replicas import shared
 from intelshare.node.runtime import Runtime
@@ -48,7 +48,7 @@ _DAMAGED: Final = "damaged "
 PATIENCE: Final = 0.05
 """Seconds for which a step waits at most for another one to share its commit."""
 
-_Met = tuple[str, tuple[Any, ...], str]  # msgspec takes no union of texts and bytes
+_Met = tuple[str, tuple[Any, ...], str, str]  # msgspec takes no union of texts and bytes
 
 _MOST: Final = 7_900
 """The bytes of what one process tells the others at once: PostgreSQL takes less than 8,000."""
@@ -187,7 +187,7 @@ class Following:
             if error.table == JOURNAL:
                 continue
             if store.ask_now(partial(is_damaged, error=error)):
-                told = msgspec.msgpack.encode((error.table, error.key, error.message))
+                told = msgspec.msgpack.encode((error.table, error.key, error.message, record_of(error).page))
                 shared(store).tell(_DAMAGED + b64encode(told).decode())
             else:
                 store.damage.forget(error.table, error.key)
@@ -195,12 +195,13 @@ class Following:
     def _meets(self, said: str) -> None:
         """Note what another replica has met damaged, in any thread."""
         try:
-            table, key, message = msgspec.msgpack.decode(b64decode(said), type=_Met)
+            table, key, message, page = msgspec.msgpack.decode(b64decode(said), type=_Met)
         except (ValueError, msgspec.MsgspecError):
             return
         if not all(isinstance(one, int | str | bytes) for one in key):
             return
-        error = RecordError(table, key, message)
+        error = RecordError(table, key, message, page=bool(page))
+        error.hint = page or error.hint
         store = self._runtime.store
         with suppress(StoreError):
             if store.ask_now(partial(is_damaged, error=error)):
