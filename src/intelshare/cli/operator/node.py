@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 
+_FOR_AN_OPERATOR = frozenset(("ACCESS_WAITS", "DRAINING"))
+"""The codes that nothing but an operator's word ends."""
+
 
 @click.group(cls=CommandGroup)
 def node() -> None:
@@ -166,8 +169,8 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
             if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
                 raise
         else:
-            # Only an operator ends ACCESS_WAITS.
-            if found.health == "SERVING" or "ACCESS_WAITS" in found.codes or time.monotonic() > end:
+            waits = _FOR_AN_OPERATOR.intersection(found.codes)
+            if found.health == "SERVING" or waits or time.monotonic() > end:
                 return _show(found, out)
         time.sleep(_POLL)
 
