@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 from intelshare.errors import RecordError, StoreError
-from intelshare.ports import Delete, Plan
 from intelshare.node.mending import record_of
+from intelshare.ports import Delete, Plan
 from intelshare.services.operator_acts import _remedy
 from intelshare.store.journal import RESTORE
 from intelshare.store.layout import Layout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound, Slice
+from intelshare.crypto.suites import Signer
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.actions import (
     Claim,
@@ -53,7 +54,7 @@ from intelshare.engine.events import (
 )
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import Incarnation, MemberCode
+from intelshare.ids import Incarnation, KeyId, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
@@ -78,7 +79,7 @@ class Driver:
         machine = process.machine
         self.engine = Engine(
             process.node,
-            lambda key_id: process.keys.signer(key_id),
+            self._signer,
             process.random,
             leads=process.leads,
             dials=machine.dials,
@@ -98,6 +99,9 @@ class Driver:
         self._timer = 0
         self._covered: Covered | None = None
         """The state of the sidecar as the engine knows it."""
+
+    def _signer(self, key_id: KeyId) -> Signer:
+        return self._process.keys.signer(key_id)
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
