@@ -45,11 +45,11 @@ STANDBY: Final = "STANDBY"
 
 
 class WaitsFor(msgspec.Struct, frozen=True):
-    """What keeps a replica from its turn."""
+    """The reason why the turn of a replica does not come."""
 
     what: str
     next: str
-    """What an operator can do."""
+    """The remedy, for an operator."""
     since: int
     """Microseconds since 1970."""
 

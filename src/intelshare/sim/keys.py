@@ -10,7 +10,7 @@ from intelshare.crypto.suites import Signer, Suite, load_signer
 from intelshare.envelope import SealingKeyHeld
 from intelshare.ids import KeyId
 from intelshare.trust import SecretKey
-from intelshare.vault.format import Entry, EntryKind, keeps_all
+from intelshare.vault import Entry, EntryKind, keeps_all
 
 
 class Keys:

@@ -83,7 +83,7 @@ class _Header:
     memory: U32
     salt: Annotated[bytes, Fixed(f"{SALT_LENGTH}s", SALT_LENGTH)]
     state: U63
-    """How often these entries have changed under this salt: which of two states is the later one."""
+    """The number of changes of the entries under this salt: of two states the later one has more."""
 
 
 @record

@@ -256,7 +256,7 @@ def take(connection: PostgresConnection, schema: str, patience: float = PATIENCE
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """What a process waits for that need not come by itself."""
+    """Something for which a process waits, and that need not come by itself."""
 
     error: StoreError
     since: int
