@@ -123,9 +123,10 @@ def test_a_replica_that_waits_to_join_says_for_whom_since_when_and_what_helps(
     (finding,) = doctor._process(one)
     assert (finding.state, finding.remedy, finding.code) == (WRONG, waits.next, "NOBODY_LEADS")
     assert finding.found == f"b runs, NOT_SERVING, waits since {since}: {waits.what}"
-    with pytest.raises(ConfigError, match="answers nobody until then: none of the replicas") as refused:
-        one.reached_at()
-    assert refused.value.hint == waits.next
+    code = run(["node", "status", "--folder", str(tmp_path)])
+    said = capsys.readouterr()
+    assert (code, "replica b waits, and answers nobody until then: " + waits.what in said.err) == (6, True)
+    assert waits.next in said.err
 
 
 async def test_a_replica_that_cannot_reach_its_database_says_so_and_does_not_pass_for_one_that_waits(
