@@ -1,6 +1,6 @@
 """Which processes of a data folder are drained: a file for each, from an operator's word to the next one.
 
-A restart in between, whoever made it, does not end a drain (decision 96).
+A restart in between, whoever made it, does not end a drain (decision 95).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Keys:
         return made
 
     def is_later_than(self, other: Keys) -> bool:
-        """Return True if another replica may take these over, by the rule of a real vault (decision 96)."""
+        """Return True if another replica may take these over, by the rule of a real vault (decision 95)."""
         return self.state > other.state and keeps_all(self._entries(), other._entries())
 
     def _entries(self) -> Iterator[Entry]:
