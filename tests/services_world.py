@@ -83,8 +83,9 @@ class MemberBackend:
     def now(self) -> Instant:
         return self.at
 
-    def drain(self, *, on: bool) -> None:
+    async def drain(self, *, on: bool) -> None:
         self.draining = on
+        self.orders.append("drained" if on else "accepts again")
 
     def read_clock(self) -> ClockReading:
         expected = Instant(self.at + DAY) if self.wrong_clock else self.at

@@ -121,7 +121,10 @@ class PageError(StoreError):
 REPAIRED: Final = "nothing is lost: a running node writes it again, `intelshare node repair --scrub` at once"
 """The hint of a record that was brought back."""
 
-UNREAD: Final = "start the node again: it looks for one changed byte, and puts it right"
+UNREAD: Final = (
+    "start the node again: it looks for one changed byte, and puts it right; if it stays: restore the folder "
+    "from a backup: intelshare node restore"
+)
 """The hint of a page of SQLite that cannot be read."""
 
 

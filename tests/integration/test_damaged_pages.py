@@ -13,7 +13,9 @@ import apsw
 import pytest
 
 from intelshare.errors import RecordError, StoreError
+from intelshare.node.mending import record_of
 from intelshare.ports import Delete, Plan
+from intelshare.services.operator_acts import _remedy
 from intelshare.store.journal import RESTORE
 from intelshare.store.layout import Layout
 from intelshare.store.migrate import migrate, migrations
@@ -29,7 +31,7 @@ from intelshare.store.pages import (
     mend,
     sound,
 )
-from intelshare.store.postgres.views import unread_here
+from intelshare.store.postgres.views import UNREAD, unread_here
 from intelshare.store.sqlite import open_store
 from store_tables import KEY, SCHEMA, TABLES, THING, opened, put, thing
 
@@ -306,9 +308,13 @@ def test_a_scrub_sends_to_the_next_start_only_for_what_that_can_put_right(path: 
         copy.with_name(f"{copy.name}.doubt").unlink(missing_ok=True)
 
 
-def test_a_page_of_a_server_is_not_promised_to_a_start(path: Path) -> None:
+def test_a_page_of_a_server_is_not_promised_to_a_start() -> None:
+    """Neither where it is met nor by ``node repair``, which says what the store says of it."""
     error = unread_here(Layout(THING).unread(("a",)))
-    assert (error.page, error.hint) == (True, RESTORE)
+    assert (error.page, error.hint) == (True, UNREAD)
+    assert "start the node again" not in UNREAD
+    assert _remedy(record_of(error)) == UNREAD
+    assert _remedy(record_of(Layout(THING).unread(("a",)))).startswith("start the node again")
 
 
 async def test_a_page_that_a_commit_met_ends_the_node_and_is_put_right_at_the_next_start(

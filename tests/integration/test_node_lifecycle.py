@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import apsw
+import grpc
 import msgspec
 import pytest
 
@@ -33,6 +34,7 @@ from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.backup import make_backup
+from intelshare.node.drained import is_drained, set_drained
 from intelshare.node.events import make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.offline import operate_offline
@@ -123,6 +125,46 @@ async def test_after_a_kill_the_next_start_just_works(site: Site, process: subpr
         assert node.user_port == first["user_port"], "clients that knew the port find the node again"
     finally:
         await site.stop()
+
+
+async def test_a_drain_holds_over_every_start_until_an_operator_ends_it(site: Site) -> None:
+    async def drain(*, undo: bool = False) -> None:
+        async with site.client("o") as operator:
+            await operator.operations.Drain(pb.DrainRequest(undo=undo))
+
+    async def accepts() -> bool:
+        async with site.client("a") as author:
+            try:
+                await author.send(["USA"], "text")
+            except grpc.aio.AioRpcError as error:
+                return "DRAINING" not in str(error)
+        return True
+
+    await site.start()
+    try:
+        await drain()
+        assert not await accepts()
+        await site.stop()
+        node = await site.start()
+        assert node.runtime.health.codes == ("DRAINING",)
+        assert not await accepts()
+        await drain(undo=True)
+        await drain(undo=True)
+        assert await accepts()
+        await site.stop()
+        node = await site.start()
+        assert node.runtime.health.codes == ()
+    finally:
+        await site.stop()
+
+
+def test_of_several_replicas_one_is_drained(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for one in ("a", "", "a"):
+        set_drained(folder, one, on=True)
+    set_drained(folder, "", on=False)
+    set_drained(folder, "b", on=False)
+    assert [is_drained(folder, one) for one in ("a", "b", "")] == [True, False, False]
 
 
 async def test_a_second_node_on_the_folder_is_refused_and_names_the_first(

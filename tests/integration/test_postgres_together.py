@@ -384,6 +384,33 @@ def test_one_that_wants_to_be_alone_waits_for_those_together_and_the_reverse(
     held[0].close()
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_who_waits_to_join_says_for_whom_and_comes_in_by_itself(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 0.3)
+    other = connect(server, tmp_path, "intelshare a 1", writes=True)
+    assert (took if alone else took_together)(other, server.schema)
+    joining = Joining(server, tmp_path, "intelshare late 1")
+    began = time.time()
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(other):
+        held = pool.submit(joining.wait)
+        while joining.waits is None:
+            assert time.time() < began + LIMIT
+            time.sleep(0.01)
+        waits = joining.waits
+        assert (waits.error.code, waits.others) == ("DATA_LOCKED" if alone else "NOBODY_LEADS", "a")
+        assert waits.error.message.endswith(": a")
+        assert waits.error.hint
+        assert began - 0.01 <= waits.since / 1e6 < began + 0.3, "since it began to wait"
+        open_to_others(other, server.schema)
+        assert took_lead(other, server.schema)
+        connection = held.result(LIMIT)
+        assert connection is not None
+        assert not joining.first
+        connection.close()
+
+
 def test_who_comes_in_as_one_alone_lets_go_is_the_first(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from intelshare.crypto.records import KeyUse
+from intelshare.ids import MemberCode
 from intelshare.instant import SECOND
 from intelshare.services.table import BESIDE, SERVICES
 from intelshare.sim.bugs import BUGS
+from intelshare.sim.chance import stream
+from intelshare.sim.fake_suite import FAKE_SUITE
 from intelshare.sim.generate_plan import generate_plan
 from intelshare.sim.many import outcome
 from intelshare.sim.plan import Act, Fault, FaultPlan, Knobs
 from intelshare.sim.replicated import LED, TROUBLES
 from intelshare.sim.run import Result, run
 from intelshare.sim.users import ACTS
+from intelshare.sim.world import BEGIN, first_keys
+from intelshare.trust import new_key
 
 KIND = range(4, 304, 8)
 """The seeds whose plans have replicas, up to that below which each of the bugs is found."""
@@ -61,7 +67,7 @@ METHODS = {
 """The method by which a user of a real node does what an act does. A law is a file, not a method."""
 
 
-def played(*faults: Fault, replicas: int = 3) -> Result:
+def played(*faults: Fault, replicas: int = 3, changes: tuple[Act, ...] = ()) -> Result:
     """FRA has replicas, which users ask in turn; bulletins go either way, and some are recalled."""
     acts = [
         Act(
@@ -74,7 +80,7 @@ def played(*faults: Fault, replicas: int = 3) -> Result:
     ]
     acts += [Act("recall", at * SECOND, "FRA", what=at) for at in (4, 8)]
     knobs = Knobs(members=2, lasts=12 * SECOND, together="FRA", replicas=replicas)
-    return run(FaultPlan(1, knobs, tuple(acts), faults))
+    return run(FaultPlan(1, knobs, (*acts, *changes), faults))
 
 
 def test_a_replica_beside_is_asked_for_what_a_real_one_serves_and_nothing_else() -> None:
@@ -151,6 +157,41 @@ def test_a_database_that_restarts_is_waited_for_and_no_incarnation_begins(keep: 
     assert result.counts["session lost"] == 3
     assert result.counts["replica ended DATA_LOCKED"] == 0
     assert result.counts["ok"] == 10
+
+
+@pytest.mark.parametrize(("kind", "what"), [("rotate", 3), ("rotate", 6), ("revoke", 1)])
+def test_those_that_do_not_lead_take_over_the_keys_that_one_has_made_and_none_ends(
+    kind: str, what: int
+) -> None:
+    result = played(changes=(Act(kind, 5 * SECOND, "FRA", what=what),))
+    assert result.violation is None
+    assert result.counts["replica ended DATA_LOCKED"] == 0
+    assert result.counts["ok"] == 10
+    assert result.counts["vault followed"] >= 2
+    assert result.counts["replica joins"] == 2
+
+
+def test_no_keys_are_taken_over_that_are_no_later_state() -> None:
+    plan = FaultPlan(1, Knobs(members=2), (), ())
+    first, fresh = (
+        first_keys(plan, "FRA"),
+        [
+            new_key(FAKE_SUITE, KeyUse.SEALING, MemberCode("FRA"), BEGIN, stream(1, str(place)).randbytes)
+            for place in range(3)
+        ],
+    )
+    later, other = first.copy(), first.copy()
+    later.put(fresh[0])
+    for key in fresh[1:]:
+        other.put(key)
+    destroyed = later.copy()
+    destroyed.retire([fresh[0].key_id])
+    assert later.is_later_than(first)
+    assert destroyed.is_later_than(later)
+    assert not first.is_later_than(first.copy())
+    assert not first.is_later_than(later)
+    assert not later.is_later_than(destroyed)
+    assert not other.is_later_than(later), "more has changed, and a key is missing"
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -137,6 +137,7 @@ def test_the_vault_by_the_words_of_the_page() -> None:
     told = page.read("body", body)
     header = told["header"]
     assert (bytes.fromhex(header["magic"]), header["version"]) == (b"intelshare vault", 1)
+    assert header["state"] == 1
     salt, key = bytes.fromhex(header["salt"]), b""
     key = argon2id.kdf(
         32, PASSPHRASE.encode(), salt, opslimit=header["passes"], memlimit=header["memory"] * 1024
@@ -150,6 +151,6 @@ def test_the_vault_by_the_words_of_the_page() -> None:
     entries = [opened(one["sealed"], bytes.fromhex(one["id"]), 1) for one in told["entries"]]
     kinds = [page.read("entry", entry)["kind"] for entry in entries]
     assert kinds == ["KEY", "CERTIFIED", "STORAGE", "RETIRED", "TOKEN"]
-    head = body[: 16 + 2 + 4 + 4 + 16]
+    head = body[: 16 + 2 + 4 + 4 + 16 + 8]
     listed = body[len(head) + 2 + len(bytes.fromhex(told["seal"])) :]
     assert opened(told["seal"], head, 0) == sha256(listed).digest()

@@ -19,8 +19,9 @@ The store says what was committed, and calls ``learn`` in order, nothing left ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from intelshare.audit.tree import Tree
@@ -45,8 +46,12 @@ from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.treaty.act import counting
+from intelshare.crypto.suites import Signer
 from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
-from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.envelope import SealingKeyHeld
+from intelshare.errors import CryptoError
+from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode
+from intelshare.instant import Instant
 from intelshare.policy import World
 from intelshare.ports import Durable, Scalar, Table, View
 from intelshare.trust import TrustView
@@ -78,6 +83,19 @@ class Groups(Protocol):
 
     def rows(self, table: Table[Any]) -> Sequence[Any]:
         """Return the rows that were written, as they are now."""
+
+
+class OpenVault(Protocol):
+    """The keys of this member, as a replica has them open."""
+
+    def first_signer(self, key_ids: Sequence[KeyId]) -> Signer:
+        """Return the signer of the first of these keys that is here."""
+
+    def sealing_keys(self) -> Mapping[KeyId, SealingKeyHeld]:
+        """Return all sealing keys that can still open."""
+
+    def retired(self) -> Collection[KeyId]:
+        """Return the ids of sealing keys that were destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +172,14 @@ def renewed(node: Node, view: View, documents: Sequence[bytes], files: World | N
     if files is not None:
         node = with_files(node, files)
     return with_acts(with_trust(node, trust), counting(view))
+
+
+def with_keys(node: Node, vault: OpenVault, now: Instant) -> Node:
+    """Return the node with the keys that the vault has now, as a start would begin with them.
+
+    Raises what ``vault`` raises if it has none of the signing keys that count now.
+    """
+    signer = node.signer
+    with suppress(CryptoError):  # none is valid: the one that leads makes another
+        signer = vault.first_signer(node.trust.signing_keys(node.uri, now))
+    return replace(node, signer=signer, sealing=vault.sealing_keys(), retired=frozenset(vault.retired()))

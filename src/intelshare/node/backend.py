@@ -36,6 +36,7 @@ from intelshare.metrics import Sample
 from intelshare.node.authorities import end_former_authorities, overlap_ends, succeed_authorities
 from intelshare.node.counters import counts
 from intelshare.node.courier import NodeCourier
+from intelshare.node.drained import set_drained
 from intelshare.node.events import Event
 from intelshare.node.leaf import renew_leaf, sign_leaf
 from intelshare.node.links import Links
@@ -399,8 +400,11 @@ class NodeBackend:
     def draining(self) -> bool:
         return DRAINING in self._runtime.health.codes
 
-    def drain(self, *, on: bool) -> None:
-        (self._runtime.health.set if on else self._runtime.health.clear)(DRAINING)
+    async def drain(self, *, on: bool) -> None:
+        # In the folder before it is answered.
+        runtime = self._runtime
+        await asyncio.to_thread(set_drained, runtime.folder, runtime.replica, on=on)
+        (runtime.health.set if on else runtime.health.clear)(DRAINING)
 
     def register_changed(self, row: UserRow) -> None:
         self._runtime.register_changed(row)

@@ -65,6 +65,7 @@ _NOT_COPIED: Final = frozenset(
         "lock",
         "run.json",
         "database-keys",
+        "drained",
         "forgot",
         "sockets",
         "sidecar",

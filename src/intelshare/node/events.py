@@ -27,6 +27,7 @@ class Event(StrEnum):
 
     STARTED = "node.started"
     STANDBY = "node.standby"
+    WAITS = "node.waits"
     TAKING_OVER = "node.taking_over"
     STOPPING = "node.stopping"
     STOPPED = "node.stopped"
@@ -95,6 +96,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         for event, fields in {
             Event.STARTED: "node peer_port user_port metrics_port incarnation pid version",
             Event.STANDBY: "replica pid version",
+            Event.WAITS: "replica code others",
             Event.TAKING_OVER: "replica",
             Event.STOPPING: "",
             Event.STOPPED: "",

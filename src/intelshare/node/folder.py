@@ -45,6 +45,10 @@ class Folder:
         """The ports and the process of the running node; absent when none runs."""
         return self.root / "run.json"
 
+    def drained(self, replica: str) -> Path:
+        """There while the node, or this replica of it, is drained."""
+        return self.root / "drained" / (replica or "-")
+
     def sockets(self, replica: str = "") -> Path:
         """The sockets behind the ports of the running node, or of one replica; made again at every start."""
         return self.root / (f"sockets-{replica}" if replica else "sockets")

@@ -10,7 +10,6 @@ import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,14 +24,14 @@ from intelshare.broker.line.receive import Arrival
 from intelshare.crypto.records import Kind
 from intelshare.engine.actions import Claim, PassOn, RunStep
 from intelshare.engine.events import Divided, Joined, PassedOn
-from intelshare.engine.following import Learnt, learn, renewed, undone
+from intelshare.engine.following import Learnt, learn, renewed, undone, with_keys
 from intelshare.engine.steps import Step
 from intelshare.engine.values import Shares
-from intelshare.errors import CryptoError, EnvelopeError, PolicyFileError, RecordError, StoreError
+from intelshare.errors import EnvelopeError, PolicyFileError, RecordError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.node.links import Links
-from intelshare.node.mending import known_documents
+from intelshare.node.mending import known_documents, record_of
 from intelshare.node.policies import UNAVAILABLE, check_in_force, law_files, law_texts, world_of
 from intelshare.node.replicas import shared
 from intelshare.node.runtime import Runtime
@@ -49,7 +48,7 @@ _DAMAGED: Final = "damaged "
 PATIENCE: Final = 0.05
 """Seconds for which a step waits at most for another one to share its commit."""
 
-_Met = tuple[str, tuple[Any, ...], str]  # msgspec takes no union of texts and bytes
+_Met = tuple[str, tuple[Any, ...], str, str]  # msgspec takes no union of texts and bytes
 
 _MOST: Final = 7_900
 """The bytes of what one process tells the others at once: PostgreSQL takes less than 8,000."""
@@ -188,7 +187,7 @@ class Following:
             if error.table == JOURNAL:
                 continue
             if store.ask_now(partial(is_damaged, error=error)):
-                told = msgspec.msgpack.encode((error.table, error.key, error.message))
+                told = msgspec.msgpack.encode((error.table, error.key, error.message, record_of(error).page))
                 shared(store).tell(_DAMAGED + b64encode(told).decode())
             else:
                 store.damage.forget(error.table, error.key)
@@ -196,12 +195,13 @@ class Following:
     def _meets(self, said: str) -> None:
         """Note what another replica has met damaged, in any thread."""
         try:
-            table, key, message = msgspec.msgpack.decode(b64decode(said), type=_Met)
+            table, key, message, page = msgspec.msgpack.decode(b64decode(said), type=_Met)
         except (ValueError, msgspec.MsgspecError):
             return
         if not all(isinstance(one, int | str | bytes) for one in key):
             return
-        error = RecordError(table, key, message)
+        error = RecordError(table, key, message, page=bool(page))
+        error.hint = page or error.hint
         store = self._runtime.store
         with suppress(StoreError):
             if store.ask_now(partial(is_damaged, error=error)):
@@ -245,7 +245,7 @@ class Following:
         runtime.vault.follow()
         documents = known_documents(runtime.folder, node.member, view, runtime.store.damage)
         if not law:
-            return self._with_keys(renewed(node, view, documents, None))
+            return with_keys(renewed(node, view, documents, None), runtime.vault, runtime.now())
         try:
             texts = law_texts(runtime.folder)
             world = world_of(texts, runtime.settings)
@@ -256,11 +256,4 @@ class Following:
         node = renewed(node, view, documents, world)
         runtime.law, self._law = texts, False
         runtime.later(runtime.health.clear, UNAVAILABLE)
-        return self._with_keys(node)
-
-    def _with_keys(self, node: Node) -> Node:
-        """Return the node with the keys that the vault has now, as a start would begin with them."""
-        vault, signer = self._runtime.vault, node.signer
-        with suppress(CryptoError):  # none is valid: the one that leads makes another
-            signer = vault.first_signer(node.trust.signing_keys(node.uri, self._runtime.now()))
-        return replace(node, signer=signer, sealing=vault.sealing_keys(), retired=frozenset(vault.retired()))
+        return with_keys(node, runtime.vault, runtime.now())

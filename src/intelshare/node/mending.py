@@ -41,7 +41,7 @@ CODE: Final = "RECORD_CORRUPT"
 
 def record_of(error: RecordError) -> Record:
     """The record that an error names."""
-    return Record(error.table, error.key, error.repaired, error.page)
+    return Record(error.table, error.key, error.repaired, (error.page and error.hint) or "")
 
 
 class Mending:

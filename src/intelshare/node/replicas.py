@@ -20,7 +20,16 @@ from intelshare.errors import ConfigError, StoreError
 from intelshare.instant import Instant
 from intelshare.node.events import Event, Logger
 from intelshare.node.folder import Folder
-from intelshare.node.running import EVERY, STANDBY, Running, end_beside, read_replica, show_beside
+from intelshare.node.running import (
+    EVERY,
+    STANDBY,
+    Running,
+    WaitsFor,
+    all_running,
+    end_beside,
+    read_replica,
+    show_beside,
+)
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings
 from intelshare.ports import Store
@@ -29,7 +38,7 @@ from intelshare.text import safe_name
 
 if TYPE_CHECKING:
     from intelshare.node.health import Health
-    from intelshare.store.postgres.lease import Session
+    from intelshare.store.postgres.lease import Session, Waits
     from intelshare.store.postgres.together import Claim, SharedDatabase
 
 
@@ -153,12 +162,8 @@ async def wait_for_turn(
     stopped = asyncio.create_task(stop.wait())
     try:
         while not waiting.done() and not stopped.done():
-            away = {standby.away.code} if standby.away is not None else set()
-            for code in set(health.codes) - away:
-                health.clear(code)
-            for code in away:
-                health.set(code)
-            _show_standby(folder, replica, health)
+            _say(log, health, replica, standby.waits)
+            _show_standby(folder, replica, health, standby.waits)
             await asyncio.wait((waiting, stopped), timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopped.cancel()
@@ -176,17 +181,41 @@ async def wait_for_turn(
     return Turn(replica, held, together, first, ports)
 
 
-def _show_standby(folder: Folder, replica: str, health: Health) -> None:
+def _say(log: Logger, health: Health, replica: str, waits: Waits | None) -> None:
+    """Log what a replica waits for, when that begins."""
+    code = waits.error.code if waits is not None else ""
+    for former in set(health.codes) - {code}:
+        health.clear(former)
+    if waits is not None and code not in health.codes:
+        health.set(code)
+        log.warning(Event.WAITS, replica=replica, code=code, others=waits.others)
+
+
+def _show_standby(folder: Folder, replica: str, health: Health, waits: Waits | None) -> None:
     """Say that a replica waits for its turn, or what keeps it from its turn."""
     codes = health.codes
     word, now = health.word if codes else STANDBY, time.time_ns() // 1000
-    show_beside(folder, Running(os.getpid(), "", 0, 0, "", "", word, codes, now, replica=replica))
+    shown = None
+    if waits is not None:
+        shown = WaitsFor(waits.error.message, waits.error.hint or "", waits.since)
+    show_beside(
+        folder,
+        Running(
+            os.getpid(), "", 0, 0, "", "", word, codes, now,
+            replica=replica, machine=os.uname().nodename, waits=shown,
+        ),
+    )  # fmt: skip
 
 
 def links_of(root: Path, replica: str, now: Instant) -> tuple[str, ...]:
     """Return the members whose links a replica has, as it has reported recently."""
     shown = read_replica(Folder(root), replica, now)
     return shown.links if shown is not None else ()
+
+
+def waiting(root: Path, now: Instant) -> list[Running]:
+    """Return the replicas that have reported recently that they wait: for their turn, or to join others."""
+    return [one for one in all_running(Folder(root), now) if one.replica and not one.user_port]
 
 
 def listed(root: Path) -> list[Session]:

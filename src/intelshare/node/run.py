@@ -21,6 +21,7 @@ from intelshare.broker.lifecycle.access import hold_access
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.crypto.suites import SUITES
 from intelshare.instant import Instant
+from intelshare.node.drained import is_drained
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
@@ -36,6 +37,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of
+from intelshare.services import DRAINING
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import accept_loss as confirm_loss
 from intelshare.store.sidecar import remember_loss
@@ -62,6 +64,8 @@ async def start_node(
         root, passphrase, log, accept_loss=accept_loss, development=development, wall=wall, turn=turn
     )
     try:
+        if is_drained(runtime.folder, runtime.replica):
+            runtime.health.set(DRAINING)
         runtime.traces, code = traces_of(os.environ, runtime.node.uri)
         if code:
             log.warning(Event.NO_TRACES, code=code)

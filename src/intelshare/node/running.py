@@ -44,6 +44,16 @@ STANDBY: Final = "STANDBY"
 """The health of a replica that waits for its turn."""
 
 
+class WaitsFor(msgspec.Struct, frozen=True):
+    """The reason why the turn of a replica does not come."""
+
+    what: str
+    next: str
+    """The remedy, for an operator."""
+    since: int
+    """Microseconds since 1970."""
+
+
 class Running(msgspec.Struct, frozen=True):
     """The content of the file."""
 
@@ -71,6 +81,8 @@ class Running(msgspec.Struct, frozen=True):
     """The inode of the data folder that it was written into; 0: an older version has written it."""
     machine: str = ""
     """The name of the machine on which it runs."""
+    waits: WaitsFor | None = None
+    """None: it runs, or waits as is usual."""
 
     @property
     def users_at(self) -> str:
@@ -89,6 +101,12 @@ class Running(msgspec.Struct, frozen=True):
 
         Raises ConfigError NODE_UNREACHABLE if it can be reached from its own machine only, or waits.
         """
+        if self.waits is not None:
+            raise ConfigError(
+                "NODE_UNREACHABLE",
+                f"replica {self.replica} waits, and answers nobody until then: {self.waits.what}",
+                hint=self.waits.next,
+            )
         if not self.user_port:
             raise ConfigError(
                 "NODE_UNREACHABLE",

@@ -456,8 +456,10 @@ class Backend(Protocol):
     def draining(self) -> bool:
         """Return true if no new bulletins are accepted."""
 
-    def drain(self, *, on: bool) -> None:
-        """Stop accepting bulletins, or accept them again. Not remembered across a start."""
+    async def drain(self, *, on: bool) -> None:
+        """Stop accepting bulletins, or accept them again, whatever restarts are between. Raises
+        StoreError.
+        """
 
     def register_changed(self, row: UserRow) -> None:
         """Take note that the register now has this row: the user's next call is authorised by it."""

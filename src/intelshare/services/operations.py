@@ -232,7 +232,7 @@ async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.Drai
     Of replicas only this one does, and nothing if another one is meant.
     """
     if request.replica in ("", backend.replica):
-        backend.drain(on=not request.undo)
+        await _set_drained(backend, on=not request.undo)
     members = backend.node.trust.members
     waiting = await backend.query(lambda view: [queued(view, member) for member in members])
     return pb.DrainResponse(
@@ -240,6 +240,11 @@ async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.Drai
         unacknowledged=sum(signed for _, signed in waiting),
         replica=backend.replica,
     )
+
+
+async def _set_drained(backend: Backend, *, on: bool) -> None:
+    if on != backend.draining:  # whoever waits asks again and again
+        await backend.drain(on=on)
 
 
 async def add_user(backend: Backend, actor: Actor, request: pb.AddUserRequest) -> pb.UserCredential:

@@ -21,7 +21,7 @@ from intelshare.broker.lifecycle.operator_acts import (
     release_stream,
 )
 from intelshare.crypto.pae import sha256
-from intelshare.errors import UNREAD, DeliveryError
+from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import OPERATORS, AsyncCall, Rpc, StepCall
@@ -59,7 +59,6 @@ async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.
 
 _RESTORE: Final = "restore the folder from a backup: intelshare node restore"
 _DROP: Final = 'give it up: intelshare node repair --drop ID --reason "..."'
-_PAGE: Final = f"{UNREAD}; if it stays: {_RESTORE}"
 _REMEDIES: Final[Mapping[str, str]] = {
     "log": f"{_RESTORE}; until then this node cannot prove what the row held",
     "act": "an act of a peer is asked for; one of this member: " + _RESTORE,
@@ -123,7 +122,7 @@ def _damaged(record: Record, mended: Mended | None) -> pb.DamagedRecord:
 
 
 def _remedy(record: Record) -> str:
-    return _PAGE if record.page else _REMEDIES.get(record.table, _DROP)
+    return record.page or _REMEDIES.get(record.table, _DROP)
 
 
 def release_command(actor: Actor, request: pb.ReleaseStreamRequest) -> ReleaseStreamCommand:

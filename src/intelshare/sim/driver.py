@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.frame import Outbound, Slice
+from intelshare.crypto.suites import Signer
 from intelshare.engine import QUERIES, Engine, Event, LinkId, Now, Step
 from intelshare.engine.actions import (
     Claim,
@@ -53,7 +54,7 @@ from intelshare.engine.events import (
 )
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
-from intelshare.ids import Incarnation, MemberCode
+from intelshare.ids import Incarnation, KeyId, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import durable_after_commit
 from intelshare.sim.attempts import Attempts
@@ -78,7 +79,7 @@ class Driver:
         machine = process.machine
         self.engine = Engine(
             process.node,
-            machine.keys.signer,
+            self._signer,
             process.random,
             leads=process.leads,
             dials=machine.dials,
@@ -98,6 +99,9 @@ class Driver:
         self._timer = 0
         self._covered: Covered | None = None
         """The state of the sidecar as the engine knows it."""
+
+    def _signer(self, key_id: KeyId) -> Signer:
+        return self._process.keys.signer(key_id)
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
@@ -312,6 +316,9 @@ class Driver:
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.TELL:
             self._tell_covered()
+            self.feed(ChoreDone(run.chore))
+        elif run.chore is Chore.POLICY and not self._process.leads:
+            self._process.look_at_vault()
             self.feed(ChoreDone(run.chore))
         elif run.chore is Chore.RENEW:
             renew_if_due(self._process)

@@ -23,6 +23,7 @@ from intelshare.ports import Plan, Random, View, durable_after_commit
 from intelshare.sim.counting import Counted
 from intelshare.sim.disk import Disk
 from intelshare.sim.driver import Driver
+from intelshare.sim.keys import Keys
 from intelshare.sim.network import Network
 from intelshare.sim.rotation import forgot_keys, renew_after_loss
 from intelshare.sim.steps import Step
@@ -85,6 +86,14 @@ class Process:
     def disk(self) -> Disk:
         """The machine's disk."""
         return self.machine.disk
+
+    @property
+    def keys(self) -> Keys:
+        """The member's keys, as this process has them."""
+        return self.machine.keys
+
+    def look_at_vault(self) -> None:
+        """Take over what another replica of its node has done to the keys; it has none."""
 
     @property
     def view(self) -> View:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,13 +22,14 @@ from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.crypto.records import Checkpoint
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Divided, Joined, Leads, NodeChanged, PassedOn, Started
-from intelshare.engine.following import learn, renewed, undone
+from intelshare.engine.following import learn, renewed, undone, with_keys
 from intelshare.engine.values import Shares
-from intelshare.errors import CryptoError, IntelshareError, StoreError
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import SECOND, Instant
 from intelshare.node.clock import Clock
 from intelshare.ports import Random, View
+from intelshare.sim.keys import Keys
 from intelshare.sim.law import law, law_file
 from intelshare.sim.network import Network
 from intelshare.sim.shared_folder import InSharedFolder
@@ -101,7 +101,7 @@ class Replica(InSharedFolder):
         self._has_led = first
         self._claimed: Claim | None = None
         self._held = frozenset[MemberCode]()
-        self._keys = frozenset(machine.keys.ids())
+        self._vault = machine.keys.copy()
         self._jobs: deque[Job] = deque()
         self._group: TurnGroup | None = None
         """The group that it has sent to be committed, and of which it has not heard."""
@@ -126,6 +126,15 @@ class Replica(InSharedFolder):
     def present(self) -> View:
         """See ``Process``. A planted bug: what it has followed."""
         return self.disk.checked if self.machine.bug.catches_up else self.disk.check(self.followed_rows)
+
+    @property
+    def keys(self) -> Keys:
+        """See ``Process``: the vault as it has read it last, or, if it leads, as it has written it."""
+        return self.machine.keys if self._writes_vault else self._vault
+
+    @property
+    def _writes_vault(self) -> bool:
+        return self.leads and self.machine.process is self
 
     @property
     def known(self) -> View:
@@ -392,40 +401,44 @@ class Replica(InSharedFolder):
 
     def _make_again(self) -> bool:
         """Make the node again; return false if this process has ended over it."""
-        if not self._same_keys():
+        if not self._follow_vault():
             return False
         files = None
         if self._law:
             files = law(self.name, tuple(sorted(self.node.world.members)), (), self.machine.variant)
         view = self.disk.view
-        self.node = self._with_keys(renewed(self.node, view, documents(view), files))
+        self.node = with_keys(renewed(self.node, view, documents(view), files), self.keys, self.now())
         self._outdated = self._law = False
         self.heap.after(0, lambda: self.feed(NodeChanged()) if self.alive else None)
         return True
 
-    def _with_keys(self, node: Node) -> Node:
-        """Return the node with the signing key that its directory names now, as a start would begin with it.
-        One that joined before that was committed found the key beside it already.
-        """
-        with suppress(CryptoError):  # none is valid: the one that leads makes another
-            newest = node.trust.signing_key(node.uri, self.now())
-            return replace(node, signer=self.machine.keys.signer(newest))
-        return node
+    def look_at_vault(self) -> None:
+        """See ``Process``: make the node again if whoever leads has changed the keys."""
+        before = self._vault.state
+        if self._follow_vault() and self._vault.state != before and not self._writes_vault:
+            self._outdated = True
+            self._nothing()
 
-    def _same_keys(self) -> bool:
-        if self.leads and self.machine.process is self:
-            self._keys = frozenset(self.machine.keys.ids())
-        if self._keys == frozenset(self.machine.keys.ids()):
+    def _follow_vault(self) -> bool:
+        """Take over the vault's later state; return false if this process has ended over another one."""
+        there = self.machine.keys
+        if there.state == self._vault.state:
             return True
-        self.end("DATA_LOCKED")
-        return False
+        if not (self._writes_vault or there.is_later_than(self._vault)):
+            self.end("DATA_LOCKED")
+            return False
+        if not self._writes_vault:
+            self.oracle.counts["vault followed"] += 1
+        self._vault = there.copy()
+        return True
 
     def _lead(self) -> None:
         """The one that led has ended, or its session has: links and chores are this replica's."""
         self.leads = True
         self.heap.note("leads", self.name, self.number)
         self.oracle.counts["replica leads"] += 1
-        if self._same_keys():
+        self.look_at_vault()
+        if self.alive:
             self.heap.after(_LEADING, self._led)
 
     def _led(self) -> None:

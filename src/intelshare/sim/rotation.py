@@ -65,7 +65,7 @@ def _renew(process: Process, rotate: Collection[KeyUse] = (), revoke: Sequence[R
     def adopted(_: object) -> None:
         _go_on(process, now)
         if rotate and not process.machine.bug.keeps_old_keys:
-            keys.retire(key for key in before if key in keys.sealing())
+            keys.retire(key for key in before if key in keys.sealing_keys())
             _go_on(process, now)
         _announce(process)
         _next(process)
@@ -119,7 +119,7 @@ def import_directories(machine: Machine) -> None:
 
 def lacking_keys(process: Process) -> tuple[KeyId, ...]:
     """Return the sealing keys that this member's directory names and its vault lacks."""
-    held = process.machine.keys.sealing()
+    held = process.machine.keys.sealing_keys()
     return tuple(
         key_id(key)
         for key in _directory(process).keys
@@ -170,7 +170,8 @@ def _go_on(process: Process, now: Instant) -> None:
     over = secrets_to_destroy(held, secrets, now if confirmed else None)
     keys.retire(key for key in over if secrets[key].use is KeyUse.SEALING)
     newest = node.trust.signing_key(node.uri, now)
-    process.node = replace(node, sealing=keys.sealing(), retired=keys.retired, signer=keys.signer(newest))
+    signer = keys.signer(newest)
+    process.node = replace(node, sealing=keys.sealing_keys(), retired=keys.retired(), signer=signer)
 
 
 def _compromised(process: Process) -> tuple[Revocation, ...]:

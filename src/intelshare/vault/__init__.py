@@ -15,6 +15,7 @@ from intelshare.vault.file import (
     is_development,
     open_vault,
 )
+from intelshare.vault.format import Entry, EntryKind, keeps_all
 from intelshare.vault.passphrase import (
     passphrase_from_descriptor,
     passphrase_from_file,
@@ -34,6 +35,8 @@ __all__ = [
     "NODE_LEAF",
     "STANDARD",
     "USER_AUTHORITY",
+    "Entry",
+    "EntryKind",
     "FileVault",
     "HeldKey",
     "Stretching",
@@ -43,6 +46,7 @@ __all__ = [
     "create_vault",
     "damaged_of",
     "is_development",
+    "keeps_all",
     "open_token",
     "open_vault",
     "passphrase_from_descriptor",

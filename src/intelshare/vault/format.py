@@ -9,7 +9,7 @@ and all entries in order under the passphrase's key.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Annotated, Final
 
@@ -17,6 +17,7 @@ from intelshare.crypto.codec import (
     B16,
     B32,
     U32,
+    U63,
     Bytes16,
     Count,
     Fixed,
@@ -81,6 +82,8 @@ class _Header:
     passes: U32
     memory: U32
     salt: Annotated[bytes, Fixed(f"{SALT_LENGTH}s", SALT_LENGTH)]
+    state: U63
+    """The number of changes of the entries under this salt: of two states the later one has more."""
 
 
 @record
@@ -119,16 +122,17 @@ def new_vault(
     passphrase: bytes, entries: Iterable[Entry], cost: Stretching, random: Random
 ) -> tuple[bytes, Opened]:
     """Return the bytes of a new vault, and the vault, open."""
-    header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH))
+    header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH), 0)
     empty = Opened(header, stretch(passphrase, header.salt, cost), ())
     return changed_vault(empty, entries, random)
 
 
 def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tuple[bytes, Opened]:
-    """Return the vault, and its bytes, with exactly these entries.
+    """Return the vault in its next state, and its bytes, with exactly these entries.
 
     Those it already had keep their ciphertext.
     """
+    header = replace(vault.header, state=vault.header.state + 1)
     kept = {entry: sealed for sealed, entry in vault.entries}
     after: list[tuple[_SealedEntry, Entry]] = []
     for entry in entries:
@@ -146,11 +150,11 @@ def changed_vault(vault: Opened, entries: Iterable[Entry], random: Random) -> tu
         random(NONCE_LENGTH),
         _digest(rows),
         table=_TABLE,
-        row=encode(_Header, vault.header),
+        row=encode(_Header, header),
         slot=_SEAL_SLOT,
     )
-    body = encode(_Body, _Body(vault.header, seal, rows))
-    return body + sha256(body), Opened(vault.header, vault.key, tuple(after))
+    body = encode(_Body, _Body(header, seal, rows))
+    return body + sha256(body), Opened(header, vault.key, tuple(after))
 
 
 def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Opened:
@@ -174,20 +178,31 @@ def open_bytes(data: bytes, passphrase: bytes, *, allow_development: bool) -> Op
 
 def later_state(data: bytes, vault: Opened) -> Opened | None:
     """Return the vault in these bytes, open, if it is a later state of another one: under the same
-    passphrase, with the same storage key, and with all its keys, of which none that was destroyed is back.
+    passphrase, changed since, with the same storage key, and with all its keys, of which none that was
+    destroyed is back.
     """
     try:
         later = _opened(_read_body(data), vault.key)
     except VaultError:
         return None
-    there = {entry for _, entry in later.entries}
-    for _, entry in vault.entries:
+    if later.header.state <= vault.header.state:  # certificates alone may differ, and tell nothing of it
+        return None
+    kept = keeps_all([entry for _, entry in later.entries], [entry for _, entry in vault.entries])
+    return later if kept else None
+
+
+def keeps_all(later: Iterable[Entry], entries: Iterable[Entry]) -> bool:
+    """Return true if all that these entries hold is in the later ones, but for keys that were destroyed there
+    and for certificates; what was destroyed stays so.
+    """
+    there = set(later)
+    for entry in entries:
         if entry.kind is EntryKind.CERTIFIED or entry in there:
             continue
         destroyed = Entry(EntryKind.RETIRED, entry.name, entry.public, b"")
         if entry.kind not in (EntryKind.KEY, EntryKind.TOKEN) or destroyed not in there:
-            return None
-    return later
+            return False
+    return True
 
 
 def _opened(body: _Body, key: bytes) -> Opened:

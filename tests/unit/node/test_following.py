@@ -31,6 +31,7 @@ from intelshare.node.policies import UNAVAILABLE, read_law
 from intelshare.node.settings import Settings
 from intelshare.ports import Plan, Put, View, durable_after_commit
 from intelshare.store.memory import MemoryStore
+from intelshare.store.postgres.views import unread_here
 from intelshare.trust import write_member_file
 from line_world import met
 from waits import LIMIT
@@ -178,6 +179,7 @@ def test_a_record_that_one_replica_met_damaged_is_known_to_the_one_that_leads(tm
     damaged = [
         RecordError("trust", ("FRA", int(TrustType.ROOT), 1), "a text and a number"),
         RecordError("inbox", (bytes(32),), "bytes"),
+        unread_here(RecordError("inbox", (), "a page", page=True)),
     ]
     said, noted = list[str](), list[RecordError]()
     store = SimpleNamespace(
@@ -190,8 +192,8 @@ def test_a_record_that_one_replica_met_damaged_is_known_to_the_one_that_leads(tm
     following.tell_damage()
     for one in said:
         following._meets(one.removeprefix("damaged "))
-    assert [(one.table, one.key, one.message) for one in noted] == [
-        (one.table, one.key, one.message) for one in damaged
+    assert [(one.table, one.key, one.message, one.page, one.hint) for one in noted] == [
+        (one.table, one.key, one.message, one.page, one.hint) for one in damaged
     ]
 
 

@@ -13,15 +13,17 @@ import msgspec
 import pytest
 
 from intelshare.cli.app import run
+from intelshare.cli.operator import doctor
+from intelshare.cli.shared.findings import WRONG
 from intelshare.cli.shared.replica import at_replica
 from intelshare.client import Profile
 from intelshare.errors import ConfigError, StoreError
 from intelshare.ids import MemberCode, NodeUri
-from intelshare.instant import SECOND, Instant
+from intelshare.instant import SECOND, Instant, show
 from intelshare.node.events import Logger
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import wait_for_turn
-from intelshare.node.running import Running, check_clock, show_beside
+from intelshare.node.running import Running, WaitsFor, check_clock, show_beside
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import with_store, write_settings
 from intelshare.store.server import Server
@@ -104,6 +106,29 @@ def test_a_replica_joins_only_with_the_clock_of_the_one_that_leads_however_old_i
         check_clock(folder, Instant(now + seconds * SECOND))
 
 
+def test_a_replica_that_waits_to_join_says_for_whom_since_when_and_what_helps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time_ns() // 1000
+    waits = WaitsFor("none of the replicas that run leads: a", "start a again", now - now % SECOND)
+    one = Running(
+        7, "", 0, 0, "", "", "NOT_SERVING", ("NOBODY_LEADS",), now, replica="b", machine=HERE, waits=waits
+    )
+    show_beside(Folder(tmp_path), one)
+    since = show(Instant(waits.since))
+    code = run(["node", "health", "--folder", str(tmp_path), "--replica", "b"])
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, f"NOT_SERVING (NOBODY_LEADS)\nwaits since {since}: {waits.what}\n")
+    assert waits.next in said.err
+    (finding,) = doctor._process(one)
+    assert (finding.state, finding.remedy, finding.code) == (WRONG, waits.next, "NOBODY_LEADS")
+    assert finding.found == f"b runs, NOT_SERVING, waits since {since}: {waits.what}"
+    code = run(["node", "status", "--folder", str(tmp_path)])
+    said = capsys.readouterr()
+    assert (code, "replica b waits, and answers nobody until then: " + waits.what in said.err) == (6, True)
+    assert waits.next in said.err
+
+
 async def test_a_replica_that_cannot_reach_its_database_says_so_and_does_not_pass_for_one_that_waits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,8 +144,9 @@ async def test_a_replica_that_cannot_reach_its_database_says_so_and_does_not_pas
                 await asyncio.sleep(0.02)
         assert "STORE_UNAVAILABLE" in written.getvalue()
         async with asyncio.timeout(5):
-            while shown(tmp_path, capsys) != (1, "NOT_SERVING (STORE_UNAVAILABLE)\n"):
+            while not shown(tmp_path, capsys)[1].startswith("NOT_SERVING (STORE_UNAVAILABLE)\nwaits since "):
                 await asyncio.sleep(0.02)
+        assert '"event": "node.waits"' in written.getvalue()
     finally:
         stop.set()
     assert await waiting is None

@@ -163,6 +163,8 @@ def test_a_node_that_is_drained_takes_no_bulletin_and_answers_everything_else() 
         with pytest.raises(DeliveryError):
             stream(backend, ROWS[name], author, iter(()))
     asyncio.run(answer(backend, ROWS["Bulletins/Outbox"], author, pb.OutboxRequest()))
+    asyncio.run(answer(backend, drains, operator, pb.DrainRequest(replica="b")))
+    assert backend.orders == ["drained"]  # whoever waits asks again and again
     asyncio.run(answer(backend, drains, operator, pb.DrainRequest(undo=True, replica="b")))
     asyncio.run(answer(backend, ROWS["Bulletins/Submit"], author, request))
 

@@ -294,6 +294,26 @@ def test_a_replica_takes_over_nothing_that_is_no_later_state_of_its_vault(
         assert path.read_bytes() == found
 
 
+def test_a_replica_goes_back_to_no_earlier_state_though_certificates_alone_differ(
+    path: Path, founded: Founded
+) -> None:
+    leads = create(path, founded)
+    earlier = path.read_bytes()
+    leads.put(certified={NODE_LEAF: founded.user_authority})
+    follows, newer = reopen(path), path.read_bytes()
+    write_private(path, earlier)
+    aside = reopen(path)
+    aside.put(certified={NODE_LEAF: founded.node_authority})
+    for found in (earlier, path.read_bytes()):  # as old as ours, and another
+        write_private(path, found)
+        assert refused(follows.follow) == "DATA_LOCKED"
+        assert follows.certified(NODE_LEAF) == founded.user_authority
+    write_private(path, newer)
+    assert not follows.follow()
+    leads.put(certified={NODE_LEAF: founded.node_leaf})
+    assert follows.follow()
+
+
 def test_a_vault_of_root_keys_has_no_copy_that_would_stay_where_it_was(path: Path, founded: Founded) -> None:
     vault = create_vault(
         path, PASSPHRASE, keys=founded.keys[:1], certified={}, storage_key=None, suites=SUITES,

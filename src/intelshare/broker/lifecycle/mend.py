@@ -107,8 +107,8 @@ class Record:
     key: tuple[Any, ...]
     repaired: bool = field(default=False, compare=False)
     """The store has brought it back: it only has to be written again."""
-    page: bool = field(default=False, compare=False)
-    """A page that cannot be read, in place of a record: ``key`` is what was looked for there."""
+    page: str = field(default="", compare=False)
+    """The remedy, if a page cannot be read in place of a record: ``key`` is what was looked for there."""
 
     def __str__(self) -> str:
         shown = ", ".join(part.hex() if isinstance(part, bytes) else str(part) for part in self.key)

@@ -333,13 +333,19 @@ def _named(folder: Folder, settings: Settings) -> Iterator[Finding]:
 
 def _process(running: Running) -> Iterator[Finding]:
     """Report what the running node says of itself, also to somebody whom it does not let in."""
+    from intelshare.cli.shared.tables import short_time
+
     what = f"{running.replica or running.pid} runs, {running.health}"
     if not running.codes:
         yield Finding(OK, "process", what)
     for code in running.codes:
         known = catalogue().get(code)
         state = WARNING if code == "DRAINING" else WRONG
-        yield Finding(state, "process", what, known.next if known is not None else "", code)
+        if running.waits is not None:
+            what += f", waits since {short_time(running.waits.since)}: {running.waits.what}"
+            yield Finding(state, "process", what, running.waits.next, code)
+        else:
+            yield Finding(state, "process", what, known.next if known is not None else "", code)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 
+_FOR_AN_OPERATOR = frozenset(("ACCESS_WAITS", "DRAINING"))
+"""The codes that nothing but an operator's word ends."""
+
 
 @click.group(cls=CommandGroup)
 def node() -> None:
@@ -166,8 +169,8 @@ def node_status(node: NodeFolder, out: Out, wait: float) -> int:
             if error.code != "NODE_UNREACHABLE" or time.monotonic() > end:
                 raise
         else:
-            # Only an operator ends ACCESS_WAITS.
-            if found.health == "SERVING" or "ACCESS_WAITS" in found.codes or time.monotonic() > end:
+            waits = _FOR_AN_OPERATOR.intersection(found.codes)
+            if found.health == "SERVING" or waits or time.monotonic() > end:
                 return _show(found, out)
         time.sleep(_POLL)
 
@@ -182,7 +185,7 @@ def health(folder: Path, out: Out, replica: str) -> int:
     Exits with 0 if it serves, with 1 if it runs but does not serve, with 6 if it does not run.
     """
     from intelshare.cli.shared.replica import reported
-    from intelshare.cli.shared.tables import clock_words
+    from intelshare.cli.shared.tables import clock_words, short_time
     from intelshare.instant import Instant
     from intelshare.node.running import STANDBY
 
@@ -206,9 +209,19 @@ def health(folder: Path, out: Out, replica: str) -> int:
                 "expected": time_text(found.clock_expected),
                 "until": time_text(found.clock_until),
             },
+            "waits": {
+                "what": found.waits.what,
+                "next": complete(found.waits.next),
+                "since": time_text(found.waits.since),
+            }
+            if found.waits is not None
+            else None,
         },
     )
     out.line(f"{found.health}{' (' + ', '.join(found.codes) + ')' if found.codes else ''}")
+    if found.waits is not None:
+        out.line(f"waits since {short_time(found.waits.since)}: {found.waits.what}")
+        out.note(complete(found.waits.next))
     if found.clock_until:
         out.line(clock_words(found.at, found.clock_expected, found.clock_until))
     return Exit.DONE if found.health in ("SERVING", STANDBY) else Exit.FAILED

@@ -71,14 +71,16 @@ def move(
 @printing
 def replicas(out: Out, folder: Path) -> None:
     """Show which replica leads, which serve users beside it, and which wait: as the database sees them; and
-    with which members each has the links.
+    with which members each has the links. One that waits to join says in the folder what for.
     """
     from intelshare.cli.shared.tables import short_time
     from intelshare.instant import Instant
-    from intelshare.node.replicas import links_of, listed
+    from intelshare.node.replicas import links_of, listed, waiting
 
     found = listed(folder)
     now = Instant(time.time_ns() // 1000)
+    known = {one.replica for one in found}
+    joining = [one for one in waiting(folder, now) if one.replica not in known]
     links = {one.replica: links_of(folder, one.replica, now) for one in found}
     out.document(
         "replicas",
@@ -95,6 +97,18 @@ def replicas(out: Out, folder: Path) -> None:
                 }
                 for one in found
             ]
+            + [
+                {
+                    "name": one.replica,
+                    "version": None,
+                    "state": "waits",
+                    "leads": False,
+                    "links": [],
+                    "address": one.machine,
+                    "since": time_text(one.waits.since if one.waits is not None else one.at),
+                }
+                for one in joining
+            ]
         },
     )
     for one in found:
@@ -103,5 +117,10 @@ def replicas(out: Out, folder: Path) -> None:
         since = short_time(Instant(one.since))
         with_ = f"  links {', '.join(links[one.replica])}" if links[one.replica] else ""
         out.line(f"{state}  {one.replica}  from {place}  since {since}  version {one.version}{with_}")
+    for late in joining:
+        why = f"  since {short_time(late.waits.since)}: {late.waits.what}" if late.waits is not None else ""
+        out.line(f"waits    {late.replica}  on {late.machine}{why}")
+    if any(one.active for one in found) and not any(one.leads for one in found):
+        out.note('none of them leads: docs/runbook.md, "Replicas", 1')
     if not found:
         out.note("no process writes to the database of this folder")

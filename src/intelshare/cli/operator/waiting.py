@@ -116,7 +116,8 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
     """Accept no new bulletins and deliver what is queued, before an upgrade or a move.
 
     Everything else continues: reception, receipts, recalls, reading. Health shows DRAINING. Draining ends
-    with --undo or with the next start. Exits with 10 if something is still queued.
+    with --undo alone: a node that is started again, by --stop or by whatever else, is still drained. --wait
+    goes on over such a start. Exits with 10 if something is still queued.
 
     Of several replicas only the one that is asked is drained: the others accept bulletins, and what is queued
     is that of all.
@@ -133,8 +134,7 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
     with waiting("queued bulletins are being delivered"):
         while not undo and _left(found) and time.monotonic() < end:
             time.sleep(_POLL)
-            # Whichever answers knows how much waits; none is to be drained besides.
-            found = node.at("").ask_running("Drain", pb.DrainRequest(replica=replica))
+            found = _left_now(node, replica, found)
     empty = not _left(found)
     stopped = stop and empty
     if stopped:
@@ -143,7 +143,7 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
         "drain",
         {
             "replica": replica or None,
-            "draining": not undo and not stopped,
+            "draining": not undo,
             "queued": str(found.queued),
             "unacknowledged": str(found.unacknowledged),
             "stopped": stopped,
@@ -153,11 +153,13 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
     if undo:
         out.line(f"{which} accepts bulletins again")
         return Exit.DONE
-    if replica and not stopped:
+    if replica:
         out.line(f"{which} accepts no new bulletins; the other replicas do")
     out.line("nothing waits" if empty else f"queued {found.queued}, unacknowledged {found.unacknowledged}")
     if stopped:
         out.line(f"{which} has stopped")
+        again = f" --replica {replica}" if replica else ""
+        out.note(f"it accepts no bulletins when it runs again, until `intelshare node drain --undo{again}`")
     elif not empty:
         out.note("the node continues to deliver: `intelshare node queues` shows to whom")
         damaged = node.ask_running("Status", pb.StatusRequest()).damaged
@@ -167,6 +169,20 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
                 "repair` says what settles each"
             )
     return Exit.DONE if empty else Exit.TIMED_OUT
+
+
+def _left_now(node: NodeFolder, replica: str, before: Any) -> Any:
+    """Return how much waits now, or what was known before while the node is being restarted."""
+    from intelshare.errors import IntelshareError
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    try:
+        # Whichever answers knows how much waits; none is to be drained besides.
+        return node.at("").ask_running("Drain", pb.DrainRequest(replica=replica))
+    except IntelshareError as error:
+        if error.code != "NODE_UNREACHABLE":
+            raise
+        return before
 
 
 def _reached_another(wanted: str, found: str) -> IntelshareError:

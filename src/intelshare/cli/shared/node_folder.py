@@ -5,6 +5,7 @@ opened.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,16 @@ def _not_let_in(error: IntelshareError, *, operator: bool) -> bool:
     return error.code in (_HERE if isinstance(error, ConfigError) else _BY_THE_NODE)
 
 
+def _raise_for_waiting(folder: Path) -> None:
+    """Raise ConfigError NODE_UNREACHABLE if a replica has said in the folder what keeps it from its turn."""
+    from intelshare.instant import Instant
+    from intelshare.node.replicas import waiting
+
+    for one in waiting(folder, Instant(time.time_ns() // 1000)):
+        if one.waits is not None:
+            one.reached_at()
+
+
 class NodeFolder:
     """The node of a data folder, running or not; without a folder, the running node of a profile."""
 
@@ -187,6 +198,14 @@ class NodeFolder:
 
         Raises what ``Client`` raises.
         """
+        try:
+            return self._ask_running(method, request)
+        except IntelshareError as error:
+            if error.code == "NODE_UNREACHABLE" and self._folder is not None:
+                _raise_for_waiting(self._folder)
+            raise
+
+    def _ask_running(self, method: str, request: Message) -> Any:
         try:
             return self.ask(method, request)
         except IntelshareError as error:

@@ -254,14 +254,25 @@ def take(connection: PostgresConnection, schema: str, patience: float = PATIENCE
         time.sleep(_PAUSE)
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Something for which a process waits, and that need not come by itself."""
+
+    error: StoreError
+    since: int
+    """Microseconds since 1970."""
+    others: str = ""
+    """The replicas for which it waits, if it knows any."""
+
+
 class Standby:
     """Waits for the lock in a thread of its own choosing, for as long as it takes."""
 
     def __init__(self, server: Server, folder: Path, name: str) -> None:
         self._server, self._folder, self._name = server, folder, name
         self._stopped = threading.Event()
-        self.away: StoreError | None = None
-        """Why the server was not reached last time; None: it is waited there."""
+        self.waits: Waits | None = None
+        """Why its turn does not come; None: it is waited there, as is usual."""
 
     def wait(self) -> PostgresConnection | None:
         """The connection that has the lock; None after ``stop``. Raises StoreError, ConfigError.
@@ -272,11 +283,11 @@ class Standby:
             connection = None
             try:
                 connection = connect(self._server, self._folder, self._name, writes=True)
-                self.away = None
+                self._says(None)
                 if self._waited(connection):
                     return connection
             except psycopg.Error as error:
-                self.away = opening_failed(error)
+                self._says(opening_failed(error))
                 self._stopped.wait(_RETRY)
             if connection is not None:
                 connection.close()
@@ -298,32 +309,71 @@ class Standby:
                 return True
         return False
 
+    def _says(self, error: StoreError | None, since: float = 0.0, others: str = "") -> None:
+        """Say what it waits for, ``since`` so many seconds."""
+        before = self.waits
+        if error is None:
+            self.waits = None
+        elif before is not None and before.error.code == error.code:
+            self.waits = Waits(error, before.since, others)
+        else:
+            self.waits = Waits(error, time.time_ns() // 1000 - int(since * 1_000_000), others)
+
     def stop(self) -> None:
         """Give up waiting, within a turn; in any thread."""
         self._stopped.set()
 
 
 class Joining(Standby):
-    """Waits until this process may write together with others of which one leads, or as the first of them."""
+    """Waits until this process may write together with others of which one leads, or as the first of them.
+
+    Who starts, or leads next, needs seconds; after ``PATIENCE`` it says for whom it waits.
+    """
 
     first = False
     """Nobody else shares the lock yet: it is held alone until ``open_to_others``."""
 
     def _waited(self, connection: PostgresConnection) -> bool:
-        schema = self._server.schema
+        schema, began = self._server.schema, time.monotonic()
         while not self._stopped.is_set():
             self.first = took(connection, schema)
             if self.first:
                 return True
-            if took_together(connection, schema):
+            shares = took_together(connection, schema)
+            if shares:
                 if any(one.leads for one in sessions(connection, schema)):
                     return True
                 # Whoever had it alone has let it go in between. Several may have come in so, and one of them
                 # has to be the first.
                 connection.execute(_NO_LONGER_TOGETHER, (schema,)).fetchall()
+            self._look(connection, time.monotonic() - began, shares=shares)
             connection.execute(_STUCK.format(key=_KEY), (schema, f"{IDLE}s")).fetchall()
             self._stopped.wait(_PAUSE * (0.5 + os.urandom(1)[0] / 256))
         return False
+
+    def _look(self, connection: PostgresConnection, waited: float, *, shares: bool) -> None:
+        """Find out for whom it waits, once it has waited long. Raises psycopg.Error."""
+        if waited < PATIENCE:
+            return
+        own = connection.raw.info.backend_pid
+        found = [one for one in sessions(connection, self._server.schema) if one.server_pid != own]
+        others = ", ".join(one.replica for one in found if one.active)
+        if not others:
+            self._says(None)
+        elif shares:
+            hint = (
+                "one that can, leads within a second: look at the log of each, and start them again "
+                "(`kill -9` one that is frozen); this one goes on by itself then"
+            )
+            error = StoreError("NOBODY_LEADS", f"none of the replicas that run leads: {others}", hint=hint)
+            self._says(error, waited, others)
+        else:
+            hint = (
+                "it starts, or was not started with --together: `intelshare node replicas` shows it; this "
+                "one goes on by itself once it shares, or has ended"
+            )
+            what = f"a process has the database alone: {others}"
+            self._says(StoreError("DATA_LOCKED", what, hint=hint), waited, others)
 
 
 def _set(connection: PostgresConnection, name: str, value: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 from intelshare.errors import RecordError, StoreError
 from intelshare.ports import Row, Scalar, Table
-from intelshare.store.journal import RESTORE
 from intelshare.store.layout import Key, stored
 from intelshare.store.memory_table import MemoryRow
 from intelshare.store.postgres.pipeline import NAMES, Array, columns
@@ -31,11 +30,17 @@ _TRIES: Final = 3
 
 E = TypeVar("E", bound=StoreError)
 
+UNREAD: Final = (
+    "no start of the node mends it: `REINDEX SCHEMA` at the server does, if it is a page of an index; if it "
+    "stays, promote a standby, or restore the folder from a backup: intelshare node restore"
+)
+"""The hint of a page of PostgreSQL that cannot be read."""
+
 
 def unread_here(error: E) -> E:
     """Return it, for a page with what helps here: no start looks for a byte in the files of a server."""
     if error.page:
-        error.hint = RESTORE
+        error.hint = UNREAD
     return error
 
 

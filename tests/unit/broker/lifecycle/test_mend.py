@@ -113,7 +113,7 @@ def outcomes(result: Any) -> Sequence[tuple[RecordOutcome, str]]:
 def test_a_page_that_cannot_be_read_is_no_record_and_stays(members: Any, key: Any) -> None:
     """What is looked for in a list may have as many parts as a key: it was whole, since no row had it."""
     fra = members["FRA"]
-    page = Record(PAIR.name, key, page=True)
+    page = Record(PAIR.name, key, page="start again")
     assert outcomes(perform(fra, mend, MendCommand((page,), {}))) == [(RecordOutcome.STAYS, "")]
     with pytest.raises(DeliveryError, match="cannot be dropped"):
         perform(fra, drop, DropCommand((page,), UserUri("u"), "no"))
