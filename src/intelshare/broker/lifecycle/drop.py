@@ -4,7 +4,7 @@
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
-    a pair                 it ends, and is shown by what is left of it: its bulletin, release and receipts
+    a pair                 it ends, and is shown by what is left of it: bulletin, release, receipts and log
     others                 deleted
 
 The log records the decision with its reason. Never dropped: the log, this member's acts and trust documents,
@@ -17,14 +17,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from intelshare.audit.records import DecisionKept, EntryType, Stop
+from intelshare.audit.records import DecisionKept, EntryType, HandOver, Stop
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.kept_claims import decided_at
-from intelshare.broker.kernel.log import OpenedEntry, opened_at
+from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import (
     count_pair,
@@ -82,7 +82,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair
 from intelshare.errors import DeliveryError, RecordError
-from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, Scalar, Table, View, changed
 
@@ -103,6 +103,7 @@ class DropCommand:
 def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
     """Remove damaged records. Raises DeliveryError INPUT_INVALID for what is never dropped, or is whole."""
     tx = Transaction(node, view, now, random)
+    went = _handed_over(tx, {record.key for record in command.records if record.table == PAIR.name})
     for record in command.records[:MAX_MENDED]:
         table = table_of(record)
         if table is None or table in _NEVER:
@@ -114,7 +115,10 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
         if not _is_damaged(view, table, record.key):
             raise DeliveryError("INPUT_INVALID", f"{record} is not damaged")
         note(tx, record, command.reason, command.user)
-        _DROPS.get(table.name, _delete)(tx, table, record.key)
+        if table is PAIR:
+            _drop_pair(tx, record.key, went.get(record.key))
+        else:
+            _DROPS.get(table.name, _delete)(tx, table, record.key)
     dropped = command.records[:MAX_MENDED]
     _recount(tx, sorted({name for record in dropped for name in _counters_of(record)}))
     done = tuple([Mended(record, RecordOutcome.DROPPED) for record in dropped])
@@ -193,16 +197,47 @@ def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
             tx.end(waiting.peer, waiting.leaf)
 
 
-def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
+class _Number(NamedTuple):
+    """The number of a release; the last one to a recipient sorts last."""
+
+    began: int
+    """When the incarnation began that has given it."""
+    sequence: int
+    incarnation: Incarnation
+    leaf: LeafId
+
+
+def _handed_over(tx: Transaction, pairs: Collection[tuple[Any, ...]]) -> Mapping[tuple[Any, ...], _Number]:
+    """Return under which number each of these pairs went last, as the log says; it reads all logs once."""
+    found: dict[tuple[Any, ...], _Number] = {}
+    began, lost = _began(tx), list[range]()
+    for incarnation in began if pairs else ():
+        for entry in opened(tx.node, tx.view, incarnation, types={EntryType.HAND_OVER}, lost=lost):
+            said = decode(HandOver, entry.record)
+            key = said.md, said.recipient
+            if key in pairs:
+                number = _Number(
+                    began.get(Incarnation(said.incarnation), 0), said.sequence,
+                    Incarnation(said.incarnation), LeafId(said.leaf),
+                )  # fmt: skip
+                found[key] = max(found.get(key, number), number)
+    return found
+
+
+def _began(tx: Transaction) -> dict[Incarnation, int]:
+    return {row.incarnation: row.began for row in tx.view.find(LOG_HEAD, "began", limit=_ALL)}
+
+
+def _drop_pair(tx: Transaction, key: tuple[Any, ...], went: _Number | None) -> None:
     """End the pair as undeliverable, unless its recipient has answered: the author sees it, and is told.
 
     If its bulletin is damaged as well there is nothing to show it beside: it is deleted, and whoever watches
-    is told, unless its recipient has answered.
+    is told, unless its recipient has answered. ``went``: by the log.
     """
     md, recipient = ManifestDigest(key[0]), MemberCode(key[1])
-    made = unless_damaged(tx, partial(_pair_again, tx, md, recipient))
+    made = unless_damaged(tx, partial(_pair_again, tx, md, recipient, went))
     if made is None:
-        tx.delete(table, *key)
+        tx.delete(PAIR, *key)
         if not tx.view.count(RECEIPT, "key", md, recipient):
             tx.log(EntryType.STOP, Stop(md, recipient, Cause.UNDELIVERABLE, ("RECORD_CORRUPT",)))
         return
@@ -214,8 +249,11 @@ def _drop_pair(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None
         stop(tx, [row], cause, (RECALLED,) if recalled else ("RECORD_CORRUPT",))
 
 
-def _pair_again(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> tuple[PairRow, bool] | None:
-    """Return the pair as its bulletin, last release and receipts tell it, and whether it was recalled.
+def _pair_again(
+    tx: Transaction, md: ManifestDigest, recipient: MemberCode, went: _Number | None
+) -> tuple[PairRow, bool] | None:
+    """Return the pair as its bulletin, last release, receipts and the log tell it, and whether it was
+    recalled.
 
     Nobody knows any more whether it waited for an officer, or was stopped before it went. One whose decision
     is not there is decided again, so that there is one to show. None: its bulletin is gone. Raises StoreError
@@ -225,7 +263,7 @@ def _pair_again(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> t
     if bulletin is None:
         return None
     written = _written(tx, bulletin)
-    release = _last_release(tx, md, recipient)
+    number, release = _last_release(tx, md, recipient, went)
     new = new_pair(tx.node, decide_portions(tx.node, written, recipient, tx.now, only_own=False))
     row = changed(
         new.row, md=md, rank=rank(bulletin.precedence), due=min(bulletin.expires, bulletin.deliver_by),
@@ -240,13 +278,14 @@ def _pair_again(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> t
         row = changed(
             row, decided_in=entry.incarnation, decided_at=entry.place, decision=entry.leaf, gist=_UNKNOWN
         )
-    if release is None:
+    if number is None:
         return with_facts(row, Facts(Stage.QUEUED), tx.now), bool(bulletin.recalled)
-    # Of whom fewer portions were decided gets only its own, should it go again (``redecide.ONLY_OWN``).
-    named = decode(DecisionKept, entry.record).portions if entry is not None else release.slots
+    # For whom not all portions were decided gets only its own, should it go again (``redecide.ONLY_OWN``).
+    granted = release.slots if release is not None else b""
+    named = decode(DecisionKept, entry.record).portions if entry is not None else granted
     row = changed(
-        row, incarnation=release.incarnation, sequence=release.sequence, leaf=release.leaf,
-        granted=len(release.slots), approved=ONLY_OWN if len(named) < len(written.portions) else "",
+        row, incarnation=number.incarnation, sequence=number.sequence, leaf=number.leaf,
+        granted=len(granted) or row.granted, approved=ONLY_OWN if len(named) < len(written.portions) else "",
     )  # fmt: skip
     return _answered(tx, row), bool(bulletin.recalled)
 
@@ -260,14 +299,19 @@ def _written(tx: Transaction, bulletin: BulletinRow) -> Written:
     return written_of(tx.node, bulletin, found)
 
 
-def _last_release(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> StatementRow | None:
-    began = {row.incarnation: row.began for row in tx.view.find(LOG_HEAD, "began", limit=_ALL)}
-    last: StatementRow | None = None
+def _last_release(
+    tx: Transaction, md: ManifestDigest, recipient: MemberCode, went: _Number | None
+) -> tuple[_Number | None, StatementRow | None]:
+    """Return the number under which a pair went last, and its release; None for one that is not there."""
+    began = _began(tx)
+    last = (went, whole(tx, STATEMENT, went.leaf)) if went is not None else (None, None)
     after: tuple[Scalar, ...] = ()
     while page := tx.view.find(STATEMENT, "number", recipient, Kind.RELEASE, after=after):
         after = (page[-1].incarnation, page[-1].sequence, page[-1].leaf)
-        found = [row for row in (*page, last) if row is not None and row.md == md]
-        last = max(found, key=lambda row: (began.get(row.incarnation, 0), row.sequence), default=None)
+        for row in page:
+            number = _Number(began.get(row.incarnation, 0), row.sequence, row.incarnation, row.leaf)
+            if row.md == md and (last[0] is None or number > last[0]):
+                last = number, row
     return last
 
 
@@ -299,7 +343,6 @@ _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], 
     BATCH.name: _drop_signature,
     BATCH_KEY.name: _drop_signature,
     BULLETIN.name: _drop_content,
-    PAIR.name: _drop_pair,
     PORTION.name: _drop_content,
     SECRET.name: _drop_content,
     STATEMENT.name: _drop_statement,

@@ -478,6 +478,29 @@ def test_a_pair_stays_listed_that_is_given_up_before_what_else_is_damaged_of_its
     assert shown_to_author(fra, pair.md) == [("USA", "accepted", ())]
 
 
+@pytest.mark.parametrize("gone", ["damaged", "given up"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_pair_that_is_given_up_has_left_though_its_release_is_not_there(
+    members: Any, gone: str, answered: bool
+) -> None:
+    """Its recipient has it, and was not told of a recall: the log knows that it left."""
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    (sent,) = hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    if answered:
+        answer(members, arrive(usa, fra, sent.frame))
+    release = next(row for row in rows(fra, STATEMENT) if row.leaf == pair.leaf)
+    if gone == "given up":
+        give_up(fra, STATEMENT, release, (PAIR, PAIR.key_of(pair)))
+    give_up(fra, PAIR, pair, (STATEMENT, (release.leaf,)))
+    word = ("accepted", ()) if answered else ("in doubt", ("RECORD_CORRUPT",))
+    assert shown_to_author(fra, pair.md) == [("USA", *word)]
+    (written,) = [row for row in rows(fra, BULLETIN) if row.md == pair.md]
+    said = fra.do(recall, RecallCommand(actor("FRA", "a"), written.bulletin.hex(), "it is wrong"))
+    assert [one.peer for one in said.effects.outbound if one.frame.statements[0].kind == Kind.RECALL] == [USA]
+
+
 def test_a_pair_that_is_given_up_keeps_what_only_its_recipient_has_said_once(members: Any) -> None:
     """WHOLE: without it, files go again with each bundle, and the bulletin is never purged."""
     fra, usa = members["FRA"], members["USA"]
