@@ -97,7 +97,7 @@ class Driver:
         self._feeding = False
         self._timer = 0
         self._covered: Covered | None = None
-        """What the engine knows of the sidecar."""
+        """The position in the sidecar that the engine was told of last."""
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
