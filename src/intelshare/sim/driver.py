@@ -97,7 +97,7 @@ class Driver:
         self._feeding = False
         self._timer = 0
         self._covered: Covered | None = None
-        """The position in the sidecar that the engine was told of last."""
+        """The state of the sidecar as the engine knows it."""
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
