@@ -97,7 +97,7 @@ class Driver:
         self._feeding = False
         self._timer = 0
         self._covered: Covered | None = None
-        """The state of the sidecar as the engine knows it."""
+        """What the engine knows of the sidecar."""
 
     def feed(self, event: Event) -> None:
         """Hand an event to the engine, and carry out the resulting actions."""
