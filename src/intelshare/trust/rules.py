@@ -237,13 +237,14 @@ def check_begun(root: RootDocument, at: Instant) -> None:
         )
 
 
-def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suites) -> MemberTrust:
+def accept_directory(
+    held: MemberTrust, trust: Trust, directory: DirectoryDocument, at: Instant, suites: Suites
+) -> MemberTrust:
     """Return the member's trust after this directory; ``held`` itself if it says nothing new. Rules: top of
-    this module.
+    this module. ``directory`` is what ``read_directory`` has read in ``trust``.
     """
-    after = _replace_directory(held, trust, read_directory(trust, suites), suites)
-    directory = after.directory
-    if directory is not None and directory.issued > at + MAX_AHEAD:
+    after = _replace_directory(held, trust, directory, suites)
+    if directory.issued > at + MAX_AHEAD:
         raise TrustError(
             "CLOCK_SKEW",
             f"the directory of {held.member} is dated {(directory.issued - at) // SECOND} s in the future",
