@@ -29,6 +29,7 @@ RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text("utf-8")
 ELSEWHERE = {
     "": {"intelshare errors CODE"},
     "Rotten record": {
+        "intelshare inbox",
         "intelshare outbox",
         "intelshare outbox give-up ID --member USA --reason TEXT",
         "intelshare node restore BACKUP F --replace",

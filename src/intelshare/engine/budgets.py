@@ -136,6 +136,7 @@ class Budgets:
         self._last = [rate.fill - rate.fill / rate.most for rate in table.values()]
         """The most microseconds that a budget may be short of full and still allow one."""
         self._fill = [float(rate.fill) for rate in table.values()]
+        self._lasting = {one: self._places[one] for one in Lasting}
         self._all = MappingProxyType({one: table[one].most for one in Lasting})
         """The allowance of a peer that has not made this node keep anything lately."""
         self._accounts: dict[MemberCode, _Account] = {}
@@ -190,8 +191,8 @@ class Budgets:
         account = self._of(member)
         if not account.keeps:
             return self._all
-        account.keeps = any(account.full[self._places[one]] > now for one in Lasting)
-        return {one: self._left(account, one, now) for one in Lasting}
+        account.keeps = any(account.full[place] > now for place in self._lasting.values())
+        return {one: self._left(account, one, place, now) for one, place in self._lasting.items()}
 
     def kept(self, member: MemberCode, spent: Mapping[Lasting, int], now: Instant) -> None:
         """Charge what a step has kept."""
@@ -227,8 +228,7 @@ class Budgets:
     def _again(self, full: list[float], place: int) -> Instant:
         return Instant(math.ceil(full[place] - self._last[place]))
 
-    def _left(self, account: _Account, budget: Budget, now: Instant) -> int:
-        place = self._places[budget]
+    def _left(self, account: _Account, budget: Budget, place: int, now: Instant) -> int:
         missing = max(0.0, account.full[place] - now)
         left = max(0, int((self._fill[place] - missing) / self._cost[place]))
         if not left:

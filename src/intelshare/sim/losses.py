@@ -50,10 +50,15 @@ def nobody_knows(machine: Machine, row: InboxRow) -> bool:
 
 
 def check_heard(oracle: Oracle, process: Process, members: Collection[MemberCode], now: Instant) -> None:
-    """I8: check that a member is heard only when nothing of it is readable that had been destroyed."""
+    """I8: check that a member is heard only when nothing of it is readable that had been destroyed, unless it
+    has forgotten its recalls, or is hostile and may keep them back.
+    """
     for md in oracle.gone[process.name]:
         row = process.view.get(INBOX, md)
-        if row is None or row.sender not in members or process.machine.others[row.sender].forgets:
+        if row is None or row.sender not in members:
+            continue
+        sender = process.machine.others[row.sender]
+        if sender.forgets or sender.hostile is not None:
             continue
         if is_shown(row, now):
             raise Violation("I8", f"{process.name} has heard {row.sender}, and shows what it had recalled")

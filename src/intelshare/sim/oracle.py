@@ -282,8 +282,11 @@ class Oracle:
     def durable(self, machine: Machine, plan: Plan[Any]) -> None:
         """Note that a plan is on the disk."""
         for write in plan.writes:
-            if isinstance(write, Put) and write.table is INBOX and write.row.gone == Gone.DESTROYED:
-                self.gone[machine.name].add(write.row.md)
+            if isinstance(write, Put) and write.table is INBOX:
+                if write.row.gone == Gone.DESTROYED:
+                    self.gone[machine.name].add(write.row.md)
+                elif losses.nobody_knows(machine, write.row):  # it has come again, and is no longer recalled
+                    self.gone[machine.name].discard(write.row.md)
             if isinstance(write, Put) and write.table is BULLETIN and write.row.recalled:
                 self._recalled.setdefault((machine.name, write.row.md), self._heap.now)
         writes = [write for write in plan.writes if write.table in FACTS]

@@ -1,8 +1,9 @@
-"""Earlier directories of a member that are kept, because they list keys which the one held leaves out.
+"""Earlier directories of a member that are kept, because they say what the one held leaves out.
 
 A signing or note key that a directory leaves out has ended with its issue. What the key signed before is
 judged by the last directory that lists it, and a member that has forgotten the key is shown that directory
-(decision 81).
+(decision 81). So is a member that still lists a key and has forgotten that it was revoked: nobody seals to
+such a key.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from intelshare.instant import Instant
 from intelshare.trust.documents import DirectoryDocument, Revocation, Revoked, Why
 
 MAX_FORMER: Final = 16
-"""The most earlier directories that are kept of one member: for the keys that it left out. An honest member
-leaves one out when it was restored, and lists it again once it has learned of it.
+"""The most earlier directories that are kept of one member. An honest member leaves something out when it was
+restored, and says it again once it has learned of it.
 """
 
 _LASTING: Final = (KeyUse.SIGNING, KeyUse.NOTE)
@@ -28,7 +29,7 @@ _LASTING: Final = (KeyUse.SIGNING, KeyUse.NOTE)
 
 @dataclass(frozen=True, slots=True)
 class FormerDirectory:
-    """A directory that came before the one held, and lists keys that it leaves out."""
+    """A directory that came before the one held, and says what that leaves out."""
 
     directory: DirectoryDocument
     signed: Trust
@@ -55,17 +56,40 @@ def ended_by(before: DirectoryDocument, after: DirectoryDocument) -> tuple[Revoc
     )
 
 
+def unstated(before: DirectoryDocument, directory: DirectoryDocument) -> set[Revocation]:
+    """Return what an earlier directory says of keys that this one lists, and this one does not, or says less
+    harshly.
+    """
+    listed = {key_id(key) for key in directory.keys}
+    stated: dict[bytes, tuple[bool, int]] = {}
+    for row in directory.revocations:
+        if row.what is Revoked.KEY:
+            stated[row.subject] = min(row.mildness, stated.get(row.subject, row.mildness))
+    return {
+        row
+        for row in before.revocations
+        if row.what is Revoked.KEY
+        and row.subject in listed
+        and (row.subject not in stated or row.mildness < stated[row.subject])
+    }
+
+
 def kept_beside(
     before: Iterable[FormerDirectory], directory: DirectoryDocument
 ) -> tuple[FormerDirectory, ...]:
-    """Return those of these directories that list a key which no later one lists."""
-    known = set(directory.keys)
+    """Return those of these directories that list a key, or revoke one that this directory lists, which no
+    later one does.
+    """
+    known: set[KeyRecord | Revocation] = set(directory.keys)
     kept: list[FormerDirectory] = []
     for one in sorted(before, key=lambda one: one.directory.version, reverse=True):
-        keys = set(begun_keys(one.directory, directory.issued))
-        if keys - known:
+        says: set[KeyRecord | Revocation] = {
+            *begun_keys(one.directory, directory.issued),
+            *unstated(one.directory, directory),
+        }
+        if says - known:
             kept.append(one)
-            known |= keys
+            known |= says
     if len(kept) > MAX_FORMER:
-        raise malformed("DirectoryDocument", f"it leaves out keys of more than {MAX_FORMER} earlier ones")
+        raise malformed("DirectoryDocument", f"it leaves out what more than {MAX_FORMER} earlier ones say")
     return tuple(reversed(kept))

@@ -237,13 +237,14 @@ def check_begun(root: RootDocument, at: Instant) -> None:
         )
 
 
-def accept_directory(held: MemberTrust, trust: Trust, at: Instant, suites: Suites) -> MemberTrust:
+def accept_directory(
+    held: MemberTrust, trust: Trust, directory: DirectoryDocument, at: Instant, suites: Suites
+) -> MemberTrust:
     """Return the member's trust after this directory; ``held`` itself if it says nothing new. Rules: top of
-    this module.
+    this module. ``directory`` is what ``read_directory`` has read in ``trust``.
     """
-    after = _replace_directory(held, trust, read_directory(trust, suites), suites)
-    directory = after.directory
-    if directory is not None and directory.issued > at + MAX_AHEAD:
+    after = _replace_directory(held, trust, directory, suites)
+    if directory.issued > at + MAX_AHEAD:
         raise TrustError(
             "CLOCK_SKEW",
             f"the directory of {held.member} is dated {(directory.issued - at) // SECOND} s in the future",
@@ -269,10 +270,7 @@ def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTr
     if not is_signed(trust, directory, held.root, suites):
         raise _threshold(f"the directory of {held.member} is not signed by a directory key of its root")
     _check_within(held.root, directory, suites)
-    shown = FormerDirectory(directory, trust)
-    former = held.former
-    if any(key not in (*held.directory.keys, *held.left_out) for key in lasting_keys(directory)):
-        former = kept_beside((*held.former, shown), held.directory)
+    former = kept_beside((*held.former, FormerDirectory(directory, trust)), held.directory)
     # Nothing is sealed to a key that is not listed, and revocations of those are not stated again.
     keys = {key_id(key) for key in (*held.directory.keys, *lasting_keys(directory))}
     said = [row for row in directory.revocations if row.what is not Revoked.KEY or row.subject in keys]

@@ -25,6 +25,7 @@ from intelshare.trust.documents import (
     DirectoryNode,
     Revocation,
     Revoked,
+    RootDocument,
     read_directory,
     read_root,
 )
@@ -153,8 +154,9 @@ class TrustView:
         Raises TrustError NOT_AUTHORISED if the document is not the peer's, then the codes of rules.py in
         their order; EnvelopeError ENVELOPE_MALFORMED. An error leaves everything as it is.
         """
-        read = read_root if trust.type is TrustType.ROOT else read_directory
-        member = read(trust, self.suites).member
+        is_root = trust.type is TrustType.ROOT
+        document = read_root(trust, self.suites) if is_root else read_directory(trust, self.suites)
+        member = document.member
         if peer is not None and member != peer:
             raise TrustError(
                 "NOT_AUTHORISED",
@@ -164,9 +166,9 @@ class TrustView:
         held = self.members.get(member)
         if held is None:
             raise unknown_member(member)
-        if trust.type is TrustType.ROOT:
+        if isinstance(document, RootDocument):
             return self._changed(accept_root(held, trust, self.suites, at))
-        return self._changed(accept_directory(held, trust, at, self.suites))
+        return self._changed(accept_directory(held, trust, document, at, self.suites))
 
     def key_record(self, key_id: KeyId) -> KeyRecord | None:
         """Return the record with this id, of whatever use, from the documents held of any member."""

@@ -9,7 +9,7 @@ import pytest
 
 from envelope_world import stream_of
 from intelshare.crypto.codec import encode
-from intelshare.crypto.records import KeyUse, Trust
+from intelshare.crypto.records import KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, SUITES
 from intelshare.errors import EnvelopeError, TrustError
 from intelshare.ids import KeyId
@@ -49,6 +49,13 @@ def fresh(deu: TestMember, number: int, use: KeyUse = KeyUse.SIGNING) -> SecretK
 def directory(deu: TestMember, version: int, *more: SecretKey, by: Any = None, **changes: Any) -> Trust:
     """The first directory under another version, with these keys too."""
     keys = deu.directory.keys + tuple(key.record for key in more)
+    return directory_of(deu, version, keys, by, **changes)
+
+
+def directory_of(
+    deu: TestMember, version: int, keys: tuple[KeyRecord, ...], by: Any = None, **changes: Any
+) -> Trust:
+    """The first directory under another version, with these keys instead."""
     issued = Instant(NOW + version)
     said = replace(deu.directory, version=version, issued=issued, keys=keys, **changes)
     return sign_directory(said, by or deu.signer(KeyUse.DIRECTORY))
@@ -118,6 +125,28 @@ def test_a_member_learns_what_it_has_forgotten_and_nothing_else(fra: TestMember,
     assert refused.value.code == "TRUST_THRESHOLD"
     with pytest.raises(TrustError):
         learn_directory(mine, directory(fra, 2), SUITES)
+
+
+def test_a_member_is_shown_that_a_key_which_it_lists_again_was_revoked(
+    fra: TestMember, deu: TestMember
+) -> None:
+    """A folder that was put back whole names the sealing key of its time, to which nobody seals any more."""
+    at, old = Instant(NOW + DAY), deu.key(KeyUse.SEALING)
+    stolen = Revocation(Revoked.KEY, old.key_id, Why.COMPROMISED, NOW)
+    without = tuple(key for key in deu.directory.keys if key != old.record)
+    shown = directory_of(deu, 2, without, revocations=(stolen,))
+    view = view_of(fra, deu).with_document(shown, at).view
+    assert held(view, deu).former == ()
+    view = view.with_document(directory(deu, 9), at).view
+    assert [one.directory.version for one in held(view, deu).former] == [2]
+    assert view.revocation(old.key_id) == stolen
+    assert loaded(view, fra, deu).members[deu.code] == held(view, deu)
+    mine = held(view_of(deu).with_document(directory(deu, 9), at).view, deu)
+    after = learn_directory(mine, held(view, deu).directories[0], SUITES)
+    assert after.remembered == (stolen,)
+    # Once it says so itself nothing must be kept, nor once it no longer lists the key.
+    for later in (directory(deu, 10, revocations=(stolen,)), directory_of(deu, 10, without)):
+        assert held(view.with_document(later, at).view, deu).former == ()
 
 
 def test_what_is_kept_of_earlier_directories_has_a_bound_and_ends_with_the_directory_key(

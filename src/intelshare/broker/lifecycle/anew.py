@@ -16,6 +16,7 @@ whose digest the peer already knows is a DUPLICATE to it: nothing happens twice 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from intelshare.broker.kernel.node import Node
@@ -36,7 +37,7 @@ from intelshare.broker.lifecycle.stop import cancel
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Kind
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
-from intelshare.ids import Digest, KeyId, LeafId
+from intelshare.ids import Digest, KeyId, LeafId, MemberCode
 from intelshare.instant import MAX_AHEAD, Instant
 from intelshare.ports import Plan, Random, Scalar, View, changed
 
@@ -87,6 +88,21 @@ def sign_anew(
     if not more and me is not None:
         tx.put(NODE, changed(me, written=now))
     return tx.plan(ReviewResult((rows[-1].leaf, rows[-1].peer) if more else (), tx.effects()))
+
+
+def queue_again(tx: Transaction, peer: MemberCode, rows: Sequence[StatementRow]) -> None:
+    """Queue stored statements for a peer again, except those that wait for it anyway. What no peer accepts as
+    it was signed is signed again first: a peer that has forgotten a recall reads on once it was linked for a
+    minute.
+    """
+    known: dict[Digest, bool] = {}
+    void = [row for row in rows if unless_damaged(tx, partial(is_void, tx, row, known))]
+    if counts(tx.node, tx.node.signer.key_id, tx.now):
+        for start in range(0, len(void), MAX_REVIEWED):
+            tx.sign_again(void[start : start + MAX_REVIEWED], ())
+    for row in rows:
+        if tx.get(PENDING, row.leaf, peer) is None:
+            tx.queue_again(row, peer, 0)
 
 
 def is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> bool:

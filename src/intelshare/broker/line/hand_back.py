@@ -34,7 +34,6 @@ from intelshare.broker.kernel.tables import (
     INBOX,
     OUTGOING,
     PAIR,
-    PENDING,
     PORTION,
     RECEIVED,
     STATEMENT,
@@ -47,6 +46,7 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop_pair
@@ -107,12 +107,14 @@ def hand_back(
     tx = Transaction(node, view, now, random)
     frames = _acts_back(tx, peer) if gap.incarnation == 0 else []
     found: dict[Digest, list[tuple[LeafId, Carried, int]]] = {}
+    receipts: list[StatementRow] = []
     for held in _asked(view, peer, uri, gap):
         carried = unless_damaged(tx, partial(_as_it_came, tx, *held, content=gap.incarnation != 0))
         if carried is not None:
             received, inbox = held
             found.setdefault(received.batch, []).append((received.leaf, carried, inbox.rank))
-            _receipt_again(tx, received)
+            receipts += _receipt(tx, received)
+    queue_again(tx, peer, receipts)
     for batch, items in found.items():
         record = unless_damaged(tx, partial(view.get, BATCH, batch))
         if record is not None:
@@ -175,10 +177,9 @@ def _as_it_came(tx: Transaction, row: ReceivedRow, held: InboxRow, *, content: b
     return Carried(row.kind, row.nonce, row.data, row.proof, held.secrets + claims, bodies)
 
 
-def _receipt_again(tx: Transaction, row: ReceivedRow) -> None:
-    said = tx.get(STATEMENT, row.receipt) if row.receipt else None
-    if said is not None and tx.get(PENDING, row.receipt, row.member) is None:
-        tx.queue_again(said, row.member, 0)
+def _receipt(tx: Transaction, row: ReceivedRow) -> list[StatementRow]:
+    said = unless_damaged(tx, partial(tx.get, STATEMENT, row.receipt)) if row.receipt else None
+    return [said] if said is not None else []
 
 
 def is_own(node: Node, batch: ReceivedBatch) -> bool:

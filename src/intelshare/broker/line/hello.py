@@ -40,7 +40,7 @@ from intelshare.broker.kernel.tables import (
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
-from intelshare.broker.lifecycle.anew import is_void
+from intelshare.broker.lifecycle.anew import is_void, queue_again
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled
 from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
@@ -223,8 +223,7 @@ def _answer_again(tx: Transaction, peer: PeerHello, incarnation: Incarnation, la
         answered = row.receipt if not row.code else LeafId(b"")
         said = unless_damaged(tx, partial(tx.get, STATEMENT, answered)) if answered else None
         if said is not None:
-            if tx.get(PENDING, said.leaf, peer.member) is None:
-                tx.queue_again(said, peer.member, 0)
+            queue_again(tx, peer.member, [said])
             return
 
 
@@ -237,9 +236,7 @@ def _name_older(tx: Transaction, peer: MemberCode) -> None:
         return
     heads = [encode(StreamHead, head_of(row, Incarnation(0))) for row in rows]
     said = {row.data: row for row in tx.view.find(STATEMENT, "number", peer, Kind.STREAM_HEAD, limit=_ALL)}
-    for row in [said[data] for data in heads if data in said]:
-        if tx.get(PENDING, row.leaf, peer) is None:
-            tx.queue_again(row, peer, 0)
+    queue_again(tx, peer, [said[data] for data in heads if data in said])
     new = [ToSay(peer, Kind.STREAM_HEAD, data, 0) for data in heads if data not in said]
     if new:
         tx.say(new)
@@ -250,9 +247,7 @@ def _recall_again(tx: Transaction, peer: MemberCode) -> None:
     recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=MAX_RECALLS)
     consents = tx.view.find(STATEMENT, "number", peer, Kind.CONSENT, limit=MAX_RECALLS)
     refusals = [row for row in consents if not decode(Consent, row.data).slots]
-    for row in (*recalls, *refusals):
-        if tx.get(PENDING, row.leaf, peer) is None:
-            tx.queue_again(row, peer, 0)
+    queue_again(tx, peer, [*recalls, *refusals])
 
 
 def announce(

@@ -54,6 +54,7 @@ from line_world import (
     say_hello,
     send,
     signed,
+    stolen,
 )
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
@@ -419,6 +420,26 @@ def test_p12_p16_a_recipient_that_came_back_with_less_hears_the_recall_again(mem
     assert keyless(usa)
     deliver(members, destroy(usa).outbound, "USA")
     assert word_of(members) == "destroyed"
+
+
+def test_p12_a_recall_that_a_stolen_key_signed_is_heard_at_once_by_who_came_back_with_less(
+    members: Any,
+) -> None:
+    """It reads on once it was linked for a minute: rejected first, the recall might come later."""
+    fra, usa = members["FRA"], members["USA"]
+    bulletin = submitted(members)
+    accepted(members)
+    before = everything(usa)
+    for taken in deliver(members, take_back(members, bulletin).effects.outbound):
+        fra.do(acknowledge, USA, taken.acks, at=LATER)
+    deliver(members, destroy(usa).outbound, "USA")
+    restored(usa, before, 4715)
+    stolen(members)
+    say_hello(usa, fra, LATER)
+    again = hand_again(fra)
+    assert kinds(again, "USA") == [Kind.RECALL]
+    assert [codes(taken) for taken in deliver(members, again)] == [[""]]
+    assert keyless(usa)
 
 
 def test_p12_a_recall_that_is_made_again_is_told_to_who_has_destroyed_it_and_again_after_a_restore(
