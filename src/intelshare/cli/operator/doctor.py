@@ -338,14 +338,14 @@ def _process(running: Running) -> Iterator[Finding]:
     what = f"{running.replica or running.pid} runs, {running.health}"
     if not running.codes:
         yield Finding(OK, "process", what)
+    waits = running.waits
+    if waits is not None:
+        what += f", waits since {short_time(waits.since)}: {waits.what}"
     for code in running.codes:
         known = catalogue().get(code)
         state = WARNING if code == "DRAINING" else WRONG
-        if running.waits is not None:
-            what += f", waits since {short_time(running.waits.since)}: {running.waits.what}"
-            yield Finding(state, "process", what, running.waits.next, code)
-        else:
-            yield Finding(state, "process", what, known.next if known is not None else "", code)
+        helps = waits.next if waits is not None else known.next if known is not None else ""
+        yield Finding(state, "process", what, helps, code)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:
