@@ -334,11 +334,13 @@ def _answered(inbound: Inbound, verified: Verified, said: Consent) -> ConsentSta
     """Process the originator's answer: portions withheld for lack of consent are decided again."""
     tx = inbound.tx
     asked = tx.get(CONSENT, said.md, said.recipient, inbound.member)
-    if asked is None and not said.slots:
-        return ConsentState.REFUSED
-    if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
-        raise _unknown(inbound.member)
     state = ConsentState.GRANTED if said.slots else ConsentState.REFUSED
+    if asked is None and not said.slots:
+        return state
+    if asked is None or not asked.own or not set(said.slots) <= set(asked.slots):
+        if said.question and tx.get(STATEMENT, said.question[0]) is None:
+            return state  # The question was lost with the disk: whoever asks again is answered again.
+        raise _unknown(inbound.member)
     if asked.state == ConsentState.ASKED and said.question != (asked.leaf,):
         return state  # It answers an older question and crossed the open one on its way.
     if (

@@ -34,7 +34,7 @@ from intelshare.broker.exchange.consent import (
 )
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import BULLETIN, CONSENT, INBOX, TABLES, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, CONSENT, INBOX, STATEMENT, TABLES, UserRow
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.lifecycle.stop import anything_over, expire
 from intelshare.broker.line.hello import acknowledge, start_incarnation
@@ -189,6 +189,22 @@ def test_a_consent_taken_back_stops_what_is_on_the_way(members: dict[str, Member
     (taken,) = carry(members, grant(ken, bulletin, grant=False), "KEN", "FRA")
     assert [peer for peer, _ in taken.effects.ended] == ["USA"]
     assert word(fra) == "in doubt"
+
+
+def test_an_answer_to_a_question_that_was_lost_with_the_disk_is_taken_and_comes_again_when_asked(
+    members: dict[str, Member],
+) -> None:
+    """It could not be placed, was rejected, and came again without end."""
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    (row,) = rows(fra, CONSENT)
+    lost = Delete(CONSENT, (row.md, row.recipient, row.member)), Delete(STATEMENT, (row.leaf,))
+    fra.store.apply(Plan(lost, None))
+    (taken,) = carry(members, grant(ken, bulletin), "KEN", "FRA")
+    assert (codes(taken), word(fra), rows(fra, CONSENT)) == ([""], "withheld", [])
+    (heard,) = carry(members, ask(fra, bulletin), "FRA", "KEN")
+    (taken,) = carry(members, heard.effects, "KEN", "FRA")
+    assert (codes(taken), word(fra)) == ([""], "queued")
 
 
 def test_a_consent_for_somebody_else_or_of_somebody_else_does_not_count(members: dict[str, Member]) -> None:
