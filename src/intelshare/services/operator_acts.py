@@ -8,7 +8,7 @@ from typing import Final
 from intelshare.audit.node_records import BackupMade
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.lifecycle.drop import DropCommand, drop
-from intelshare.broker.lifecycle.mend import WAITING, Mended, Record
+from intelshare.broker.lifecycle.mend import MAX_MENDED, WAITING, Mended, Record
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
     BelieveCommand,
@@ -85,9 +85,11 @@ async def repair(backend: Backend, actor: Actor, request: pb.RepairRequest) -> p
     if request.drop:
         if not request.reason.strip():
             raise DeliveryError("INPUT_INVALID", "a reason is needed: the log keeps it", hint="--reason TEXT")
-        command = DropCommand(_chosen(known, request.drop), actor.user, request.reason)
-        dropped = await backend.perform(drop, command, then=backend.mended)
-        states.update({one.record: one for one in dropped.mended})
+        chosen = _chosen(known, request.drop)
+        for start in range(0, len(chosen), MAX_MENDED):
+            command = DropCommand(chosen[start : start + MAX_MENDED], actor.user, request.reason)
+            dropped = await backend.perform(drop, command, then=backend.mended)
+            states.update({one.record: one for one in dropped.mended})
     return pb.RepairResponse(records=[_damaged(record, states.get(record)) for record in known])
 
 

@@ -18,10 +18,12 @@ import intelshare
 from builders import NOW, actor, draft, seeded, text, user
 from intelshare.broker.kernel.actor import Actor, authorised, row_of
 from intelshare.broker.kernel.cursor import seal_cursor
+from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
 from intelshare.broker.kernel.tables import BULLETIN, CertificateRow, UserRow
 from intelshare.broker.lifecycle.certificates import note_certificates
-from intelshare.broker.lifecycle.mend import Record
+from intelshare.broker.lifecycle.drop import DropCommand
+from intelshare.broker.lifecycle.mend import MAX_MENDED, MendResult, Record
 from intelshare.broker.queries.watch import Cursor, cursor_text
 from intelshare.cli.analyst.outbox import outbox
 from intelshare.cli.analyst.read import inbox
@@ -190,6 +192,23 @@ def test_what_was_brought_back_is_written_again_unasked_and_never_offered_to_be_
         ("chunk", "whole", False),
         ("reader", "damaged", True),
     ]
+
+
+def test_any_number_of_damaged_records_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, operator = MemberBackend(met(("FRA", "USA"))["FRA"]), actor("FRA", "o", Role.OPERATOR)
+    backend.rotten = tuple([Record("reader", ("somebody", place)) for place in range(MAX_MENDED + 1)])
+    given: list[Record] = []
+
+    async def perform(_: object, command: DropCommand, **__: object) -> MendResult:
+        assert len(command.records) <= MAX_MENDED
+        given.extend(command.records)
+        return MendResult((), Effects())
+
+    monkeypatch.setattr(backend, "perform", perform)
+    found: Any = asyncio.run(answer(backend, ROWS["Operations/Repair"], operator, pb.RepairRequest()))
+    request = pb.RepairRequest(drop=[one.id for one in found.records], reason="a bad disk")
+    asyncio.run(answer(backend, ROWS["Operations/Repair"], operator, request))
+    assert given == list(backend.rotten)
 
 
 def test_no_act_key_or_authority_is_made_while_the_clock_is_wrong() -> None:

@@ -101,10 +101,14 @@ class DropCommand:
 
 
 def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
-    """Remove damaged records. Raises DeliveryError INPUT_INVALID for what is never dropped, or is whole."""
+    """Remove damaged records, at most ``MAX_MENDED``. Raises DeliveryError INPUT_INVALID for more, for what is
+    never dropped, or is whole.
+    """
+    if len(command.records) > MAX_MENDED:
+        raise DeliveryError("INPUT_INVALID", f"at most {MAX_MENDED} records can be dropped at once")
     tx = Transaction(node, view, now, random)
     went = _handed_over(tx, {record.key for record in command.records if record.table == PAIR.name})
-    for record in command.records[:MAX_MENDED]:
+    for record in command.records:
         table = table_of(record)
         if table is None or table in _NEVER:
             raise DeliveryError(
@@ -119,9 +123,8 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
             _drop_pair(tx, record.key, went.get(record.key))
         else:
             _DROPS.get(table.name, _delete)(tx, table, record.key)
-    dropped = command.records[:MAX_MENDED]
-    _recount(tx, sorted({name for record in dropped for name in _counters_of(record)}))
-    done = tuple([Mended(record, RecordOutcome.DROPPED) for record in dropped])
+    _recount(tx, sorted({name for record in command.records for name in _counters_of(record)}))
+    done = tuple([Mended(record, RecordOutcome.DROPPED) for record in command.records])
     return tx.plan(MendResult(done, tx.effects()))
 
 

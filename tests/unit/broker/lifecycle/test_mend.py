@@ -38,7 +38,7 @@ from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.drop import DropCommand, drop
 from intelshare.broker.lifecycle.exclude import exclusions
-from intelshare.broker.lifecycle.mend import MendCommand, Record, RecordOutcome, brought_by, mend
+from intelshare.broker.lifecycle.mend import MAX_MENDED, MendCommand, Record, RecordOutcome, brought_by, mend
 from intelshare.broker.lifecycle.rebuild import rebuild, recount
 from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
@@ -254,6 +254,15 @@ def test_what_is_whole_is_not_dropped(members: Any) -> None:
     command = DropCommand((Record(BULLETIN.name, key),), user("FRA", "operator"), "a slip")
     with pytest.raises(DeliveryError, match="is not damaged"):
         perform(fra, drop, command)
+
+
+def test_no_more_is_dropped_at_once_than_a_step_can_hold(members: Any) -> None:
+    fra = members["FRA"]
+    records = tuple(
+        Record(BULLETIN.name, (bytes([place // 256, place % 256]),)) for place in range(MAX_MENDED + 1)
+    )
+    with pytest.raises(DeliveryError, match=f"at most {MAX_MENDED}"):
+        perform(fra, drop, DropCommand(records, user("FRA", "operator"), "a bad disk"))
 
 
 def test_who_was_left_out_is_suspended_while_the_row_is_damaged() -> None:
