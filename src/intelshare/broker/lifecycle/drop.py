@@ -101,8 +101,8 @@ class DropCommand:
 
 
 def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
-    """Remove damaged records, at most ``MAX_MENDED``. Raises DeliveryError INPUT_INVALID for more, for what is
-    never dropped, or is whole.
+    """Remove damaged records, at most ``MAX_MENDED``. Raises DeliveryError INPUT_INVALID for more, and for
+    what is never dropped, or is whole.
     """
     if len(command.records) > MAX_MENDED:
         raise DeliveryError("INPUT_INVALID", f"at most {MAX_MENDED} records can be dropped at once")
