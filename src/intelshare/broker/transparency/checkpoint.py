@@ -34,7 +34,7 @@ from intelshare.broker.kernel.tables import (
     LogHeadRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
-from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken
+from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken, place_of
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Checkpoint, Cosigned, Evidence, Kind
@@ -84,8 +84,8 @@ def checkpoint(node: Node, view: View, now: Instant, random: Random) -> Plan[Eff
     tx.put(
         CHECKPOINT,
         CheckpointRow(
-            node.uri, node.incarnation, head.size, said.root, node.member, CheckpointState.OWN, now, -now,
-            encode(Evidence, signed),
+            node.uri, node.incarnation, head.size, said.root, node.member, CheckpointState.OWN, now,
+            place_of(logs, node.incarnation, now), encode(Evidence, signed),
         ),
     )  # fmt: skip
     return tx.plan(tx.effects())

@@ -51,8 +51,19 @@ SIGNED: Final = (CheckpointState.PROVED, *UNPROVED)
 def latest(view: View, uri: NodeUri) -> tuple[Cosigned, ...]:
     """Return the latest checkpoint that a node has signed, if any: it counts even before a path has come."""
     rows = [row for state in SIGNED for row in view.find(CHECKPOINT, "state", uri, state, limit=1)]
-    newest = max(rows, key=lambda row: (row.at, row.size), default=None)
+    newest = min(rows, key=lambda row: (row.newest, -row.size), default=None)
     return (position_of(newest),) if newest is not None else ()
+
+
+def place_of(rows: Sequence[CheckpointRow], incarnation: int, now: Instant) -> int:
+    """Return the place (``CheckpointRow.newest``) of a checkpoint of this log that comes now.
+
+    It is before those held of its node, whatever the time was when they came: this node's clock may have been
+    ahead. Only a copy of a log after which another one has come stays with its log.
+    """
+    first = min((row.newest for row in rows), default=-now + 1)
+    of_log = min((row.newest for row in rows if row.incarnation == incarnation), default=first)
+    return of_log if of_log > first else min(-now, first - 1)
 
 
 def is_broken(view: View, uri: NodeUri, but: CheckpointRow | None = None) -> bool:
@@ -82,14 +93,22 @@ def nearest(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow 
     return _longest(proved, max(proved, key=signed_at).incarnation)
 
 
-def came_last(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
-    """Return the longest checkpoint of the log of which one came last, for the first checkpoint of a new log:
+def bases(rows: Sequence[CheckpointRow], row: CheckpointRow) -> Sequence[CheckpointRow]:
+    """Return the checkpoints to compare one with, the best last: once that has proved it, nothing is asked
+    about the others. None: it is the first that counts.
+    """
+    best, last = of_later_log(rows, row) or nearest(rows, row), _came_last(rows, row)
+    return [one for one in ((last, best) if last != best else (best,)) if one is not None]
+
+
+def _came_last(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
+    """Return the longest checkpoint of the log of which one came last, for a log of which nothing is proved:
     a clock that had gone back signed it earlier than the logs before it.
     """
     proved = [other for other in rows if other.state == CheckpointState.PROVED]
-    if not proved or any(other.incarnation == row.incarnation for other in rows):
+    if not proved or any(other.incarnation == row.incarnation for other in proved):
         return None
-    return _longest(proved, max(proved, key=lambda other: other.at).incarnation)
+    return _longest(proved, min(proved, key=lambda other: other.newest).incarnation)
 
 
 def _longest(rows: Sequence[CheckpointRow], incarnation: int) -> CheckpointRow:
@@ -101,10 +120,10 @@ def longer(rows: Sequence[CheckpointRow], heard: CheckpointRow) -> CheckpointRow
     """Return the nearest longer checkpoint of the same log that its node signed, or one of a later log."""
     signed = [row for row in rows if row.state in SIGNED]
     longer = [row for row in signed if row.incarnation == heard.incarnation and row.size > heard.size]
-    after = [row for row in signed if row.incarnation != heard.incarnation and row.at >= heard.at]
+    after = [row for row in signed if row.incarnation != heard.incarnation and row.newest <= heard.newest]
     if longer:
         return min(longer, key=lambda row: row.size)
-    return max(after, key=lambda row: row.at) if after else None
+    return min(after, key=lambda row: row.newest) if after else None
 
 
 def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> CheckpointRow | None:
@@ -119,8 +138,8 @@ def of_later_log(rows: Sequence[CheckpointRow], row: CheckpointRow) -> Checkpoin
         for other in rows
         if other.state == CheckpointState.PROVED and other.incarnation != row.incarnation
     ]
-    later = max(
-        (other for other in others if signed_at(other) > signed), key=lambda one: one.at, default=None
+    later = min(
+        (other for other in others if signed_at(other) > signed), key=lambda one: one.newest, default=None
     )
     return _longest(others, later.incarnation) if later is not None else None
 
@@ -155,10 +174,10 @@ def thinned(rows: Sequence[CheckpointRow]) -> Sequence[CheckpointRow]:
     """Return which to delete to keep ``MAX_HELD``: where they are closest, never a log's first or last."""
     if len(rows) <= MAX_HELD:
         return ()
-    ordered = sorted(rows, key=lambda row: (row.at, row.size))
+    ordered = sorted(rows, key=lambda row: (-row.newest, row.size))
     older = ordered[:-RECENT]
     spans = [
-        (after.size - before.size, row.at, row)
+        (after.size - before.size, -row.newest, row)
         for before, row, after in zip(older, older[1:], older[2:], strict=False)
         if before.incarnation == row.incarnation == after.incarnation
     ]

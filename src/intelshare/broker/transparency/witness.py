@@ -48,12 +48,12 @@ from intelshare.broker.transparency.known_checkpoints import (
     UNPROVED,
     CheckpointState,
     ask_for,
-    came_last,
+    bases,
     ends,
     is_broken,
     longer,
     nearest,
-    of_later_log,
+    place_of,
     position_of,
     present,
     signed_at,
@@ -119,14 +119,11 @@ def _put(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evidence
     row = CheckpointRow(
         said.origin, said.incarnation, said.size, said.root, member,
         CheckpointState.CLAIMED if proved else CheckpointState.PROVED,
-        tx.now, -tx.now, encode(Evidence, signed),
+        tx.now, place_of(rows, said.incarnation, tx.now), encode(Evidence, signed),
     )  # fmt: skip
     tx.put(CHECKPOINT, row)
-    base = of_later_log(rows, row) or nearest(rows, row)
-    if base is not None:
-        bases = {base, came_last(rows, row) or base}
-        tx.asks += [(member, ask_for(row, one)) for one in sorted(bases, key=lambda one: one == base)]
-    else:
+    tx.asks += [(member, ask_for(row, base)) for base in bases(rows, row)]
+    if not proved:
         log_witnessed(tx, row, None)
     heard = [
         other for other in rows if other.state == CheckpointState.HEARD and longer([row], other) is not None
@@ -146,7 +143,7 @@ def _make_room(
     At ``MAX_CLAIMED`` a further checkpoint of a log that is among those waiting is rejected. The first of
     another log is not, for only that can show what became of the logs before: it replaces the newest but one.
     """
-    waiting = sorted((row for row in rows if row.state in UNPROVED), key=lambda row: row.at)
+    waiting = sorted((row for row in rows if row.state in UNPROVED), key=lambda row: -row.newest)
     if len(waiting) < MAX_CLAIMED:
         return waiting
     if any(row.incarnation == said.incarnation for row in waiting):
@@ -189,11 +186,23 @@ def prove(
         _forgot(tx, member, earlier, later, path, led.forgot)
         known = led.end.size if led.end.incarnation == earlier.incarnation else 0
         _ask_older(tx, member, earlier, later, known)
+        _put_behind(tx, earlier, later)
     elif later.state == CheckpointState.BROKEN:
         narrow(tx, earlier, later, path)
     else:
         _grew(tx, member, earlier, later)
+        _put_behind(tx, earlier, later)
     return tx.plan(tx.effects())
+
+
+def _put_behind(tx: Transaction, earlier: CheckpointRow, later: CheckpointRow) -> None:
+    """Place the earlier of two logs, as a path shows, behind the later one: a copy may have come last."""
+    if earlier.incarnation == later.incarnation:
+        return
+    for held in tx.view.find(CHECKPOINT, "key", earlier.origin, earlier.incarnation):
+        row = tx.get(CHECKPOINT, held.origin, held.incarnation, held.size)
+        if row is not None and row.newest <= later.newest:
+            tx.put(CHECKPOINT, changed(row, newest=later.newest + 1))
 
 
 def _grew(tx: Transaction, member: MemberCode, earlier: CheckpointRow, later: CheckpointRow) -> None:
@@ -288,7 +297,7 @@ def _compare(tx: Transaction, member: MemberCode, said: Checkpoint, signed: Evid
             claims[log] += 1
             row = CheckpointRow(
                 seen.origin, seen.incarnation, seen.size, seen.root, member, CheckpointState.HEARD,
-                tx.now, -tx.now, encode(Evidence, signed),
+                tx.now, min(one.newest for one in rows), encode(Evidence, signed),
             )  # fmt: skip
             tx.put(CHECKPOINT, row)
             above = longer(rows, row)
@@ -384,17 +393,15 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
     """
     rows = tx.view.find(CHECKPOINT, "key", uri)
     for row in rows:
+        others: Sequence[CheckpointRow | None] = ()
         if row.state == CheckpointState.HEARD:
-            other = longer(rows, row)
-        elif row.state not in UNPROVED:
-            other = None
-        elif row.incarnation == said.incarnation:
-            other = nearest(rows, row)
-        else:
+            others = [longer(rows, row)]
+        elif row.state in UNPROVED and row.incarnation == said.incarnation:
+            others = bases(rows, row)
+        elif row.state in UNPROVED:
             # Never backwards: only what follows a log that has ended can tell what became of it.
-            other = present(rows, said.incarnation)
-        if other is not None:
-            tx.asks.append((member, ask_for(row, other)))
+            others = [present(rows, said.incarnation)]
+        tx.asks += [(member, ask_for(row, other)) for other in others if other is not None]
     tx.asks += [(member, ask) for ask in _claimed(tx, member)]
     lost = 0
     for held in said.checkpoint:

@@ -342,6 +342,87 @@ def test_a_log_signed_while_the_clock_had_gone_back_is_not_forgotten_unseen(logs
     assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
 
 
+def forgets(logs: Logs, backup: Any) -> None:
+    """USA's disk is put back; a log begins that it has not had yet."""
+    usa = logs.members["USA"]
+    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
+    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
+    usa.node = replace(usa.node, incarnation=usa.node.incarnation + 1)
+    logs.restart("USA")
+
+
+def test_a_log_is_not_forgotten_unseen_by_a_witness_whose_clock_had_been_ahead(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    before = logs.say("USA")
+    right, backup = logs.now, everything(usa)
+    logs.now = Instant(right + 8 * MINUTE)
+    logs.deliver("USA", before, "FRA")
+    logs.now = Instant(right - MINUTE)
+    logs.restart("USA")
+    newest = usa.node.incarnation
+    back = logs.say("USA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", back, "FRA")
+    fra = logs.members["FRA"]
+    assert [held.incarnation for held in fra.ask(make_hello, USA, logs.now).checkpoint] == [newest]
+    forgets(logs, backup)
+    logs.show("USA", "FRA")
+    assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_log_is_not_forgotten_unseen_where_a_copy_of_the_log_before_came_after_it(
+    logs: Logs, answered: bool
+) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    logs.act("USA")
+    late = logs.say("USA")
+    right, backup = logs.now, everything(usa)
+    logs.now = Instant(right - 2 * MINUTE)
+    logs.restart("USA")
+    newest = usa.node.incarnation
+    if answered:
+        logs.show("USA", "FRA")
+    else:
+        unanswered(logs, "USA", "FRA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", late, "FRA")
+    fra = logs.members["FRA"]
+    assert [held.incarnation for held in fra.ask(make_hello, USA, logs.now).checkpoint] == [newest]
+    forgets(logs, backup)
+    logs.show("USA", "FRA")
+    assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
+
+
+def test_a_log_is_not_forgotten_unseen_where_the_first_answer_of_the_next_one_is_lost(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    right, backup = logs.now, everything(usa)
+    logs.now = Instant(right - 2 * MINUTE)
+    logs.restart("USA")
+    back = logs.say("USA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", back, "FRA")
+    forgets(logs, backup)
+    unanswered(logs, "USA", "FRA")
+    meets(logs)
+    assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
+
+
+def test_a_node_whose_clock_has_gone_back_knows_which_of_its_own_logs_was_the_last(logs: Logs) -> None:
+    usa = logs.members["USA"]
+    logs.say("USA")
+    logs.now = Instant(logs.now - 2 * MINUTE)
+    logs.restart("USA")
+    newest = usa.node.incarnation
+    logs.say("USA")
+    logs.restart("USA")
+    last = usa.ask(own)
+    assert last is not None
+    assert last.incarnation == newest
+
+
 def test_a_hello_asks_nothing_about_a_log_that_ended_until_a_later_one_is_there(logs: Logs) -> None:
     logs.show("USA", "FRA")
     logs.restart("USA")

@@ -191,7 +191,7 @@ class CheckpointRow(NamedTuple):
     """broker.transparency.known_checkpoints.CheckpointState."""
     at: Instant
     newest: int
-    """Minus ``at``."""
+    """The lower, the later (``known_checkpoints.place_of``): minus ``at``, or less if a clock went back."""
     signed: bytes
     """The whole statement (Evidence), provable by itself."""
 
