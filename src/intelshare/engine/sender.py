@@ -10,7 +10,8 @@
     WANTS       no hand-over runs: step "handover" for all that want it        HANDING
     HANDING     something went                                                 IDLE
                 nothing went: ask how much is left                             COUNTING
-    COUNTING    none, or as many as last time: not until something changes     IDLE
+    COUNTING    none: not until something changes; as many as last time:       IDLE
+                after a minute
     RESENDING   it is durable                                                  IDLE
 
 The sender acts on events: whenever something became ready or a window opened. Pairs that become ready during
@@ -36,7 +37,7 @@ from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice, Now
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import MemberCode
-from intelshare.instant import EPOCH, Instant
+from intelshare.instant import EPOCH, MINUTE, Instant
 from intelshare.ports import Durable
 
 
@@ -58,6 +59,10 @@ class _Destination:
     """True if pairs may be ready for hand-over."""
     left: int = -1
     """The number of pairs left when nothing went; -1: not known."""
+    again: Instant | None = None
+    """When to look at those again, on the steady clock: what keeps them may end by time, as when the
+    recipient's key begins to count.
+    """
     not_before: Instant = EPOCH
     """When to try again, on the steady clock."""
     backoff: Backoff | None = None
@@ -81,7 +86,7 @@ class Sender:
         """Note that pairs of these members may have become ready."""
         for member in ready:
             destination = self._at(member)
-            destination.fresh, destination.left = True, -1
+            destination.fresh, destination.left, destination.again = True, -1, None
             self._look_at(turn, member)
         self._hand_over(turn)
 
@@ -146,6 +151,10 @@ class Sender:
             return
         destination, queue, now = self._at(member), link.queue, turn.now.steady
         times = [due] if (due := queue.due(now)) is not None else []
+        if destination.again is not None and destination.again <= now:
+            destination.fresh, destination.left, destination.again = True, -1, None
+        elif destination.again is not None:
+            times.append(destination.again)
         if destination.stage is DestinationStage.IDLE and queue.room() > 0:
             if destination.not_before <= now:
                 self._begin(turn, link, destination)
@@ -271,7 +280,10 @@ class Sender:
             destination.fresh = True
             self._failed(turn, member, left)
             return
-        destination.fresh |= left > 0 and left != destination.left
+        if left > 0 and left != destination.left:
+            destination.fresh = True
+        elif left > 0:
+            destination.again = Instant(turn.now.steady + MINUTE)
         destination.left = left
         self.look_at(turn, [member])
 
