@@ -127,6 +127,21 @@ class Revocation:
         return not self.compromised, self.effective
 
 
+def harshest(rows: Iterable[Revocation]) -> dict[tuple[Revoked, bytes], Revocation]:
+    """Return the harshest of these revocations of each thing."""
+    found: dict[tuple[Revoked, bytes], Revocation] = {}
+    for row in rows:
+        subject = (row.what, row.subject)
+        found[subject] = min(row, found.get(subject, row), key=lambda one: one.mildness)
+    return found
+
+
+def is_missing(row: Revocation, stated: Mapping[tuple[Revoked, bytes], Revocation]) -> bool:
+    """Return True if none of those stated says it, or says it as harshly."""
+    said = stated.get((row.what, row.subject))
+    return said is None or row.mildness < said.mildness
+
+
 @record
 class Revocations:
     """The revocations that a node remembers of the directories that it held before the present one."""

@@ -16,7 +16,14 @@ from intelshare.crypto.codec import malformed
 from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Trust
 from intelshare.instant import Instant
-from intelshare.trust.documents import DirectoryDocument, Revocation, Revoked, Why
+from intelshare.trust.documents import (
+    DirectoryDocument,
+    Revocation,
+    Revoked,
+    Why,
+    harshest,
+    is_missing,
+)
 
 MAX_FORMER: Final = 16
 """The most earlier directories that are kept of one member. An honest member leaves something out when it was
@@ -60,17 +67,11 @@ def unstated(before: DirectoryDocument, directory: DirectoryDocument) -> set[Rev
     """Return what an earlier directory says of keys that this one lists, and this one does not, or says less
     harshly.
     """
-    listed = {key_id(key) for key in directory.keys}
-    stated: dict[bytes, tuple[bool, int]] = {}
-    for row in directory.revocations:
-        if row.what is Revoked.KEY:
-            stated[row.subject] = min(row.mildness, stated.get(row.subject, row.mildness))
+    listed, stated = {key_id(key) for key in directory.keys}, harshest(directory.revocations)
     return {
         row
         for row in before.revocations
-        if row.what is Revoked.KEY
-        and row.subject in listed
-        and (row.subject not in stated or row.mildness < stated[row.subject])
+        if row.what is Revoked.KEY and row.subject in listed and is_missing(row, stated)
     }
 
 

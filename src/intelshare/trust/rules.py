@@ -43,7 +43,7 @@ within 7 days, and that shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -61,6 +61,8 @@ from intelshare.trust.documents import (
     Revoked,
     RootDocument,
     check_keys,
+    harshest,
+    is_missing,
     read_directory,
     read_root,
     signatures_by,
@@ -172,11 +174,11 @@ def restore(
     if is_signed(directory, read, held.root, suites):
         if read.member != held.member:
             raise _not_theirs(read.member, held.member)
-        stated = _harshest(read.revocations)
+        stated = harshest(read.revocations)
         before = [FormerDirectory(read_directory(one, suites), one) for one in earlier]
         return replace(
             _with_directory(held, directory, read, suites),
-            remembered=tuple(row for row in _in_order(remembered) if _is_missing(row, stated)),
+            remembered=tuple(row for row in _in_order(remembered) if is_missing(row, stated)),
             former=kept_beside(
                 [one for one in before if is_signed(one.signed, one.directory, held.root, suites)], read
             ),
@@ -274,9 +276,9 @@ def learn_directory(held: MemberTrust, trust: Trust, suites: Suites) -> MemberTr
     # Nothing is sealed to a key that is not listed, and revocations of those are not stated again.
     keys = {key_id(key) for key in (*held.directory.keys, *lasting_keys(directory))}
     said = [row for row in directory.revocations if row.what is not Revoked.KEY or row.subject in keys]
-    stated = _harshest(held.directory.revocations)
+    stated = harshest(held.directory.revocations)
     known = _in_order((*held.remembered, *said, *ended_by(directory, held.directory)))
-    remembered = tuple(row for row in known if row.what is not Revoked.NODE and _is_missing(row, stated))
+    remembered = tuple(row for row in known if row.what is not Revoked.NODE and is_missing(row, stated))
     _need_bound(len(remembered) + len(held.directory.revocations))
     if (former, remembered) == (held.former, held.remembered):
         return held
@@ -376,9 +378,9 @@ def _remembered(held: MemberTrust, directory: DirectoryDocument) -> tuple[Revoca
     before = held.lasting_revocations
     if held.supported and held.directory is not None:
         before += ended_by(held.directory, directory)
-    stated = _harshest(directory.revocations)
+    stated = harshest(directory.revocations)
     missing = tuple(
-        row for row in _in_order(before) if row.what is not Revoked.NODE and _is_missing(row, stated)
+        row for row in _in_order(before) if row.what is not Revoked.NODE and is_missing(row, stated)
     )
     _need_bound(len(missing) + len(directory.revocations))
     return missing
@@ -391,11 +393,6 @@ def _need_bound(count: int) -> None:
         )
 
 
-def _is_missing(row: Revocation, stated: Mapping[tuple[Revoked, bytes], Revocation]) -> bool:
-    said = stated.get((row.what, row.subject))
-    return said is None or row.mildness < said.mildness
-
-
 def _former(held: MemberTrust, directory: DirectoryDocument) -> tuple[FormerDirectory, ...]:
     """Return the directories that must be kept beside this one. Raises EnvelopeError ENVELOPE_MALFORMED."""
     before = held.former
@@ -406,16 +403,8 @@ def _former(held: MemberTrust, directory: DirectoryDocument) -> tuple[FormerDire
 
 def _in_order(rows: Iterable[Revocation]) -> tuple[Revocation, ...]:
     """Return the harshest revocation of each thing, in order."""
-    found = _harshest(rows)
+    found = harshest(rows)
     return tuple(found[subject] for subject in sorted(found))
-
-
-def _harshest(rows: Iterable[Revocation]) -> dict[tuple[Revoked, bytes], Revocation]:
-    found: dict[tuple[Revoked, bytes], Revocation] = {}
-    for row in rows:
-        subject = (row.what, row.subject)
-        found[subject] = min(row, found.get(subject, row), key=lambda one: one.mildness)
-    return found
 
 
 def _check_within(root: RootDocument, directory: DirectoryDocument, suites: Suites) -> None:
