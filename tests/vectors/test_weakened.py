@@ -19,7 +19,7 @@ from intelshare.builtin import builtin_registry
 from intelshare.conformance import conform, statement_shapes
 from intelshare.envelope import bundle, padding
 from intelshare.envelope import open as opening
-from intelshare.trust import courier, former, hello, rules, view
+from intelshare.trust import courier, documents, former, hello, rules, view
 from weakened import weakened
 
 statements: Any = import_module("intelshare.statement.verify")
@@ -71,9 +71,9 @@ RULES: list[Rule] = [
     ("trust: root rollback", "later_succession", rules._root_again,
      "root.version == held.root.version", "True"),
     ("trust: root n + 2", "succession", rules.accept_root, "root.version != present + 1", "False"),
-    ("trust: what was revoked stays so", "forgetting_succession", rules._is_missing,
+    ("trust: what was revoked stays so", "forgetting_succession", documents.is_missing,
      "said is None or row.mildness < said.mildness", "False"),
-    ("trust: an end does not move to later", "forgetting_succession", rules._is_missing,
+    ("trust: an end does not move to later", "forgetting_succession", documents.is_missing,
      "row.mildness < said.mildness", "False"),
     ("trust: a key that is left out has ended", "forgetting_succession", former.ended_by,
      "key not in after.keys", "False"),
