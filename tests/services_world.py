@@ -73,6 +73,7 @@ class MemberBackend:
         self.wrong_clock = False
         self.rotten: tuple[Record, ...] = ()
         self.draining = False
+        self.others_deliver = False
         self.replica = ""
         self.orders: list[Any] = []
 

@@ -60,6 +60,8 @@ class Dividing:
     def __init__(self, *, leads: bool) -> None:
         self.leads = leads
         """It does the chores, and has the port for peers."""
+        self.others = False
+        """Other replicas have links too, or will: they hand over what waits if this one ends."""
         self._held: frozenset[MemberCode] | None = None if leads else frozenset()
         """None: all, because no other replica runs."""
         self._members: frozenset[MemberCode] = frozenset()
@@ -106,6 +108,7 @@ class Dividing:
         if turn.parts.stopping.begun:
             return
         before, self._held, self._members = self._held, event.held, _members(turn)
+        self.others = bool({*event.shares.replicas} - {event.shares.replica})
         if before != event.held:
             before = before if before is not None else self._members
             self._taken |= dict.fromkeys(event.held - before, turn.now.wall)

@@ -167,6 +167,11 @@ class Engine:
         return self._parts.dividing.elsewhere(member)
 
     @property
+    def others(self) -> bool:
+        """True if other replicas have links too: what waits goes on from them if this one ends."""
+        return self._parts.dividing.others
+
+    @property
     def held(self) -> tuple[MemberCode, ...]:
         """The members that this replica holds; empty if it runs alone."""
         return self._parts.dividing.held

@@ -397,6 +397,10 @@ class NodeBackend:
         return self._runtime.replica
 
     @property
+    def others_deliver(self) -> bool:
+        return self._links.engine.others
+
+    @property
     def draining(self) -> bool:
         return DRAINING in self._runtime.health.codes
 

@@ -453,6 +453,10 @@ class Backend(Protocol):
         """Return the name of this process among the replicas of its node; empty: it has none."""
 
     @property
+    def others_deliver(self) -> bool:
+        """Return true if other replicas hand over what waits when this one ends."""
+
+    @property
     def draining(self) -> bool:
         """Return true if no new bulletins are accepted."""
 

@@ -239,6 +239,7 @@ async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.Drai
         queued=sum(pairs for pairs, _ in waiting),
         unacknowledged=sum(signed for _, signed in waiting),
         replica=backend.replica,
+        others_deliver=backend.others_deliver,
     )
 
 

@@ -46,6 +46,19 @@ def test_a_wait_goes_on_over_a_restart_of_the_node(
     assert (found["draining"], found["queued"], found["replica"]) == (True, "0", "b")
 
 
+def test_what_other_replicas_deliver_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked(monkeypatch, pb.DrainResponse(queued=2, replica="b", others_deliver=True))
+    stopped = list[Any]()
+    monkeypatch.setattr(waiting, "_stop", lambda *which: stopped.append(which))
+    words = ["node", "drain", "--folder", str(tmp_path), "--replica", "b", "--wait", "60", "--stop"]
+    assert run(words) == 0
+    assert stopped == [(tmp_path, "b")]
+    said = capsys.readouterr().out
+    assert "queued 2, unacknowledged 0: of all replicas; the others deliver it too\n" in said
+
+
 def test_what_was_stopped_is_still_drained_and_says_how_that_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

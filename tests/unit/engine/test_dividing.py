@@ -146,6 +146,7 @@ def test_replicas_that_join_get_equal_shares(replicas: int, counts: list[int]) -
         database.settle()
     assert database.counts() == counts
     assert set(database.links) == set(MEMBERS)
+    assert {one.part.others for one in database.all.values()} == {replicas > 1}
 
 
 def test_of_those_that_are_held_only_as_many_move_as_must() -> None:
@@ -165,6 +166,7 @@ def test_of_those_that_are_held_only_as_many_move_as_must() -> None:
     database.settle()
     assert database.moves == 6 + 3 + 2 + 2 + 3
     assert database.counts() == [6]
+    assert not any(one.part.others for one in database.all.values()), "it is left alone"
 
 
 def test_what_this_node_does_not_dial_is_held_by_the_one_that_leads() -> None:

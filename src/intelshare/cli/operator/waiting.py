@@ -109,7 +109,7 @@ def queues(node: NodeFolder, out: Out) -> None:
     default=0.0,
     help="Wait up to this many seconds until nothing is queued.",
 )
-@click.option("--stop", is_flag=True, help="Stop the node (on this machine) as soon as nothing is queued.")
+@click.option("--stop", is_flag=True, help="Then stop the node (on this machine).")
 @printing
 @on_replica
 def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -> int:
@@ -119,8 +119,9 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
     with --undo alone: a node that is started again, by --stop or by whatever else, is still drained. --wait
     goes on over such a start. Exits with 10 if something is still queued.
 
-    Of several replicas only the one that is asked is drained: the others accept bulletins, and what is queued
-    is that of all.
+    Of several replicas only the one that is asked is drained: the others accept bulletins. If they
+    share the links, nothing is waited for: what is queued is that of all, and goes on from the others when
+    this one is stopped.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -146,6 +147,7 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
             "draining": not undo,
             "queued": str(found.queued),
             "unacknowledged": str(found.unacknowledged),
+            "others_deliver": found.others_deliver,
             "stopped": stopped,
         },
     )
@@ -155,7 +157,11 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
         return Exit.DONE
     if replica:
         out.line(f"{which} accepts no new bulletins; the other replicas do")
-    out.line("nothing waits" if empty else f"queued {found.queued}, unacknowledged {found.unacknowledged}")
+    waits = f"queued {found.queued}, unacknowledged {found.unacknowledged}"
+    if found.others_deliver:
+        out.line(f"{waits}: of all replicas; the others deliver it too")
+    else:
+        out.line("nothing waits" if empty else waits)
     if stopped:
         out.line(f"{which} has stopped")
         again = f" --replica {replica}" if replica else ""
@@ -197,7 +203,8 @@ def _reached_another(wanted: str, found: str) -> IntelshareError:
 
 
 def _left(found: Any) -> int:
-    return int(found.queued + found.unacknowledged)
+    """Return how much waits that nobody delivers if this process is stopped."""
+    return 0 if found.others_deliver else int(found.queued + found.unacknowledged)
 
 
 def _stop(folder: Path, replica: str) -> None:

@@ -2801,21 +2801,25 @@ class DrainResponse(_message.Message):
     QUEUED_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     REPLICA_FIELD_NUMBER: _builtins.int
+    OTHERS_DELIVER_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
     """For all members together."""
     unacknowledged: _builtins.int
     replica: _builtins.str
     """The replica that answers, if the node has several: the others accept bulletins."""
+    others_deliver: _builtins.bool
+    """Other replicas have links too: they deliver what waits when this one is stopped."""
     def __init__(
         self,
         *,
         queued: _builtins.int = ...,
         unacknowledged: _builtins.int = ...,
         replica: _builtins.str = ...,
+        others_deliver: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued", b"queued", "replica", b"replica", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["others_deliver", b"others_deliver", "queued", b"queued", "replica", b"replica", "unacknowledged", b"unacknowledged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
