@@ -3,8 +3,9 @@
 python -m bench.growth [--stored 100000] [--count 2000] [--json]
 
 Two federations of two nodes: one with hardly anything stored, one after so many were submitted, handed over
-and receipted. Then both are measured in turn, a piece each, so that a bad minute of the machine hits both.
-With 100,000 it takes about as many seconds as a thousand times the processor milliseconds of a release.
+and receipted. Then both are measured in turn, a piece each, so that a bad minute of the machine hits both. A
+reading begins once a node that was started has read its keys. With 100,000 it takes about as many seconds as
+a thousand times the processor milliseconds of a release.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from bench.load import Load, load
 from bench.measured import Watched
-from bench.nodes import Node, federation
+from bench.nodes import PATIENCE, Failed, Node, federation
 from bench.once import run
 from bench.processor import resident
 from intelshare.wire.v1 import user_pb2 as pb
@@ -29,6 +30,9 @@ LIST = 50
 TIMES = 5
 PIECE = 5_000
 """Bulletins of the filling at once, so that a stuck one is noticed."""
+
+IDLE = 0.05
+"""Two nodes that spend fewer seconds of processor time than this in a second are idle."""
 
 Pair = tuple[Node, Node]
 """Sender and recipient."""
@@ -46,6 +50,7 @@ async def look(nodes: Pair, count: int, found: Found) -> None:
     fra, usa = nodes
     async with load(fra) as sender, load(usa) as recipient:
         await sender.linked()
+        await settled(nodes)
         outbox, inbox = pb.OutboxRequest(limit=LIST), pb.InboxRequest(limit=LIST)
         await _listed(found, "outbox", fra, lambda: sender.bulletins.Outbox(outbox))
         await _listed(found, "inbox", usa, lambda: recipient.bulletins.Inbox(inbox))
@@ -57,6 +62,18 @@ async def look(nodes: Pair, count: int, found: Found) -> None:
         _note(found, "release_kib", (spent.written or 0) / count / 1024)
         for name, node in zip(("sender", "recipient"), nodes, strict=True):
             _note(found, f"{name}_mib", resident(node.pid) / 2**20)
+
+
+async def settled(nodes: Pair) -> None:
+    """Wait until neither node does anything: a while after a start it still reads its keys (``traces``)."""
+    end = time.monotonic() + PATIENCE
+    used = before = sum(node.used().whole for node in nodes)
+    while time.monotonic() < end:
+        await asyncio.sleep(1)
+        before, used = used, sum(node.used().whole for node in nodes)
+        if used - before < IDLE:
+            return
+    raise Failed(f"a node is still busy after {PATIENCE:.0f} s")
 
 
 async def fill(sender: Load, stored: int) -> None:
