@@ -318,7 +318,11 @@ class Transaction:
         self._pend(row, row.peer, rank, size)
 
     def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
-        """Queue a stored statement for a peer again, behind those of its rank."""
+        """Queue a stored statement for a peer again, as it was signed, behind those of its rank.
+
+        Only a release, whose number is cancelled if its signature does not count any more, is queued so; for
+        all else call ``lifecycle.anew.queue_again``.
+        """
         self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
 
     def _pend(self, row: StatementRow, peer: MemberCode, rank: int, size: int) -> None:
