@@ -317,11 +317,11 @@ class Transaction:
         self.put(STATEMENT, row)
         self._pend(row, row.peer, rank, size)
 
-    def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
+    def queue_as_signed(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
         """Queue a stored statement for a peer again, as it was signed, behind those of its rank.
 
-        Only a release, whose number is cancelled if its signature does not count any more, is queued so; for
-        all else call ``lifecycle.anew.queue_again``.
+        Only a release, whose number is cancelled if its signature does not count any more, is queued so; all
+        else is queued by ``queue_again`` of the room ``lifecycle``.
         """
         self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
 

@@ -102,7 +102,7 @@ def queue_again(tx: Transaction, peer: MemberCode, rows: Sequence[StatementRow])
             tx.sign_again(void[start : start + MAX_REVIEWED], ())
     again = [row for row in rows if tx.get(PENDING, row.leaf, peer) is None]
     for row in again:
-        tx.queue_again(row, peer, 0)
+        tx.queue_as_signed(row, peer, 0)
     return len(again)
 
 

@@ -390,7 +390,7 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         return
     if waits:
         return
-    tx.queue_again(row, peer, found.rank)
+    tx.queue_as_signed(row, peer, found.rank)
     answers.queued += 1
 
 
@@ -444,7 +444,7 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
         for row in rows:
             said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
             if said is not None and view.get(PENDING, row.leaf, row.recipient) is None:
-                tx.queue_again(said, row.recipient, row.rank)
+                tx.queue_as_signed(said, row.recipient, row.rank)
                 queued += 1
         after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
     return tx.plan(queued)
