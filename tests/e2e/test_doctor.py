@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from e2e.nodes import PROGRAM, copied, intelshare, ok, running
 from intelshare.cli.app import run
+from intelshare.store.sidecar import read_sidecar, write_sidecar
 from processes import clean_environment, finished
 from rot import rot, spoil
 
@@ -215,6 +217,12 @@ def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -
         code, found = findings("--folder", copy)
         assert about(found, "memory")[0]["state"] == "ok", found
     assert about(findings("--folder", copy)[1], "memory")[0]["state"] == "ok"
+    known = read_sidecar(copy / "sidecar")
+    assert known is not None
+    write_sidecar(copy / "sidecar", replace(known, vault=known.vault + 1))
+    (older_vault,) = about(findings("--folder", copy)[1], "memory")
+    assert (older_vault["code"], "the vault is older" in older_vault["found"]) == ("STORE_FORGOT", True)
+    write_sidecar(copy / "sidecar", known)
     for name in ("intelshare.db", "intelshare.db-wal", "intelshare.db-shm"):
         (copy / name).unlink(missing_ok=True)
         if (older / name).exists():

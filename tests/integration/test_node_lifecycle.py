@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -448,7 +449,8 @@ async def test_a_stop_with_steps_in_the_queue_of_a_slow_disk_leaves_sidecar_and_
         remembered = read_sidecar(site.root / "sidecar")
         store = open_store(site.root / "intelshare.db", TABLES, site.founded.storage_key)
         try:
-            stands = store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True))  # noqa: B023
+            last = partial(log_position, incarnation=runtime.incarnation, clean=True)
+            stands = store.ask_now(partial(last, vault=runtime.vault.state))
         finally:
             store.close()
         assert not runtime.failed.done(), runtime.failed.result()

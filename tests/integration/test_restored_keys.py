@@ -16,6 +16,7 @@ from test_key_life import arrives, keys, revoke, rotate, sent, states
 from intelshare.crypto.pae import key_id
 from intelshare.errors import StoreError, VaultError
 from intelshare.ids import KeyId, MemberCode
+from intelshare.vault import copy_of
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, back_up, introduce, make_site, restore, show_member, until
 
@@ -148,8 +149,10 @@ async def test_a_vault_alone_whose_only_key_was_stolen_since_does_not_start(tmp_
         await revoke(fra, stolen, compromised=True)
         await fra.stop()
         vault.write_bytes(before)
-        with pytest.raises(VaultError) as refused:
+        with pytest.raises(StoreError, match="the vault is older"):
             await fra.start()
+        with pytest.raises(VaultError) as refused:
+            await fra.start(accept_loss=True)
         assert refused.value.code == "NOT_FOUND"
         assert "node restore" in refused.value.hint
     finally:
@@ -159,17 +162,28 @@ async def test_a_vault_alone_whose_only_key_was_stolen_since_does_not_start(tmp_
 async def test_a_vault_alone_from_before_a_rotation_goes_on_with_the_key_that_overlaps(
     pair: tuple[Site, Site],
 ) -> None:
-    """Its successor is lost: it ends, and another one is made."""
+    """An operator says that its successor is lost: it ends, and another one is made. What had been destroyed
+    since, and is back, is destroyed again.
+    """
     fra, usa = pair
     vault = fra.root / "vault" / "keys"
     await arrives(fra, await sent(fra, "USA", "before"), "USA")
     before = vault.read_bytes()
+    (destroyed,) = fra.running.runtime.vault.sealing_keys()
+    await revoke(fra, destroyed, compromised=True)
     await rotate(fra, "signing")
     await arrives(fra, await sent(fra, "USA", "under the key that is lost"), "USA")
     lost = fra.running.runtime.node.signer.key_id
     await fra.stop()
+    newest = vault.read_bytes()
     vault.write_bytes(before)
-    await fra.start()
+    with pytest.raises(StoreError) as refused:
+        await fra.start()
+    assert (refused.value.code, copy_of(vault).read_bytes()) == ("STORE_FORGOT", newest)
+    await fra.start(accept_loss=True)
+    assert destroyed not in fra.running.runtime.vault.sealing_keys()
+    assert destroyed in fra.running.runtime.node.retired
+    await fra.let_in()
     await both_ways(fra, usa)
     assert await states(fra, "signing") == ["in use", "overlaps"]
     for site in pair:

@@ -32,6 +32,7 @@ async def test_a_running_node_writes_again_what_is_damaged_or_missing_of_its_vau
         harm(path)
         await until(lambda wanted=count: fra.log.getvalue().count("vault.mended") == wanted, "the log")
         assert path.read_bytes() == whole
+        assert f'"path": "vault/{path.name}"' in fra.log.getvalue()
     assert fra.running.runtime.health.codes == ()
 
 

@@ -287,7 +287,8 @@ class NodeProcess(Files):
         runtime, code = self.runtime, ""
         try:
             for path in await asyncio.to_thread(runtime.vault.look, mend=runtime.leads):
-                runtime.log.warning(Event.VAULT_MENDED, path=path.relative_to(runtime.folder.root))
+                name = path.relative_to(runtime.folder.root).as_posix()
+                runtime.log.warning(Event.VAULT_MENDED, path=name)
             if not runtime.leads and await asyncio.to_thread(runtime.vault.follow):
                 runtime.outdated = True
         except (StoreError, VaultError) as error:
@@ -313,7 +314,8 @@ class NodeProcess(Files):
         with self._files:
             if self._ended and not clean:
                 return None
-            now = runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=clean))
+            here, vault = runtime.incarnation, runtime.vault.state
+            now = runtime.store.ask_now(lambda view: log_position(view, here, clean=clean, vault=vault))
             if not remembers(runtime.folder.sidecar, now):
                 write_sidecar(runtime.folder.sidecar, now)
             return now

@@ -66,10 +66,9 @@ async def _operate(
             domain = runtime.node.trust.members[runtime.node.member].root.domain
             actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
             answered = await answer(NodeBackend(runtime, links), row, actor, request)
-            write_sidecar(
-                runtime.folder.sidecar,
-                runtime.store.ask_now(lambda view: log_position(view, runtime.incarnation, clean=True)),
-            )
+            here, vault = runtime.incarnation, runtime.vault.state
+            now = runtime.store.ask_now(lambda view: log_position(view, here, clean=True, vault=vault))
+            write_sidecar(runtime.folder.sidecar, now)
             return answered
         finally:
             runtime.close()

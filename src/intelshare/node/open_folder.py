@@ -47,7 +47,7 @@ from intelshare.node.running import check_clock
 from intelshare.node.runtime import Runtime
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import check_named, read_settings
-from intelshare.node.sidecar import check_database, check_memory, log_position
+from intelshare.node.sidecar import check_database, check_memory, check_vault, log_position
 from intelshare.policy import World
 from intelshare.ports import Store
 from intelshare.private_files import secrets_folder
@@ -114,6 +114,8 @@ def open_folder(
             rebuild_driving(store)
         if not accept_loss and not beside:  # the one that leads writes the sidecar at this moment
             store.ask_now(lambda view: check_memory(folder.sidecar, view))
+        if not accept_loss:
+            check_vault(folder, vault)
         runtime = _runtime(
             folder, settings, store, vault, world, log, texts, wall, turn, makes_keys=makes_keys
         )
@@ -201,7 +203,9 @@ def _unmark(runtime: Runtime) -> None:
     """Remove the mark of a clean stop before anything can be signed under a new incarnation (c6)."""
     me = runtime.store.ask_now(lambda view: view.get(NODE, SELF))
     previous = me.incarnation if me is not None else Incarnation(0)
-    write_sidecar(runtime.folder.sidecar, runtime.store.ask_now(lambda view: log_position(view, previous)))
+    vault = runtime.vault.state
+    now = runtime.store.ask_now(lambda view: log_position(view, previous, vault=vault))
+    write_sidecar(runtime.folder.sidecar, now)
     mark_start(runtime.folder.root)
 
 

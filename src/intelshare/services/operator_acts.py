@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from intelshare.audit.node_records import BackupMade
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.drop import DropCommand, drop, pairs_of
 from intelshare.broker.lifecycle.mend import MAX_MENDED, WAITING, Mended, Record
 from intelshare.broker.lifecycle.operator_acts import (
     AllowReadingCommand,
@@ -20,6 +21,7 @@ from intelshare.broker.lifecycle.operator_acts import (
     note_backup,
     release_stream,
 )
+from intelshare.broker.lifecycle.pair_again import handed_over
 from intelshare.crypto.pae import sha256
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
@@ -86,8 +88,11 @@ async def repair(backend: Backend, actor: Actor, request: pb.RepairRequest) -> p
         if not request.reason.strip():
             raise DeliveryError("INPUT_INVALID", "a reason is needed: the log keeps it", hint="--reason TEXT")
         chosen = _chosen(known, request.drop)
+        node, pairs = backend.node, pairs_of(chosen)
+        # Not in the step: it reads all logs, and everything else that is written waits for a step.
+        went = await backend.query(lambda view: finish(handed_over(node, view, pairs)), slow=True)
         for start in range(0, len(chosen), MAX_MENDED):
-            command = DropCommand(chosen[start : start + MAX_MENDED], actor.user, request.reason)
+            command = DropCommand(chosen[start : start + MAX_MENDED], actor.user, request.reason, went)
             dropped = await backend.perform(drop, command, then=backend.mended)
             states.update({one.record: one for one in dropped.mended})
     return pb.RepairResponse(records=[_damaged(record, states.get(record)) for record in known])

@@ -248,7 +248,7 @@ def answers_anybody(fill: Step) -> Step:
         for member in others if gap.origin == node.uri else ():
             for row in view.find(STATEMENT, "number", member, Kind.RELEASE, gap.incarnation):
                 if any(first <= row.sequence <= last for first, last in gap.missing):
-                    tx.queue_again(row, peer, 0)
+                    tx.queue_as_signed(row, peer, 0)
         writes = tx.plan(None).writes
         return Plan((*plan.writes, *writes), plan.answer or bool(writes))
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyUse, Trust
 from intelshare.errors import PASSING, CryptoError, IntelshareError
 from intelshare.ids import KeyId, MemberCode
@@ -20,6 +19,7 @@ from intelshare.trust import (
     Revocation,
     Revoked,
     Why,
+    lacking_keys,
     next_directory,
     renew_directory,
     secrets_to_destroy,
@@ -117,21 +117,12 @@ def import_directories(machine: Machine) -> None:
             process.perform("adopt", theirs.directory_signed, then=lambda _: None, refused=_need_later)
 
 
-def lacking_keys(process: Process) -> tuple[KeyId, ...]:
-    """Return the sealing keys that this member's directory names and its vault lacks."""
-    held = process.machine.keys.sealing_keys()
-    return tuple(
-        key_id(key)
-        for key in _directory(process).keys
-        if key.use is KeyUse.SEALING and key_id(key) not in held
-    )
-
-
 def forgot_keys(process: Process) -> bool:
     """Return True if a start must renew the keys: the vault lacks some, or the disk has forgotten that the
     signing key was stolen.
     """
-    return bool(lacking_keys(process) or _compromised(process))
+    lacking = lacking_keys(_directory(process), process.machine.keys.ids())
+    return bool(lacking or _compromised(process))
 
 
 def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[], None]) -> None:

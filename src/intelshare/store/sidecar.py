@@ -1,7 +1,7 @@
 """The small memory outside the database that notices when the database forgot (docs/promises.md, "Memories").
 
-It contains the node's last checkpoint and whether the node stopped cleanly. It may lag behind the database,
-never lead it; after a clean stop the two are equal.
+It contains the node's last checkpoint, which vault it had, and whether it stopped cleanly. It may lag behind
+database and vault, never lead them; after a clean stop they are equal.
 
 It also contains when it was written. Whoever copies a folder can give its files any content and most
 timestamps, but not the time of their last change (``st_ctime``). So a whole folder that was put back or
@@ -40,13 +40,15 @@ STARTED: Final = "started"
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """The node's last checkpoint, and the mark of a clean stop."""
+    """The node's last checkpoint and vault, and the mark of a clean stop."""
 
     incarnation: int
     size: int
     root: str
     """The root in hexadecimal."""
     clean: bool
+    vault: int = 0
+    """The state of the newest vault that the node has had (``FileVault.state``); 0: not known."""
 
 
 def read_sidecar(path: Path) -> Sidecar | None:

@@ -87,7 +87,13 @@ from intelshare.trust.member_file import (
     read_member_file,
     write_member_file,
 )
-from intelshare.trust.next_directory import LONGEST_LEAF, NextDirectory, next_directory, secrets_to_destroy
+from intelshare.trust.next_directory import (
+    LONGEST_LEAF,
+    NextDirectory,
+    lacking_keys,
+    next_directory,
+    secrets_to_destroy,
+)
 from intelshare.trust.renewal import renew_directory, renew_root
 from intelshare.trust.rules import MemberTrust, accept_root, restore
 from intelshare.trust.view import Change, Peer, TrustView
@@ -151,6 +157,7 @@ __all__ = [
     "held_of",
     "hello_message",
     "is_compromised",
+    "lacking_keys",
     "left_out",
     "new_key",
     "next_directory",

@@ -105,7 +105,7 @@ def next_directory(
     known = without_ahead(newest, at) if believed else newest
     after = _with_forgotten(known, held, node, vault, at)
     what = due(after, node, suite, at, periods)
-    unusable = [key for key in _ids(after, KeyUse.SEALING) if key not in vault]
+    unusable = lacking_keys(after, vault)
     wanted = {
         KeyUse.SEALING: what.sealing or bool(unusable),
         KeyUse.SIGNING: what.signing,
@@ -124,6 +124,11 @@ def next_directory(
     return NextDirectory(
         after, make, frozenset(drop), tuple(revoke), learned, is_due or changes or not held.supported
     )
+
+
+def lacking_keys(directory: DirectoryDocument, vault: Collection[KeyId]) -> tuple[KeyId, ...]:
+    """Return the sealing keys that a directory names and a vault lacks: what is sealed to them stays shut."""
+    return tuple([key for key in _ids(directory, KeyUse.SEALING) if key not in vault])
 
 
 def secrets_to_destroy(

@@ -264,6 +264,19 @@ class FileVault:
         )
 
     @property
+    def state(self) -> int:
+        """The number of changes since the vault was made, and 1: a lower one is an older vault."""
+        return self._opened.state
+
+    def later_copy(self) -> Path | None:
+        """Return the copy beside the file if it is a later state than what was opened: somebody has put the
+        file alone back.
+        """
+        copy = copy_of(self._path)
+        data = read_both(self._path)[copy]
+        return copy if data is not None and later_state(data, self._opened) is not None else None
+
+    @property
     def stretching(self) -> Stretching:
         """The cost of one guess of the passphrase."""
         return self._opened.stretching
@@ -308,7 +321,8 @@ class FileVault:
     def change_passphrase(self, passphrase: bytes, cost: Stretching = STANDARD) -> None:
         """Encrypt everything again under another passphrase. Raises VaultError KEYSTORE_PASSWORD."""
         _check_new(passphrase, cost)
-        data, opened = new_vault(passphrase, self._entries, cost, self._random)
+        before = self._opened.state
+        data, opened = new_vault(passphrase, self._entries, cost, self._random, before=before)
         self._replace(data, opened)
 
     def _first_of(self, record: KeyRecord) -> bytes:

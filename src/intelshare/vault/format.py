@@ -83,7 +83,7 @@ class _Header:
     memory: U32
     salt: Annotated[bytes, Fixed(f"{SALT_LENGTH}s", SALT_LENGTH)]
     state: U63
-    """The number of changes of the entries under this salt: of two states the later one has more."""
+    """The number of changes of the entries and the passphrase: of two states the later one has more."""
 
 
 @record
@@ -117,12 +117,19 @@ class Opened:
         """The parameters of stretching the passphrase."""
         return Stretching(self.header.passes, self.header.memory)
 
+    @property
+    def state(self) -> int:
+        """The number of changes since the vault was made, and 1."""
+        return self.header.state
+
 
 def new_vault(
-    passphrase: bytes, entries: Iterable[Entry], cost: Stretching, random: Random
+    passphrase: bytes, entries: Iterable[Entry], cost: Stretching, random: Random, *, before: int = 0
 ) -> tuple[bytes, Opened]:
-    """Return the bytes of a new vault, and the vault, open."""
-    header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH), 0)
+    """Return the bytes of a new vault, and the vault, open. ``before``: the state of the vault that it
+    replaces, under another passphrase.
+    """
+    header = _Header(_MAGIC, 1, cost.passes, cost.memory, random(SALT_LENGTH), before)
     empty = Opened(header, stretch(passphrase, header.salt, cost), ())
     return changed_vault(empty, entries, random)
 

@@ -63,7 +63,10 @@ class Replica:
         return False
 
 
-@pytest.mark.parametrize("code", ["STORE_UNAVAILABLE", "RESOURCES_SHORT", "NODE_UNREACHABLE", "TIMED_OUT"])
+PASSES = ["STORE_UNAVAILABLE", "RESOURCES_SHORT", "NODE_UNREACHABLE", "TIMED_OUT", "TLS_REFUSED"]
+
+
+@pytest.mark.parametrize("code", PASSES)
 def test_a_watch_goes_on_at_another_replica_after_what_passes(
     code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,3 +78,29 @@ def test_a_watch_goes_on_at_another_replica_after_what_passes(
         for _ in following(client, "", Out(json=False, quiet=True)):  # type: ignore[arg-type]
             pass
     assert (client.asked, client.tried) == (["", "c1"], 1)
+
+
+class Killed(Replica):
+    """A client whose node ends, and is away or killed in a handshake whenever it is tried again."""
+
+    def __init__(self, *codes: str) -> None:
+        super().__init__("")
+        self.codes = list(codes)
+
+    def watch(self, cursor: str, *, once: bool) -> Iterator[pb.WatchEvent]:
+        del once
+        self.asked.append(cursor)
+        raise DeliveryError(self.codes.pop(0), "over")
+        yield
+
+
+def test_a_watch_ends_only_if_its_certificate_is_refused_twice_in_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node that was killed at the end of a handshake ended it."""
+    monkeypatch.setattr(follow, "_PAUSES", (0,))
+    refused, gone = "TLS_REFUSED", "NODE_UNREACHABLE"
+    client = Killed(gone, refused, gone, refused, refused)
+    with pytest.raises(DeliveryError, match="TLS_REFUSED"):
+        list(following(client, "", Out(json=False, quiet=True)))  # type: ignore[arg-type]
+    assert client.codes == []

@@ -201,6 +201,7 @@ def test_any_number_of_damaged_records_is_given_up(monkeypatch: pytest.MonkeyPat
 
     async def perform(_: object, command: DropCommand, **__: object) -> MendResult:
         assert len(command.records) <= MAX_MENDED
+        assert command.handed_over is not None, "all logs are read before the step"
         given.extend(command.records)
         return MendResult((), Effects())
 

@@ -80,10 +80,16 @@ class PairDecision:
 
     @property
     def basis(self) -> str:
-        """The basis of the granted portions: a treaty if any of them needs one; empty if none is granted."""
-        found = [granted.ruling.decision.basis or "" for granted in self.granted]
-        treaties = (basis for basis in found if basis not in (UNRESTRICTED, OWN_PRODUCT))
-        return next(treaties, found[0] if found else "")
+        """The basis of the granted portions: see ``basis_of``."""
+        return basis_of([granted.ruling.decision.basis or "" for granted in self.granted])
+
+
+def basis_of(found: Sequence[str]) -> str:
+    """Return the basis of a pair whose granted portions have these: a treaty if any of them needs one; empty
+    if none is granted.
+    """
+    treaties = (basis for basis in found if basis not in (UNRESTRICTED, OWN_PRODUCT))
+    return next(treaties, found[0] if found else "")
 
 
 def decide_pair(

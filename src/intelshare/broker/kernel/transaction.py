@@ -317,8 +317,12 @@ class Transaction:
         self.put(STATEMENT, row)
         self._pend(row, row.peer, rank, size)
 
-    def queue_again(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
-        """Queue a stored statement for a peer again, behind those of its rank."""
+    def queue_as_signed(self, row: StatementRow, peer: MemberCode, rank: int) -> None:
+        """Queue a stored statement for a peer again, as it was signed, behind those of its rank.
+
+        Only a release, whose number is cancelled if its signature does not count any more, is queued so; all
+        else is queued by ``queue_again`` of the room ``lifecycle``.
+        """
         self._pend(row, peer, rank, FRAMING + len(row.data) + len(row.grant))
 
     def _pend(self, row: StatementRow, peer: MemberCode, rank: int, size: int) -> None:

@@ -90,19 +90,20 @@ def sign_anew(
     return tx.plan(ReviewResult((rows[-1].leaf, rows[-1].peer) if more else (), tx.effects()))
 
 
-def queue_again(tx: Transaction, peer: MemberCode, rows: Sequence[StatementRow]) -> None:
-    """Queue stored statements for a peer again, except those that wait for it anyway. What no peer accepts as
-    it was signed is signed again first: a peer that has forgotten a recall reads on once it was linked for a
-    minute.
+def queue_again(tx: Transaction, peer: MemberCode, rows: Sequence[StatementRow]) -> int:
+    """Queue stored statements, but no releases, for a peer again, except those that wait for it anyway;
+    return how many. What no peer accepts as it was signed is signed again first: a peer that has forgotten a
+    recall reads on once it was linked for a minute.
     """
     known: dict[Digest, bool] = {}
     void = [row for row in rows if unless_damaged(tx, partial(is_void, tx, row, known))]
     if counts(tx.node, tx.node.signer.key_id, tx.now):
         for start in range(0, len(void), MAX_REVIEWED):
             tx.sign_again(void[start : start + MAX_REVIEWED], ())
-    for row in rows:
-        if tx.get(PENDING, row.leaf, peer) is None:
-            tx.queue_again(row, peer, 0)
+    again = [row for row in rows if tx.get(PENDING, row.leaf, peer) is None]
+    for row in again:
+        tx.queue_as_signed(row, peer, 0)
+    return len(again)
 
 
 def is_void(tx: Transaction, said: StatementRow, known: dict[Digest, bool]) -> bool:

@@ -4,7 +4,7 @@
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
-    a pair                 it ends, and is shown by what is left of it: bulletin, release, receipts and log
+    a pair                 it ends, and is shown by what is left of it (``pair_again``)
     others                 deleted
 
 The log records the decision with its reason. Never dropped: the log, this member's acts and trust documents,
@@ -16,25 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from intelshare.audit.records import DecisionKept, EntryType, HandOver, Stop
+from intelshare.audit.records import EntryType, Stop
+from intelshare.audit.work import finish
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
-from intelshare.broker.kernel.frame import rank
-from intelshare.broker.kernel.kept_claims import decided_at
-from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.pair_rows import (
-    count_pair,
-    facts_of,
-    log_decision,
-    logged_decision,
-    with_facts,
-)
+from intelshare.broker.kernel.pair_rows import count_pair, logged_decision
 from intelshare.broker.kernel.portion_secrets import SEALED
-from intelshare.broker.kernel.stored_bulletins import Written, portion_keys, written_of
 from intelshare.broker.kernel.tables import (
     ACT,
     BATCH,
@@ -50,19 +40,13 @@ from intelshare.broker.kernel.tables import (
     PENDING,
     PORTION,
     RECEIPT,
-    RECEIVED,
     SECRET,
     STATEMENT,
     TRUST,
-    BulletinRow,
-    PairRow,
     PortionRow,
     SecretRow,
-    StatementRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
-from intelshare.broker.lifecycle.add_recipient import new_pair
-from intelshare.broker.lifecycle.attachments import codes_after
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -75,16 +59,14 @@ from intelshare.broker.lifecycle.mend import (
     table_of,
     whole,
 )
+from intelshare.broker.lifecycle.pair_again import HandedOver, Number, PairKey, handed_over, pair_again
 from intelshare.broker.lifecycle.rebuild import recount
-from intelshare.broker.lifecycle.redecide import ONLY_OWN, decide_portions
 from intelshare.broker.lifecycle.stop import stop
-from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
-from intelshare.delivery import BestReceipt, Cause, Facts, Stage, pair
+from intelshare.delivery import Cause, Stage
 from intelshare.errors import DeliveryError, RecordError
-from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, MemberCode, UserUri
+from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, Scalar, Table, View, changed
+from intelshare.ports import Plan, Random, Table, View, changed
 
 _ALL: Final = 1 << 30
 _UNKNOWN: Final = Digest(bytes(32))
@@ -98,6 +80,8 @@ class DropCommand:
     records: tuple[Record, ...]
     user: UserUri
     reason: str
+    handed_over: HandedOver | None = None
+    """Of the pairs among them, as it was read before this step; None: the step reads all logs for it."""
 
 
 def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Random) -> Plan[MendResult]:
@@ -107,7 +91,7 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
     if len(command.records) > MAX_MENDED:
         raise DeliveryError("INPUT_INVALID", f"at most {MAX_MENDED} records can be dropped at once")
     tx = Transaction(node, view, now, random)
-    went = _handed_over(tx, {record.key for record in command.records if record.table == PAIR.name})
+    went = finish(handed_over(node, view, pairs_of(command.records), command.handed_over)).numbers
     for record in command.records:
         table = table_of(record)
         if table is None or table in _NEVER:
@@ -126,6 +110,11 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
     _recount(tx, sorted({name for record in command.records for name in _counters_of(record)}))
     done = tuple([Mended(record, RecordOutcome.DROPPED) for record in command.records])
     return tx.plan(MendResult(done, tx.effects()))
+
+
+def pairs_of(records: Iterable[Record]) -> frozenset[PairKey]:
+    """Return the keys of the pairs among these records."""
+    return frozenset([record.key for record in records if table_of(record) is PAIR])
 
 
 def _delete(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
@@ -200,45 +189,14 @@ def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
             tx.end(waiting.peer, waiting.leaf)
 
 
-class _Number(NamedTuple):
-    """The number of a release; the last one to a recipient sorts last."""
-
-    began: int
-    """When the incarnation began that has given it."""
-    sequence: int
-    incarnation: Incarnation
-    leaf: LeafId
-
-
-def _handed_over(tx: Transaction, pairs: Collection[tuple[Any, ...]]) -> Mapping[tuple[Any, ...], _Number]:
-    """Return under which number each of these pairs went last, as the log says; it reads all logs once."""
-    found: dict[tuple[Any, ...], _Number] = {}
-    began, lost = _began(tx), list[range]()
-    for incarnation in began if pairs else ():
-        for entry in opened(tx.node, tx.view, incarnation, types={EntryType.HAND_OVER}, lost=lost):
-            said = decode(HandOver, entry.record)
-            key = said.md, said.recipient
-            if key in pairs:
-                number = _Number(
-                    began.get(Incarnation(said.incarnation), 0), said.sequence,
-                    Incarnation(said.incarnation), LeafId(said.leaf),
-                )  # fmt: skip
-                found[key] = max(found.get(key, number), number)
-    return found
-
-
-def _began(tx: Transaction) -> dict[Incarnation, int]:
-    return {row.incarnation: row.began for row in tx.view.find(LOG_HEAD, "began", limit=_ALL)}
-
-
-def _drop_pair(tx: Transaction, key: tuple[Any, ...], went: _Number | None) -> None:
+def _drop_pair(tx: Transaction, key: PairKey, number: Number | None) -> None:
     """End the pair as undeliverable, unless its recipient has answered: the author sees it, and is told.
 
-    If its bulletin is damaged as well there is nothing to show it beside: it is deleted, and whoever watches
-    is told, unless its recipient has answered. ``went``: by the log.
+    If it never went, and its bulletin is not there to decide it again, nothing is left of it: it is deleted,
+    and whoever watches is told. ``number``: under which it went last.
     """
     md, recipient = ManifestDigest(key[0]), MemberCode(key[1])
-    made = unless_damaged(tx, partial(_pair_again, tx, md, recipient, went))
+    made = unless_damaged(tx, partial(pair_again, tx, md, recipient, number))
     if made is None:
         tx.delete(PAIR, *key)
         if not tx.view.count(RECEIPT, "key", md, recipient):
@@ -250,96 +208,6 @@ def _drop_pair(tx: Transaction, key: tuple[Any, ...], went: _Number | None) -> N
     if row.open or recalled:
         cause = Cause.RECALLED if recalled else Cause.UNDELIVERABLE
         stop(tx, [row], cause, (RECALLED,) if recalled else ("RECORD_CORRUPT",))
-
-
-def _pair_again(
-    tx: Transaction, md: ManifestDigest, recipient: MemberCode, went: _Number | None
-) -> tuple[PairRow, bool] | None:
-    """Return the pair as its bulletin, last release, receipts and the log tell it, and whether it was
-    recalled.
-
-    Nobody knows any more whether it waited for an officer, or was stopped before it went. One whose decision
-    is not there is decided again, so that there is one to show. None: its bulletin is gone. Raises StoreError
-    RECORD_CORRUPT: its bulletin is damaged.
-    """
-    bulletin = tx.get(BULLETIN, md)
-    if bulletin is None:
-        return None
-    written = _written(tx, bulletin)
-    number, release = _last_release(tx, md, recipient, went)
-    new = new_pair(tx.node, decide_portions(tx.node, written, recipient, tx.now, only_own=False))
-    row = changed(
-        new.row, md=md, rank=rank(bulletin.precedence), due=min(bulletin.expires, bulletin.deliver_by),
-        created=bulletin.created, size=written.size, codes="",
-    )  # fmt: skip
-    entry = unless_damaged(tx, partial(_decision, tx, release)) if release is not None else None
-    if entry is None:
-        decision, at = log_decision(tx, new.decision, md, new.logged)
-        row = changed(row, decided_in=tx.node.incarnation, decided_at=at, decision=decision)
-    else:
-        # Decided again since, it would cite an entry that says otherwise: the next hand-over logs its own.
-        row = changed(
-            row, decided_in=entry.incarnation, decided_at=entry.place, decision=entry.leaf, gist=_UNKNOWN
-        )
-    if number is None:
-        return with_facts(row, Facts(Stage.QUEUED), tx.now), bool(bulletin.recalled)
-    # For whom not all portions were decided gets only its own, should it go again (``redecide.ONLY_OWN``).
-    granted = release.slots if release is not None else b""
-    named = decode(DecisionKept, entry.record).portions if entry is not None else granted
-    row = changed(
-        row, incarnation=number.incarnation, sequence=number.sequence, leaf=number.leaf,
-        granted=len(granted) or row.granted, approved=ONLY_OWN if len(named) < len(written.portions) else "",
-    )  # fmt: skip
-    return _answered(tx, row), bool(bulletin.recalled)
-
-
-def _written(tx: Transaction, bulletin: BulletinRow) -> Written:
-    """Return a bulletin whose portions may be damaged: they are not needed to decide it again."""
-    found = [
-        whole(tx, PORTION, *key) or PortionRow(*key, place, b"", _UNKNOWN)
-        for place, key in enumerate(portion_keys(bulletin))
-    ]
-    return written_of(tx.node, bulletin, found)
-
-
-def _last_release(
-    tx: Transaction, md: ManifestDigest, recipient: MemberCode, went: _Number | None
-) -> tuple[_Number | None, StatementRow | None]:
-    """Return the number under which a pair went last, and its release; None for one that is not there."""
-    began = _began(tx)
-    last = (went, whole(tx, STATEMENT, went.leaf)) if went is not None else (None, None)
-    after: tuple[Scalar, ...] = ()
-    while page := tx.view.find(STATEMENT, "number", recipient, Kind.RELEASE, after=after):
-        after = (page[-1].incarnation, page[-1].sequence, page[-1].leaf)
-        for row in page:
-            number = _Number(began.get(row.incarnation, 0), row.sequence, row.incarnation, row.leaf)
-            if row.md == md and (last[0] is None or number > last[0]):
-                last = number, row
-    return last
-
-
-def _decision(tx: Transaction, release: StatementRow) -> OpenedEntry | None:
-    """Return the logged decision on which a release rests; None if it is not in this node's log."""
-    place = decided_at(tx.node, release)
-    return opened_at(tx.node, tx.view, *place) if place is not None else None
-
-
-def _answered(tx: Transaction, row: PairRow) -> PairRow:
-    """Return a pair that was handed over, with what its receipts say."""
-    known = [
-        whole(tx, RECEIVED, one.member, one.leaf)
-        for one in tx.view.find(RECEIPT, "key", row.md, row.recipient)
-    ]
-    said = sorted(
-        [decode(Receipt, one.data) for one in known if one is not None], key=attrgetter("decided_at")
-    )
-    row = with_facts(row, Facts(Stage.HANDED_OVER), tx.now)
-    for place, one in enumerate(said):
-        if one.leaf == row.leaf or one.status is not ReceiptStatus.REFUSED:
-            others = place > 0 and all(before.leaf != one.leaf for before in said[:place])
-            facts = pair.receive(facts_of(row), BestReceipt[one.status.name], one.codes, elsewhere=others)
-            row = with_facts(row, facts, tx.now, codes=codes_after(row, facts, one))
-    return row
 
 
 _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {

@@ -139,8 +139,8 @@ def recount(view: View, name: str) -> CounterRow:
     sizes: list[int] = []
     kind, _, recipient = name.partition(":")
     if kind == counters.QUEUE:
-        pairs = view.find(PAIR, "key", limit=_ALL)
-        sizes = [row.size for row in pairs if row.open and recipient in ("", row.recipient)]
+        pairs = view.find(PAIR, "due", 1, limit=_ALL)  # all that are open
+        sizes = [row.size for row in pairs if recipient in ("", row.recipient)]
     elif kind == counters.OUTBOX:
         for written in view.find(BULLETIN, "key", limit=_ALL):
             bodies = [portion.body for portion in view.find(PORTION, "key", written.md)]

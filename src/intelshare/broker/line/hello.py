@@ -358,9 +358,8 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
     purged = unless_damaged(tx, partial(_is_purged, tx.view, row))
     if found is None:
         return
-    if found.leaf == row.leaf and (
-        purged or (_is_over(tx, found) and _was_answered(tx.view, found, answers.asked))
-    ):
+    over = unless_damaged(tx, partial(_is_over, tx, found, answers.asked))
+    if found.leaf == row.leaf and (purged or over):
         answers.void.append(found)
         return
     if found.leaf not in (b"", row.leaf):
@@ -370,6 +369,7 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         return
     if (
         purged is None
+        or over is None
         # Taken back: its number is cancelled, and the pair goes under another one.
         or (found.leaf, found.stage == Stage.QUEUED) != (row.leaf, False)
         or found.cause != Cause.NONE
@@ -390,7 +390,7 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         return
     if waits:
         return
-    tx.queue_again(row, peer, found.rank)
+    tx.queue_as_signed(row, peer, found.rank)
     answers.queued += 1
 
 
@@ -400,10 +400,16 @@ def _is_purged(view: View, row: StatementRow) -> bool:
     return any(portion.purged for portion in portions if portion is not None)
 
 
-def _is_over(tx: Transaction, row: PairRow) -> bool:
-    """Return True if the peer has signed for the release, lost it, and may not have it any more."""
+def _is_over(tx: Transaction, row: PairRow, asked: Instant) -> bool:
+    """Return True if the peer had signed for the release when it asked, has lost it, and may not have it any
+    more. Raises StoreError RECORD_CORRUPT.
+    """
     if row.stage != Stage.HANDED_OVER or row.receipt == BestReceipt.NONE:
         return False
+    return _has_ended(tx, row) and _was_answered(tx.view, row, asked)
+
+
+def _has_ended(tx: Transaction, row: PairRow) -> bool:
     if row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED:
         return True
     bulletin = tx.get(BULLETIN, row.md) if tx.node.confirmed else None
@@ -444,7 +450,7 @@ def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]
         for row in rows:
             said = view.get(STATEMENT, row.leaf) if row.stage == Stage.HANDED_OVER else None
             if said is not None and view.get(PENDING, row.leaf, row.recipient) is None:
-                tx.queue_again(said, row.recipient, row.rank)
+                tx.queue_as_signed(said, row.recipient, row.rank)
                 queued += 1
         after = (rows[-1].due, rows[-1].md, rows[-1].recipient)
     return tx.plan(queued)

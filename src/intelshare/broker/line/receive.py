@@ -33,6 +33,7 @@ from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
 from intelshare.broker.line.hand_back import RETURNED, is_own, on_returned
@@ -294,14 +295,11 @@ def _answer(tx: Transaction, inbound: Inbound) -> None:
 
 
 def _say_again(tx: Transaction, peer: MemberCode, leaf: LeafId) -> bool:
-    """Queue a stored receipt again, as the same bytes (promise P4)."""
+    """Queue a stored receipt again, as the same bytes (promise P4); return whether it waits."""
     if not leaf or tx.get(PENDING, leaf, peer) is not None:
         return bool(leaf)
     row = tx.get(STATEMENT, leaf)
-    if row is None:
-        return False
-    tx.queue_again(row, peer, 0)
-    return True
+    return row is not None and queue_again(tx, peer, [row]) > 0
 
 
 _KEEPS_NOTHING = frozenset(("RATE", "DISK_FULL", "RECORD_CORRUPT"))

@@ -29,7 +29,6 @@ from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node, with_acts
 from intelshare.broker.kernel.tables import (
     ACT,
-    PENDING,
     RECEIVED,
     STATEMENT,
     UNHEARD,
@@ -39,6 +38,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.kernel.words import check_words
+from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.transparency.evidence import contradict, signed_of
 from intelshare.broker.treaty.act_record import FIRST, check, record_of, value_of
 from intelshare.crypto.codec import decode, encode
@@ -332,13 +332,9 @@ def gap_of_acts(inbound: Inbound) -> Iterator[Gap]:
 
 def queue_acts(tx: Transaction, peer: MemberCode, first: int) -> int:
     """Queue this member's acts from a number on for a peer again, as the same bytes; return how many."""
-    queued = 0
-    for row in acts(tx.view, tx.node.member):
-        said = tx.get(STATEMENT, row.leaf) if row.n >= first else None
-        if said is not None and tx.get(PENDING, row.leaf, peer) is None:
-            tx.queue_again(said, peer, 0)
-            queued += 1
-    return queued
+    asked = [row.leaf for row in acts(tx.view, tx.node.member) if row.n >= first]
+    said = [row for leaf in asked if (row := tx.get(STATEMENT, leaf)) is not None]
+    return queue_again(tx, peer, said)
 
 
 def _need_heard(node: Node, view: View) -> None:

@@ -1,4 +1,4 @@
-"""``doctor``: checks whether the database holds what the sidecar remembers, as a start of the node does."""
+"""``doctor``: checks whether database and vault hold what the sidecar remembers, as a start does."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from intelshare.instant import Instant
     from intelshare.node.folder import Folder
     from intelshare.ports import View
+    from intelshare.vault import FileVault
 
 
 def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Finding]:
-    """Compare the sidecar with the database, using the same functions as a start."""
+    """Compare the sidecar with database and vault, using the same functions as a start."""
     from intelshare.broker.kernel.tables import NODE, TABLES
     from intelshare.broker.kernel.transaction import SELF
     from intelshare.instant import show
@@ -26,7 +27,7 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
     from intelshare.node.restore import restored_at
     from intelshare.node.running import read_running
     from intelshare.node.settings_file import read_settings
-    from intelshare.node.sidecar import check_database, check_remembered
+    from intelshare.node.sidecar import check_database, check_remembered, check_vault
     from intelshare.store.examine import look_at
     from intelshare.store.sidecar import check_loss, check_place, read_sidecar
 
@@ -46,8 +47,8 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
     if at.server is None and not where.database.exists():
         yield Finding(WARNING, "memory", "there is no database: this node has never run")
         return
-    key = storage_key(folder, passphrase)
-    with look_at(at, TABLES, key) as view:
+    vault = _opened(folder, passphrase)
+    with look_at(at, TABLES, vault.storage_key() if vault is not None else None) as view:
         if view is None and (running := read_running(where)) is not None and running.fresh(now):
             yield Finding(OK, "memory", "the node that runs found at its start what the sidecar remembers")
             return
@@ -60,6 +61,8 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
             return
         check_remembered(remembered, view, where.sidecar.name)
         check_place(where.sidecar)
+        if vault is not None:
+            check_vault(where, vault)
         if (running := read_running(where)) is None or not running.fresh(now):
             yield from _changed_law(view, where)
     if remembered is not None:
@@ -92,6 +95,11 @@ def storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
     """Return the key that opens the last commits if the passphrase is available; nobody is prompted
     for it.
     """
+    vault = _opened(folder, passphrase)
+    return vault.storage_key() if vault is not None else None
+
+
+def _opened(folder: Path, passphrase: Passphrase) -> FileVault | None:
     from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
     from intelshare.crypto.suites import SUITES
     from intelshare.node.folder import Folder
@@ -100,7 +108,4 @@ def storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
     known = passphrase.of(folder)
     if not (known.given or (folder / DEVELOPMENT_FILE).exists()):
         return None
-    opened = open_vault(
-        Folder(folder).vault, known(), suites=SUITES, random=os.urandom, allow_development=True
-    )
-    return opened.storage_key()
+    return open_vault(Folder(folder).vault, known(), suites=SUITES, random=os.urandom, allow_development=True)

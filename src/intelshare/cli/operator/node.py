@@ -53,7 +53,7 @@ def node() -> None:
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Start although the database holds less than it once did (STORE_FORGOT).",
+    help="Start although the database holds less than it did, or the vault is an older one (STORE_FORGOT).",
 )
 @click.option(
     "--dev", is_flag=True, help="Accept a folder made by `init --dev`, whose vault does not protect the keys."

@@ -44,6 +44,7 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
     from intelshare.crypto.suites import SUITES
     from intelshare.errors import VaultError
     from intelshare.node.folder import Folder
+    from intelshare.node.sidecar import check_vault
     from intelshare.store.folder import lock
     from intelshare.vault import open_vault
 
@@ -59,6 +60,7 @@ def passwd(out: Out, folder: Path, passphrase: Passphrase, new: Path | None) -> 
                 if path == own or error.code != "KEYSTORE_PASSWORD":
                     raise
                 others.append(path)
+        check_vault(Folder(folder), vaults[own])  # changed, an older one would pass for the newest
         chosen = Passphrase.of_file(new)(new=True)
         # The node's vault is last: until it is changed, the same command can be repeated.
         for path in reversed(vaults):

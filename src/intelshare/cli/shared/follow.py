@@ -31,11 +31,11 @@ def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> I
     """Yield events for ever, across restarts of the node. Raises IntelshareError for errors that waiting
     cannot cure.
     """
-    failures = 0
+    failures, refused = 0, False
     while True:
         try:
             for event in client.watch(cursor, once=once):
-                failures, cursor = 0, event.cursor
+                failures, refused, cursor = 0, False, event.cursor
                 yield event
                 if not once and keep_fresh(client.profile) and client.reconnect():
                     break
@@ -45,7 +45,9 @@ def following(client: Client, cursor: str, out: Out, *, once: bool = False) -> I
             # Another command may have renewed the certificate, which invalidated the one of this connection.
             if error.code in _ENDED and not once and client.reconnect():
                 continue
-            if error.code not in _GONE or once:
+            # A node that ends just then cannot be told from one that refuses the certificate.
+            again, refused = refused, error.code == "TLS_REFUSED"
+            if once or (again and refused) or error.code not in _GONE | {"TLS_REFUSED"}:
                 raise
             if failures == 0:
                 out.note(f"the node does not answer ({error.code}); waiting")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, seeded, text
+from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, PENDING, PORTION, SECRET, STATEMENT
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.broker.lifecycle.review import review
 from intelshare.broker.line.handover import handover
+from intelshare.broker.line.hello import answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
 from intelshare.delivery import Stage
@@ -113,6 +115,23 @@ def test_resend_leaves_a_damaged_record_out_and_keeps_it_pending(fra: Any, table
     assert (sum(len(frame.leaves) for frame in frames), more) == (2, False)
     assert len(plan.damaged) == 1
     assert len(rows(fra, PENDING)) == 3
+
+
+@pytest.mark.parametrize("table", [BULLETIN, PORTION, PAIR], ids=lambda table: table.name)
+def test_what_a_peer_has_lost_goes_again_but_for_a_damaged_record(table: Any) -> None:
+    """One bulletin whose record was damaged kept all that its recipient asked for from going."""
+    members = met(("FRA", "USA"))
+    member, peer = members["FRA"], members["USA"]
+    for number in range(3):
+        send(member, draft(text(TO_USA, f"number {number}"), to=["USA"]), key=f"key {number}")
+    for said in hand_over(member, "USA"):
+        for receipt in arrive(peer, member, said.frame).effects.outbound:
+            arrive(member, peer, receipt.frame)
+    damaged = pair_of(member)
+    gap = Gap(member.node.uri, damaged.incarnation, ((1, 3),))
+    assert perform(member, answer_gap, damaged.md, [table], USA, gap).answer
+    waits = {row.leaf for row in rows(member, PENDING)}
+    assert (len(waits), damaged.leaf in waits) == (2, False)
 
 
 def test_review_goes_on_past_a_damaged_record(fra: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders import NOW, Member, actor, draft, seeded, text
 from intelshare.audit.records import EntryType, Stop
 from intelshare.broker.kernel.counters import QUEUE, Count, count_of
-from intelshare.broker.kernel.frame import Gap, Outbound
+from intelshare.broker.kernel.frame import Ack, Gap, Outbound
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INBOX, INCOMING, NODE, STATEMENT
 from intelshare.broker.kernel.transaction import without_mark
@@ -20,7 +20,7 @@ from intelshare.broker.lifecycle.exclude import ExcludeCommand, exclude
 from intelshare.broker.lifecycle.review import review
 from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.lifecycle.streams import missing
-from intelshare.broker.line.hello import answer_gap
+from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries.impact import Impact, impact_of
@@ -29,6 +29,7 @@ from intelshare.delivery import BestReceipt, Facts, PairStatus, Stage, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import KeyId, MemberCode
 from intelshare.instant import DAY, SECOND, Instant
+from intelshare.policy import ActKind
 from intelshare.ports import Put
 from intelshare.store.memory import MemoryStore
 from intelshare.trust import Exclusion
@@ -38,6 +39,7 @@ from line_world import (
     TO_USA,
     arrive,
     codes,
+    does,
     entries,
     fresh_key,
     hand_over,
@@ -390,6 +392,41 @@ def test_a_receipt_under_a_stolen_key_is_signed_again_and_arrives(members: Any) 
     assert again.leaves == receipt.leaves, "the same receipt, in another batch"
     assert codes(arrive(usa, fra, again.frame)) == [""]
     assert status_of(facts_of(pair_of(usa, "FRA"))) is PairStatus.ACCEPTED
+
+
+def lost_on_the_way(member: Member, peer: Member, outbound: Outbound) -> None:
+    """The peer has committed it, as its acknowledgement says, and its disk has forgotten it since."""
+    member.do(acknowledge, peer.node.member, [Ack(leaf, "", NOW) for leaf in outbound.leaves])
+
+
+def resent(member: Member, peer: Member) -> list[str]:
+    """The codes that the peer gives to what waits for it, as it was signed."""
+    frames = member.do(resend, peer.node.member, (), ROOM)[0]
+    return [code for frame in frames for code in codes(arrive(peer, member, frame.frame))]
+
+
+def test_a_receipt_that_is_asked_for_again_goes_under_a_key_that_counts(members: Any) -> None:
+    """It was rejected first, and signed again only up to a minute after that."""
+    fra, usa = members["FRA"], members["USA"]
+    send(usa, draft(text("//USA SECRET//REL TO FRA, USA"), to=["FRA"]))
+    (sent,) = hand_over(usa, "FRA")
+    lost_on_the_way(fra, usa, arrive(fra, usa, sent.frame).effects.outbound[0])
+    stolen(members)
+    assert arrive(fra, usa, sent.frame).again
+    assert resent(fra, usa) == [""]
+    assert status_of(facts_of(pair_of(usa, "FRA"))) is PairStatus.ACCEPTED
+
+
+def test_an_act_that_is_asked_for_again_goes_under_a_key_that_counts() -> None:
+    """What it changes, such as a suspension, waited for that long at its peers."""
+    members = met()
+    fra, ken = members["FRA"], members["KEN"]
+    told = {one.peer: one for one in does(fra, ActKind.SUSPEND).effects.outbound}
+    lost_on_the_way(fra, ken, told[ken.node.member])
+    stolen(members, told=("USA", "KEN"))
+    assert fra.do(answer_gap, ken.node.member, Gap.of_acts(1))
+    assert resent(fra, ken) == [""]
+    assert [act.kind for act in ken.node.world.acts] == [ActKind.SUSPEND]
 
 
 def test_what_a_peer_lost_that_a_stolen_key_had_signed_goes_once_more(members: Any) -> None:

@@ -32,13 +32,16 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     SECRET,
     STATEMENT,
+    LogRow,
+    StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.drop import DropCommand, drop, pairs_of
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.lifecycle.mend import MAX_MENDED, MendCommand, Record, RecordOutcome, brought_by, mend
+from intelshare.broker.lifecycle.pair_again import handed_over
 from intelshare.broker.lifecycle.rebuild import rebuild, recount
 from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
@@ -508,6 +511,84 @@ def test_a_pair_that_is_given_up_has_left_though_its_release_is_not_there(
     (written,) = [row for row in rows(fra, BULLETIN) if row.md == pair.md]
     said = fra.do(recall, RecallCommand(actor("FRA", "a"), written.bulletin.hex(), "it is wrong"))
     assert [one.peer for one in said.effects.outbound if one.frame.statements[0].kind == Kind.RECALL] == [USA]
+
+
+@pytest.mark.parametrize("release", ["whole", "damaged"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_pair_that_is_given_up_while_its_bulletin_cannot_be_read_is_still_told_of_a_recall(
+    members: Any, release: str, answered: bool
+) -> None:
+    """It was deleted. Once its bulletin could be read again, the recipient kept what was recalled."""
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    (sent,) = hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    (written,) = [row for row in rows(fra, BULLETIN) if row.md == pair.md]
+    if answered:
+        answer(members, arrive(usa, fra, sent.frame))
+    lost = [(BULLETIN, (pair.md,)), *([(STATEMENT, (pair.leaf,))] if release == "damaged" else [])]
+    give_up(fra, PAIR, pair, *lost)
+    after = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    same = ("leaf", "incarnation", "sequence", *(["decision", "basis", "due"] if release == "whole" else ()))
+    assert [getattr(after, name) for name in same] == [getattr(pair, name) for name in same]
+    word = ("accepted", ()) if answered else ("in doubt", ("RECORD_CORRUPT",))
+    assert shown_to_author(fra, pair.md) == [("USA", *word)]
+    assert (counted(fra, "queue"), counted(fra, "queue:USA")) == ((0, 0), (0, 0))
+    said = fra.do(recall, RecallCommand(actor("FRA", "a"), written.bulletin.hex(), "it is wrong"))
+    assert [one.peer for one in said.effects.outbound if one.frame.statements[0].kind == Kind.RECALL] == [USA]
+
+
+@pytest.mark.parametrize("first", [PAIR, BULLETIN], ids=lambda table: table.name)
+def test_the_number_of_a_pair_that_is_given_up_with_its_bulletin_is_cancelled(
+    members: Any, first: Any
+) -> None:
+    """Its recipient asked for that number for ever, and nobody answered."""
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    places: list[Any] = [(PAIR, PAIR.key_of(pair)), (BULLETIN, (pair.md,))]
+    records = [Record(table.name, key) for table, key in places]
+    given = tuple(records if first is PAIR else records[::-1])
+    result = perform(fra, drop, DropCommand(given, user("FRA", "operator"), "a bad disk"), *places)
+    (head,) = result.effects.outbound
+    assert arrive(usa, fra, head.frame).gaps == ()
+    assert [row.leaf for row in rows(fra, PENDING)] == list(head.leaves)
+    assert [one.codes for one in entries(fra, EntryType.STOP, Stop)] == [("RECORD_CORRUPT",)]
+
+
+def test_a_pair_is_given_up_by_what_was_read_of_the_logs_before(members: Any) -> None:
+    """A step in which a million entries are read holds up everything that is written, for seconds."""
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    (sent,) = hand_over(fra, "USA")
+    pair = next(row for row in rows(fra, PAIR) if row.open)
+    pairs = pairs_of([Record(PAIR.name, PAIR.key_of(pair))])
+    before = fra.ask(lambda node, view: finish(handed_over(node, view, pairs)))
+    send(fra, draft(text(TO_USA, "another"), to=["USA"]), key="another")
+    read: Any = Read(fra.store)
+    again = finish(handed_over(fra.node, read, pairs, before))
+    assert again.numbers == before.numbers
+    assert again.numbers[PAIR.key_of(pair)].leaf == sent.leaves[0]
+    assert {one.last for one in read.found if isinstance(one, LogRow)} == {
+        row.last for row in rows(fra, LOG) if row.last >= before.read[row.incarnation]
+    }
+    assert not [one for one in read.found if isinstance(one, StatementRow)]
+
+
+class Read:
+    """A view that notes what was read in it."""
+
+    unbound = None
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self.found: list[Any] = []
+
+    def find(self, *args: Any, **given: Any) -> Any:
+        rows = self._view.find(*args, **given)
+        self.found += rows
+        return rows
 
 
 def test_a_pair_that_is_given_up_keeps_what_only_its_recipient_has_said_once(members: Any) -> None:
