@@ -62,6 +62,7 @@ from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
 from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
+from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -261,7 +262,11 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
         return Mended(record, RecordOutcome.WHOLE)
     if not _is_damaged(tx, table, record):  # a bulletin was forgotten in this very step for another record
         return Mended(record, RecordOutcome.FORGOTTEN, _senders(command.brought.get(record)))
-    made = _known_document(tx.node, record) or rebuild(tx.view, record.table, record.key)
+    made = (
+        _known_document(tx.node, record)
+        or rebuild(tx.view, record.table, record.key)
+        or _empty_stream(tx, record)
+    )
     if made is not None:
         for write in made:
             tx.put(write.table, write.row)
@@ -301,6 +306,22 @@ def _known_document(node: Node, record: Record) -> Sequence[Put]:
     if kind == TrustType.ROOT and version <= len(held.roots):
         rows.append(TrustRow(member, kind, version, encode(Trust, held.roots[version - 1])))
     return [Put(TRUST, row) for row in rows if TRUST.key_of(row) == record.key]
+
+
+def _empty_stream(tx: Transaction, record: Record) -> Sequence[Put] | None:
+    """A peer's stream of which no release is here, as at the first hello that names it: while its row is
+    damaged, no other hello that names it can be taken.
+    """
+    if record.table != INCOMING.name:
+        return None
+    origin, incarnation = record.key
+    listed = tx.node.trust.node(origin)
+    damaged: list[StoreError] = []
+    came = tx.view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, limit=1, damaged=damaged)
+    if came or damaged or listed is None:
+        return None
+    begin = stream_start(origin, incarnation, tx.node.member)
+    return [Put(INCOMING, IncomingRow(origin, incarnation, listed[0], 0, begin, b"", b"", 0, 0))]
 
 
 def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:

@@ -6,7 +6,8 @@
     log_head   the rows of that log
     counter    what it counts
     outgoing   the releases of that stream; cancelled is what was stopped, or goes under another number
-    incoming   the releases that came; what else the peer has numbered or cancelled it says at its next hello
+    incoming   the releases that came; what else the peer has numbered or cancelled it says at its next hello.
+               Where none came: its key and the directory (``mend``)
     pending    the statement, if it still waits for its peer: it is queued again
     receipt    its key, which is all of it
     purge      its key: the bulletin is looked at now

@@ -66,6 +66,7 @@ from line_world import (
     pair_of,
     released,
     rows,
+    say_hello,
     send,
     signed,
     stolen,
@@ -223,6 +224,22 @@ def test_what_follows_from_a_damaged_row_is_not_made_again(members: Any) -> None
     key = INCOMING.key_of(rows(usa, INCOMING)[0])
     received = [(RECEIVED, RECEIVED.key_of(row)) for row in rows(usa, RECEIVED)]
     assert rebuild(Rotten(usa.store, (INCOMING, key), *received), INCOMING.name, key) is None
+
+
+def test_a_stream_of_which_nothing_came_is_made_again_or_its_peer_could_say_no_hello(members: Any) -> None:
+    fra, usa = members["FRA"], members["USA"]
+    (stream,) = rows(fra, INCOMING)
+    assert stream.last == 0, "USA has sent nothing"
+    assert outcomes(mended(fra, (INCOMING, INCOMING.key_of(stream)))) == [(RecordOutcome.REBUILT, "")]
+    assert rows(fra, INCOMING) == [stream]
+    say_hello(usa, fra)
+
+
+def test_a_stream_whose_releases_are_damaged_too_is_not_taken_for_an_empty_one(members: Any) -> None:
+    usa = members["USA"]
+    received = [(RECEIVED, RECEIVED.key_of(row)) for row in rows(usa, RECEIVED)]
+    result = mended(usa, (INCOMING, INCOMING.key_of(rows(usa, INCOMING)[0])), *received)
+    assert outcomes(result)[0] == (RecordOutcome.STAYS, "")
 
 
 def test_content_of_an_own_bulletin_waits_for_an_operator_and_ends_what_is_open(members: Any) -> None:
