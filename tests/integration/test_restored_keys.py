@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -190,3 +191,24 @@ async def test_a_vault_alone_from_before_a_rotation_goes_on_with_the_key_that_ov
         known = site.running.runtime.node.trust.revocation(lost)
         assert known is not None
         assert not known.compromised
+
+
+async def test_what_a_copy_of_the_folder_made_is_learned_by_the_original_before_anything_is_sent_to_it(
+    pair: tuple[Site, Site], tmp_path: Path
+) -> None:
+    """Peers hold the copy's directory, which is the newer one, and seal to a key that only the copy had."""
+    fra, usa = pair
+    await fra.stop()
+    copy = replace(fra, root=tmp_path / "copy")
+    await asyncio.to_thread(shutil.copytree, fra.root, copy.root, ignore=shutil.ignore_patterns("lock"))
+    try:
+        await copy.start(accept_loss=True)
+        await copy.let_in()
+        await rotate(copy, "sealing")
+        await arrives(usa, await sent(usa, "FRA", "to the copy"), "FRA")
+    finally:
+        await copy.stop()
+    waits = await sent(usa, "FRA", "while neither runs")
+    await fra.start()
+    await arrives(usa, waits, "FRA")
+    await both_ways(fra, usa)

@@ -55,6 +55,8 @@ class Limits:
     """The time for peers to take the last checkpoint of a node that stops, and to ask for its path."""
     hearing: int = 60 * SECOND
     """The time for which a link must be open until its member counts as heard: its recalls come first."""
+    learning: int = 10 * SECOND
+    """The longest time for which releases wait for the next directory of a member that was shown its own."""
     space: SpaceLimits = field(default_factory=SpaceLimits)
     """The bounds of the disk."""
     budgets: Mapping[Budget, Rate] = field(default_factory=dict)

@@ -94,6 +94,10 @@ class PeerLink:
         self._at_work = 0
         self._reading = True
         self._gaps = GapRequests()
+        self._outdated: tuple[int, Instant] | None = None
+        """The version of the directory of its own member that the peer had to be shown, and until when a
+        newer one is waited for, on the steady clock.
+        """
         self.lost = (0, 0)
         """Log entries that this node forgot, and numbers that the peer forgot, as its hello shows."""
         self._serving = Serving()
@@ -220,6 +224,7 @@ class PeerLink:
         self._go(turn, LinkState.OPEN)
         turn.parts.links.opened(turn, self)
         self.tell_directories(turn, turn.node.trust.members)
+        self._show_newer(turn)
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
         for message in turn.parts.links.asked_later(self.member):
@@ -342,6 +347,24 @@ class PeerLink:
         held = turn.node.trust.members.get(forked) if forked is not None else None
         if held is not None and held.directory_signed is not None:
             self._post(turn, CONTROL, held.directory_signed)
+
+    def _show_newer(self, turn: Turn) -> None:
+        """Show the peer the directories of its own member if its hello names an older one than is held. It
+        has forgotten the newer one, or a copy of its folder signed that, with keys that only the copy has.
+        """
+        version = _version_of(turn, self.member)
+        told = [row.directory for row in self.greeting.known.payload.documents if row.member == self.member]
+        if told and told[0] < version:
+            self._outdated = version, Instant(turn.now.steady + self._limits.learning)
+            self._show_known(turn)
+
+    def waits_until(self, turn: Turn) -> Instant | None:
+        """Return until when releases wait for the next directory of a member that was shown its own, on the
+        steady clock; None if they do not. One that is refused too often for its key is refused for good.
+        """
+        version, until = self._outdated or (0, EPOCH)
+        waits = turn.now.steady < until and version == _version_of(turn, self.member)
+        return until if waits else None
 
     def _show_known(self, turn: Turn) -> None:
         """Show the peer the directories that are held of its own member, the oldest first."""
@@ -535,6 +558,11 @@ class PeerLink:
         self._end_if_parted()
         self._gate(turn)
         self._serve(turn)
+
+
+def _version_of(turn: Turn, member: MemberCode) -> int:
+    held = turn.node.trust.members.get(member)
+    return held.directory.version if held is not None and held.directory is not None else 0
 
 
 _HELLO: Final[Mapping[LinkState, Callable[[PeerLink, Turn, bytes], None]]] = {

@@ -142,15 +142,17 @@ class Sender:
         return self.may_release(turn.now)
 
     def _may_to(self, turn: Turn, link: PeerLink) -> bool:
-        """By a clock that may be wrong nothing is handed over: it might end what is not over."""
-        return self._may(turn) and link.clock.agrees(turn.now)
+        """By a clock that may be wrong nothing is handed over: it might end what is not over. Nor is anything
+        sealed to keys that the peer may not have (``PeerLink.waits_until``).
+        """
+        return self._may(turn) and link.clock.agrees(turn.now) and link.waits_until(turn) is None
 
     def _look_at(self, turn: Turn, member: MemberCode) -> None:
         link = turn.parts.links.of_member(member)
         if link is None:
             return
         destination, queue, now = self._at(member), link.queue, turn.now.steady
-        times = [due] if (due := queue.due(now)) is not None else []
+        times = [due for due in (queue.due(now), link.waits_until(turn)) if due is not None]
         if destination.again is not None and destination.again <= now:
             destination.fresh, destination.left, destination.again = True, -1, None
         elif destination.again is not None:

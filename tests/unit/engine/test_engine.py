@@ -9,9 +9,10 @@ import pytest
 from builders import NOW, draft, text
 from engine_world import Rig
 from intelshare.audit.path import LogAsk
+from intelshare.broker.kernel.documents import adopt
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound
 from intelshare.broker.lifecycle.destroy import Marked
-from intelshare.crypto.records import Kind, Precedence
+from intelshare.crypto.records import Kind, Precedence, Trust
 from intelshare.engine import Limits, Query, Rate, Step
 from intelshare.engine.actions import (
     AskLogs,
@@ -48,7 +49,7 @@ from intelshare.engine.values import Chore, Notice
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import DAY, MINUTE, SECOND
-from line_world import TO_BOTH, send
+from line_world import TO_BOTH, next_directory, send
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 FULL = StoreError("DISK_FULL", "no room")
@@ -257,6 +258,34 @@ def test_what_may_not_go_for_a_moment_goes_when_it_may_again():
     assert frames(rig, link) == []
     rig.fra.node = allowed
     rig.wait(2 * SECOND)
+    assert len(frames(rig, link)) == 1
+
+
+def learns_of_a_newer_directory(rig):
+    """FRA learns of a directory that USA's node does not know: a copy of its folder has signed it."""
+    usa = rig.members["USA"]
+    before = usa.node
+    rig.fra.do(adopt, next_directory(usa))
+    usa.node = before
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_peer_is_shown_a_newer_directory_of_its_own_and_its_next_one_is_waited_for(answered):
+    rig = Rig()
+    learns_of_a_newer_directory(rig)
+    submit(rig)
+    link = rig.link()
+    shown = rig.sent(link, Trust)
+    assert shown == [rig.fra.node.trust.members["USA"].directory_signed]
+    rig.wait(5 * SECOND)
+    assert frames(rig, link) == []
+    if answered:
+        usa = rig.members["USA"]
+        usa.do(adopt, shown[0])
+        rig.fra.do(adopt, next_directory(usa))
+        rig.feed(Ready())
+    else:
+        rig.wait(6 * SECOND)
     assert len(frames(rig, link)) == 1
 
 

@@ -20,7 +20,11 @@ def turn_of(done: list[Any]) -> Any:
     """A turn of a node with one link, over which there is room."""
     queue = SimpleNamespace(more=False, room=lambda: 1, due=lambda _: None)
     link = SimpleNamespace(
-        member=USA, number=LinkId(1), queue=queue, clock=SimpleNamespace(agrees=lambda _: True)
+        member=USA,
+        number=LinkId(1),
+        queue=queue,
+        clock=SimpleNamespace(agrees=lambda _: True),
+        waits_until=lambda _: None,
     )
     links = SimpleNamespace(of_member=lambda _: link, newest=lambda: [link])
     parts = SimpleNamespace(links=links, limits=SimpleNamespace(releases=128))
