@@ -35,6 +35,7 @@ MEASURED: dict[type[Any], dict[str, Metric | str]] = {
         "first_dial": PACING,
         "last_word": PACING,
         "hearing": Metric.UNHEARD,
+        "learning": PACING,
         "space": Metric.LOW,
         "budgets": Metric.BUDGET,
     },
