@@ -12,7 +12,7 @@ def folder_findings(folder: Path, **environment: str) -> list[dict[str, str]]:
     done = finished([*PROGRAM, "doctor", "--folder", folder, "--json"], env=clean_environment(**environment))
     import json
 
-    return [one for one in json.loads(done.out)["findings"] if one["check"] == "folder"]
+    return [one for one in json.loads(done.out)["findings"] if one["check"] in ("folder", "root keys")]
 
 
 def test_a_production_run_refuses_a_development_folder_until_it_is_converted(tmp_path: Path) -> None:
@@ -42,7 +42,8 @@ def test_a_production_run_refuses_a_development_folder_until_it_is_converted(tmp
     assert not (fra / "passphrase").exists()
     found = folder_findings(fra)
     assert "for production" in found[0]["found"]
-    assert [one["state"] for one in found] == ["ok", "warning"]
+    told = [(one["check"], one["state"]) for one in found]
+    assert told == [("folder", "ok"), ("folder", "warning"), ("root keys", "warning")]
     assert "KEYSTORE_PASSWORD" in intelshare("node", "run", "--folder", fra).err
 
     # The secret comes by the door for platforms.

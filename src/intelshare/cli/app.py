@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import io
@@ -84,15 +85,18 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         print_error(IntelshareError("INPUT_INVALID", error.format_message()), as_json=session["json"])
         return Exit.FAILED
-    except BrokenPipeError:
-        # The reader of the pipe has closed it; nothing more can be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # The reader of the pipe has closed it (click then ends by itself); nothing more can be written, not
+        # even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         return Exit.DONE
     except Exception as error:
         if os.environ.get("INTELSHARE_DEBUG"):
             raise
         if isinstance(error, OSError):
-            print_error(found := _of_file(error), as_json=session["json"])
+            # Where standard output is what has no room, the document has none either.
+            with contextlib.suppress(OSError):
+                print_error(found := _of_file(error), as_json=session["json"])
             return exit_of(found.code)
         message = f"{type(error).__name__}: {error}"
         hint = "set INTELSHARE_DEBUG=1 and run it again to see where it failed"
@@ -110,12 +114,25 @@ def _of_file(error: OSError) -> IntelshareError:
     return IntelshareError("DISK_FULL" if full else "INPUT_INVALID", message, place=place, hint=hint)
 
 
+def _open_closed_streams() -> None:
+    """Open whichever standard stream the caller has closed, on nothing: the next file that is opened would
+    have its number, and get what a library writes to standard error.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
 def main() -> NoReturn:
     """Run the ``intelshare`` script. It prints UTF-8 in every locale, because names of levels need it."""
     if "_INTELSHARE_COMPLETE" in os.environ:
         from intelshare.cli.shared.shells import use
 
         use()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from intelshare.errors import ConfigError, Place
 from intelshare.private_files import read_trusted, write_private
@@ -279,7 +280,16 @@ def address_of(profile: Profile) -> str:
     """
     if profile.address:
         return profile.address
-    return running_address((profile.folder / profile.node_folder).resolve())
+    folder = (profile.folder / profile.node_folder).resolve()
+    if not os.path.lexists(folder / "node.toml"):
+        raise ConfigError(
+            "NODE_UNREACHABLE",
+            f"the profile names its node by the data folder {profile.node_folder}, which is not there: was "
+            "one of the two moved?",
+            place=Place(str(profile.folder / "profile.toml")),
+            hint='write address = "HOST:PORT", the user port of the node, there in the place of node_folder',
+        )
+    return running_address(folder)
 
 
 def running_address(node_folder: Path) -> str:
@@ -295,7 +305,7 @@ def running_address(node_folder: Path) -> str:
             "NODE_UNREACHABLE",
             "the node is not running",
             place=Place(str(path)),
-            hint=f"start it: intelshare node run --folder {node_folder}"
+            hint=f"start it: intelshare node run --folder {quote(str(node_folder))}"
             f"{' --dev' if (node_folder / 'passphrase').exists() else ''}",
         ) from None
 

@@ -100,7 +100,8 @@ class Mending:
 def rebuild_driving(store: Store) -> None:
     """Before a start goes on: what every step reads, and follows from other rows, is made again.
 
-    What is not even that is left: the start then says which record it is. Raises StoreError.
+    What is not even that is left: the start then says which record it is. All stay known until they are
+    written once more, so that the running node names each in its log. Raises StoreError.
     """
     for table in DRIVING:
         found = store.ask_now(partial(damaged_in, tables=(table,)))
@@ -108,6 +109,8 @@ def rebuild_driving(store: Store) -> None:
             # A loop of its own: whoever opens a folder has none to wait in.
             with ThreadPoolExecutor(1) as one:
                 one.submit(asyncio.run, _made_again(store, found)).result()
+            for error in found:
+                store.damage.note(error)
 
 
 async def _made_again(store: Store, found: Sequence[RecordError]) -> None:

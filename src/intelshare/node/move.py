@@ -12,10 +12,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from intelshare.broker.kernel.tables import TABLES
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError, StoreError
+from intelshare.errors import ConfigError, Place, StoreError
 from intelshare.node.folder import Folder
 from intelshare.node.replicas import location, process_name
 from intelshare.node.restore import restored_at
@@ -28,6 +29,15 @@ from intelshare.store.engines import Location, begin_at, erase_at, finish_at, op
 from intelshare.store.folder import lock
 from intelshare.store.server import Server
 from intelshare.vault import open_vault
+
+_THERE: Final = {
+    True: ("the rows are in a file already", "there is nothing to move: start the node"),
+    False: (
+        "the rows are in a PostgreSQL already",
+        "to move them to another server: first into a file, with --to sqlite",
+    ),
+}
+"""What is said, and what to do, where the rows are already: in a file, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +69,8 @@ def move_rows(root: Path, passphrase: Callable[[], bytes], server: Server | None
                 hint="start the node once and stop it; then move its rows",
             )
         if (settings.store is None) == (server is None):
-            raise ConfigError(
-                "ID_CONFLICT",
-                "the rows are in a file already"
-                if server is None
-                else "the rows are in a PostgreSQL already",
-                hint="move them back with --to sqlite, then to the other server",
-            )
+            what, following = _THERE[server is None]
+            raise ConfigError("ID_CONFLICT", what, place=Place(str(folder.settings)), hint=following)
         if server is not None:
             server.password(root)  # what is wrong with its file is said before anything is begun
         vault = open_vault(

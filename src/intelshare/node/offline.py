@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
@@ -82,6 +83,6 @@ def _not_started(root: Path) -> StoreError:
     return StoreError(
         "STORE_FORGOT",
         f"{root} was restored and has not been started since: that comes before every other command",
-        hint=f"start it (`intelshare node run --folder {root}`), then repeat this command: until then nobody "
-        "comes in",
+        hint=f"start it (`intelshare node run --folder {quote(str(root))}`), then repeat this command: until "
+        "then nobody comes in",
     )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from intelshare import __version__
 from intelshare.audit.work import finish
@@ -89,7 +90,7 @@ def open_folder(
             "TRUST_THRESHOLD",
             f"the holders of the root have not signed {folder.root_to_sign} yet, or it was not published",
             hint="each: `intelshare trust root sign FILE --vault VAULT`; then `intelshare trust root publish "
-            f"FILE --folder {root}`",
+            f"FILE --folder {quote(str(root))}`",
         )
     locked = lock(root, shared=turn is not None)
     accept_loss = accept_loss or restored_at(root) is not None

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,10 @@ class Node:
         self.breaks_with: BaseException = DeliveryError("OUTCOME_UNKNOWN", "the connection broke")
         self.spooled_before: list[int] = []
 
+    def try_another(self) -> None:
+        """The other replica of this node is not drained."""
+        self.breaks_after = None
+
     def submit_many(self, requests: Iterable[pb.SubmitRequest]) -> Iterator[DraftOutcome]:
         """The same key gives the same bulletin."""
         self.spooled_before.append(len(list(spooled(self.profile.spool, Instant(0)))))
@@ -258,6 +263,20 @@ def test_what_breaks_off_says_what_is_stored_and_the_same_command_completes_it(
     node.breaks_after = None
     assert run(["send", "--batch", path]) == 0
     assert len(node.stored) == 5
+
+
+@pytest.mark.parametrize("breaks_after", [0, 2])
+def test_what_a_drained_replica_leaves_undone_another_one_does(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str], breaks_after: int
+) -> None:
+    path = written(tmp_path, *(line_of(str(n)) for n in range(5)))
+    node.breaks_after, node.breaks_with = breaks_after, DeliveryError("DRAINING", "it is drained")
+    assert run(["send", "--batch", path]) == 1, "it is the only one"
+    capsys.readouterr()
+    node.profile = replace(node.profile, address="127.0.0.1:1,127.0.0.1:2")
+    assert run(["send", "--batch", path]) == 0
+    assert len(node.stored) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 6, "each bulletin once"
 
 
 def test_an_error_after_lines_of_json_is_a_line_of_json_too(

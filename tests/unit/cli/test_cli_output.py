@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -158,6 +160,26 @@ def test_a_short_wait_and_a_pipe_show_nothing(monkeypatch: pytest.MonkeyPatch) -
         with waiting("x"):
             pass
         assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        (">&- 2>&- <&-", 0, ""),
+        (">/dev/full", 1, "error[DISK_FULL]: cannot be written: No space left on device"),
+        ("| true", 0, ""),
+    ],
+)
+def test_an_output_that_is_closed_or_full_is_no_defect(end: str, code: int, said: str) -> None:
+    script = f'set -o pipefail; "$0" -m intelshare errors --json {end}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patient(30),
+    )
+    assert (done.returncode, done.stderr.partition("\n")[0]) == (code, said)
 
 
 def test_a_disk_without_room_is_no_defect(

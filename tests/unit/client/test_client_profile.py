@@ -9,6 +9,7 @@ import pytest
 from intelshare.client import (
     Credentials,
     Profile,
+    address_of,
     find_profile,
     read_credentials,
     read_profile,
@@ -140,3 +141,13 @@ def test_files_that_were_being_moved_into_place_are_moved_by_whoever_reads_next(
         where.write_bytes(data)
         where.chmod(0o600)
     assert read_credentials(profile) == Credentials(b"new", b"newest", b"newer")
+
+
+def test_a_profile_that_was_moved_away_from_its_node_says_what_to_write_into_it(tmp_path: Path) -> None:
+    profile = Profile(tmp_path / "m", "FRA", "m", "", "../..", "one.fra.intelshare.internal")
+    with pytest.raises(ConfigError) as raised:
+        address_of(profile)
+    assert raised.value.code == "NODE_UNREACHABLE"
+    assert raised.value.place is not None
+    assert raised.value.place.source == str(profile.folder / "profile.toml")
+    assert 'address = "HOST:PORT"' in (raised.value.hint or "")

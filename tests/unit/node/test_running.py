@@ -26,6 +26,7 @@ from intelshare.node.replicas import wait_for_turn
 from intelshare.node.running import Running, WaitsFor, check_clock, show_beside
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import with_store, write_settings
+from intelshare.private_files import write_private
 from intelshare.store.server import Server
 
 NODE = Settings(MemberCode("FRA"), NodeUri("intelshare://fra.example/node/one"))
@@ -151,3 +152,27 @@ async def test_a_replica_that_cannot_reach_its_database_says_so_and_does_not_pas
         stop.set()
     assert await waiting is None
     assert shown(tmp_path, capsys)[0] == 6
+
+
+def test_doctor_names_the_command_that_ends_the_drain_of_this_replica() -> None:
+    one = Running(7, "", 0, 0, "", "", "NOT_SERVING", ("DRAINING",), replica="b", machine=HERE)
+    (finding,) = doctor._process(one)
+    assert "`intelshare node drain --undo --replica b`" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("health",), "intelshare node run --folder '{}'"),
+        (("replicas",), "the rows of this node are in a file"),
+        (("move", "--to", "sqlite"), "there is nothing to move"),
+    ],
+)
+def test_what_a_command_proposes_fits_the_folder_and_can_be_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], shown: str
+) -> None:
+    folder = tmp_path / "données 1"
+    folder.mkdir(mode=0o700)
+    write_private(folder / "node.toml", b'member = "FRA"\nnode = "intelshare://fra.example/node/one"\n')
+    run(["node", *words, "--folder", str(folder)])
+    assert shown.format(folder) in capsys.readouterr().err

@@ -31,6 +31,7 @@ from intelshare.client import (
     remember_batch,
     show_key,
 )
+from intelshare.client.attempts import NOT_HERE
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
 from intelshare.instant import Instant
 
@@ -192,7 +193,7 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
             Progress(out, "bulletins are answered") as progress,
             answering_batch(client.profile.spool, source) as note,
         ):
-            for outcome in client.submit_many(item.request for item in items):
+            for outcome in _outcomes(client, items):
                 with interrupts_wait():
                     report.add(outcome)
                     if not isinstance(outcome.result, IntelshareError):
@@ -203,6 +204,24 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
         raise _interrupted(error, report, path) from None
     report.print()
     return report.exit_code()
+
+
+def _outcomes(client: Client, items: Sequence[Item]) -> Iterator[DraftOutcome]:
+    """Yield the outcome of each item, in order: of several replicas the next one is sent what one leaves
+    undone, because it is drained for instance. Raises what the last one raises.
+    """
+    done = 0
+    for others in reversed(range(client.profile.address.count(",") + 1)):
+        try:
+            for outcome in client.submit_many(item.request for item in items[done:]):
+                done += 1
+                yield outcome
+        except IntelshareError as error:
+            if error.code not in NOT_HERE or not others:
+                raise
+            client.try_another()
+        else:
+            return
 
 
 def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, path: str) -> BaseException:

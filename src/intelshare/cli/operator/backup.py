@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -61,7 +62,8 @@ def backup(out: Out, dest: Path, folder: Path, passphrase: Passphrase) -> int:
     if done.left_out:
         out.note(
             f"{len(done.left_out)} records are not in the backup, and a node restored from it would not "
-            f"know of them; mend them (intelshare node repair --folder {folder}), then make another backup"
+            f"know of them; mend them (intelshare node repair --folder {quote(str(folder))}), then make "
+            "another backup"
         )
     if unlogged is not None:
         out.note(
@@ -125,9 +127,10 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
         f"the keys of {made.secrets} received portions are not in the backup: the node will ask for their "
         f"bulletins again"
     )
-    out.note(f"start it before anything else: intelshare node run --folder {folder}")
-    out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {folder}")
-    out.note(f"nobody comes in before: intelshare node confirm-access --reason TEXT --folder {folder}")
+    shown = quote(str(folder))
+    out.note(f"start it before anything else: intelshare node run --folder {shown}")
+    out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {shown}")
+    out.note(f"nobody comes in before: intelshare node confirm-access --reason TEXT --folder {shown}")
     if aside is not None:
         out.note(f"the previous folder is now {aside}: destroy it once this node serves")
 

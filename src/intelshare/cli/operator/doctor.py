@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -219,7 +220,7 @@ def _node_certificate(where: _Where) -> Iterator[Finding]:
         return
     end = validity(from_pem(read_trusted(path))).end
     if end <= where.now:
-        remedy = f"intelshare pki renew --folder {where.folder}"
+        remedy = f"intelshare pki renew --folder {quote(str(where.folder))}"
         what = f"expired at {show(Instant(end - end % SECOND))}"
         yield Finding(WRONG, "node certificate", what, remedy, "TLS_REFUSED")
 
@@ -290,7 +291,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
         yield Finding(WARNING, "folder", what, "look at the disk; a running node writes it again")
     if not development:
         yield from _left_over(folder.root, settings)
-    if (folder.root / "root-keys").exists() and not settings.allow_loopback_peers:
+    if (folder.root / "root-keys").exists() and not development:
         yield Finding(
             WARNING,
             "root keys",
@@ -307,7 +308,7 @@ def _folder(where: _Where) -> Iterator[Finding]:
         remedy = 'it starts, is another command, or hangs: docs/runbook.md, "Node down", step 4'
         yield Finding(WRONG, "process", what, remedy, "DATA_LOCKED")
     elif not running:
-        remedy = f"intelshare node run --folder {folder.root}{' --dev' if development else ''}"
+        remedy = f"intelshare node run --folder {quote(str(folder.root))}{' --dev' if development else ''}"
         yield Finding(WARNING, "process", f"no node has said in the last {FRESH} s that it runs here", remedy)
 
 
@@ -345,6 +346,9 @@ def _process(running: Running) -> Iterator[Finding]:
         known = catalogue().get(code)
         state = WARNING if code == "DRAINING" else WRONG
         helps = waits.next if waits is not None else known.next if known is not None else ""
+        if code == "DRAINING":
+            of = f" --replica {running.replica}" if running.replica else ""
+            helps = f"`intelshare node drain --undo{of}` ends it; a restart does not"
         yield Finding(state, "process", what, helps, code)
 
 

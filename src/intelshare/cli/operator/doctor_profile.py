@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
@@ -91,15 +92,15 @@ def another(profile: Profile) -> str:
     if folder is None or not os.access(folder / "node.toml", os.R_OK):
         return (
             f"an operator gives you an enrolment file (`intelshare user renew {profile.user} --folder "
-            f"FOLDER`); then run: intelshare enrol FILE --out {profile.folder}"
+            f"FOLDER`); then run: intelshare enrol FILE --out {quote(str(profile.folder))}"
         )
     from intelshare.node.settings_file import read_settings
 
     if read_settings(folder / "node.toml").user_authority:
         return "renew it at the authority that issued it: the node accepts it on first use"
     usual = profile.folder.resolve() == folder / "users" / profile.user
-    elsewhere = "" if usual else f" --here --out {profile.folder}"
-    return f"intelshare user renew {profile.user} --folder {folder}{elsewhere}"
+    elsewhere = "" if usual else f" --here --out {quote(str(profile.folder))}"
+    return f"intelshare user renew {profile.user} --folder {quote(str(folder))}{elsewhere}"
 
 
 def _key(profile: Profile) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -194,16 +195,17 @@ def init(
     out.line(f"{code} {plan.name}: {founded.node.uri}")
     out.line(f"fingerprint {print_}")
     if known is not None:
+        proposal = quote(str(folder / "root.json"))
         out.note(
-            f"next, each holder of the root: intelshare trust root sign {folder / 'root.json'} --vault FILE; "
-            f"then: intelshare trust root publish {folder / 'root.json'} --folder {folder}"
+            f"next, each holder of the root: intelshare trust root sign {proposal} --vault FILE; "
+            f"then: intelshare trust root publish {proposal} --folder {quote(str(folder))}"
         )
         return
     if not dev:
         out.note(
             f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, one to each holder"
         )
-    out.note(f"next: intelshare node run --folder {folder}{' --dev' if dev else ''}")
+    out.note(f"next: intelshare node run --folder {quote(str(folder))}{' --dev' if dev else ''}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -195,7 +196,8 @@ def health(folder: Path, out: Out, replica: str) -> int:
             "NODE_UNREACHABLE",
             "no node has reported recently that it runs in this folder",
             place=Place(str(folder / "run.json")),
-            hint=f"intelshare node run --folder {folder}{f' --replica {replica}' if replica else ''}",
+            hint=f"intelshare node run --folder {quote(str(folder))}"
+            f"{f' --replica {replica}' if replica else ''}",
         )
     out.document(
         "health",

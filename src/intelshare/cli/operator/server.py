@@ -75,7 +75,9 @@ def replicas(out: Out, folder: Path) -> None:
     """
     from intelshare.cli.shared.tables import short_time
     from intelshare.instant import Instant
+    from intelshare.node.folder import Folder
     from intelshare.node.replicas import links_of, listed, waiting
+    from intelshare.node.settings_file import read_settings
 
     found = listed(folder)
     now = Instant(time.time_ns() // 1000)
@@ -122,5 +124,7 @@ def replicas(out: Out, folder: Path) -> None:
         out.line(f"waits    {late.replica}  on {late.machine}{why}")
     if any(one.active for one in found) and not any(one.leads for one in found):
         out.note('none of them leads: docs/runbook.md, "Replicas", 1')
-    if not found:
+    if not found and read_settings(Folder(folder).settings).store is None:
+        out.note("the rows of this node are in a file, and it has no replicas: see `intelshare node health`")
+    elif not found:
         out.note("no process writes to the database of this folder")

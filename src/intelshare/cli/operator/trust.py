@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -184,7 +185,10 @@ def _finish(node: NodeFolder, out: Out, file: Path) -> None:
     proposal.check_signed(SUITES)
     asyncio.run(finish_again(Folder(node.folder), node.passphrase(), proposal.signed, now))
     _published(out, proposal.following.version, proposal.fingerprint)
-    out.note(f"next: intelshare node run --folder {node.folder}; then every partner imports your member file")
+    out.note(
+        f"next: intelshare node run --folder {quote(str(node.folder))}; then every partner imports your "
+        "member file"
+    )
 
 
 def _published(out: Out, version: int, fingerprint: str) -> None:

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from intelshare.client import Profile
@@ -71,6 +72,6 @@ def _shown(root: Path, name: str) -> str:
             "NODE_UNREACHABLE",
             f"no replica {name} has reported recently that it runs",
             place=Place(shown),
-            hint=f"`intelshare node replicas --folder {shown}` shows those that do",
+            hint=f"`intelshare node replicas --folder {quote(shown)}` shows those that do",
         )
     return found.reached_at()
