@@ -13,7 +13,8 @@ from intelshare.audit.records import EntryType, Received
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.log import opened
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import LOG_HEAD, LogHeadRow
+from intelshare.broker.kernel.tables import LOG_HEAD, PENDING, RECEIVED, LogHeadRow
+from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
@@ -21,6 +22,16 @@ from intelshare.ports import View
 
 Arrivals = Mapping[ManifestDigest, Collection[tuple[MemberCode, LeafId]]]
 """By bulletin: sender and digest of each release that has brought it, in the order of the logs."""
+
+
+def forget_arrival(tx: Transaction, member: MemberCode, leaf: LeafId) -> None:
+    """Forget that a release came: it is judged anew when it comes again. A receipt for it that waits does not
+    leave: it would say ACCEPTED of a bulletin that is not stored here (promise P5).
+    """
+    stored = unless_damaged(tx, lambda: tx.get(RECEIVED, member, leaf))
+    if stored is not None and stored.receipt and tx.get(PENDING, stored.receipt, member) is not None:
+        tx.end(member, stored.receipt)
+    tx.delete(RECEIVED, member, leaf)
 
 
 def brings(said: Received) -> bool:

@@ -55,7 +55,7 @@ from intelshare.broker.kernel.tables import (
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.arrivals import arrivals_of, brings
+from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
@@ -346,7 +346,7 @@ def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
         found = _number_of(tx, member, leaf, held.sequence if held is not None and held.leaf == leaf else 0)
         if found is not None:
             stream, number = found
-            tx.delete(RECEIVED, member, leaf)
+            forget_arrival(tx, member, leaf)
             tx.put(INCOMING, changed(stream, holes=Ranges.unpack(stream.holes).add(number, number).pack()))
             _request(tx, member, stream.origin, stream.incarnation, number)
             asked[member] = None

@@ -24,7 +24,7 @@ from intelshare.broker.kernel.tables import (
     InboxRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.arrivals import Arrivals
+from intelshare.broker.lifecycle.arrivals import Arrivals, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.streams import is_frozen
@@ -83,7 +83,7 @@ def _forget_release(tx: Transaction, member: MemberCode, leaf: LeafId) -> None:
     stored = tx.get(RECEIVED, member, leaf)
     if stored is None or stored.code:
         return
-    tx.delete(RECEIVED, member, leaf)
+    forget_arrival(tx, member, leaf)
     stream = tx.get(INCOMING, stored.origin, stored.incarnation)
     if stream is not None and not is_frozen(stream):
         holes = Ranges.unpack(stream.holes).add(stored.sequence, stored.sequence)

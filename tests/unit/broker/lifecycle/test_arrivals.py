@@ -8,7 +8,7 @@ import pytest
 
 from builders import draft, text
 from intelshare.audit.work import finish
-from intelshare.broker.kernel.tables import INBOX, RECEIVED, SECRET
+from intelshare.broker.kernel.tables import INBOX, PENDING, RECEIVED, SECRET, STATEMENT
 from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.arrivals import came_again
 from intelshare.broker.lifecycle.restored import forget_received
@@ -49,6 +49,12 @@ def releases(member: Any) -> set[tuple[str, bytes]]:
     return {(one.member, one.leaf) for one in rows(member, RECEIVED) if one.kind == Kind.RELEASE}
 
 
+def without_keys(member: Any) -> None:
+    """Its rows as a backup has them."""
+    erased = [Put(SECRET, changed(one, sealed=bytes(len(one.sealed)))) for one in rows(member, SECRET)]
+    member.store.perform_now(lambda _: Plan(tuple(erased), None))
+
+
 def test_only_what_came_under_two_numbers_came_again(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     (row,) = rows(usa, INBOX)
@@ -66,8 +72,7 @@ def test_what_a_backup_has_no_key_for_comes_again_under_the_number_that_its_send
     fra, usa = members["FRA"], members["USA"]
     (row,) = rows(usa, INBOX)
     known = again(usa)
-    erased = [Put(SECRET, changed(one, sealed=bytes(len(one.sealed)))) for one in rows(usa, SECRET)]
-    usa.store.perform_now(lambda _: Plan(tuple(erased), None))
+    without_keys(usa)
     assert usa.do(forget_received, ManifestDigest(b""), known).count == 1
     assert (rows(usa, INBOX), releases(usa)) == ([], set())
     for gap in say_hello(fra, usa).gaps:
@@ -76,3 +81,15 @@ def test_what_a_backup_has_no_key_for_comes_again_under_the_number_that_its_send
         arrive(usa, fra, outbound.frame)
     (back,) = rows(usa, INBOX)
     assert (back.md, back.leaf) == (row.md, pair_of(fra).leaf)
+
+
+def test_a_receipt_that_waits_for_what_is_forgotten_does_not_leave() -> None:
+    """It would say ACCEPTED of a bulletin that is not here, and that may be refused when it comes again."""
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    arrive(usa, fra, released(members))
+    (waits,) = (one.leaf for one in rows(usa, PENDING))
+    without_keys(usa)
+    forgotten = usa.do(forget_received, ManifestDigest(b""), {})
+    assert (forgotten.count, rows(usa, PENDING)) == (1, [])
+    assert rows(usa, STATEMENT)[-1].leaf == waits, "what was signed is kept"
