@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from intelshare.cli import app
 from intelshare.sim import many, run
 from intelshare.sim.bugs import BUGS, Bug
 from intelshare.sim.cli import sim
@@ -34,6 +35,7 @@ def test_a_seed_that_any_error_ends_is_told_and_the_run_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ran = CliRunner().invoke(sim, ["--seeds", f"{BROKEN}..{SHORT}", "--jobs", "1", "--done", "done"])
+    assert app.run(["sim", "--seeds", f"{BROKEN}..{SHORT}", "--jobs", "1", "--done", "done"]) == 1
     assert f"seed {BROKEN}: defect: RuntimeError: nobody foresees this (test_many.py:" in ran.output
     assert "2 seeds, 1 failures" in ran.output
     assert ran.exit_code == 1

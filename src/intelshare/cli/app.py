@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -21,6 +21,10 @@ from intelshare.cli.shared.commands import COMMANDS
 from intelshare.cli.shared.help import CommandGroup
 from intelshare.cli.shared.output import print_error
 from intelshare.errors import IntelshareError, Place
+
+
+_STDOUT: Final = 1
+"""The descriptor of standard output, whatever writes to it by now."""
 
 
 class LazyGroup(CommandGroup):
@@ -62,6 +66,7 @@ def root() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code. Prints errors itself and raises nothing."""
     session: dict[str, bool] = {"json": False, "stream": False}
+    output = sys.stdout
     try:
         ended = root.main(list(arguments), prog_name="intelshare", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -85,10 +90,12 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         print_error(IntelshareError("INPUT_INVALID", error.format_message()), as_json=session["json"])
         return Exit.FAILED
-    except (BrokenPipeError, SystemExit):
-        # The reader of the pipe has closed it (click then ends by itself); nothing more can be written, not
-        # even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and sys.stdout is output:
+            raise
+        # The reader of the pipe has closed it: click then replaces the output, and exits by itself. Nothing
+        # more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
         return Exit.DONE
     except Exception as error:
         if os.environ.get("INTELSHARE_DEBUG"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections import Counter
 from functools import partial
@@ -115,7 +114,7 @@ def _run_one(plan: FaultPlan, bug: str, *, trace: bool, shrunk: bool) -> None:
     click.echo(f"seed {plan.seed}: {result.violation}")
     if not shrunk:
         _shrink(plan, bug)
-    sys.exit(1)
+    click.get_current_context().exit(1)
 
 
 def _run_many(seeds: range, bug: str, jobs: int, done: Path | None) -> None:
@@ -151,7 +150,7 @@ def _run_many(seeds: range, bug: str, jobs: int, done: Path | None) -> None:
     if failed:
         _shrink(generate_plan(failed[0].seed), bug)
     if failed or (untaken and len(seeds) >= _MANY):
-        sys.exit(1)
+        click.get_current_context().exit(1)
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -190,4 +189,4 @@ def _print_table(seeds: range, jobs: int, done: Path | None) -> None:
         share = f"{found.seen} of {found.able}"
         click.echo(f"| {found.bug} | {found.seen_by} | {found.first or 'none'} | {share} |")
     if missed:
-        sys.exit(1)
+        click.get_current_context().exit(1)
