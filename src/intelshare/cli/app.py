@@ -22,7 +22,6 @@ from intelshare.cli.shared.help import CommandGroup
 from intelshare.cli.shared.output import print_error
 from intelshare.errors import IntelshareError, Place
 
-
 _STDOUT: Final = 1
 """The descriptor of standard output, whatever writes to it by now."""
 
