@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     except (BrokenPipeError, SystemExit):
         # The reader of the pipe has closed it (click then ends by itself); nothing more can be written, not
         # even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
         return Exit.DONE
     except Exception as error:
         if os.environ.get("INTELSHARE_DEBUG"):
@@ -103,6 +103,10 @@ def run(arguments: Sequence[str]) -> int:
         print_error(IntelshareError("INTERNAL", message, hint=hint), as_json=session["json"])
         return Exit.FAILED
     return ended if isinstance(ended, int) else Exit.DONE
+
+
+_STDOUT: Final = 1
+"""The number of standard output, whatever stands for it in ``sys``."""
 
 
 def _of_file(error: OSError) -> IntelshareError:
