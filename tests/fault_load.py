@@ -53,7 +53,7 @@ def stopped(times: int) -> str:
                 with frozen_still(one):
                     time.sleep(30)
                 times_of.append((began, stopped, time.time()))
-                failed = world.hub.logged("link.dial_failed", one.code, before)
+                failed = world.hub.logged("link.dial_failed", one, before)
                 attempts = max(attempts, failed)
                 world.linked()
         for began, stopped, over in times_of:

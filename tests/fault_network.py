@@ -142,13 +142,13 @@ def partitioned(seconds: int) -> str:
                     most = NOTICED + 2 * max(hub.starved, one.starved)  # asking takes time too
                     assert max(shown) <= most, f"{kind}: noticed after {shown} s"
                     time.sleep(max(0.0, seconds - max(shown)))
-                told.append(f"{kind}: shown after {max(shown):.0f} s, caught up {_caught_up(world, traffic)}")
+                told.append(f"{kind}: shown after {max(shown):.0f} s, caught up {caught_up(world, traffic)}")
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 with net.dropped(*kinds["both ways"][0]), net.dropped(*kinds["both ways"][1]):
                     time.sleep(2)
                 time.sleep(2)
-            told.append(f"flapping: caught up {_caught_up(world, traffic)}")
+            told.append(f"flapping: caught up {caught_up(world, traffic)}")
         return f"{seconds} s each: {'; '.join(told)}; {world.check(traffic.ids())}; {machine()}"
 
 
@@ -162,7 +162,7 @@ def _noticed(end: Member, other: Member) -> float:
     raise AssertionError(f"{end.code} still shows its link to {other.code} after {2 * NOTICED:.0f} s")
 
 
-def _caught_up(world: Federation, traffic: Traffic) -> str:
+def caught_up(world: Federation, traffic: Traffic) -> str:
     """Wait for the links, and until what was sent before is answered; how long that took."""
     began, before = time.monotonic(), set(traffic.sent)
     world.linked(seconds=120)
@@ -196,7 +196,7 @@ def lossy(seconds: int) -> str:
                 with process(line) as carries:
                     told.append(_bad_line(name, world, traffic, seconds))
                     assert carries.poll() is None
-            caught = _caught_up(world, traffic)
+            caught = caught_up(world, traffic)
         told.append(f"caught up {caught}")
         return f"{seconds} s each: {'; '.join(told)}; {world.check(traffic.ids())}; {machine()}"
 

@@ -31,6 +31,8 @@ from bench.recipients import CODES, TREATY
 import fault_member
 from e2e.nodes import PROGRAM, documents_of, found, introduce, ok
 from intelshare.errors import IntelshareError
+from intelshare.node.folder import Folder
+from intelshare.node.settings_file import read_settings
 from intelshare.patience import patient
 from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
@@ -127,13 +129,18 @@ class Member(fault_member.Member):
         """What ``node status`` says."""
         return ok("node", "status", "--folder", self.folder, "--json").json
 
+    @property
+    def node(self) -> str:
+        """The URI of its node, by which the logs of others name it."""
+        return read_settings(Folder(self.folder).settings).node
+
     def peer(self, other: Member) -> dict[str, Any]:
         """How it stands with a member."""
         return next(one for one in self.status()["peers"] if one["member"] == other.code)
 
-    def logged(self, event: str, peer: str = "", since: int = 0) -> int:
-        """How often its log names an event, of this peer, after so many bytes."""
-        return sum(peer in str(one.get("peer", "")) for one in self.log(event, since))
+    def logged(self, event: str, peer: Member, since: int = 0) -> int:
+        """How often its log names an event of the node of this peer, after so many bytes."""
+        return sum(one.get("peer") == peer.node for one in self.log(event, since))
 
 
 class Federation:

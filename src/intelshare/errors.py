@@ -123,7 +123,7 @@ REPAIRED: Final = "nothing is lost: a running node writes it again, `intelshare 
 
 UNREAD: Final = (
     "start the node again: it looks for one changed byte, and puts it right; if it stays: restore the folder "
-    "from a backup: intelshare node restore"
+    "from a backup: intelshare node restore BACKUP FOLDER --replace"
 )
 """The hint of a page of SQLite that cannot be read."""
 

@@ -40,11 +40,13 @@ from intelshare.client.spool import (
 
 if TYPE_CHECKING:
     from intelshare.client.asynchronous import AsyncClient
+    from intelshare.client.attempts import NOT_HERE
     from intelshare.client.batch import DraftOutcome
     from intelshare.client.connection import Client, content_digest
     from intelshare.client.shared import shared_of
 
 __all__ = [
+    "NOT_HERE",
     "AsyncClient",
     "Client",
     "Credentials",
@@ -81,6 +83,7 @@ _LAZY = {
     "AsyncClient": "asynchronous",
     "Client": "connection",
     "DraftOutcome": "batch",
+    "NOT_HERE": "attempts",
     "content_digest": "connection",
     "shared_of": "shared",
 }

@@ -460,10 +460,21 @@ class Links:
         write_notice(self._runtime.log, tell)
 
 
+_SAYS: Final = {
+    grpc.StatusCode.UNAVAILABLE: "NODE_UNREACHABLE",
+    grpc.StatusCode.CANCELLED: "NODE_UNREACHABLE",
+    grpc.StatusCode.INTERNAL: "NODE_UNREACHABLE",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "TIMED_OUT",
+}
+"""The code that people are shown for a call that gRPC ended, with no word of the peer. It calls a stream that
+the peer has cut internal: no defect, which the peer would name itself.
+"""
+
+
 def _code_of(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         told = dict(error.trailing_metadata() or ()).get("intelshare-code")
-        return error.code().name if told is None else code_of_peer(str(told))
+        return _SAYS.get(error.code(), error.code().name) if told is None else code_of_peer(str(told))
     return error.code if isinstance(error, IntelshareError) else type(error).__name__
 
 

@@ -101,7 +101,7 @@ def rebuild_driving(store: Store) -> None:
     """Before a start goes on: what every step reads, and follows from other rows, is made again.
 
     What is not even that is left: the start then says which record it is. All stay known until they are
-    written once more, so that the running node names each in its log. Raises StoreError.
+    written again, so that the running node names each in its log. Raises StoreError.
     """
     for table in DRIVING:
         found = store.ask_now(partial(damaged_in, tables=(table,)))

@@ -37,7 +37,7 @@ _THERE: Final = {
         "to move them to another server: first into a file, with --to sqlite",
     ),
 }
-"""What is said, and what to do, where the rows are already: in a file, or not."""
+"""The refusal and what to do, where the rows are already: in a file (True), or not."""
 
 
 @dataclass(frozen=True, slots=True)

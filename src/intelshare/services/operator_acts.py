@@ -59,7 +59,7 @@ async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.
     return pb.ClockResponse(clock=clock_state(backend), agreed=agreed)
 
 
-_RESTORE: Final = "restore the folder from a backup: intelshare node restore"
+_RESTORE: Final = "restore the folder from a backup: intelshare node restore BACKUP FOLDER --replace"
 _DROP: Final = 'give it up: intelshare node repair --drop ID --reason "..."'
 _REMEDIES: Final[Mapping[str, str]] = {
     "log": f"{_RESTORE}; until then this node cannot prove what the row held",

@@ -35,6 +35,24 @@ in_force = 2000-01-01
 member = "USA"
 in_force = 2000-01-01
 """
+
+
+def test_of_a_data_folder_only_the_law_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The runbook names the folder: what is found in settings and profiles would hide what counts."""
+    for name, text in (
+        ("node.toml", 'member = "FRA"\n'),
+        ("users/m.durand/profile.toml", 'member = "FRA"\n'),
+        ("treaties/pact.toml", TREATY),
+        ("overlays/fra.toml", "member = \n"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert run(["policy", "check", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "1 errors" in told.out + told.err
+    assert "fra.toml:1" in told.out + told.err
+
+
 CASES = """\
 [world]
 treaties = ["pact.toml"]

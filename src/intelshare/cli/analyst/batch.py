@@ -31,7 +31,6 @@ from intelshare.client import (
     remember_batch,
     show_key,
 )
-from intelshare.client.attempts import NOT_HERE
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
 from intelshare.instant import Instant
 
@@ -210,6 +209,8 @@ def _outcomes(client: Client, items: Sequence[Item]) -> Iterator[DraftOutcome]:
     """Yield the outcome of each item, in order: of several replicas the next one is sent what one leaves
     undone, because it is drained for instance. Raises what the last one raises.
     """
+    from intelshare.client import NOT_HERE
+
     done = 0
     for others in reversed(range(client.profile.address.count(",") + 1)):
         try:

@@ -54,13 +54,14 @@ def find(paths: Iterable[Path]) -> Files:
 
     ``*_test.toml`` is a test; a file in a folder ``overlays`` is an overlay (``deu.toml`` is that of DEU);
     files in ``ladders``, ``groups`` and ``words`` define what the others use; any other ``.toml`` is a
-    treaty. A file brings the test beside it. If there is no file ``paris``, the name stands for the treaty of
-    that id that ships. Raises ConfigError NOT_FOUND, TOO_LARGE.
+    treaty. Of a node's data folder only its law is looked at. A file brings the test beside it. If there is
+    no file ``paris``, the name stands for the treaty of that id that ships. Raises ConfigError NOT_FOUND,
+    TOO_LARGE.
     """
     files = Files()
     seen: set[Path] = set()
     for path in paths:
-        for found in sorted(_walk(path)) if path.is_dir() else _with_test(path):
+        for found in sorted(_below(path)) if path.is_dir() else _with_test(path):
             if _real(found) not in seen:
                 seen.add(_real(found))
                 if not found.name.endswith(TEST_SUFFIX) and _holds_cases(found):
@@ -126,6 +127,17 @@ def _shipped(name: Path) -> Path:
         message = "there is no such file or folder, and no treaty with this id ships"
         raise ConfigError("NOT_FOUND", message, place=Place(str(name)), hint=hint)
     return packs[str(name)]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the policy files below a folder: of a node's data folder those of its law alone. Its settings
+    and the profiles of its users are no policy.
+    """
+    if not (folder / "node.toml").is_file():
+        yield from _walk(folder)
+        return
+    for name in ("treaties", "overlays", *OWN_FOLDERS):
+        yield from _walk(folder / name)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

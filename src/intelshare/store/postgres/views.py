@@ -32,7 +32,8 @@ E = TypeVar("E", bound=StoreError)
 
 UNREAD: Final = (
     "no start of the node mends it: `REINDEX SCHEMA` at the server does, if it is a page of an index; if it "
-    "stays, promote a standby, or restore the folder from a backup: intelshare node restore"
+    "stays, promote a standby, or restore the folder from a backup: "
+    "intelshare node restore BACKUP FOLDER --replace"
 )
 """The hint of a page of PostgreSQL that cannot be read."""
 
