@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from intelshare.cli.shared.files import replace_text, write_new
+from intelshare.cli.shared.files import write_file, write_new
 from intelshare.client import Credentials, Profile, write_profile
 from intelshare.client.enrolment import Enrolment, write_enrolment
 from intelshare.private_files import replace_secrets, write_private
@@ -27,7 +28,7 @@ def _enrolment(folder: Path) -> None:
 def _replaced(folder: Path) -> None:
     path = folder / "law.toml"
     path.write_text("before")
-    replace_text(path, "after")
+    write_file(path, "after")
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
@@ -66,3 +67,36 @@ def test_the_blocks_of_a_file_of_secrets_that_was_replaced_are_overwritten(tmp_p
         replace_secrets(path, b"new")
         assert former.read() == bytes(600)
     assert path.read_bytes() == b"new"
+
+
+def test_a_file_for_which_there_is_no_room_is_as_it_was_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, new = tmp_path / "there", tmp_path / "new"
+    there.write_text("before")
+    there.chmod(0o640)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for path in (there, new):
+        with pytest.raises(OSError, match="No space left") as refused:
+            write_file(path, "after")
+        assert refused.value.filename == str(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert there.read_text() == "before"
+    monkeypatch.undo()
+    write_file(there, b"after")
+    assert (there.read_text(), there.stat().st_mode & 0o777) == ("after", 0o640)
+
+
+def test_a_pipe_that_a_command_names_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, "text")
+        assert os.read(reader, 10) == b"text"
+    finally:
+        os.close(reader)

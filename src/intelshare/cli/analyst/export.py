@@ -10,6 +10,7 @@ import click
 
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.completion import bulletins, members
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import originator, printing, talking
 from intelshare.cli.shared.output import Out
@@ -83,9 +84,9 @@ def export(
         sys.stdout.write(text)
         return Exit.DONE
     companions = _companions(client, text, target, bindings)
-    target.write_text(text, "utf-8")
+    write_file(target, text)
     for path, binding in companions.items():
-        path.write_bytes(binding)
+        write_file(path, binding)
     out.document("files", {"files": [str(path) for path in (target, *companions)]})
     for path in (target, *companions):
         out.note(f"written to {path}")

@@ -116,9 +116,9 @@ def _state(place: Path) -> Mapping[str, Any]:
 
 
 def _remember(place: Path, state: Mapping[str, Any]) -> None:
-    from intelshare.cli.shared.files import replace_text
+    from intelshare.cli.shared.files import write_file
 
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = place / _STATE
     file.touch(mode=0o600)
-    replace_text(file, json.dumps(state))
+    write_file(file, json.dumps(state))

@@ -12,6 +12,7 @@ from intelshare.cli.operator.audit_check import check_evidence_, check_proof_
 from intelshare.cli.operator.audit_report import reconcile, report
 from intelshare.cli.operator.audit_tlog import cosign, export_tiles, prove_entry
 from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, originator, printing
 from intelshare.cli.shared.output import Out
@@ -265,7 +266,7 @@ def _give(text: str, target: Path | None, out: Out) -> int:
     if target is None:
         sys.stdout.write(text)
         return Exit.DONE
-    target.write_text(text, "utf-8")
+    write_file(target, text)
     out.document("files", {"files": [str(target)]})
     out.note(f"written to {target}")
     return Exit.DONE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
@@ -105,7 +106,7 @@ def revoke(
     if done.anew:
         out.line(f"{done.anew} releases are sent again under the new key")
     if target is not None:
-        target.write_text(node.operate("ExportMember", pb.ExportMemberRequest()).text, "utf-8")
+        write_file(target, node.operate("ExportMember", pb.ExportMemberRequest()).text)
         out.note(f"for every member that has no link to you: intelshare member import {target}")
     elif compromised and found.key.use == "signing":
         out.note("a member that has no link to you now needs your new file: intelshare member export")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.shared.completion import members
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
 from intelshare.cli.shared.output import Out
@@ -53,7 +54,7 @@ def export(node: NodeFolder, out: Out, target: Path | None, code: str) -> None:
 
     found = node.operate("ExportMember", pb.ExportMemberRequest(member=code.upper()))
     if target is not None:
-        target.write_text(found.text, "utf-8")
+        write_file(target, found.text)
     elif not out.json:
         sys.stdout.write(found.text)
     out.document("member-file", {"text": found.text, "fingerprint": found.fingerprint})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intelshare.cli.operator.key_life import impact
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, passphrase, printing
 from intelshare.cli.shared.output import Out
@@ -72,7 +73,7 @@ def key(out: Out, member: str, folder: Path, suite: str, passphrase: Passphrase)
         random=os.urandom,
     )
     public = folder.with_name(f"{folder.name}.pub")
-    public.write_text(write_root_key(made.record), "utf-8")
+    write_file(public, write_root_key(made.record))
     out.document("root-key", {"key": made.key_id.hex(), "folder": str(folder), "public": str(public)})
     out.line(f"root key {made.key_id.hex()[:16]} of {member.upper()} in {folder}; hand out only {public}")
 
@@ -116,7 +117,7 @@ def new(
             new_directory_key=new_directory_key,
         ),
     )
-    target.write_text(found.text, "utf-8")
+    write_file(target, found.text)
     _show(out, _proposal(target))
     out.note(f"next, each holder: intelshare trust root sign {target} --vault FILE")
 
@@ -149,7 +150,7 @@ def sign(out: Out, file: Path, vault: Path, yes: bool, passphrase: Passphrase) -
     for held in opened.held_keys():
         if held.record.use is KeyUse.ROOT and not held.retired:
             proposal = sign_proposal(proposal, opened.signer(held.key_id))
-    file.write_text(write_proposal(proposal), "utf-8")
+    write_file(file, write_proposal(proposal))
     _state(out, proposal)
 
 

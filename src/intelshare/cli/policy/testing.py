@@ -12,6 +12,7 @@ import click
 from intelshare.cli.policy.results import format_option, write_results
 from intelshare.cli.policy.watching import watched
 from intelshare.cli.shared.codes import Exit
+from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out, Table, waiting
@@ -237,7 +238,7 @@ def _mutants(benches: list[Bench]) -> tuple[int, list[Result]]:
 
 def _write_report(path: Path, text: str) -> None:
     try:
-        path.write_text(text, "utf-8")
+        write_file(path, text)
     except OSError as error:
         message = f"the report cannot be written: {error.strerror}"
         raise ConfigError("INPUT_INVALID", message, place=Place(str(path))) from None

@@ -9,7 +9,6 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -140,17 +139,38 @@ def opened_regular(path: Path | str) -> Iterator[tuple[BinaryIO, int]]:
         yield file, found.st_size
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace a file's text, whole or not at all; its mode and links stay. Raises OSError."""
+def write_file(path: Path, text: str | bytes) -> None:
+    """Write or replace a file of the user, whole or not at all; one that is there keeps its mode, and a link
+    to it stays. A pipe or a device is written to. Raises OSError, which names the file.
+    """
+    data = text.encode() if isinstance(text, str) else text
     real = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            os.fchmod(file.fileno(), real.stat().st_mode & 0o777)
-            file.write(text)
+        mode = _mode_of(real)
+        if mode is not None and not stat.S_ISREG(mode):
+            real.write_bytes(data)
+        else:
+            _replace(real, data, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(real: Path, data: bytes, mode: int | None) -> None:
+    beside = real.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with os.fdopen(os.open(beside, _NEW, 0o666), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
+            file.write(data)
             file.flush()
-            os.fsync(descriptor)
-        os.replace(name, real)
-    except BaseException:
-        os.unlink(name)
-        raise
+            os.fsync(file.fileno())
+        beside.replace(real)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ def fmt(paths: tuple[Path, ...], check: bool, out: Out) -> int:
     The meaning of a file and its text hash do not change. Tests are left as their authors align them.
     """
     from intelshare.cli.policy.files import find
-    from intelshare.cli.shared.files import replace_text
+    from intelshare.cli.shared.files import write_file
 
     files = find(paths)
     shipped = [path for path in paths if not path.exists()]
@@ -97,7 +97,7 @@ def fmt(paths: tuple[Path, ...], check: bool, out: Out) -> int:
     if not check:
         for path, _, text in changed:
             try:
-                replace_text(path, text)
+                write_file(path, text)
             except OSError as error:
                 message = f"it cannot be written: {error.strerror}"
                 raise ConfigError("NOT_FOUND", message, place=Place(str(path))) from None
