@@ -1,19 +1,30 @@
-"""Processes that are killed at a system call: a client in `send`, the node around it, a migration (F22, F26).
+"""Processes that are killed between two system calls: a client in `send`, the node around it, a migration
+(F22, F26).
 
-strace kills at the n-th call of a kind, so that each of them is a place to die at.
+strace holds each call of a client or a node back for a moment, so that it is killed once so many are over. It
+could kill at the n-th call by itself, but counts those of each thread apart (6.1): the third call of a
+process would be no place to die at where it is the first of its thread. A migration has one thread.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
+import select
 import shlex
 import shutil
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from e2e.nodes import PROGRAM, ok
 from fault_pair import LABELS, Load, Member, check, inbox, two
@@ -21,12 +32,29 @@ from fault_world import NotHere
 from intelshare.client.spool import spooled
 from intelshare.instant import Instant
 from intelshare.store.migrate import migrate, migrations
-from processes import Ended, clean_environment, ended, finished, process
+from processes import Ended, clean_environment, ended, finished, outcome, process
 
-_CALLS = ("fsync", "mkdir", "write", "sendmsg", "recvmsg", "connect", "unlink")
-"""Of a client: those with which it changes something."""
+_CALLS = ("mkdir", "write", "fsync", "connect", "sendmsg", "recvmsg", "shutdown", "unlink", "rename")
+"""Of a client: those with which it changes something, or hears of it.
 
-_NODE_CALLS = ("pwrite64", "fdatasync", "sendmsg", "fsync")
+The rest of the 6,700 calls of a `send` leaves nothing behind: killed among these, it is as if it were killed
+before the next one of those. That a file was opened shows in what is written to it.
+"""
+
+_NODE_CALLS = ("pwrite64", "fdatasync", "fsync", "write", "rename", "unlink", "sendmsg", "sendto")
+"""The same of a node: rows, its sidecar and its log, and what leaves for callers and peers."""
+
+_CLIENT_HELD, _NODE_HELD = 20_000, 2_000
+"""Microseconds for which a call is held back. A node makes others meanwhile, the more the longer it takes."""
+
+_TRIES = 3
+"""How often a place is tried: another thread may make one more call before the process is dead."""
+
+_APART = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+"""How a client is started."""
+
+_OVER = re.compile(rb"\) += [^?]")
+"""In what strace says of a call that is over."""
 
 
 def _need_strace() -> None:
@@ -34,58 +62,105 @@ def _need_strace() -> None:
         raise NotHere("strace is missing")
 
 
-def _killed_at(call: str, number: int, words: tuple[str | Path, ...], stdin: str = "") -> Ended:
-    """Run a command that is killed when it makes this call for the n-th time."""
+def _killed_at(call: str, number: int, words: tuple[str | Path, ...]) -> Ended:
+    """Run a command of one thread that is killed when it makes this call for the n-th time."""
     inject = f"inject={call}:signal=KILL:when={number}"
     prefix = ("strace", "-f", "-qq", "-e", f"trace={call}", "-e", inject, "-o", "/dev/null")
-    return finished((*prefix, *words), stdin=stdin, env=clean_environment())
+    return finished((*prefix, *words), env=clean_environment())
 
 
-def _places(most: int) -> Iterator[tuple[str, int]]:
-    """Calls and numbers, each call in turn."""
-    for number in range(1, most):
-        for call in _CALLS:
-            yield call, number
+@contextmanager
+def _traced(
+    kinds: Sequence[str], held: int, *words: str | Path, **options: Any
+) -> Iterator[tuple[subprocess.Popen[Any], Iterator[int]]]:
+    """strace with these words, and how many calls of these kinds are over, each time that it may be another
+    number.
+    """
+    reading, writing = os.pipe()
+    kind = ",".join(kinds)
+    tracer = (
+        "strace", "-f", "-qq", "-e", f"trace={kind}", "-e", f"inject={kind}:delay_enter={held}",
+        "-o", f"/proc/self/fd/{writing}",
+    )  # fmt: skip
+    with (
+        open(reading, "rb") as said,
+        open(writing, "wb") as theirs,
+        process((*tracer, *words), pass_fds=(writing,), **options) as started,
+    ):
+        theirs.close()
+        yield started, _over(said.fileno())
 
 
-def client_killed(kills: int) -> str:
-    """F26: `send` is killed at its system calls, and the node around it; what is open is sent again.
+def _over(said: int) -> Iterator[int]:
+    """It ends with strace and whom it traces."""
+    count, rest = 0, b""
+    while True:
+        if select.select([said], [], [], 0.1)[0]:
+            new = os.read(said, 1 << 16)
+            if not new:
+                return
+            *lines, rest = (rest + new).split(b"\n")
+            count += sum(_OVER.search(line) is not None for line in lines)
+        yield count
 
-    Each draft is once in the inbox, or nowhere. It ends early when each call of `send` was a place to die at.
+
+def client_killed(times: int) -> str:
+    """F26: `send` is killed after each of its calls, then the node after each of its own around it, so often;
+    what is open is sent again.
+
+    Each draft is once in the inbox, or nowhere.
     """
     _need_strace()
+    nowhere = 0
     with two() as (fra, usa):
         load = Load(fra.folder, "USA")
-        nowhere = 0
-        over: set[str] = set()
-        places = (place for place in _places(400) if place[0] not in over)
-        played = 0
-        while played < kills and over != set(_CALLS):
-            call, number = next(places)
-            before = _open_keys(load)
-            words = _send_words(load)
-            done = _killed_at(call, number, (*PROGRAM, *words), "x")
-            if done.code == 0:
-                over.add(call)
-            played += done.code != 0
-            fresh = _open_keys(load) - before
-            nowhere += not fresh
-            for key in fresh:
-                ok(*words, "--key", key, stdin="x")
+        words = _send_words(load)
+
+        def client(after: int) -> int:
+            nonlocal nowhere
+            before = _known_keys(load)
+            over = _client_killed(after, (*PROGRAM, *words))
+            nowhere += _known_keys(load) == before
+            for key in _open_keys(load):
+                ok(*words, "--key", key)
             _note(load)
-        for number in range(1, 2 + min(kills, 40) // 8):
-            for call in _NODE_CALLS:
-                _node_killed(fra, load, call, number)
-                played += 1
+            return over
+
+        def node(after: int) -> int:
+            over = _node_killed(fra, (*PROGRAM, *words), after)
+            _note(load)
+            return over
+
+        told = [f"{_each(client)} of the client and {_each(node)} of the node" for _ in range(times)]
         figures = check(load, lambda: inbox(usa.folder))
-    whole = "each" if over == set(_CALLS) else "some"
-    played_at = f"{whole} of the calls that change something: {played} places to die"
-    return f"{played_at}, {nowhere} before anything was noted; {figures}"
+    return f"killed after {'; '.join(told)}; {nowhere} times nothing was noted yet; {figures}"
+
+
+def _each(killed: Callable[[int], int]) -> str:
+    """Kill after the first call, after the second, and so on, until the answer is there before; the figure.
+
+    ``killed``: how many calls were over when it was dead; 0: it was not killed.
+    """
+    met: Counter[int] = Counter()
+    for after in itertools.count(1):
+        for _ in range(_TRIES):
+            over = killed(after)
+            met[over] += 1
+            if over in (0, after):
+                break
+        if met[0]:
+            calls = after - 1
+            there = sum(one in met for one in range(1, after))
+            assert there > 0.9 * calls, f"only {there} of {calls} calls: {sorted(met)}"
+            return f"{there} of {calls} calls ({met.total() - 1} kills)"
+    raise AssertionError
 
 
 def _send_words(load: Load) -> tuple[str | Path, ...]:
+    text = load.folder.parent / "text"
+    text.write_text("x")
     return (
-        "send", "-", "--as", load.profile, "--to", load.to, "--label", LABELS["FRA"],
+        "send", text, "--as", load.profile, "--to", load.to, "--label", LABELS["FRA"],
         "--category", "cyber", "--json",
     )  # fmt: skip
 
@@ -93,6 +168,11 @@ def _send_words(load: Load) -> tuple[str | Path, ...]:
 def _spooled(load: Load) -> Iterator[tuple[str, str]]:
     now = Instant(time.time_ns() // 1000)
     return ((one.key.hex(), one.bulletin) for one in spooled(load.profile / "spool", now))
+
+
+def _known_keys(load: Load) -> set[str]:
+    """All keys in the client's memory."""
+    return {key for key, _ in _spooled(load)}
 
 
 def _open_keys(load: Load) -> set[str]:
@@ -105,29 +185,41 @@ def _note(load: Load) -> None:
     load.had_ok |= {bulletin for _, bulletin in _spooled(load) if bulletin}
 
 
-def _node_killed(member: Member, load: Load, call: str, number: int) -> None:
-    """The node is killed at its n-th call of a kind while it takes a bulletin; then the printed command."""
-    tracer = (
-        "strace", "-f", "-qq", "-p", str(member.process.pid), "-e", f"trace={call}",
-        "-e", f"inject={call}:signal=KILL:when={number}", "-o", "/dev/null",
-    )  # fmt: skip
-    with process(tracer) as traced:
-        time.sleep(0.5)
-        done = finished((*PROGRAM, *_send_words(load)), stdin="x", env=clean_environment())
-        if member.process.poll() is None and done.code == 0:
-            traced.terminate()
-        else:
-            member.process.kill()
+def _client_killed(after: int, words: Sequence[str | Path]) -> int:
+    """`send` is killed once so many of its calls are over; how many were, or 0 if it ended before."""
+    with _traced(_CALLS, _CLIENT_HELD, *words, **_APART) as (traced, calls):
+        over = next((over for over in calls if over >= after), 0)
+        if over:
+            (client,) = Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split()
+            os.kill(int(client), signal.SIGKILL)
+        over = max((over, *calls))
+        return over if ended(traced) else 0
+
+
+def _node_killed(member: Member, words: Sequence[str | Path], after: int) -> int:
+    """The node is killed once so many of its calls are over since `send` began; then the command that this
+    prints. How many were over, or 0 if the client had ended before.
+    """
+    with _traced(_NODE_CALLS, _NODE_HELD, "-p", str(member.process.pid)) as (traced, calls):
+        traced_by = time.monotonic() + 0.5
+        before = next(over for over in calls if time.monotonic() > traced_by)
+        with process(words, text=True, env=clean_environment(), **_APART) as client:
+            over = next(over for over in calls if over >= before + after or client.poll() is not None)
+            killed = client.poll() is None
+            if killed:
+                member.process.kill()
+                over = max((over, *calls))
+            else:
+                traced.terminate()
+            done = outcome(client)
         ended(traced)
-    if member.process.poll() is not None:
+    if killed:
         member.stop()
         member.start()
     if done.code == 11:
         hint = next(line for line in done.err.splitlines() if "intelshare send" in line)
-        command = hint[hint.index("intelshare send") :].partition(" (with the same text")[0]
-        words = shlex.split(command)[1:]
-        ok(*words, stdin="x")
-    _note(load)
+        ok(*shlex.split(hint[hint.index("intelshare send") :])[1:])
+    return over - before if killed else 0
 
 
 def migrating(kills: int) -> str:
