@@ -65,7 +65,7 @@ class Rig:
         self.steady = 1_000_000
         self.ahead = 0
         """How far the wall clock is ahead."""
-        self.believed = True
+        self.believed = self.confirmed = True
         self.seen: list[Any] = []
         """Every action, in order."""
         self.hold: set[Any] = set()
@@ -79,7 +79,8 @@ class Rig:
 
     def now(self) -> Now:
         """Both clocks, as the engine is told of them."""
-        return Now(Instant(NOW + self.steady + self.ahead), Instant(self.steady), self.believed)
+        wall = Instant(NOW + self.steady + self.ahead)
+        return Now(wall, Instant(self.steady), self.believed, self.confirmed)
 
     def feed(self, event: Event) -> None:
         """Hand over an event, and carry out what follows."""

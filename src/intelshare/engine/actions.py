@@ -200,11 +200,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class PassOn:
-    """Tell the replica that holds a member what to ask it; it may be lost."""
+    """Tell the replica that holds a member what to ask it, or the others what it says; it may be lost."""
 
     member: MemberCode
-    message: Gap | LogAsk | None
-    """None: the member says that a key does not count with which something was signed that waits."""
+    message: Gap | LogAsk | Instant | None
+    """An instant: the member's time now, by its link. None: the member says that a key does not count with
+    which something was signed that waits.
+    """
 
 
 @dataclass(frozen=True, slots=True)

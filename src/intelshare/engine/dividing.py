@@ -168,8 +168,8 @@ class Dividing:
             caller.first, caller.until = now, Instant(now + min(MINUTE << caller.times, DAY))
             caller.times += 1
 
-    def pass_on(self, turn: Turn, member: MemberCode, message: Gap | LogAsk | None) -> None:
-        """Let the replica that holds a member ask it."""
+    def pass_on(self, turn: Turn, member: MemberCode, message: Gap | LogAsk | Instant | None) -> None:
+        """Let the replica that holds a member ask it; or tell the others what it says (``PassOn``)."""
         if self._together:
             turn.do(PassOn(member, message))
 

@@ -257,6 +257,8 @@ class Engine:
         if event.message is None:
             if self._parts.dividing.leads:
                 self._parts.housekeeping.doubt(turn)
+        elif isinstance(event.message, int):
+            self._parts.housekeeping.told_time(turn, event.member, event.message)
         elif self._parts.dividing.has(event.member):
             if self._parts.links.of_member(event.member) is None:
                 self._parts.links.ask_later(event.member, event.message)

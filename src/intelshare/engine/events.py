@@ -19,6 +19,7 @@ from intelshare.engine.actions import (
 from intelshare.engine.values import Chore, LinkId, Shares
 from intelshare.errors import IntelshareError
 from intelshare.ids import FilePlace, Incarnation, MemberCode, NodeUri
+from intelshare.instant import Instant
 from intelshare.ports import Durable
 from intelshare.trust import Channel
 
@@ -49,10 +50,10 @@ class Divided:
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
-    """Another replica has something to ask a member; see ``actions.PassOn``."""
+    """Another replica has something to ask a member, or to say of it; see ``actions.PassOn``."""
 
     member: MemberCode
-    message: Gap | LogAsk | None
+    message: Gap | LogAsk | Instant | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@
                      step "sign_anew", page by page; not while the clock is not believed
     log      1 s     the sidecar is written; a checkpoint is signed if one is due
     hear     1 s     after a loss: who was not heard is asked, and waited for (``hearing``)
+    time     60 s    the other replicas are told what time the members have that are linked here
     TELL     1 s     the driver says what the sidecar covers that another replica writes, and tells that one
                      of records that were met damaged
     SHOW     1 s     the driver
@@ -36,10 +37,12 @@ from intelshare.broker.lifecycle.purge import PurgeResult
 from intelshare.broker.lifecycle.review import ReviewResult
 from intelshare.engine.actions import ConfirmClock, RunChore, RunQuery, RunStep, SetHealth, Tell
 from intelshare.engine.events import ChoreDone
+from intelshare.engine.peer_clock import PeerClock
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import PASSING, IntelshareError
+from intelshare.ids import MemberCode
 from intelshare.instant import MINUTE, SECOND, Instant
 from intelshare.policy import Snapshot
 from intelshare.ports import Durable
@@ -52,6 +55,7 @@ REVIEW: Final = "review"
 ANEW: Final = "anew"
 LOG: Final = "log"
 HEAR: Final = "hear"
+TIME: Final = "time"
 
 EVERY: Final[Mapping[str, int]] = {
     LOOK: SECOND,
@@ -61,6 +65,7 @@ EVERY: Final[Mapping[str, int]] = {
     ANEW: SECOND,
     LOG: SECOND,
     HEAR: SECOND,
+    TIME: MINUTE,
     Chore.SHOW: SECOND,
     Chore.POLICY: 2 * SECOND,
     Chore.RENEW: 60 * SECOND,
@@ -69,9 +74,11 @@ EVERY: Final[Mapping[str, int]] = {
     Chore.TELL: SECOND,
 }
 
-BESIDE: Final = frozenset((LOOK, HEAR, Chore.POLICY, Chore.SPACE, Chore.TELL))
+BESIDE: Final = frozenset((LOOK, HEAR, TIME, Chore.POLICY, Chore.SPACE, Chore.TELL))
 """The chores of a replica that does not lead: those of its links, and what decides if they may be used."""
 
+TOLD: Final = 2 * MINUTE
+"""For how long a member counts as linked with another replica, since that one told its time."""
 
 _COMPROMISED: Final = attrgetter("compromised")
 
@@ -98,6 +105,8 @@ class Housekeeping:
         """True if a peer has rejected a signature since all that waits was last looked at."""
         self._doubted = Instant(-MINUTE)
         self._believed = self._confirmed = True
+        self._elsewhere: dict[MemberCode, tuple[Instant, PeerClock]] = {}
+        """When another replica told the time of a member that it has a link with, and its clock."""
 
     def begin(self, turn: Turn) -> None:
         """Start. The first time of each chore is one period from now, except for the look at the disk."""
@@ -139,12 +148,29 @@ class Housekeeping:
 
     def _confirm(self, turn: Turn) -> None:
         """One member that is wrong, or lies, neither confirms a wrong clock nor holds up a right one: of the
-        linked members more must agree than not.
+        linked members more must agree than not, whichever replica has the link. The one that leads, which
+        alone ends and destroys what is over, may have none.
         """
         if turn.now.believed and not turn.now.confirmed:
-            agree = [link.clock.agrees(turn.now) for link in turn.parts.links.newest()]
+            clocks = {
+                one: clock for one, (at, clock) in self._elsewhere.items() if turn.now.steady - at <= TOLD
+            }
+            clocks |= {link.member: link.clock for link in turn.parts.links.newest()}
+            agree = [clock.agrees(turn.now) for clock in clocks.values()]
             if agree.count(True) > agree.count(False):
                 turn.do(ConfirmClock())
+
+    def _time(self, turn: Turn) -> None:
+        if turn.parts.dividing.others:
+            for link in turn.parts.links.newest():
+                at = Instant(turn.now.wall + link.clock.offset_at(turn.now))
+                turn.parts.dividing.pass_on(turn, link.member, at)
+
+    def told_time(self, turn: Turn, member: MemberCode, at: Instant) -> None:
+        """Note the time of a member, as another replica tells it, which has the link."""
+        clock = PeerClock()
+        clock.measured(at - turn.now.wall, turn.now)
+        self._elsewhere[member] = turn.now.steady, clock
 
     def _end(self, turn: Turn) -> None:
         if turn.now.confirmed:
@@ -289,5 +315,6 @@ _BEGIN: Final[Mapping[str, Callable[[Housekeeping, Turn], None]]] = {
     ANEW: Housekeeping._anew,
     LOG: Housekeeping._log,
     HEAR: Housekeeping._hear,
+    TIME: Housekeeping._time,
     **{chore: _driver(chore) for chore in Chore},
 }

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 _DAMAGED: Final = "damaged "
 """Before the name of a record that another replica has met damaged; no member has that name."""
 
+_TIME: Final = "@"
+"""Before the time of a member; it is not in base64, so older versions do not read it as a message."""
+
 PATIENCE: Final = 0.05
 """Seconds for which a step waits at most for another one to share its commit."""
 
@@ -55,10 +58,13 @@ _MOST: Final = 7_900
 
 
 def said_of(action: PassOn, now: Instant) -> str | None:
-    """Return what is said to the other replicas: the member, and a message of its link in base64, if any.
+    """Return what is said to the other replicas: the member, and a message of its link in base64, or its time
+    behind an @, if any.
 
     None: there is too much of it; it is asked for again at a hello.
     """
+    if isinstance(action.message, int):
+        return f"{action.member} {_TIME}{action.message}"
     message = b"" if action.message is None else link_message(action.message, now)
     said = f"{action.member} {b64encode(message).decode()}"
     return said if len(said) <= _MOST else None
@@ -68,6 +74,8 @@ def heard_of(said: str) -> PassedOn | None:
     """Return what another replica has said; None: it is of another version."""
     member, _, text = said.partition(" ")
     try:
+        if text.startswith(_TIME):
+            return PassedOn(MemberCode(member), Instant(int(text.removeprefix(_TIME))))
         message = read_message(b64decode(text, validate=True)) if text else None
     except (ValueError, EnvelopeError):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from builders import NOW
-from intelshare.broker.kernel.frame import Carried, Frame
+from intelshare.broker.kernel.frame import Carried, Frame, Gap
 from intelshare.broker.kernel.node import Recent
 from intelshare.broker.kernel.tables import LAW, PAIR, TRUST, LawRow, TrustRow
 from intelshare.broker.line.read_ahead import handover_ahead
@@ -18,7 +18,8 @@ from intelshare.broker.line.receive import Arrival
 from intelshare.builtin import demo_treaties
 from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Trust, TrustType
-from intelshare.engine.actions import RunStep
+from intelshare.engine.actions import PassOn, RunStep
+from intelshare.engine.events import PassedOn
 from intelshare.engine.steps import Step
 from intelshare.engine.values import LinkId
 from intelshare.errors import PolicyFileError, RecordError
@@ -26,7 +27,7 @@ from intelshare.ids import ManifestDigest, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.node import following
 from intelshare.node.folder import Folder
-from intelshare.node.following import Following
+from intelshare.node.following import Following, heard_of, said_of
 from intelshare.node.policies import UNAVAILABLE, read_law
 from intelshare.node.settings import Settings
 from intelshare.ports import Plan, Put, View, durable_after_commit
@@ -338,3 +339,15 @@ async def test_receipts_wait_for_a_hand_over_that_reads_and_what_comes_after_the
     await asked.following.settle()
     assert last in asked.order[4:], "a stop lets nothing wait"
     await asked.end()
+
+
+@pytest.mark.parametrize("message", [None, NOW, Gap(NodeUri("node"), 1, ((1, 2),))])
+def test_what_one_replica_says_of_a_member_another_one_hears(message: Gap | Instant | None) -> None:
+    said = said_of(PassOn(MemberCode("USA"), message), NOW)
+    assert said is not None
+    assert heard_of(said) == PassedOn(MemberCode("USA"), message)
+
+
+@pytest.mark.parametrize("said", ["USA @", "USA @soon", "USA #1", "USA bm9uZQ=="])
+def test_what_another_version_says_is_not_heard(said: str) -> None:
+    assert heard_of(said) is None
