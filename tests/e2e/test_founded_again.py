@@ -16,8 +16,12 @@ def add_users(folder: Path) -> None:
         ok("user", "add", name, "--folder", folder, "--role", role, "--clearance", "R3", "--category", "*")
 
 
+def acting(folder: Path, kind: str) -> tuple[str | Path, ...]:
+    return "treaty", kind, "demo-climate", "--yes", "--as", folder / "users" / "rel"
+
+
 def act(folder: Path, kind: str) -> None:
-    ok("treaty", kind, "demo-climate", "--yes", "--as", folder / "users" / "rel")
+    ok(*acting(folder, kind))
 
 
 def acts_of_fra(folder: Path) -> list[int]:
@@ -59,10 +63,14 @@ def test_a_member_that_lost_its_only_vault_is_founded_again_under_its_root(tmp_p
             secret = ("--passphrase-file", tmp_path / "passphrase")
             ok("trust", "root", "sign", next_root, "--vault", vault, "--yes", *secret)
         assert "root 2 holds" in ok(*publish).out
-        introduce(again, usa)
+        early = intelshare("member", "export", "--folder", again, "--out", tmp_path / "early.member")
+        assert (early.code, "STORE_FORGOT" in early.err) == (7, True), early
         with running(again):
             let_in(again)
             add_users(again)
+            refused = intelshare(*acting(again, "suspend"))
+            assert "ID_CONFLICT" in refused.err, "it knows nobody who may hold its acts"
+            introduce(again, usa)
             wait_for_links(again)
             send(again, "USA", SHARED, "after")
             send(usa, "FRA", TO_FRA, "to the new node")

@@ -2,7 +2,7 @@
 
     each second there is                              consequence
     ------------------------------------------------  ---------------------------------------------
-    nobody who is waited for                          none ever again: only a start begins to wait
+    nobody who is waited for                          none until trust changes: an import may begin to wait
     a link over which its member was not asked        step "back_since"; then it looks again
     a link that was open for ``Limits.hearing``       step "heard"; then it looks again
 
@@ -28,6 +28,7 @@ from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.instant import NEVER, Instant
 from intelshare.ports import Durable
+from intelshare.trust import TrustView
 
 
 class Hearing:
@@ -36,13 +37,16 @@ class Hearing:
     def __init__(self) -> None:
         self._asked: dict[LinkId, Instant] = {}
         """The open links over which their members were asked, and since when."""
-        self._over = False
+        self._looked: TrustView | None = None
+        """The trust in force when it last looked."""
+        self._over: TrustView | None = None
+        """The trust in which nobody was waited for."""
         self._busy = False
 
     def look(self, turn: Turn) -> None:
         """Ask who is waited for."""
-        if not (self._over or self._busy or turn.parts.stopping.begun):
-            self._busy = True
+        if not (self._over is turn.node.trust or self._busy or turn.parts.stopping.begun):
+            self._busy, self._looked = True, turn.node.trust
             turn.do(RunQuery(Query.UNHEARD))
 
     def found(self, turn: Turn, rows: Sequence[UnheardRow] | IntelshareError) -> None:
@@ -50,7 +54,7 @@ class Hearing:
         self._busy = False
         if isinstance(rows, IntelshareError):
             return
-        self._over = not rows
+        self._over = None if rows else self._looked
         # By a clock that disagrees with an unconfirmed one nothing is taken in that comes back.
         links = [link for link in turn.parts.links.newest() if link.clock.agrees(turn.now)]
         waited = {row.member: row.since for row in rows}

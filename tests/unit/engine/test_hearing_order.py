@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders import NOW
 from engine_world import Rig
 from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.kernel.node import with_trust
 from intelshare.broker.lifecycle.hearing import begin_hearing, unheard
 from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.engine import Limits, Query, Step
 from intelshare.engine.actions import RunQuery, Tell
-from intelshare.engine.events import Started, Stop
+from intelshare.engine.events import QueryDone, Started, Stop
 from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
 from intelshare.ids import LeafId, MemberCode
@@ -80,6 +83,25 @@ def test_a_node_that_waits_for_nobody_looks_once() -> None:
     rig.wait(5 * SECOND)
     assert len([run for run in rig.actions(RunQuery) if run.query is Query.UNHEARD]) == 1
     assert not asked(rig)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_node_that_waited_for_nobody_looks_again_once_somebody_was_imported(late: bool) -> None:
+    """``late``: it is told that nobody is waited for when that is so no longer."""
+    rig = Rig()
+    if late:
+        rig.hold.add(Query.UNHEARD)
+    rig.feed(Started())
+    rig.link()
+    rig.wait(3 * SECOND)
+    rig.fra.do(begin_hearing, NOW)
+    rig.fra.node = with_trust(rig.fra.node, replace(rig.fra.node.trust))
+    if late:
+        (query,) = rig.held
+        rig.hold.clear()
+        rig.feed(QueryDone(query, []))
+    rig.wait(3 * SECOND)
+    assert asked(rig) == 1
 
 
 def test_a_node_that_stops_asks_nobody(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from intelshare.audit.node_records import KeyChanged, TrustAccepted
 from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.tables import TRUST, TrustRow
+from intelshare.broker.kernel.tables import TRUST, UNHEARD, UNKNOWN, TrustRow, UnheardRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -38,7 +38,8 @@ def admit(
     now: Instant,
     random: Random,
 ) -> Plan[Effects]:
-    """Admit a member on first contact, by a fingerprint that two people compared.
+    """Admit a member on first contact, by a fingerprint that two people compared. If the disk has forgotten
+    something, it may have forgotten this member: it is waited for like those that were known.
 
     Raises TrustError (trust/rules.py).
     """
@@ -50,6 +51,9 @@ def admit(
     tx = Transaction(node, view, now, random)
     for trust, after in changes:
         keep_document(tx, change.member, trust, after)
+    lost = view.get(UNHEARD, UNKNOWN) if change.member not in node.trust.members else None
+    if lost is not None:
+        tx.put(UNHEARD, UnheardRow(change.member, lost.since, max(now, lost.until), 0))
     tx.node = with_trust(node, change.view)
     return tx.plan(tx.effects())
 

@@ -7,6 +7,9 @@ What was destroyed since the disk remembers may be readable on it: only its orig
 sent before waits until a link to it was open long enough for its recalls to come; what others sent can be
 read. As long as a member was not heard it is also asked for what it received (``line.hand_back``), once for
 each link and after each restart. An operator may let users read earlier (``operator_acts.allow_reading``).
+
+The disk may have forgotten a member too, or all of them (a member that is founded again). So who is admitted
+after a loss, however late, is waited for and asked like the others (``kernel.documents.admit``).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import INBOX, UNHEARD, InboxRow, UnheardRow
+from intelshare.broker.kernel.tables import INBOX, UNHEARD, UNKNOWN, InboxRow, UnheardRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
@@ -22,7 +25,8 @@ from intelshare.ports import Plan, Random, View
 
 
 def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[Instant]:
-    """Wait for every other member. ``since``: up to when the disk remembers.
+    """Wait for every other member, and for those that are admitted later. ``since``: up to when the disk
+    remembers.
 
     Return that instant, or an earlier one that the disk still waits for: a start that ended before it had
     signed its directory has moved what the disk remembers, and the next one must be above the same versions.
@@ -32,6 +36,9 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
     newest = view.find(INBOX, "newest", limit=1, damaged=[])
     until = max([now, *(row.received for row in newest)])
     earliest = since
+    unknown = view.get(UNHEARD, UNKNOWN)
+    first = min(since, unknown.since) if unknown is not None else since
+    tx.put(UNHEARD, UnheardRow(UNKNOWN, first, until, 1))
     for member in sorted(set(node.trust.members) - {node.member}):
         before = view.get(UNHEARD, member)
         first = min(since, before.since) if before is not None else since
@@ -41,8 +48,8 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
 
 
 def unheard(view: View) -> list[UnheardRow]:
-    """Return the members that are waited for."""
-    return list(view.find(UNHEARD, "key", limit=100_000))
+    """Return the members that are waited for, of those that are known."""
+    return [row for row in view.find(UNHEARD, "key", limit=100_000) if row.member != UNKNOWN]
 
 
 def heard(node: Node, view: View, members: Sequence[MemberCode], now: Instant, random: Random) -> Plan[int]:

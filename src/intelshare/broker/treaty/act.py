@@ -32,6 +32,7 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     STATEMENT,
     UNHEARD,
+    UNKNOWN,
     ActRow,
     ReceivedRow,
     StatementRow,
@@ -343,12 +344,15 @@ def _need_heard(node: Node, view: View) -> None:
     Raises DeliveryError ID_CONFLICT.
     """
     waited = {row.member for row in view.find(UNHEARD, "key", limit=100_000) if not row.allowed}
-    if waited and waited.issuperset(node.trust.partners):
+    # A node that forgot, and knows nobody yet, may have forgotten who holds them.
+    alone = node.trust.members.keys() <= {node.member} and view.get(UNHEARD, UNKNOWN) is not None
+    if alone or (waited and waited.issuperset(node.trust.partners)):
         raise DeliveryError(
             "ID_CONFLICT",
             "this node has lost memory, and nobody was heard since who may hold acts that it has forgotten: "
             "another act would contradict them",
-            hint="`intelshare node peers` shows who is waited for; a minute with one linked member is enough",
+            hint="`intelshare node peers` shows who is waited for: a minute with one linked member is enough "
+            "(`intelshare member import FILE` if nobody is shown)",
         )
 
 

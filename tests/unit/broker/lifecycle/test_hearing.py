@@ -9,8 +9,9 @@ import pytest
 from builders import NOW, actor, draft, text, user
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.documents import admit
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import INBOX, UNHEARD, UserRow
+from intelshare.broker.kernel.tables import INBOX, UserRow
 from intelshare.broker.lifecycle.hearing import begin_hearing, heard, unheard
 from intelshare.broker.lifecycle.operator_acts import AllowReadingCommand, allow_reading
 from intelshare.broker.lifecycle.read import ReadCommand, read
@@ -104,7 +105,7 @@ def test_an_operator_allows_one_member_with_a_reason_that_the_log_keeps(fra: Any
     with pytest.raises(DeliveryError, match="nothing of USA waits"):
         allow(fra, USA)
     # It is still asked for what it received of this node.
-    assert {row.member for row in rows(fra, UNHEARD)} == {KEN, USA}
+    assert [row.member for row in fra.store.ask_now(unheard)] == [KEN, USA]
 
 
 def test_what_comes_after_the_loss_is_read_at_once() -> None:
@@ -121,4 +122,28 @@ def test_a_second_loss_asks_from_the_first_and_waits_from_the_second(fra: Any) -
     allow(fra, USA)
     later = Instant(LATER + SECOND)
     fra.do(begin_hearing, LATER, at=later)
-    assert {(row.since, row.until, row.allowed) for row in rows(fra, UNHEARD)} == {(NOW, later, 0)}
+    waits = fra.store.ask_now(unheard)
+    assert {(row.since, row.until, row.allowed) for row in waits} == {(NOW, later, 0)}
+
+
+def take_in(fra: Any) -> list[tuple[MemberCode, Instant, Instant]]:
+    """FRA imports the file of USA; who is waited for then, since when, and until when."""
+    held = met()["USA"].node.trust.members[USA]
+    fra.do(admit, held.roots, held.directory_signed, held.fingerprint, at=LATER)
+    return [(row.member, row.since, row.until) for row in fra.store.ask_now(unheard)]
+
+
+def test_who_is_admitted_after_a_loss_is_waited_for_like_those_that_were_known() -> None:
+    fra = met(("FRA",))["FRA"]
+    for since in (LATER, NOW, LATER):
+        fra.do(begin_hearing, since, at=LATER)
+    assert fra.store.ask_now(unheard) == []
+    with pytest.raises(DeliveryError, match="nothing of  waits"):
+        allow(fra, MemberCode(""))
+    assert take_in(fra) == [(USA, NOW, LATER)]
+    fra.do(heard, [USA], at=LATER)
+    assert take_in(fra) == [], "a newer file of a member that was heard changes nothing"
+
+
+def test_who_is_admitted_at_a_node_that_forgot_nothing_is_not_waited_for() -> None:
+    assert take_in(met(("FRA",))["FRA"]) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, Instant
@@ -225,6 +225,11 @@ class UnheardRow(NamedTuple):
 
 
 UNHEARD = Table("unheard", UnheardRow, ("member",))
+
+UNKNOWN: Final = MemberCode("")
+"""The ``UnheardRow`` of the members that this node does not know. It stays: who is admitted later may hold
+what the disk forgot, too.
+"""
 
 
 class NodeRow(NamedTuple):
