@@ -25,8 +25,8 @@ Arrivals = Mapping[ManifestDigest, Collection[tuple[MemberCode, LeafId]]]
 
 
 def forget_arrival(tx: Transaction, member: MemberCode, leaf: LeafId) -> None:
-    """Forget that a release came: when it comes again, it is judged as if for the first time. A receipt for it
-    that waits does not leave: it would say ACCEPTED of a bulletin that is not stored here (promise P5).
+    """Forget that a release came: when it comes again, it is judged as if for the first time. A receipt for
+    it that waits does not leave: it would say ACCEPTED of a bulletin that is not stored here (promise P5).
     """
     stored = unless_damaged(tx, lambda: tx.get(RECEIVED, member, leaf))
     if stored is not None and stored.receipt and tx.get(PENDING, stored.receipt, member) is not None:
