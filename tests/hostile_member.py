@@ -162,12 +162,15 @@ class Hostile:
     async def flood(self, messages: Iterator[bytes], seconds: float, least: int = 0, **said: Any) -> None:
         """Write these as fast as they go, over as many links as are opened one after the other.
 
-        ``least``: so many at least, however long that takes on a slow machine.
+        ``least``: so many at least, however long that takes on a slow machine; and until the other side has
+        said something, for ten times as long at most.
         """
         end = time.monotonic() + seconds
 
         def left() -> float:
-            return max(end - time.monotonic(), seconds if self.sent < least else 0)
+            now = time.monotonic()
+            unheard = not self.answers and not self.ends and now < end + 9 * seconds
+            return max(end - now, seconds if self.sent < least or unheard else 0)
 
         while left() > 0:
             with suppress(*ENDED):
