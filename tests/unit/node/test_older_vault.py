@@ -67,15 +67,21 @@ def refusal(folder: Folder, passphrase: bytes = OLD) -> StoreError:
     return refused.value
 
 
-def test_a_vault_from_before_its_last_change_is_refused_and_the_copy_named_that_is_later(
-    folder: Folder,
-) -> None:
-    """The node wrote the older one over that copy, and believed the authority that had been replaced."""
+def put_back(folder: Folder) -> bytes:
+    """Put the vault, but not its copy, back to before its last change; return it."""
     before = folder.vault.read_bytes()
     vault = opened(folder)
     succeed(vault)
     remember(folder, vault)
     write_private(folder.vault, before)
+    return before
+
+
+def test_a_vault_from_before_its_last_change_is_refused_and_the_copy_named_that_is_later(
+    folder: Folder,
+) -> None:
+    """The node wrote the older one over that copy, and believed the authority that had been replaced."""
+    before = put_back(folder)
     assert str(copy_of(folder.vault)) in str(refusal(folder).hint)
     write_private(copy_of(folder.vault), before)
     assert "put the newest one back" in str(refusal(folder).hint)
@@ -97,11 +103,7 @@ def test_an_older_vault_gets_no_other_passphrase(
     folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With one change more it passed for the newest."""
-    before = folder.vault.read_bytes()
-    vault = opened(folder)
-    succeed(vault)
-    remember(folder, vault)
-    write_private(folder.vault, before)
+    before = put_back(folder)
     given = [tmp_path / "old", tmp_path / "new"]
     for path, passphrase in zip(given, (OLD, NEW), strict=True):
         write_private(path, passphrase + b"\n")

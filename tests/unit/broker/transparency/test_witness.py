@@ -326,18 +326,7 @@ def test_what_was_signed_ahead_of_time_and_forgotten_is_shown_before_its_time_ha
 
 
 def test_a_log_signed_while_the_clock_had_gone_back_is_not_forgotten_unseen(logs: Logs) -> None:
-    usa = logs.members["USA"]
-    logs.show("USA", "FRA")
-    right, backup = logs.now, everything(usa)
-    logs.now = Instant(right - 2 * MINUTE)
-    logs.restart("USA")
-    back = logs.say("USA")
-    logs.now = Instant(right + MINUTE)
-    logs.deliver("USA", back, "FRA")
-    rows_kept = [Put(_table(name), row) for name in backup for row in backup[name]]
-    usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
-    usa.node = replace(usa.node, incarnation=usa.node.incarnation + 1)
-    logs.restart("USA")
+    forgets_what_it_signed_back(logs)
     logs.show("USA", "FRA")
     assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
 
@@ -349,6 +338,19 @@ def forgets(logs: Logs, backup: Any) -> None:
     usa.store = MemoryStore([Plan(tuple(rows_kept), None)])
     usa.node = replace(usa.node, incarnation=usa.node.incarnation + 1)
     logs.restart("USA")
+
+
+def forgets_what_it_signed_back(logs: Logs) -> None:
+    """USA's disk is put back to before a log that it had signed while its clock had gone back."""
+    usa = logs.members["USA"]
+    logs.show("USA", "FRA")
+    right, backup = logs.now, everything(usa)
+    logs.now = Instant(right - 2 * MINUTE)
+    logs.restart("USA")
+    back = logs.say("USA")
+    logs.now = Instant(right + MINUTE)
+    logs.deliver("USA", back, "FRA")
+    forgets(logs, backup)
 
 
 def test_a_log_is_not_forgotten_unseen_by_a_witness_whose_clock_had_been_ahead(logs: Logs) -> None:
@@ -396,15 +398,7 @@ def test_a_log_is_not_forgotten_unseen_where_a_copy_of_the_log_before_came_after
 
 
 def test_a_log_is_not_forgotten_unseen_where_the_first_answer_of_the_next_one_is_lost(logs: Logs) -> None:
-    usa = logs.members["USA"]
-    logs.show("USA", "FRA")
-    right, backup = logs.now, everything(usa)
-    logs.now = Instant(right - 2 * MINUTE)
-    logs.restart("USA")
-    back = logs.say("USA")
-    logs.now = Instant(right + MINUTE)
-    logs.deliver("USA", back, "FRA")
-    forgets(logs, backup)
+    forgets_what_it_signed_back(logs)
     unanswered(logs, "USA", "FRA")
     meets(logs)
     assert "USA LOG_FORGOT: new incarnation, forgot" in said(logs, "FRA")
