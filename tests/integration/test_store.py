@@ -38,7 +38,7 @@ from store_tables import (
     put,
     thing,
 )
-from waits import LIMIT
+from waits import LIMIT, wait_until
 
 
 @pytest.fixture(params=[*sorted(ENGINES), pytest.param("leading", marks=pytest.mark.soak), "beside"])
@@ -174,6 +174,30 @@ async def test_find_is_ordered_by_the_rest_of_the_index_then_key(store: Store) -
     assert names(store, "key", "a") == ["a1", "a2"]
     assert store.ask_now(lambda view: view.count(THING, "due", 0, 2)) == 3
     assert store.ask_now(lambda view: view.count(THING, "due", 9)) == 0
+
+
+@pytest.mark.parametrize("changed", [3, 25])
+async def test_a_count_is_right_while_some_rows_are_in_memory_and_others_in_tables(
+    again: Callable[[], Store], changed: int
+) -> None:
+    with contextlib.closing(again()) as store:
+        await store.perform(put(*(thing(f"a{number}", rank=number % 3, due=number) for number in range(40))))
+        await asyncio.to_thread(wait_until, lambda: store.figures().waiting == 0, "all rows in their tables")
+
+        def change(_: View) -> Plan[None]:
+            gone = [Delete(THING, (f"a{number}", 0)) for number in range(0, changed, 3)]
+            moved = [Put(THING, thing(f"a{number}", rank=2, due=5)) for number in range(1, changed, 3)]
+            new = [Put(THING, thing(f"b{number}", rank=1, due=5)) for number in range(changed)]
+            return Plan((*gone, *moved, *new), None)
+
+        def counted(view: View) -> Plan[list[tuple[int, int]]]:
+            asked: list[tuple[Any, ...]] = [
+                ("key",), ("key", "a1"), ("due", 0), ("due", 2, 5), ("owner", 1), ("first",), ("first", 1)
+            ]  # fmt: skip
+            return Plan((), [(view.count(THING, *one), len(view.find(THING, *one))) for one in asked])
+
+        _, answer = await asyncio.gather(store.perform(change), store.perform(counted))
+        assert all(number == found for number, found in answer.value), answer.value
 
 
 async def test_after_gives_only_what_is_strictly_greater_in_as_many_fields_as_named(store: Store) -> None:

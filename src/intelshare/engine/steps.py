@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PAIR
 from intelshare.broker.lifecycle import (
     anew,
     attachments,
@@ -28,7 +29,6 @@ from intelshare.broker.line import courier, hand_back, hello
 from intelshare.broker.line.handover import first_ready, handover
 from intelshare.broker.line.receive import receive
 from intelshare.broker.line.resend import first_pending, resend, resend_after, resend_but_releases
-from intelshare.broker.queries.lists import queued
 from intelshare.broker.transparency import checkpoint, directories, witness
 from intelshare.broker.treaty import act
 from intelshare.errors import StoreError
@@ -150,7 +150,7 @@ def _fresh_first(node: Node, view: View, member: MemberCode, now: Instant) -> bo
 
 def _queued(node: Node, view: View, member: MemberCode, now: Instant) -> int:
     del node, now
-    return queued(view, member)[0]
+    return view.count(PAIR, "ready", member, 1)
 
 
 def _still_missing(

@@ -126,6 +126,18 @@ class RowTable:
             sql = self._counts[index, prefix] = f"SELECT count(*) {self._from}{where}"
         return sql
 
+    def count_among(self, index: str, prefix: int, keys: int) -> str:
+        """Return the SQL for how many of so many keys have rows with these first fields of an index. The keys
+        are bound first.
+        """
+        names = self.layout.table.key
+        row = f"({_marks(len(names))})"
+        # A CROSS JOIN looks each key up in the table; an IN may read the whole index instead.
+        same = " AND ".join(f'"{name}" = column{place}' for place, name in enumerate(names, 1))
+        listed = ", ".join([row] * keys)
+        where = self._where(index, self.layout.order(index)[:prefix], ())
+        return f'SELECT count(*) FROM (VALUES {listed}) CROSS JOIN "{self._name}" ON {same}{where}'  # noqa: S608
+
     def scrub(self, after: int) -> str:
         """Return the SQL for all columns of rows and their record or place, in key order, after a
         whole key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from operator import contains, itemgetter
 from typing import Any, Final, TypeVar
 
@@ -155,14 +155,36 @@ class Reading:
         """See ports.View."""
         sql = self._tables[table.name]
         first = tuple(map(stored, prefix))
-        if any(memory.rows for memory in self._memories(table.name)):
-            return sum(1 for source in self._sources(sql, index, first, (), _PIECE) for _ in source)
+        newer: list[MemoryTable] = []
+        found = 0
+        for memory in self._memories(table.name):
+            entries = _pieces(memory, index, first, (), _PIECE)
+            found += sum(1 for _ in self._unshadowed(sql, index, entries, tuple(newer)))
+            newer.append(memory)
         if not self._may_be_below(sql, index, first):
-            return 0
+            return found
         try:
-            return int(str(self._execute(sql.count(index, len(first)), first).fetchall()[0][0]))
+            return found + self._count_stored(sql, index, first, newer)
         except DAMAGE:
             raise self._noted(sql.layout.unread(first)) from None
+
+    def _count_stored(self, sql: RowTable, index: str, first: Key, newer: Sequence[MemoryTable]) -> int:
+        """Count the rows of the table that no layer knows: all of them, less those that one knows."""
+        stored = self._number(sql.count(index, len(first)), first)
+        keys = set[Key]().union(*(memory.rows for memory in newer)) if stored else ()
+        if stored <= len(keys):
+            return sum(1 for _ in self._stored(sql, index, first, (), _PIECE, newer))
+        known = [key for key in keys if self._may_be_below(sql, "key", key)]
+        for start in range(0, len(known), _PIECE):
+            stored -= self._count_among(sql, index, first, known[start : start + _PIECE])
+        return stored
+
+    def _count_among(self, sql: RowTable, index: str, first: Key, keys: Sequence[Key]) -> int:
+        """Count the rows of the table that have these first fields of an index and one of these keys."""
+        return self._number(sql.count_among(index, len(first), len(keys)), (*chain(*keys), *first))
+
+    def _number(self, question: str, values: Sequence[Any]) -> int:
+        return int(str(self._execute(question, values).fetchall()[0][0]))
 
     def _sources(
         self, sql: RowTable, index: str, first: Key, beyond: Key, limit: int

@@ -139,6 +139,11 @@ class PostgresReading(Reading):
         except UNREADABLE:
             raise self._corrupt(sql, places[0]) from None
 
+    def _count_among(self, sql: RowTable, index: str, first: Key, keys: Sequence[Key]) -> int:
+        count = sql.count(index, len(first))
+        also = "AND" if " WHERE " in count else "WHERE"
+        return self._number(f"{count} {also} {_among(sql)}", (*first, *columns(keys)))
+
     def _apart(self, sql: RowTable, key: Key, place: int) -> Any:
         name = sql.layout.table.name
         connection: Any = self._connection
@@ -175,10 +180,19 @@ class PostgresWriting(PostgresReading, Writing):
 
 @cache
 def _many(sql: RowTable) -> str:
-    """Keys, with record or place: each mark is an array of one field of them."""
-    keys = sql.layout.table.key
-    arrays = ", ".join(f"?::{NAMES[sql.layout.kinds[name]]}[]" for name in keys)
+    """The SQL for rows with these keys, with record or place."""
     head, _, _ = sql.get.partition(" WHERE ")
-    listed = ", ".join(f'"{name}"' for name in keys)
-    what = head.removeprefix("SELECT ")
-    return f"SELECT {listed}, {what} WHERE ({listed}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
+    listed, what = _listed(sql), head.removeprefix("SELECT ")
+    return f"SELECT {listed}, {what} WHERE {_among(sql)}"
+
+
+@cache
+def _among(sql: RowTable) -> str:
+    """The condition that a row has one of these keys: each mark is an array of one field of them."""
+    kinds = sql.layout.kinds
+    arrays = ", ".join(f"?::{NAMES[kinds[name]]}[]" for name in sql.layout.table.key)
+    return f"({_listed(sql)}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
+
+
+def _listed(sql: RowTable) -> str:
+    return ", ".join(f'"{name}"' for name in sql.layout.table.key)
