@@ -112,8 +112,9 @@ def next_directory(
         KeyUse.NOTE: what.note,
     }
     make = tuple(use for use in _MADE if wanted[use] or use in rotate)
-    # A restored folder lacks sealing keys, for backups contain none, and nobody must seal to a stolen one.
-    stolen = {row.subject for row in revoke if row.compromised}
+    # A restored folder lacks sealing keys, for backups contain none, and nobody must seal to a stolen one,
+    # whose secret is destroyed at any time (``spent``).
+    stolen = {row.subject for row in (*revoke, *after.revocations) if row.compromised}
     drop = {*unusable, *(key for key in _ids(after, KeyUse.SEALING) if key in stolen)}
     if confirmed:
         drop |= {*what.retired, *_ended(after, at)}

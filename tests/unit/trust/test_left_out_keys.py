@@ -9,6 +9,7 @@ import pytest
 
 from envelope_world import stream_of
 from intelshare.crypto.codec import encode
+from intelshare.crypto.pae import key_id
 from intelshare.crypto.records import KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, SUITES
 from intelshare.errors import EnvelopeError, TrustError
@@ -22,6 +23,7 @@ from intelshare.trust import (
     TrustView,
     Why,
     new_key,
+    next_directory,
     renew_root,
     sign_directory,
 )
@@ -147,6 +149,23 @@ def test_a_member_is_shown_that_a_key_which_it_lists_again_was_revoked(
     # Once it says so itself nothing must be kept, nor once it no longer lists the key.
     for later in (directory(deu, 10, revocations=(stolen,)), directory_of(deu, 10, without)):
         assert held(view.with_document(later, at).view, deu).former == ()
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_sealing_key_that_was_stolen_is_named_no_longer_whatever_the_clock(
+    fra: TestMember, deu: TestMember, confirmed: bool
+) -> None:
+    old, at = deu.key(KeyUse.SEALING), Instant(NOW + DAY)
+    stolen = Revocation(Revoked.KEY, old.key_id, Why.COMPROMISED, NOW)
+    without = tuple(key for key in deu.directory.keys if key != old.record)
+    shown = directory_of(deu, 2, without, revocations=(stolen,))
+    mine = held(view_of(deu).with_document(directory(deu, 9), at).view, deu)
+    learned = learn_directory(mine, shown, SUITES)
+    vault = [key_id(key) for key in deu.directory.keys]
+    following = next_directory(learned, deu.founded.node.uri, vault, at, suite=1, confirmed=confirmed)
+    assert following.due
+    assert KeyUse.SEALING in following.make
+    assert old.key_id in following.drop
 
 
 def test_what_is_kept_of_earlier_directories_has_a_bound_and_ends_with_the_directory_key(
