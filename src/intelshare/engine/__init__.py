@@ -19,6 +19,7 @@ two drivers carry them out, the asyncio node (``node.links``) and the simulator
     peer_clock     how far the peer's clock is from this one
     links          all links; which of two to one peer stays
     dialling       when to dial, with backoff
+    own_shown      what the peer is shown of its own member's directories
     gaps           what is asked for again
     sender         what leaves first, how much, and when to wait
     budgets        how much each peer may ask of this node

@@ -25,6 +25,7 @@ from intelshare.engine.gaps import GapRequests
 from intelshare.engine.greeting import Greeting, LinkState
 from intelshare.engine.limits import Limits
 from intelshare.engine.outgoing import CONTROL, SLICES, Outgoing
+from intelshare.engine.own_shown import OwnShown
 from intelshare.engine.peer_clock import PeerClock
 from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
@@ -94,10 +95,7 @@ class PeerLink:
         self._at_work = 0
         self._reading = True
         self._gaps = GapRequests()
-        self._outdated: tuple[int, Instant] | None = None
-        """The version of the directory of its own member that the peer had to be shown, and until when a
-        newer one is waited for, on the steady clock.
-        """
+        self._own_shown = OwnShown(member, limits.learning)
         self.lost = (0, 0)
         """Log entries that this node forgot, and numbers that the peer forgot, as its hello shows."""
         self._serving = Serving()
@@ -180,7 +178,7 @@ class PeerLink:
         certificate counts gets here, and what it is shown its own member has published.
         """
         self.refusal = refusal
-        self._show_known(turn)
+        self._show(turn, self._own_shown.known(turn.node.trust))
         self._go(turn, LinkState.PARTING)
         if self.dialled:
             # Whoever cancels its call takes back what the other side has not read yet.
@@ -224,7 +222,7 @@ class PeerLink:
         self._go(turn, LinkState.OPEN)
         turn.parts.links.opened(turn, self)
         self.tell_directories(turn, turn.node.trust.members)
-        self._show_newer(turn)
+        self._show(turn, self._own_shown.newer(turn.node.trust, self.greeting.known.payload, turn.now.steady))
         turn.carry_out(met.part(lambda answer: answer.effects))
         self.ask(turn, met.value.gaps)
         for message in turn.parts.links.asked_later(self.member):
@@ -296,7 +294,7 @@ class PeerLink:
         if gap.origin == self.node:
             # Its own releases: it has forgotten them, and perhaps the key that signed them.
             if not gap.incarnation:
-                self._show_known(turn)
+                self._show(turn, self._own_shown.known(turn.node.trust))
             self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number, self.member))
         else:
             self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number, self.member))
@@ -335,8 +333,7 @@ class PeerLink:
     def _directories(self, turn: Turn, told: DirectoriesHeld) -> None:
         """Show the directories held here where the peer holds other content of the same version."""
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
-        for held in otherwise(turn.node.trust, told.directories)[:MAX_SHOWN]:
-            self._post(turn, CONTROL, held)
+        self._show(turn, otherwise(turn.node.trust, told.directories)[:MAX_SHOWN])
 
     def _directory(self, turn: Turn, shown: Trust) -> None:
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
@@ -348,28 +345,12 @@ class PeerLink:
         if held is not None and held.directory_signed is not None:
             self._post(turn, CONTROL, held.directory_signed)
 
-    def _show_newer(self, turn: Turn) -> None:
-        """Show the peer the directories of its own member if its hello names an older one than is held. It
-        has forgotten the newer one, or a copy of its folder signed that, with keys that only the copy has.
-        """
-        version = _version_of(turn, self.member)
-        told = [row.directory for row in self.greeting.known.payload.documents if row.member == self.member]
-        if told and told[0] < version:
-            self._outdated = version, Instant(turn.now.steady + self._limits.learning)
-            self._show_known(turn)
-
     def waits_until(self, turn: Turn) -> Instant | None:
-        """Return until when releases wait for the next directory of a member that was shown its own, on the
-        steady clock; None if they do not. One that is refused too often for its key is refused for good.
-        """
-        version, until = self._outdated or (0, EPOCH)
-        waits = turn.now.steady < until and version == _version_of(turn, self.member)
-        return until if waits else None
+        """Return until when releases wait for the peer's next directory; see ``OwnShown.waits_until``."""
+        return self._own_shown.waits_until(turn.node.trust, turn.now.steady)
 
-    def _show_known(self, turn: Turn) -> None:
-        """Show the peer the directories that are held of its own member, the oldest first."""
-        held = turn.node.trust.members.get(self.member)
-        for signed in held.directories if held is not None else ():
+    def _show(self, turn: Turn, directories: Iterable[Trust]) -> None:
+        for signed in directories:
             self._post(turn, CONTROL, signed)
 
     def tell_directories(self, turn: Turn, members: Iterable[MemberCode]) -> None:
@@ -558,11 +539,6 @@ class PeerLink:
         self._end_if_parted()
         self._gate(turn)
         self._serve(turn)
-
-
-def _version_of(turn: Turn, member: MemberCode) -> int:
-    held = turn.node.trust.members.get(member)
-    return held.directory.version if held is not None and held.directory is not None else 0
 
 
 _HELLO: Final[Mapping[LinkState, Callable[[PeerLink, Turn, bytes], None]]] = {
