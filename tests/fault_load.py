@@ -126,6 +126,7 @@ def behind(times: int) -> str:
     assert highest.mib < 200, told
     assert start < 5 * slow, told
     assert slowest < slower, told
+    assert p99[2] < slower, told
     assert overtaken <= WINDOW, told
     return told
 

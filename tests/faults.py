@@ -170,7 +170,6 @@ FAULTS: tuple[Fault, ...] = (
         "F18",
         "100,000 for one of ten that is off",
         counted=Counted(fault_load.behind, 100_000, 100_000, 0),
-        missing="a bound on the p99 of the others while it catches up: it is told, and not held",
     ),
     Fault("F19", "SIGKILL of the sender during F18", counted=Counted(fault_load.killed_behind, 10, 10, 0)),
     Fault(
