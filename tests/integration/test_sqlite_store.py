@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -332,6 +333,26 @@ async def test_a_group_that_is_written_while_a_scrub_reads_is_not_missing(
 
 
 async def test_many_steps_share_one_commit(store: SqliteStore) -> None:
+    assert await commits_of(store, [put(thing("a", part)) for part in range(100)]) == 1
+
+
+async def test_steps_that_take_long_do_not_all_wait_for_one_commit(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelshare.store.grouped.MAX_TIME", 0.001)
+
+    def long(_: View) -> Plan[None]:
+        end = time.thread_time() + 0.002
+        while time.thread_time() < end:
+            pass
+        return Plan((), None)
+
+    # The first one joins the group of the step that they wait for.
+    assert await commits_of(store, [long] * 5) == 4 + 1
+
+
+async def commits_of(store: SqliteStore, steps: Sequence[Callable[[View], Plan[None]]]) -> int:
+    """How many commits these steps need that all wait while another one runs, that one's included."""
     held, release = threading.Event(), threading.Event()
 
     def hold(_: View) -> Plan[None]:
@@ -341,12 +362,12 @@ async def test_many_steps_share_one_commit(store: SqliteStore) -> None:
 
     waiting = [asyncio.ensure_future(store.perform(hold))]
     assert await asyncio.to_thread(held.wait, patient(LIMIT))
-    waiting += [asyncio.ensure_future(store.perform(put(thing("a", part)))) for part in range(100)]
+    waiting += [asyncio.ensure_future(store.perform(step)) for step in steps]
     await asyncio.sleep(0)
     before = store.commits
     release.set()
     await asyncio.gather(*waiting)
-    assert store.commits - before == 1
+    return store.commits - before
 
 
 async def test_a_question_sees_one_snapshot_and_holds_up_nobody(store: SqliteStore) -> None:

@@ -21,7 +21,7 @@ from typing import Final, Generic, TypeVar
 from intelshare.errors import StoreError
 from intelshare.ports import Durable, Figures, Plan, View
 from intelshare.store.doubt import InDoubt, unknown
-from intelshare.store.jobs import MAX_GROUP, MAX_WRITES, Job, resolve
+from intelshare.store.jobs import MAX_GROUP, MAX_TIME, MAX_WRITES, Job, resolve
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.views import Writing
 
@@ -236,9 +236,10 @@ class GroupedStore(Generic[D]):
     def _fill(self, group: list[Job], more: Callable[[], Job | None], view: Writing) -> None:
         """Run the job in ``group``, and those that ``more`` returns, which are added to it."""
         job: Job | None = group[0]
+        until = time.thread_time() + MAX_TIME
         while job is not None:
             self._run_step(job, view)
-            full = len(group) >= MAX_GROUP or view.writes >= MAX_WRITES
+            full = len(group) >= MAX_GROUP or view.writes >= MAX_WRITES or time.thread_time() >= until
             job = None if full or job.last else more()
             if job is not None:
                 group.append(job)

@@ -14,7 +14,10 @@ MAX_GROUP: Final = 256
 """The most steps that share one commit."""
 
 MAX_WRITES: Final = 4096
-"""The writes after which a group ends, so that a commit stays short and its memory bounded."""
+"""The writes after which a group ends, so that its memory is bounded."""
+
+MAX_TIME: Final = 0.05
+"""The seconds of processor after which no further step joins a group: each waits for the commit of all."""
 
 
 @dataclass(slots=True)
