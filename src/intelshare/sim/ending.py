@@ -10,7 +10,6 @@ from intelshare.audit.records import EntryType, Received, Start
 from intelshare.broker.kernel.log import entries, opened
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import (
-    ACT,
     BULLETIN,
     CHECKPOINT,
     CONSENT,
@@ -31,7 +30,6 @@ from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.checkpoint import root_of
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
-from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import read_attachment
@@ -44,7 +42,7 @@ from intelshare.sim.counting import check_counters, check_kept
 from intelshare.sim.heap import Violation
 from intelshare.sim.law import CANARY
 from intelshare.sim.oracle import Oracle
-from intelshare.sim.quiet import Machines, accusations, all_rows, honest, partners, quiet, unsettled, unshown
+from intelshare.sim.quiet import Machines, accusations, all_rows, honest, quiet, unsettled, unshown
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
@@ -89,7 +87,6 @@ def finish(oracle: Oracle, machines: Machines) -> None:
         left = unsettled(machines)
         raise Violation("I9", f"faults are over, but not everything has been delivered: {left}")
     for machine in honest(machines).values():
-        _check_acts(machine, partners(machine, machines))
         _check_consents(machine, machines)
 
 
@@ -276,19 +273,6 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
         raise Violation("I3", f"{sender.name} shows refused, {recipient.name} never refused it")
     if shown not in _SETTLED:
         raise Violation("I9", f"{sender.name} to {recipient.name}: {row.md.hex()[:8]} is still {shown}")
-
-
-def _check_acts(machine: Machine, machines: Machines) -> None:
-    """Check that each member's acts count at every other member, with the same bytes."""
-    own = machine.disk.view.find(ACT, "key", machine.name, limit=_ALL)
-    for other in machines.values():
-        held = other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
-        if machine.forgets or other is machine:
-            continue
-        if [(row.n, row.leaf, row.state) for row in held] != [
-            (row.n, row.leaf, ActState.COUNTS) for row in own
-        ]:
-            raise Violation("I9", f"{other.name} does not hold the acts of {machine.name} as they were made")
 
 
 def _check_consents(machine: Machine, machines: Machines) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from intelshare.broker.kernel.tables import (
+    ACT,
     BULLETIN,
     CHECKPOINT,
     EVIDENCE,
@@ -29,6 +30,7 @@ from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.streams import missing
 from intelshare.broker.transparency.evidence import CONTRADICTIONS
 from intelshare.broker.transparency.known_checkpoints import UNPROVED
+from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
 from intelshare.ids import ManifestDigest, MemberCode
@@ -61,6 +63,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
         or _unproved(machine, machines)
         or any(_lacks(machine, other) for other in partners(machine, machines).values())
         or _pending(machine, machines)
+        or without_acts(machine, machines)
         or unshown(oracle, machine, machines)
         or any(accusations(machine, machines))
         for machine in honest(machines).values()
@@ -195,9 +198,28 @@ def _unproved(machine: Machine, machines: Machines) -> bool:
     )
 
 
+def without_acts(machine: Machine, machines: Machines) -> list[str]:
+    """Return the members at which the acts of a member do not count, with the same bytes."""
+    if machine.forgets:
+        return []
+    own = machine.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+    made = [(row.n, row.leaf, ActState.COUNTS) for row in own]
+    return [
+        name
+        for name, other in partners(machine, machines).items()
+        if other is not machine
+        and [
+            (row.n, row.leaf, row.state) for row in other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+        ]
+        != made
+    ]
+
+
 def unsettled(machines: Machines) -> str:
     """Return what is left between whom, in words."""
     left = []
+    for name, machine in honest(machines).items():
+        left += [f"{other} without acts of {name}" for other in without_acts(machine, machines)]
     for name, machine in machines.items():
         view = machine.disk.view
         for peer in machines:
