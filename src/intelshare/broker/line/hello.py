@@ -309,7 +309,7 @@ def answer_gap(
     Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
-    cancelled; and if it was signed with a key that is compromised now, or came back without its grant
+    cancelled, as is one that may not go now if another one was accepted; and if it was signed with a key that is compromised now, or came back without its grant
     (``hand_back``), the pair waits for hand-over too. It stays accepted if that was not under this number.
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
@@ -367,14 +367,16 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         replaced = changed(found, incarnation=row.incarnation, sequence=row.sequence)
         answers.void += () if is_cancelled(tx, replaced) else (replaced,)
         return
-    if (
-        purged is None
-        or over is None
-        # Taken back: its number is cancelled, and the pair goes under another one.
-        or (found.leaf, found.stage == Stage.QUEUED) != (row.leaf, False)
-        or found.cause != Cause.NONE
-        or unless_damaged(tx, partial(denial, tx, found)) != ()
-    ):
+    # Taken back: its number is cancelled, and the pair goes under another one.
+    taken_back = (found.leaf, found.stage == Stage.QUEUED) != (row.leaf, False)
+    if purged is None or over is None or taken_back or found.cause != Cause.NONE:
+        return
+    if denied := unless_damaged(tx, partial(denial, tx, found)):
+        if answers_others(tx, found, row.leaf):
+            # The peer has it, under another number: nobody decides about the pair again, and stops it.
+            answers.void.append(found)
+        return
+    if denied is None:
         return
     came_back = not row.grant
     waits = tx.view.get(PENDING, row.leaf, peer) is not None

@@ -226,6 +226,24 @@ def test_an_answer_to_the_number_before_ends_the_wait_for_another(members: Any) 
     assert hand_over(fra, "USA") == ()
 
 
+def test_a_second_number_that_may_go_no_longer_is_cancelled_if_the_first_was_accepted(members: Any) -> None:
+    """Nobody decides about the pair again, and the peer would wait for the number for ever."""
+    fra, usa = members["FRA"], members["USA"]
+    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    (head,) = back(members)
+    arrive(usa, fra, head.frame)
+    hand_over(fra, "USA")
+    arrive(fra, usa, receipt.frame)
+    fra.node = replace(fra.node, world=world_with(fra.node, without=("gsa-fra-usa",)))
+    (gap,) = [gap for gap in say_hello(fra, usa).gaps if gap.origin]
+    assert fra.do(answer_gap, usa.node.member, gap)
+    for outbound in fra.do(resend, usa.node.member, frozenset(), ROOM)[0]:
+        arrive(usa, fra, outbound.frame)
+    assert shown(fra) is PairStatus.ACCEPTED
+    assert not [row for row in rows(usa, INCOMING) if missing(row).spans]
+
+
 def test_a_second_number_under_a_lost_sealing_key_does_not_undo_the_acceptance_of_the_first(
     members: Any,
 ) -> None:
