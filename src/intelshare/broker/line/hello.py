@@ -309,8 +309,9 @@ def answer_gap(
     Returns True if there were any. Numbers of pairs that were stopped, or that may not go now, stay unsent;
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
-    cancelled, as is one that may not go now if another one was accepted; and if it was signed with a key that is compromised now, or came back without its grant
-    (``hand_back``), the pair waits for hand-over too. It stays accepted if that was not under this number.
+    cancelled, as is one that may not go now if another one was accepted; and if it was signed with a key that
+    is compromised now, or came back without its grant (``hand_back``), the pair waits for hand-over too. It
+    stays accepted if that was not under this number.
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
