@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import expired_certificate, found, intelshare, introduce, ok, running, wait_until
+from intelshare.client import read_profile
+from intelshare.client.profile import replace_credentials
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 
@@ -167,3 +169,14 @@ def test_a_file_travels_with_its_bulletin_whole_or_in_several_bundles(gap: Gap) 
 def test_only_operators_carry(gap: Gap) -> None:
     denied = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--as", gap.ana)
     assert "NOT_AUTHORISED" in denied.err
+
+
+def test_whoever_has_the_folder_and_the_passphrase_carries_without_a_certificate(gap: Gap) -> None:
+    bulletin = gap.send("Once a week")
+    operator = gap.usa / "users" / "operator"
+    operator.rename(gap.home / "moved to its user")
+    expired = read_profile(gap.fra / "users" / "operator")
+    replace_credentials(expired, expired_certificate(gap.fra, "operator"))
+    assert int(gap.carry(gap.fra, gap.usa)["accepted"]) >= 1
+    gap.carry(gap.usa, gap.fra)
+    assert gap.word(bulletin) == "accepted"
