@@ -139,6 +139,7 @@ def test_a_line_that_is_refused_ends_with_5_and_is_sent_alone_once_it_is_correct
         assert refused.code == 5
         first = results(refused.out)
         assert first[2]["refused"]["code"] == "UNKNOWN_MEMBER"  # type: ignore[index]
+        assert ok("outbox", "--as", sender.ana).err == "", "a refusal is an answer"
         sender.file.write_text(sender.file.read_text().replace("DEU", "USA"))
         again = results(ok(*sender.batch()).out)
         assert bulletins(again)[:2] == bulletins(first[:2])

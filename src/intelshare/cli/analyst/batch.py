@@ -101,14 +101,15 @@ class _Report:
     later: list[int] = field(default_factory=list)
     """The seconds to wait before sending again, for each line that is worth sending again."""
 
-    def add(self, outcome: DraftOutcome) -> None:
-        """Record the outcome of the next line."""
+    def add(self, outcome: DraftOutcome) -> Spooled:
+        """Record the outcome of the next line; return what the client remembers of it."""
         place = len(self.rows)
         line, entry = self.items[place].line, self.entries[place]
         if isinstance(outcome.result, IntelshareError):
             self._refused(line, entry, outcome.result)
         else:
             self._stored(line, entry, outcome.result)
+        return entry
 
     def _refused(self, line: int, entry: Spooled, error: IntelshareError) -> None:
         self.refused += 1
@@ -194,9 +195,12 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
         ):
             for outcome in _outcomes(client, items):
                 with interrupts_wait():
-                    report.add(outcome)
+                    entry = report.add(outcome)
                     if not isinstance(outcome.result, IntelshareError):
                         note(outcome.key, outcome.result.bulletin)
+                    elif entry.made == now:
+                        # Under a key of an earlier run something may be stored whose answer was lost.
+                        note(outcome.key, None)
                 progress.at(len(report.rows), len(items))
     except (KeyboardInterrupt, IntelshareError) as error:
         report.print()

@@ -263,14 +263,16 @@ def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
     """Name bulletins that the node once confirmed and no longer knows: the third memory of
     docs/promises.md, "Memories".
     """
-    from intelshare.client import show_key, spooled
+    from intelshare.cli.shared.unanswered import unanswered_words
+    from intelshare.client import spooled
 
     listed = {entry.bulletin.hex() for entry in found.entries}
+    entries = list(spooled(client.profile.spool, Instant(time.time_ns() // 1000)))
+    if (words := unanswered_words(entries)) is not None:
+        out.note(": ".join(words))
     asked = 0
-    for entry in spooled(client.profile.spool, Instant(time.time_ns() // 1000)):
-        if not entry.bulletin:
-            out.note(f"the answer for key {show_key(entry.key)} is not known: send it again with --key")
-        elif entry.bulletin not in listed and asked < MAX_ASKED:
+    for entry in entries:
+        if entry.bulletin and entry.bulletin not in listed and asked < MAX_ASKED:
             asked += 1
             if not _known(client, entry.bulletin):
                 out.note(
