@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import expired_certificate, found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import documents_of, expired_certificate, found, intelshare, introduce, ok, running, wait_until
 from intelshare.client import read_profile
 from intelshare.client.profile import replace_credentials
 
@@ -115,11 +115,13 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     gap.send("Torn")
     file, _ = gap.export(gap.fra, "USA")
     mine = intelshare("courier", "import", file, "--folder", gap.fra)
-    assert (mine.code, "BUNDLE_NOT_OURS" in mine.err) == (7, True)
+    assert (mine.code, "BUNDLE_NOT_OURS" in mine.err, file.name in mine.err) == (7, True, True)
     torn = gap.home / "torn"
     torn.write_bytes(file.read_bytes()[:-1])
     cut = intelshare("courier", "import", torn, "--folder", gap.usa)
     assert (cut.code, "BUNDLE_INCOMPLETE" in cut.err) == (7, True)
+    cut = intelshare("courier", "import", torn, "--folder", gap.usa, "--json")
+    assert (cut.code, len(documents_of(cut.out))) == (7, 1)
     other = gap.home / "other"
     other.write_bytes(b"something else")
     assert "not a courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err

@@ -98,7 +98,8 @@ def test_quiet_says_nothing_beside_the_answer(capsys: pytest.CaptureFixture[str]
 def test_a_failing_command_with_json_gives_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "parse", "//FRA SECRTE", "--json"]) == 2
     told = capsys.readouterr()
-    document = json.loads(told.out)
+    (line,) = told.out.splitlines()  # whoever reads a stream line by line reads it too
+    document = json.loads(line)
     assert document["schema"] == "intelshare/error/1"
     assert document["code"] == "UNKNOWN_LEVEL"
     assert document["place"]["column"] == 3

@@ -134,7 +134,7 @@ class _Report:
         self.stored += 1
         self.before += earlier
         self.withheld += all(pair.word == "withheld" for pair in answer.pairs)
-        words = ", ".join(f"{pair.recipient} {pair.word}" for pair in answer.pairs)
+        words = ", ".join(map(_told, answer.pairs))
         self.rows.append((str(line), answer.bulletin.hex(), words))
         self._event(line, entry, before=earlier, stored=plain(answer))
 
@@ -172,6 +172,13 @@ class _Report:
         if self.refused:
             return Exit.PARTLY if self.stored else Exit.FAILED
         return Exit.DENIED if self.withheld == len(self.items) else Exit.DONE
+
+
+def _told(pair: pb.PairDecision) -> str:
+    """Return how a pair stands, with the reasons why a portion of it is withheld."""
+    codes = dict.fromkeys(reason.code for portion in pair.portions for reason in portion.reasons[:1])
+    why = f" ({', '.join(codes)})" if codes else ""
+    return f"{pair.recipient} {pair.word}{why}"
 
 
 def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from intelshare.cli.shared.codes import Exit, exit_of
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
-from intelshare.cli.shared.output import Out, Progress
-from intelshare.errors import DeliveryError, Place
+from intelshare.cli.shared.output import Out, Progress, print_error
+from intelshare.errors import DeliveryError, IntelshareError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
@@ -91,7 +92,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
 @click.argument("file", type=click.Path(path_type=Path))
 @printing
 @on_folder
-def import_(node: NodeFolder, out: Out, file: Path) -> None:
+def import_(node: NodeFolder, out: Out, file: Path) -> int:
     """Import the bundle FILE from a member. Importing a file twice has no further effect.
 
     Each statement is checked as if it had come over a link. Answers, including receipts, go with the next
@@ -102,7 +103,12 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
     from intelshare.instant import Instant, show
 
     with opened_regular(file) as (opened, size), Progress(out, "MiB") as progress, node.running() as client:
-        taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
+        try:
+            taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
+        except IntelshareError as error:
+            # Who imports several files one after the other reads which of them it was.
+            error.place = error.place or Place(str(file))
+            raise
     out.document("courier-taken", {"file": str(file), **plain(taken)})
     out.line(f"{file}  from {taken.member}, written {show(Instant(taken.signed_at))}")
     out.line(
@@ -116,13 +122,17 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
     for one in taken.rejected_there:
         out.note(f"{one.count} of yours rejected by {taken.member}: {one.code}")
     _note_files(out, taken.files_wanted, taken.member)
-    if taken.code:
-        raise DeliveryError(
-            taken.code,
-            "the bundle is incomplete: everything before that point was imported",
-            place=Place(str(file)),
-            hint="import a complete copy, or the next bundle",
-        )
+    if not taken.code:
+        return Exit.DONE
+    error = DeliveryError(
+        taken.code,
+        "the bundle is incomplete: everything before that point was imported",
+        place=Place(str(file)),
+        hint="import a complete copy, or the next bundle",
+    )
+    # With --json the document above has the code, and is the only one.
+    print_error(error, as_json=False)
+    return exit_of(taken.code)
 
 
 def _note_files(out: Out, wanted: int, member: str) -> None:
