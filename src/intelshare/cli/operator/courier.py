@@ -105,9 +105,9 @@ def import_(node: NodeFolder, out: Out, file: Path) -> int:
     with opened_regular(file) as (opened, size), Progress(out, "MiB") as progress, node.running() as client:
         try:
             taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
-        except IntelshareError as error:
+        except IntelshareError as refused:
             # Who imports several files one after the other reads which of them it was.
-            error.place = error.place or Place(str(file))
+            refused.place = refused.place or Place(str(file))
             raise
     out.document("courier-taken", {"file": str(file), **plain(taken)})
     out.line(f"{file}  from {taken.member}, written {show(Instant(taken.signed_at))}")
