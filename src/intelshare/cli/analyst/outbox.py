@@ -110,6 +110,8 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     out.line("  ".join(part for part in (about, entry.title) if part))
     if entry.recalled_at:
         out.line(f"recalled {short_time(entry.recalled_at)}")
+    if entry.purged_at:
+        out.line(f"content purged {short_time(entry.purged_at)}, after delivery")
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
