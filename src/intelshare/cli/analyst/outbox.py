@@ -142,7 +142,8 @@ def approve(client: Client, out: Out, bulletin: str, member: str, yes: bool) -> 
     """Release a held bulletin to one recipient. Releasing officers only, and never the author.
 
     Shows each portion with its text, what holds it and the rule under which it would go, and asks. Your node
-    logs that you read it. If it is decided again while you look, nothing is released.
+    logs that you read it. If it is decided again while you look, or the law has come to deny it, nothing is
+    released, and it stays held.
     """
     shown = b"" if yes else show_held(client, bulletin, member.upper(), "Release it")
     word = client.approve(bulletin, member.upper(), shown=shown)
