@@ -34,7 +34,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of
 from intelshare.broker.line.handover import first_ready
 from intelshare.broker.line.hello import answer_gap, still_missing
-from intelshare.broker.line.resend import Place, place_of
+from intelshare.broker.line.resend import Place, goes_behind, place_of
 from intelshare.broker.treaty.act import next_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -128,18 +128,19 @@ def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
 
 def fresh_before(
     view: View, member: MemberCode, taken: Collection[LeafId], after: Place
-) -> tuple[bool, Place]:
+) -> tuple[bool, Place, int | None]:
     """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet.
 
     Statements before ``after`` are in it, or do not go; the answer has the place up to which that is so now.
+    Also return the rank of that pair.
     """
     ready = first_ready(view, member)
     while rows := view.find(PENDING, "peer", member, after=after, limit=_PAGE):
         for row in rows:
             if row.leaf not in taken:
-                return ready is not None and ready < row.rank, after
+                return goes_behind(view, row, ready), after, ready
             after = place_of(row)
-    return ready is not None, after
+    return ready is not None, after, ready
 
 
 def left(view: View, member: MemberCode) -> Left:
