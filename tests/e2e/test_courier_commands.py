@@ -168,6 +168,14 @@ def test_a_file_travels_with_its_bulletin_whole_or_in_several_bundles(gap: Gap) 
     assert gap.export(gap.fra, "USA")[1]["files"] == "0"
 
 
+def test_a_suspended_member_is_named_with_what_this_sides_operator_can_do(gap: Gap) -> None:
+    ok("member", "suspend", "USA", "--folder", gap.fra)
+    refused = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--folder", gap.fra)
+    assert (refused.code, "member resume` ends" in refused.err) == (4, False)
+    assert f"`intelshare member resume --folder {gap.fra}` ends" in refused.err
+    ok("member", "resume", "USA", "--folder", gap.fra)
+
+
 def test_only_operators_carry(gap: Gap) -> None:
     denied = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--as", gap.ana)
     assert "NOT_AUTHORISED" in denied.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -59,7 +61,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
     found: list[pb.CourierBundle] = []
 
     def fill(file: BinaryIO) -> None:
-        with node.running() as client, Progress(out, "MiB") as progress:
+        with node.running() as client, Progress(out, "MiB") as progress, _named():
             found.append(
                 client.export_bundle(
                     member.upper(), file.write, limit=limit << _MIB, told=lambda at: progress.at(at >> _MIB)
@@ -102,13 +104,13 @@ def import_(node: NodeFolder, out: Out, file: Path) -> int:
     from intelshare.cli.shared.plain import plain
     from intelshare.instant import Instant, show
 
-    with opened_regular(file) as (opened, size), Progress(out, "MiB") as progress, node.running() as client:
-        try:
-            taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
-        except IntelshareError as refused:
-            # Who imports several files one after the other reads which of them it was.
-            refused.place = refused.place or Place(str(file))
-            raise
+    with (
+        opened_regular(file) as (opened, size),
+        Progress(out, "MiB") as progress,
+        node.running() as client,
+        _named(file),
+    ):
+        taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
     out.document("courier-taken", {"file": str(file), **plain(taken)})
     out.line(f"{file}  from {taken.member}, written {show(Instant(taken.signed_at))}")
     out.line(
@@ -133,6 +135,21 @@ def import_(node: NodeFolder, out: Out, file: Path) -> int:
     # With --json the document above has the code, and is the only one.
     print_error(error, as_json=False)
     return exit_of(taken.code)
+
+
+@contextlib.contextmanager
+def _named(file: Path | None = None) -> Iterator[None]:
+    """Complete what the node says of a bundle: with its file, for who imports several one after the other,
+    and with what an operator of this node can do. The code's usual hint is for the member that is left out.
+    """
+    try:
+        yield
+    except IntelshareError as error:
+        if file is not None:
+            error.place = error.place or Place(str(file))
+        if error.code == "PEER_REVOKED":
+            error.hint = "`intelshare member list` shows it; `intelshare member resume` ends a suspension"
+        raise
 
 
 def _note_files(out: Out, wanted: int, member: str) -> None:
