@@ -34,8 +34,9 @@ from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import SLICE, Ack, Acks, Frame, Gap, Message, Outbound, Slice, SliceAsk
+from intelshare.broker.kernel.tables import Owed
 from intelshare.broker.lifecycle.attachments import Kept, Wanted
-from intelshare.broker.line.courier import CourierCommand, Left, Owed, OwedNow
+from intelshare.broker.line.courier import CourierCommand, Left, OwedNow
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.broker.line.resend import Page, Place

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 from intelshare.audit.node_records import Courier, CourierWay
@@ -29,7 +28,7 @@ from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap, SliceAsk
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, OwedRow
+from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, Owed, OwedRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of
 from intelshare.broker.line.handover import first_ready
@@ -44,16 +43,6 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
-
-
-class Owed(IntEnum):
-    """The kinds in the table above."""
-
-    ACK = 1
-    PATH = 2
-    ASK = 3
-    FILE = 4
-
 
 MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64, Owed.FILE: 256}
 """The most rows of each kind for one member; anything beyond is owed when it comes up again."""

@@ -15,9 +15,9 @@ from intelshare.audit.records import EntryType
 from intelshare.broker.exchange.consent import consents
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import Gap
-from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT
+from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT, Owed
 from intelshare.broker.lifecycle.destroy import finish, marked
-from intelshare.broker.line.courier import Owed, fill_late
+from intelshare.broker.line.courier import fill_late
 from intelshare.broker.line.hello import acknowledge, make_hello
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
