@@ -209,7 +209,7 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
                         # Under a key of an earlier run something may be stored whose answer was lost.
                         note(outcome.key, None)
                 progress.at(len(report.rows), len(items))
-    except (KeyboardInterrupt, IntelshareError) as error:
+    except (KeyboardInterrupt, BrokenPipeError, IntelshareError) as error:
         report.print()
         raise _interrupted(error, report, path) from None
     report.print()
@@ -236,7 +236,9 @@ def _outcomes(client: Client, items: Sequence[Item]) -> Iterator[DraftOutcome]:
             return
 
 
-def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, path: str) -> BaseException:
+def _interrupted(
+    error: KeyboardInterrupt | BrokenPipeError | IntelshareError, report: _Report, path: str
+) -> BaseException:
     """Return the error with a hint to run the same command again."""
     from shlex import quote
 
@@ -244,7 +246,7 @@ def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, pa
     following = f"{command}  (with the same lines on standard input)" if path == "-" else command
     known = f"{report.stored} of {len(report.items)} bulletins are stored for certain"
     hint = f"run again: {following}; this stores the others, and none twice"
-    if isinstance(error, KeyboardInterrupt):
+    if not isinstance(error, IntelshareError):
         report.out.note(f"{known}; {hint}")
         return error
     if error.code == "OUTCOME_UNKNOWN":
