@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,14 @@ def test_an_error_that_does_not_say_what_next_has_it_from_its_code(
     told = capsys.readouterr()
     assert "hint: Choose another name" in told.err
     assert json.loads(told.out)["hint"].startswith("Choose another name")
+
+
+def test_a_code_of_two_letters_leads_to_all_those_that_it_may_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of FRA and FRO, which are equally close, the other one was proposed."""
+    assert run(["init", "FR", str(tmp_path / "fr"), "--dev"]) == 2
+    assert 'did you mean "FRA" or "FRO"?' in capsys.readouterr().err
 
 
 def test_a_wrong_command_line_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
