@@ -144,7 +144,7 @@ RECEIVED = Table(
 
 
 class Owed(IntEnum):
-    """What a member is owed: the table in broker.line.courier."""
+    """The kinds of answers and questions in the table of broker.line.courier."""
 
     ACK = 1
     PATH = 2
