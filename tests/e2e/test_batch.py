@@ -129,6 +129,21 @@ def test_ctrl_c_says_what_is_stored_and_the_same_command_completes_it(sender: Se
         assert sender.stored() == sorted(bulletins(again))
 
 
+def test_a_pipe_that_is_closed_ends_the_batch_and_what_is_stored_is_said(sender: Sender) -> None:
+    sender.write([f"bulletin {n} " + "x" * 6000 for n in range(MANY)])
+    with running(sender.fra):
+        with _started(sender.batch()) as started:
+            assert started.stdout is not None
+            started.stdout.readline()
+            started.stdout.close()
+            assert started.stderr is not None
+            told = started.stderr.read()
+            ended(started)
+        assert f"of {MANY} bulletins are stored for certain" in told
+        assert "run again: intelshare send --batch" in told
+        assert len(sender.stored()) < MANY
+
+
 def test_a_line_that_is_refused_ends_with_5_and_is_sent_alone_once_it_is_corrected(sender: Sender) -> None:
     sender.write(["one", "two"])
     good = sender.file.read_text()
@@ -139,6 +154,7 @@ def test_a_line_that_is_refused_ends_with_5_and_is_sent_alone_once_it_is_correct
         assert refused.code == 5
         first = results(refused.out)
         assert first[2]["refused"]["code"] == "UNKNOWN_MEMBER"  # type: ignore[index]
+        assert ok("outbox", "--as", sender.ana).err == "", "a refusal is an answer"
         sender.file.write_text(sender.file.read_text().replace("DEU", "USA"))
         again = results(ok(*sender.batch()).out)
         assert bulletins(again)[:2] == bulletins(first[:2])

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import documents_of, expired_certificate, found, intelshare, introduce, ok, running, wait_until
+from intelshare.client import read_profile
+from intelshare.client.profile import replace_credentials
 
 SHARED = "//FRA SECRET//REL TO FRA, USA"
 
@@ -113,11 +115,13 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     gap.send("Torn")
     file, _ = gap.export(gap.fra, "USA")
     mine = intelshare("courier", "import", file, "--folder", gap.fra)
-    assert (mine.code, "BUNDLE_NOT_OURS" in mine.err) == (7, True)
+    assert (mine.code, "BUNDLE_NOT_OURS" in mine.err, file.name in mine.err) == (7, True, True)
     torn = gap.home / "torn"
     torn.write_bytes(file.read_bytes()[:-1])
     cut = intelshare("courier", "import", torn, "--folder", gap.usa)
     assert (cut.code, "BUNDLE_INCOMPLETE" in cut.err) == (7, True)
+    cut = intelshare("courier", "import", torn, "--folder", gap.usa, "--json")
+    assert (cut.code, len(documents_of(cut.out))) == (7, 1)
     other = gap.home / "other"
     other.write_bytes(b"something else")
     assert "not a courier bundle" in intelshare("courier", "import", other, "--folder", gap.usa).err
@@ -164,6 +168,25 @@ def test_a_file_travels_with_its_bulletin_whole_or_in_several_bundles(gap: Gap) 
     assert gap.export(gap.fra, "USA")[1]["files"] == "0"
 
 
+def test_a_suspended_member_is_named_with_what_this_sides_operator_can_do(gap: Gap) -> None:
+    ok("member", "suspend", "USA", "--folder", gap.fra)
+    refused = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--folder", gap.fra)
+    assert (refused.code, "member resume` ends" in refused.err) == (4, False)
+    assert f"`intelshare member resume --folder {gap.fra}` ends" in refused.err
+    ok("member", "resume", "USA", "--folder", gap.fra)
+
+
 def test_only_operators_carry(gap: Gap) -> None:
     denied = intelshare("courier", "export", "USA", "-o", gap.home / "no", "--as", gap.ana)
     assert "NOT_AUTHORISED" in denied.err
+
+
+def test_whoever_has_the_folder_and_the_passphrase_carries_without_a_certificate(gap: Gap) -> None:
+    bulletin = gap.send("Once a week")
+    operator = gap.usa / "users" / "operator"
+    operator.rename(gap.home / "moved to its user")
+    expired = read_profile(gap.fra / "users" / "operator")
+    replace_credentials(expired, expired_certificate(gap.fra, "operator"))
+    assert int(gap.carry(gap.fra, gap.usa)["accepted"]) >= 1
+    gap.carry(gap.usa, gap.fra)
+    assert gap.word(bulletin) == "accepted"

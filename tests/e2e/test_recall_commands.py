@@ -183,7 +183,7 @@ def test_c16_a_node_killed_between_deleting_and_signing_signs_once_at_its_next_s
                 "recall", bulletin, "--reason", "wrong", "--wait", "--timeout", "0.2", "--as", pair.ana
             )
             assert waited.code == 10
-            assert "not all recipients have destroyed it: USA did not answer" in waited.err
+            assert "not all recipients have destroyed it: USA accepted" in waited.err
             hanging.kill()
             ended(hanging)
         with running(usa):

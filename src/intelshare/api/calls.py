@@ -246,6 +246,7 @@ def _outbox_entry(one: pb.OutboxEntry) -> OutboxEntry:
         author=one.author,
         pairs=tuple([_pair(pair) for pair in one.pairs]),
         recalled_at=_time_or_none(one.recalled_at),
+        purged_at=_time_or_none(one.purged_at),
     )
 
 

@@ -200,6 +200,8 @@ class OutboxEntry:
     author: str
     pairs: tuple[Pair, ...]
     recalled_at: datetime | None
+    purged_at: datetime | None
+    """When its content was purged after delivery; None: it is here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,13 +64,13 @@ def root() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code. Prints errors itself and raises nothing."""
-    session: dict[str, bool] = {"json": False, "stream": False}
+    session: dict[str, bool] = {"json": False}
     output = sys.stdout
     try:
         ended = root.main(list(arguments), prog_name="intelshare", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except IntelshareError as error:
-        print_error(error, as_json=session["json"], in_stream=session["stream"])
+        print_error(error, as_json=session["json"])
         return exit_of(error.code)
     except NoArgsIsHelpError as error:
         sys.stderr.write(error.format_message() + "\n")

@@ -96,14 +96,16 @@ def digest_key(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def remember(folder: Path, key: bytes, digest: str, now: Instant) -> None:
+def remember(folder: Path, key: bytes, digest: str, now: Instant) -> bool:
     """Remember a key durably: the call may be made only after this returns. The same key may be remembered
-    again.
+    again; return true if it is new.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = not _path(folder, key).exists()
     with _appending(_path(folder, key)) as append:
         append(_entry(Spooled(key, digest, now)))
     _sync(folder)
+    return new
 
 
 def answered(folder: Path, key: bytes, bulletin: bytes) -> None:
@@ -148,10 +150,11 @@ def remember_batch(
 
 
 @contextmanager
-def answering_batch(folder: Path, source: str) -> Iterator[Callable[[bytes, bytes], None]]:
+def answering_batch(folder: Path, source: str) -> Iterator[Callable[[bytes, bytes | None], None]]:
     """Yield ``note(key, bulletin)`` for the answers of a batch; they are durable at the end.
 
-    An answer that is lost in a crash is only asked for again.
+    ``bulletin``: None forgets a key under which nothing was stored for certain: one that is new, and whose
+    draft was refused. An answer that is lost in a crash is only asked for again.
     """
     with _appending(_batch_path(folder, source)) as append:
         yield lambda key, bulletin: append(_answer(key, bulletin))
@@ -185,6 +188,8 @@ def _read(path: Path) -> list[Spooled]:
             known = entries[key].bulletin if key in entries else ""
             bulletin = str(facts.get("bulletin", known))
             entries[key] = Spooled(bytes.fromhex(key), digest, Instant(made), bulletin)
+        elif key in entries and facts.get("refused"):
+            del entries[key]
         elif key in entries:
             entries[key] = replace(entries[key], bulletin=str(facts.get("bulletin", "")))
     return list(entries.values())
@@ -208,8 +213,8 @@ def _entry(entry: Spooled) -> dict[str, object]:
     return facts | ({"bulletin": entry.bulletin} if entry.bulletin else {})
 
 
-def _answer(key: bytes, bulletin: bytes) -> dict[str, object]:
-    return {"key": key.hex(), "bulletin": bulletin.hex()}
+def _answer(key: bytes, bulletin: bytes | None) -> dict[str, object]:
+    return {"key": key.hex(), **({"refused": True} if bulletin is None else {"bulletin": bulletin.hex()})}
 
 
 def _path(folder: Path, key: bytes) -> Path:

@@ -121,7 +121,9 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         return
     folder = keep.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("ID_CONFLICT", "something is there already", place=Place(str(keep)))
+        raise ConfigError(
+            "ID_CONFLICT", "something is there already", place=Place(str(keep)), hint="name a new folder"
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     yield folder
 

@@ -34,8 +34,9 @@ from intelshare.audit.path import LogAsk, LogPath
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import SLICE, Ack, Acks, Frame, Gap, Message, Outbound, Slice, SliceAsk
+from intelshare.broker.kernel.tables import Owed
 from intelshare.broker.lifecycle.attachments import Kept, Wanted
-from intelshare.broker.line.courier import CourierCommand, Left, Owed, OwedNow
+from intelshare.broker.line.courier import CourierCommand, Left, OwedNow
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult
 from intelshare.broker.line.resend import Page, Place
@@ -188,16 +189,17 @@ def _fill(
     may = may_release()
     tally.releases_wait |= not may
     taken, room = tally.leaves, min(tally.room, AT_ONCE)
+    ready: int | None = None
     if may and not tally.spent:
         fresh: bool
-        fresh, tally.after = yield RunQuery(Query.FRESH_BEFORE, (member, taken, tally.after))
+        fresh, tally.after, ready = yield RunQuery(Query.FRESH_BEFORE, (member, taken, tally.after))
         if fresh:
             handed: Durable[tuple[Outbound, ...]] = yield RunStep(Step.HANDOVER, ({member: room}, MAX_LEAVES))
             if handed.value:
                 yield from _put(tally, handed.value)
                 return True
-            tally.spent = True
-    loaded: Durable[Page] = yield RunStep(Step.RESEND_AFTER, (member, taken, room, may, tally.after))
+            tally.spent, ready = True, None
+    loaded: Durable[Page] = yield RunStep(Step.RESEND_AFTER, (member, taken, room, may, tally.after, ready))
     tally.after = loaded.value.after
     yield from _put(tally, [frame for frame in loaded.value.frames if covers(frame)])
     return loaded.value.more or bool(loaded.value.frames)

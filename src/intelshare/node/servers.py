@@ -389,6 +389,10 @@ def _peers(runtime: Runtime, links: Links, sockets: Sockets, last: int) -> Port:
     )
 
 
+_OF_OWNERS: Final = ("Operations", "Audit", "Courier")
+"""The services of operators: what is done for the node, and not by a person."""
+
+
 def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grpc.aio.Server:
     """Return a server without TLS on a socket that only the folder's owner can reach: no expired certificate,
     not even the node's, stands between an owner and the repair.
@@ -397,7 +401,7 @@ def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grp
     gateway = UserGateway(runtime, backend, owner_identity(runtime))
     services = user_pb2.DESCRIPTOR.services_by_name
     server.add_generic_rpc_handlers(
-        tuple(gateway.handler(services[name], SERVICES[name]) for name in ("Operations", "Audit"))
+        tuple(gateway.handler(services[name], SERVICES[name]) for name in _OF_OWNERS)
     )
     server.add_insecure_port(f"unix:{sockets.path(OWNER_SOCKET)}")
     return server

@@ -23,7 +23,6 @@ from intelshare.broker.queries.withheld import WithheldQuery, withheld
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
 from intelshare.ids import Digest, MemberCode
-from intelshare.instant import show
 from intelshare.policy_tools import releasing
 from intelshare.services.backend import Backend
 from intelshare.services.drafts import dry_run_response, portion_decisions, submit_command, submit_response
@@ -289,9 +288,10 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
         precedence=precedence_value(row.precedence),
         created_at=row.created,
         banner=line.banner,
-        title=f"(content purged {show(line.purged)}, after delivery)" if line.purged else line.title,
+        title=line.title,
         author=row.author,
         recalled_at=row.recalled,
+        purged_at=line.purged,
         supersedes=line.context.supersedes,
         superseded_by=line.context.superseded_by,
         reply_to=line.context.reply_to,

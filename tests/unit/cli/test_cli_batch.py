@@ -169,6 +169,11 @@ class Node:
                 continue
             answer = pb.SubmitResponse(bulletin=len(self.stored).to_bytes(16, "big"), banner="BANNER")
             answer.pairs.append(pb.PairDecision(recipient="USA", word="queued"))
+            if "KEN" in request.to:
+                denied = pb.PortionDecision(outcome="deny", reasons=[pb.Reason(code="EXCEEDS_CEILING")])
+                answer.pairs.append(
+                    pb.PairDecision(recipient="KEN", word="withheld", portions=[denied, denied])
+                )
             yield DraftOutcome(request.key, self.stored.setdefault(request.key, answer))
 
 
@@ -228,6 +233,13 @@ def test_a_refused_line_that_is_corrected_is_sent_and_the_others_are_not_again(
     assert "2 of 3 had been stored by an earlier run" in capsys.readouterr().err
     assert run(["send", "--batch", path, "--again"]) == 0
     assert len(node.stored) == 6
+
+
+def test_what_is_withheld_from_a_recipient_has_its_reason_beside_it(
+    node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["send", "--batch", written(tmp_path, line_of("one", to=["USA", "KEN"]))]) == 0
+    assert "USA queued, KEN withheld (EXCEEDS_CEILING)" in capsys.readouterr().out
 
 
 def test_lines_that_find_no_room_are_told_together_and_when_to_send_them_again(

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -98,7 +99,8 @@ def test_quiet_says_nothing_beside_the_answer(capsys: pytest.CaptureFixture[str]
 def test_a_failing_command_with_json_gives_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "parse", "//FRA SECRTE", "--json"]) == 2
     told = capsys.readouterr()
-    document = json.loads(told.out)
+    (line,) = told.out.splitlines()  # whoever reads a stream line by line reads it too
+    document = json.loads(line)
     assert document["schema"] == "intelshare/error/1"
     assert document["code"] == "UNKNOWN_LEVEL"
     assert document["place"]["column"] == 3
@@ -112,6 +114,14 @@ def test_an_error_that_does_not_say_what_next_has_it_from_its_code(
     told = capsys.readouterr()
     assert "hint: Choose another name" in told.err
     assert json.loads(told.out)["hint"].startswith("Choose another name")
+
+
+def test_a_code_of_two_letters_leads_to_all_those_that_it_may_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of FRA and FRO, which are equally close, the other one was proposed."""
+    assert run(["init", "FR", str(tmp_path / "fr"), "--dev"]) == 2
+    assert 'did you mean "FRA" or "FRO"?' in capsys.readouterr().err
 
 
 def test_a_wrong_command_line_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.cli.shared.output import align
-from intelshare.cli.shared.tables import duration, explanation, recipient_table
+from intelshare.cli.shared.tables import duration, explanation, outbox_table, recipient_table
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -71,3 +71,10 @@ def test_durations_are_short() -> None:
         "3.2 s",
         "5 min",
     ]
+
+
+def test_a_bulletin_whose_content_was_purged_is_marked_in_the_list() -> None:
+    kept = pb.OutboxEntry(bulletin=bytes(16), title="Kit")
+    gone = pb.OutboxEntry(bulletin=bytes(16), recalled_at=1, purged_at=1)
+    table = outbox_table([kept, gone])
+    assert [row[table.columns.index("note")] for row in table.rows] == ["", "recalled, content purged"]

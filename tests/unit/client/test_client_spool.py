@@ -83,7 +83,8 @@ def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> No
 
 
 def test_a_key_under_which_nothing_was_stored_is_forgotten(tmp_path: Path) -> None:
-    remember(tmp_path, bytes(16), "digest", NOW)
+    assert remember(tmp_path, bytes(16), "digest", NOW), "nothing was sent under it before"
+    assert not remember(tmp_path, bytes(16), "digest", NOW), "something may have been stored before"
     forget(tmp_path, bytes(16))
     assert not list(spooled(tmp_path, NOW))
 
@@ -147,6 +148,18 @@ def test_answers_of_a_batch_are_noted_and_kept_when_it_is_run_again(tmp_path: Pa
         "",
         "02" * 16,
     ]
+
+
+def test_a_refused_draft_of_a_batch_waits_for_no_answer_and_has_another_key_when_it_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    keys = batch(tmp_path, "one", "two")
+    with answering_batch(tmp_path, "a.ndjson") as note:
+        note(keys[0], b"\x01" * 16)
+        note(keys[1], None)
+    assert [entry.key for entry in spooled(tmp_path, NOW)] == [keys[0]]
+    again = batch(tmp_path, "one", "two")
+    assert (again[0], again[1] in keys) == (keys[0], False)
 
 
 def test_a_batch_goes_after_30_days_only_if_all_of_it_is_answered(tmp_path: Path) -> None:

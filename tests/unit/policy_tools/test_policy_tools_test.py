@@ -78,6 +78,15 @@ def test_coverage_is_the_same_as_that_of_the_test_command(capsys):
     assert {name: alone[name] for name in beside} == beside
 
 
+def test_coverage_of_wrong_files_says_in_json_too_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a_test.toml").write_text("nothing = 1\n")
+    assert run(["policy", "coverage", str(tmp_path), "--json"]) == 1
+    (wrong,) = json.loads(capsys.readouterr().out)["results"]
+    assert wrong["code"] == "FIELD_RANGE"
+
+
 @pytest.mark.parametrize("command", [["coverage"], ["test"], ["test", "--coverage"]])
 def test_coverage_below_the_threshold_fails(repository, command, capsys):
     repository(WORLD + CASE + 'expect = "deny"\nreason = "EXCEEDS_CEILING"\n')

@@ -17,12 +17,15 @@ from intelshare.broker.kernel.pair_rows import facts_of, is_ready, put_pair
 from intelshare.broker.kernel.stored_bulletins import find_bulletin
 from intelshare.broker.kernel.tables import (
     BATCH,
+    FILE,
+    OWED,
     PAIR,
     PENDING,
     RECEIPT,
     RECEIVED,
     STATEMENT,
     BulletinRow,
+    Owed,
     PairRow,
     ReceiptRow,
     ReceivedRow,
@@ -34,7 +37,7 @@ from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Evidence, Kind, Receipt, ReceiptStatus
 from intelshare.delivery import BestReceipt, pair
 from intelshare.errors import CryptoError, DeliveryError, EnvelopeError, StoreError, code_of_peer
-from intelshare.ids import LeafId, MemberCode
+from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
 from intelshare.statement import Verified, verify_evidence
@@ -99,6 +102,8 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             put_pair(tx, row, facts, codes=codes_after(row, facts, said))
         elif WHOLE in said.codes:
             tx.put(PAIR, changed(row, codes=codes_after(row, facts, said)))
+        if WHOLE in said.codes:
+            _owe_no_files(tx, statement.md, inbound.member)
         if is_ready(facts):
             tx.ready.add(inbound.member)
         if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
@@ -112,6 +117,14 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             inbound.member, verified.leaf, said.leaf, said.status, tuple(map(code_of_peer, said.codes))
         ),
     )
+
+
+def _owe_no_files(tx: Transaction, md: ManifestDigest, member: MemberCode) -> None:
+    """Strike off what an earlier bundle has asked for: the member has all files of this bulletin by now, and
+    asks again for what its disk loses later.
+    """
+    for row in tx.view.find(FILE, "portion", md):
+        tx.delete(OWED, member, Owed.FILE, row.pieces)
 
 
 def answers_others(tx: Transaction, row: PairRow, leaf: LeafId) -> bool:

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
-from intelshare.broker.kernel.tables import BULLETIN, INBOX, REQUEST, RequestRow, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, REQUEST, RequestRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import show
 from intelshare.broker.lifecycle.relations import Named, Relation
 from intelshare.bulletin import Marked, Word, marked_in
 from intelshare.crypto.records import Portion, PortionKind
+from intelshare.delivery import PairStatus, status_of
 from intelshare.envelope import reopen
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import View, changed
@@ -61,6 +64,34 @@ class RequestLine:
     reply: bytes
 
 
+_NEVER_CAME: Final = frozenset(
+    (
+        *(PairStatus.WITHHELD, PairStatus.EXPIRED, PairStatus.RECALLED),
+        *(PairStatus.UNDELIVERABLE, PairStatus.REFUSED),
+    )
+)
+"""The states of a reply that its recipient does not have and never had."""
+
+
+def as_it_stands(view: View, row: RequestRow) -> RequestRow:
+    """Return a request as it stands: one whose answer or refusal never came to its member is open.
+
+    The row says what was written here. That waits in the queue like any bulletin, and may still be withheld
+    by a treaty that has ended, refused by an officer, recalled, or expire.
+    """
+    if row.own or row.state not in (RequestState.ANSWERED, RequestState.DECLINED):
+        return row
+    try:
+        reply = view.get(PAIR, row.reply, row.member)
+    except StoreError as error:
+        if error.code != "RECORD_CORRUPT":
+            raise
+        return row  # nobody knows what became of it; the list goes on
+    if reply is None or status_of(facts_of(reply)) not in _NEVER_CAME:
+        return row
+    return changed(row, state=RequestState.OPEN, reply=ManifestDigest(b""))
+
+
 def requests_of(
     tx: Transaction,
     md: ManifestDigest,
@@ -89,7 +120,7 @@ def requests_of(
         rows = [tx.get(REQUEST, row.md, row.member, row.own) or row for row in stored]
     else:
         row = tx.get(REQUEST, replied.md, replied.member, 0)
-        rows = [row] if row is not None else []
+        rows = [as_it_stands(tx.view, row)] if row is not None else []
         if replied.member not in [one.recipient for one in decided]:
             raise DeliveryError(
                 "INPUT_INVALID",
@@ -129,13 +160,13 @@ def note_received(
         if one.relation is Relation.REPLY and one.member == whose:
             row = tx.get(REQUEST, one.md, sender, own)
             if row is not None:
-                tx.put(REQUEST, _ended(tx, row, marked.word, md))
+                tx.put(REQUEST, _ended(tx, as_it_stands(tx.view, row), marked.word, md))
 
 
 def requests(node: Node, view: View, actor: Actor, now: Instant) -> list[RequestLine]:
     """Return all requests whose question the user may see, newest first."""
     reader = row_of(view, actor)
-    rows = view.find(REQUEST, "newest", limit=MAX_LISTED)
+    rows = [as_it_stands(view, row) for row in view.find(REQUEST, "newest", limit=MAX_LISTED)]
     return [line for row in rows if (line := _line(node, view, row, reader, now)) is not None]
 
 

@@ -91,6 +91,7 @@ def _full(name: str, there: str, most: str, precedence: Precedence) -> DeliveryE
     return DeliveryError(
         "QUEUE_FULL",
         f"{there} are waiting for {name}; {precedence.name} may fill {share.percent} % of {most}",
-        hint="nothing was stored; `intelshare status` shows what waits; bounds: [queues] in node.toml",
+        hint="nothing was stored; an operator sees what waits with `intelshare node queues`, and sets the "
+        "bounds in [queues] of node.toml",
         retry_after=share.retry_after,
     )

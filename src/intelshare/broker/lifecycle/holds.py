@@ -6,23 +6,25 @@ The person, not the name, is what counts: the register says which users are one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType, Refuse
 from intelshare.broker.kernel.actor import NO_DIGEST, Actor, is_same_person, row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
-from intelshare.broker.kernel.stored_bulletins import find_bulletin
-from intelshare.broker.kernel.tables import PAIR, REFUSAL, USER, PairRow, RefusalRow
-from intelshare.broker.kernel.transaction import Transaction, open_secret
+from intelshare.broker.kernel.stored_bulletins import find_bulletin, read_written
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, REFUSAL, USER, PairRow, RefusalRow
+from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
 from intelshare.broker.lifecycle.add_recipient import addresser_of
 from intelshare.broker.lifecycle.destroy import MAX_REASON
+from intelshare.broker.lifecycle.redecide import redecide
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.delivery import Cause, PairStatus, Stage, pair, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 
 HOLD_REFUSED: Final = "HOLD_REFUSED"
 
@@ -62,7 +64,8 @@ def approve(
     """Close the holds of a pair, by a second person; hand-over decides again. The status after it.
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED (own bulletin, or no releasing officer), INPUT_INVALID (not
-    held), ID_CONFLICT (another decision is in force than the one that was shown).
+    held), ID_CONFLICT (another decision is in force than the one that was shown), POLICY_DENIED (the law has
+    changed since it was held: it stays held).
     """
     row = _held(node, view, command.actor, command.bulletin, command.recipient, now)
     if command.shown not in (b"", row.decision):
@@ -73,10 +76,27 @@ def approve(
         )
     holds = _holds(node, view, row)
     tx = Transaction(node, view, now, random)
+    approved = " ".join(sorted({*row.approved.split(), *holds}))
+    unless_damaged(tx, partial(_check_law, tx, changed(row, approved=approved)))
     tx.log(EntryType.APPROVE, Approve(row.md, row.recipient, command.actor.user, holds))
-    approved = sorted({*row.approved.split(), *holds})
-    after = put_pair(tx, row, pair.approve(facts_of(row)), approved=" ".join(approved))
+    after = put_pair(tx, row, pair.approve(facts_of(row)), approved=approved)
     return tx.plan(status_of(facts_of(after)))
+
+
+def _check_law(tx: Transaction, row: PairRow) -> None:
+    """Raise DeliveryError POLICY_DENIED if nothing of a pair may go by the law of now: its officer would be
+    told that it goes, and hand-over would withhold it for good.
+    """
+    bulletin = tx.get(BULLETIN, row.md)
+    if bulletin is None:
+        return
+    decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
+    if not decided.granted:
+        raise DeliveryError(
+            "POLICY_DENIED",
+            f"nothing of it may go now: {', '.join(decided.codes)}; it stays held",
+            hint="release it once the law allows it again, or end it with `intelshare outbox refuse`",
+        )
 
 
 def refuse(node: Node, view: View, command: RefuseCommand, now: Instant, random: Random) -> Plan[PairStatus]:

@@ -76,7 +76,7 @@ def own_bulletin(node: Node, view: View, given: str, user: UserRow, now: Instant
     if row.author != user.user and user.role != Role.RELEASING_OFFICER:
         raise DeliveryError(
             "NOT_AUTHORISED",
-            "only its author or a releasing officer may recall or supersede a bulletin",
+            "only its author or a releasing officer may recall, supersede or give up a bulletin",
             hint="ask one of them; `intelshare outbox ID` names the author",
         )
     return row.md

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
 from intelshare.audit.node_records import Courier, CourierWay
@@ -29,12 +28,12 @@ from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap, SliceAsk
 from intelshare.broker.kernel.node import Node, with_trust
-from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, OwedRow
+from intelshare.broker.kernel.tables import FILE, INCOMING, OWED, PAIR, PENDING, Owed, OwedRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of
 from intelshare.broker.line.handover import first_ready
 from intelshare.broker.line.hello import answer_gap, still_missing
-from intelshare.broker.line.resend import Place, place_of
+from intelshare.broker.line.resend import Place, goes_behind, place_of
 from intelshare.broker.treaty.act import next_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -44,16 +43,6 @@ from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, LeafId, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View
-
-
-class Owed(IntEnum):
-    """The kinds in the table above."""
-
-    ACK = 1
-    PATH = 2
-    ASK = 3
-    FILE = 4
-
 
 MOST: Final[Mapping[Owed, int]] = {Owed.ACK: 1 << 17, Owed.PATH: 64, Owed.ASK: 64, Owed.FILE: 256}
 """The most rows of each kind for one member; anything beyond is owed when it comes up again."""
@@ -128,18 +117,19 @@ def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
 
 def fresh_before(
     view: View, member: MemberCode, taken: Collection[LeafId], after: Place
-) -> tuple[bool, Place]:
+) -> tuple[bool, Place, int | None]:
     """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet.
 
     Statements before ``after`` are in it, or do not go; the answer has the place up to which that is so now.
+    Also return the rank of that pair.
     """
     ready = first_ready(view, member)
     while rows := view.find(PENDING, "peer", member, after=after, limit=_PAGE):
         for row in rows:
             if row.leaf not in taken:
-                return ready is not None and ready < row.rank, after
+                return goes_behind(view, row, ready), after, ready
             after = place_of(row)
-    return ready is not None, after
+    return ready is not None, after, ready
 
 
 def left(view: View, member: MemberCode) -> Left:

@@ -111,11 +111,14 @@ def resend_after(
     room: int,
     releases: bool,
     after: Place,
+    ready: int | None,
     now: Instant,
     random: Random,
 ) -> Plan[Page]:
     """Load one page of the statements behind a place, but those that are ``taken``: for a bundle, which takes
     all that there is. So each is looked at once, however many there are.
+
+    ``ready``: the rank of the most urgent pair that may be handed over; the page ends where that goes first.
     """
     tx = Transaction(node, view, now, random)
     rows = (
@@ -123,12 +126,26 @@ def resend_after(
     )
     found: _Found = {}
     for pending in rows:
-        if room <= 0:
+        if room <= 0 or (pending.leaf not in taken and goes_behind(view, pending, ready)):
             return tx.plan(Page(_outbound(tx, peer, found), after, True))
         after = place_of(pending)
         if pending.leaf not in taken:
             room -= _take(tx, pending, found, releases=releases)[0]
     return tx.plan(Page(_outbound(tx, peer, found), after, len(rows) == MAX_LEAVES))
+
+
+def goes_behind(view: View, pending: PendingRow, ready: int | None) -> bool:
+    """Return True if a pair of the rank ``ready`` goes before a signed statement: a more urgent one; and one
+    of the same rank before what is said about a consent, since it may be the bulletin that this is about.
+
+    A recipient that has not got that yet rejects it, and it comes again: with a bundle, a courier later.
+    """
+    if ready is None or ready > pending.rank:
+        return False
+    if ready < pending.rank:
+        return True
+    said = view.get(STATEMENT, pending.leaf)
+    return said is not None and said.kind == Kind.CONSENT
 
 
 def place_of(pending: PendingRow) -> Place:

@@ -101,14 +101,15 @@ class _Report:
     later: list[int] = field(default_factory=list)
     """The seconds to wait before sending again, for each line that is worth sending again."""
 
-    def add(self, outcome: DraftOutcome) -> None:
-        """Record the outcome of the next line."""
+    def add(self, outcome: DraftOutcome) -> Spooled:
+        """Record the outcome of the next line; return what the client remembers of it."""
         place = len(self.rows)
         line, entry = self.items[place].line, self.entries[place]
         if isinstance(outcome.result, IntelshareError):
             self._refused(line, entry, outcome.result)
         else:
             self._stored(line, entry, outcome.result)
+        return entry
 
     def _refused(self, line: int, entry: Spooled, error: IntelshareError) -> None:
         self.refused += 1
@@ -133,7 +134,7 @@ class _Report:
         self.stored += 1
         self.before += earlier
         self.withheld += all(pair.word == "withheld" for pair in answer.pairs)
-        words = ", ".join(f"{pair.recipient} {pair.word}" for pair in answer.pairs)
+        words = ", ".join(map(_told, answer.pairs))
         self.rows.append((str(line), answer.bulletin.hex(), words))
         self._event(line, entry, before=earlier, stored=plain(answer))
 
@@ -173,6 +174,13 @@ class _Report:
         return Exit.DENIED if self.withheld == len(self.items) else Exit.DONE
 
 
+def _told(pair: pb.PairDecision) -> str:
+    """Return how a pair stands, with the reasons why a portion of it is withheld."""
+    codes = dict.fromkeys(reason.code for portion in pair.portions for reason in portion.reasons[:1])
+    why = f" ({', '.join(codes)})" if codes else ""
+    return f"{pair.recipient} {pair.word}{why}"
+
+
 def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
     """Send every line of the file (``-`` is standard input) and return the exit code.
 
@@ -194,11 +202,14 @@ def send_batch(client: Client, out: Out, path: str, *, again: bool) -> int:
         ):
             for outcome in _outcomes(client, items):
                 with interrupts_wait():
-                    report.add(outcome)
+                    entry = report.add(outcome)
                     if not isinstance(outcome.result, IntelshareError):
                         note(outcome.key, outcome.result.bulletin)
+                    elif entry.made == now:
+                        # Under a key of an earlier run something may be stored whose answer was lost.
+                        note(outcome.key, None)
                 progress.at(len(report.rows), len(items))
-    except (KeyboardInterrupt, IntelshareError) as error:
+    except (KeyboardInterrupt, BrokenPipeError, IntelshareError) as error:
         report.print()
         raise _interrupted(error, report, path) from None
     report.print()
@@ -225,7 +236,9 @@ def _outcomes(client: Client, items: Sequence[Item]) -> Iterator[DraftOutcome]:
             return
 
 
-def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, path: str) -> BaseException:
+def _interrupted(
+    error: KeyboardInterrupt | BrokenPipeError | IntelshareError, report: _Report, path: str
+) -> BaseException:
     """Return the error with a hint to run the same command again."""
     from shlex import quote
 
@@ -233,7 +246,7 @@ def _interrupted(error: KeyboardInterrupt | IntelshareError, report: _Report, pa
     following = f"{command}  (with the same lines on standard input)" if path == "-" else command
     known = f"{report.stored} of {len(report.items)} bulletins are stored for certain"
     hint = f"run again: {following}; this stores the others, and none twice"
-    if isinstance(error, KeyboardInterrupt):
+    if not isinstance(error, IntelshareError):
         report.out.note(f"{known}; {hint}")
         return error
     if error.code == "OUTCOME_UNKNOWN":

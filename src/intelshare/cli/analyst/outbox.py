@@ -110,6 +110,8 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     out.line("  ".join(part for part in (about, entry.title) if part))
     if entry.recalled_at:
         out.line(f"recalled {short_time(entry.recalled_at)}")
+    if entry.purged_at:
+        out.line(f"content purged {short_time(entry.purged_at)}, after delivery")
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
@@ -140,7 +142,8 @@ def approve(client: Client, out: Out, bulletin: str, member: str, yes: bool) -> 
     """Release a held bulletin to one recipient. Releasing officers only, and never the author.
 
     Shows each portion with its text, what holds it and the rule under which it would go, and asks. Your node
-    logs that you read it. If it is decided again while you look, nothing is released.
+    logs that you read it. If it is decided again while you look, or the law has come to deny it, nothing is
+    released, and it stays held.
     """
     shown = b"" if yes else show_held(client, bulletin, member.upper(), "Release it")
     word = client.approve(bulletin, member.upper(), shown=shown)
@@ -263,14 +266,16 @@ def _name_forgotten(client: Client, found: pb.OutboxResponse, out: Out) -> None:
     """Name bulletins that the node once confirmed and no longer knows: the third memory of
     docs/promises.md, "Memories".
     """
-    from intelshare.client import show_key, spooled
+    from intelshare.cli.shared.unanswered import unanswered_words
+    from intelshare.client import spooled
 
     listed = {entry.bulletin.hex() for entry in found.entries}
+    entries = list(spooled(client.profile.spool, Instant(time.time_ns() // 1000)))
+    if (words := unanswered_words(entries)) is not None:
+        out.note(": ".join(words))
     asked = 0
-    for entry in spooled(client.profile.spool, Instant(time.time_ns() // 1000)):
-        if not entry.bulletin:
-            out.note(f"the answer for key {show_key(entry.key)} is not known: send it again with --key")
-        elif entry.bulletin not in listed and asked < MAX_ASKED:
+    for entry in entries:
+        if entry.bulletin and entry.bulletin not in listed and asked < MAX_ASKED:
             asked += 1
             if not _known(client, entry.bulletin):
                 out.note(

@@ -291,7 +291,7 @@ def _submit(
     request.key = key
     upload_attached(client, out, request, [path for path, _ in composition.attached], key)
     digest = content_digest(digest_key(client.profile.key.parent), request)
-    remember(spool, key, digest, now)
+    new = remember(spool, key, digest, now)
     stored = b""
     try:
         answer = client.submit(request)
@@ -310,7 +310,7 @@ def _submit(
                 place=error.place,
                 hint=f"run: {_resolving(composition, show_key(key), request)}",
             ) from None
-        if given is None:
+        if new:
             forget(spool, key)
         raise
     return answer

@@ -32,20 +32,21 @@ def wait_for_pairs(
     A node that does not answer meanwhile is waited for too. ``done``: what the progress line and the error
     say of the bulletin. Raises DeliveryError TIMED_OUT after ``timeout`` seconds.
     """
-    end, waiting = time.monotonic() + timeout, sorted(recipients)
+    end, waiting = time.monotonic() + timeout, dict.fromkeys(sorted(recipients), "")
     with Progress(out, f"recipients {done}") as progress:
         while True:
             pairs = _pairs(client, bulletin)
             if pairs is not None:
-                waiting = [code for code, pair in pairs.items() if waits(pair)]
+                waiting = {code: pair.word for code, pair in pairs.items() if waits(pair)}
                 if not waiting:
                     return pairs
                 progress.at(len(pairs) - len(waiting), len(pairs))
             if time.monotonic() > end:
+                # What is held, or queued for a member that is away, nobody could answer yet.
+                stand = ", ".join(f"{code} {word}".rstrip() for code, word in waiting.items())
                 raise DeliveryError(
                     "TIMED_OUT",
-                    f"bulletin {bulletin.hex()}: not all recipients {done}: {', '.join(waiting)} did not "
-                    f"answer within {timeout:g} s",
+                    f"bulletin {bulletin.hex()}: after {timeout:g} s not all recipients {done}: {stand}",
                     hint=f"intelshare outbox {bulletin.hex()[:8]}",
                 )
             time.sleep(_POLL)

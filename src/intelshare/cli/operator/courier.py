@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from intelshare.cli.shared.codes import Exit, exit_of
 from intelshare.cli.shared.completion import members
 from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, printing
-from intelshare.cli.shared.output import Out, Progress
-from intelshare.errors import DeliveryError, Place
+from intelshare.cli.shared.output import Out, Progress, print_error
+from intelshare.errors import DeliveryError, IntelshareError, Place
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
@@ -58,7 +61,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
     found: list[pb.CourierBundle] = []
 
     def fill(file: BinaryIO) -> None:
-        with node.running() as client, Progress(out, "MiB") as progress:
+        with node.running() as client, Progress(out, "MiB") as progress, _named():
             found.append(
                 client.export_bundle(
                     member.upper(), file.write, limit=limit << _MIB, told=lambda at: progress.at(at >> _MIB)
@@ -91,7 +94,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
 @click.argument("file", type=click.Path(path_type=Path))
 @printing
 @on_folder
-def import_(node: NodeFolder, out: Out, file: Path) -> None:
+def import_(node: NodeFolder, out: Out, file: Path) -> int:
     """Import the bundle FILE from a member. Importing a file twice has no further effect.
 
     Each statement is checked as if it had come over a link. Answers, including receipts, go with the next
@@ -101,7 +104,12 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
     from intelshare.cli.shared.plain import plain
     from intelshare.instant import Instant, show
 
-    with opened_regular(file) as (opened, size), Progress(out, "MiB") as progress, node.running() as client:
+    with (
+        opened_regular(file) as (opened, size),
+        Progress(out, "MiB") as progress,
+        node.running() as client,
+        _named(file),
+    ):
         taken = client.import_bundle(opened, told=lambda at: progress.at(at >> _MIB, size >> _MIB))
     out.document("courier-taken", {"file": str(file), **plain(taken)})
     out.line(f"{file}  from {taken.member}, written {show(Instant(taken.signed_at))}")
@@ -116,13 +124,32 @@ def import_(node: NodeFolder, out: Out, file: Path) -> None:
     for one in taken.rejected_there:
         out.note(f"{one.count} of yours rejected by {taken.member}: {one.code}")
     _note_files(out, taken.files_wanted, taken.member)
-    if taken.code:
-        raise DeliveryError(
-            taken.code,
-            "the bundle is incomplete: everything before that point was imported",
-            place=Place(str(file)),
-            hint="import a complete copy, or the next bundle",
-        )
+    if not taken.code:
+        return Exit.DONE
+    error = DeliveryError(
+        taken.code,
+        "the bundle is incomplete: everything before that point was imported",
+        place=Place(str(file)),
+        hint="import a complete copy, or the next bundle",
+    )
+    # With --json the document above has the code, and is the only one.
+    print_error(error, as_json=False)
+    return exit_of(taken.code)
+
+
+@contextlib.contextmanager
+def _named(file: Path | None = None) -> Iterator[None]:
+    """Complete what the node says of a bundle: with its file, for who imports several one after the other,
+    and with what an operator of this node can do. The code's usual hint is for the member that is left out.
+    """
+    try:
+        yield
+    except IntelshareError as error:
+        if file is not None:
+            error.place = error.place or Place(str(file))
+        if error.code == "PEER_REVOKED":
+            error.hint = "`intelshare member list` shows it; `intelshare member resume` ends a suspension"
+        raise
 
 
 def _note_files(out: Out, wanted: int, member: str) -> None:

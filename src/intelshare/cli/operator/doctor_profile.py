@@ -117,16 +117,11 @@ def _key(profile: Profile) -> Iterator[Finding]:
 
 
 def _spool(profile: Profile, now: Instant) -> Iterator[Finding]:
-    from intelshare.client.spool import show_key, spooled
+    from intelshare.cli.shared.unanswered import unanswered_words
+    from intelshare.client.spool import spooled
 
-    unanswered = [one for one in spooled(profile.spool, now) if not one.bulletin]
-    for one in unanswered[:5]:
-        yield Finding(
-            WARNING,
-            "spool",
-            f"no answer came for a bulletin sent under the key {show_key(one.key)}",
-            f"send the same again with --key {show_key(one.key)}: it is stored once, whatever happened",
-            "OUTCOME_UNKNOWN",
-        )
-    if not unanswered:
+    words = unanswered_words(list(spooled(profile.spool, now)))
+    if words is None:
         yield Finding(OK, "spool", "every send was answered")
+    else:
+        yield Finding(WARNING, "spool", *words, "OUTCOME_UNKNOWN")

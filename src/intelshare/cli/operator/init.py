@@ -374,12 +374,14 @@ def _name_of(code: str, registry: Registry) -> str:
     from difflib import get_close_matches
 
     if not registry.is_member(code):
-        close = get_close_matches(code, registry.states, n=1, cutoff=0.5)
+        begun = sorted(state for state in registry.states if code and state.startswith(code))
+        close = begun[:3] or get_close_matches(code, registry.states, n=1, cutoff=0.5)
+        meant = " or ".join(f'"{one}"' for one in close)
         raise ConfigError(
             "UNKNOWN_MEMBER",
             f'"{code}" is neither a state nor an organisation',
             place=Place("MEMBER", 1, 1, excerpt=code, width=max(len(code), 1)),
-            hint=(f'did you mean "{close[0]}"?' if close else "use an ISO 3166-1 alpha-3 code, such as FRA")
+            hint=(f"did you mean {meant}?" if close else "use an ISO 3166-1 alpha-3 code, such as FRA")
             + "; --own names a folder whose groups/ defines more",
         )
     return registry.states.get(code) or registry.groups[code].name or code

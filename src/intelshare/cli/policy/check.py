@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -28,6 +28,11 @@ from intelshare.errors import ConfigError, Place, PolicyFileError
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files, Shelf
     from intelshare.policy_tools import Result
+
+
+_NAMED: Final = (
+    "name a folder with treaties/ or overlays/, or a file: of tests those that are called ..._test.toml"
+)
 
 
 @click.group(cls=CommandGroup)
@@ -73,7 +78,7 @@ def findings(files: Files) -> list[Result]:
     from intelshare.policy_tools import check_treaties
 
     if not (files.treaties or files.overlays or files.tests or files.own or files.strays):
-        raise ConfigError("NOT_FOUND", "no policy file was found", place=Place("PATHS"))
+        raise ConfigError("NOT_FOUND", "no policy file was found", place=Place("PATHS"), hint=_NAMED)
     shelf = Shelf(moment(None))
     results = [*stray_results(files), *_own(files, shelf)]
     treaties = []

@@ -131,13 +131,14 @@ def coverage(paths: tuple[Path, ...], as_of: str | None, threshold: int | None, 
     and both outcomes of each article and overlay rule. Exits with 1 if a case fails or the coverage is below
     the threshold.
     """
-    from intelshare.policy_tools import KINDS, failed
+    from intelshare.policy_tools import KINDS, as_json, failed
 
     run = run_tests(paths, as_of)
     reached = _covered(run)
     results = [*run.results, *_below(reached, threshold)]
-    out.document("policy-coverage", {"cases": len(run.tried), **_figures(reached)})
     errors = [result for result in results if failed([result])]
+    document = {"results": as_json(errors), "cases": len(run.tried), **_figures(reached)}
+    out.document("policy-coverage", document)
     write_results(errors, "text", "policy coverage", out)
     rows = [
         (owner, *(f"{hit}/{total}" for kind in KINDS for hit, total in [reached.of(kind, owner)]))

@@ -209,11 +209,15 @@ class NodeFolder:
         try:
             return self.ask(method, request)
         except IntelshareError as error:
-            if self._folder is None or not _not_let_in(error, operator=self._profile is None):
-                raise
-            if error.code == "NODE_UNREACHABLE":
+            if not self._for_the_owner(error):
                 raise
             return self._ask_as_owner(method, request)
+
+    def _for_the_owner(self, error: IntelshareError) -> bool:
+        """Return true if a node runs that does not let the operator in, and the folder was named."""
+        if self._folder is None or error.code == "NODE_UNREACHABLE":
+            return False
+        return _not_let_in(error, operator=self._profile is None)
 
     def _ask_as_owner(self, method: str, request: Message) -> Any:
         from intelshare.cli.shared.output import waiting
@@ -228,25 +232,35 @@ class NodeFolder:
 
         Raises what ``Client`` raises, and NODE_UNREACHABLE if the node is not running.
         """
-        from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.owner import owner_client
-        from intelshare.client import read_profile
 
-        profile = self._operator()
-        if self._folder is None or self._profile or profile.exists():
-            with client_of(read_profile(profile)) as client:
-                yield client
-        else:
-            with owner_client(self.folder, self.passphrase, self.replica) as client:
-                yield client
+        with contextlib.ExitStack() as opened:
+            try:
+                client = opened.enter_context(self._as_operator())
+                # Asked before a call that streams begins: it could not be made again as somebody else.
+                client.whoami()
+            except IntelshareError as error:
+                if not self._for_the_owner(error):
+                    raise
+                client = opened.enter_context(owner_client(self.folder, self.passphrase, self.replica))
+            yield client
 
     def ask(self, method: str, request: Message) -> Any:
         """Make one call of the running node's Operations service, as its operator.
 
         Raises what ``Client`` raises.
         """
-        from intelshare.cli.shared.options import client_of
         from intelshare.cli.shared.output import waiting
+
+        with self._as_operator() as client, waiting(_ASKED):
+            return client.operate(method, request)
+
+    def _as_operator(self) -> Client:
+        """Return a client of the running node by the operator's profile, or the one that was named.
+
+        Raises what ``Client`` raises, and NOT_AUTHORISED if there is none.
+        """
+        from intelshare.cli.shared.options import client_of
         from intelshare.client import read_profile
 
         profile = self._operator()
@@ -264,8 +278,7 @@ class NodeFolder:
 
             keep_fresh(found)  # by whichever leads: this one may not
             found = at_replica(found, self.replica)
-        with client_of(found) as client, waiting(_ASKED):
-            return client.operate(method, request)
+        return client_of(found)
 
     def _operator(self) -> Path:
         """Return the folder of the profile that asks: one that was named, or the folder's operator's."""

@@ -86,14 +86,8 @@ class Out:
             sys.stdout.write(json.dumps(_document(schema, content), indent=2, ensure_ascii=False) + "\n")
 
     def event(self, schema: str, content: Mapping[str, Any]) -> None:
-        """With ``--json``: print one document of a stream at once, on one line (NDJSON).
-
-        A later error is a line of the stream too.
-        """
+        """With ``--json``: print one document of a stream at once, on one line (NDJSON)."""
         if self.json:
-            context = click.get_current_context(silent=True)
-            if context is not None and context.find_root().obj is not None:
-                context.find_root().obj["stream"] = True
             sys.stdout.write(json.dumps(_document(schema, content), ensure_ascii=False) + "\n")
             sys.stdout.flush()
 
@@ -252,9 +246,9 @@ def give_hint(error: IntelshareError) -> None:
         error.hint = complete(error.hint)
 
 
-def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = False) -> None:
-    """Print an error on stderr: what, where, what next; with ``--json`` also as the one document on stdout
-    (or as a line).
+def print_error(error: IntelshareError, *, as_json: bool) -> None:
+    """Print an error on stderr: what, where, what next; with ``--json`` also as a document on stdout: one
+    line, because a stream may end by it before anything else was in it.
 
     If the error has no hint, the catalogue's hint for its code is printed.
     """
@@ -268,8 +262,7 @@ def print_error(error: IntelshareError, *, as_json: bool, in_stream: bool = Fals
             "place": _plain(error.place),
             "retry_after_seconds": error.retry_after,
         }
-        out = Out(json=True)
-        (out.event if in_stream else out.document)("error", content)
+        Out(json=True).event("error", content)
 
 
 def error_lines(error: IntelshareError) -> list[str]:

@@ -46,13 +46,20 @@ def owner_client(root: Path, passphrase: Callable[[], bytes], replica: str = "")
         os.close(holder)
 
 
-class _Proving(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Sends the certificate with every call."""
+class _Proving(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+):
+    """Sends the certificate with every call, whichever side of it streams."""
 
     def __init__(self, certificate: bytes) -> None:
         self._certificate = certificate
 
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        """See ``grpc.UnaryUnaryClientInterceptor``."""
+        """See ``grpc.UnaryUnaryClientInterceptor``; the other kinds have the same arguments."""
         metadata = [*(details.metadata or ()), (OWNER_KEY, self._certificate)]
         return continuation(details._replace(metadata=metadata), request)
+
+    intercept_unary_stream = intercept_unary_unary
+    intercept_stream_stream = intercept_unary_unary

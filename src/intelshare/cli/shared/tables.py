@@ -196,12 +196,18 @@ def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
             short_time(entry.created_at),
             _cut(entry.title),
             ", ".join(f"{pair.recipient} {pair_word(pair)}" for pair in entry.pairs),
-            ", ".join([*(["recalled"] if entry.recalled_at else []), *around(entry)]),
+            ", ".join(_notes(entry)),
             entry.banner,
         )
         for entry in entries
     ]
     return without_empty(("id", "precedence", "created", "title", "recipients", "note", "banner"), rows)
+
+
+def _notes(entry: pb.OutboxEntry) -> list[str]:
+    """Return what a list says beside a bulletin."""
+    gone = (("recalled", entry.recalled_at), ("content purged", entry.purged_at))
+    return [*(word for word, at in gone if at), *around(entry)]
 
 
 def pair_word(pair: pb.OutboxPair) -> str:

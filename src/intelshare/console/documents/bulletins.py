@@ -62,6 +62,7 @@ def _line(entry: pb.OutboxEntry) -> dict[str, Any]:
         "title": cut(entry.title),
         "author": entry.author,
         "recalled_at": at(entry.recalled_at),
+        "purged_at": at(entry.purged_at),
         "pairs": [_pair(pair) for pair in list(entry.pairs)[:MAX_PAIRS]],
         "recipients": len(entry.pairs),
     }

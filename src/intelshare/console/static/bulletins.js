@@ -88,6 +88,7 @@ function One({ id }) {
         <div><dt>Precedence</dt><dd>${document.precedence}</dd></div>
         <div><dt>Written</dt><dd><${Time} at=${document.created_at} /> by ${document.author.split("/").pop()}</dd></div>
         ${document.recalled_at && html`<div><dt>Recalled</dt><dd><${Time} at=${document.recalled_at} /></dd></div>`}
+        ${document.purged_at && html`<div><dt>Content purged</dt><dd><${Time} at=${document.purged_at} /></dd></div>`}
         <div><dt>Text</dt><dd class="muted">is not opened here: reading is an act that the log keeps. <code>intelshare read ${short(document.bulletin)}</code></dd></div>
       </dl>
       <${Grid} document=${document} />

@@ -1386,6 +1386,7 @@ class OutboxEntry(_message.Message):
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
+    PURGED_AT_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     precedence: Global___Precedence.ValueType
     created_at: _builtins.int
@@ -1397,6 +1398,8 @@ class OutboxEntry(_message.Message):
     supersedes: _builtins.bytes
     superseded_by: _builtins.bytes
     reply_to: _builtins.bytes
+    purged_at: _builtins.int
+    """When its content was purged after delivery; 0: it is here."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxPair]: ...
     def __init__(
@@ -1413,10 +1416,11 @@ class OutboxEntry(_message.Message):
         supersedes: _builtins.bytes = ...,
         superseded_by: _builtins.bytes = ...,
         reply_to: _builtins.bytes = ...,
+        purged_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "pairs", b"pairs", "precedence", b"precedence", "recalled_at", b"recalled_at", "reply_to", b"reply_to", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "pairs", b"pairs", "precedence", b"precedence", "purged_at", b"purged_at", "recalled_at", b"recalled_at", "reply_to", b"reply_to", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

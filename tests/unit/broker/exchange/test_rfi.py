@@ -10,6 +10,7 @@ import pytest
 from builders import NOW, Member, actor, draft, text, user
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.exchange import rfi
+from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.exchange.rfi import RequestState, requests
 from intelshare.broker.kernel.tables import DUTY, REQUEST
 from intelshare.broker.lifecycle import duties
@@ -107,6 +108,30 @@ def test_an_answer_that_is_withheld_answers_nothing(members: dict[str, Member]) 
     bulletin = asked(members)
     reply(members["USA"], bulletin, Word.ANSWER, "SECRET//NF", "FRA")
     assert states(members["USA"]) == {"FRA": RequestState.OPEN}
+
+
+@pytest.mark.parametrize("word", [Word.ANSWER, Word.DECLINE])
+def test_a_reply_that_never_comes_leaves_the_request_open_and_it_may_be_declined_or_closed(
+    members: dict[str, Member], word: Word
+) -> None:
+    usa, bulletin = members["USA"], asked(members)
+    sent = send(usa, replace(draft(marked(word, OF_USA), to=["FRA"]), in_reply_to=bulletin), key="reply")
+
+    def listed() -> tuple[int, bytes]:
+        (line,) = usa.ask(requests, actor("USA", "a"), NOW)
+        return line.row.state, line.reply
+
+    assert listed() == (_STATES[word], sent.bulletin)
+    usa.do(recall, RecallCommand(actor("USA", "a"), sent.bulletin.hex(), "not so"))
+    assert listed() == (RequestState.OPEN, b"")
+    deliver(members, "USA", "FRA")
+    assert states(members["FRA"])["USA"] is RequestState.OPEN, "both sides agree"
+    reply(members["FRA"], bulletin, Word.CLOSE, TO_ALL, "USA", key="close")
+    deliver(members, "FRA", "USA")
+    assert listed()[0] == RequestState.CLOSED
+
+
+_STATES = {Word.ANSWER: RequestState.ANSWERED, Word.DECLINE: RequestState.DECLINED}
 
 
 @pytest.mark.parametrize("word", [Word.ANSWER, Word.DECLINE, Word.CLOSE])

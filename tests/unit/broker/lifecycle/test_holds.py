@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from intelshare.broker.kernel.register import SetUserCommand, change_user
 from intelshare.broker.kernel.tables import BULLETIN, CONSENT, PAIR, REFUSAL, USER
 from intelshare.broker.lifecycle.holds import HOLD_REFUSED, ApproveCommand, RefuseCommand, approve, refuse
 from intelshare.broker.queries.lists import outbox, why
+from intelshare.delivery import Stage
 from intelshare.ids import Digest, MemberCode
 from intelshare.ports import changed
-from line_world import TO_USA, hand_over, log_of, met, pair_of, refused, rows, send, with_law
+from line_world import TO_USA, hand_over, log_of, met, pair_of, refused, rows, send, with_law, world_with
 
 HOLD = '[[hold]]\nid = "source"\nwhen = { flags = ["source-identity"] }\nsource = "invented"\n'
 HELD = text(TO_USA, flags=("source-identity",))
@@ -91,6 +93,18 @@ def test_a_second_name_that_says_whose_it_is_is_the_first(fra: Any) -> None:
     called(fra, "r", "a")
     command = ApproveCommand(actor("FRA", "r"), bulletin, USA)
     assert refused(fra, lambda: fra.do(approve, command)).code == "NOT_AUTHORISED"
+
+
+def test_what_the_law_has_come_to_deny_is_not_released_and_stays_held_until_the_law_allows_it(
+    fra: Any,
+) -> None:
+    command, allowed = ApproveCommand(actor("FRA", "r"), held(fra), USA), fra.node
+    fra.node = replace(fra.node, world=world_with(fra.node, HOLD, without=["gsa-fra-usa"]))
+    error = refused(fra, lambda: fra.do(approve, command))
+    assert (error.code, "EXCEEDS_CEILING" in error.message) == ("POLICY_DENIED", True)
+    assert pair_of(fra, "USA").stage == Stage.HELD
+    fra.node = allowed
+    assert fra.do(approve, command) == "queued"
 
 
 def test_who_approves_approves_the_decision_that_was_shown(fra: Any) -> None:

@@ -20,6 +20,9 @@ from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.delivery import BestReceipt, Ranges
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.instant import HOUR, Instant
+from intelshare.services.bulletins import outbox_page
+from intelshare.services.rpc import CallContext
+from intelshare.wire.v1 import user_pb2 as pb
 from line_world import LATER, TO_BOTH, TO_USA, arrive, hand_over, met, rows, send
 
 GRACE = 24 * HOUR
@@ -142,6 +145,10 @@ def test_p16_the_author_is_told_when_it_was_purged(members: Any) -> None:
         fra.do(read, ReadCommand(actor("FRA", "a"), stored.bulletin.hex()), at=at)
     (line,), _ = fra.store.ask_now(lambda view: outbox(fra.node, view, actor("FRA", "a"), "", 10, False, at))
     assert (line.purged, line.title, line.pairs[0].status) == (at, "", "accepted")
+    (told,) = fra.store.ask_now(
+        lambda view: outbox_page(CallContext(fra.node, view, actor("FRA", "a"), at), pb.OutboxRequest())
+    ).entries
+    assert (told.purged_at, told.title) == (at, ""), "what became of it is no title"
 
 
 def test_p12_who_lost_what_it_had_signed_for_and_was_purged_since_is_told_that_it_is_cancelled(

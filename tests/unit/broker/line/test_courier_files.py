@@ -12,9 +12,9 @@ from builders import actor, draft, federation
 from courier_world import drive, export, take_in
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import SLICE, Slice, SliceAsk
-from intelshare.broker.kernel.tables import BULLETIN, FILE, OWED
+from intelshare.broker.kernel.tables import BULLETIN, FILE, OWED, Owed
 from intelshare.broker.lifecycle.attachments import FileState
-from intelshare.broker.line.courier import MOST, Owed
+from intelshare.broker.line.courier import MOST
 from intelshare.crypto.pieces import PIECE, pieces_id
 from intelshare.engine.courier import Packed, TakenIn
 from intelshare.errors import IntelshareError, StoreError
@@ -89,6 +89,17 @@ def test_a_file_goes_with_its_bulletin_and_its_receipt_ends_that(two: Two) -> No
     assert two.is_whole()
     assert two.bundle(seed="again")[1].files == 1, "nobody has said that it came"
     two.answer()
+    assert two.bundle(seed="after")[1].files == 0
+
+
+def test_a_request_for_a_file_that_is_whole_by_now_is_answered_no_more(two: Two) -> None:
+    two.take(two.bundle(most=OVERHEAD)[0])
+    asking, _ = export(two.usa, "FRA", files=two.at_usa, seed="asks")
+    two.take(two.bundle(seed="whole")[0])
+    told, _ = export(two.usa, "FRA", files=two.at_usa, seed="whole")
+    for data in (asking, told):
+        take_in(two.fra, data, files=two.at_fra)
+    assert two.is_whole()
     assert two.bundle(seed="after")[1].files == 0
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, federation, seeded, text
+from consent_world import OF_KEN, ask, pass_on
 from courier_world import carry, export, take_in
 from intelshare.audit.node_records import Courier, CourierWay
 from intelshare.audit.records import EntryType
+from intelshare.broker.exchange.consent import consents
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import Gap
-from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT
+from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT, Owed
 from intelshare.broker.lifecycle.destroy import finish, marked
-from intelshare.broker.line.courier import Owed, fill_late
+from intelshare.broker.line.courier import fill_late
 from intelshare.broker.line.hello import acknowledge, make_hello
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
@@ -29,7 +31,7 @@ from intelshare.instant import DAY, HOUR, MINUTE, Instant
 from intelshare.policy import ActKind
 from intelshare.store.memory import MemoryStore
 from intelshare.trust.courier import BundleHead, bundle_key, own_documents, sign_head
-from line_world import LATER, TO_USA, arrive, does, entries, hand_over, pair_of, rows, say_hello, send
+from line_world import LATER, TO_USA, arrive, does, entries, hand_over, met, pair_of, rows, say_hello, send
 
 USA = MemberCode("USA")
 
@@ -140,6 +142,19 @@ def test_the_most_urgent_goes_first_and_the_limit_leaves_the_rest(fra: Any, usa:
         data, packed = export(fra, "USA", most=200_000, seed=f"more {round_}")
         carried += take_in(usa, data).accepted
     assert len(rows(usa, INBOX)) == 13
+
+
+def test_what_is_new_and_urgent_goes_before_what_was_lost_and_is_not(fra: Any, usa: Any) -> None:
+    """A lost bundle had one urgent bulletin: what else was in it does not go first on its account."""
+    for number in range(3):
+        write(fra, number, portions=(text(TO_USA, "x" * 60_000),))
+    write(fra, 98, precedence=Precedence.FLASH)
+    export(fra, "USA", seed="lost")
+    urgent = write(fra, 99, precedence=Precedence.IMMEDIATE)
+    data, packed = export(fra, "USA", most=50_000)
+    assert packed.more
+    take_in(usa, data)
+    assert urgent.md in {row.md for row in rows(usa, INBOX)}
 
 
 def test_while_nothing_may_be_released_recalls_and_receipts_still_travel(fra: Any, usa: Any) -> None:
@@ -302,3 +317,16 @@ def test_what_is_no_message_of_a_bundle_is_malformed(fra: Any, usa: Any) -> None
     taken: TakenIn = caught.value.taken  # type: ignore[attr-defined]
     assert taken.member == "FRA", "its head was taken in"
     assert rows(usa, PAIR) == []
+
+
+def test_a_question_about_a_portion_comes_behind_the_portion_in_the_same_bundle() -> None:
+    """On a link a question that comes too early is asked again within seconds; here a round of couriers
+    later.
+    """
+    members: Any = met()
+    fra, ken = members["FRA"], members["KEN"]
+    ask(fra, pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin.hex())
+    taken = carry(fra, ken)
+    assert (taken.accepted, taken.rejected) == (1, {})
+    (line,) = ken.ask(consents, actor("KEN", "r"), NOW)
+    assert line.row.recipient == "USA"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode, NodeUri
@@ -142,12 +143,21 @@ RECEIVED = Table(
 )
 
 
+class Owed(IntEnum):
+    """The kinds of answers and questions in the table of broker.line.courier."""
+
+    ACK = 1
+    PATH = 2
+    ASK = 3
+    FILE = 4
+
+
 class OwedRow(NamedTuple):
     """An answer or question owed to a member by the next bundle (broker.line.courier); owed again if lost."""
 
     member: MemberCode
     kind: int
-    """broker.line.courier.Owed."""
+    """Owed."""
     key: bytes
     data: bytes
 
