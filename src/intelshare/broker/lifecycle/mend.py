@@ -7,8 +7,8 @@
     rebuilt    rows that follow from others (``rebuild``)           made from these
     forgotten  received bulletins                                   deleted, as if they had never come: their
                                                                     numbers are missing, and are requested
-    asked      treaty acts of peers; content and releases of this   requested from all members that have it
-               member that somebody accepted
+    asked      treaty acts of peers; bulletins, content and         requested from all members that have it
+               releases of this member that somebody accepted
     stays      all others                                           an operator decides
     dropped    those that an operator gives up (``drop``)           deleted; pairs that need them end
 
@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from intelshare.audit.node_records import Operated, OperatorAct
-from intelshare.audit.records import Destroyed, EntryType
+from intelshare.audit.records import Destroyed, EntryType, Recalled, Submit
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.counters import INBOX as INBOXES
@@ -34,7 +34,7 @@ from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.log import opened
-from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.node import MAX_SOUGHT, Node, Origin
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
     ACT,
@@ -52,6 +52,7 @@ from intelshare.broker.kernel.tables import (
     TRUST,
     InboxRow,
     IncomingRow,
+    PairRow,
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
@@ -65,7 +66,7 @@ from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import CHUNK, Plan, Put, Random, Rows, Scalar, Table, View, changed
 
 A = TypeVar("A")
@@ -79,9 +80,12 @@ _SAID: Final[Mapping[EntryType, type[ReceivedEntry] | type[Destroyed]]] = {
     EntryType.RECEIVED: ReceivedEntry,
     EntryType.DESTROYED: Destroyed,
 }
+_OF_WRITTEN: Final = frozenset((EntryType.SUBMIT, EntryType.RECALL))
 _RECEIVED: Final = frozenset((INBOX.name, PORTION.name, SECRET.name, RECEIVED.name))
 _OF_RELEASES: Final = frozenset((BATCH.name, STATEMENT.name))
 _HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
+_HAD_IT: Final = _HAVE_IT | {BestReceipt.DESTROYED}
+"""Recipients that have destroyed the content still have the release and its claims."""
 _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABLES}
 
 
@@ -135,6 +139,8 @@ class Brought:
     leaf: LeafId
     others: tuple[tuple[MemberCode, LeafId], ...] = ()
     """The other releases, with their senders, by which a received bulletin came as well."""
+    origin: Origin | None = None
+    """Of a damaged bulletin of this member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
     if releases:
         yield
         found |= _accepted(view, releases)
-    return found
+    return found | (yield from _written(node, view, records))
 
 
 def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Work[dict[Record, Brought]]:
@@ -215,6 +221,39 @@ def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Wor
     return made
 
 
+def _written(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
+    """Find the bulletins of this member whose own rows are damaged, with what the logs say of them.
+
+    Left out: one that nobody can hand back, and one whose author the damaged part of a log may name.
+    """
+    wanted = {record.key[0]: record for record in records if table_of(record) is BULLETIN}
+    held = {md: rows[0] for md in wanted if (rows := _holders(view, md))}
+    authors: dict[ManifestDigest, UserUri] = {}
+    recalled: dict[ManifestDigest, Instant] = {}
+    lost: list[range] = []
+    for head in view.find(LOG_HEAD, "began", limit=100_000) if held else ():
+        yield
+        for entry in opened(node, view, head.incarnation, 0, head.size, types=_OF_WRITTEN, lost=lost):
+            if entry.type == EntryType.SUBMIT:
+                submitted = decode(Submit, entry.record)
+                authors[submitted.md] = UserUri(submitted.user)
+            else:
+                recalled[decode(Recalled, entry.record).md] = entry.at
+    return {
+        wanted[md]: Brought(
+            md, pair.recipient, pair.leaf,
+            origin=Origin(authors.get(md, UserUri("")), recalled.get(md, EPOCH)),
+        )
+        for md, pair in held.items()
+        if md in authors or not lost
+    }  # fmt: skip
+
+
+def _holders(view: View, md: ManifestDigest) -> list[PairRow]:
+    """Return the pairs of a bulletin of this member whose recipients can hand it back."""
+    return [pair for pair in view.find(PAIR, "key", md) if pair.leaf and pair.receipt in _HAD_IT]
+
+
 def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
     """Find the releases of this node, among those that somebody accepted, that need one of these records."""
     found: dict[Record, Brought] = {}
@@ -222,7 +261,7 @@ def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
     while page := view.find(PAIR, "key", after=after):
         after = (page[-1].md, page[-1].recipient)
         for pair in page:
-            if not pair.leaf or pair.receipt not in _HAVE_IT:
+            if not pair.leaf or pair.receipt not in _HAD_IT:
                 continue
             said = _unless_damaged(partial(view.get, STATEMENT, pair.leaf))
             for key in ((pair.leaf,), (said.batch,) if said is not None else ()):
@@ -255,12 +294,12 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     table = table_of(record)
     if table is None:
         return Mended(record, RecordOutcome.STAYS)
-    if not _is_damaged(tx.view, table, record):
+    if not is_damaged(tx.view, table, *record.key):
         row = tx.get(table, *record.key)
         if row is not None:
             tx.put(table, row)  # its columns may be what is damaged
         return Mended(record, RecordOutcome.WHOLE)
-    if not _is_damaged(tx, table, record):  # a bulletin was forgotten in this very step for another record
+    if not is_damaged(tx, table, *record.key):  # it was forgotten in this very step for another record
         return Mended(record, RecordOutcome.FORGOTTEN, _senders(command.brought.get(record)))
     made = (
         _known_document(tx.node, record)
@@ -275,16 +314,8 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     members = ask(tx, record, command) if ask is not None else ""
     if not members:
         return Mended(record, RecordOutcome.STAYS)
-    still = _is_damaged(tx, table, record)
+    still = is_damaged(tx, table, *record.key)
     return Mended(record, RecordOutcome.ASKED if still else RecordOutcome.FORGOTTEN, members)
-
-
-def _is_damaged(rows: Rows, table: Table[Any], record: Record) -> bool:
-    try:
-        rows.get(table, *record.key)
-    except RecordError:
-        return True
-    return False
 
 
 def _senders(brought: Brought | None) -> str:
@@ -414,6 +445,22 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
     return " ".join(asked)
 
 
+def _ask_written(tx: Transaction, record: Record, command: MendCommand) -> str:
+    """Request a bulletin of this node from all recipients that can hand it back, and remember what they
+    cannot say of it until it comes (``line.hand_back``).
+    """
+    brought = command.brought.get(record)
+    if brought is None or brought.origin is None:
+        return ""
+    if len(tx.node.sought) >= MAX_SOUGHT:
+        tx.node.sought.clear()
+    tx.node.sought[brought.md] = brought.origin
+    asked = _holders(tx.view, brought.md)
+    for pair in asked:
+        _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
+    return " ".join([pair.recipient for pair in asked])
+
+
 def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
     """Request a release of this node, as it was signed, from its recipient."""
     brought = command.brought.get(record)
@@ -456,6 +503,7 @@ _ASKS: Final[Mapping[str, Callable[[Transaction, Record, MendCommand], str]]] = 
     SECRET.name: _ask_received,
     RECEIVED.name: _ask_received,
     ACT.name: _ask_act,
+    BULLETIN.name: _ask_written,
     BATCH.name: _ask_release,
     STATEMENT.name: _ask_release,
 }
@@ -470,6 +518,15 @@ def table_of(record: Record) -> Table[Any] | None:
     """Return its table, or None if there is none or a page stands for the record."""
     table = _BY_NAME.get(record.table)
     return table if table is not None and not record.page and len(record.key) == len(table.key) else None
+
+
+def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
+    """Return whether the row is damaged."""
+    try:
+        rows.get(table, *key)
+    except RecordError:
+        return True
+    return False
 
 
 def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
