@@ -46,7 +46,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     SecretRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, is_there, unless_damaged
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -55,7 +55,6 @@ from intelshare.broker.lifecycle.mend import (
     Record,
     RecordOutcome,
     is_damaged,
-    is_there,
     note,
     table_of,
     whole,

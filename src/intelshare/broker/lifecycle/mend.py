@@ -55,7 +55,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     TrustRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, is_there
 from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
@@ -527,14 +527,6 @@ def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
     except RecordError:
         return True
     return False
-
-
-def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
-    """Return whether the row exists, damaged or not."""
-    try:
-        return tx.get(table, *key) is not None
-    except RecordError:
-        return True
 
 
 def whole(tx: Transaction, table: Table[Any], *key: Any) -> Any:

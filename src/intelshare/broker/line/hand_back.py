@@ -25,6 +25,7 @@ from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
+from intelshare.broker.kernel.kept_claims import keep_again
 from intelshare.broker.kernel.node import Node, Origin
 from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -47,10 +48,10 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, is_there, open_secret, unless_damaged
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import RECALLED
-from intelshare.broker.lifecycle.mend import is_damaged, is_there
+from intelshare.broker.lifecycle.mend import is_damaged
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
@@ -230,8 +231,11 @@ def _on_returned_release(
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
     )  # fmt: skip
     known = is_there(tx, STATEMENT, verified.leaf)
-    if not known or is_damaged(tx, STATEMENT, verified.leaf):
+    if not known:
         tx.put(STATEMENT, said)
+    elif is_damaged(tx, STATEMENT, verified.leaf):
+        kept = unless_damaged(tx, partial(keep_again, tx, said, claims, secrets))
+        tx.put(STATEMENT, changed(said, sealed_claims=kept or b""))
     _complete(tx, back, dict(zip(slots, carried.bodies, strict=False)))
     if not known:
         _learn_bulletin(tx, back)

@@ -12,6 +12,7 @@ from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.kept_claims import read_claims
 from intelshare.broker.kernel.log import row_of
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.stored_bulletins import read_written
@@ -354,6 +355,7 @@ def given_back(members: Any, effects: Any, *places: Any) -> list[Any]:
 def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed(members: Any) -> None:
     fra = members["FRA"]
     said = next(one for one in rows(fra, STATEMENT) if one.kind == Kind.RELEASE)
+    proved = fra.ask(read_claims, said)
     result = mended(fra, (STATEMENT, (said.leaf,)))
     assert outcomes(result) == [(RecordOutcome.ASKED, "USA")]
     ((member, gap),) = result.effects.gaps
@@ -362,6 +364,7 @@ def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed
     (again,) = [one for one in rows(fra, STATEMENT) if one.leaf == said.leaf]
     same = ("data", "proof", "batch", "slots", "incarnation", "sequence")
     assert [getattr(again, name) for name in same] == [getattr(said, name) for name in same]
+    assert fra.ask(read_claims, again) == proved, "it could not be exported any more"
 
 
 def written(member: Member, md: Any) -> Any:
