@@ -4,6 +4,7 @@
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
+    a batch key            the same; what its recipient has lost goes to it as a new release (``line.hello``)
     a pair                 it ends, and is shown by what is left of it (``pair_again``)
     others                 deleted
 

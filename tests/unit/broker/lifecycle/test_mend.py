@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, actor, draft, text, user
+from builders import NOW, Member, actor, draft, seeded, text, user
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
@@ -30,6 +30,7 @@ from intelshare.broker.kernel.tables import (
     PAIR,
     PENDING,
     PORTION,
+    RECALLED,
     RECEIPT,
     RECEIVED,
     SECRET,
@@ -221,6 +222,19 @@ def test_what_follows_from_other_rows_is_made_again_as_it_was(members: Any, code
             assert (again.leaf, again.peer, again.size) == (row.leaf, row.peer, row.size)
         else:
             assert again == row
+
+
+def test_that_a_bulletin_was_recalled_is_known_again_from_the_recall(members: Any) -> None:
+    """An operator could but delete it; the bulletin was then accepted if it came once more."""
+    usa = members["USA"]
+    for row in rows(members["FRA"], BULLETIN):
+        is_recalled(members, row.md)
+    for row in rows(usa, RECALLED):
+        place = RECALLED, RECALLED.key_of(row)
+        (write,) = rebuild(Rotten(usa.store, place), *(RECALLED.name, place[1])) or ()
+        assert write.row == row
+        recall_ = RECEIVED, (row.member, row.leaf)
+        assert rebuild(Rotten(usa.store, place, recall_), RECALLED.name, place[1]) is None
 
 
 def test_what_follows_from_a_damaged_row_is_not_made_again(members: Any) -> None:
@@ -449,6 +463,29 @@ def test_a_bulletin_does_not_come_back_without_all_that_its_row_said(members: An
     fra.node.sought.clear()
     given_back(members, result.effects, place)
     assert rows(fra, BULLETIN) == before, "nobody asked for it"
+
+
+@pytest.mark.parametrize("key", ["is damaged", "was given up"])
+def test_what_its_recipient_has_lost_goes_anew_where_nothing_opens_the_release_any_more(
+    members: Any, key: str
+) -> None:
+    """It stayed unsent; or it went without the key, and was refused."""
+    fra, usa = members["FRA"], members["USA"]
+    row = rows(usa, INBOX)[1]
+    (said,) = [one for one in rows(fra, STATEMENT) if one.leaf == row.leaf]
+    place = BATCH_KEY, (said.batch, said.kem)
+    if key == "was given up":
+        record = Record(BATCH_KEY.name, place[1])
+        perform(fra, drop, DropCommand((record,), user("FRA", "operator"), "a bad disk"), place)
+    ((_, gap),) = mended(usa, (INBOX, (row.md,))).effects.gaps
+    places = [place] if key == "is damaged" else []
+    answered = fra.store.perform_now(
+        lambda view: answer_gap(fra.node, Rotten(view, *places), USA, gap, NOW, seeded("gap"))
+    )
+    assert answered.value
+    (anew,) = hand_over(fra, "USA")
+    answer(members, arrive(usa, fra, anew.frame))
+    assert row.md in [one.md for one in rows(usa, INBOX)]
 
 
 def test_a_bulletin_of_which_nothing_has_left_waits_for_an_operator(members: Any) -> None:
