@@ -43,7 +43,7 @@ from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Scalar, Table, View, changed
+from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Rows, Scalar, Table, View, changed
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
@@ -459,6 +459,15 @@ def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId
     if len({item.kind for item in statements}) == 1:
         return leaf_ids(statements[0].kind, nonces, [item.data for item in statements])
     return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
+
+
+def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
+    """Return whether the row is damaged."""
+    try:
+        rows.get(table, *key)
+    except RecordError:
+        return True
+    return False
 
 
 def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:

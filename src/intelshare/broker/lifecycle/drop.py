@@ -47,7 +47,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     SecretRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_there, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there, unless_damaged
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -55,7 +55,6 @@ from intelshare.broker.lifecycle.mend import (
     MendResult,
     Record,
     RecordOutcome,
-    is_damaged,
     note,
     table_of,
     whole,

@@ -55,7 +55,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     TrustRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_there
+from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
 from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
@@ -67,7 +67,7 @@ from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, Instant
-from intelshare.ports import CHUNK, Plan, Put, Random, Rows, Scalar, Table, View, changed
+from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
 
 A = TypeVar("A")
 
@@ -518,15 +518,6 @@ def table_of(record: Record) -> Table[Any] | None:
     """Return its table, or None if there is none or a page stands for the record."""
     table = _BY_NAME.get(record.table)
     return table if table is not None and not record.page and len(record.key) == len(table.key) else None
-
-
-def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
-    """Return whether the row is damaged."""
-    try:
-        rows.get(table, *key)
-    except RecordError:
-        return True
-    return False
 
 
 def whole(tx: Transaction, table: Table[Any], *key: Any) -> Any:

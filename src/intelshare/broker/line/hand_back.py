@@ -48,10 +48,15 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_there, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import (
+    Transaction,
+    is_damaged,
+    is_there,
+    open_secret,
+    unless_damaged,
+)
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import RECALLED
-from intelshare.broker.lifecycle.mend import is_damaged
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of

@@ -377,7 +377,8 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         or unless_damaged(tx, partial(denial, tx, found)) != ()
     ):
         return
-    sealed = row.grant and unless_damaged(tx, partial(tx.view.get, BATCH_KEY, row.batch, row.kem))
+    key = unless_damaged(tx, partial(tx.view.get, BATCH_KEY, row.batch, row.kem))
+    sealed = row.grant and key is not None
     waits = tx.view.get(PENDING, row.leaf, peer) is not None
     if waits and sealed and found.receipt == BestReceipt.NONE:
         return  # if its signature does not count, ``sign_anew`` takes it back
