@@ -35,7 +35,7 @@ class Origin(NamedTuple):
     """Facts about a bulletin of this member that no recipient can tell."""
 
     author: UserUri
-    """Empty: nobody knows, because the bulletin was learned again after a restore."""
+    """Empty: nobody knows, because the log has lost it too."""
     recalled: Instant
     """0: nobody recalled it."""
 

@@ -62,7 +62,7 @@ from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
-from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
+from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Ranges
 from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
@@ -222,18 +222,16 @@ def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Wor
 
 
 def _written(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
-    """Find the bulletins of this member whose own rows are damaged, with what the logs say of them.
-
-    Left out: one that nobody can hand back, and one whose author the damaged part of a log may name.
+    """Find the bulletins of this member whose own rows are damaged and that somebody can hand back, with what
+    the logs say of them: the entry that names the author may be damaged too, as it was written at once.
     """
     wanted = {record.key[0]: record for record in records if table_of(record) is BULLETIN}
     held = {md: rows[0] for md in wanted if (rows := _holders(view, md))}
     authors: dict[ManifestDigest, UserUri] = {}
-    recalled: dict[ManifestDigest, Instant] = {}
-    lost: list[range] = []
+    recalled = {md: _stopped_by_recall(view, md) for md in held}
     for head in view.find(LOG_HEAD, "began", limit=100_000) if held else ():
         yield
-        for entry in opened(node, view, head.incarnation, 0, head.size, types=_OF_WRITTEN, lost=lost):
+        for entry in opened(node, view, head.incarnation, types=_OF_WRITTEN):
             if entry.type == EntryType.SUBMIT:
                 submitted = decode(Submit, entry.record)
                 authors[submitted.md] = UserUri(submitted.user)
@@ -241,12 +239,16 @@ def _written(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Rec
                 recalled[decode(Recalled, entry.record).md] = entry.at
     return {
         wanted[md]: Brought(
-            md, pair.recipient, pair.leaf,
-            origin=Origin(authors.get(md, UserUri("")), recalled.get(md, EPOCH)),
+            md, pair.recipient, pair.leaf, origin=Origin(authors.get(md, UserUri("")), recalled[md]),
         )
         for md, pair in held.items()
-        if md in authors or not lost
     }  # fmt: skip
+
+
+def _stopped_by_recall(view: View, md: ManifestDigest) -> Instant:
+    """Return when a bulletin was recalled at the latest, as its pairs say; 0: they do not."""
+    pairs = view.find(PAIR, "key", md)
+    return max([pair.changed for pair in pairs if pair.cause == Cause.RECALLED], default=EPOCH)
 
 
 def _holders(view: View, md: ManifestDigest) -> list[PairRow]:

@@ -35,6 +35,7 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     SECRET,
     STATEMENT,
+    SUBMISSION,
     LogRow,
     StatementRow,
 )
@@ -447,13 +448,30 @@ def test_bulletins_and_content_that_come_back_in_one_frame_are_each_counted(memb
     assert counted(fra, "outbox") == counter
 
 
-def test_a_bulletin_does_not_come_back_without_all_that_its_row_said(members: Any) -> None:
-    """Nobody hands it back whose log may name another author, or of whom part of the content is damaged."""
+@pytest.mark.parametrize("before", [None, is_recalled])
+def test_a_bulletin_comes_back_without_its_author_if_all_is_lost_that_was_written_with_it(
+    members: Any, before: Any
+) -> None:
+    """One chunk holds all of that: what destroys more of it than its parity brings back takes all rows."""
+    fra = members["FRA"]
+    md = rows(fra, BULLETIN)[1].md
+    if before is not None:
+        before(members, md)
+    as_it_was, _ = written(fra, md)
+    tables = (SUBMISSION, BULLETIN, STATEMENT, BATCH, BATCH_KEY, LOG, RECEIPT, RECEIVED)
+    places = [(table, table.key_of(row)) for table in tables for row in rows(fra, table)]
+    result = mended(fra, *places)
+    assert dict(zip(places, outcomes(result), strict=True))[BULLETIN, (md,)] == (RecordOutcome.ASKED, "USA")
+    given_back(members, result.effects, *places)
+    back, _ = written(fra, md)
+    assert back == changed(as_it_was, author=UserUri(""), recalled=back.recalled)
+    assert bool(back.recalled) == bool(as_it_was.recalled)
+
+
+def test_a_bulletin_does_not_come_back_while_its_content_is_damaged_or_unasked(members: Any) -> None:
     fra = members["FRA"]
     md = rows(fra, BULLETIN)[1].md
     (place,) = lost_with_it(fra, md, (BULLETIN,))
-    log = [(LOG, LOG.key_of(one)) for one in rows(fra, LOG)]
-    assert outcomes(mended(fra, place, *log))[0] == (RecordOutcome.STAYS, "")
     result = mended(fra, place)
     (secret,) = lost_with_it(fra, md, (SECRET,))
     before = rows(fra, BULLETIN)
