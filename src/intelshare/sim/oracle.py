@@ -227,9 +227,17 @@ class Oracle:
             self._numbered(process, row)
 
     def _come_back(self, process: Process, before: BulletinRow, row: BulletinRow) -> None:
-        """I1: check that a damaged bulletin is after its return what it was before."""
+        """I1: check that a damaged bulletin is after its return what it was before. Its author is lost with
+        the first portion.
+        """
         self.counts["bulletin back"] += 1
-        as_it_was = changed(row, sealed_draft=before.sealed_draft) == before
+        first = (PORTION.name, (row.md, row.slots[0]))
+        kept = process.view.get(PORTION, *first[1])
+        if kept is None or not kept.author or first in process.disk.rotten:
+            before = changed(before, author=row.author)
+        # When it was recalled nothing says any more to the microsecond.
+        as_it_was = changed(row, sealed_draft=before.sealed_draft, recalled=before.recalled) == before
+        as_it_was = as_it_was and bool(row.recalled) == bool(before.recalled)
         if _has_content(process.view, row.md):
             views = [read_written(process.node, process.view, one).heads for one in (before, row)]
             as_it_was = as_it_was and views[0] == views[1]

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from intelshare.audit.tree import Trees
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.shortage import Shortage
 from intelshare.crypto.suites import Signer, Suites
 from intelshare.envelope import SealingKeyHeld
-from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri, UserUri
-from intelshare.instant import HOUR, Instant
+from intelshare.ids import Incarnation, KeyId, ManifestDigest, MemberCode, NodeUri
+from intelshare.instant import HOUR
 from intelshare.labels import LabelReader
 from intelshare.policy import PartyAct, World, compile_world
 from intelshare.statement import VerifiedRoots
@@ -25,19 +25,6 @@ from intelshare.trust import TrustView
 
 MAX_RECENT: Final = 16 << 20
 """The most bytes of bulletins that are remembered."""
-
-
-MAX_SOUGHT: Final = 1024
-"""The most damaged bulletins of which ``Node.sought`` is remembered."""
-
-
-class Origin(NamedTuple):
-    """Facts about a bulletin of this member that no recipient can tell."""
-
-    author: UserUri
-    """Empty: nobody knows, because the log has lost it too."""
-    recalled: Instant
-    """0: nobody recalled it."""
 
 
 class Recent:
@@ -117,10 +104,6 @@ class Node:
     confirmed: bool = True
     """True if somebody has confirmed the driver's clock: nothing ends by a time that may be wrong."""
     recent: Recent = field(default_factory=Recent, repr=False, compare=False)
-    sought: dict[ManifestDigest, Origin] = field(default_factory=dict, repr=False, compare=False)
-    """Of bulletins whose damaged rows were requested from their recipients: once it is forgotten, they are
-    requested again.
-    """
 
 
 def with_trust(node: Node, trust: TrustView) -> Node:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from intelshare.audit.node_records import Operated, OperatorAct
-from intelshare.audit.records import Destroyed, EntryType, Recalled, Submit
+from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work
 from intelshare.broker.kernel.counters import INBOX as INBOXES
@@ -34,7 +34,7 @@ from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.log import opened
-from intelshare.broker.kernel.node import MAX_SOUGHT, Node, Origin
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
     ACT,
@@ -52,7 +52,6 @@ from intelshare.broker.kernel.tables import (
     TRUST,
     InboxRow,
     IncomingRow,
-    PairRow,
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
@@ -62,11 +61,11 @@ from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Kind, Trust, TrustType
-from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Ranges
+from intelshare.delivery import MAX_ASKED, BestReceipt, Ranges
 from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
-from intelshare.instant import EPOCH, Instant
+from intelshare.instant import Instant
 from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
 
 A = TypeVar("A")
@@ -80,7 +79,6 @@ _SAID: Final[Mapping[EntryType, type[ReceivedEntry] | type[Destroyed]]] = {
     EntryType.RECEIVED: ReceivedEntry,
     EntryType.DESTROYED: Destroyed,
 }
-_OF_WRITTEN: Final = frozenset((EntryType.SUBMIT, EntryType.RECALL))
 _RECEIVED: Final = frozenset((INBOX.name, PORTION.name, SECRET.name, RECEIVED.name))
 _OF_RELEASES: Final = frozenset((BATCH.name, STATEMENT.name))
 _HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
@@ -139,8 +137,6 @@ class Brought:
     leaf: LeafId
     others: tuple[tuple[MemberCode, LeafId], ...] = ()
     """The other releases, with their senders, by which a received bulletin came as well."""
-    origin: Origin | None = None
-    """Of a damaged bulletin of this member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +204,7 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
     if releases:
         yield
         found |= _accepted(view, releases)
-    return found | (yield from _written(node, view, records))
+    return found
 
 
 def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Work[dict[Record, Brought]]:
@@ -219,41 +215,6 @@ def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Wor
         others = [other for other in came[one.md] if other != (one.member, one.leaf)]
         made[record] = replace(one, others=tuple(others))
     return made
-
-
-def _written(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
-    """Find the bulletins of this member whose own rows are damaged and that somebody can hand back, with what
-    the logs say of them: the entry that names the author may be damaged too, as it was written at once.
-    """
-    wanted = {record.key[0]: record for record in records if table_of(record) is BULLETIN}
-    held = {md: rows[0] for md in wanted if (rows := _holders(view, md))}
-    authors: dict[ManifestDigest, UserUri] = {}
-    recalled = {md: _stopped_by_recall(view, md) for md in held}
-    for head in view.find(LOG_HEAD, "began", limit=100_000) if held else ():
-        yield
-        for entry in opened(node, view, head.incarnation, types=_OF_WRITTEN):
-            if entry.type == EntryType.SUBMIT:
-                submitted = decode(Submit, entry.record)
-                authors[submitted.md] = UserUri(submitted.user)
-            else:
-                recalled[decode(Recalled, entry.record).md] = entry.at
-    return {
-        wanted[md]: Brought(
-            md, pair.recipient, pair.leaf, origin=Origin(authors.get(md, UserUri("")), recalled[md]),
-        )
-        for md, pair in held.items()
-    }  # fmt: skip
-
-
-def _stopped_by_recall(view: View, md: ManifestDigest) -> Instant:
-    """Return when a bulletin was recalled at the latest, as its pairs say; 0: they do not."""
-    pairs = view.find(PAIR, "key", md)
-    return max([pair.changed for pair in pairs if pair.cause == Cause.RECALLED], default=EPOCH)
-
-
-def _holders(view: View, md: ManifestDigest) -> list[PairRow]:
-    """Return the pairs of a bulletin of this member whose recipients can hand it back."""
-    return [pair for pair in view.find(PAIR, "key", md) if pair.leaf and pair.receipt in _HAD_IT]
 
 
 def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
@@ -448,19 +409,12 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
 
 
 def _ask_written(tx: Transaction, record: Record, command: MendCommand) -> str:
-    """Request a bulletin of this node from all recipients that can hand it back, and remember what they
-    cannot say of it until it comes (``line.hand_back``).
-    """
-    brought = command.brought.get(record)
-    if brought is None or brought.origin is None:
-        return ""
-    if len(tx.node.sought) >= MAX_SOUGHT:
-        tx.node.sought.clear()
-    tx.node.sought[brought.md] = brought.origin
-    asked = _holders(tx.view, brought.md)
-    for pair in asked:
+    """Request a bulletin of this node from all recipients that have accepted it, whatever became of it."""
+    del command
+    pairs = [row for row in tx.view.find(PAIR, "key", *record.key) if row.leaf and row.receipt in _HAD_IT]
+    for pair in pairs:
         _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
-    return " ".join([pair.recipient for pair in asked])
+    return " ".join([pair.recipient for pair in pairs])
 
 
 def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:

@@ -26,7 +26,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.kept_claims import keep_again
-from intelshare.broker.kernel.node import Node, Origin
+from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import encode_heads, without_content
@@ -290,20 +290,25 @@ def _portion_of(tx: Transaction, back: _Returned, slot: int, body: bytes) -> Por
     if row is None:
         return None
     places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, row).portions}
-    portion = PortionRow(back.md, slot, places[slot], body, body_digest(body))
+    known = None if is_damaged(tx, BULLETIN, back.md) else tx.get(BULLETIN, back.md)
+    author = known.author if known is not None and not places[slot] else UserUri("")
+    portion = PortionRow(back.md, slot, places[slot], body, body_digest(body), EPOCH, author)
     reopen(back.claims.manifest, slot, read_secret(tx.node, tx.view, portion), body)
     return portion
 
 
 def _bulletin_back(tx: Transaction, back: _Returned) -> bool:
     """Write the damaged row of a bulletin again, if all that it says is known: by the peer, by the content
-    that is here, and by the log, as ``mend`` has read it.
+    that is here, and by its pairs.
     """
-    origin = tx.node.sought.get(back.md)
-    heads = unless_damaged(tx, partial(_heads, tx, back)) if origin is not None else None
-    if origin is None or not heads:
+    heads = unless_damaged(tx, partial(_heads, tx, back))
+    if not heads:
         return False
-    _put_bulletin(tx, back, heads, origin)
+    author = next((row.author for row in _portions(tx, back.md) if row.author), UserUri(""))
+    pairs = tx.view.find(PAIR, "key", back.md)
+    # A recall is told to whoever has it, and ends that pair; it changes again with what is said after that.
+    recalled = min([row.changed for row in pairs if row.cause == Cause.RECALLED], default=EPOCH)
+    _put_bulletin(tx, back, heads, author, recalled)
     return True
 
 
@@ -368,19 +373,21 @@ def _learn_bulletin(tx: Transaction, back: _Returned) -> None:
     heads = {one.slot: _below(back.claims.banner) for one in back.claims.granted}
     for position, slot in enumerate(heads):
         tx.put(PORTION, PortionRow(back.md, slot, position, b"", _UNKNOWN, tx.now))
-    _put_bulletin(tx, back, heads, Origin(UserUri(""), EPOCH))
+    _put_bulletin(tx, back, heads, UserUri(""), EPOCH)
 
 
-def _put_bulletin(tx: Transaction, back: _Returned, heads: Mapping[int, Portion], origin: Origin) -> None:
+def _put_bulletin(
+    tx: Transaction, back: _Returned, heads: Mapping[int, Portion], author: UserUri, recalled: Instant
+) -> None:
     """``heads``: by slot, in reading order."""
     manifest = back.manifest
     sealed = tx.seal(BULLETIN.name, back.md, 0, encode_heads(without_content(tuple(heads.values()))))
     tx.put(
         BULLETIN,
         BulletinRow(
-            back.md, manifest.bulletin, origin.author, manifest.created, -manifest.created,
+            back.md, manifest.bulletin, author, manifest.created, -manifest.created,
             manifest.precedence, manifest.expires, back.release.deliver_by, back.claims.manifest,
-            bytes(heads), origin.recalled, sealed,
+            bytes(heads), recalled, sealed,
         ),
     )  # fmt: skip
 
