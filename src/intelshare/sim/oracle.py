@@ -235,7 +235,7 @@ class Oracle:
         kept = process.view.get(PORTION, *first[1])
         if kept is None or not kept.author or first in process.disk.rotten:
             before = changed(before, author=row.author)
-        # When it was recalled nothing says any more to the microsecond.
+        # When it was recalled its pairs do not say exactly.
         as_it_was = changed(row, sealed_draft=before.sealed_draft, recalled=before.recalled) == before
         as_it_was = as_it_was and bool(row.recalled) == bool(before.recalled)
         if _has_content(process.view, row.md):
