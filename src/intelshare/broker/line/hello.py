@@ -414,8 +414,10 @@ def _is_over(tx: Transaction, row: PairRow, asked: Instant) -> bool:
 def _has_ended(tx: Transaction, row: PairRow) -> bool:
     if row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED:
         return True
-    bulletin = tx.get(BULLETIN, row.md) if tx.node.confirmed else None
-    return bulletin is not None and min(bulletin.expires, bulletin.deliver_by) <= tx.now
+    bulletin = tx.get(BULLETIN, row.md)
+    if bulletin is None:
+        return True  # it was given up: nobody can decide any more whether it may go
+    return tx.node.confirmed and min(bulletin.expires, bulletin.deliver_by) <= tx.now
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:

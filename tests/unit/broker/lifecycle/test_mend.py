@@ -505,6 +505,23 @@ def test_what_its_recipient_has_lost_goes_anew_where_nothing_opens_the_release_a
     assert row.md in [one.md for one in rows(usa, INBOX)]
 
 
+def test_a_release_whose_bulletin_was_given_up_never_goes_again_and_its_number_is_cancelled(
+    members: Any,
+) -> None:
+    """Nobody can decide any more whether it may: it went without a decision, under a law that denied it."""
+    fra, usa = members["FRA"], members["USA"]
+    row = rows(usa, INBOX)[1]
+    (bulletin,) = [one for one in rows(fra, BULLETIN) if one.md == row.md]
+    give_up(fra, BULLETIN, bulletin)
+    ((_, gap),) = mended(usa, (INBOX, (row.md,))).effects.gaps
+    assert fra.do(answer_gap, USA, gap)
+    frames, _ = fra.do(resend, USA, frozenset(), ROOM)
+    said = [one for outbound in frames for one in outbound.frame.statements]
+    assert [one.kind for one in said] == [Kind.STREAM_HEAD]
+    for outbound in frames:
+        assert arrive(usa, fra, outbound.frame).gaps == ()
+
+
 def test_a_bulletin_of_which_nothing_has_left_waits_for_an_operator(members: Any) -> None:
     fra = members["FRA"]
     send(fra, draft(text(TO_USA, "still to go"), to=["USA"]), key="later")
