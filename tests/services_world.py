@@ -76,6 +76,7 @@ class MemberBackend:
         self.others_deliver = False
         self.replica = ""
         self.orders: list[Any] = []
+        self.linked = LinkFacts("waiting", "", Instant(0), 0)
 
     @property
     def node(self) -> Node:
@@ -225,7 +226,7 @@ class MemberBackend:
 
     def link(self, node: NodeUri) -> LinkFacts:
         del node
-        return LinkFacts("waiting", "", Instant(0), 0)
+        return self.linked
 
     def spent(self, member: MemberCode) -> list[SpentBudget]:
         return [SpentBudget("evidence", 3, SECOND)] if member != self.node.member else []

@@ -31,7 +31,7 @@ from intelshare.broker.kernel.tables import TABLES, UserRow
 from intelshare.engine import BUDGETS, Rate
 from intelshare.engine.budgets import Passing
 from intelshare.engine.events import Event
-from intelshare.errors import IntelshareError, StoreError
+from intelshare.errors import IntelshareError, Place, StoreError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import SECOND, Instant
 from intelshare.node.backup import make_backup
@@ -216,11 +216,18 @@ async def test_a_database_that_forgot_is_noticed_and_started_only_on_the_operato
     await site.start()
     await site.stop()
     database.write_bytes(backup)
-    assert (await refused(site)).code == "STORE_FORGOT"
+    error = await refused(site)
+    assert (error.code, error.place) == ("STORE_FORGOT", Place(str(site.root))), "one of several nodes"
     await site.start(accept_loss=True)
     await site.stop()
     await site.start()
     await site.stop()
+
+
+async def test_a_start_without_a_database_that_can_be_read_names_the_folder(site: Site) -> None:
+    (site.root / "intelshare.db").write_bytes(bytes(4096))
+    error = await refused(site)
+    assert (error.code, error.place) == ("RECORD_CORRUPT", Place(str(site.root)))
 
 
 async def test_the_first_start_of_a_restored_folder_comes_before_every_command_on_it(

@@ -31,7 +31,7 @@ from intelshare.broker.treaty.act import counting
 from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import ConfigError, Place, PolicyFileError, TrustError
+from intelshare.errors import ConfigError, Place, PolicyFileError, StoreError, TrustError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.labels import LabelReader
@@ -128,11 +128,18 @@ def open_folder(
         trouble.listener = runtime.store_told
         runtime.replica = turn.replica if turn is not None else ""
         return runtime, locked
-    except BaseException:
+    except BaseException as error:
+        name_folder(error, root)
         if store is not None:
             store.close()
         locked.release()
         raise
+
+
+def name_folder(error: BaseException, root: Path) -> None:
+    """Let an error of the store name its folder: whoever reads it may have several nodes."""
+    if isinstance(error, StoreError) and error.place is None:
+        error.place = Place(str(root.absolute()))
 
 
 def is_beside(turn: Turn | None) -> bool:

@@ -27,7 +27,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
-from intelshare.node.open_folder import begin_after_loss, is_beside, open_folder
+from intelshare.node.open_folder import begin_after_loss, is_beside, name_folder, open_folder
 from intelshare.node.policies import PolicyFiles
 from intelshare.node.renewal import renew
 from intelshare.node.replicas import AS_NAMED, OtherPorts, Turn, wait_for_turn
@@ -75,7 +75,8 @@ async def start_node(
         if turn is not None and turn.together:
             node.go_together()
         return node
-    except BaseException:
+    except BaseException as error:
+        name_folder(error, root)
         runtime.close()
         locked.release()
         raise

@@ -25,6 +25,7 @@ from intelshare.broker.lifecycle.hearing import unheard
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.broker.queries.lists import queued
 from intelshare.broker.queries.queues import Queue, queues
+from intelshare.broker.transparency.evidence import losses_settled
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
 from intelshare.errors import DeliveryError
@@ -60,6 +61,13 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
     alarms, size, waiting, kept = await backend.query(lambda view: _stored(node, view, counts=counts))
     unread = {row.member for row in await backend.query(unheard) if not row.allowed}
     held = await backend.query(lambda view: (law_in_force(view), files_in_force(view)))
+    peers = [
+        (member, listed.uri)
+        for member, known in sorted(node.trust.members.items())
+        if member != node.member and known.directory is not None
+        for listed in known.directory.nodes
+    ]
+    settled = await backend.query(lambda view: [losses_settled(node, view, *peer) for peer in peers])
     return pb.StatusResponse(
         member=node.member,
         node=node.uri,
@@ -68,10 +76,8 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
         incarnation=node.incarnation,
         started_at=facts.started,
         peers=[
-            _peer_status(backend, member, listed.uri, waiting.get(member, _UNTOLD), facts.files, unread)
-            for member, held in sorted(node.trust.members.items())
-            if member != node.member and held.directory is not None
-            for listed in held.directory.nodes
+            _peer_status(backend, *peer, waiting.get(peer[0], _UNTOLD), facts.files, unread, done)
+            for peer, done in zip(peers, settled, strict=True)
         ],
         log_size=size,
         steps=facts.steps if counts else None,
@@ -184,7 +190,11 @@ def _peer_status(
     waiting: _Waiting,
     files: FileFacts,
     unread: AbstractSet[MemberCode],
+    settled: tuple[bool, bool],
 ) -> pb.PeerStatus:
+    """``settled``: what this node forgot, and what the peer did, an operator has looked at
+    (``losses_settled``); a link says it as long as it is open.
+    """
     trust = backend.node.trust
     link, held = backend.link(node), trust.members[member]
     return pb.PeerStatus(
@@ -202,8 +212,8 @@ def _peer_status(
         last_seen=backend.now() if link.state == "linked" else link.seen,
         directory_version=held.directory.version if held.directory is not None else 0,
         frozen_streams=waiting.frozen,
-        peer_forgot=link.peer_forgot,
-        forgot=link.forgot,
+        peer_forgot=0 if settled[1] else link.peer_forgot,
+        forgot=0 if settled[0] else link.forgot,
         reading_waits=member in unread,
     )
 

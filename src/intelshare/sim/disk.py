@@ -7,29 +7,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from intelshare.broker.kernel.tables import PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.tables import BULLETIN, PORTION, RECEIVED, SECRET
 from intelshare.broker.lifecycle.mend import MendResult
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import LeafId, ManifestDigest
-from intelshare.ports import Delete, Plan, Put, Row, Scalar, View
+from intelshare.ports import Delete, Plan, Put, Row, Scalar, Table, View
 from intelshare.store.memory import MemoryStore
 
 R = TypeVar("R", bound=Row)
 
-Key = tuple[Scalar, ...]
+Place = tuple[str, tuple[Scalar, ...]]
+"""Table and key of a row."""
+
+
+ROTS: Final[tuple[Table[Any], ...]] = (BULLETIN, PORTION)
+"""The tables whose rows may rot."""
 
 
 class _Commit(NamedTuple):
     plan: Plan[Any]
     effect: Callable[[], None]
-    wrote_over: frozenset[Key]
+    wrote_over: frozenset[Place]
     """The damaged records that it has replaced or deleted."""
 
 
-def _key(write: Put | Delete) -> Key:
-    return write.table.key_of(write.row) if isinstance(write, Put) else write.key
+def _place(write: Put | Delete) -> Place:
+    return write.table.name, write.table.key_of(write.row) if isinstance(write, Put) else write.key
 
 
 def _released(plan: Plan[Any]) -> list[LeafId]:
@@ -39,12 +44,12 @@ def _released(plan: Plan[Any]) -> list[LeafId]:
 
 
 class _Checked:
-    """A view that checks digests, as ``ports.View`` says. Only content can rot: rows of PORTION."""
+    """A view that checks digests, as ``ports.View`` says."""
 
     unbound: View | None = None
     """See ports.View."""
 
-    def __init__(self, view: View, rotten: Collection[Key], damage: dict[Key, RecordError]) -> None:
+    def __init__(self, view: View, rotten: Collection[Place], damage: dict[Place, RecordError]) -> None:
         self._view = view
         self._rotten = rotten
         self._damage = damage
@@ -70,21 +75,21 @@ class _Checked:
         return [row for row in rows if not self._is_bad(table, row)]
 
     def _is_bad(self, table: Any, row: Any) -> bool:
-        return table is PORTION and table.key_of(row) in self._rotten
+        return (table.name, table.key_of(row)) in self._rotten
 
     def _noted(self, table: Any, row: Any) -> RecordError:
-        key = table.key_of(row)
+        place = table.name, table.key_of(row)
         what = f"a record of {table.name} does not match its digest"
-        return self._damage.setdefault(key, RecordError(table.name, key, what))
+        return self._damage.setdefault(place, RecordError(*place, what))
 
 
 class Disk:
     """The rows as the running process sees them, and as a loss of power now would leave them at worst."""
 
     def __init__(
-        self, rows: MemoryStore, rotten: Collection[Key] = (), mended: Counter[LeafId] | None = None
+        self, rows: MemoryStore, rotten: Collection[Place] = (), mended: Counter[LeafId] | None = None
     ) -> None:
-        """Make a disk on which ``rows`` are durable from the beginning; content with ``rotten`` keys is
+        """Make a disk on which ``rows`` are durable from the beginning; those in ``rotten`` places are
         damaged. ``mended`` counts each received release when a commit is durable that has forgotten it in
         order to ask for it again.
         """
@@ -94,10 +99,10 @@ class Disk:
         self._mended = Counter[LeafId]() if mended is None else mended
         self.commits = 0
         """The number of plans ever applied."""
-        self.rotten: set[Key] = set(rotten)
-        """The keys of content that does not match its digest."""
-        self.damage: dict[Key, RecordError] = {}
-        """The damaged records that the running process has met, and not written or deleted since, by key."""
+        self.rotten: set[Place] = set(rotten)
+        """The rows that do not match their digest."""
+        self.damage: dict[Place, RecordError] = {}
+        """The damaged records that the running process has met, and not written or deleted since."""
         self.remains: list[Any] = []
         """Rows with keys that were overwritten or deleted, and are still in the files."""
         self.schema = 0
@@ -126,22 +131,22 @@ class Disk:
         """Return rows that somebody has read of this disk, with the digest of every record checked."""
         return _Checked(view, self.rotten, self.damage) if self.rotten else view
 
-    def rot(self, md: ManifestDigest) -> None:
-        """Make the content of this bulletin fail its digest from now on."""
-        self.rotten.update(map(PORTION.key_of, self._store.find(PORTION, "key", md)))
+    def rot(self, table: Table[Any], md: ManifestDigest) -> None:
+        """Make the rows of this bulletin fail their digest from now on."""
+        self.rotten.update([(table.name, table.key_of(row)) for row in self._store.find(table, "key", md)])
 
     def is_rotten(self, md: ManifestDigest) -> bool:
-        """Return True if content of this bulletin does not match its digest."""
-        return any(key[0] == md for key in self.rotten)
+        """Return True if a row of this bulletin does not match its digest."""
+        return any(key[0] == md for _, key in self.rotten)
 
-    def durably_rotten(self) -> frozenset[Key]:
-        """Return the keys of content that is damaged among the durable rows."""
+    def durably_rotten(self) -> frozenset[Place]:
+        """Return those of the durable rows that are damaged."""
         return frozenset(self.rotten).union(*(commit.wrote_over for commit in self._unsynced))
 
     def scrub(self) -> None:
         """Meet every damaged record, as when an operator lets a node read all of them."""
-        if self.rotten:
-            self.checked.find(PORTION, "key", limit=1 << 30)
+        for table in ROTS if self.rotten else ():
+            self.checked.find(table, "key", limit=1 << 30)
 
     @property
     def unsynced(self) -> int:
@@ -152,15 +157,15 @@ class Disk:
         """Apply a plan; ``effect`` may happen once it is synced."""
         before = self._store.apply(plan)
         self.commits += 1
-        wrote_over: set[Key] = set()
+        wrote_over: set[Place] = set()
         for write, old in zip(plan.writes, before, strict=True):
             if write.table is SECRET and old is not None:
                 self.remains.append(old)
-            elif write.table is PORTION and (key := _key(write)) in self.rotten:
-                self.rotten.discard(key)
-                wrote_over.add(key)
+            if self.rotten and (place := _place(write)) in self.rotten:
+                self.rotten.discard(place)
+                wrote_over.add(place)
             if self.damage:
-                self.damage.pop(_key(write), None)
+                self.damage.pop(_place(write), None)
         self._unsynced.append(_Commit(plan, effect, frozenset(wrote_over)))
 
     def sync(self, count: int) -> list[Callable[[], None]]:

@@ -346,6 +346,13 @@ def _rots_of_sent(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> lis
     ]
 
 
+def _rots_of_written(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
+    return [
+        Fault("rot", chance.choice(members), at=chance.randrange(knobs.lasts), window="written")
+        for _ in range(chance.choice((1, 2, 3)))
+    ]
+
+
 def _decays(chance: Stream, knobs: Knobs, members: tuple[str, ...]) -> list[Fault]:
     return [
         Fault("decay", chance.choice(members), at=chance.randrange(knobs.lasts))
@@ -462,4 +469,5 @@ _FAULTS: tuple[tuple[str, Callable[[Stream, Knobs, tuple[str, ...]], list[Fault]
     ("full", _fulls),
     ("read-only", _read_onlys),
     ("rot of sent", _rots_of_sent),
+    ("rot of written", _rots_of_written),
 )

@@ -412,12 +412,13 @@ class Machine:
         self.heap.after(self._down, self.start)
 
     def rot(self, which: str) -> None:
-        """Damage the content of such a bulletin (``mending.ROTS``), as soon as there is one."""
-        found = ROTS[which](self.disk.view)
+        """Damage what such a bulletin consists of (``mending.ROTS``), as soon as there is one."""
+        table, find = ROTS[which]
+        found = find(self.disk.view)
         if found is not None:
             self.heap.note("rot", self.name, which)
             self._oracle.counts["rot"] += 1
-            self.disk.rot(found)
+            self.disk.rot(table, found)
         elif self.heap.now < self.lasts:
             self.heap.after(SECOND // 10, lambda: self.rot(which))
 

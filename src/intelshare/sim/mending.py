@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, PORTION
 from intelshare.broker.lifecycle.destroy import Gone
@@ -20,7 +20,7 @@ from intelshare.engine.events import DamageFound, RecordsMended
 from intelshare.errors import PASSING, IntelshareError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import MINUTE
-from intelshare.ports import View
+from intelshare.ports import Table, View
 from intelshare.sim.world import actor
 
 if TYPE_CHECKING:
@@ -55,12 +55,23 @@ def sent(view: View) -> ManifestDigest | None:
     return None
 
 
-ROTS: Final[dict[str, Callable[[View], ManifestDigest | None]]] = {
-    "": queued,
-    "received": received,
-    "sent": sent,
+def written(view: View) -> ManifestDigest | None:
+    """Return the newest bulletin that was handed over to somebody."""
+    for row in view.find(BULLETIN, "newest"):
+        if any(pair.leaf for pair in view.find(PAIR, "key", row.md)):
+            return row.md
+    return None
+
+
+ROTS: Final[dict[str, tuple[Table[Any], Callable[[View], ManifestDigest | None]]]] = {
+    "": (PORTION, queued),
+    "received": (PORTION, received),
+    "sent": (PORTION, sent),
+    "written": (BULLETIN, written),
 }
-"""Which content may rot: of a bulletin that waits, that was received, and that was handed over."""
+"""The rows that may rot: content of a bulletin that waits, that was received, and that was handed over; and a
+bulletin itself that was handed over.
+"""
 
 
 def damage_found(process: Process) -> DamageFound:
@@ -79,7 +90,7 @@ def note_mended(process: Process, mended: Sequence[Mended]) -> None:
 
 
 def settle_damaged(machine: Machine) -> None:
-    """Let an operator have every record read, and give up the content that nobody has, or that nobody has
+    """Let an operator have every record read, and give up what nobody has, or what nobody has
     brought for ``PATIENCE`` since faults are over: its open pairs end.
     """
     process = machine.process
@@ -93,7 +104,7 @@ def settle_damaged(machine: Machine) -> None:
         [
             one
             for one in damage_found(process).records
-            if one.key in machine.disk.rotten and machine.damaged.get(one) in hopeless
+            if (one.table, one.key) in machine.disk.rotten and machine.damaged.get(one) in hopeless
         ]
     )
     if lost:
@@ -107,7 +118,7 @@ def settle_damaged(machine: Machine) -> None:
         def refused(error: IntelshareError) -> None:
             # The operator asks again while a replica waits for its turn: what was asked first may have been
             # carried out since, or the content may have come.
-            late = any(one.key not in machine.disk.rotten for one in lost)
+            late = any((one.table, one.key) not in machine.disk.rotten for one in lost)
             if not late and error.code not in PASSING and machine.hostile is None:
                 raise error
 

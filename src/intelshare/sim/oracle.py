@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from intelshare.broker.kernel.frame import Carried, Outbound, Slice
+from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
@@ -44,6 +45,7 @@ from intelshare.broker.kernel.tables import (
     RECEIVED,
     STATEMENT,
     SUBMISSION,
+    BulletinRow,
     InboxRow,
     PairRow,
     ReceivedRow,
@@ -60,7 +62,7 @@ from intelshare.crypto.records import Checkpoint, Kind, Receipt, ReceiptStatus, 
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
 from intelshare.instant import SECOND, Instant
-from intelshare.ports import Plan, Put, View
+from intelshare.ports import Plan, Put, View, changed
 from intelshare.sim import counting, facts, history, losses, remains
 from intelshare.sim.heap import Heap, Violation
 from intelshare.sim.law import CANARY
@@ -216,10 +218,31 @@ class Oracle:
         elif write.table is INBOX:
             if process.view.get(INBOX, row.md) is None:
                 self._accepted(process, row, plan, now)
+        elif write.table is BULLETIN:
+            if name == "receive" and (before := process.view.get(BULLETIN, row.md)) is not None:
+                self._come_back(process, before, row)
         elif write.table is EVIDENCE:
             self.counts[f"evidence {row.code}"] += 1
         elif write.table is RECEIVED and row.sequence and not row.code:
             self._numbered(process, row)
+
+    def _come_back(self, process: Process, before: BulletinRow, row: BulletinRow) -> None:
+        """I1: check that a damaged bulletin is after its return what it was before. Its author is lost with
+        the first portion.
+        """
+        self.counts["bulletin back"] += 1
+        first = (PORTION.name, (row.md, row.slots[0]))
+        kept = process.view.get(PORTION, *first[1])
+        if kept is None or not kept.author or first in process.disk.rotten:
+            before = changed(before, author=row.author)
+        # When it was recalled its pairs do not say exactly.
+        as_it_was = changed(row, sealed_draft=before.sealed_draft, recalled=before.recalled) == before
+        as_it_was = as_it_was and bool(row.recalled) == bool(before.recalled)
+        if _has_content(process.view, row.md):
+            views = [read_written(process.node, process.view, one).heads for one in (before, row)]
+            as_it_was = as_it_was and views[0] == views[1]
+        if not as_it_was:
+            raise Violation("I1", f"{process.name} takes back a bulletin other than the one that it wrote")
 
     def _written(self, process: Process, name: str, event: tuple[Any, ...], plan: Plan[Any]) -> None:
         """Note what a user has written or agreed to."""
@@ -366,15 +389,12 @@ class Oracle:
     def _check_promises(self, machine: Machine) -> None:
         view = machine.disk.view
         for promise in self._promises[machine.name]:
+            given_up = promise.md in machine.given_up
             whole = (
-                view.get(BULLETIN, promise.md) is not None
+                (view.get(BULLETIN, promise.md) is not None or given_up)
                 and view.get(SUBMISSION, promise.key) is not None
                 and all(view.get(PAIR, promise.md, to) is not None for to in promise.recipients)
-                and (
-                    _has_content(view, promise.md)
-                    or _is_delivered(view, promise)
-                    or promise.md in machine.given_up
-                )
+                and (_has_content(view, promise.md) or _is_delivered(view, promise) or given_up)
             )
             if not whole:
                 raise Violation(

@@ -104,8 +104,8 @@ class Fault:
     repeat   the ``number``-th message of node to peer, if it is a frame, comes again after ``lasts``
     clock    node's wall clock is ``by`` ahead for ``lasts``
     stop     node is stopped in order at ``at``, and started again ``lasts`` after its end
-    rot      the content of a bulletin that node has queued (or received: ``window``) is damaged, at ``at``
-         or once there is one
+    rot      the content of a bulletin that node has queued, or what ``window`` says (``sim.mending.ROTS``),
+         is damaged, at ``at`` or once there is one
     decay    node's disk loses a piece of a file that is whole, at ``at`` or once there is one
     full     another program fills node's disk except ``keep`` bytes, for ``lasts``
     read-only  node's disk accepts no writes for ``lasts``

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, SECRET
 from intelshare.ports import Plan, Put, changed
-from intelshare.sim.disk import Disk, Key
+from intelshare.sim.disk import Disk, Place
 from intelshare.sim.keys import Keys
 from intelshare.sim.pieces import Pieces
 from intelshare.store.memory import MemoryStore
@@ -25,8 +25,8 @@ class Snapshot:
     """A copy of what is durable. What is None stays as it is now when the rest is put back."""
 
     rows: MemoryStore
-    rotten: Collection[Key]
-    """The keys of its damaged content: no disk heals as it comes back."""
+    rotten: Collection[Place]
+    """Its damaged rows: no disk heals as it comes back."""
     taken: int
     pieces: Pieces | None = None
     keys: Keys | None = None

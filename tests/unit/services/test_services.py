@@ -16,15 +16,18 @@ from google.protobuf.message_factory import GetMessageClass
 
 import intelshare
 from builders import NOW, actor, draft, seeded, text, user
+from intelshare.audit.exhibit import exhibit_of
 from intelshare.broker.kernel.actor import Actor, authorised, row_of
 from intelshare.broker.kernel.cursor import seal_cursor
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
 from intelshare.broker.kernel.tables import BULLETIN, CertificateRow, UserRow
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.certificates import note_certificates
 from intelshare.broker.lifecycle.drop import DropCommand
 from intelshare.broker.lifecycle.mend import MAX_MENDED, MendResult, Record
 from intelshare.broker.queries.watch import Cursor, cursor_text
+from intelshare.broker.transparency.evidence import contradict, identity_of, lost_here
 from intelshare.cli.analyst.outbox import outbox
 from intelshare.cli.analyst.read import inbox
 from intelshare.crypto.records import KeyUse
@@ -34,6 +37,7 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import LATEST, NEVER, Instant
 from intelshare.policy import ActKind
 from intelshare.roles import Role
+from intelshare.services.backend import LinkFacts
 from intelshare.services.dispatch import answer, authorise, stream
 from intelshare.services.rpc import Rpc, StreamCall
 from intelshare.services.table import BESIDE, SERVICES
@@ -182,6 +186,41 @@ def test_queues_are_by_recipient_and_precedence() -> None:
     asked = asyncio.run(answer(backend, ROWS["Operations/Queues"], operator, pb.QueuesRequest()))
     assert [(row.queued, row.unacknowledged) for row in asked.queues] == [(0, 1)]
     assert asked.queues[0].bytes_unacknowledged > 0
+
+
+def test_a_loss_of_memory_is_shown_until_an_operator_has_settled_it() -> None:
+    """A link goes on saying what its hello said."""
+    fra = met(("FRA", "USA"))["FRA"]
+    backend, operator = MemberBackend(fra), actor("FRA", "o", Role.OPERATOR)
+    backend.linked = LinkFacts("linked", "", NOW, 0, forgot=3, peer_forgot=4)
+    (uri,) = [listed.uri for listed in fra.node.trust.members[MemberCode("USA")].directory.nodes]
+
+    def shown() -> tuple[int, int]:
+        found: Any = asyncio.run(answer(backend, ROWS["Operations/Status"], operator, pb.StatusRequest()))
+        (peer,) = found.peers
+        return peer.forgot, peer.peer_forgot
+
+    def contradicts(member: str, key: bytes) -> str:
+        def step(node: Any, view: Any, now: Instant, random: Any) -> Any:
+            tx = Transaction(node, view, now, random)
+            contradict(tx, MemberCode(member), "LOG_FORGOT", exhibit_of((), raw=b"a loss"), key)
+            return tx.plan(None)
+
+        fra.do(step)
+        return identity_of("LOG_FORGOT", exhibit_of(()), key).hex()
+
+    def settled(evidence: str) -> None:
+        asked = pb.SettleEvidenceRequest(id=evidence)
+        asyncio.run(answer(backend, ROWS["Audit/SettleEvidence"], operator, asked))
+
+    first, second = contradicts("USA", b"one"), contradicts("USA", b"two")
+    own = contradicts("FRA", lost_here(uri, fra.node.incarnation))
+    settled(first)
+    assert shown() == (3, 4)
+    settled(second)
+    assert shown() == (3, 0)
+    settled(own)
+    assert shown() == (0, 0)
 
 
 def test_what_was_brought_back_is_written_again_unasked_and_never_offered_to_be_given_up() -> None:

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Annotated, Final
 
 from intelshare.audit.records import DecisionKept
-from intelshare.broker.kernel.log import opened_at
+from intelshare.broker.kernel.log import entry_at, opened_at
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import BULLETIN, STATEMENT, PairRow, StatementRow
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, STATEMENT, PairRow, StatementRow
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.crypto.codec import U63, Bytes32, Count, Text, decode, encode, record
 from intelshare.crypto.pae import sha256
@@ -72,11 +72,26 @@ def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -
     if not (cleared.supersedes or cleared.reply or cleared.consents):  # nearly always
         numbers = _numbers(row.decided_in, row.decided_at, secrets, 0)
         return tx.seal(STATEMENT.name, leaf, 0, _begun(cleared.banner) + numbers)
+    return _sealed(tx, row, cleared, secrets, leaf)
+
+
+def _sealed(tx: Transaction, row: PairRow, said: Cleared | Claims, secrets: bytes, leaf: LeafId) -> bytes:
     kept = ClaimsKept(
-        cleared.banner, cleared.supersedes, cleared.reply, row.decided_in, row.decided_at, secrets,
-        cleared.consents,
+        said.banner, said.supersedes, said.reply, row.decided_in, row.decided_at, Digest(secrets),
+        said.consents,
     )  # fmt: skip
     return tx.seal(STATEMENT.name, leaf, 0, encode(ClaimsKept, kept))
+
+
+def keep_again(tx: Transaction, said: StatementRow, claims: Claims, secrets: Digest) -> bytes:
+    """Return the sealed bytes to store with a release that has come back with these claims; nothing if the
+    pair's decision is another one by now, or is not in the log. Raises StoreError RECORD_CORRUPT.
+    """
+    row = tx.get(PAIR, said.md, said.peer)
+    entry = entry_at(tx.view, row.decided_in, row.decided_at) if row is not None else None
+    if row is None or entry is None or entry.leaf != claims.decision:
+        return b""
+    return _sealed(tx, row, claims, secrets, said.leaf)
 
 
 @lru_cache(64)

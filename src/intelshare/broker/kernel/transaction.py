@@ -40,10 +40,10 @@ from intelshare.crypto.draw import cut
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
-from intelshare.errors import StoreError
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Scalar, Table, View, changed
+from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Rows, Scalar, Table, View, changed
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
@@ -459,6 +459,23 @@ def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId
     if len({item.kind for item in statements}) == 1:
         return leaf_ids(statements[0].kind, nonces, [item.data for item in statements])
     return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
+
+
+def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
+    """Return whether the row is damaged."""
+    try:
+        rows.get(table, *key)
+    except RecordError:
+        return True
+    return False
+
+
+def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
+    """Return whether the row exists, damaged or not."""
+    try:
+        return tx.get(table, *key) is not None
+    except RecordError:
+        return True
 
 
 def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:

@@ -26,7 +26,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
 from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
-from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import ToSay, Transaction, is_there, open_secret, unless_damaged
 from intelshare.broker.lifecycle.attachments import any_due, end_due, end_received, ended, forget
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus
@@ -75,7 +75,7 @@ def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
         return
     tx.count(RECEIVED_BODIES, -1, -row.size)
     # A bulletin that this member wrote and got back from somebody is still this member's.
-    if tx.get(BULLETIN, row.md) is None:
+    if not is_there(tx, BULLETIN, row.md):
         for slot in _slots(tx, row):
             destroy_secret(tx, row.md, slot)
             tx.delete(PORTION, row.md, slot)

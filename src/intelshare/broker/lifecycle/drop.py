@@ -4,6 +4,7 @@
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
+    a batch key            the same; what its recipient has lost goes to it as a new release (``line.hello``)
     a pair                 it ends, and is shown by what is left of it (``pair_again``)
     others                 deleted
 
@@ -46,7 +47,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     SecretRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there, unless_damaged
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -54,7 +55,6 @@ from intelshare.broker.lifecycle.mend import (
     MendResult,
     Record,
     RecordOutcome,
-    is_there,
     note,
     table_of,
     whole,
@@ -63,7 +63,7 @@ from intelshare.broker.lifecycle.pair_again import HandedOver, Number, PairKey, 
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.delivery import Cause, Stage
-from intelshare.errors import DeliveryError, RecordError
+from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, Table, View, changed
@@ -100,7 +100,7 @@ def drop(node: Node, view: View, command: DropCommand, now: Instant, random: Ran
                 f"{record} cannot be dropped: without it this node would say what is not so",
                 hint="restore the folder from a backup (`intelshare node restore`)",
             )
-        if not _is_damaged(view, table, record.key):
+        if not is_damaged(view, table, *record.key):
             raise DeliveryError("INPUT_INVALID", f"{record} is not damaged")
         note(tx, record, command.reason, command.user)
         if table is PAIR:
@@ -243,11 +243,3 @@ def _recount(tx: Transaction, names: Iterable[str]) -> None:
         rows = there.rows - before.rows if there is not None and before is not None else 0
         size = there.size - before.size if there is not None and before is not None else 0
         tx.put(COUNTER, changed(seen, rows=seen.rows + rows, size=seen.size + size))
-
-
-def _is_damaged(view: View, table: Table[Any], key: tuple[Any, ...]) -> bool:
-    try:
-        view.get(table, *key)
-    except RecordError:
-        return True
-    return False

@@ -7,8 +7,8 @@
     rebuilt    rows that follow from others (``rebuild``)           made from these
     forgotten  received bulletins                                   deleted, as if they had never come: their
                                                                     numbers are missing, and are requested
-    asked      treaty acts of peers; content and releases of this   requested from all members that have it
-               member that somebody accepted
+    asked      treaty acts of peers; bulletins, content and         requested from all members that have it
+               releases of this member that somebody accepted
     stays      all others                                           an operator decides
     dropped    those that an operator gives up (``drop``)           deleted; pairs that need them end
 
@@ -54,7 +54,7 @@ from intelshare.broker.kernel.tables import (
     IncomingRow,
     TrustRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
 from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
@@ -66,7 +66,7 @@ from intelshare.envelope import stream_start
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import CHUNK, Plan, Put, Random, Rows, Scalar, Table, View, changed
+from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, changed
 
 A = TypeVar("A")
 
@@ -82,6 +82,8 @@ _SAID: Final[Mapping[EntryType, type[ReceivedEntry] | type[Destroyed]]] = {
 _RECEIVED: Final = frozenset((INBOX.name, PORTION.name, SECRET.name, RECEIVED.name))
 _OF_RELEASES: Final = frozenset((BATCH.name, STATEMENT.name))
 _HAVE_IT: Final = frozenset((BestReceipt.ACCEPTED, BestReceipt.READ))
+_HAD_IT: Final = _HAVE_IT | {BestReceipt.DESTROYED}
+"""Recipients that have destroyed the content still have the release and its claims."""
 _BY_NAME: Final[Mapping[str, Table[Any]]] = {table.name: table for table in TABLES}
 
 
@@ -222,7 +224,7 @@ def _accepted(view: View, records: Sequence[Record]) -> dict[Record, Brought]:
     while page := view.find(PAIR, "key", after=after):
         after = (page[-1].md, page[-1].recipient)
         for pair in page:
-            if not pair.leaf or pair.receipt not in _HAVE_IT:
+            if not pair.leaf or pair.receipt not in _HAD_IT:
                 continue
             said = _unless_damaged(partial(view.get, STATEMENT, pair.leaf))
             for key in ((pair.leaf,), (said.batch,) if said is not None else ()):
@@ -255,12 +257,12 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     table = table_of(record)
     if table is None:
         return Mended(record, RecordOutcome.STAYS)
-    if not _is_damaged(tx.view, table, record):
+    if not is_damaged(tx.view, table, *record.key):
         row = tx.get(table, *record.key)
         if row is not None:
             tx.put(table, row)  # its columns may be what is damaged
         return Mended(record, RecordOutcome.WHOLE)
-    if not _is_damaged(tx, table, record):  # a bulletin was forgotten in this very step for another record
+    if not is_damaged(tx, table, *record.key):  # it was forgotten in this very step for another record
         return Mended(record, RecordOutcome.FORGOTTEN, _senders(command.brought.get(record)))
     made = (
         _known_document(tx.node, record)
@@ -275,16 +277,8 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
     members = ask(tx, record, command) if ask is not None else ""
     if not members:
         return Mended(record, RecordOutcome.STAYS)
-    still = _is_damaged(tx, table, record)
+    still = is_damaged(tx, table, *record.key)
     return Mended(record, RecordOutcome.ASKED if still else RecordOutcome.FORGOTTEN, members)
-
-
-def _is_damaged(rows: Rows, table: Table[Any], record: Record) -> bool:
-    try:
-        rows.get(table, *record.key)
-    except RecordError:
-        return True
-    return False
 
 
 def _senders(brought: Brought | None) -> str:
@@ -414,6 +408,15 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
     return " ".join(asked)
 
 
+def _ask_written(tx: Transaction, record: Record, command: MendCommand) -> str:
+    """Request a bulletin of this node from all recipients that have accepted it, whatever became of it."""
+    del command
+    pairs = [row for row in tx.view.find(PAIR, "key", *record.key) if row.leaf and row.receipt in _HAD_IT]
+    for pair in pairs:
+        _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
+    return " ".join([pair.recipient for pair in pairs])
+
+
 def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
     """Request a release of this node, as it was signed, from its recipient."""
     brought = command.brought.get(record)
@@ -456,6 +459,7 @@ _ASKS: Final[Mapping[str, Callable[[Transaction, Record, MendCommand], str]]] = 
     SECRET.name: _ask_received,
     RECEIVED.name: _ask_received,
     ACT.name: _ask_act,
+    BULLETIN.name: _ask_written,
     BATCH.name: _ask_release,
     STATEMENT.name: _ask_release,
 }
@@ -470,14 +474,6 @@ def table_of(record: Record) -> Table[Any] | None:
     """Return its table, or None if there is none or a page stands for the record."""
     table = _BY_NAME.get(record.table)
     return table if table is not None and not record.page and len(record.key) == len(table.key) else None
-
-
-def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
-    """Return whether the row exists, damaged or not."""
-    try:
-        return tx.get(table, *key) is not None
-    except RecordError:
-        return True
 
 
 def whole(tx: Transaction, table: Table[Any], *key: Any) -> Any:

@@ -27,6 +27,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
+    BULLETIN,
     CONSENT,
     FILE,
     INBOX,
@@ -38,7 +39,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     PurgeRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, is_damaged, unless_damaged
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, end_own
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.delivery import BestReceipt, Cause, Stage
@@ -120,9 +121,10 @@ def _purge(tx: Transaction, md: ManifestDigest) -> bool:
     """Return False if a part is damaged: what cannot be read cannot be counted off, and may come back."""
     damaged: list[StoreError] = []
     portions = tx.view.find(PORTION, "key", md, damaged=damaged)
-    if damaged:
+    if damaged or is_damaged(tx, BULLETIN, md):
         return False
-    if any(row.body for row in portions):
+    counted = tx.get(BULLETIN, md) is not None  # or it was given up, and is counted no more
+    if counted and any(row.body for row in portions):
         tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)

@@ -10,6 +10,7 @@
                Where none came: its key and the directory (``mend``)
     pending    the statement, if it still waits for its peer: it is queued again
     receipt    its key, which is all of it
+    recalled   the recall that came first
     purge      its key: the bulletin is looked at now
     reader     its key; when it was read is not known any more
 
@@ -19,6 +20,7 @@ Reads and answers with writes; None: what a row follows from is damaged too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from intelshare.audit import LogHead, append
@@ -40,6 +42,7 @@ from intelshare.broker.kernel.tables import (
     PORTION,
     PURGE,
     READER,
+    RECALLED,
     RECEIPT,
     RECEIVED,
     STATEMENT,
@@ -52,6 +55,7 @@ from intelshare.broker.kernel.tables import (
     PendingRow,
     PurgeRow,
     ReaderRow,
+    RecalledRow,
     ReceiptRow,
 )
 from intelshare.broker.kernel.transaction import SELF
@@ -221,6 +225,20 @@ def _pending(view: View, leaf: bytes, peer: MemberCode) -> Writes | None:
     return [Put(PENDING, PendingRow(said.leaf, peer, pair.rank if pair is not None else 0, 0, size))]
 
 
+def _recalled(view: View, member: MemberCode, md: ManifestDigest) -> Writes | None:
+    origins = {row.origin for row in view.find(INCOMING, "member", member, limit=_ALL)}
+    recalls = [
+        row
+        for origin in origins
+        for row in view.find(RECEIVED, "number", origin, Incarnation(0), Kind.RECALL, limit=_ALL)
+        if row.member == member and not row.code and decode(Recall, row.data).md == md
+    ]
+    if not recalls:
+        return None
+    first = min(recalls, key=attrgetter("at", "leaf"))
+    return [Put(RECALLED, RecalledRow(member, md, first.at, first.leaf))]
+
+
 _MAKERS: Final[Mapping[str, Callable[..., Writes | None]]] = {
     NODE.name: _node,
     LOG_HEAD.name: _log_head,
@@ -229,6 +247,7 @@ _MAKERS: Final[Mapping[str, Callable[..., Writes | None]]] = {
     INCOMING.name: _incoming,
     PENDING.name: _pending,
     RECEIPT.name: lambda _, *key: [Put(RECEIPT, ReceiptRow(*key))],
+    RECALLED.name: _recalled,
     PURGE.name: lambda _, at, md: [Put(PURGE, PurgeRow(at, md))],
     READER.name: lambda _, user, md: [Put(READER, ReaderRow(user, md, Instant(0)))],
 }

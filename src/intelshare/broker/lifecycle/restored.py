@@ -23,7 +23,7 @@ from intelshare.broker.kernel.tables import (
     SECRET,
     InboxRow,
 )
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, is_there
 from intelshare.broker.lifecycle.arrivals import Arrivals, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.destroy import Gone
@@ -62,7 +62,7 @@ def forget_received(
 
 
 def _has_lost_its_keys(tx: Transaction, row: InboxRow) -> bool:
-    if row.gone != Gone.NO or tx.get(BULLETIN, row.md) is not None:
+    if row.gone != Gone.NO or is_there(tx, BULLETIN, row.md):
         return False
     secrets = tx.view.find(SECRET, "key", row.md)
     return not all(any(secret.sealed) for secret in secrets)

@@ -81,8 +81,10 @@ def denial(tx: Transaction, row: PairRow) -> tuple[str, ...]:
     Also called for releases with a receipt: a recipient that lost one may ask for it again.
     """
     said, bulletin = tx.view.get(STATEMENT, row.leaf), tx.view.get(BULLETIN, row.md)
-    if said is None or bulletin is None:
+    if said is None:
         return ()
+    if bulletin is None:
+        return ("RECORD_CORRUPT",)  # it was given up: without it nobody can decide
     decided, _ = redecide(tx, row, read_written(tx.node, tx.view, bulletin))
     granted = [one for one in decided.portions if one.slot in said.slots]
     codes = PairDecision(MemberCode(row.recipient), tuple(granted), (), ()).codes

@@ -6,15 +6,17 @@
 
 A returned release proves itself: it carries this node's signature, and it commits to the claims. Content
 comes back only for numbers that were named, and is compared with the commitments of the manifest. A forgotten
-bulletin is known afterwards as if it had been purged: its recipients are shown, and it can be recalled.
+bulletin is known afterwards as if it had been purged: its recipients are shown, and it can be recalled. One
+whose row is damaged is after that what it was (decision 97).
 The grant that opened a release does not come back: its row stays without, and it cannot be sent again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from intelshare.audit.records import EntryType, HandOver
@@ -23,10 +25,11 @@ from intelshare.broker.kernel.counters import OUTBOX
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
+from intelshare.broker.kernel.kept_claims import keep_again
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.stored_bulletins import encode_heads
+from intelshare.broker.kernel.stored_bulletins import encode_heads, without_content
 from intelshare.broker.kernel.tables import (
     BATCH,
     BULLETIN,
@@ -45,7 +48,13 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import (
+    Transaction,
+    is_damaged,
+    is_there,
+    open_secret,
+    unless_damaged,
+)
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.rebuild import recount
@@ -64,7 +73,7 @@ from intelshare.crypto.records import (
 )
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.envelope import body_digest, grant_digest, manifest_digest, reopen
-from intelshare.errors import CryptoError, EnvelopeError, RecordError
+from intelshare.errors import CryptoError, EnvelopeError, RecordError, StoreError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, MINUTE, Instant
 from intelshare.ports import Plan, Random, View, changed
@@ -220,81 +229,176 @@ def _on_returned_release(
     if manifest.originator != node.member:
         return  # passed on for somebody else: nothing of it can be recalled here
     md = manifest_digest(claims.manifest)
+    back = _Returned(md, inbound.member, claims, manifest, release)
     slots = [one.slot for one in claims.granted]
     said = StatementRow(
         verified.leaf, inbound.member, Kind.RELEASE, statement.nonce, statement.data, statement.proof,
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
     )  # fmt: skip
-    try:
-        known = tx.get(STATEMENT, verified.leaf) is not None
-    except RecordError:
+    known = is_there(tx, STATEMENT, verified.leaf)
+    if not known:
         tx.put(STATEMENT, said)
-        known = True
-    if known:
-        _complete(tx, md, inbound.member, dict(zip(slots, carried.bodies, strict=False)))
-        return
-    tx.put(STATEMENT, said)
-    _learn_bulletin(tx, md, claims, manifest, release)
-    _learn_pair(tx, said, claims, manifest, release)
+    elif is_damaged(tx, STATEMENT, verified.leaf):
+        kept = unless_damaged(tx, partial(keep_again, tx, said, claims, secrets))
+        tx.put(STATEMENT, changed(said, sealed_claims=kept or b""))
+    _complete(tx, back, dict(zip(slots, carried.bodies, strict=False)))
+    if not known:
+        _learn_bulletin(tx, back)
+        _learn_pair(tx, said, back)
 
 
-def _complete(tx: Transaction, md: ManifestDigest, peer: MemberCode, bodies: dict[int, bytes]) -> None:
-    """Content that is damaged here is that of the peer again, if it is what the manifest commits to."""
-    bulletin, row = tx.get(BULLETIN, md), tx.get(PAIR, md, peer)
-    if bulletin is None or row is None:
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    """A bulletin of this member as its recipient hands it back: exactly what this node had signed for it."""
+
+    md: ManifestDigest
+    peer: MemberCode
+    claims: Claims
+    manifest: Manifest
+    release: Release
+
+
+def _complete(tx: Transaction, back: _Returned, bodies: dict[int, bytes]) -> None:
+    """Replace damaged parts of a bulletin by those of the peer, if they are what the manifest commits to."""
+    if not is_there(tx, BULLETIN, back.md):
         return
-    back: list[bytes] = []
-    for slot, body in bodies.items():
-        try:
-            tx.get(PORTION, md, slot)
-        except RecordError:
-            places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, row).portions}
-            portion = PortionRow(md, slot, places[slot], body, body_digest(body))
-            reopen(bulletin.manifest, slot, read_secret(tx.node, tx.view, portion), body)
+    came = _content_back(tx, back, bodies)
+    if is_damaged(tx, BULLETIN, back.md):
+        if _bulletin_back(tx, back):
+            _count_again(tx, _portions(tx, back.md), others=False)
+    elif came:
+        known = _there(tx, back.md, [])
+        _count_again(tx, came, others=any(one.body for one in known if one not in came))
+
+
+def _content_back(tx: Transaction, back: _Returned, bodies: dict[int, bytes]) -> list[PortionRow]:
+    """Write again the portions that are damaged here, and return them."""
+    came: list[PortionRow] = []
+    for slot in [slot for slot in bodies if is_damaged(tx, PORTION, back.md, slot)]:
+        portion = unless_damaged(tx, partial(_portion_of, tx, back, slot, bodies[slot]))
+        if portion is not None:
             tx.put(PORTION, portion)
-            back.append(body)
-    if back:
-        _count_again(tx, md, sum(map(len, back)))
+            came.append(portion)
+    return came
 
 
-def _count_again(tx: Transaction, md: ManifestDigest, size: int) -> None:
-    """Count the outbox with content of this bulletin that is back: while it was damaged, it may not have
-    been counted.
+def _portion_of(tx: Transaction, back: _Returned, slot: int, body: bytes) -> PortionRow | None:
+    """Return the row of a portion in the place that the log names. Raises CryptoError, EnvelopeError if the
+    manifest does not commit to this body, StoreError RECORD_CORRUPT.
     """
-    seen = recount(tx.view, OUTBOX)
-    others = any(one.body for one in tx.view.find(PORTION, "key", md))
-    tx.put(COUNTER, changed(seen, rows=seen.rows + (not others), size=seen.size + size))
+    row = tx.get(PAIR, back.md, back.peer)
+    if row is None:
+        return None
+    places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, row).portions}
+    known = None if is_damaged(tx, BULLETIN, back.md) else tx.get(BULLETIN, back.md)
+    author = known.author if known is not None and not places[slot] else UserUri("")
+    portion = PortionRow(back.md, slot, places[slot], body, body_digest(body), EPOCH, author)
+    reopen(back.claims.manifest, slot, read_secret(tx.node, tx.view, portion), body)
+    return portion
 
 
-def _learn_bulletin(
-    tx: Transaction, md: ManifestDigest, claims: Claims, manifest: Manifest, release: Release
-) -> None:
+def _bulletin_back(tx: Transaction, back: _Returned) -> bool:
+    """Write the damaged row of a bulletin again, if all that it says is known: by the peer, by the content
+    that is here, and by its pairs.
+    """
+    heads = unless_damaged(tx, partial(_heads, tx, back))
+    if not heads:
+        return False
+    author = next((row.author for row in _portions(tx, back.md) if row.author), UserUri(""))
+    pairs = tx.view.find(PAIR, "key", back.md)
+    # A recall is told to whoever has it, and ends that pair; it changes again with what is said after that.
+    recalled = min([row.changed for row in pairs if row.cause == Cause.RECALLED], default=EPOCH)
+    _put_bulletin(tx, back, heads, author, recalled)
+    return True
+
+
+def _heads(tx: Transaction, back: _Returned) -> dict[int, Portion] | None:
+    """Return by slot, in reading order, the labels of all portions. Of one whose content is gone nobody knows
+    the label any more: the banner under which it was granted is at least as high. None: it was not granted to
+    this peer. Raises StoreError RECORD_CORRUPT.
+    """
+    heads: dict[int, Portion] = {}
+    granted = {one.slot for one in back.claims.granted}
+    for row in _portions(tx, back.md):
+        if row.body:
+            secret = read_secret(tx.node, tx.view, row)
+            heads[row.slot] = reopen(back.claims.manifest, row.slot, secret, row.body).portion
+        elif row.slot in granted:
+            heads[row.slot] = _below(back.claims.banner)
+        else:
+            return None
+    return heads
+
+
+def _below(banner: str) -> Portion:
+    return Portion(PortionKind.TEXT, banner, "", (), "", "", b"")
+
+
+def _portions(tx: Transaction, md: ManifestDigest) -> list[PortionRow]:
+    """Return the portions of a bulletin in reading order, also those that this step has brought back. Raises
+    StoreError RECORD_CORRUPT.
+    """
+    damaged: list[StoreError] = []
+    rows = _there(tx, md, damaged)
+    slots = [row.slot for row in rows]
+    for error in damaged:
+        if not isinstance(error, RecordError) or error.key[1] not in slots:
+            raise error
+    return sorted(rows, key=attrgetter("position"))
+
+
+def _there(tx: Transaction, md: ManifestDigest, damaged: list[StoreError]) -> Collection[PortionRow]:
+    """Return the portions of a bulletin that can be read, as they will be after this step."""
+    stored = tx.view.find(PORTION, "key", md, damaged=damaged)
+    put = [row for row in tx.put_into(PORTION) if row.md == md]
+    return {row.slot: row for row in (*stored, *put)}.values()
+
+
+def _count_again(tx: Transaction, back: Sequence[PortionRow], *, others: bool) -> None:
+    """Count the outbox with what is back of a bulletin: while it was damaged, it may not have been counted.
+
+    ``others``: it is counted already, for other content.
+    """
+    put = [row for row in tx.put_into(COUNTER) if row.name == OUTBOX]
+    seen = put[0] if put else recount(tx.view, OUTBOX)
+    size = sum([len(one.body) for one in back])
+    tx.put(COUNTER, changed(seen, rows=seen.rows + bool(size and not others), size=seen.size + size))
+
+
+def _learn_bulletin(tx: Transaction, back: _Returned) -> None:
     """Known again, without content and without its author: a releasing officer can recall it."""
-    if tx.get(BULLETIN, md) is not None:
+    if is_there(tx, BULLETIN, back.md):
         return
     # Nobody knows the labels of its portions any more: the banner is at least as high.
-    heads = tuple([Portion(PortionKind.TEXT, claims.banner, "", (), "", "", b"") for _ in claims.granted])
-    for position, one in enumerate(claims.granted):
-        tx.put(PORTION, PortionRow(md, one.slot, position, b"", _UNKNOWN, tx.now))
+    heads = {one.slot: _below(back.claims.banner) for one in back.claims.granted}
+    for position, slot in enumerate(heads):
+        tx.put(PORTION, PortionRow(back.md, slot, position, b"", _UNKNOWN, tx.now))
+    _put_bulletin(tx, back, heads, UserUri(""), EPOCH)
+
+
+def _put_bulletin(
+    tx: Transaction, back: _Returned, heads: Mapping[int, Portion], author: UserUri, recalled: Instant
+) -> None:
+    """``heads``: by slot, in reading order."""
+    manifest = back.manifest
+    sealed = tx.seal(BULLETIN.name, back.md, 0, encode_heads(without_content(tuple(heads.values()))))
     tx.put(
         BULLETIN,
         BulletinRow(
-            md, manifest.bulletin, UserUri(""), manifest.created, -manifest.created, manifest.precedence,
-            manifest.expires, release.deliver_by, claims.manifest,
-            bytes([one.slot for one in claims.granted]), EPOCH,
-            tx.seal(BULLETIN.name, md, 0, encode_heads(heads)),
+            back.md, manifest.bulletin, author, manifest.created, -manifest.created,
+            manifest.precedence, manifest.expires, back.release.deliver_by, back.claims.manifest,
+            bytes(heads), recalled, sealed,
         ),
     )  # fmt: skip
 
 
-def _learn_pair(
-    tx: Transaction, said: StatementRow, claims: Claims, manifest: Manifest, release: Release
-) -> None:
+def _learn_pair(tx: Transaction, said: StatementRow, back: _Returned) -> None:
     """Handed over, and open until the recipient's receipt has come again.
 
     What waits here, or was stopped while it waited, has gone under this number before the disk was put back.
     A recall that was made since did not know of it, and is told now.
     """
+    claims, manifest, release = back.claims, back.manifest, back.release
     count = len(claims.granted)
     row = PairRow(
         said.md, said.peer, 0, rank(manifest.precedence), 1, min(manifest.expires, release.deliver_by),
@@ -326,7 +430,7 @@ def _learn_pair(
 
 def _tell_recalled(tx: Transaction, row: PairRow) -> None:
     """Tell a recipient that had a bulletin of its recall, whatever had stopped the pair before."""
-    bulletin = tx.get(BULLETIN, row.md)
+    bulletin = unless_damaged(tx, partial(tx.get, BULLETIN, row.md))
     if bulletin is None or not bulletin.recalled:
         return
     if row.cause != Cause.RECALLED:

@@ -24,6 +24,7 @@ from intelshare.broker.kernel.kept_rows import allowance_in, charge
 from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.pair_rows import codes_beside, facts_of, put_pair
 from intelshare.broker.kernel.tables import (
+    BATCH_KEY,
     BULLETIN,
     INCOMING,
     LOG_HEAD,
@@ -310,8 +311,8 @@ def answer_gap(
     other nodes' numbers are unknown here. A peer that asks for a release that it signed for has lost it: if
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
     cancelled, as is one that may not go now if another one was accepted; and if it was signed with a key that
-    is compromised now, or came back without its grant (``hand_back``), the pair waits for hand-over too. It
-    stays accepted if that was not under this number.
+    is compromised now, or lacks what opens it (it came back: ``hand_back``), the pair waits for hand-over
+    too. It stays accepted if that was not under this number.
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
@@ -379,14 +380,15 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         return
     if denied is None:
         return
-    came_back = not row.grant
+    key = unless_damaged(tx, partial(tx.view.get, BATCH_KEY, row.batch, row.kem))
+    sealed = row.grant and key is not None
     waits = tx.view.get(PENDING, row.leaf, peer) is not None
-    if waits and not came_back and found.receipt == BestReceipt.NONE:
+    if waits and sealed and found.receipt == BestReceipt.NONE:
         return  # if its signature does not count, ``sign_anew`` takes it back
-    if came_back or unless_damaged(tx, partial(is_void, tx, row, answers.signed)):
+    if not sealed or unless_damaged(tx, partial(is_void, tx, row, answers.signed)):
         # The peer has lost it, or never had it under this number, and would reject it: its signature does not
-        # count, or what had opened it was forgotten here, and did not come back with it. It goes once more,
-        # as a new release.
+        # count, or what had opened it was forgotten or damaged here, and comes back from nobody. It goes once
+        # more, as a new release.
         tx.delete(PENDING, row.leaf, peer)
         answers.void.append(found)
         answers.anew.append(found)
@@ -415,8 +417,10 @@ def _is_over(tx: Transaction, row: PairRow, asked: Instant) -> bool:
 def _has_ended(tx: Transaction, row: PairRow) -> bool:
     if row.cause == Cause.RECALLED or row.receipt == BestReceipt.DESTROYED:
         return True
-    bulletin = tx.get(BULLETIN, row.md) if tx.node.confirmed else None
-    return bulletin is not None and min(bulletin.expires, bulletin.deliver_by) <= tx.now
+    bulletin = tx.get(BULLETIN, row.md)
+    if bulletin is None:
+        return True  # it was given up: nobody can decide any more whether it may go
+    return tx.node.confirmed and min(bulletin.expires, bulletin.deliver_by) <= tx.now
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:

@@ -52,7 +52,8 @@ from intelshare.bulletin import Draft, check_content, check_draft, encode_draft
 from intelshare.crypto.codec import decode
 from intelshare.envelope import Encrypted, ToEncrypt, encrypt_bulletin, encrypt_many
 from intelshare.errors import CryptoError, DeliveryError, IntelshareError
-from intelshare.instant import Instant
+from intelshare.ids import UserUri
+from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Plan, Random, View
 
 
@@ -232,7 +233,8 @@ def _put_bulletin(
         zip(slots, secrets, bodies, digests, strict=True)
     ):
         put_secret(tx, md, slot, secret)
-        tx.put(PORTION, PortionRow(md, slot, position, body, digest))
+        author = UserUri("") if position else command.actor.user
+        tx.put(PORTION, PortionRow(md, slot, position, body, digest, EPOCH, author))
 
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:

@@ -31,7 +31,7 @@ from intelshare.crypto.codec import decode, decode_prefix, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Checkpoint, Evidence, Kind, ReleasePeek, StreamHead
 from intelshare.errors import DeliveryError, IntelshareError
-from intelshare.ids import Digest, MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, Incarnation, MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import parse_statement
@@ -121,7 +121,28 @@ def contradict(tx: Transaction, member: MemberCode, code: str, exhibit: Exhibit,
 
 def identity_of(code: str, exhibit: Exhibit, key: bytes = b"") -> Digest:
     """Return the id of a contradiction."""
-    return Digest(sha256(code.encode() + (key or encode(Exhibit, exhibit))))
+    return _identity(code, key or encode(Exhibit, exhibit))
+
+
+def _identity(code: str, key: bytes) -> Digest:
+    return Digest(sha256(code.encode() + key))
+
+
+def lost_here(uri: NodeUri, incarnation: Incarnation) -> bytes:
+    """Return the key of a contradiction: a peer holds more of this node's log than this node has."""
+    return sha256(f"{uri} {incarnation}".encode())
+
+
+def losses_settled(node: Node, view: View, member: MemberCode, uri: NodeUri) -> tuple[bool, bool]:
+    """Return whether an operator has looked at what this node forgot, as that peer says; and at all that the
+    peer's member forgot.
+    """
+    own = view.get(EVIDENCE, _identity("LOG_FORGOT", lost_here(uri, node.incarnation)))
+    settled, waits = [
+        any(row.code == "LOG_FORGOT" for row in view.find(EVIDENCE, "member", member, shelf))
+        for shelf in (SETTLED, CONTRADICTIONS)
+    ]
+    return own is not None and own.shelf == SETTLED, settled and not waits
 
 
 def withdraw(tx: Transaction, identity: Digest) -> bool:

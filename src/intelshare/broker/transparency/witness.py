@@ -40,7 +40,7 @@ from intelshare.broker.transparency.accusation import (
     narrow,
     overrule,
 )
-from intelshare.broker.transparency.evidence import CONTRADICTIONS, SETTLED, contradict
+from intelshare.broker.transparency.evidence import CONTRADICTIONS, SETTLED, contradict, lost_here
 from intelshare.broker.transparency.known_checkpoints import (
     MAX_CLAIMED,
     MAX_COSIGNED,
@@ -409,7 +409,7 @@ def remember(tx: Transaction, member: MemberCode, uri: NodeUri, said: HelloPaylo
             head = tx.view.get(LOG_HEAD, held.incarnation)
             lost = max(0, held.size - (head.size if head is not None else 0))
             if lost:
-                key = sha256(f"{uri} {tx.node.incarnation}".encode())
+                key = lost_here(uri, tx.node.incarnation)
                 note = f"{uri} says that it holds {lost} entries that this node no longer has"
                 exhibit = exhibit_of((), raw=note.encode())
                 contradict(tx, tx.node.member, "LOG_FORGOT", exhibit, key)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, actor, draft, text
+from builders import NOW, actor, draft, seeded, text
 from intelshare.audit.records import EntryType
-from intelshare.broker.kernel.tables import INBOX, PORTION, RECEIVED, SECRET
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET
 from intelshare.broker.kernel.transaction import open_secret
-from intelshare.broker.lifecycle.destroy import due_of, finish, marked
+from intelshare.broker.lifecycle.destroy import Gone, due_of, finish, marked
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.lifecycle.stop import anything_over, expire
 from intelshare.broker.queries.lists import InboxQuery, inbox, outbox
@@ -21,7 +21,9 @@ from intelshare.crypto.records import Claims, Release
 from intelshare.envelope.construct import grant_digest
 from intelshare.errors import DeliveryError
 from intelshare.instant import DAY, HOUR, NEVER, Instant
+from intelshare.ports import Plan, Put
 from line_world import TO_USA, Forger, arrive, hand_over, log_of, met, rows, said, send, with_law
+from rotten_view import Rotten
 
 END = Instant(NOW + HOUR)
 RETAIN = """
@@ -52,6 +54,20 @@ def opens(member: Any, bulletin: str, at: Instant = NOW) -> bool:
     except DeliveryError as error:
         return error.code != "NOT_FOUND"
     return True
+
+
+def test_what_is_over_is_destroyed_beside_a_damaged_bulletin_of_this_member_that_came_back(
+    members: Any,
+) -> None:
+    """The step failed, and nothing was destroyed any more."""
+    fra, usa = members["FRA"], members["USA"]
+    delivered(members, valid_until=END)
+    (row,) = rows(usa, INBOX)
+    fra.store.apply(Plan((Put(INBOX, row),), None))
+    place = BULLETIN, (row.md,)
+    fra.store.perform_now(lambda view: expire(fra.node, Rotten(view, place), END, seeded("expire")))
+    assert [one.gone for one in rows(fra, INBOX)] == [Gone.MARKED]
+    assert all(any(one.sealed) for one in rows(fra, SECRET)), "it is still this member's"
 
 
 def test_a_bulletin_past_its_valid_until_is_destroyed_by_itself_and_signed_for(members: Any) -> None:

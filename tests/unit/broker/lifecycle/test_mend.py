@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, actor, draft, text, user
+from builders import NOW, Member, actor, draft, seeded, text, user
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.kept_claims import read_claims
 from intelshare.broker.kernel.log import row_of
 from intelshare.broker.kernel.pair_rows import logged_decision
+from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import (
     BATCH,
     BATCH_KEY,
@@ -28,20 +30,24 @@ from intelshare.broker.kernel.tables import (
     PAIR,
     PENDING,
     PORTION,
+    RECALLED,
     RECEIPT,
     RECEIVED,
     SECRET,
     STATEMENT,
+    SUBMISSION,
     LogRow,
     StatementRow,
 )
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.lifecycle.anew import sign_anew
-from intelshare.broker.lifecycle.destroy import Gone
+from intelshare.broker.lifecycle.destroy import Gone, marked
+from intelshare.broker.lifecycle.destroy import finish as finish_destroying
 from intelshare.broker.lifecycle.drop import DropCommand, drop, pairs_of
 from intelshare.broker.lifecycle.exclude import exclusions
 from intelshare.broker.lifecycle.mend import MAX_MENDED, MendCommand, Record, RecordOutcome, brought_by, mend
 from intelshare.broker.lifecycle.pair_again import handed_over
+from intelshare.broker.lifecycle.purge import purge
 from intelshare.broker.lifecycle.rebuild import rebuild, recount
 from intelshare.broker.line.hand_back import hand_back
 from intelshare.broker.line.hello import answer_gap
@@ -53,7 +59,7 @@ from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError, RecordError
 from intelshare.ids import MemberCode, UserUri
-from intelshare.instant import Instant
+from intelshare.instant import HOUR, Instant
 from intelshare.ports import CHUNK, Delete, Plan, Put, changed
 from intelshare.trust import Exclusion
 from line_world import (
@@ -219,6 +225,19 @@ def test_what_follows_from_other_rows_is_made_again_as_it_was(members: Any, code
             assert again == row
 
 
+def test_that_a_bulletin_was_recalled_is_known_again_from_the_recall(members: Any) -> None:
+    """An operator could but delete it; the bulletin was then accepted if it came once more."""
+    usa = members["USA"]
+    for row in rows(members["FRA"], BULLETIN):
+        is_recalled(members, row.md)
+    for row in rows(usa, RECALLED):
+        place = RECALLED, RECALLED.key_of(row)
+        (write,) = rebuild(Rotten(usa.store, place), *(RECALLED.name, place[1])) or ()
+        assert write.row == row
+        recall_ = RECEIVED, (row.member, row.leaf)
+        assert rebuild(Rotten(usa.store, place, recall_), RECALLED.name, place[1]) is None
+
+
 def test_what_follows_from_a_damaged_row_is_not_made_again(members: Any) -> None:
     usa = members["USA"]
     key = INCOMING.key_of(rows(usa, INCOMING)[0])
@@ -338,18 +357,176 @@ def test_what_was_destroyed_is_never_fetched_again(members: Any) -> None:
     assert outcomes(mended(usa, (RECEIVED, (FRA, row.leaf)))) == [(RecordOutcome.STAYS, "")]
 
 
+def given_back(members: Any, effects: Any, *places: Any) -> list[Any]:
+    """What the members that were asked hand back to FRA, to whom these records are damaged."""
+    fra = members["FRA"]
+    return [
+        perform(fra, receive, Arrival(member, members[member].node.uri, one.frame), *places)
+        for member, gap in effects.gaps
+        for one in members[member].do(hand_back, FRA, fra.node.uri, gap).frames
+    ]
+
+
 def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed(members: Any) -> None:
-    fra, usa = members["FRA"], members["USA"]
+    fra = members["FRA"]
     said = next(one for one in rows(fra, STATEMENT) if one.kind == Kind.RELEASE)
+    proved = fra.ask(read_claims, said)
     result = mended(fra, (STATEMENT, (said.leaf,)))
     assert outcomes(result) == [(RecordOutcome.ASKED, "USA")]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (USA, ((said.sequence, said.sequence),))
-    for one in usa.do(hand_back, FRA, fra.node.uri, gap).frames:
-        perform(fra, receive, Arrival(USA, usa.node.uri, one.frame), (STATEMENT, (said.leaf,)))
+    given_back(members, result.effects, (STATEMENT, (said.leaf,)))
     (again,) = [one for one in rows(fra, STATEMENT) if one.leaf == said.leaf]
     same = ("data", "proof", "batch", "slots", "incarnation", "sequence")
     assert [getattr(again, name) for name in same] == [getattr(said, name) for name in same]
+    assert fra.ask(read_claims, again) == proved, "it could not be exported any more"
+
+
+def written(member: Member, md: Any) -> Any:
+    """A bulletin of this member as it is stored, and what it says of its portions."""
+    (row,) = [one for one in rows(member, BULLETIN) if one.md == md]
+    kept = member.ask(read_written, row)
+    return changed(row, sealed_draft=b""), kept.heads
+
+
+def lost_with_it(member: Member, md: Any, tables: Sequence[Any]) -> list[Any]:
+    """A bulletin of which these are damaged: its own row, and the first of each other table."""
+    found = [next(one for one in rows(member, table) if one.md == md) for table in tables]
+    return [(table, table.key_of(one)) for table, one in zip(tables, found, strict=True)]
+
+
+def is_recalled(members: Any, md: Any) -> None:
+    (row,) = [one for one in rows(members["FRA"], BULLETIN) if one.md == md]
+    command = RecallCommand(actor("FRA", "a"), row.bulletin.hex(), "it is wrong")
+    for outbound in members["FRA"].do(recall, command, at=Instant(NOW + 5)).effects.outbound:
+        arrive(members["USA"], members["FRA"], outbound.frame)
+    usa = members["USA"]
+    for outbound in usa.do(finish_destroying, usa.ask(lambda _, view: marked(view))).outbound:
+        arrive(members["FRA"], usa, outbound.frame)
+
+
+def is_purged(members: Any, md: Any) -> None:
+    fra = members["FRA"]
+    assert fra.do(purge, at=Instant(NOW + 96 * HOUR)).purged == 3
+    assert not any(one.body for one in rows(fra, PORTION) if one.md == md)
+
+
+@pytest.mark.parametrize("before", [None, is_recalled, is_purged])
+@pytest.mark.parametrize("also", [(), (PORTION,), (STATEMENT,)], ids=lambda also: str([t.name for t in also]))
+def test_a_bulletin_of_this_member_comes_back_from_its_recipient_as_it_was(
+    members: Any, before: Any, also: Any
+) -> None:
+    """Only content and releases did: its own row waited for an operator, who could but delete it."""
+    fra = members["FRA"]
+    md = rows(fra, BULLETIN)[1].md
+    if before is not None:
+        before(members, md)
+    if before is not None and PORTION in also:
+        return  # whoever destroyed the content cannot give it back, and of what was purged there is none
+    as_it_was, counter = written(fra, md), counted(fra, "outbox")
+    places = lost_with_it(fra, md, (BULLETIN, *also))
+    result = mended(fra, *places)
+    assert outcomes(result) == [(RecordOutcome.ASKED, "USA")] * len(places)
+    ((member, gap),) = result.effects.gaps
+    assert (member, len(gap.missing)) == (USA, 1)
+    given_back(members, result.effects, *places)
+    back, heads = written(fra, md)
+    author = UserUri("") if PORTION in also else as_it_was[0].author
+    assert back == changed(as_it_was[0], recalled=back.recalled, author=author)
+    assert bool(back.recalled) == bool(as_it_was[0].recalled)
+    assert [one.label for one in heads] == [one.label for one in as_it_was[1]]
+    assert heads == as_it_was[1] or before is is_purged
+    assert counted(fra, "outbox") == counter
+    assert pair_of(fra).receipt != 0
+
+
+def test_bulletins_and_content_that_come_back_in_one_frame_are_each_counted(members: Any) -> None:
+    fra = members["FRA"]
+    first, second, third = [one.md for one in rows(fra, BULLETIN)]
+    places = [*lost_with_it(fra, first, (BULLETIN,)), *lost_with_it(fra, second, (PORTION,))]
+    places += lost_with_it(fra, third, (BULLETIN, PORTION))
+    counter = counted(fra, "outbox")
+    given_back(members, mended(fra, *places).effects, *places)
+    assert counted(fra, "outbox") == counter
+
+
+@pytest.mark.parametrize("before", [None, is_recalled])
+def test_a_bulletin_comes_back_as_it_was_if_all_is_lost_that_was_written_with_it(
+    members: Any, before: Any
+) -> None:
+    """One chunk holds all of that: what destroys more of it than its parity brings back takes all rows."""
+    fra = members["FRA"]
+    md = rows(fra, BULLETIN)[1].md
+    if before is not None:
+        before(members, md)
+    as_it_was, _ = written(fra, md)
+    tables = (SUBMISSION, BULLETIN, STATEMENT, BATCH, BATCH_KEY, LOG, RECEIPT, RECEIVED)
+    places = [(table, table.key_of(row)) for table in tables for row in rows(fra, table)]
+    result = mended(fra, *places)
+    assert dict(zip(places, outcomes(result), strict=True))[BULLETIN, (md,)] == (RecordOutcome.ASKED, "USA")
+    given_back(members, result.effects, *places)
+    back, _ = written(fra, md)
+    assert back == changed(as_it_was, recalled=back.recalled)
+    assert bool(back.recalled) == bool(as_it_was.recalled)
+
+
+def test_a_bulletin_does_not_come_back_while_its_content_cannot_be_read(members: Any) -> None:
+    fra = members["FRA"]
+    md = rows(fra, BULLETIN)[1].md
+    (place,) = lost_with_it(fra, md, (BULLETIN,))
+    result = mended(fra, place)
+    (secret,) = lost_with_it(fra, md, (SECRET,))
+    before = rows(fra, BULLETIN)
+    (taken,) = given_back(members, result.effects, place, secret)
+    assert rows(fra, BULLETIN) == before
+    assert [ack.code for ack in taken.acks] == [""], "its peer is not blamed"
+
+
+@pytest.mark.parametrize("key", ["is damaged", "was given up"])
+def test_what_its_recipient_has_lost_goes_anew_where_nothing_opens_the_release_any_more(
+    members: Any, key: str
+) -> None:
+    """It stayed unsent; or it went without the key, and was refused."""
+    fra, usa = members["FRA"], members["USA"]
+    row = rows(usa, INBOX)[1]
+    (said,) = [one for one in rows(fra, STATEMENT) if one.leaf == row.leaf]
+    place = BATCH_KEY, (said.batch, said.kem)
+    if key == "was given up":
+        record = Record(BATCH_KEY.name, place[1])
+        perform(fra, drop, DropCommand((record,), user("FRA", "operator"), "a bad disk"), place)
+    ((_, gap),) = mended(usa, (INBOX, (row.md,))).effects.gaps
+    places = [place] if key == "is damaged" else []
+    answered = fra.store.perform_now(
+        lambda view: answer_gap(fra.node, Rotten(view, *places), USA, gap, NOW, seeded("gap"))
+    )
+    assert answered.value
+    (anew,) = hand_over(fra, "USA")
+    answer(members, arrive(usa, fra, anew.frame))
+    assert row.md in [one.md for one in rows(usa, INBOX)]
+
+
+def test_a_release_whose_bulletin_was_given_up_never_goes_again_and_its_number_is_cancelled(
+    members: Any,
+) -> None:
+    """Nobody can decide any more whether it may: it went without a decision, under a law that denied it."""
+    fra, usa = members["FRA"], members["USA"]
+    row = rows(usa, INBOX)[1]
+    (bulletin,) = [one for one in rows(fra, BULLETIN) if one.md == row.md]
+    give_up(fra, BULLETIN, bulletin)
+    ((_, gap),) = mended(usa, (INBOX, (row.md,))).effects.gaps
+    assert fra.do(answer_gap, USA, gap)
+    frames, _ = fra.do(resend, USA, frozenset(), ROOM)
+    said = [one for outbound in frames for one in outbound.frame.statements]
+    assert [one.kind for one in said] == [Kind.STREAM_HEAD]
+    for outbound in frames:
+        assert arrive(usa, fra, outbound.frame).gaps == ()
+
+
+def test_a_bulletin_of_which_nothing_has_left_waits_for_an_operator(members: Any) -> None:
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "still to go"), to=["USA"]), key="later")
+    waits = next(row for row in rows(fra, PAIR) if row.open)
+    assert outcomes(mended(fra, (BULLETIN, (waits.md,)))) == [(RecordOutcome.STAYS, "")]
 
 
 def test_content_is_requested_in_one_question_from_all_who_have_that_portion(members: Any) -> None:

@@ -10,7 +10,9 @@ import pytest
 from builders import NOW, actor, draft, text
 from intelshare.broker.kernel.counters import INBOX, OUTBOX, Count, count_of
 from intelshare.broker.kernel.frame import Gap
-from intelshare.broker.kernel.tables import LOG, OUTGOING, PAIR, PORTION, PURGE, RECEIPT, SECRET
+from intelshare.broker.kernel.tables import BULLETIN, LOG, OUTGOING, PAIR, PORTION, PURGE, RECEIPT, SECRET
+from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.mend import Record
 from intelshare.broker.lifecycle.purge import MAX_LOOKED, PurgeResult, anything_to_purge, purge
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.line.hello import answer_gap
@@ -24,6 +26,7 @@ from intelshare.services.bulletins import outbox_page
 from intelshare.services.rpc import CallContext
 from intelshare.wire.v1 import user_pb2 as pb
 from line_world import LATER, TO_BOTH, TO_USA, arrive, hand_over, met, rows, send
+from rotten_view import Rotten
 
 GRACE = 24 * HOUR
 
@@ -83,6 +86,25 @@ def test_content_that_is_damaged_waits_and_is_counted_until_it_is_whole_again(me
     assert count(fra, OUTBOX) == whole
     assert [row.at > at for row in rows(fra, PURGE)] == [True]
     assert purged(fra, at + GRACE).purged == 1
+
+
+def test_a_damaged_bulletin_keeps_its_content_and_one_that_is_given_up_is_not_counted_off_twice(
+    members: Any,
+) -> None:
+    """The outbox counted less than nothing."""
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    deliver(members, at=LATER)
+    whole, at = count(fra, OUTBOX), Instant(LATER + GRACE)
+    (row,) = rows(fra, BULLETIN)
+    place = BULLETIN, (row.md,)
+    assert not fra.do(lambda node, view, *event: purge(node, Rotten(view, place), *event), at=at).purged
+    assert (count(fra, OUTBOX), all(bodies(fra))) == (whole, True)
+    command = DropCommand((Record(BULLETIN.name, place[1]),), actor("FRA", "o").user, "a bad disk")
+    fra.do(lambda node, view, *event: drop(node, Rotten(view, place), *event), command)
+    assert count(fra, OUTBOX) == Count(0, 0)
+    assert purged(fra, at + GRACE).purged == 1
+    assert (count(fra, OUTBOX), bodies(fra)) == (Count(0, 0), [b""])
 
 
 def test_p16_delivered_content_goes_after_its_grace_and_not_before(members: Any) -> None:

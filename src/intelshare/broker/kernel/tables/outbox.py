@@ -59,6 +59,10 @@ class PortionRow(NamedTuple):
     body_digest: Digest
     purged: Instant = EPOCH
     """When the body of a portion of this member was purged after delivery; 0: it is here."""
+    author: UserUri = UserUri("")
+    """Of the first portion of a bulletin of this member: who wrote it. What destroys the bulletin's own row
+    on the disk takes the log entries about it too, but not this row: bulk rows have chunks of their own.
+    """
 
 
 PORTION = Table("portion", PortionRow, ("md", "slot"), bulk=True)
