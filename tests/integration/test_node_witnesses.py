@@ -27,6 +27,8 @@ from intelshare.wire.v1 import user_pb2 as pb
 from log_world import rewrite
 from node_world import Site, introduce, make_site, until
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 
 def new_user(name: str) -> pb.AddUserRequest:
     return pb.AddUserRequest(

@@ -23,6 +23,8 @@ from intelshare.ports import View
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import PASSPHRASE, Site, make_site, now, until, word
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 LAW = """
 [[forbid]]
 id = "FRA-cyber"

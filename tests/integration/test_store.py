@@ -15,8 +15,10 @@ import pytest
 
 from intelshare.instant import Instant
 from intelshare.ports import Delete, Durable, Plan, Put, Store, Table, View
+from intelshare.store import grouped
 from intelshare.store.engines import ENGINES, Location
 from intelshare.store.migrate import migrate
+from intelshare.store.postgres import store as postgres
 from intelshare.store.postgres.lease import Joining
 from intelshare.store.server import Server
 from intelshare.store.views import Reading
@@ -178,11 +180,17 @@ async def test_find_is_ordered_by_the_rest_of_the_index_then_key(store: Store) -
 
 @pytest.mark.parametrize("changed", [3, 25])
 async def test_a_count_is_right_while_some_rows_are_in_memory_and_others_in_tables(
-    again: Callable[[], Store], changed: int
+    again: Callable[[], Store], changed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.closing(again()) as store:
-        await store.perform(put(*(thing(f"a{number}", rank=number % 3, due=number) for number in range(40))))
-        await asyncio.to_thread(wait_until, lambda: store.figures().waiting == 0, "all rows in their tables")
+        with monkeypatch.context() as at_once:
+            for of in (grouped, postgres):
+                at_once.setattr(of, "FLUSH_IDLE", 0.01)
+            rows = (thing(f"a{number}", rank=number % 3, due=number) for number in range(40))
+            await store.perform(put(*rows))
+            await asyncio.to_thread(
+                wait_until, lambda: store.figures().waiting == 0, "all rows in their tables"
+            )
 
         def change(_: View) -> Plan[None]:
             gone = [Delete(THING, (f"a{number}", 0)) for number in range(0, changed, 3)]

@@ -14,6 +14,8 @@ from intelshare.node.folder import Folder
 from intelshare.vault import copy_of
 from node_world import Site, until, word
 
+pytestmark = pytest.mark.usefixtures("hurried")
+
 
 def damage(path: Path) -> None:
     data = bytearray(path.read_bytes())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from intelshare.instant import Instant
@@ -19,7 +19,7 @@ from intelshare.store.memory import MemoryStore
 from intelshare.store.migrate import migrate
 from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import SqliteStore
-from store_tables import KEY, SCHEMA, SECRET, TABLES, THING, Body, Note, Secret, Tally, Thing, thing
+from store_tables import BODY, KEY, SCHEMA, SECRET, TABLES, THING, Body, Note, Secret, Tally, Thing, thing
 
 U64 = st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1))
 KEYS = st.tuples(st.sampled_from(["", "a", "b", "\x01", "é"]), st.integers(-1, 2))
@@ -263,7 +263,18 @@ class _Life:
         self.database.close(failed=False)
 
 
+GIVEN_AGAIN = [
+    [Put(BODY, Body("a", 0, Instant(0), b"A"))],
+    "flush",
+    [Delete(BODY, ("a", 0))],
+    "reopen",
+    [Put(BODY, Body("a", 1, Instant(0), b"B"))],
+]
+"""The place of a row that is deleted, and still in its table, to one that is new."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(GIVEN_AGAIN)
 @given(ACTS)
 def test_a_database_is_its_model_through_flushes_restarts_and_crashes(acts: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:

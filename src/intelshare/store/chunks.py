@@ -5,7 +5,8 @@
                 sealed  MessagePack of (table, record) for each row: crypto.rest.seal_group
                 parity  of what is sealed: a bad sector of it is brought back (``parity.folded``)
     chunk_left  id      of a chunk of bulk rows
-                rows    how many of them are not deleted: at none the chunk goes
+                rows    how many of them are not deleted: at none the chunk goes, and this too unless its id
+                        is the highest: a deleted row leads to that id until it is out of its table
 
 A row's place is the chunk's id and its number in it. One tag stands for the digests of all rows of a chunk. A
 row that is replaced later or deleted stays in its chunk, sealed and with no way to it: no secret stands here.
@@ -69,6 +70,16 @@ _ONE: Final = "SELECT digest, sealed, parity FROM chunk WHERE id = ?"
 _SOME: Final = "SELECT id, digest, sealed, parity FROM chunk WHERE id > ? ORDER BY id LIMIT 100"
 _RENEW: Final = "UPDATE chunk SET digest = ?, sealed = ?, parity = ? WHERE id = ?"
 
+LAST: Final = """\
+SELECT coalesce(max(id), 0)
+FROM (SELECT max(id) AS id FROM chunk UNION ALL SELECT max(id) FROM chunk_left) AS given"""
+"""The highest id that was given and that a row may still lead to."""
+
+_LEFT_GONE: Final = (
+    "DELETE FROM chunk_left WHERE id = ? AND rows = 0 AND id < (SELECT max(id) FROM chunk_left)"
+)
+_HIGHEST_GONE: Final = "DELETE FROM chunk_left WHERE id = (SELECT max(id) FROM chunk_left) AND rows = 0"
+
 Row = tuple[str, bytes]
 """The name of the table, and the record without its digest."""
 
@@ -99,7 +110,8 @@ class Chunks:
             places += range(self.last * MAX_ROWS, self.last * MAX_ROWS + len(cut))
             left.append((self.last, len(cut)))
         connection.executemany("INSERT INTO chunk VALUES (?, ?, ?, ?)", made)
-        if bulk:
+        if bulk and left:
+            connection.execute(_HIGHEST_GONE)
             connection.executemany("INSERT INTO chunk_left VALUES (?, ?)", left)
         return places
 
@@ -116,7 +128,7 @@ class Chunks:
                 "DELETE FROM chunk WHERE id IN (SELECT id FROM chunk_left WHERE id = ? AND rows = 0)",
                 (number,),
             )
-            connection.execute("DELETE FROM chunk_left WHERE id = ? AND rows = 0", (number,))
+            connection.execute(_LEFT_GONE, (number,))
 
     def read(self, connection: Connection, place: int, note: Callable[[RecordError], object]) -> Row | None:
         """Return the row in a place, or None if it is missing or damaged. Raises errors of the engine.

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from intelshare.errors import RecordError
 from intelshare.ports import CHUNK, JOURNAL, Table
 from intelshare.store import journal
-from intelshare.store.chunks import Chunks
+from intelshare.store.chunks import LAST, Chunks
 from intelshare.store.damage import Damage
 from intelshare.store.flush import Flush
 from intelshare.store.journal import DamagedGroup
@@ -95,7 +95,7 @@ class LayeredDatabase:
             if sql.kept is Kept.APART
         }
         self._at_start = self._filled
-        self._chunks = Chunks(self._key, self._one("SELECT coalesce(max(id), 0) FROM chunk"))
+        self._chunks = Chunks(self._key, self._one(LAST))
         try:
             layer = self._replayed()
         except DamagedGroup as error:
