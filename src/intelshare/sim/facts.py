@@ -82,7 +82,11 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     ("withheld", frozenset(("handover", "review", "receive")), _stopped(Cause.WITHHELD)),
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
-    ("undeliverable", frozenset(("review", "give_up", "drop")), _stopped(Cause.UNDELIVERABLE)),
+    (
+        "undeliverable",
+        frozenset(("review", "give_up", "drop", "fill", "fill_late")),
+        _stopped(Cause.UNDELIVERABLE),
+    ),
     (
         "hold refused",
         frozenset(("refuse",)),

@@ -43,7 +43,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
 from intelshare.broker.lifecycle.anew import is_void, queue_again
 from intelshare.broker.lifecycle.review import denial
-from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled
+from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled, stop
 from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
 from intelshare.broker.transparency.known_checkpoints import latest
 from intelshare.broker.transparency.witness import remember
@@ -51,7 +51,7 @@ from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Consent, Kind, Receipt, StreamHead, Trust, TrustType
-from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, Stage, pair
+from intelshare.delivery import MAX_ASKED, BestReceipt, Cause, PairStatus, Stage, pair, status_of
 from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
@@ -312,7 +312,8 @@ def answer_gap(
     the bulletin was recalled, purged or is over since, or has gone to it under another number, this number is
     cancelled, as is one that may not go now if another one was accepted; and if it was signed with a key that
     is compromised now, or lacks what opens it (it came back: ``hand_back``), the pair waits for hand-over
-    too. It stays accepted if that was not under this number.
+    too. It stays accepted if that was not under this number. If its content is no longer here either, and
+    there is no receipt, the pair ends (STORE_FORGOT).
     ``asked`` is when the peer asked, by the peer's clock; NEVER: just now. A release whose record is damaged
     stays unsent, and the others go. Raises TrustError PEER_REVOKED if the peer is left out.
     """
@@ -331,12 +332,13 @@ def answer_gap(
             if row.sequence > last or answers.queued >= MAX_FILL:
                 break
             _answer_number(tx, row, peer, answers)
+    stop(tx, answers.lost, Cause.UNDELIVERABLE, ("STORE_FORGOT",))
     cancel(tx, answers.void)
     for pair_row in answers.anew:
         elsewhere = answers_others(tx, pair_row, pair_row.leaf)
         facts = pair.forgotten(facts_of(pair_row), elsewhere=elsewhere)
         put_pair(tx, pair_row, facts, codes=codes_beside(facts, pair_row))
-    return tx.plan(answers.queued > 0 or bool(answers.void))
+    return tx.plan(answers.queued > 0 or bool(answers.void or answers.lost))
 
 
 @dataclass(slots=True)
@@ -350,6 +352,8 @@ class _Answers:
     """The pairs whose number is cancelled."""
     anew: list[PairRow] = field(default_factory=list)
     """Those of them that wait for hand-over again."""
+    lost: list[PairRow] = field(default_factory=list)
+    """The pairs without a receipt whose content is nowhere: nothing else would end them."""
     signed: dict[Digest, bool] = field(default_factory=dict)
     """The batches whose signature was looked at (``is_void``)."""
 
@@ -362,7 +366,8 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
         return
     over = unless_damaged(tx, partial(_is_over, tx, found, answers.asked))
     if found.leaf == row.leaf and (purged or over):
-        answers.void.append(found)
+        sent = status_of(facts_of(found)) is PairStatus.SENT
+        (answers.lost if sent else answers.void).append(found)
         return
     if found.leaf not in (b"", row.leaf):
         # The pair went again under another number, and the peer has forgotten its answer to this one.

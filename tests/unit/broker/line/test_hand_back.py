@@ -262,6 +262,22 @@ def test_what_came_back_and_was_lost_by_its_recipient_goes_once_more_as_a_new_re
     assert status_of(facts_of(pair_of(fra))) is PairStatus.ACCEPTED
 
 
+def test_what_its_sender_and_then_its_recipient_have_lost_is_undeliverable(sent: Any) -> None:
+    """The sender knows it again, without its content; its recipient has not signed for it since."""
+    fra, usa, before, _ = sent
+    for said in returned(usa, fra, asked(fra)):
+        came_back(fra, usa, said.frame)
+    bulletin = next(row for row in rows(usa, INBOX) if row.md == before.md)
+    (gap,) = forgets(usa, bulletin)
+    assert fra.do(answer_gap, USA, gap)
+    for said in fra.do(resend, USA, frozenset(), ROOM)[0]:
+        assert set(codes(arrive(usa, fra, said.frame))) == {""}
+        fra.do(acknowledge, USA, [Ack(leaf, "", NOW) for leaf in said.leaves])
+    pair = next(row for row in rows(fra, PAIR) if row.md == before.md)
+    assert (status_of(facts_of(pair)), pair.codes) == (PairStatus.UNDELIVERABLE, "STORE_FORGOT")
+    assert not [row for row in rows(usa, INCOMING) if missing(row).spans]
+
+
 def forgets(usa: Any, bulletin: Any) -> list[Gap]:
     """USA meets damaged content of a bulletin, forgets it, and asks for it."""
     (key,) = [PORTION.key_of(row) for row in rows(usa, PORTION) if row.md == bulletin.md]
