@@ -45,7 +45,10 @@ def _rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool) -> 
     if stolen:
         process.machine.stolen.add(node.signer.key_id)
     lost = tuple(_stolen(key, process.now()) for key in node.sealing) if destroy else ()
-    _renew(process, (KeyUse.SEALING, *[KeyUse.SIGNING] * signing), (*lost, *_compromised(process)))
+    compromised = _compromised(process)
+    # Also if the order that was given when it was stolen found no database: a node needs one that counts.
+    anew = [KeyUse.SIGNING] if signing or compromised else []
+    _renew(process, (KeyUse.SEALING, *anew), (*lost, *compromised))
 
 
 def renew_if_due(process: Process) -> None:
