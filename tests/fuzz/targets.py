@@ -159,7 +159,7 @@ def _stix(data: bytes) -> None:
 
 def _settings(data: bytes) -> None:
     """What is read is written, read and written the same (a usual value that is said stays unsaid)."""
-    path = _folder() / "node.toml"
+    path = Path(_folder().name) / "node.toml"
     path.write_bytes(data)
     settings, refused = _read(lambda: read_settings(path))
     if not refused:
@@ -213,8 +213,9 @@ def _registry() -> Any:
 
 
 @cache
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="intelshare-fuzz-"))
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Where inputs lie that are read from a file; gone when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="intelshare-fuzz-")
 
 
 def _policy(parse: Callable[..., Any], name: str) -> Check:
