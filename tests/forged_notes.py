@@ -78,6 +78,9 @@ def checkpoints() -> Iterator[Forgery]:
         ("without signatures", f"{text}\n", "INPUT_INVALID"),
         ("with a fourth line", FRA.signed(HEAD, f"{HEAD.text}more\n"), "INPUT_INVALID"),
         ("with a line that signs nothing", f"{NOTE}all of this is true\n", "INPUT_INVALID"),
+        ("with a key id and no signature", f"{NOTE}\u2014 x AAAAAA==\n", "INPUT_INVALID"),
+        ("with a control character", f"{NOTE}\u2014 x\x1b AAAAAAA=\n", "INPUT_INVALID"),
+        ("seen after all times", NOTE.replace(cosigned, USA.seen(HEAD.text, *[2**63] * 2)), "INPUT_INVALID"),
         ("that a witness saw twice", NOTE + USA.seen(HEAD.text, SEEN + 1, SEEN + 1), "INPUT_INVALID"),
         ("whose signature has a second spelling", respelled(NOTE, own.split()[2]), "INPUT_INVALID"),
         ("whose signature is no base64", NOTE.replace(own.split()[2], "AAAAA"), "INPUT_INVALID"),
@@ -97,6 +100,7 @@ def proofs() -> Iterator[Forgery]:
     kind, when, salt, data = THE_LOG.entries[3]
     path = inclusion_path(lambda low, high: root_over(THE_LOG.hashes[low:high]), 3, HEAD.size)
     entry = bytes([kind]) + when.to_bytes(8) + salt + data
+    never = entry[:1] + b"\xff" * 8 + entry[9:]
     genuine = write_proof(3, path, NOTE, entry)
     first = genuine.split("\n")[0]
     for name, text, code in (
@@ -104,6 +108,7 @@ def proofs() -> Iterator[Forgery]:
         ("whose entry has another name", genuine.replace("extra ", "other "), "INPUT_INVALID"),
         ("without the entry", write_proof(3, path, NOTE), "INPUT_INVALID"),
         ("of an entry without a record", write_proof(3, path, NOTE, entry[:41]), "INPUT_INVALID"),
+        ("of an entry after all times", write_proof(3, path, NOTE, never), "INPUT_INVALID"),
         ("whose place is no number", genuine.replace("index 3", "index 03"), "INPUT_INVALID"),
         ("of another place", genuine.replace("index 3", "index 2"), "LOG_INCONSISTENT"),
         ("of a place behind the end", genuine.replace("index 3", "index 5"), "LOG_INCONSISTENT"),
