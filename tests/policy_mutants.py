@@ -24,7 +24,7 @@ DECISIONS: Final = [
 REGISTRY: Final = builtin_registry()
 
 WORDS: Final = (
-    "says in words why; vectors state codes, tests/unit/policy_tools/test_policy_tools_explain.py the words"
+    "says in words why; vectors state codes, tests/unit/policy/test_reason_words.py some of the words"
 )
 MEMO: Final = "what is remembered: right or slow, never wrong"
 TEXT: Final = "the hash of a text, which tests/unit/policy/test_policy_files.py states"
