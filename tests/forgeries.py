@@ -11,13 +11,15 @@ import json
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import forged_notes
 from envelope_world import stream_of
 from export_world import deliver, exported, sent
+from intelshare import verifier
 from intelshare.audit.log import leaf_hash
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.proofs import inclusion_path, prefix_path, root_over
@@ -39,6 +41,7 @@ from intelshare.crypto.records import (
     Citation,
     Claims,
     Cosigned,
+    DocumentSignature,
     Evidence,
     Granted,
     KeyUse,
@@ -52,8 +55,10 @@ from intelshare.crypto.records import (
     ReceiptStatus,
     Release,
     TreatyAct,
+    Trust,
+    TrustType,
 )
-from intelshare.crypto.suites import SUITE_1
+from intelshare.crypto.suites import SUITE_1, Context, Signer
 from intelshare.envelope.construct import commitment, grant_digest, manifest_digest
 from intelshare.envelope.padding import pad
 from intelshare.errors import IntelshareError
@@ -69,34 +74,21 @@ from intelshare.ids import (
 )
 from intelshare.instant import NEVER, Instant
 from intelshare.statement import Leaf, leaf_id, sign_batch
-from intelshare.trust import new_key, read_member_file, renew_root, sign_directory, write_member_file
-from intelshare.trust.documents import Revocation, Revoked, Why, sign_root
-from intelshare.verifier import check_evidence, check_proof, check_release, schema_of
-from judge_world import LOG, Log, Party, at, base64_of, evidence_file, filed, fork, party, proof_file
+from intelshare.trust import (
+    ForkedDirectories,
+    new_key,
+    read_member_file,
+    renew_root,
+    sign_directory,
+    write_member_file,
+)
+from intelshare.trust.documents import Revocation, Revoked, Why, document_message, sign_root
+from judge_world import LOG, Forgery, Log, Party, at, base64_of, evidence_file, filed, fork, party, proof_file
 from line_world import met
 from trust_world import NOW, signer
 
-CHECKS: dict[str, Callable[..., object]] = {
-    "intelshare/log-proof/1": check_proof,
-    "intelshare/evidence/1": check_evidence,
-    "intelshare/release-proof/1": check_release,
-}
-
 FRA, USA, DEU = party("FRA"), party("USA"), party("DEU")
 FAKE_FRA, FAKE_USA = party("FRA", "made up"), party("USA", "made up")
-
-
-@dataclass(frozen=True)
-class Forgery:
-    """A file, the member files that its reader has, and the code that must refuse it."""
-
-    name: str
-    text: bytes
-    given: tuple[Any, ...]
-    """Parties, or member files."""
-    code: str
-    fingerprints: tuple[str, ...] = ()
-    """That the reader has of members."""
 
 
 def _log() -> Log:
@@ -337,6 +329,8 @@ def _signatures() -> Iterator[Forgery]:
     yield Forgery("another kind", evidence_file(pair, {}), (FRA,), "BATCH_PROOF_INVALID")
     pair = [replace(one, batch=b"\0\x03" + one.batch[2:]), other]
     yield Forgery("a suite that does not exist", evidence_file(pair, {}), (FRA,), "SUITE_UNKNOWN")
+    twice = b'{"exhibit": "", ' + evidence_file([one, other], {})[1:]
+    yield Forgery("an exhibit before the exhibit", twice, (FRA,), "INPUT_INVALID")
     yield Forgery("one statement alone", evidence_file([one], {}), (FRA,), "EVIDENCE_INCONCLUSIVE")
     yield Forgery("one statement twice", evidence_file([one, one], {}), (FRA,), "EVIDENCE_INCONCLUSIVE")
     pair = [one, fork(USA, at(9))[1]]
@@ -355,7 +349,11 @@ def _signatures() -> Iterator[Forgery]:
     origin = Checkpoint(USA.node, LOG, 9, Digest(bytes(32)), ())
     pair = [FRA.signed(Kind.CHECKPOINT, replace(origin, root=Digest(bytes([n]) * 32)), at(9)) for n in (1, 2)]
     yield Forgery("FRA signs for USA's node", evidence_file(pair, {}), (FRA, USA), "SIGNER_NOT_AUTHORISED")
-    for name, text in (("no JSON", b"{"), ("another schema", b'{"schema": "x"}'), ("deep", b"[" * 100_000)):
+    for name, text in (
+        ("no JSON", b"{"),
+        ("another schema", b'{"schema": "x"}'),
+        ("deep", b'{"":' * 100_000),
+    ):
         yield Forgery(name, text, (FRA,), "INPUT_INVALID")
 
 
@@ -584,6 +582,34 @@ def _documents() -> Iterator[Forgery]:
         yield Forgery(f"another version of {name}", text, (FRA,), "INPUT_INVALID")
 
 
+def _two_directories() -> Iterator[Forgery]:
+    """Pairs of directories that do not show that FRA signed two of one version."""
+    own, other = FRA.of.founded.directory, FAKE_FRA.of.founded.directory
+    directory = FRA.of.signer(KeyUse.DIRECTORY)
+    second = sign_directory(replace(FRA.of.directory, expires=at(5)), directory)
+    as_roots = [_as_root(one, directory) for one in (own, second)]
+    for name, first, later, given, code in (
+        ("one directory twice", own, own, (FRA,), "EVIDENCE_INCONCLUSIVE"),
+        ("two directories in a row", own, FRA.of.renewed(at(5)), (FRA,), "EVIDENCE_INCONCLUSIVE"),
+        ("FRA's directory and USA's", own, USA.of.founded.directory, (FRA, USA), "EVIDENCE_INCONCLUSIVE"),
+        ("two roots", FRA.of.founded.root, FAKE_FRA.of.founded.root, (FRA,), "EVIDENCE_INCONCLUSIVE"),
+        ("two directories that FRA signed as roots", *as_roots, (FRA,), "EVIDENCE_INCONCLUSIVE"),
+        ("FRA's directory and a made-up one", own, other, (FRA,), "TRUST_THRESHOLD"),
+        ("a made-up directory and FRA's", other, own, (FRA,), "TRUST_THRESHOLD"),
+        ("two directories of a member without a root", own, second, (), "TRUST_FINGERPRINT"),
+    ):
+        raw = encode(ForkedDirectories, ForkedDirectories(first, later))
+        text = evidence_file([], {}, code="TRUST_FORK", raw=raw)
+        yield Forgery(f"a fork of directories: {name}", text, given, code)
+
+
+def _as_root(directory: Trust, by: Signer) -> Trust:
+    """The directory as a root, with a signature that only its owner can make."""
+    message = document_message(TrustType.ROOT, by.record.suite, by.key_id, directory.document)
+    signature = DocumentSignature(by.key_id, by.sign(message, Context.ROOT))
+    return Trust(TrustType.ROOT, directory.document, (signature,))
+
+
 def _paths() -> Iterator[Forgery]:
     """Ways to earlier logs that lead nowhere."""
     start = THE_LOG.entries[0]
@@ -695,6 +721,9 @@ KINDS = (
     _senders,
     _documents,
     _paths,
+    _two_directories,
+    forged_notes.checkpoints,
+    forged_notes.proofs,
 )
 
 
@@ -703,10 +732,17 @@ def forgeries() -> list[Forgery]:
     return [one for kind in KINDS for one in kind()]
 
 
-def judge(one: Forgery) -> object:
-    """What the judge says of it to a reader who has these member files. Raises what it raises."""
-    check = CHECKS.get(schema_of(one.text), check_evidence)
+def ask(judge: Any, one: Forgery) -> object:
+    """What a judge (the package, or a copy of it) says of a file to its reader. Raises what it raises."""
     given = [file.given() if isinstance(file, Party) else file for file in one.given]
+    if judge.is_note(one.text):
+        return judge.check_note(one.text, one.name, given)
+    checks = {
+        "intelshare/log-proof/1": judge.check_proof,
+        "intelshare/evidence/1": judge.check_evidence,
+        "intelshare/release-proof/1": judge.check_release,
+    }
+    check = checks.get(judge.schema_of(one.text), judge.check_evidence)
     return check(one.text, one.name, given, one.fingerprints)
 
 
@@ -715,14 +751,15 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for number, one in enumerate(forgeries()):
-        (folder / f"{number:02}.json").write_bytes(one.text)
+        ending = "note" if verifier.is_note(one.text) else "json"
+        (folder / f"{number:03}.{ending}").write_bytes(one.text)
         try:
-            judge(one)
+            ask(verifier, one)
             code = "BELIEVED"
         except IntelshareError as error:
             code = error.code
         wrong += code != one.code
-        print(f"{number:02}  {code:22}  {one.name}")
+        print(f"{number:03}  {code:22}  {one.name}")
     return wrong
 
 

@@ -83,6 +83,19 @@ class Party:
         return self.of.renewed(issued, revoke=[row])
 
 
+@dataclass(frozen=True)
+class Forgery:
+    """A file, the member files that its reader has, and the code that must refuse it."""
+
+    name: str
+    text: bytes
+    given: tuple[Any, ...]
+    """Parties, or member files."""
+    code: str
+    fingerprints: tuple[str, ...] = ()
+    """That the reader has of members."""
+
+
 def party(code: str, seed: str = "") -> Party:
     return Party(member(code, seed=seed))
 
@@ -153,10 +166,12 @@ def evidence_file(
     *,
     paths: Sequence[LogPath] = (),
     seen: Sequence[Any] = (),
+    code: str = "LOG_FORK",
+    raw: bytes = b"",
 ) -> bytes:
-    exhibit: Exhibit = exhibit_of(statements, paths)
+    exhibit: Exhibit = exhibit_of(statements, paths, raw)
     return json.dumps({
-        "schema": "intelshare/evidence/1", "code": "LOG_FORK", "accused": "FRA", "holder": "USA",
+        "schema": "intelshare/evidence/1", "code": code, "accused": "FRA", "holder": "USA",
         "first_seen": int(NOW), "what": "", "exhibit": base64_of(exhibit), "seen": list(seen),
         "documents": documents,
     }).encode()  # fmt: skip

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from forgeries import Forgery, forgeries
+from forgeries import ask, forgeries
 from intelshare import verifier
 from intelshare.errors import IntelshareError
-from judge_world import Party
+from judge_world import Forgery
 
 PACKAGE = "intelshare.verifier"
 FOLDER = Path(verifier.__file__).parent
@@ -60,16 +60,8 @@ def refusals() -> Iterator[tuple[str, int, str]]:
 
 def said(judge: Any, one: Forgery) -> str:
     """The code with which a copy refuses a file; what else it does, if it does not."""
-    checks = {
-        "intelshare/log-proof/1": judge.check_proof,
-        "intelshare/evidence/1": judge.check_evidence,
-        "intelshare/release-proof/1": judge.check_release,
-    }
-    given = [file.given() if isinstance(file, Party) else file for file in one.given]
     try:
-        checks.get(judge.schema_of(one.text), judge.check_evidence)(
-            one.text, one.name, given, one.fingerprints
-        )
+        ask(judge, one)
     except IntelshareError as error:
         return error.code
     except Exception as error:

@@ -24,12 +24,14 @@ DECISIONS: Final = [
 REGISTRY: Final = builtin_registry()
 
 WORDS: Final = (
-    "says in words why; vectors state codes, tests/unit/policy_tools/test_policy_tools_explain.py the words"
+    "says in words why; vectors state codes, tests/unit/policy/test_reason_words.py some of the words"
 )
 MEMO: Final = "what is remembered: right or slow, never wrong"
-TEXT: Final = "the hash of a text, which test_treaty_files.py states"
+TEXT: Final = "the hash of a text, which tests/unit/policy/test_policy_files.py states"
 CITED: Final = "vectors state basis and obligations; tests/property/test_policy.py what is cited"
 
+SHORT_CUT: Final = "a short cut to the same facts"
+NOT_RED: Final = "who is named is only asked of TLP:RED"
 NO_LAW: Final = "without overlays there is no rule to match"
 NOBODY: Final = "the empty authority has no ladder, and neither has none"
 
@@ -39,6 +41,7 @@ WHOLE: Final = {
     "permits._sunset": WORDS,
     "treaty.Provision.place": WORDS,
     "treaty.text_hash": TEXT,
+    "treaty.ladder_rows": TEXT,
     "snapshot._keep": MEMO,
     "snapshot.Snapshot.remember": MEMO,
     "decide._Case.citations": CITED,
@@ -120,14 +123,21 @@ EQUIVALENT: Final = (
         "no level is an unknown one, and that matches too",
     ),
     ("snapshot.Snapshot._expand", "", "a state expands to itself; the rest is remembered"),
+    ("snapshot._mark", "authority is not None", SHORT_CUT),
+    ("snapshot.Snapshot._expand_all", "if groups", SHORT_CUT),
     ("snapshot.Snapshot._read", "mark is None", MEMO),
     (
         "snapshot.Snapshot._read",
         "Reference.R0",
         "only of a label that states nothing, and then nobody asks whom it covers",
     ),
-    ("snapshot.Snapshot._read", "issuperset", "a short cut to the same empty tuple"),
-    ("snapshot.Snapshot._read", "codes - ", WORDS),
+    ("snapshot.Snapshot._read", "if mark.plain", SHORT_CUT),
+    ("snapshot.Snapshot._read", "if mark.red", NOT_RED),
+    ("snapshot.Snapshot._released", "if mark.red", NOT_RED),
+    ("snapshot.Snapshot._released", "isdisjoint", SHORT_CUT),
+    ("snapshot.Snapshot._released", "if known", SHORT_CUT),
+    ("snapshot.Snapshot._unknown", "issuperset", SHORT_CUT),
+    ("snapshot.Snapshot._unknown", "codes - ", WORDS),
 )
 
 

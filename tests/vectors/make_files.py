@@ -18,14 +18,14 @@ from make_envelope import key_vectors
 from builders import draft, text
 from envelope_world import stream_of
 from export_world import deliver, exported, sent
-from forgeries import Forgery, forgeries
+from forgeries import forgeries
 from intelshare.audit.portable import write
 from intelshare.broker.transparency.checkpoint import own
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries
 from intelshare.crypto.stretch import DEVELOPMENT
 from intelshare.trust import MemberFile, documents_of, write_member_file
 from intelshare.vault.format import Entry, EntryKind, new_vault
-from judge_world import Party, base64_of
+from judge_world import Forgery, Party, base64_of
 from line_world import TO_USA, met, send
 from log_world import Logs, rewrite
 

@@ -54,6 +54,8 @@ def make() -> list[dict[str, Any]]:
         ("an extension line", note.replace("\n\n", "\nmore\n\n", 1), {"error": "INPUT_INVALID"}),
         ("no empty line", note.replace("\n\n", "\n", 1), {"error": "INPUT_INVALID"}),
         ("no end of the last line", note[:-1], {"error": "INPUT_INVALID"}),
+        ("a key id and no signature", f"{note}\u2014 x AAAAAA==\n", {"error": "INPUT_INVALID"}),
+        ("a control character in a name", f"{note}\u2014 x\x1b AAAAAAA=\n", {"error": "INPUT_INVALID"}),
         ("a carriage return", note.replace("\n", "\r\n", 1), {"error": "INPUT_INVALID"}),
     ]
     keys = {"log_key": encode(KeyRecord, fra).hex(), "witness_key": encode(KeyRecord, usa).hex()}

@@ -16,7 +16,7 @@ from typing import Final
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import verify_note
 from intelshare.errors import CryptoError, TrustError
-from intelshare.instant import NEVER, SECOND, Instant
+from intelshare.instant import LATEST, SECOND, Instant
 from intelshare.verifier.entries import ENTRIES, read_entry
 from intelshare.verifier.files import MAX_FILE, plain, unreadable
 from intelshare.verifier.logs import entry_hash, named
@@ -29,7 +29,10 @@ _SCHEME: Final = "intelshare://"
 _LOG, _WITNESS = 1, 4
 """The type of a signature line, which goes into its key id."""
 _TEXT: Final = re.compile(r"([a-z0-9.:/_-]+)/([0-9a-f]{16})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
-_LINE: Final = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_LINE: Final = re.compile(r"\u2014 ([^\s\x00-\x1f+]+) ([A-Za-z0-9+/]{7,}={0,2})")
+"""Without control characters, and with at least a byte after the key id: what signed-note calls malformed is
+no note for other tools either.
+"""
 _INDEX: Final = re.compile(r"index (0|[1-9][0-9]{0,18})")
 
 
@@ -81,7 +84,7 @@ def check_note(text: bytes, source: str, given: Sequence[Given]) -> Noted:
     front, raw = whole.split("\n\n", 1) if whole.startswith(f"{PROOF}\n") and "\n\n" in whole else ("", whole)
     note = _read(raw, source)
     owner = _owner(note, members)
-    seen = list(_witnesses(note, owner, members))
+    seen = list(_witnesses(note, owner, members, source))
     entry = _entry(front, note, source) if front else None
     return Noted(
         _SCHEME + note.node,
@@ -120,7 +123,9 @@ def _owner(note: _Note, members: Sequence[Member]) -> Member:
     )
 
 
-def _witnesses(note: _Note, owner: Member, members: Sequence[Member]) -> Iterator[tuple[Member, Witness]]:
+def _witnesses(
+    note: _Note, owner: Member, members: Sequence[Member], source: str
+) -> Iterator[tuple[Member, Witness]]:
     for member in members:
         for key, public, signature in _signatures(note, member, _WITNESS):
             if member.code == owner.code:
@@ -128,7 +133,7 @@ def _witnesses(note: _Note, owner: Member, members: Sequence[Member]) -> Iterato
             seconds = int.from_bytes(signature[:8])
             message = f"cosignature/v1\ntime {seconds}\n{note.text}".encode()
             verify_note(public, message, signature[8:])
-            at = Instant(min(seconds * SECOND, NEVER))
+            at = _time(seconds * SECOND, source)
             yield member, Witness(member.code, key.node, note.size, at, True)
 
 
@@ -164,12 +169,18 @@ def _entry(front: str, note: _Note, source: str) -> ProvenEntry:
     if index is None or len(told) < 42:
         raise unreadable("the proof has no index, or what it opens is not an entry", source)
     proof = [_decoded(line, source) for line in lines[2:]]
-    kind, at, place = told[0], int.from_bytes(told[1:9]), int(index[1])
+    kind, at, place = told[0], _time(int.from_bytes(told[1:9]), source), int(index[1])
     entry = entry_hash(kind, at, told[9:41], told[41:])
     if root_with(entry, place, note.size, proof) != note.root:
         raise inconsistent(f"entry {place} is not in the log of size {note.size}")
     read = read_entry(kind, told[41:])
-    return ProvenEntry(note.incarnation, place, ENTRIES[kind][0], Instant(at), plain(read), read, entry, ())
+    return ProvenEntry(note.incarnation, place, ENTRIES[kind][0], at, plain(read), read, entry, ())
+
+
+def _time(microseconds: int, source: str) -> Instant:
+    if microseconds > LATEST:
+        raise unreadable("it states a time after the year 9999", source)
+    return Instant(microseconds)
 
 
 def _decoded(text: str, source: str) -> bytes:

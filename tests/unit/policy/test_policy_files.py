@@ -1,5 +1,7 @@
 """Treaty and overlay files are read strictly: every wrong field has its code, line and hint."""
 
+from hashlib import sha256
+
 import pytest
 
 from intelshare import instant
@@ -151,6 +153,24 @@ def test_equivalence_row_names_a_level_of_the_ladder():
 PARTY = '[[party]]\nmember = "NGA"\nin_force = 2021-01-01\n'
 LADDER = '[[ladder]]\nauthority = "NGA"\nuntil = 2024-01-01\nlevels = { R1 = "RESTRICTED" }\n'
 LATER = '[[ladder]]\nauthority = "NGA"\nfrom = 2024-01-01\nlevels = { R1 = "RESTRICTED", R3 = "SECRET" }\n'
+
+
+def test_text_hash_is_over_the_bytes_of_the_format():
+    """Instants are microseconds, null if open; a level that nobody writes stands in no row."""
+    bounded = (
+        '[[provision]]\narticle = "art. 2"\ncategories = ["cyber"]\nceiling = "R1"\n'
+        'obligations = ["attribution"]\n'
+        "from = 2020-01-01\nuntil = 2021-01-01\nreinstated = 2022-01-01\n"
+    )
+    hashed = (
+        '{"equivalence":[],"id":"nordic","kind":"regional","ladder":'
+        '[["NGA",null,1704067200000000,[["R1","RESTRICTED"]]],'
+        '["NGA",1704067200000000,null,[["R1","RESTRICTED"],["R3","SECRET"]]]],"provisions":'
+        '[["art. 1",["cyber"],"NATO SECRET",[],null,null,null],'
+        '["art. 2",["cyber"],"R1",["attribution"],1577836800000000,1609459200000000,1640995200000000]]}'
+    )
+    digest = sha256(b"intelshare/treaty-text/1\n" + hashed.encode("ascii"))
+    assert parse(GOOD + bounded + PARTY + LADDER + LATER).text == f"sha256:{digest.hexdigest()}"
 
 
 def test_a_treaty_brings_the_ladder_of_a_party_that_has_none():

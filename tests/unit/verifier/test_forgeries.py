@@ -7,8 +7,10 @@ import re
 import pytest
 
 import format_page as page
-from forgeries import Forgery, forgeries, judge
+from forgeries import ask, forgeries
+from intelshare import verifier
 from intelshare.errors import IntelshareError
+from judge_world import Forgery
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def test_every_forged_file_is_refused_with_its_code(everything: list[Forgery]) -
     said = {}
     for one in everything:
         try:
-            judge(one)
+            ask(verifier, one)
             said[one.name] = "believed"
         except IntelshareError as error:
             said[one.name] = error.code
