@@ -1,4 +1,4 @@
-"""What a peer is shown on its link of the directories of its own member, and what waits for the next one.
+"""The directories of its own member that a peer is shown on its link, and the wait for the next one.
 
 A peer may have forgotten what its member has published, or be a copy of the folder that published it.
 """
@@ -14,7 +14,7 @@ from intelshare.trust import HelloPayload, TrustView
 
 
 class OwnShown:
-    """What one peer is shown of its own member."""
+    """The part of one link that shows the peer its own member's directories."""
 
     def __init__(self, member: MemberCode, learning: int) -> None:
         """``learning``: how long releases wait for the next directory of a member that was shown its own."""
