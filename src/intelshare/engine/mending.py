@@ -17,14 +17,14 @@ Time is measured on the steady clock. Operators mend records without waiting; ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     WAITING,
-    Brought,
+    BroughtBy,
     MendCommand,
     Mended,
     MendResult,
@@ -85,7 +85,7 @@ class Mending:
         soon = _Due(Instant(turn.now.steady + AGAIN), AGAIN)
         self._later = {record: min(due, soon, key=lambda one: one.at) for record, due in self._later.items()}
 
-    def brought(self, turn: Turn, run: RunQuery, answer: Mapping[Record, Brought] | IntelshareError) -> None:
+    def brought(self, turn: Turn, run: RunQuery, answer: BroughtBy | IntelshareError) -> None:
         """Mend what was asked about, with the answer."""
         (due,) = run.event
         if isinstance(answer, IntelshareError):

@@ -17,7 +17,7 @@ from intelshare.broker.kernel.tables import LOG_HEAD, PENDING, RECEIVED, LogHead
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind
-from intelshare.ids import LeafId, ManifestDigest, MemberCode
+from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode
 from intelshare.ports import View
 
 Arrivals = Mapping[ManifestDigest, Collection[tuple[MemberCode, LeafId]]]
@@ -39,12 +39,20 @@ def brings(said: Received) -> bool:
     return said.kind == Kind.RELEASE and not said.codes and any(said.subject)
 
 
-def arrivals_of(node: Node, view: View, wanted: Collection[ManifestDigest]) -> Work[Arrivals]:
-    """Return by which releases these bulletins came. It reads all logs, and pauses before each."""
+def arrivals_of(
+    node: Node, view: View, wanted: Collection[ManifestDigest], read: Mapping[Incarnation, int] | None = None
+) -> Work[Arrivals]:
+    """Return by which releases these bulletins came. It reads all logs, and pauses before each.
+
+    ``read``: how far each log was read before; what it says up to there is left out.
+    """
     came: dict[ManifestDigest, dict[tuple[MemberCode, LeafId], None]] = {md: {} for md in wanted}
-    for head in _logs(view) if came else ():
+    for head in logs(view) if came else ():
+        first = read.get(head.incarnation, 0) if read is not None else 0
+        if first >= head.size:
+            continue
         yield
-        for said in _accepted(node, view, head):
+        for said in _accepted(node, view, head, first):
             releases = came.get(ManifestDigest(said.subject))
             if releases is not None:
                 releases[said.member, LeafId(said.leaf)] = None
@@ -57,7 +65,7 @@ def came_again(node: Node, view: View) -> Work[Arrivals]:
     """
     seen: set[int] = set()
     again: set[ManifestDigest] = set()
-    for head in _logs(view):
+    for head in logs(view):
         yield
         for said in _accepted(node, view, head):
             start = int.from_bytes(said.subject[:8])
@@ -68,12 +76,13 @@ def came_again(node: Node, view: View) -> Work[Arrivals]:
     return (yield from arrivals_of(node, view, again))
 
 
-def _logs(view: View) -> list[LogHeadRow]:
+def logs(view: View) -> list[LogHeadRow]:
+    """Return the heads of all logs of this node, the oldest first."""
     return view.find(LOG_HEAD, "began", limit=100_000)
 
 
-def _accepted(node: Node, view: View, head: LogHeadRow) -> Iterator[Received]:
-    for entry in opened(node, view, head.incarnation, types={EntryType.RECEIVED}):
+def _accepted(node: Node, view: View, head: LogHeadRow, first: int = 0) -> Iterator[Received]:
+    for entry in opened(node, view, head.incarnation, first, types={EntryType.RECEIVED}):
         said = decode(Received, entry.record)
         if brings(said):
             yield said

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeVar
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
-from intelshare.audit.work import Work
+from intelshare.audit.work import Work, finish
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
@@ -42,7 +42,6 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     INBOX,
     INCOMING,
-    LOG_HEAD,
     PAIR,
     PORTION,
     RECEIVED,
@@ -55,7 +54,7 @@ from intelshare.broker.kernel.tables import (
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
-from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
+from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival, logs
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen
@@ -140,11 +139,21 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True)
+class BroughtBy:
+    """The result of ``brought_by``."""
+
+    of: Mapping[Record, Brought] = field(default_factory=dict)
+    """By record, if it belongs to a bulletin that may come again."""
+    read: Mapping[Incarnation, int] = field(default_factory=dict)
+    """How far each log was read."""
+
+
+@dataclass(frozen=True, slots=True)
 class MendCommand:
     """Mend these. ``brought``: the releases that they belong to (``brought_by``)."""
 
     records: tuple[Record, ...]
-    brought: Mapping[Record, Brought]
+    brought: BroughtBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +167,13 @@ class MendResult:
 def mend(node: Node, view: View, command: MendCommand, now: Instant, random: Random) -> Plan[MendResult]:
     """Rebuild or request the records for which that is possible; the others stay. May be repeated."""
     tx = Transaction(node, view, now, random)
-    done = [_mend(tx, record, command) for record in command.records[:MAX_MENDED]]
+    # Another release may have come since the logs were read.
+    of = finish(_with_others(node, view, command.brought.of, command.brought.read))
+    done = [_mend(tx, record, of.get(record)) for record in command.records[:MAX_MENDED]]
     return tx.plan(MendResult(tuple(done), tx.effects()))
 
 
-def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[Record, Brought]]:
+def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[BroughtBy]:
     """Return the bulletins that damaged records belong to, with the releases that carried them.
 
     Of a received one the inbox says it, or the log where the inbox is damaged: one damaged chunk may hold
@@ -175,6 +186,7 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
         if record.table in _RECEIVED and not record.page:
             wanted.setdefault(_subject(record), []).append(record)
     found: dict[Record, Brought] = {}
+    read = {head.incarnation: head.size for head in logs(view)}
 
     def note(brought: Brought, *, gone: bool = False) -> None:
         for subject in ((brought.md,), (brought.member, brought.leaf)):
@@ -185,7 +197,7 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
     yield
     for row in _held(view, tuple(wanted)):
         note(Brought(row.md, row.sender, row.leaf), gone=bool(row.gone))
-    for head in reversed(view.find(LOG_HEAD, "began", limit=100_000)):
+    for head in reversed(logs(view)):
         if not wanted:
             break
         yield
@@ -204,15 +216,18 @@ def brought_by(node: Node, view: View, records: Sequence[Record]) -> Work[dict[R
     if releases:
         yield
         found |= _accepted(view, releases)
-    return found
+    return BroughtBy(found, read)
 
 
-def _with_others(node: Node, view: View, found: Mapping[Record, Brought]) -> Work[dict[Record, Brought]]:
-    """Add the other releases by which these bulletins came."""
-    came = yield from arrivals_of(node, view, {one.md for one in found.values()})
+def _with_others(
+    node: Node, view: View, found: Mapping[Record, Brought], read: Mapping[Incarnation, int] | None = None
+) -> Work[dict[Record, Brought]]:
+    """Add the other releases by which these bulletins came, as the logs say, or what was not ``read`` yet."""
+    came = yield from arrivals_of(node, view, {one.md for one in found.values()}, read)
     made: dict[Record, Brought] = {}
     for record, one in found.items():
-        others = [other for other in came[one.md] if other != (one.member, one.leaf)]
+        others = dict.fromkeys((*one.others, *came[one.md]))
+        others.pop((one.member, one.leaf), None)
         made[record] = replace(one, others=tuple(others))
     return made
 
@@ -251,7 +266,7 @@ def _subject(record: Record) -> tuple[Any, ...]:
     return record.key if record.table == RECEIVED.name else record.key[:1]
 
 
-def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
+def _mend(tx: Transaction, record: Record, brought: Brought | None) -> Mended:
     if record.table == CHUNK:
         return Mended(record, RecordOutcome.WHOLE)  # by the commit of this step
     table = table_of(record)
@@ -263,7 +278,7 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
             tx.put(table, row)  # its columns may be what is damaged
         return Mended(record, RecordOutcome.WHOLE)
     if not is_damaged(tx, table, *record.key):  # it was forgotten in this very step for another record
-        return Mended(record, RecordOutcome.FORGOTTEN, _senders(command.brought.get(record)))
+        return Mended(record, RecordOutcome.FORGOTTEN, _senders(brought))
     made = (
         _known_document(tx.node, record)
         or rebuild(tx.view, record.table, record.key)
@@ -274,7 +289,7 @@ def _mend(tx: Transaction, record: Record, command: MendCommand) -> Mended:
             tx.put(write.table, write.row)
         return Mended(record, RecordOutcome.REBUILT)
     ask = _ASKS.get(record.table)
-    members = ask(tx, record, command) if ask is not None else ""
+    members = ask(tx, record, brought) if ask is not None else ""
     if not members:
         return Mended(record, RecordOutcome.STAYS)
     still = is_damaged(tx, table, *record.key)
@@ -318,13 +333,12 @@ def _empty_stream(tx: Transaction, record: Record) -> Sequence[Put] | None:
     return [Put(INCOMING, IncomingRow(origin, incarnation, listed[0], 0, begin, b"", b"", 0, 0))]
 
 
-def _ask_received(tx: Transaction, record: Record, command: MendCommand) -> str:
+def _ask_received(tx: Transaction, record: Record, brought: Brought | None) -> str:
     """Forget a received bulletin as if it had never come: each number by which it came becomes a gap, which
     is requested.
 
     Return the members that were asked, separated by spaces.
     """
-    brought = command.brought.get(record)
     if record.table != RECEIVED.name and is_there(tx, BULLETIN, record.key[0]):
         return _ask_recipients(tx, *record.key) if record.table == PORTION.name else ""
     if brought is None:
@@ -408,18 +422,18 @@ def _ask_recipients(tx: Transaction, md: ManifestDigest, slot: int) -> str:
     return " ".join(asked)
 
 
-def _ask_written(tx: Transaction, record: Record, command: MendCommand) -> str:
+def _ask_written(tx: Transaction, record: Record, brought: Brought | None) -> str:
     """Request a bulletin of this node from all recipients that have accepted it, whatever became of it."""
-    del command
+    del brought
     pairs = [row for row in tx.view.find(PAIR, "key", *record.key) if row.leaf and row.receipt in _HAD_IT]
     for pair in pairs:
         _request(tx, pair.recipient, tx.node.uri, pair.incarnation, pair.sequence)
     return " ".join([pair.recipient for pair in pairs])
 
 
-def _ask_release(tx: Transaction, record: Record, command: MendCommand) -> str:
+def _ask_release(tx: Transaction, record: Record, brought: Brought | None) -> str:
     """Request a release of this node, as it was signed, from its recipient."""
-    brought = command.brought.get(record)
+    del record
     pair = whole(tx, PAIR, brought.md, brought.member) if brought is not None else None
     if pair is None:
         return ""
@@ -442,9 +456,9 @@ def _request(
     tx.gaps.append((member, Gap(origin, incarnation, (number,))))
 
 
-def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
+def _ask_act(tx: Transaction, record: Record, brought: Brought | None) -> str:
     """Forget that an act of a peer was received, so that it is judged when it comes again, and request it."""
-    del command
+    del brought
     member, n, leaf = record.key
     if member == tx.node.member:
         return ""
@@ -453,7 +467,7 @@ def _ask_act(tx: Transaction, record: Record, command: MendCommand) -> str:
     return str(member)
 
 
-_ASKS: Final[Mapping[str, Callable[[Transaction, Record, MendCommand], str]]] = {
+_ASKS: Final[Mapping[str, Callable[[Transaction, Record, Brought | None], str]]] = {
     INBOX.name: _ask_received,
     PORTION.name: _ask_received,
     SECRET.name: _ask_received,

@@ -45,7 +45,15 @@ from intelshare.broker.lifecycle.destroy import Gone, marked
 from intelshare.broker.lifecycle.destroy import finish as finish_destroying
 from intelshare.broker.lifecycle.drop import DropCommand, drop, pairs_of
 from intelshare.broker.lifecycle.exclude import exclusions
-from intelshare.broker.lifecycle.mend import MAX_MENDED, MendCommand, Record, RecordOutcome, brought_by, mend
+from intelshare.broker.lifecycle.mend import (
+    MAX_MENDED,
+    BroughtBy,
+    MendCommand,
+    Record,
+    RecordOutcome,
+    brought_by,
+    mend,
+)
 from intelshare.broker.lifecycle.pair_again import handed_over
 from intelshare.broker.lifecycle.purge import purge
 from intelshare.broker.lifecycle.rebuild import rebuild, recount
@@ -109,10 +117,14 @@ def perform(member: Any, step: Any, command: Any, *places: Any) -> Any:
 
 def mended(member: Any, *places: Any) -> Any:
     """These records are mended, with what the log says of them."""
+    return perform(member, mend, brought(member, *places), *places)
+
+
+def brought(member: Any, *places: Any) -> MendCommand:
+    """The command to mend these records, with what the log says of them now."""
     records = tuple(Record(table.name, key) for table, key in places)
     view = Rotten(member.store, *places)
-    command = MendCommand(records, finish(brought_by(member.node, view, records)))
-    return perform(member, mend, command, *places)
+    return MendCommand(records, finish(brought_by(member.node, view, records)))
 
 
 def outcomes(result: Any) -> Sequence[tuple[RecordOutcome, str]]:
@@ -124,7 +136,7 @@ def test_a_page_that_cannot_be_read_is_no_record_and_stays(members: Any, key: An
     """What is looked for in a list may have as many parts as a key: it was whole, since no row had it."""
     fra = members["FRA"]
     page = Record(PAIR.name, key, page="start again")
-    assert outcomes(perform(fra, mend, MendCommand((page,), {}))) == [(RecordOutcome.STAYS, "")]
+    assert outcomes(perform(fra, mend, MendCommand((page,), BroughtBy()))) == [(RecordOutcome.STAYS, "")]
     with pytest.raises(DeliveryError, match="cannot be dropped"):
         perform(fra, drop, DropCommand((page,), UserUri("u"), "no"))
 
@@ -155,8 +167,13 @@ def test_a_received_bulletin_is_forgotten_and_fetched_again_from_its_sender(memb
     assert said_counter == (3, sum(one.size for one in rows(usa, INBOX)))
 
 
-def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sender_counts() -> None:
-    """It was signed anew, because a key was stolen, while the first receipt was on its way."""
+@pytest.mark.parametrize("late", [False, True])
+def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sender_counts(
+    late: bool,
+) -> None:
+    """It was signed anew, because a key was stolen, while the first receipt was on its way; ``late``: after
+    the logs were read for the step that mends.
+    """
     members = met(("FRA", "USA"))
     fra, usa = members["FRA"], members["USA"]
     arrive(usa, fra, released(members))
@@ -164,10 +181,11 @@ def test_what_came_under_two_numbers_is_fetched_again_under_the_one_that_its_sen
     (head,) = fra.do(sign_anew, ()).effects.outbound
     arrive(usa, fra, head.frame)
     (anew,) = hand_over(fra, "USA")
+    place = PORTION, PORTION.key_of(rows(usa, PORTION)[0])
+    before = brought(usa, place)
     answer(members, arrive(usa, fra, anew.frame))
     (row,) = rows(usa, INBOX)
-    (portion,) = rows(usa, PORTION)
-    result = mended(usa, (PORTION, PORTION.key_of(portion)))
+    result = perform(usa, mend, before if late else brought(usa, place), place)
     assert outcomes(result) == [(RecordOutcome.FORGOTTEN, "FRA")]
     assert not [one for one in rows(usa, RECEIVED) if one.kind == Kind.RELEASE]
     ((_, gap),) = result.effects.gaps
@@ -317,7 +335,7 @@ def test_who_was_left_out_is_suspended_while_the_row_is_damaged() -> None:
 def test_a_pair_that_reads_as_it_should_is_written_once_more(members: Any) -> None:
     fra = members["FRA"]
     row = pair_of(fra)
-    result = perform(fra, mend, MendCommand((Record(PAIR.name, PAIR.key_of(row)),), {}))
+    result = perform(fra, mend, MendCommand((Record(PAIR.name, PAIR.key_of(row)),), BroughtBy()))
     assert outcomes(result) == [(RecordOutcome.WHOLE, "")]
     assert pair_of(fra) == row
     assert rows(fra, NODE)[0].name == SELF
@@ -334,7 +352,7 @@ def test_what_the_store_has_brought_back_is_written_again_a_chunk_by_the_commit_
         written.extend(plan.writes)
         return plan
 
-    result = usa.do(step, MendCommand(records, {}))
+    result = usa.do(step, MendCommand(records, BroughtBy()))
     assert outcomes(result) == [(RecordOutcome.WHOLE, ""), (RecordOutcome.WHOLE, "")]
     assert written == [Put(SECRET, secret)]
 

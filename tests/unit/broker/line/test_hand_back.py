@@ -23,7 +23,7 @@ from intelshare.broker.kernel.tables import (
     STATEMENT,
 )
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.broker.lifecycle.mend import Brought, MendCommand, Record, mend
+from intelshare.broker.lifecycle.mend import Brought, BroughtBy, MendCommand, Record, mend
 from intelshare.broker.lifecycle.operator_acts import GiveUpCommand, give_up
 from intelshare.broker.lifecycle.stop import expire
 from intelshare.broker.lifecycle.streams import missing
@@ -284,7 +284,7 @@ def forgets(usa: Any, bulletin: Any) -> list[Gap]:
     record = Record(PORTION.name, key)
     brought = {record: Brought(bulletin.md, bulletin.sender, bulletin.leaf)}
     view = Rotten(usa.store, (PORTION, key))
-    command = MendCommand((record,), brought)
+    command = MendCommand((record,), BroughtBy(brought))
     done = usa.store.perform_now(lambda _: mend(usa.node, view, command, NOW, bytes)).value
     return [gap for _, gap in done.effects.gaps]
 
