@@ -8,6 +8,7 @@ from intelshare.crypto.codec import encode
 from intelshare.crypto.records import KeyRecord, KeyUse
 from intelshare.crypto.suites import Signer, Suite, load_signer
 from intelshare.envelope import SealingKeyHeld
+from intelshare.errors import VaultError
 from intelshare.ids import KeyId
 from intelshare.trust import SecretKey
 from intelshare.vault import Entry, EntryKind, keeps_all
@@ -70,8 +71,12 @@ class Keys:
         return frozenset(self._retired)
 
     def signer(self, key_id: KeyId) -> Signer:
-        """Return the signer of a key that is held."""
-        key = self._held[key_id]
+        """Return the signer of a key that is held. Raises VaultError NOT_FOUND: a replica may not have followed
+        the vault yet.
+        """
+        key = self._held.get(key_id)
+        if key is None:
+            raise VaultError("NOT_FOUND", f"the vault has no key {key_id.hex()[:16]}")
         return load_signer(self.suite, key.record, key.key_id, key.secret)
 
     def first_signer(self, key_ids: Sequence[KeyId]) -> Signer:
