@@ -71,8 +71,8 @@ class Keys:
         return frozenset(self._retired)
 
     def signer(self, key_id: KeyId) -> Signer:
-        """Return the signer of a key that is held. Raises VaultError NOT_FOUND: a replica may not have followed
-        the vault yet.
+        """Return the signer of a key. Raises VaultError NOT_FOUND: a replica may not have followed the vault
+        yet.
         """
         key = self._held.get(key_id)
         if key is None:
