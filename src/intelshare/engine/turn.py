@@ -108,6 +108,9 @@ class Turn:
             self.ask(member, ask)
         for member, gap in effects.gaps:
             self.ask(member, gap)
+        if effects.mended:
+            self.parts.sender.search(self)
+            self.parts.housekeeping.review_again()
         if effects.marked:
             self.parts.destruction.wake(self)
         self.parts.fetching.wake(self, sorted(effects.wanted))

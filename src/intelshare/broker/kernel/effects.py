@@ -31,6 +31,8 @@ class Effects:
     """The requests to peers for what this node has lost."""
     node: Node | None = None
     """The new node if trust or world changed: it replaces the old one before any later step."""
+    mended: bool = False
+    """Damaged records have come back: what could not be read may go."""
 
     @property
     def effects(self) -> Effects:

@@ -97,7 +97,7 @@ class Transaction:
         """Damaged records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
-        self.marked = False
+        self.marked = self.mended = False
         """Keys were deleted: they must be shredded, and receipts signed for that."""
         self.wanted: set[MemberCode] = set()
         """The members whose files are to be requested."""
@@ -301,7 +301,7 @@ class Transaction:
         node = self.node if self.node is not self._before else None
         return Effects(
             tuple(self._said), tuple(self._ended), frozenset(self.ready), self.marked,
-            frozenset(self.wanted), tuple(self.asks), tuple(self.gaps), node,
+            frozenset(self.wanted), tuple(self.asks), tuple(self.gaps), node, self.mended,
         )  # fmt: skip
 
     def batch(self, record: bytes) -> Digest:

@@ -62,6 +62,7 @@ from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
 from intelshare.broker.treaty.act import on_returned_act, returned_acts
 from intelshare.crypto.codec import decode
+from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import (
     Claims,
     Evidence,
@@ -231,6 +232,7 @@ def _on_returned_release(
     md = manifest_digest(claims.manifest)
     back = _Returned(md, inbound.member, claims, manifest, release)
     slots = [one.slot for one in claims.granted]
+    tx.mended |= is_damaged(tx, BATCH, Digest(sha256(batch.raw)))
     said = StatementRow(
         verified.leaf, inbound.member, Kind.RELEASE, statement.nonce, statement.data, statement.proof,
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
@@ -239,6 +241,7 @@ def _on_returned_release(
     if not known:
         tx.put(STATEMENT, said)
     elif is_damaged(tx, STATEMENT, verified.leaf):
+        tx.mended = True
         kept = unless_damaged(tx, partial(keep_again, tx, said, claims, secrets))
         tx.put(STATEMENT, changed(said, sealed_claims=kept or b""))
     _complete(tx, back, dict(zip(slots, carried.bodies, strict=False)))
@@ -265,8 +268,10 @@ def _complete(tx: Transaction, back: _Returned, bodies: dict[int, bytes]) -> Non
     came = _content_back(tx, back, bodies)
     if is_damaged(tx, BULLETIN, back.md):
         if _bulletin_back(tx, back):
+            tx.mended = True
             _count_again(tx, _portions(tx, back.md), others=False)
     elif came:
+        tx.mended = True
         known = _there(tx, back.md, [])
         _count_again(tx, came, others=any(one.body for one in known if one not in came))
 

@@ -393,7 +393,8 @@ def test_a_release_of_this_member_comes_back_from_its_recipient_as_it_was_signed
     assert outcomes(result) == [(RecordOutcome.ASKED, "USA")]
     ((member, gap),) = result.effects.gaps
     assert (member, gap.missing) == (USA, ((said.sequence, said.sequence),))
-    given_back(members, result.effects, (STATEMENT, (said.leaf,)))
+    (taken,) = given_back(members, result.effects, (STATEMENT, (said.leaf,)))
+    assert taken.effects.mended
     (again,) = [one for one in rows(fra, STATEMENT) if one.leaf == said.leaf]
     same = ("data", "proof", "batch", "slots", "incarnation", "sequence")
     assert [getattr(again, name) for name in same] == [getattr(said, name) for name in same]
@@ -447,7 +448,8 @@ def test_a_bulletin_of_this_member_comes_back_from_its_recipient_as_it_was(
     assert outcomes(result) == [(RecordOutcome.ASKED, "USA")] * len(places)
     ((member, gap),) = result.effects.gaps
     assert (member, len(gap.missing)) == (USA, 1)
-    given_back(members, result.effects, *places)
+    (taken,) = given_back(members, result.effects, *places)
+    assert taken.effects.mended, "what waits for it goes"
     back, heads = written(fra, md)
     author = UserUri("") if PORTION in also else as_it_was[0].author
     assert back == changed(as_it_was[0], recalled=back.recalled, author=author)
