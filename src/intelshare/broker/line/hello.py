@@ -378,6 +378,8 @@ def _answer_number(tx: Transaction, row: StatementRow, peer: MemberCode, answers
     taken_back = (found.leaf, found.stage == Stage.QUEUED) != (row.leaf, False)
     if purged is None or over is None or taken_back or found.cause != Cause.NONE:
         return
+    if not unless_damaged(tx, partial(_was_answered, tx.view, found, answers.asked)):
+        return  # it has come since the peer asked for it
     if denied := unless_damaged(tx, partial(denial, tx, found)):
         if answers_others(tx, found, row.leaf):
             # The peer has it, under another number: nobody decides about the pair again, and stops it.
@@ -429,7 +431,7 @@ def _has_ended(tx: Transaction, row: PairRow) -> bool:
 
 
 def _was_answered(view: View, row: PairRow, asked: Instant) -> bool:
-    """Return True if the peer had signed for the release before it asked: a bundle may come late."""
+    """Return True unless the peer has signed for the release since it asked: a bundle may come late."""
     if asked == NEVER:
         return True
     receipts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -224,6 +225,18 @@ def test_an_answer_to_the_number_before_ends_the_wait_for_another(members: Any) 
     arrive(fra, usa, receipt.frame)
     assert facts_of(pair_of(fra)) == Facts(Stage.HANDED_OVER, receipt=BestReceipt.ACCEPTED)
     assert hand_over(fra, "USA") == ()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_question_from_before_the_receipt_brings_nothing_again(members: Any, late: bool) -> None:
+    """A bundle was on its way while the release came over a link; then the key that signed it was stolen."""
+    fra, usa = members["FRA"], members["USA"]
+    arrive(fra, usa, arrive(usa, fra, released(members)).effects.outbound[0].frame)
+    stolen(members)
+    gap = Gap(fra.node.uri, fra.node.incarnation, ((1, 1),))
+    asked = Instant(NOW - SECOND if late else NOW + SECOND)
+    assert fra.do(partial(answer_gap, asked=asked), usa.node.member, gap) is not late
+    assert (shown(fra), pair_of(fra).ready) == ((PairStatus.ACCEPTED, 0) if late else (PairStatus.QUEUED, 1))
 
 
 def test_a_second_number_that_may_go_no_longer_is_cancelled_if_the_first_was_accepted(members: Any) -> None:
