@@ -225,8 +225,10 @@ def recall_preview(context: CallContext, request: pb.RecallRequest) -> pb.Recall
 
 def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
     """Return every signed receipt for a bulletin of this member."""
-    row, found = receipts(context.node, context.view, context.actor, request.id, context.now)
-    return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
+    row, found, damaged = receipts(context.node, context.view, context.actor, request.id, context.now)
+    return pb.ReceiptsResponse(
+        bulletin=row.bulletin, receipts=[_signed(one) for one in found], damaged=damaged
+    )
 
 
 def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:

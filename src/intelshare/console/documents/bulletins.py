@@ -90,18 +90,24 @@ def bulletin(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _whole(client: Client, name: str) -> dict[str, Any]:
-    entries = client.outbox(name).entries
-    if not entries:
+    found = client.outbox(name)
+    if not found.entries:
         raise DeliveryError("NOT_FOUND", "your member sent no bulletin with such an id")
-    entry, shown = entries[0], _line(entries[0])
-    receipts = client.receipts(entry.bulletin.hex()).receipts
+    entry, shown = found.entries[0], _line(found.entries[0])
+    signed = client.receipts(entry.bulletin.hex())
     for pair in shown["pairs"]:
-        pair["receipts"] = _receipts(receipts, pair["recipient"])
+        pair["receipts"] = _receipts(signed.receipts, pair["recipient"])
         pair["why"] = _why(client, entry.bulletin.hex(), pair["recipient"])
     marks: list[dict[str, str]] = []
     for pair in shown["pairs"]:
         marks = marks or pair["why"]["marks"]
-    return {**shown, "marks": marks, "reply_to": entry.reply_to.hex(), "supersedes": entry.supersedes.hex()}
+    return {
+        **shown,
+        "marks": marks,
+        "reply_to": entry.reply_to.hex(),
+        "supersedes": entry.supersedes.hex(),
+        "damaged": len({*found.damaged, *signed.damaged}),
+    }
 
 
 def _receipts(receipts: Iterable[pb.SignedReceipt], recipient: str) -> list[dict[str, Any]]:

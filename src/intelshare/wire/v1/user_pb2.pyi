@@ -1948,18 +1948,24 @@ class ReceiptsResponse(_message.Message):
 
     BULLETIN_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedReceipt]: ...
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in InboxResponse."""
+
     def __init__(
         self,
         *,
         bulletin: _builtins.bytes = ...,
         receipts: _abc.Iterable[Global___SignedReceipt] | None = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "receipts", b"receipts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletin", b"bulletin", "damaged", b"damaged", "receipts", b"receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
