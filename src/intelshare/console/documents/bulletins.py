@@ -41,16 +41,19 @@ def bulletins(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
 
 def _searched(client: Client, query: str, limit: int) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
+    damaged: set[str] = set()
     whole = False
     for number_, page in enumerate(client.search(query, outbox=True), 1):
+        damaged.update(page.damaged)
         for match in page.matches:
             if len(found) < limit:
-                entries = client.outbox(match.bulletin.hex()).entries
-                found += [_line(one) for one in entries]
+                listed = client.outbox(match.bulletin.hex())
+                damaged.update(listed.damaged)
+                found += [_line(one) for one in listed.entries]
         whole = not page.HasField("before")
         if number_ == MAX_SEARCHED or len(found) >= limit:
             break
-    return {"entries": found, "more": not whole, "damaged": 0}
+    return {"entries": found, "more": not whole, "damaged": len(damaged)}
 
 
 def _line(entry: pb.OutboxEntry) -> dict[str, Any]:

@@ -4758,6 +4758,7 @@ class SearchResponse(_message.Message):
     MATCHES_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     LOOKED_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     looked: _builtins.int
     """How many bulletins were looked through."""
     @_builtins.property
@@ -4766,16 +4767,21 @@ class SearchResponse(_message.Message):
     def before(self) -> Global___SearchPlace:
         """Absent: there is no further page."""
 
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in InboxResponse."""
+
     def __init__(
         self,
         *,
         matches: _abc.Iterable[Global___SearchMatch] | None = ...,
         before: Global___SearchPlace | None = ...,
         looked: _builtins.int = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "looked", b"looked", "matches", b"matches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "damaged", b"damaged", "looked", b"looked", "matches", b"matches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
