@@ -20,7 +20,7 @@ class Rotten:
 
     def get(self, table: Any, *key: Any) -> Any:
         if (table.name, key) in self._places:
-            raise RecordError(table.name, key, "a record does not match its digest")
+            raise _error(table, key)
         return self._view.get(table, *key)
 
     def get_many(self, table: Any, keys: Any) -> Any:
@@ -31,5 +31,9 @@ class Rotten:
         whole = [row for row in found if (table.name, table.key_of(row)) not in self._places]
         if damaged is not None:
             bad = [row for row in found if row not in whole]
-            damaged += [RecordError(table.name, table.key_of(row), "damaged") for row in bad]
+            damaged += [_error(table, table.key_of(row)) for row in bad]
         return whole
+
+
+def _error(table: Any, key: tuple[Any, ...]) -> RecordError:
+    return RecordError(table.name, key, f"{table.name} {key} does not match its digest")

@@ -10,6 +10,7 @@ from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effec
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.pair_rows import facts_of
+from intelshare.broker.kernel.transaction import MAX_NAMED
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.attachments import file_of
 from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand, approve, refuse
@@ -64,12 +65,15 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
     )
     lines, damaged = lists.inbox(node, view, actor, wanted, now)
     gaps = lists.holes(view, sorted(node.trust.members))
+    late_requests, of_requests = rfi.overdue(node, view, actor, now)
+    late_duties, of_duties = duties.overdue(node, view, actor, now)
     return pb.InboxResponse(
         entries=[_inbox_entry(line) for line in lines],
         holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in gaps],
-        requests_overdue=rfi.overdue(node, view, actor, now),
-        obligations_overdue=duties.overdue(node, view, actor, now),
-        damaged=damaged,
+        requests_overdue=late_requests,
+        obligations_overdue=late_duties,
+        # A bulletin that is damaged may be missing in the list and in both counts, and is named once.
+        damaged=list(dict.fromkeys((*damaged, *of_requests, *of_duties)))[:MAX_NAMED],
     )
 
 
@@ -221,8 +225,10 @@ def recall_preview(context: CallContext, request: pb.RecallRequest) -> pb.Recall
 
 def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
     """Return every signed receipt for a bulletin of this member."""
-    row, found = receipts(context.node, context.view, context.actor, request.id, context.now)
-    return pb.ReceiptsResponse(bulletin=row.bulletin, receipts=[_signed(one) for one in found])
+    row, found, damaged = receipts(context.node, context.view, context.actor, request.id, context.now)
+    return pb.ReceiptsResponse(
+        bulletin=row.bulletin, receipts=[_signed(one) for one in found], damaged=damaged
+    )
 
 
 def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:

@@ -41,7 +41,8 @@ def result_response(result: ConsentResult, _: Node, now: Instant) -> pb.ConsentR
 
 def list_response(context: CallContext, _: pb.ConsentListRequest) -> pb.ConsentResponse:
     """Return the questions in both directions, newest first."""
-    return _response(consents(context.node, context.view, context.actor, context.now), context.now)
+    lines, damaged = consents(context.node, context.view, context.actor, context.now)
+    return _response(lines, context.now, damaged)
 
 
 CONSENTS: Final = (
@@ -51,8 +52,8 @@ CONSENTS: Final = (
 )
 
 
-def _response(lines: Iterable[ConsentLine], now: Instant) -> pb.ConsentResponse:
-    return pb.ConsentResponse(entries=[_entry(line, now) for line in lines])
+def _response(lines: Iterable[ConsentLine], now: Instant, damaged: Iterable[str] = ()) -> pb.ConsentResponse:
+    return pb.ConsentResponse(entries=[_entry(line, now) for line in lines], damaged=damaged)
 
 
 def _entry(line: ConsentLine, now: Instant) -> pb.ConsentEntry:

@@ -15,14 +15,14 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 def requests_response(context: CallContext, _: pb.RequestsRequest) -> pb.RequestsResponse:
     """Return requests for information in both directions, newest first."""
-    lines = requests(context.node, context.view, context.actor, context.now)
-    return pb.RequestsResponse(entries=[_request(line, context.now) for line in lines])
+    lines, damaged = requests(context.node, context.view, context.actor, context.now)
+    return pb.RequestsResponse(entries=[_request(line, context.now) for line in lines], damaged=damaged)
 
 
 def obligations_response(context: CallContext, request: pb.ObligationsRequest) -> pb.ObligationsResponse:
     """Return obligations to report, the earliest due first."""
-    lines = duties(context.node, context.view, context.actor, request.all, context.now)
-    return pb.ObligationsResponse(entries=[_duty(line, context.now) for line in lines])
+    lines, damaged = duties(context.node, context.view, context.actor, request.all, context.now)
+    return pb.ObligationsResponse(entries=[_duty(line, context.now) for line in lines], damaged=damaged)
 
 
 def meet_command(actor: Actor, request: pb.MeetRequest) -> MeetDutyCommand:

@@ -5,23 +5,25 @@ allows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from intelshare.broker.exchange import backfill
-from intelshare.broker.exchange.backfill import Offer, OfferQuery
+from intelshare.broker.exchange.backfill import BackfillResult, Offer, OfferQuery, Offers
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import ActRow
+from intelshare.broker.kernel.transaction import damaged_records, noting_damage
 from intelshare.broker.queries.lists import title_of
 from intelshare.broker.treaty import act
 from intelshare.broker.treaty.act import ActCommand, ActState
 from intelshare.broker.treaty.policy_files import files_in_force
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import TreatyAct
-from intelshare.errors import DeliveryError, PolicyFileError
+from intelshare.errors import DeliveryError, PolicyFileError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import NEVER, Instant
 from intelshare.labels import BEGINNING, Interval, when
@@ -132,9 +134,9 @@ async def find_backfill(
     wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), asked_time(request.since))
     after = _place(node, actor, request.after)
     page = await backend.query(lambda view: backfill.find_offers(node, view, wanted, after, now), slow=True)
-    return pb.BackfillResponse(
-        entries=await _offers(backend, page.offers), after=_packed(backend, actor, page.after)
-    )
+    response = await _offered(backend, page)
+    response.after = _packed(backend, actor, page.after)
+    return response
 
 
 async def backfill_bulletins(
@@ -144,7 +146,7 @@ async def backfill_bulletins(
     wanted = OfferQuery(actor, request.treaty, MemberCode(request.recipient), asked_time(request.since))
     named = [ManifestDigest(md) for md in request.bulletins]
     done = await backend.perform(backfill.backfill, wanted, named)
-    return pb.BackfillResponse(entries=await _offers(backend, done.offers))
+    return await _offered(backend, done)
 
 
 TREATIES: Final = (
@@ -310,19 +312,29 @@ def _name(kind: ActKind) -> str:
     return kind.name.lower().replace("_", "-")
 
 
-async def _offers(backend: Backend, offers: Sequence[Offer]) -> list[pb.BackfillEntry]:
-    node, now = backend.node, backend.now()
-    return await backend.query(lambda view: [_offer(node, view, offer, now) for offer in offers])
+async def _offered(backend: Backend, found: Offers | BackfillResult) -> pb.BackfillResponse:
+    return await backend.query(partial(_offers, backend.node, found=found, now=backend.now()))
 
 
-def _offer(node: Node, view: View, offer: Offer, now: Instant) -> pb.BackfillEntry:
-    row = offer.written.row
+def _offers(node: Node, view: View, found: Offers | BackfillResult, now: Instant) -> pb.BackfillResponse:
+    """Return the offers with their titles. One without, because that is damaged, is listed: it may be on its
+    way.
+    """
+    damaged: list[StoreError] = []
+    entries = [_offer(node, view, offer, now, damaged) for offer in found.offers]
+    return pb.BackfillResponse(entries=entries, damaged=[*found.damaged, *damaged_records(damaged)])
+
+
+def _offer(node: Node, view: View, offer: Offer, now: Instant, damaged: list[StoreError]) -> pb.BackfillEntry:
+    row, title = offer.written.row, ""
+    with noting_damage(damaged):
+        title = title_of(node, view, offer.written)
     return pb.BackfillEntry(
         bulletin=row.bulletin,
         md=row.md,
         created_at=row.created,
         banner=banner_of(node, offer.written.labels, node.member, now),
-        title=title_of(node, view, offer.written),
+        title=title,
         granted=len(offer.pair.granted),
         portions=len(offer.pair.portions),
         basis=offer.pair.basis,

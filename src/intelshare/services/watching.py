@@ -115,7 +115,9 @@ async def search_bulletins(backend: Backend, actor: Actor, request: pb.SearchReq
         before = place_of(open_cursor(backend.node, actor.user, "search", request.before.md))
     query = SearchQuery(actor, words_of(request.query), where, before)
     page = await backend.query(lambda view: search(backend.node, view, query, backend.now()), slow=True)
-    response = pb.SearchResponse(matches=[_match(match) for match in page.matches], looked=page.looked)
+    response = pb.SearchResponse(
+        matches=[_match(match) for match in page.matches], looked=page.looked, damaged=page.damaged
+    )
     if page.before is not None:
         place = place_bytes(page.before)
         response.before.md = seal_cursor(backend.node, actor.user, "search", place, backend.random)

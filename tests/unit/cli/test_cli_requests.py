@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ from intelshare.wire.v1 import user_pb2 as pb
 
 REQUEST = bytes.fromhex("3f9a1c22" * 4)
 
+DAMAGED = "a record of request does not match its digest: 00"
+
 
 class Lost:
     """A node whose answers to what is sent are lost."""
@@ -28,10 +30,15 @@ class Lost:
         self.profile = profile
         self.sent: list[pb.SubmitRequest] = []
 
-    def requests(self) -> Any:
-        """One open request of USA."""
+    def requests(self) -> pb.RequestsResponse:
+        """One open request of USA, and one that is damaged."""
         entry = pb.RequestEntry(bulletin=REQUEST, member="USA", own=False, state="open", category="cyber")
-        return SimpleNamespace(entries=[entry])
+        return pb.RequestsResponse(entries=[entry], damaged=[DAMAGED])
+
+    def receipts(self, bulletin: str) -> pb.ReceiptsResponse:
+        """One that holds, and one that is damaged."""
+        signed = pb.SignedReceipt(recipient="USA", status="ACCEPTED")
+        return pb.ReceiptsResponse(bulletin=bytes.fromhex(bulletin), receipts=[signed], damaged=[DAMAGED])
 
     def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """Keeps it, and loses the answer."""
@@ -71,3 +78,20 @@ def test_a_lost_decline_is_resolved_by_the_command_that_is_printed(
     first, again = lost.sent
     assert first.key == again.key
     assert content_digest(bytes(32), first) == content_digest(bytes(32), again)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["rfi", "list"], 0),
+        (["rfi", "list", "--open", "--json"], 0),
+        (["rfi", "decline", "ffff0000"], 8),
+        (["receipts", REQUEST.hex()], 7),
+    ],
+)
+@pytest.mark.usefixtures("lost")
+def test_what_is_left_out_is_named(capsys: pytest.CaptureFixture[str], words: list[str], code: int) -> None:
+    assert run([*words, "--as", "x"]) == code
+    said = capsys.readouterr()
+    assert DAMAGED in said.err
+    assert "--json" not in words or json.loads(said.out)["damaged"] == [DAMAGED]

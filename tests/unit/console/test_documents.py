@@ -88,6 +88,7 @@ def test_a_bulletin_shows_who_got_what_and_what_would_release_the_rest() -> None
     assert denied["reasons"][0]["code"] == "EXCEEDS_CEILING"
     assert "label" in [one["change"] for one in denied["changes"]]
     assert [one["category"] for one in whole["marks"]] == ["cyber", "cyber"]
+    assert whole["damaged"] == 0
     calls = {name for channel in desk.channels.values() for name in channel.calls}
     assert "Read" not in calls
 

@@ -18,11 +18,11 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new, new_pair
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import PairStatus, status_of
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import Plan, Random, Scalar, View
@@ -63,6 +63,8 @@ class Offers:
 
     offers: tuple[Offer, ...]
     after: tuple[Scalar, ...]
+    damaged: tuple[str, ...]
+    """The damaged records that were met: a bulletin with one is left out (promise P13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class BackfillResult:
 
     offers: tuple[Offer, ...]
     effects: Effects
+    damaged: tuple[str, ...]
+    """As in ``Offers``."""
 
 
 def find_offers(
@@ -81,11 +85,18 @@ def find_offers(
     Raises DeliveryError NOT_AUTHORISED, NOT_FOUND (treaty), INPUT_INVALID (not a party), UNKNOWN_MEMBER.
     """
     officer = _check(node, view, wanted)
-    rows = view.find(BULLETIN, "newest", after=after, limit=MAX_LOOKED)
+    damaged: list[StoreError] = []
+    rows = view.find(BULLETIN, "newest", after=after, limit=MAX_LOOKED, damaged=damaged)
+    whole = bool(rows) and len(rows) + len(damaged) == MAX_LOOKED
     young = [row for row in rows if row.created >= wanted.since]
-    found = [offer for row in young if (offer := _offer(node, view, row, wanted, officer, now)) is not None]
-    more = len(rows) == MAX_LOOKED and len(young) == len(rows)
-    return Offers(tuple(found), (rows[-1].newest, rows[-1].md) if more else ())
+    found = []
+    for row in young:
+        with noting_damage(damaged):
+            offer = _offer(node, view, row, wanted, officer, now)
+            if offer is not None:
+                found.append(offer)
+    more = whole and len(young) == len(rows)
+    return Offers(tuple(found), (rows[-1].newest, rows[-1].md) if more else (), damaged_records(damaged))
 
 
 def backfill(
@@ -105,10 +116,12 @@ def backfill(
     if len(bulletins) > MAX_ADDRESSED:
         raise DeliveryError("TOO_LARGE", f"at most {MAX_ADDRESSED} bulletins at once, not {len(bulletins)}")
     tx = Transaction(node, view, now, random)
-    offers = []
+    offers, damaged = [], list[StoreError]()
     for md in dict.fromkeys(bulletins):
-        row = view.get(BULLETIN, md)
-        offer = None if row is None else _offer(node, view, row, wanted, officer, now)
+        offer = None
+        with noting_damage(damaged):
+            row = view.get(BULLETIN, md)
+            offer = None if row is None else _offer(node, view, row, wanted, officer, now)
         if offer is None:
             continue
         stored = offer.written.row
@@ -127,7 +140,7 @@ def backfill(
         ).ready:
             tx.ready.add(wanted.to)
         offers.append(offer)
-    return tx.plan(BackfillResult(tuple(offers), tx.effects()))
+    return tx.plan(BackfillResult(tuple(offers), tx.effects(), damaged_records(damaged)))
 
 
 def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:

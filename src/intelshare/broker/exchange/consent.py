@@ -33,6 +33,7 @@ from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.stored_bulletins import (
     Written,
     find_bulletin,
+    may_see,
     only_one,
     read_written,
 )
@@ -48,8 +49,15 @@ from intelshare.broker.kernel.tables import (
     BulletinRow,
     ConsentRow,
     PairRow,
+    UserRow,
 )
-from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
+from intelshare.broker.kernel.transaction import (
+    ToSay,
+    Transaction,
+    damaged_records,
+    noting_damage,
+    open_secret,
+)
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, new_pair
 from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.broker.lifecycle.redecide import ONLY_OWN, ConsentState, decide_portions, redecide
@@ -58,7 +66,7 @@ from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Batch, Claims, Consent, Kind
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.envelope import Given
-from intelshare.errors import DeliveryError, EnvelopeError
+from intelshare.errors import DeliveryError, EnvelopeError, StoreError
 from intelshare.ids import LeafId, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.policy import originator_of
@@ -229,25 +237,35 @@ def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     tx.log(EntryType.CONSENT, ConsentSaid(inbound.member, said.md, said.recipient, said.slots, state))
 
 
-def consents(node: Node, view: View, actor: Actor, now: Instant) -> list[ConsentLine]:
-    """List the requests in both directions, newest first, as far as the user may see their bulletins."""
-    row = row_of(view, actor)
-    lines = []
-    for one in view.find(CONSENT, "newest", limit=MAX_LISTED):
-        if one.own:
-            bulletin = view.get(BULLETIN, one.md)
-            if bulletin is not None:
-                try:
-                    find_bulletin(node, view, bulletin.bulletin.hex(), row, now)
-                except DeliveryError:
-                    continue
-                lines.append(ConsentLine(bulletin.bulletin, one))
-        else:
-            inbox = view.get(INBOX, one.md)
-            shown = show(node, view, inbox, row, now) if inbox is not None else None
-            if shown is not None and sees(shown, one):
-                lines.append(ConsentLine(shown.row.bulletin, one))
-    return lines
+def consents(node: Node, view: View, actor: Actor, now: Instant) -> tuple[list[ConsentLine], tuple[str, ...]]:
+    """List the requests in both directions, newest first, as far as the user may see their bulletins.
+
+    Also returns the damaged records that were met: a request with one is left out (promise P13).
+    """
+    reader = row_of(view, actor)
+    lines: list[ConsentLine] = []
+    damaged: list[StoreError] = []
+    for row in view.find(CONSENT, "newest", limit=MAX_LISTED, damaged=damaged):
+        with noting_damage(damaged):
+            bulletin = (_own_bulletin if row.own else _received_bulletin)(node, view, row, reader, now)
+            if bulletin:
+                lines.append(ConsentLine(bulletin, row))
+    return lines, damaged_records(damaged)
+
+
+def _own_bulletin(node: Node, view: View, row: ConsentRow, reader: UserRow, now: Instant) -> bytes:
+    """Return the id of the bulletin that this member asked about; empty if the user may not see it."""
+    bulletin = view.get(BULLETIN, row.md)
+    if bulletin is None or not may_see(node, read_written(node, view, bulletin), reader, now):
+        return b""
+    return bulletin.bulletin
+
+
+def _received_bulletin(node: Node, view: View, row: ConsentRow, reader: UserRow, now: Instant) -> bytes:
+    """Return the id of the bulletin that a peer asks about; empty if the user may not see all of that."""
+    inbox = view.get(INBOX, row.md)
+    shown = show(node, view, inbox, reader, now) if inbox is not None else None
+    return shown.row.bulletin if shown is not None and sees(shown, row) else b""
 
 
 def sees(shown: Shown, row: ConsentRow) -> bool:

@@ -30,7 +30,12 @@ from intelshare.broker.kernel.tables import (
     ReceiptRow,
     ReceivedRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import (
+    Transaction,
+    damaged_records,
+    noting_damage,
+    unless_damaged,
+)
 from intelshare.broker.lifecycle.attachments import WHOLE, codes_after
 from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode
@@ -137,19 +142,28 @@ def answers_others(tx: Transaction, row: PairRow, leaf: LeafId) -> bool:
 
 def receipts(
     node: Node, view: View, actor: Actor, given: str, now: Instant
-) -> tuple[BulletinRow, list[Signed]]:
-    """Return a bulletin of this member and all receipts for it, oldest first. Raises DeliveryError."""
+) -> tuple[BulletinRow, list[Signed], tuple[str, ...]]:
+    """Return a bulletin of this member and all receipts for it, oldest first.
+
+    Also returns the damaged records that were met: a receipt with one is left out (promise P13). Raises
+    DeliveryError, StoreError RECORD_CORRUPT if the bulletin itself is damaged.
+    """
     reader = row_of(view, actor)
     bulletin = find_bulletin(node, view, given, reader, now).row
-    found = [_signed(node, view, row) for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN)]
-    return bulletin, sorted(found, key=lambda one: (one.row.at, one.member, one.receipt.status))
+    found: list[Signed] = []
+    damaged: list[StoreError] = []
+    for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN, damaged=damaged):
+        with noting_damage(damaged):
+            found.append(_signed(node, view, row))
+    found.sort(key=lambda one: (one.row.at, one.member, one.receipt.status))
+    return bulletin, found, damaged_records(damaged)
 
 
 def _signed(node: Node, view: View, row: ReceiptRow) -> Signed:
     stored = view.get(RECEIVED, row.member, row.leaf)
     batch = view.get(BATCH, stored.batch) if stored is not None else None
     if stored is None or batch is None:
-        raise StoreError("RECORD_CORRUPT", "a receipt is missing")
+        raise StoreError("RECORD_CORRUPT", f"a receipt of {row.member} is missing: {row.leaf.hex()}")
     flaw = ""
     try:
         evidence = Evidence(Kind.RECEIPT, stored.nonce, stored.data, stored.proof, batch.record)

@@ -7,7 +7,7 @@ come.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -19,7 +19,7 @@ from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, REQUEST, RequestRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.broker.lifecycle.relations import Named, Relation
 from intelshare.bulletin import Marked, Word, marked_in
@@ -163,19 +163,30 @@ def note_received(
                 tx.put(REQUEST, _ended(tx, as_it_stands(tx.view, row), marked.word, md))
 
 
-def requests(node: Node, view: View, actor: Actor, now: Instant) -> list[RequestLine]:
-    """Return all requests whose question the user may see, newest first."""
+def requests(node: Node, view: View, actor: Actor, now: Instant) -> tuple[list[RequestLine], tuple[str, ...]]:
+    """Return all requests whose question the user may see, newest first.
+
+    Also returns the damaged records that were met: a request with one is left out, or its reply (promise
+    P13).
+    """
     reader = row_of(view, actor)
-    rows = [as_it_stands(view, row) for row in view.find(REQUEST, "newest", limit=MAX_LISTED)]
-    return [line for row in rows if (line := _line(node, view, row, reader, now)) is not None]
+    damaged: list[StoreError] = []
+    rows = view.find(REQUEST, "newest", limit=MAX_LISTED, damaged=damaged)
+    standing = [as_it_stands(view, row) for row in rows]
+    return _lines(node, view, standing, reader, now, damaged), damaged_records(damaged)
 
 
-def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
-    """Count the open requests of peers that are overdue, among those that the user may see."""
+def overdue(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
+    """Count the open requests of peers that are overdue, among those that the user may see.
+
+    Also returns the damaged records that were met: a request with one is not counted.
+    """
     reader = row_of(view, actor)
+    damaged: list[StoreError] = []
     # Start after 0: NEVER sorts first.
-    rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED)
-    return sum(_line(node, view, row, reader, now) is not None for row in rows if row.due <= now)
+    rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED, damaged=damaged)
+    late = [row for row in rows if row.due <= now]
+    return len(_lines(node, view, late, reader, now, damaged)), damaged_records(damaged)
 
 
 def _opened(tx: Transaction, md: ManifestDigest, member: MemberCode, own: int, marked: Marked) -> RequestRow:
@@ -207,7 +218,26 @@ def _settled(row: RequestRow) -> DeliveryError:
     )
 
 
-def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant) -> RequestLine | None:
+def _lines(
+    node: Node,
+    view: View,
+    rows: Iterable[RequestRow],
+    reader: UserRow,
+    now: Instant,
+    damaged: list[StoreError],
+) -> list[RequestLine]:
+    lines = []
+    for row in rows:
+        with noting_damage(damaged):
+            line = _line(node, view, row, reader, now, damaged)
+            if line is not None:
+                lines.append(line)
+    return lines
+
+
+def _line(
+    node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant, damaged: list[StoreError]
+) -> RequestLine | None:
     seen = (_own if row.own else _received)(node, view, row.md, reader, now)
     if seen is None:
         return None
@@ -216,8 +246,9 @@ def _line(node: Node, view: View, row: RequestRow, reader: UserRow, now: Instant
     if row.reply:
         # The member that asked closes; the other one answers or declines.
         ours = bool(row.own) == (row.state == RequestState.CLOSED)
-        found = (_own if ours else _received)(node, view, row.reply, reader, now)
-        reply = found[0] if found is not None else b""
+        with noting_damage(damaged):
+            found = (_own if ours else _received)(node, view, row.reply, reader, now)
+            reply = found[0] if found is not None else b""
     return RequestLine(row, bulletin, portions[0].category if portions else "", _title(portions), reply)
 
 

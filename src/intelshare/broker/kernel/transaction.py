@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
@@ -51,6 +51,9 @@ R = TypeVar("R", bound=Row)
 
 _DRAWN = 512
 """The random bytes drawn at a time, for salts and nonces."""
+
+MAX_NAMED: Final = 20
+"""The most damaged records that one answer names."""
 
 SELF = "self"
 """The key of the one row of NODE."""
@@ -501,6 +504,13 @@ def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
         if error.code != "RECORD_CORRUPT":
             raise
         damaged.append(error)
+
+
+def damaged_records(damaged: Iterable[StoreError]) -> tuple[str, ...]:
+    """Name what a list lacks: each record once, and at most ``MAX_NAMED``, so that no answer grows without
+    bound.
+    """
+    return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes, beside: bytes = b"") -> bytes:

@@ -15,9 +15,9 @@ from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import only_one
 from intelshare.broker.kernel.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
 from intelshare.broker.lifecycle.read import Shown, received, show
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, UserUri
 from intelshare.instant import DAY, NEVER, Instant, after
 from intelshare.ports import Plan, Random, View, changed
@@ -71,21 +71,36 @@ def due_of_duty(word: str, now: Instant) -> Instant:
     return NEVER
 
 
-def duties(node: Node, view: View, actor: Actor, done: bool, now: Instant) -> list[DutyLine]:
-    """Return duties of bulletins that the user may see, by due date: the open ones or, if ``done``, all."""
+def duties(
+    node: Node, view: View, actor: Actor, done: bool, now: Instant
+) -> tuple[list[DutyLine], tuple[str, ...]]:
+    """Return duties of bulletins that the user may see, by due date: the open ones or, if ``done``, all.
+
+    Also returns the damaged records that were met: a duty with one is left out (promise P13).
+    """
     reader = row_of(view, actor)
-    rows = view.find(DUTY, "due", limit=MAX_LISTED) if done else view.find(DUTY, "due", 0, limit=MAX_LISTED)
-    lines = _lines(node, view, reader, rows, now)
-    return sorted(lines, key=lambda line: (line.row.done, line.row.due))
+    damaged: list[StoreError] = []
+    rows = view.find(DUTY, "due", *(() if done else (0,)), limit=MAX_LISTED, damaged=damaged)
+    lines = _lines(node, view, reader, rows, now, damaged)
+    return sorted(lines, key=lambda line: (line.row.done, line.row.due)), damaged_records(damaged)
 
 
-def _lines(node: Node, view: View, reader: UserRow, rows: Iterable[DutyRow], now: Instant) -> list[DutyLine]:
+def _lines(
+    node: Node,
+    view: View,
+    reader: UserRow,
+    rows: Iterable[DutyRow],
+    now: Instant,
+    damaged: list[StoreError],
+) -> list[DutyLine]:
     opened: dict[ManifestDigest, Shown | None] = {}
     lines = []
     for row in rows:
         if row.md not in opened:
-            inbox = view.get(INBOX, row.md)
-            opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
+            opened[row.md] = None
+            with noting_damage(damaged):
+                inbox = view.get(INBOX, row.md)
+                opened[row.md] = show(node, view, inbox, reader, now) if inbox is not None else None
         shown = opened[row.md]
         if shown is not None:
             lines.append(DutyLine(row, shown.row, shown.title))
@@ -119,9 +134,14 @@ def meet_duty(
     return tx.plan(replace(line, row=after))
 
 
-def overdue(node: Node, view: View, actor: Actor, now: Instant) -> int:
-    """Count the overdue duties among those that the user may see."""
+def overdue(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
+    """Count the overdue duties among those that the user may see.
+
+    Also returns the damaged records that were met: a duty with one is not counted.
+    """
     reader = row_of(view, actor)
+    damaged: list[StoreError] = []
     # Start after 0: NEVER sorts first.
-    rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED)
-    return len(_lines(node, view, reader, [row for row in rows if row.due <= now], now))
+    rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED, damaged=damaged)
+    late = [row for row in rows if row.due <= now]
+    return len(_lines(node, view, reader, late, now, damaged)), damaged_records(damaged)

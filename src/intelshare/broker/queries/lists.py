@@ -26,7 +26,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import noting_damage
+from intelshare.broker.kernel.transaction import damaged_records, noting_damage
 from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.destroy import reason_of
 from intelshare.broker.lifecycle.holds import Refusal, refusal_of
@@ -45,9 +45,6 @@ from intelshare.ports import Scalar, Table, View
 
 PAGE: Final = 256
 """The rows looked at in one query."""
-
-MAX_NAMED: Final = 20
-"""The most damaged records that one answer names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ def inbox(
             line = _inbox_line(node, view, row, reader, wanted, now)
             if line is not None:
                 found.append(line)
-    return found, _named(damaged)
+    return found, damaged_records(damaged)
 
 
 def _inbox_line(
@@ -179,7 +176,7 @@ def outbox(
     damaged: list[StoreError] = []
     if given:
         written = find_bulletin(node, view, given, reader, now)
-        return [_outbox_line(node, view, written, reader, now, damaged)], _named(damaged)
+        return [_outbox_line(node, view, written, reader, now, damaged)], damaged_records(damaged)
     lines: list[OutboxLine] = []
     for row in _newest(view, BULLETIN, limit, damaged):
         if len(lines) >= limit:
@@ -190,7 +187,7 @@ def outbox(
                 line = _outbox_line(node, view, written, reader, now, damaged)
                 if not held or any(pair.status is PairStatus.HELD for pair in line.pairs):
                     lines.append(line)
-    return lines, _named(damaged)
+    return lines, damaged_records(damaged)
 
 
 def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
@@ -262,11 +259,6 @@ def _newest(
         if not rows or len(rows) + len(damaged) - left_out < size:
             return
         after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
-
-
-def _named(damaged: Sequence[StoreError]) -> tuple[str, ...]:
-    """Return each message once, and at most ``MAX_NAMED``: no list grows without bound."""
-    return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
 def _outbox_line(

@@ -17,7 +17,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
-from intelshare.broker.kernel.transaction import noting_damage
+from intelshare.broker.kernel.transaction import damaged_records, noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
@@ -86,6 +86,8 @@ class Page:
     before: Place | None
     looked: int
     """The number of bulletins that this reader may see."""
+    damaged: tuple[str, ...]
+    """The damaged records that were met: a bulletin with one is left out (promise P13)."""
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
     whole = bool(rows) and len(rows) + len(damaged) == PAGE
     seen: list[_Seen] = []
     for row in rows:
-        with noting_damage(damaged):  # a damaged bulletin does not match
+        with noting_damage(damaged):
             one = _open(node, view, row, reader, now)
             if one is not None:
                 seen.append(one)
@@ -121,7 +123,7 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
         for one in seen
         if (found := _excerpt(one.portions, query.words)) is not None
     ]
-    return Page(tuple(matches), _place(rows[-1]) if whole else None, len(seen))
+    return Page(tuple(matches), _place(rows[-1]) if whole else None, len(seen), damaged_records(damaged))
 
 
 def place_bytes(place: Place) -> bytes:

@@ -105,6 +105,7 @@ def list_(client: Client, out: Out, waiting: bool) -> None:
 
 
 def _show(found: pb.ConsentResponse, out: Out, schema: str) -> None:
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import consent_table
 
@@ -113,6 +114,7 @@ def _show(found: pb.ConsentResponse, out: Out, schema: str) -> None:
         out.table(consent_table(found.entries))
     else:
         out.note("nothing here")
+    note_damaged(out, found.damaged)
 
 
 def _instant(text: str | None) -> int:

@@ -99,8 +99,9 @@ def _wait(client: Client, answer: pb.RecallResponse, timeout: float, out: Out) -
 def receipts(client: Client, out: Out, bulletin: str) -> int:
     """List every signed receipt for the bulletin whose id begins with ID, verifying each again.
 
-    Exits with 7 if a receipt does not verify.
+    Exits with 7 if a receipt does not verify, or is left out because its record is damaged.
     """
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import receipt_table
 
@@ -108,6 +109,8 @@ def receipts(client: Client, out: Out, bulletin: str) -> int:
     out.document("receipts", plain(found))
     if found.receipts:
         out.table(receipt_table(found.receipts))
-    else:
+    elif not found.damaged:
         out.note("nobody has answered yet")
-    return Exit.NOT_VERIFIED if any(receipt.flaw for receipt in found.receipts) else Exit.DONE
+    note_damaged(out, found.damaged)
+    flawed = found.damaged or any(receipt.flaw for receipt in found.receipts)
+    return Exit.NOT_VERIFIED if flawed else Exit.DONE

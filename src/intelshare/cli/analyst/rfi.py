@@ -90,7 +90,7 @@ def answer(
     client: Client, out: Out, request: str, originator: str, wait: str | None, yes: bool, **composed: Any
 ) -> int:
     """Answer the request ID with FILE; the answer goes to the member that asked."""
-    asked = _received(client, request, originator)
+    asked = _received(client, out, request, originator)
     return _send(client, out, replace(_reply(asked, "answer"), **composed), wait=wait, yes=yes)
 
 
@@ -109,7 +109,7 @@ def decline(client: Client, out: Out, request: str, reason: str, label: str | No
     """Tell the member that asked that the request ID will not be answered, so that it does not wait."""
     if reason and label is None:
         raise click.UsageError("a reason needs a --label")
-    reply = _reply(_received(client, request, originator), "decline")
+    reply = _reply(_received(client, out, request, originator), "decline")
     return _send_text(client, out, reply, reason or "declined", label)
 
 
@@ -119,7 +119,7 @@ def decline(client: Client, out: Out, request: str, reason: str, label: str | No
 @talking
 def close(client: Client, out: Out, request: str) -> int:
     """Tell everybody you asked that the request ID no longer needs an answer."""
-    rows = [row for row in _starting(client, request) if row.own]
+    rows = [row for row in _starting(client, out, request) if row.own]
     if not rows:
         raise _no_request(request)
     if len({row.bulletin for row in rows}) > 1:
@@ -135,15 +135,21 @@ def close(client: Client, out: Out, request: str) -> int:
 @talking
 def list_(client: Client, out: Out, waiting: bool) -> None:
     """List requests for information that your member has made or received, newest first."""
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import request_table
 
-    entries = [entry for entry in client.requests().entries if not waiting or entry.state == "open"]
-    out.document("requests", {"entries": [plain(entry) for entry in entries]})
-    if entries:
-        out.table(request_table(entries))
+    found = client.requests()
+    if waiting:
+        kept = [entry for entry in found.entries if entry.state == "open"]
+        del found.entries[:]
+        found.entries.extend(kept)
+    out.document("requests", plain(found))
+    if found.entries:
+        out.table(request_table(found.entries))
     else:
         out.note("nothing here")
+    note_damaged(out, found.damaged)
 
 
 @click.group(cls=CommandGroup)
@@ -160,6 +166,7 @@ def obligations() -> None:
 @talking
 def list_obligations(client: Client, out: Out, everything: bool) -> None:
     """List obligations, the earliest due first."""
+    from intelshare.cli.shared.output import note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import obligation_table
 
@@ -169,6 +176,7 @@ def list_obligations(client: Client, out: Out, everything: bool) -> None:
         out.table(obligation_table(found.entries))
     else:
         out.note("nothing to do")
+    note_damaged(out, found.damaged)
 
 
 @obligations.command(epilog=examples("intelshare obligations met 3f9a1c22 report-use-30d"))
@@ -221,11 +229,11 @@ def _reply(asked: pb.RequestEntry, word: str) -> Composition:
     )
 
 
-def _received(client: Client, given: str, originator: str) -> pb.RequestEntry:
+def _received(client: Client, out: Out, given: str, originator: str) -> pb.RequestEntry:
     """Return the one request of a peer whose id begins with ``given``. Raises DeliveryError NOT_FOUND,
     INPUT_INVALID.
     """
-    rows = [row for row in _starting(client, given) if not row.own and originator in ("", row.member)]
+    rows = [row for row in _starting(client, out, given) if not row.own and originator in ("", row.member)]
     if not rows:
         raise _no_request(given)
     if len(rows) > 1:
@@ -236,11 +244,18 @@ def _received(client: Client, given: str, originator: str) -> pb.RequestEntry:
     return rows[0]
 
 
-def _starting(client: Client, given: str) -> list[pb.RequestEntry]:
-    """Return the requests of either side whose id begins with at least four given digits."""
+def _starting(client: Client, out: Out, given: str) -> list[pb.RequestEntry]:
+    """Return the requests of either side whose id begins with at least four given digits.
+
+    What is left out is named: it may be the one that is meant, or another member that was asked.
+    """
+    from intelshare.cli.shared.output import note_damaged
+
     if len(given) < _FEWEST_DIGITS:
         raise _no_request(given)
-    return [row for row in client.requests().entries if row.bulletin.hex().startswith(given.lower())]
+    found = client.requests()
+    note_damaged(out, found.damaged)
+    return [row for row in found.entries if row.bulletin.hex().startswith(given.lower())]
 
 
 def _no_request(given: str) -> DeliveryError:

@@ -51,13 +51,15 @@ def backfill(
     bulletins that they may see.
     """
     from intelshare.cli.shared.confirm import confirm
-    from intelshare.cli.shared.output import draw
+    from intelshare.cli.shared.output import draw, note_damaged
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.times import moment
     from intelshare.wire.v1 import user_pb2 as pb
 
     to, start = recipient.upper(), 0 if since is None else max(moment(since, "--since"), 0)
-    offers = _offers(client, pb.FindBackfillRequest(treaty=treaty, recipient=to, since=start))
+    damaged: dict[str, None] = {}
+    wanted = pb.FindBackfillRequest(treaty=treaty, recipient=to, since=start)
+    offers = _offers(client, wanted, damaged)
     entries = offers
     if offers and not dry_run:
         if not yes:
@@ -68,21 +70,29 @@ def backfill(
         for first in range(0, len(offers), PART):
             chosen = [offer.md for offer in offers[first : first + PART]]
             request = pb.BackfillRequest(treaty=treaty, recipient=to, since=start, bulletins=chosen)
-            entries += client.treat("Backfill", request).entries
-    out.document("treaty-backfill", {"entries": [plain(entry) for entry in entries], "dry_run": dry_run})
+            done = client.treat("Backfill", request)
+            entries += done.entries
+            damaged.update(dict.fromkeys(done.damaged))
+    listed = [plain(entry) for entry in entries]
+    out.document("treaty-backfill", {"entries": listed, "damaged": list(damaged), "dry_run": dry_run})
     if entries:
         out.table(_offer_table(entries))
     else:
         out.note("there is nothing to offer")
     if len(entries) < len(offers):
         out.note(f"{len(offers) - len(entries)} could no longer be offered")
+    note_damaged(out, damaged)
 
 
-def _offers(client: Client, request: pb.FindBackfillRequest) -> list[pb.BackfillEntry]:
+def _offers(
+    client: Client, request: pb.FindBackfillRequest, damaged: dict[str, None]
+) -> list[pb.BackfillEntry]:
+    """Return all offers. ``damaged`` collects what was left out: two pages may name the same record."""
     found: list[pb.BackfillEntry] = []
     while True:
         page = client.treat("FindBackfill", request)
         found += page.entries
+        damaged.update(dict.fromkeys(page.damaged))
         request.after = page.after
         if not page.after:
             return found

@@ -41,16 +41,19 @@ def bulletins(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
 
 def _searched(client: Client, query: str, limit: int) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
+    damaged: set[str] = set()
     whole = False
     for number_, page in enumerate(client.search(query, outbox=True), 1):
+        damaged.update(page.damaged)
         for match in page.matches:
             if len(found) < limit:
-                entries = client.outbox(match.bulletin.hex()).entries
-                found += [_line(one) for one in entries]
+                listed = client.outbox(match.bulletin.hex())
+                damaged.update(listed.damaged)
+                found += [_line(one) for one in listed.entries]
         whole = not page.HasField("before")
         if number_ == MAX_SEARCHED or len(found) >= limit:
             break
-    return {"entries": found, "more": not whole, "damaged": 0}
+    return {"entries": found, "more": not whole, "damaged": len(damaged)}
 
 
 def _line(entry: pb.OutboxEntry) -> dict[str, Any]:
@@ -90,18 +93,24 @@ def bulletin(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _whole(client: Client, name: str) -> dict[str, Any]:
-    entries = client.outbox(name).entries
-    if not entries:
+    found = client.outbox(name)
+    if not found.entries:
         raise DeliveryError("NOT_FOUND", "your member sent no bulletin with such an id")
-    entry, shown = entries[0], _line(entries[0])
-    receipts = client.receipts(entry.bulletin.hex()).receipts
+    entry, shown = found.entries[0], _line(found.entries[0])
+    signed = client.receipts(entry.bulletin.hex())
     for pair in shown["pairs"]:
-        pair["receipts"] = _receipts(receipts, pair["recipient"])
+        pair["receipts"] = _receipts(signed.receipts, pair["recipient"])
         pair["why"] = _why(client, entry.bulletin.hex(), pair["recipient"])
     marks: list[dict[str, str]] = []
     for pair in shown["pairs"]:
         marks = marks or pair["why"]["marks"]
-    return {**shown, "marks": marks, "reply_to": entry.reply_to.hex(), "supersedes": entry.supersedes.hex()}
+    return {
+        **shown,
+        "marks": marks,
+        "reply_to": entry.reply_to.hex(),
+        "supersedes": entry.supersedes.hex(),
+        "damaged": len({*found.damaged, *signed.damaged}),
+    }
 
 
 def _receipts(receipts: Iterable[pb.SignedReceipt], recipient: str) -> list[dict[str, Any]]:

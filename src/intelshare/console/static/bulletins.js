@@ -97,7 +97,8 @@ function One({ id }) {
     <${Card} title="Delivery" id="delivery" note="by this node’s clock; what came early is drawn wide"><${Timeline} document=${document} /></${Card}>
     ${denied.length > 0 && html`<${Card} title="Withheld" id="denied" note="why, and the smallest change that would release it">
       ${denied.map((pair) => html`<h3 key=${pair.recipient}>${pair.recipient}</h3><div class="case"><${Decisions} pair=${pair} marks=${document.marks} denied /></div>`)}</${Card}>`}
-    <${Card} title="Receipts" id="receipts" note=${html`decision in log entry ${document.pairs.map((pair) => pair.why.log_index !== null && html` <a href=${`#/audit/${pair.why.log_index}`}>${pair.why.log_index}</a>`)}`}><${Receipts} document=${document} /></${Card}>
+    <${Card} title="Receipts" id="receipts" note=${html`decision in log entry ${document.pairs.map((pair) => pair.why.log_index !== null && html` <a href=${`#/audit/${pair.why.log_index}`}>${pair.why.log_index}</a>`)}`}><${Receipts} document=${document} />
+      ${document.damaged > 0 && html`<p class="note">${count(document.damaged, "damaged record")} left out: intelshare doctor --deep</p>`}</${Card}>
   </div>`;
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import NOW, Member, actor, draft, text, user
+from builders import NOW, Member, actor, draft, seeded, text, user
 from intelshare.audit.records import Approve, DecisionKept, EntryType
 from intelshare.broker.exchange.backfill import (
     MAX_ADDRESSED,
@@ -20,7 +20,7 @@ from intelshare.broker.exchange.backfill import (
 )
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import PAIR, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, PAIR, PORTION, UserRow
 from intelshare.broker.lifecycle.holds import ApproveCommand, approve
 from intelshare.errors import DeliveryError
 from intelshare.ids import ManifestDigest, MemberCode
@@ -41,6 +41,7 @@ from line_world import (
     tell,
     with_law,
 )
+from rotten_view import Rotten
 
 KEN, USA = MemberCode("KEN"), MemberCode("USA")
 LABEL = "//FRA DR//REL TO FRA, USA, KEN"
@@ -193,3 +194,21 @@ def test_looking_and_addressing_are_bounded_and_nothing_is_left_out() -> None:
     assert (len(since.offers), since.after) == (2, ())
     assert refused(fra, lambda: offer(fra, found[: MAX_ADDRESSED + 1])).code == "TOO_LARGE"
     assert len(offer(fra, found[:MAX_ADDRESSED]).offers) == MAX_ADDRESSED
+
+
+@pytest.mark.parametrize("table", [BULLETIN, PORTION], ids=lambda table: table.name)
+def test_a_look_and_what_is_sent_go_on_without_a_damaged_record_and_name_it(table: Any) -> None:
+    fra = met()["FRA"]
+    bad, sound = [send(fra, warning(), f"k{n}", at=Instant(NOW + n)).md for n in range(2)]
+    (key,) = [table.key_of(row) for row in rows(fra, table) if row.md == bad]
+    wanted = OfferQuery(actor("FRA", "r"), "demo-climate", KEN)
+    found = fra.store.ask_now(
+        lambda view: find_offers(fra.node, Rotten(view, (table, key)), wanted, (), LATER)
+    )
+    assert (digests(found), len(found.damaged)) == ([sound], 1)
+    done = fra.store.perform_now(
+        lambda view: backfill(
+            fra.node, Rotten(view, (table, key)), wanted, [bad, sound], LATER, seeded("damaged")
+        )
+    ).value
+    assert ([one.written.row.md for one in done.offers], done.damaged) == ([sound], found.damaged)

@@ -59,6 +59,7 @@ from line_world import (
     send,
     with_law,
 )
+from rotten_view import Rotten
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_question_that_comes_before_its_bulletin_is_tried_again(members: dict[
     arrive(ken, fra, frame.frame)
     (late,) = carry(members, effects, "FRA", "KEN")
     assert codes(late) == [""]
-    (line,) = ken.ask(consents, actor("KEN", "r"), NOW)
+    ((line,), _) = ken.ask(consents, actor("KEN", "r"), NOW)
     assert (line.row.member, line.row.recipient, line.row.state) == ("FRA", "USA", ConsentState.ASKED)
 
 
@@ -114,8 +115,32 @@ def test_a_refusal_leaves_it_withheld_and_is_shown(members: dict[str, Member]) -
     carry(members, grant(ken, bulletin, grant=False), "KEN", "FRA")
     assert word(fra) == "withheld"
     assert not hand_over(fra, "USA")
-    (line,) = fra.ask(consents, actor("FRA", "a"), NOW)
+    ((line,), _) = fra.ask(consents, actor("FRA", "a"), NOW)
     assert line.row.state == ConsentState.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("code", "table"),
+    [("FRA", CONSENT), ("FRA", BULLETIN), ("KEN", CONSENT), ("KEN", INBOX)],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_the_list_goes_on_without_a_damaged_record_and_names_it(
+    members: dict[str, Member], code: str, table: Any
+) -> None:
+    fra, ken = members["FRA"], members["KEN"]
+    for number in range(2):
+        given = draft(text(OF_KEN, f"number {number}"), to=["USA"])
+        effects = ask(fra, pass_on(members, given, key=f"key {number}").bulletin.hex())
+        for frame in hand_over(fra, "KEN"):
+            arrive(ken, fra, frame.frame)
+        carry(members, effects, "FRA", "KEN")
+    bad, sound = rows(members[code], CONSENT)
+    key = CONSENT.key_of(bad) if table is CONSENT else (bad.md,)
+    lines, named = members[code].store.ask_now(
+        lambda view: consents(members[code].node, Rotten(view, (table, key)), actor(code, "r"), NOW)
+    )
+    assert [line.row for line in lines] == [sound]
+    assert len(named) == 1
 
 
 def test_a_refusal_that_crosses_a_newer_question_does_not_answer_it(members: dict[str, Member]) -> None:
@@ -400,7 +425,7 @@ def test_an_officer_does_not_answer_for_what_it_may_not_read(members: dict[str, 
     with pytest.raises(DeliveryError) as raised:
         grant(ken, bulletin, by="s")
     assert raised.value.code == "NOT_FOUND"
-    assert ken.ask(consents, actor("KEN", "s"), NOW) == []
+    assert ken.ask(consents, actor("KEN", "s"), NOW) == ([], ())
     start = Cursor(ken.node.incarnation, 0)
     told = ken.ask(watch, actor("KEN", "s"), start, NOW).happened
     assert [one.what for one in told if one.what != "submitted"][-1:] == ["received"]

@@ -16,13 +16,16 @@ from intelshare.broker.exchange.recall import (
     effect_of_recall,
     recall,
 )
+from intelshare.broker.exchange.receipt import receipts
 from intelshare.broker.kernel.frame import Gap, Outbound
 from intelshare.broker.kernel.tables import (
+    BATCH,
     BULLETIN,
     INBOX,
     PENDING,
     PORTION,
     RECALLED,
+    RECEIPT,
     RECEIVED,
     SECRET,
 )
@@ -56,6 +59,7 @@ from line_world import (
     signed,
     stolen,
 )
+from rotten_view import Rotten
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 
@@ -487,3 +491,20 @@ def test_p12_the_number_of_what_was_recalled_and_forgotten_is_cancelled_when_it_
         assert not [gap for gap in taken.gaps if gap.missing]
     assert word_of(members) == "destroyed"
     assert rows(usa, INBOX) == []
+
+
+@pytest.mark.parametrize("table", [RECEIPT, RECEIVED, BATCH], ids=lambda table: table.name)
+def test_the_receipts_of_a_bulletin_are_shown_without_a_damaged_one_which_is_named(
+    members: Any, table: Any
+) -> None:
+    bulletin = submitted(members, TO_BOTH, ("KEN", "USA"))
+    accepted(members, ("KEN", "USA"))
+    fra = members["FRA"]
+    bad, sound = rows(fra, RECEIPT)
+    held = fra.store.ask_now(lambda view: view.get(RECEIVED, bad.member, bad.leaf))
+    key = (held.batch,) if table is BATCH else table.key_of(bad if table is RECEIPT else held)
+    _, found, named = fra.store.ask_now(
+        lambda view: receipts(fra.node, Rotten(view, (table, key)), actor("FRA", "a"), bulletin, LATER)
+    )
+    assert [(one.member, one.flaw) for one in found] == [(sound.member, "")]
+    assert len(named) == 1

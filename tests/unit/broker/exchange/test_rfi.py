@@ -12,13 +12,17 @@ from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.exchange import rfi
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.exchange.rfi import RequestState, requests
-from intelshare.broker.kernel.tables import DUTY, REQUEST
+from intelshare.broker.kernel.tables import BULLETIN, DUTY, INBOX, REQUEST
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.duties import MeetDutyCommand, due_of_duty, meet_duty
 from intelshare.bulletin.request import Marked, Word, marked_in, media_of
 from intelshare.errors import DeliveryError
 from intelshare.instant import DAY, HOUR, NEVER, Instant
+from intelshare.services.bulletins import inbox_page
+from intelshare.services.rpc import CallContext
+from intelshare.wire.v1 import user_pb2 as pb
 from line_world import arrive, entries, hand_over, met, rows, send, with_law
+from rotten_view import Rotten
 
 TO_ALL = "//FRA DIFFUSION RESTREINTE//REL TO FRA, USA, KEN"
 OF_USA = "UNCLASSIFIED//REL TO USA, FRA"
@@ -76,7 +80,7 @@ def test_both_sides_know_that_a_request_is_open_and_until_when(members: dict[str
     asked(members)
     assert states(members["FRA"]) == {"USA": RequestState.OPEN, "KEN": RequestState.OPEN}
     assert [(row.member, row.own, row.due) for row in rows(members["USA"], REQUEST)] == [("FRA", 0, DUE)]
-    (line,) = members["USA"].ask(requests, actor("USA", "a"), NOW)
+    ((line,), _) = members["USA"].ask(requests, actor("USA", "a"), NOW)
     assert (line.category, line.title) == ("cyber", "text")
 
 
@@ -88,7 +92,7 @@ def test_an_answer_and_a_refusal_are_told_apart(members: dict[str, Member]) -> N
     deliver(members, "KEN", "FRA")
     assert states(members["FRA"]) == {"USA": RequestState.ANSWERED, "KEN": RequestState.DECLINED}
     assert states(members["USA"]) == {"FRA": RequestState.ANSWERED}
-    lines = members["FRA"].ask(requests, actor("FRA", "a"), NOW)
+    lines, _ = members["FRA"].ask(requests, actor("FRA", "a"), NOW)
     assert all(line.reply for line in lines)
 
 
@@ -118,7 +122,7 @@ def test_a_reply_that_never_comes_leaves_the_request_open_and_it_may_be_declined
     sent = send(usa, replace(draft(marked(word, OF_USA), to=["FRA"]), in_reply_to=bulletin), key="reply")
 
     def listed() -> tuple[int, bytes]:
-        (line,) = usa.ask(requests, actor("USA", "a"), NOW)
+        ((line,), _) = usa.ask(requests, actor("USA", "a"), NOW)
         return line.row.state, line.reply
 
     assert listed() == (_STATES[word], sent.bulletin)
@@ -167,15 +171,15 @@ def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[
     usa = members["USA"]
     asked(members)
     late = Instant(DUE + HOUR)
-    assert usa.ask(rfi.overdue, actor("USA", "a"), NOW) == 0
-    assert usa.ask(rfi.overdue, actor("USA", "a"), late) == 1
+    assert usa.ask(rfi.overdue, actor("USA", "a"), NOW) == (0, ())
+    assert usa.ask(rfi.overdue, actor("USA", "a"), late) == (1, ())
     from intelshare.broker.kernel.register import SetUserCommand, set_user
     from intelshare.broker.kernel.tables import UserRow
 
     blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
     usa.do(set_user, SetUserCommand(user("USA", "o"), blind))
-    assert usa.ask(rfi.overdue, actor("USA", "b"), late) == 0
-    assert usa.ask(requests, actor("USA", "b"), late) == []
+    assert usa.ask(rfi.overdue, actor("USA", "b"), late) == (0, ())
+    assert usa.ask(requests, actor("USA", "b"), late) == ([], ())
 
 
 def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_it_is_met(
@@ -189,12 +193,12 @@ def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_
     (row,) = rows(usa, DUTY)
     assert (row.obligation, row.due, row.done) == ("report-use-7d", NOW + 7 * DAY, 0)
     late = Instant(NOW + 8 * DAY)
-    assert usa.ask(duties.overdue, actor("USA", "a"), late) == 1
+    assert usa.ask(duties.overdue, actor("USA", "a"), late) == (1, ())
     with pytest.raises(DeliveryError) as raised:
         usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-everything"))
     assert raised.value.code == "NOT_FOUND"
     usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
-    assert usa.ask(duties.overdue, actor("USA", "a"), late) == 0
+    assert usa.ask(duties.overdue, actor("USA", "a"), late) == (0, ())
     assert [one.user for one in entries(usa, EntryType.DUTY, DutyDone)] == [user("USA", "a")]
     usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
     assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
@@ -215,10 +219,10 @@ def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all
     opened: list[int] = []
     show = duties.show
     monkeypatch.setattr(duties, "show", lambda *args: (opened.append(1), show(*args))[1])
-    assert usa.ask(duties.overdue, actor("USA", "a"), NOW) == 0
+    assert usa.ask(duties.overdue, actor("USA", "a"), NOW) == (0, ())
     assert not opened, "what is not due is not opened"
     last = Instant(NOW + (duties.MAX_DUTIES + 8) * DAY)
-    assert usa.ask(duties.overdue, actor("USA", "a"), last) == duties.MAX_DUTIES
+    assert usa.ask(duties.overdue, actor("USA", "a"), last) == (duties.MAX_DUTIES, ())
     assert len(opened) == 1
 
 
@@ -247,3 +251,68 @@ def test_a_declined_request_may_still_be_answered(members: dict[str, Member]) ->
     reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA", key="after all")
     deliver(members, "USA", "FRA")
     assert states(members["FRA"])["USA"] is RequestState.ANSWERED
+
+
+def inbox(node: Any, view: Any, by: Any, now: Instant) -> Any:
+    return inbox_page(CallContext(node, view, by, now), pb.InboxRequest())
+
+
+def rotten(member: Member, place: Any, query: Any, *given: Any) -> Any:
+    """What the analyst gets of a query while one record is damaged."""
+    by = actor(member.node.member, "a")
+    return member.store.ask_now(lambda view: query(member.node, Rotten(view, place), by, *given))
+
+
+@pytest.mark.parametrize(
+    ("code", "table"),
+    [("FRA", REQUEST), ("FRA", BULLETIN), ("USA", REQUEST), ("USA", INBOX)],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_the_requests_go_on_without_a_damaged_record_and_name_it(
+    members: dict[str, Member], code: str, table: Any
+) -> None:
+    for key in ("one", "two"):
+        send(members["FRA"], draft(marked(Word.ASK, due=DUE), to=["USA"]), key=key)
+    deliver(members, "FRA", "USA")
+    bad, sound = rows(members[code], REQUEST)
+    place = (table, REQUEST.key_of(bad) if table is REQUEST else (bad.md,))
+    lines, named = rotten(members[code], place, requests, NOW)
+    assert ([line.row for line in lines], len(named)) == ([sound], 1)
+    if code == "USA":
+        late = Instant(DUE + HOUR)
+        assert rotten(members[code], place, rfi.overdue, late) == (1, named)
+        shown = rotten(members[code], place, inbox, late)
+        assert (shown.requests_overdue, len(shown.damaged)) == (1, 1)
+
+
+def test_a_request_is_listed_without_a_reply_whose_record_is_damaged(members: dict[str, Member]) -> None:
+    bulletin = asked(members)
+    reply(members["USA"], bulletin, Word.ANSWER, OF_USA, "FRA")
+    deliver(members, "USA", "FRA")
+    (held,) = rows(members["FRA"], INBOX)
+    lines, named = rotten(members["FRA"], (INBOX, (held.md,)), requests, NOW)
+    assert {line.row.member: (line.row.state, line.reply) for line in lines} == {
+        "USA": (RequestState.ANSWERED, b""),
+        "KEN": (RequestState.OPEN, b""),
+    }
+    assert len(named) == 1
+
+
+@pytest.mark.parametrize("table", [DUTY, INBOX], ids=lambda table: table.name)
+def test_the_obligations_go_on_without_a_damaged_record_and_name_it(
+    members: dict[str, Member], table: Any
+) -> None:
+    law = '[[oblige]]\nid = "FRA-report"\nsource = "invented"\nobligation = "report-use-7d"\nwhen = {}\n'
+    with_law(members["FRA"], law)
+    for key in ("one", "two"):
+        send(members["FRA"], draft(text(TO_ALL), to=["USA"]), key=key)
+    deliver(members, "FRA", "USA")
+    bad, sound = rows(members["USA"], DUTY)
+    place = (table, DUTY.key_of(bad) if table is DUTY else (bad.md,))
+    for done in (False, True):
+        lines, named = rotten(members["USA"], place, duties.duties, done, NOW)
+        assert ([line.row for line in lines], len(named)) == ([sound], 1)
+    late = Instant(NOW + 8 * DAY)
+    assert rotten(members["USA"], place, duties.overdue, late) == (1, named)
+    shown = rotten(members["USA"], place, inbox, late)
+    assert (shown.obligations_overdue, len(shown.damaged)) == (1, 1)

@@ -153,7 +153,7 @@ def test_a_request_closed_twice_in_a_call_keeps_what_closed_it_first(fra: Any) -
     question = send(fra, draft(marked(Word.ASK), to=["USA"]), key="ask").bulletin.hex()
     closing = replace(draft(marked(Word.CLOSE), to=["USA"]), in_reply_to=question)
     first, _ = send_many(fra, [submission("one", closing), submission("two", closing)])
-    (line,) = fra.ask(requests, actor("FRA", "a"), NOW)
+    ((line,), _) = fra.ask(requests, actor("FRA", "a"), NOW)
     assert (line.row.state, line.row.reply) == (RequestState.CLOSED, first.md)
 
 

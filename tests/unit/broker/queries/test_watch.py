@@ -14,7 +14,7 @@ from intelshare.audit.records import EntryType
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import INBOX, LOG, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, LOG, PORTION, UserRow
 from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.queries.follow import follow
@@ -40,7 +40,8 @@ from intelshare.instant import SECOND, Instant
 from intelshare.patience import patient
 from intelshare.services import watching
 from intelshare.wire.v1 import user_pb2 as pb
-from line_world import TO_USA, arrive, hand_over, met, send, stolen
+from line_world import TO_USA, arrive, hand_over, met, rows, send, stolen
+from rotten_view import Rotten
 from services_world import MemberBackend
 from waits import LIMIT
 
@@ -127,6 +128,22 @@ def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:
     for who, count in ((actor("USA", "a"), 1), (LOW, 0)):
         page = usa.ask(search, SearchQuery(who, ("one",), Where.INBOX), NOW)
         assert (len(page.matches), page.looked) == (count, count)
+
+
+@pytest.mark.parametrize("table", [BULLETIN, PORTION], ids=lambda table: table.name)
+def test_a_search_goes_on_without_a_damaged_record_and_names_it(table: Any) -> None:
+    fra = met(("FRA", "USA"))["FRA"]
+    bad, sound = (send(fra, draft(text(TO_USA, "one"), to=["USA"]), key=key) for key in ("bad", "sound"))
+    (key,) = [table.key_of(row) for row in rows(fra, table) if row.md == bad.md]
+    page = fra.store.ask_now(
+        lambda view: search(
+            fra.node,
+            Rotten(view, (table, key)),
+            SearchQuery(actor("FRA", "a"), ("one",), Where.OUTBOX),
+            NOW,
+        )
+    )
+    assert ([one.bulletin for one in page.matches], len(page.damaged)) == ([sound.bulletin], 1)
 
 
 class Looked(asyncio.Event):
