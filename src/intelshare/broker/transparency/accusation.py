@@ -16,7 +16,13 @@ from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.records import EntryType, Witnessed
 from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, CheckpointRow
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.transparency.evidence import contradict, identity_of, withdraw
+from intelshare.broker.transparency.evidence import (
+    CONTRADICTIONS,
+    SETTLED,
+    contradict,
+    identity_of,
+    withdraw,
+)
 from intelshare.broker.transparency.known_checkpoints import (
     UNPROVED,
     CheckpointState,
@@ -60,9 +66,20 @@ def clear(tx: Transaction, row: CheckpointRow) -> None:
 
 
 def overrule(tx: Transaction, origin: NodeUri) -> None:
-    """Withdraw the alarms of mere doubt about a node: a proof was found."""
+    """Withdraw the alarms of mere doubt about a node: a proof was found. That witnesses say that they were
+    shown another log of it needs none any more, and one that has forgotten that log could not give it.
+    """
     for row in _doubted(tx, origin):
         withdraw(tx, _key(row))
+    for member in tx.node.trust.members:
+        for claim in tx.view.find(EVIDENCE, "member", member, CONTRADICTIONS):
+            if claim.code == "LOG_FORK" and _is_claim_about(decode(Exhibit, claim.exhibit), origin):
+                tx.put(EVIDENCE, changed(claim, shelf=SETTLED))
+
+
+def _is_claim_about(exhibit: Exhibit, origin: NodeUri) -> bool:
+    """Return True for a witness's word about this node's log, which no signature shows (``witness``)."""
+    return bool(exhibit.raw) and decode(Checkpoint, exhibit.statements[0].data).origin == origin
 
 
 def convict(

@@ -618,6 +618,17 @@ def test_a_witness_that_lies_accuses_nobody_provably(logs: Logs) -> None:
     assert logs.show("USA", "FRA") == [""], "what KEN claims does not stop USA's log"
 
 
+def test_what_a_witness_says_ends_with_the_proof_that_the_log_was_forked(logs: Logs) -> None:
+    """A witness that was put back has forgotten what it was shown, and cannot prove that it did not lie."""
+    logs.show("USA", "FRA")
+    usa = own(logs.members["USA"].node, logs.members["USA"].store)
+    seen = Cosigned(usa.origin, usa.incarnation, usa.size, Digest(b"\7" * 32))
+    logs.bring("KEN", "FRA", forged(logs, "KEN", bytes(32), 9, "seen", (seen,)))
+    assert [row.member for row in logs.alarms("FRA")] == ["KEN"]
+    assert logs.bring("USA", "FRA", forged(logs, "USA", bytes(32), usa.size, "fork")) == ["LOG_FORK"]
+    assert [(row.member, row.code) for row in logs.alarms("FRA")] == [("USA", "LOG_FORK")]
+
+
 def test_a_node_that_shows_no_path_is_bounded_and_its_checkpoints_wait(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
