@@ -145,7 +145,7 @@ class BroughtBy:
     of: Mapping[Record, Brought] = field(default_factory=dict)
     """By record, if it belongs to a bulletin that may come again."""
     read: Mapping[Incarnation, int] = field(default_factory=dict)
-    """How far each log was read."""
+    """The entries up to which each log was read."""
 
 
 @dataclass(frozen=True, slots=True)
