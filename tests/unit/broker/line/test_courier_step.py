@@ -328,5 +328,5 @@ def test_a_question_about_a_portion_comes_behind_the_portion_in_the_same_bundle(
     ask(fra, pass_on(members, draft(text(OF_KEN), to=["USA"])).bulletin.hex())
     taken = carry(fra, ken)
     assert (taken.accepted, taken.rejected) == (1, {})
-    (line,) = ken.ask(consents, actor("KEN", "r"), NOW)
+    (line,), _ = ken.ask(consents, actor("KEN", "r"), NOW)
     assert line.row.recipient == "USA"
