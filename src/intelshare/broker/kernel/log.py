@@ -19,7 +19,7 @@ from intelshare.audit import EntryType, entry_hash
 from intelshare.audit.decided import committed
 from intelshare.audit.records import SealedEntries
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import LOG, LogRow
+from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogHeadRow, LogRow
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.errors import StoreError
@@ -72,6 +72,11 @@ class OpenedEntry(NamedTuple):
 def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
     """Return the entry with this index. Raises StoreError RECORD_CORRUPT."""
     return next(entries(view, incarnation, place, place + 1), None)
+
+
+def logs(view: View) -> list[LogHeadRow]:
+    """Return the heads of all logs of this node, the oldest first."""
+    return view.find(LOG_HEAD, "began", limit=100_000)
 
 
 def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:

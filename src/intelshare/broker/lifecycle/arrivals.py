@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.audit.work import Work
-from intelshare.broker.kernel.log import opened
+from intelshare.broker.kernel.log import logs, opened
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.kernel.tables import LOG_HEAD, PENDING, RECEIVED, LogHeadRow
+from intelshare.broker.kernel.tables import PENDING, RECEIVED, LogHeadRow
 from intelshare.broker.kernel.transaction import Transaction, unless_damaged
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind
@@ -74,11 +74,6 @@ def came_again(node: Node, view: View) -> Work[Arrivals]:
             seen.add(start)
     del seen
     return (yield from arrivals_of(node, view, again))
-
-
-def logs(view: View) -> list[LogHeadRow]:
-    """Return the heads of all logs of this node, the oldest first."""
-    return view.find(LOG_HEAD, "began", limit=100_000)
 
 
 def _accepted(node: Node, view: View, head: LogHeadRow, first: int = 0) -> Iterator[Received]:

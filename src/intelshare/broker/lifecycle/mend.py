@@ -33,7 +33,7 @@ from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
-from intelshare.broker.kernel.log import opened
+from intelshare.broker.kernel.log import logs, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import (
@@ -54,7 +54,7 @@ from intelshare.broker.kernel.tables import (
     TrustRow,
 )
 from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
-from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival, logs
+from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild
 from intelshare.broker.lifecycle.streams import is_frozen

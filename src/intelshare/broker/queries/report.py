@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from intelshare.audit.records import STORED, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
-from intelshare.broker.kernel.log import OpenedRows, opened
+from intelshare.broker.kernel.log import OpenedRows, logs, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -22,7 +22,6 @@ from intelshare.broker.kernel.tables import (
     BULLETIN,
     DUTY,
     INBOX,
-    LOG_HEAD,
     PAIR,
     PORTION,
     RECEIVED,
@@ -105,7 +104,7 @@ def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, 
 
 def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator[tuple[Instant, Any]]:
     """Yield the records of the period, in the order of the log."""
-    heads = view.find(LOG_HEAD, "began", limit=100_000)
+    heads = logs(view)
     for head, after in zip(heads, [*heads[1:], None], strict=True):
         if head.began < until and (after is None or after.began >= since):
             for entry in opened(node, view, head.incarnation, types=_WANTED):

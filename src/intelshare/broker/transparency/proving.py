@@ -23,14 +23,13 @@ from intelshare.audit.portable import (
 from intelshare.audit.records import STORED, DecisionKept, EntryType, LoggedPortion, Received, Witnessed
 from intelshare.audit.tree import Tree
 from intelshare.audit.work import finish
-from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
+from intelshare.broker.kernel.log import OpenedEntry, logs, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import id_range
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     CHECKPOINT,
     INBOX,
-    LOG_HEAD,
     PAIR,
     CheckpointRow,
 )
@@ -241,7 +240,7 @@ def _found(node: Node, view: View, wanted: ProofQuery) -> Iterator[OpenedEntry]:
 
 def all_entries(node: Node, view: View) -> Iterator[OpenedEntry]:
     """Yield all entries of all logs of this node, oldest log first."""
-    for head in view.find(LOG_HEAD, "began", limit=100_000):
+    for head in logs(view):
         yield from opened(node, view, head.incarnation)
 
 
