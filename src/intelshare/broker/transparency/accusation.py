@@ -11,10 +11,12 @@ One alarm stands for all doubts about a node. Of several proofs the one that goe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from intelshare.audit.exhibit import Exhibit, exhibit_of, position
 from intelshare.audit.path import LogPath, check_path
 from intelshare.audit.records import EntryType, Witnessed
-from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, CheckpointRow
+from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, CheckpointRow, EvidenceRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.evidence import (
     CONTRADICTIONS,
@@ -72,14 +74,20 @@ def overrule(tx: Transaction, origin: NodeUri) -> None:
     for row in _doubted(tx, origin):
         withdraw(tx, _key(row))
     for member in tx.node.trust.members:
-        for claim in tx.view.find(EVIDENCE, "member", member, CONTRADICTIONS):
-            if claim.code == "LOG_FORK" and _is_claim_about(decode(Exhibit, claim.exhibit), origin):
-                tx.put(EVIDENCE, changed(claim, shelf=SETTLED))
+        for row, shown, _ in claims_of(tx, member):
+            if shown.origin == origin:
+                tx.put(EVIDENCE, changed(row, shelf=SETTLED))
 
 
-def _is_claim_about(exhibit: Exhibit, origin: NodeUri) -> bool:
-    """Return True for a witness's word about this node's log, which no signature shows (``witness``)."""
-    return bool(exhibit.raw) and decode(Checkpoint, exhibit.statements[0].data).origin == origin
+def claims_of(tx: Transaction, witness: MemberCode) -> Iterator[tuple[EvidenceRow, Checkpoint, Checkpoint]]:
+    """Yield what this member says without a proof that it was shown of other logs: the log as it was shown
+    here, and the checkpoint in which the witness says otherwise.
+    """
+    for row in tx.view.find(EVIDENCE, "member", witness, CONTRADICTIONS):
+        exhibit = decode(Exhibit, row.exhibit)
+        if row.code == "LOG_FORK" and exhibit.raw:
+            shown, witnessed = (decode(Checkpoint, said.data) for said in exhibit.statements[:2])
+            yield row, shown, witnessed
 
 
 def convict(

@@ -31,6 +31,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, EVIDENCE, LOG_HEAD, CheckpointRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.accusation import (
+    claims_of,
     clear,
     convict,
     doubt,
@@ -376,11 +377,7 @@ def _believe(tx: Transaction, seen: Cosigned) -> None:
 
 def _claimed(tx: Transaction, member: MemberCode) -> Iterator[LogAsk]:
     """Yield the questions about what a witness claims to have seen: an answer may be lost with its link."""
-    for row in tx.view.find(EVIDENCE, "member", member, CONTRADICTIONS):
-        exhibit = decode(Exhibit, row.exhibit)
-        if row.code != "LOG_FORK" or not exhibit.raw:
-            continue
-        shown, witnessed = (decode(Checkpoint, said.data) for said in exhibit.statements[:2])
+    for row, shown, witnessed in claims_of(tx, member):
         for seen in witnessed.cosigned:
             if seen.origin == shown.origin and _claim(seen) == row.evidence:
                 yield LogAsk(seen.origin, shown.incarnation, shown.size, seen.incarnation, seen.size)
