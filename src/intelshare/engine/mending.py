@@ -117,9 +117,7 @@ class Mending:
         if told:
             turn.do(NoteMended(tuple(told)))
         if any(one.outcome not in WAITING for one in told):
-            # What could not be read was neither sent nor reviewed.
-            turn.parts.sender.search(turn)
-            turn.parts.housekeeping.review_again()
+            turn.search()
 
     def _failed(self, turn: Turn, due: tuple[Record, ...], error: IntelshareError) -> None:
         self._busy = False

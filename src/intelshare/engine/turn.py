@@ -94,6 +94,11 @@ class Turn:
         else:
             links.ask_later(member, message)
 
+    def search(self) -> None:
+        """Look again for all that waits: what could not be read was neither sent nor reviewed."""
+        self.parts.sender.search(self)
+        self.parts.housekeeping.review_again()
+
     def carry_out(self, led: Durable[Effects]) -> None:
         """Carry out the effects of durable writes: withdraw what has ended, send statements, ask."""
         effects, links = led.value, self.parts.links
@@ -109,8 +114,7 @@ class Turn:
         for member, gap in effects.gaps:
             self.ask(member, gap)
         if effects.mended:
-            self.parts.sender.search(self)
-            self.parts.housekeeping.review_again()
+            self.search()
         if effects.marked:
             self.parts.destruction.wake(self)
         self.parts.fetching.wake(self, sorted(effects.wanted))

@@ -100,8 +100,10 @@ class Transaction:
         """Damaged records that were left out (``unless_damaged``)."""
         self.ready: set[MemberCode] = set()
         """Peers for which a pair has become ready."""
-        self.marked = self.mended = False
+        self.marked = False
         """Keys were deleted: they must be shredded, and receipts signed for that."""
+        self.mended = False
+        """Damaged records have come back (``Effects.mended``)."""
         self.wanted: set[MemberCode] = set()
         """The members whose files are to be requested."""
         self.asks: list[tuple[MemberCode, LogAsk]] = []
