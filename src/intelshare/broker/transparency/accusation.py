@@ -74,9 +74,9 @@ def overrule(tx: Transaction, origin: NodeUri) -> None:
     for row in _doubted(tx, origin):
         withdraw(tx, _key(row))
     for member in tx.node.trust.members:
-        for row, shown, _ in claims_of(tx, member):
+        for claim, shown, _ in claims_of(tx, member):
             if shown.origin == origin:
-                tx.put(EVIDENCE, changed(row, shelf=SETTLED))
+                tx.put(EVIDENCE, changed(claim, shelf=SETTLED))
 
 
 def claims_of(tx: Transaction, witness: MemberCode) -> Iterator[tuple[EvidenceRow, Checkpoint, Checkpoint]]:
