@@ -73,6 +73,18 @@ def back(members: Any) -> tuple[Outbound, ...]:
     return said
 
 
+def taken_back(members: Any) -> Outbound:
+    """USA accepts a release whose key was stolen, and is told that its number is void; its receipt is on the
+    way.
+    """
+    fra, usa = members["FRA"], members["USA"]
+    receipt: Outbound = arrive(usa, fra, released(members)).effects.outbound[0]
+    stolen(members)
+    (head,) = back(members)
+    arrive(usa, fra, head.frame)
+    return receipt
+
+
 def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_over_anew(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
     frame = released(members)
@@ -89,10 +101,7 @@ def test_row_7_what_a_stolen_key_signed_is_rejected_then_cancelled_and_handed_ov
 
 def test_what_had_arrived_meanwhile_is_not_shown_twice(members: Any) -> None:
     fra, usa = members["FRA"], members["USA"]
-    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
-    stolen(members)
-    (head,) = back(members)
-    arrive(usa, fra, head.frame)
+    receipt = taken_back(members)
     (again,) = hand_over(fra, "USA")
     second = arrive(usa, fra, again.frame).effects.outbound[0]
     assert len(rows(usa, INBOX)) == 1
@@ -242,10 +251,7 @@ def test_a_question_from_before_the_receipt_brings_nothing_again(members: Any, l
 def test_a_second_number_that_may_go_no_longer_is_cancelled_if_the_first_was_accepted(members: Any) -> None:
     """Nobody decides about the pair again, and the peer would wait for the number for ever."""
     fra, usa = members["FRA"], members["USA"]
-    receipt = arrive(usa, fra, released(members)).effects.outbound[0]
-    stolen(members)
-    (head,) = back(members)
-    arrive(usa, fra, head.frame)
+    receipt = taken_back(members)
     hand_over(fra, "USA")
     arrive(fra, usa, receipt.frame)
     fra.node = replace(fra.node, world=world_with(fra.node, without=("gsa-fra-usa",)))
