@@ -18,7 +18,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
+from intelshare.broker.kernel.transaction import Transaction, damaged_records, each_readable, noting_damage
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new, new_pair
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import PairStatus, status_of
@@ -89,12 +89,7 @@ def find_offers(
     rows = view.find(BULLETIN, "newest", after=after, limit=MAX_LOOKED, damaged=damaged)
     whole = bool(rows) and len(rows) + len(damaged) == MAX_LOOKED
     young = [row for row in rows if row.created >= wanted.since]
-    found = []
-    for row in young:
-        with noting_damage(damaged):
-            offer = _offer(node, view, row, wanted, officer, now)
-            if offer is not None:
-                found.append(offer)
+    found = each_readable(young, lambda row: _offer(node, view, row, wanted, officer, now), damaged)
     more = whole and len(young) == len(rows)
     return Offers(tuple(found), (rows[-1].newest, rows[-1].md) if more else (), damaged_records(damaged))
 

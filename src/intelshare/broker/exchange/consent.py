@@ -55,7 +55,7 @@ from intelshare.broker.kernel.transaction import (
     ToSay,
     Transaction,
     damaged_records,
-    noting_damage,
+    each_readable,
     open_secret,
 )
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, new_pair
@@ -243,14 +243,14 @@ def consents(node: Node, view: View, actor: Actor, now: Instant) -> tuple[list[C
     Also returns the damaged records that were met: a request with one is left out (promise P13).
     """
     reader = row_of(view, actor)
-    lines: list[ConsentLine] = []
     damaged: list[StoreError] = []
-    for row in view.find(CONSENT, "newest", limit=MAX_LISTED, damaged=damaged):
-        with noting_damage(damaged):
-            bulletin = (_own_bulletin if row.own else _received_bulletin)(node, view, row, reader, now)
-            if bulletin:
-                lines.append(ConsentLine(bulletin, row))
-    return lines, damaged_records(damaged)
+
+    def line(row: ConsentRow) -> ConsentLine | None:
+        bulletin = (_own_bulletin if row.own else _received_bulletin)(node, view, row, reader, now)
+        return ConsentLine(bulletin, row) if bulletin else None
+
+    rows = view.find(CONSENT, "newest", limit=MAX_LISTED, damaged=damaged)
+    return each_readable(rows, line, damaged), damaged_records(damaged)
 
 
 def _own_bulletin(node: Node, view: View, row: ConsentRow, reader: UserRow, now: Instant) -> bytes:

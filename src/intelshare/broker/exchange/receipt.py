@@ -33,7 +33,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import (
     Transaction,
     damaged_records,
-    noting_damage,
+    each_readable,
     unless_damaged,
 )
 from intelshare.broker.lifecycle.attachments import WHOLE, codes_after
@@ -150,11 +150,9 @@ def receipts(
     """
     reader = row_of(view, actor)
     bulletin = find_bulletin(node, view, given, reader, now).row
-    found: list[Signed] = []
     damaged: list[StoreError] = []
-    for row in view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN, damaged=damaged):
-        with noting_damage(damaged):
-            found.append(_signed(node, view, row))
+    rows = view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN, damaged=damaged)
+    found = each_readable(rows, partial(_signed, node, view), damaged)
     found.sort(key=lambda one: (one.row.at, one.member, one.receipt.status))
     return bulletin, found, damaged_records(damaged)
 

@@ -19,7 +19,7 @@ from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, REQUEST, RequestRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
+from intelshare.broker.kernel.transaction import Transaction, damaged_records, each_readable, noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.broker.lifecycle.relations import Named, Relation
 from intelshare.bulletin import Marked, Word, marked_in
@@ -81,12 +81,9 @@ def as_it_stands(view: View, row: RequestRow) -> RequestRow:
     """
     if row.own or row.state not in (RequestState.ANSWERED, RequestState.DECLINED):
         return row
-    try:
+    reply = None
+    with noting_damage([]):  # where it is damaged nobody knows what became of it; the list goes on
         reply = view.get(PAIR, row.reply, row.member)
-    except StoreError as error:
-        if error.code != "RECORD_CORRUPT":
-            raise
-        return row  # nobody knows what became of it; the list goes on
     if reply is None or status_of(facts_of(reply)) not in _NEVER_CAME:
         return row
     return changed(row, state=RequestState.OPEN, reply=ManifestDigest(b""))
@@ -226,13 +223,7 @@ def _lines(
     now: Instant,
     damaged: list[StoreError],
 ) -> list[RequestLine]:
-    lines = []
-    for row in rows:
-        with noting_damage(damaged):
-            line = _line(node, view, row, reader, now, damaged)
-            if line is not None:
-                lines.append(line)
-    return lines
+    return each_readable(rows, lambda row: _line(node, view, row, reader, now, damaged), damaged)
 
 
 def _line(

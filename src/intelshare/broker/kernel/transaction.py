@@ -47,6 +47,7 @@ from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Rows, Scala
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
+T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 
 _DRAWN = 512
@@ -506,6 +507,19 @@ def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
         if error.code != "RECORD_CORRUPT":
             raise
         damaged.append(error)
+
+
+def each_readable(rows: Iterable[T], make: Callable[[T], A | None], damaged: list[StoreError]) -> list[A]:
+    """Return what ``make`` returns for each row, in their order. Left out are those for which it is None, and
+    those for which a record is damaged: these errors are noted.
+    """
+    found: list[A] = []
+    for row in rows:
+        with noting_damage(damaged):
+            one = make(row)
+            if one is not None:
+                found.append(one)
+    return found
 
 
 def damaged_records(damaged: Iterable[StoreError]) -> tuple[str, ...]:

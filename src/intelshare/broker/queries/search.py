@@ -17,7 +17,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
-from intelshare.broker.kernel.transaction import damaged_records, noting_damage
+from intelshare.broker.kernel.transaction import damaged_records, each_readable
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen
@@ -112,12 +112,7 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
         damaged=damaged,
     )
     whole = bool(rows) and len(rows) + len(damaged) == PAGE
-    seen: list[_Seen] = []
-    for row in rows:
-        with noting_damage(damaged):
-            one = _open(node, view, row, reader, now)
-            if one is not None:
-                seen.append(one)
+    seen = each_readable(rows, lambda row: _open(node, view, row, reader, now), damaged)
     matches = [
         Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
         for one in seen
