@@ -10,13 +10,15 @@ The rows of ``broker.lifecycle.hearing`` say who is waited for, through any numb
 on the steady clock: a wall clock that jumps hears nobody.
 
 What a disk lost in the last second before the sidecar was written only peers can tell. A member that sends a
-receipt for a release which is not known here is asked too, by the same step, since when it signed that.
+receipt for a release which is not known here is asked too, by the same step, since when it signed that. Such
+a release may have come to it after it was asked over this link: it was on a courier's stick when the disk was
+put back. So it is asked once more with a later receipt, at most every ``AGAIN``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from intelshare.broker.kernel.tables import UnheardRow
 from intelshare.engine.actions import RunQuery, RunStep, Tell
@@ -26,17 +28,22 @@ from intelshare.engine.steps import Query, Step
 from intelshare.engine.turn import Turn
 from intelshare.engine.values import LinkId, Notice
 from intelshare.errors import PASSING, IntelshareError
-from intelshare.instant import NEVER, Instant
+from intelshare.instant import EPOCH, SECOND, Instant
 from intelshare.ports import Durable
 from intelshare.trust import TrustView
+
+AGAIN: Final = 10 * SECOND
+"""The least time between two requests over one link for what a receipt shows to be forgotten."""
 
 
 class Hearing:
     """Of one engine. It does one thing at a time."""
 
     def __init__(self) -> None:
-        self._asked: dict[LinkId, Instant] = {}
-        """The open links over which their members were asked, and since when."""
+        self._asked: dict[LinkId, tuple[Instant, Instant]] = {}
+        """The open links over which their members were asked: for what they have since when, and when they
+        were asked, on the steady clock.
+        """
         self._looked: TrustView | None = None
         """The trust in force when it last looked."""
         self._over: TrustView | None = None
@@ -68,21 +75,22 @@ class Hearing:
             self._run(turn, RunStep(Step.HEARD, (known,)))
 
     def forgotten(self, turn: Turn, link: PeerLink, since: Instant) -> None:
-        """Ask a member that answers what is not known here, unless it was asked over this link.
+        """Ask a member that answers what is not known here, unless it was asked over this link just now.
 
         It sends its receipt again, so that a request which cannot be made now is made later.
         """
         self._keep(turn.parts.links.newest())
         waits = self._busy or turn.parts.stopping.begun or not link.clock.agrees(turn.now)
-        if not (waits or self._was_asked(link, since)):
+        if not (waits or self._was_asked(link, since, after=Instant(turn.now.steady - AGAIN))):
             self._run(turn, RunStep(Step.BACK_SINCE, ((link.member,), since), link.number))
 
-    def _was_asked(self, link: PeerLink, since: Instant) -> bool:
-        return self._asked.get(link.number, NEVER) <= since
+    def _was_asked(self, link: PeerLink, since: Instant, *, after: Instant = EPOCH) -> bool:
+        asked = self._asked.get(link.number)
+        return asked is not None and asked[0] <= since and asked[1] >= after
 
     def _keep(self, links: Iterable[PeerLink]) -> None:
         there = {link.number for link in links}
-        self._asked = {number: since for number, since in self._asked.items() if number in there}
+        self._asked = {number: asked for number, asked in self._asked.items() if number in there}
 
     def _run(self, turn: Turn, step: RunStep) -> None:
         self._busy = True
@@ -97,7 +105,7 @@ class Hearing:
         if isinstance(done.answer, Durable):
             turn.carry_out(done.answer)
         if self._done(turn, done.answer) and done.run.link is not None:
-            self._asked[done.run.link] = done.run.event[1]
+            self._asked[done.run.link] = done.run.event[1], turn.now.steady
             self.look(turn)
 
     def heard(self, turn: Turn, done: StepDone) -> None:

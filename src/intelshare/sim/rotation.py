@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from intelshare.crypto.records import KeyUse, Trust
 from intelshare.errors import PASSING, CryptoError, IntelshareError
@@ -28,6 +28,9 @@ from intelshare.trust import (
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
     from intelshare.sim.process import Process
+
+_OTHER_CLOCK: Final = frozenset(("CLOCK_SKEW", "TRUST_EXPIRED"))
+"""The refusals of a directory that its signer's clock dated too late or too early for the clock that judges."""
 
 
 def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = False) -> None:
@@ -90,7 +93,7 @@ def _next(process: Process) -> None:
 
 
 def _refused(process: Process, error: IntelshareError) -> None:
-    _need_passing(error)
+    _need_later(error)
     _next(process)
 
 
@@ -187,10 +190,10 @@ def _need_passing(error: IntelshareError) -> None:
 
 
 def _need_later(error: IntelshareError) -> None:
-    """Accept besides that a directory is from a clock that was ahead: its node makes it again. Raises any
-    other error.
+    """Accept besides that a directory was signed by one clock and judged by another, as happens when a clock
+    is moved in between: its node makes it again. Raises any other error.
     """
-    if error.code != "CLOCK_SKEW":
+    if error.code not in _OTHER_CLOCK:
         _need_passing(error)
 
 

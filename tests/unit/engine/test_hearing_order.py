@@ -15,6 +15,7 @@ from intelshare.crypto.records import Kind, Receipt, ReceiptStatus
 from intelshare.engine import Limits, Query, Step
 from intelshare.engine.actions import RunQuery, Tell
 from intelshare.engine.events import QueryDone, Started, Stop
+from intelshare.engine.hearing import AGAIN
 from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
 from intelshare.ids import LeafId, MemberCode
@@ -128,6 +129,16 @@ def test_a_member_that_answers_what_is_not_known_here_is_asked_once_over_each_li
         (gap,) = [gap for gap in unaware.sent(link, Gap) if gap.origin]
         assert (gap.origin, gap.incarnation, gap.missing[0][0]) == (unaware.fra.node.uri, 0, NOW)
         unaware.drop(link)
+
+
+def test_a_member_that_answers_what_came_after_it_was_asked_is_asked_again(unaware: Rig) -> None:
+    """A release that was on a courier's stick when the disk was put back."""
+    link = unaware.link()
+    _answers(unaware, link, b"1", signed_at=NOW)
+    unaware.wait(AGAIN + SECOND)
+    for text in (b"2", b"3"):
+        _answers(unaware, link, text, signed_at=Instant(NOW + AGAIN))
+    assert [gap.missing[0][0] for gap in unaware.sent(link, Gap) if gap.origin] == [NOW, NOW + AGAIN]
 
 
 def test_a_member_that_answers_what_is_older_is_asked_again(unaware: Rig) -> None:
