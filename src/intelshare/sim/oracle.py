@@ -65,7 +65,7 @@ from intelshare.instant import SECOND, Instant
 from intelshare.ports import Plan, Put, View, changed
 from intelshare.sim import counting, facts, history, losses, remains
 from intelshare.sim.heap import Heap, Violation
-from intelshare.sim.law import CANARY
+from intelshare.sim.law import CANARY, law_file
 from intelshare.sim.process import Process
 from intelshare.sim.rulings import FACTS, Rulings
 from intelshare.statement import leaf_id
@@ -185,7 +185,8 @@ class Oracle:
         view = process.view
         self._written(process, name, event, plan)
         if name == "take_files":
-            self.rulings.variants[process.name] = process.machine.law
+            # The file may have changed again since it was read.
+            self.rulings.variants[process.name] = int(event[1] == (law_file(process.name, 1),))
         if process.name == self.hostile:
             return
         if isinstance(plan.answer, ReceiveResult):
