@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from intelshare.sim.process import Process
 
 _OTHER_CLOCK: Final = frozenset(("CLOCK_SKEW", "TRUST_EXPIRED"))
-"""The refusals of a directory that its signer's clock dated too late or too early for the clock that judges."""
+"""The refusals of a directory that its signer's clock dated too late or too early for the one that judges."""
 
 
 def rotate(process: Process, *, signing: bool, destroy: bool, stolen: bool = False) -> None:
