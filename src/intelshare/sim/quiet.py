@@ -22,6 +22,7 @@ from intelshare.broker.kernel.tables import (
     UNHEARD,
     EvidenceRow,
     FileRow,
+    PairRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import FileState
@@ -33,6 +34,7 @@ from intelshare.broker.transparency.known_checkpoints import UNPROVED
 from intelshare.broker.treaty.act import ActState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Receipt
+from intelshare.delivery import Stage
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import SECOND
 from intelshare.ports import Row, Table, View
@@ -57,6 +59,7 @@ def quiet(oracle: Oracle, machines: Machines) -> bool:
     return not any(
         machine.disk.unsynced
         or any(machine.disk.view.count(PAIR, "ready", peer, 1) for peer in partners(machine, machines))
+        or any(_unanswered(machine, machines))
         or machine.disk.view.count(INBOX, "due", Gone.MARKED)
         or _files_move(oracle, machine, machines)
         or any(machine.disk.view.get(UNHEARD, peer) for peer in partners(machine, machines))
@@ -78,6 +81,13 @@ def honest(machines: Machines) -> Machines:
 def partners(machine: Machine, machines: Machines) -> Machines:
     """Return the machines to which this one has promised something, itself included."""
     return {name: other for name, other in machines.items() if machine.deals(other)}
+
+
+def _unanswered(machine: Machine, machines: Machines) -> Iterator[PairRow]:
+    """Yield the pairs that are still sent: a receipt ends them, or the next look at what may no longer go."""
+    for row in machine.disk.view.find(PAIR, "due", 1, limit=_ALL):
+        if row.stage == Stage.HANDED_OVER and machine.deals(machines[row.recipient]):
+            yield row
 
 
 def _files_move(oracle: Oracle, machine: Machine, machines: Machines) -> bool:
