@@ -72,7 +72,7 @@ def say_hello(one: Member, other: Member, at: Instant = NOW) -> Any:
     payload = one.ask(make_hello, other.node.member, at)
     node = one.node
     return other.do(
-        accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), None, at=at
+        accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), (), None, at=at
     )
 
 

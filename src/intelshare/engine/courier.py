@@ -328,7 +328,7 @@ class TakenIn:
         peer = self.said.peer
         if self.said.documents:
             yield RunStep(Step.LEARN, (self.said.documents,))
-        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, allowed), member=peer.member)
+        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, (), allowed), member=peer.member)
         yield Spend(met.value.spent)
         yield from self._ask(met.value.effects)
 

@@ -14,6 +14,7 @@ from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
+from intelshare.engine.acknowledged import Acknowledged
 from intelshare.engine.actions import Action, SetTimer
 from intelshare.engine.answers import Answers
 from intelshare.engine.attachments import Fetching
@@ -116,6 +117,7 @@ class Engine:
             budgets=Budgets((limits or Limits()).budgets),
             space=RoomOnDisk(),
             mending=Mending(),
+            acknowledged=Acknowledged(),
         )
 
     def new_link(self) -> LinkId:

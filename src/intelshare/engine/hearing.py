@@ -12,7 +12,7 @@ on the steady clock: a wall clock that jumps hears nobody.
 What a disk lost in the last second before the sidecar was written only peers can tell. A member that sends a
 receipt for a release which is not known here is asked too, by the same step, since when it signed that. Such
 a release may have come to it after it was asked over this link: it was on a courier's stick when the disk was
-put back. So it is asked once more with a later receipt, at most every ``AGAIN``.
+put back. So it is asked again for a later receipt, at most every ``AGAIN``.
 """
 
 from __future__ import annotations

@@ -192,7 +192,8 @@ class PeerLink:
     def _meet(self, turn: Turn) -> None:
         self.clock.measured(self.greeting.known.offset, turn.now)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
-        turn.do(RunStep(Step.MEET, (self.greeting.peer, allowed), self.number, self.member))
+        last = turn.parts.acknowledged.last(self.member)
+        turn.do(RunStep(Step.MEET, (self.greeting.peer, last, allowed), self.number, self.member))
         self._go(turn, LinkState.MEETING)
 
     def _ask_what_to_say(self, turn: Turn) -> None:
@@ -324,6 +325,7 @@ class PeerLink:
                 turn.tell(self.member, Tell(Notice.REJECTED_BY_PEER, self.node, code))
             else:
                 self.queue.acknowledged(leaf, now.steady)
+                turn.parts.acknowledged.note(self.member, leaf, now.steady)
                 self._acknowledged.append(ack)
         if acks.acks:
             self.clock.measured(acks.acks[0].time - now.wall, now)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intelshare.crypto.suites import Signer
+    from intelshare.engine.acknowledged import Acknowledged
     from intelshare.engine.answers import Answers
     from intelshare.engine.attachments import Fetching
     from intelshare.engine.budgets import Budgets
@@ -44,6 +45,7 @@ class Parts:
     signer: Callable[[KeyId], Signer]
     """Finds the signer of hellos."""
     links: Links
+    acknowledged: Acknowledged
     sender: Sender
     dialling: Dialling
     dividing: Dividing

@@ -70,6 +70,9 @@ _ALL = 65_536
 MAX_RECALLS = 4096
 """The most recalls, and answers about consent, that are sent to a peer again after its start."""
 
+_SHOWN_NOWHERE = frozenset((Kind.RECEIPT, Kind.CONSENT))
+"""The kinds that no number, version or checkpoint of a hello shows to be missing."""
+
 MAX_FILL = 1024
 """The most numbers that one gap request brings back."""
 
@@ -146,12 +149,14 @@ def accept_hello(
     node: Node,
     view: View,
     peer: PeerHello,
+    acknowledged: Sequence[LeafId],
     allowed: Mapping[Lasting, int] | None,
     now: Instant,
     random: Random,
 ) -> Plan[HelloResult]:
     """Process a peer's hello. A head that does not hold freezes its stream, but the link opens: the peer's
-    other streams go on (promise P11). ``allowed`` bounds what the peer may make this node keep.
+    other streams go on (promise P11). ``acknowledged``: what it acknowledged last; one that starts again may
+    have lost it. ``allowed`` bounds what the peer may make this node keep.
 
     Raises TrustError PEER_REVOKED if the peer is left out.
     """
@@ -161,6 +166,7 @@ def accept_hello(
     starts_anew = view.get(INCOMING, peer.node, peer.payload.incarnation) is None
     if starts_anew:
         _recall_again(tx, peer.member)
+        _say_again(tx, peer.member, acknowledged)
     beyond = _not_named(tx, peer)
     for head in peer.payload.heads:
         if head.to == node.member:
@@ -249,6 +255,12 @@ def _recall_again(tx: Transaction, peer: MemberCode) -> None:
     consents = tx.view.find(STATEMENT, "number", peer, Kind.CONSENT, limit=MAX_RECALLS)
     refusals = [row for row in consents if not decode(Consent, row.data).slots]
     queue_again(tx, peer, [*recalls, *refusals])
+
+
+def _say_again(tx: Transaction, peer: MemberCode, acknowledged: Sequence[LeafId]) -> None:
+    """Tell a restarted peer again what it acknowledged last, if nothing else shows that it has lost that."""
+    read = [unless_damaged(tx, partial(tx.get, STATEMENT, leaf)) for leaf in acknowledged]
+    queue_again(tx, peer, [row for row in read if row is not None and row.kind in _SHOWN_NOWHERE])
 
 
 def announce(

@@ -189,7 +189,7 @@ def test_p18_what_one_gap_request_brings_back_is_bounded(
 
 def _meet(member: Any, peer: Any, payload: Any) -> Any:
     node = peer.node
-    return member.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), None)
+    return member.do(accept_hello, PeerHello(node.member, node.uri, node.signer.key_id, payload, 0), (), None)
 
 
 def test_a_stream_starts_differently_for_each_recipient_and_incarnation(fra: Any) -> None:

@@ -104,7 +104,7 @@ def test_incarnations_of_hellos_are_counted_too(members: Any) -> None:
         )
         told = replace(payload, incarnation=one, heads=(head,))
         hello = PeerHello(FRA, fra.node.uri, fra.node.signer.key_id, told, 0)
-        usa.do(accept_hello, hello, None, at=Instant(NOW + place))
+        usa.do(accept_hello, hello, (), None, at=Instant(NOW + place))
     assert kept(members) == MOST
     assert len(rows(usa, INCOMING)) <= MOST + 1
 
