@@ -1,4 +1,5 @@
-"""A peer that starts again is told again what it acknowledged last: its disk may have lost it without a sign."""
+"""A peer that starts again is told again what it acknowledged last: its disk may have lost that.
+"""
 
 from __future__ import annotations
 
