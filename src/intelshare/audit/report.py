@@ -89,6 +89,8 @@ class Report(msgspec.Struct, frozen=True):
     overdue: list[Duty]
     truncated: bool
     """True if there were more than 10,000 releases; choose a shorter period."""
+    damaged: list[str]
+    """The damaged records because of which something may be left out; at most 40."""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from intelshare.broker.exchange import rfi
 from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effect_of_recall, recall
 from intelshare.broker.exchange.receipt import Signed, receipts
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import MAX_NAMED
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.transaction import MAX_NAMED
 from intelshare.broker.lifecycle import duties
 from intelshare.broker.lifecycle.attachments import file_of
 from intelshare.broker.lifecycle.holds import ApproveCommand, RefuseCommand, approve, refuse
@@ -197,6 +197,7 @@ def withheld_response(context: CallContext, request: pb.WithheldRequest) -> pb.W
             )
             for case in found.cases
         ],
+        damaged=found.damaged,
         looked=found.looked,
         truncated=found.truncated,
     )

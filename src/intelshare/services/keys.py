@@ -87,6 +87,7 @@ def key_impact(context: CallContext, request: pb.KeyImpactRequest) -> pb.KeyImpa
         signed=_lines(found.signed),
         readable=_lines(found.readable),
         witnessed_until=found.witnessed,
+        damaged=found.damaged,
     )
 
 

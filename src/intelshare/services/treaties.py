@@ -13,10 +13,10 @@ from intelshare.broker.exchange import backfill
 from intelshare.broker.exchange.backfill import BackfillResult, Offer, OfferQuery, Offers
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.kernel.damage import damaged_records, noting_damage
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import ActRow
-from intelshare.broker.kernel.transaction import damaged_records, noting_damage
 from intelshare.broker.queries.lists import title_of
 from intelshare.broker.treaty import act
 from intelshare.broker.treaty.act import ActCommand, ActState

@@ -26,6 +26,7 @@ REPORT = Report(
     missing=[],
     overdue=[Duty("FRA", "ab" * 32, "-report", 1, 0)],
     truncated=False,
+    damaged=[],
 )
 
 

@@ -1,5 +1,4 @@
-"""A peer that starts again is told again what it acknowledged last: its disk may have lost that.
-"""
+"""A peer that starts again is told again what it acknowledged last: its disk may have lost that."""
 
 from __future__ import annotations
 

@@ -13,12 +13,13 @@ from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, each_readable, noting_damage
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, RELATED, BulletinRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction, damaged_records, each_readable, noting_damage
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, facts_of_new, new_pair
 from intelshare.broker.lifecycle.relations import Relation
 from intelshare.delivery import PairStatus, status_of

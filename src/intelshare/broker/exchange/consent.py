@@ -24,6 +24,7 @@ from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, each_readable
 from intelshare.broker.kernel.decide_pair import decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
@@ -51,13 +52,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import (
-    ToSay,
-    Transaction,
-    damaged_records,
-    each_readable,
-    open_secret,
-)
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import add_recipient, addressed_by, new_pair
 from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.broker.lifecycle.redecide import ONLY_OWN, ConsentState, decide_portions, redecide

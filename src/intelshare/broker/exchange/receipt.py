@@ -10,6 +10,7 @@ from functools import partial
 
 from intelshare.audit.records import EntryType, ReceiptJoined
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, each_readable, unless_damaged
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
 from intelshare.broker.kernel.node import Node
@@ -30,12 +31,7 @@ from intelshare.broker.kernel.tables import (
     ReceiptRow,
     ReceivedRow,
 )
-from intelshare.broker.kernel.transaction import (
-    Transaction,
-    damaged_records,
-    each_readable,
-    unless_damaged,
-)
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, codes_after
 from intelshare.broker.lifecycle.stop import cancel_questions
 from intelshare.crypto.codec import decode

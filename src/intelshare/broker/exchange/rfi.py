@@ -13,13 +13,14 @@ from enum import IntEnum
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, each_readable, noting_damage
 from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PAIR, REQUEST, RequestRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction, damaged_records, each_readable, noting_damage
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import show
 from intelshare.broker.lifecycle.relations import Named, Relation
 from intelshare.bulletin import Marked, Word, marked_in

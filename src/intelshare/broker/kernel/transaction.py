@@ -7,10 +7,9 @@ sealed at rest.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from intelshare.audit import EntryType, LogHead, append, entry_hash
 from intelshare.audit.path import LogAsk
@@ -40,10 +39,9 @@ from intelshare.crypto.draw import cut
 from intelshare.crypto.pae import sha256
 from intelshare.crypto.records import Kind
 from intelshare.crypto.rest import open_at_rest, seal_at_rest
-from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Digest, Incarnation, KeyId, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Rows, Scalar, Table, View, changed
+from intelshare.ports import Delete, Outrun, Plan, Put, Random, Row, Scalar, Table, View, changed
 from intelshare.statement import MAX_LEAVES, NONCE_LENGTH, Leaf, leaf_id, leaf_ids, sign_batch, sign_many
 
 A = TypeVar("A")
@@ -53,8 +51,6 @@ R = TypeVar("R", bound=Row)
 _DRAWN = 512
 """The random bytes drawn at a time, for salts and nonces."""
 
-MAX_NAMED: Final = 20
-"""The most damaged records that one answer names."""
 
 SELF = "self"
 """The key of the one row of NODE."""
@@ -465,68 +461,6 @@ def _leaves(statements: Sequence[ToSay], nonces: Sequence[bytes]) -> list[LeafId
     if len({item.kind for item in statements}) == 1:
         return leaf_ids(statements[0].kind, nonces, [item.data for item in statements])
     return [leaf_id(item.kind, nonce, item.data) for item, nonce in zip(statements, nonces, strict=True)]
-
-
-def is_damaged(rows: Rows, table: Table[Any], *key: Any) -> bool:
-    """Return whether the row is damaged."""
-    try:
-        rows.get(table, *key)
-    except RecordError:
-        return True
-    return False
-
-
-def is_there(tx: Transaction, table: Table[Any], *key: Any) -> bool:
-    """Return whether the row exists, damaged or not."""
-    try:
-        return tx.get(table, *key) is not None
-    except RecordError:
-        return True
-
-
-def unless_damaged(tx: Transaction, read: Callable[[], A]) -> A | None:
-    """Return what ``read`` returns, or None if a record is damaged: the step goes on, the plan reports it.
-
-    ``read`` writes nothing.
-    """
-    try:
-        return read()
-    except StoreError as error:
-        if error.code != "RECORD_CORRUPT":
-            raise
-        tx.damaged.append(error.message)
-        return None
-
-
-@contextlib.contextmanager
-def noting_damage(damaged: list[StoreError]) -> Iterator[None]:
-    """End the work on one bulletin if a record of it is damaged, and note the error."""
-    try:
-        yield
-    except StoreError as error:
-        if error.code != "RECORD_CORRUPT":
-            raise
-        damaged.append(error)
-
-
-def each_readable(rows: Iterable[T], make: Callable[[T], A | None], damaged: list[StoreError]) -> list[A]:
-    """Return what ``make`` returns for each row, in their order. Left out are those for which it is None, and
-    those for which a record is damaged: these errors are noted.
-    """
-    found: list[A] = []
-    for row in rows:
-        with noting_damage(damaged):
-            one = make(row)
-            if one is not None:
-                found.append(one)
-    return found
-
-
-def damaged_records(damaged: Iterable[StoreError]) -> tuple[str, ...]:
-    """Name what a list lacks: each record once, and at most ``MAX_NAMED``, so that no answer grows without
-    bound.
-    """
-    return tuple(dict.fromkeys([error.message for error in damaged]))[:MAX_NAMED]
 
 
 def open_secret(node: Node, table: str, row: bytes, slot: int, sealed: bytes, beside: bytes = b"") -> bytes:

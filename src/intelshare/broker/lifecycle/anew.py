@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, put_pair
 from intelshare.broker.kernel.tables import (
@@ -31,7 +32,7 @@ from intelshare.broker.kernel.tables import (
     PendingRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import SELF, Transaction
 from intelshare.broker.lifecycle.review import MAX_REVIEWED, ReviewResult
 from intelshare.broker.lifecycle.stop import cancel
 from intelshare.crypto.codec import decode

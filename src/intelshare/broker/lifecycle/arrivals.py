@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.audit.work import Work
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.log import logs, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, LogHeadRow
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind
 from intelshare.ids import Incarnation, LeafId, ManifestDigest, MemberCode

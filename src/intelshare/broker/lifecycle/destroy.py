@@ -20,13 +20,14 @@ from typing import Final
 
 from intelshare.audit.records import Destroyed, EntryType
 from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
+from intelshare.broker.kernel.damage import is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
 from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
-from intelshare.broker.kernel.transaction import ToSay, Transaction, is_there, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.broker.lifecycle.attachments import any_due, end_due, end_received, ended, forget
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind, Recall, Receipt, ReceiptStatus

@@ -23,6 +23,7 @@ from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.counters import INBOX as INBOXES
 from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, logged_decision
 from intelshare.broker.kernel.portion_secrets import SEALED
@@ -47,7 +48,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     SecretRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from intelshare.audit.records import DutyDone, EntryType
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, noting_damage
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import only_one
 from intelshare.broker.kernel.tables import DUTY, INBOX, DutyRow, InboxRow, UserRow
-from intelshare.broker.kernel.transaction import Transaction, damaged_records, noting_damage
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.read import Shown, received, show
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, UserUri

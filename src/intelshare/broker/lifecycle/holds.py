@@ -11,11 +11,12 @@ from typing import Final
 
 from intelshare.audit.records import Approve, EntryType, Refuse
 from intelshare.broker.kernel.actor import NO_DIGEST, Actor, is_same_person, row_of
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.stored_bulletins import find_bulletin, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, REFUSAL, USER, PairRow, RefusalRow
-from intelshare.broker.kernel.transaction import Transaction, open_secret, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.add_recipient import addresser_of
 from intelshare.broker.lifecycle.destroy import MAX_REASON
 from intelshare.broker.lifecycle.redecide import redecide

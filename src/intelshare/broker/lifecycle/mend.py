@@ -30,6 +30,7 @@ from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work, finish
 from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.damage import is_damaged, is_there
 from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Gap
@@ -53,7 +54,7 @@ from intelshare.broker.kernel.tables import (
     IncomingRow,
     TrustRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_damaged, is_there
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.arrivals import arrivals_of, brings, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.rebuild import rebuild

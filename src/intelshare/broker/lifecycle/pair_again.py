@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from intelshare.audit.records import DecisionKept, EntryType, HandOver
 from intelshare.audit.work import Work
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.decide_pair import basis_of
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.kept_claims import decided_at
@@ -41,7 +42,7 @@ from intelshare.broker.kernel.tables import (
     PortionRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.add_recipient import new_pair
 from intelshare.broker.lifecycle.attachments import codes_after
 from intelshare.broker.lifecycle.mend import whole

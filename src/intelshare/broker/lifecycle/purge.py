@@ -23,6 +23,7 @@ from functools import partial
 from typing import Final
 
 from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.damage import is_damaged, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
@@ -39,7 +40,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     PurgeRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_damaged, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, end_own
 from intelshare.broker.lifecycle.redecide import ConsentState
 from intelshare.delivery import BestReceipt, Cause, Stage

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
+from intelshare.broker.kernel.damage import is_there
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
     BULLETIN,
@@ -23,7 +24,7 @@ from intelshare.broker.kernel.tables import (
     SECRET,
     InboxRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, is_there
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.arrivals import Arrivals, forget_arrival
 from intelshare.broker.lifecycle.attachments import end_received
 from intelshare.broker.lifecycle.destroy import Gone

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, STATEMENT, PairRow
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.redecide import redecide
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.delivery import Cause, Stage

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from intelshare.audit.records import EntryType, Stop
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import codes_beside, facts_of, put_pair
@@ -24,7 +25,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
 from intelshare.broker.lifecycle.destroy import anything_due, mark_due
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Cancelled, Consent, Kind, StreamHead

@@ -22,6 +22,7 @@ from typing import Final
 from intelshare.audit.records import EntryType, HandOver
 from intelshare.broker.exchange.recall import tell_recalled
 from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
@@ -48,13 +49,7 @@ from intelshare.broker.kernel.tables import (
     ReceivedRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import (
-    Transaction,
-    is_damaged,
-    is_there,
-    open_secret,
-    unless_damaged,
-)
+from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import RECALLED
 from intelshare.broker.lifecycle.rebuild import recount

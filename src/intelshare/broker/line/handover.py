@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from intelshare.audit.records import EntryType
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.decide_pair import (
     PairDecision,
     banner_of,
@@ -45,7 +46,7 @@ from intelshare.broker.kernel.tables import (
     SecretRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import SELF, Transaction
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
 from intelshare.broker.lifecycle.relations import claims_of
 from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair

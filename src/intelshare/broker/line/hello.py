@@ -17,6 +17,7 @@ from intelshare.audit.log import LogHead, root
 from intelshare.audit.records import EntryType, Rejected, Start
 from intelshare.broker.exchange.receipt import answers_others
 from intelshare.broker.kernel.allowance import Lasting
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.documents import keep_document
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Gap
@@ -40,7 +41,7 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
 from intelshare.broker.lifecycle.anew import is_void, queue_again
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled, stop

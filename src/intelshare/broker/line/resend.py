@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.frame import Carried, Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
@@ -19,7 +20,7 @@ from intelshare.broker.kernel.tables import (
     PendingRow,
     StatementRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import is_cancelled
 from intelshare.broker.line.handover import frames_of

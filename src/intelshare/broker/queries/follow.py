@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import STORED, Destroyed, EntryType, Received
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import noting_damage
 from intelshare.broker.kernel.log import OpenedEntry
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, READER, UserRow
-from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.exporting import Consumer, check_consumer, keepable, slots_for
 from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.queries.watch import Cursor, brought, end_of_log, page_of

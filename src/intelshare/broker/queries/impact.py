@@ -8,10 +8,10 @@ all of these, for all keys of its member.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from intelshare.broker.kernel.damage import damaged_records, every_row, noting_damage
 from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import BATCH, CHECKPOINT, RECEIPT, RECEIVED, STATEMENT
@@ -19,12 +19,11 @@ from intelshare.broker.transparency.checkpoint import peer_nodes
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Batch, Checkpoint, Evidence, KeyRecord, KeyUse, Kind, Release
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, KeyId, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Scalar, Table, View
+from intelshare.ports import View
 
-PAGE: Final = 1000
 MIN_PREFIX: Final = 8
 """The least number of hexadecimal digits by which a key is named."""
 
@@ -61,6 +60,8 @@ class Impact:
     """The releases that were sealed to it."""
     witnessed: Instant
     """Until when another member has seen this node's log; 0: no member has."""
+    damaged: tuple[str, ...]
+    """The damaged records that were left out (promise P13)."""
 
 
 def find_key(node: Node, given: str) -> tuple[KeyId, KeyRecord]:
@@ -90,29 +91,31 @@ def impact_of(node: Node, view: View, given: str, since: Instant) -> Impact:
     keys = {key}
     if record.use in (KeyUse.DIRECTORY, KeyUse.ROOT):
         keys |= {other for other, held in node.trust.records() if held.member == record.member}
+    damaged: list[StoreError] = []
     at: dict[Digest, Instant] = {}
     by_key: set[Digest] = set()
-    for batch in _all(view, BATCH):
+    for batch in every_row(view, BATCH, "key", damaged):
         record_of = decode(Batch, batch.record)
         if record_of.signed_at >= since:
             at[batch.batch] = record_of.signed_at
             if record_of.key in keys:
                 by_key.add(batch.batch)
-    seen, signed, readable = _witnessed(node, view), _Lines(), _Lines()
-    for row in _all(view, STATEMENT):
+    seen, signed, readable = _witnessed(node, view, damaged), _Lines(), _Lines()
+    for row in every_row(view, STATEMENT, "key", damaged):
         line = row.peer, True, Kind(row.kind)
         if row.batch in by_key:
-            answered = bool(row.md) and bool(view.find(RECEIPT, "key", row.md, row.peer, limit=1))
+            answered = bool(row.md) and bool(view.count(RECEIPT, "key", row.md, row.peer))
             signed.add(line, row.sequence, at[row.batch], alone=not answered)
         if row.kem in keys and row.batch in at:
             readable.add(line, row.sequence, at[row.batch], alone=True)
-    for got in _all(view, RECEIVED):
+    for got in every_row(view, RECEIVED, "key", damaged):
         line = got.member, False, Kind(got.kind)
         if got.batch in by_key:
             signed.add(line, got.sequence, at[got.batch], alone=got.at > seen)
         if got.batch in at and got.kind == Kind.RELEASE and decode(Release, got.data).kem in keys:
             readable.add(line, got.sequence, at[got.batch], alone=True)
-    return Impact(key, record, tuple(sorted(keys)), signed.lines(), readable.lines(), seen)
+    lacks = damaged_records(damaged)
+    return Impact(key, record, tuple(sorted(keys)), signed.lines(), readable.lines(), seen, lacks)
 
 
 class _Lines:
@@ -139,20 +142,15 @@ class _Lines:
         )
 
 
-def _all(view: View, table: Table[Any]) -> Iterator[Any]:
-    after: tuple[Scalar, ...] = ()
-    while rows := view.find(table, "key", after=after, limit=PAGE):
-        yield from rows
-        after = tuple(getattr(rows[-1], name) for name in table.key)
-
-
-def _witnessed(node: Node, view: View) -> Instant:
+def _witnessed(node: Node, view: View, damaged: list[StoreError]) -> Instant:
     """Return the time of the last entry of this node's logs that another member says it has seen."""
     found = Instant(0)
     for uri in peer_nodes(node):
         for row in view.find(CHECKPOINT, "state", uri, CheckpointState.PROVED, limit=1):
             for seen in decode(Checkpoint, decode(Evidence, row.signed).data).cosigned:
-                entry = entry_at(view, seen.incarnation, seen.size - 1) if seen.origin == node.uri else None
-                if entry is not None:
-                    found = max(found, entry.at)
+                if seen.origin != node.uri:
+                    continue
+                with noting_damage(damaged):
+                    entry = entry_at(view, seen.incarnation, seen.size - 1)
+                    found = max(found, entry.at) if entry is not None else found
     return found

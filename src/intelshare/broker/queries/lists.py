@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
 
 from intelshare.audit.records import DecisionKept
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, every_row, noting_damage
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.log import entry_at
 from intelshare.broker.kernel.node import Node
@@ -26,7 +26,6 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import damaged_records, noting_damage
 from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.destroy import reason_of
 from intelshare.broker.lifecycle.holds import Refusal, refusal_of
@@ -41,10 +40,7 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import EPOCH, NEVER, Instant
 from intelshare.labels import WordKind, format_portion
 from intelshare.policy import Request
-from intelshare.ports import Scalar, Table, View
-
-PAGE: Final = 256
-"""The rows looked at in one query."""
+from intelshare.ports import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +121,7 @@ def inbox(
     check_words(node, WordKind.CATEGORY, (wanted.category,) if wanted.category else ())
     found: list[InboxLine] = []
     damaged: list[StoreError] = []
-    for row in _newest(view, INBOX, wanted.limit, damaged):
+    for row in every_row(view, INBOX, "newest", damaged, first=wanted.limit):
         if row.received < wanted.since or len(found) >= wanted.limit:
             break
         if wanted.sender and row.originator != wanted.sender:
@@ -178,7 +174,7 @@ def outbox(
         written = find_bulletin(node, view, given, reader, now)
         return [_outbox_line(node, view, written, reader, now, damaged)], damaged_records(damaged)
     lines: list[OutboxLine] = []
-    for row in _newest(view, BULLETIN, limit, damaged):
+    for row in every_row(view, BULLETIN, "newest", damaged, first=limit):
         if len(lines) >= limit:
             break
         with noting_damage(damaged):
@@ -244,21 +240,6 @@ def title_of(node: Node, view: View, written: Written) -> str:
             )
             return opened.portion.content.decode("utf-8", "replace")
     return ""
-
-
-def _newest(
-    view: View, table: Table[InboxRow] | Table[BulletinRow], limit: int, damaged: list[StoreError]
-) -> Iterator[Any]:
-    """Yield all rows, newest first; the first query reads as many as the list may hold."""
-    after: tuple[Scalar, ...] = ()
-    size, order = min(max(limit, 1), PAGE), (*table.indexes["newest"], *table.key)
-    while True:
-        left_out = len(damaged)
-        rows: Sequence[Any] = view.find(table, "newest", after=after, limit=size, damaged=damaged)
-        yield from rows
-        if not rows or len(rows) + len(damaged) - left_out < size:
-            return
-        after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
 
 
 def _outbox_line(

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from intelshare.audit.records import STORED, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
+from intelshare.broker.kernel.damage import MAX_NAMED, damaged_records, noting_damage
 from intelshare.broker.kernel.log import OpenedRows, logs, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
@@ -34,7 +35,7 @@ from intelshare.crypto.codec import decode, decode_prefix
 from intelshare.crypto.records import Citation, Claims, Kind, ReceiptStatus, ReleasePeek
 from intelshare.delivery import BestReceipt, Cause, PairStatus, Stage, status_of
 from intelshare.envelope import reopen
-from intelshare.errors import DeliveryError, IntelshareError
+from intelshare.errors import DeliveryError, IntelshareError, StoreError
 from intelshare.ids import ManifestDigest
 from intelshare.instant import Instant
 from intelshare.labels import Label, level_reference
@@ -61,6 +62,7 @@ class _Gathered:
     missing: list[Released] = field(default_factory=list)
     overdue: list[Duty] = field(default_factory=list)
     truncated: bool = False
+    damaged: list[StoreError] = field(default_factory=list)
 
 
 def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, now: Instant) -> Report:
@@ -69,23 +71,26 @@ def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, 
     Reads the log entries of the period once.
     """
     found = _Gathered(OpenedRows(node, view))
-    for at, record in _records(node, view, since, until):
+    lost: list[range] = []
+    for at, record in _records(node, view, since, until, lost):
         if len(found.releases) >= MAX_RELEASES:
             found.truncated = True
             break
-        match record:
-            case HandOver():
-                _sent(node, view, found, record, treaty, at)
-            case Received(kind=Kind.RELEASE):
-                _received(node, view, found, record, treaty, min(until, now))
-            case Stop():
-                _stopped(node, view, found, record, treaty)
-            case ReceiptJoined(status=ReceiptStatus.REFUSED):
-                if _names(node, view, record, treaty):
-                    for code in record.codes or ("",):
-                        found.stopped[node.member, record.member, "refused", code] += 1
-            case _:
-                pass
+        with noting_damage(found.damaged):
+            match record:
+                case HandOver():
+                    _sent(node, view, found, record, treaty, at)
+                case Received(kind=Kind.RELEASE):
+                    _received(node, view, found, record, treaty, min(until, now))
+                case Stop():
+                    _stopped(node, view, found, record, treaty)
+                case ReceiptJoined(status=ReceiptStatus.REFUSED):
+                    if _names(node, view, record, treaty):
+                        for code in record.codes or ("",):
+                            found.stopped[node.member, record.member, "refused", code] += 1
+                case _:
+                    pass
+    entries = [f"log entries {one[0]} to {one[-1]}" for one in lost[:MAX_NAMED]]
     return Report(
         REPORT_SCHEMA,
         node.member,
@@ -99,15 +104,18 @@ def report(node: Node, view: View, treaty: str, since: Instant, until: Instant, 
         found.missing,
         found.overdue,
         found.truncated,
+        [*damaged_records(found.damaged), *entries],
     )
 
 
-def _records(node: Node, view: View, since: Instant, until: Instant) -> Iterator[tuple[Instant, Any]]:
-    """Yield the records of the period, in the order of the log."""
+def _records(
+    node: Node, view: View, since: Instant, until: Instant, lost: list[range]
+) -> Iterator[tuple[Instant, Any]]:
+    """Yield the records of the period, in the order of the log. ``lost`` collects those that are damaged."""
     heads = logs(view)
     for head, after in zip(heads, [*heads[1:], None], strict=True):
         if head.began < until and (after is None or after.began >= since):
-            for entry in opened(node, view, head.incarnation, types=_WANTED):
+            for entry in opened(node, view, head.incarnation, high=head.size, types=_WANTED, lost=lost):
                 if since <= entry.at < until:
                     yield entry.at, decode(STORED[EntryType(entry.type)], entry.record)
 

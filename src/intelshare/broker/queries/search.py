@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, each_readable
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, BulletinRow, InboxRow, UserRow
-from intelshare.broker.kernel.transaction import damaged_records, each_readable
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.records import Portion, PortionKind
 from intelshare.envelope import reopen

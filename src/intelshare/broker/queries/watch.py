@@ -27,6 +27,7 @@ from intelshare.audit.records import (
 from intelshare.broker.exchange.consent import sees
 from intelshare.broker.kernel.actor import Actor, row_of
 from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
+from intelshare.broker.kernel.damage import noting_damage
 from intelshare.broker.kernel.log import OpenedEntry, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import may_see, read_written
@@ -40,7 +41,6 @@ from intelshare.broker.kernel.tables import (
     InboxRow,
     UserRow,
 )
-from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.lifecycle.read import show
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Act, Kind, ReceiptStatus

@@ -6,30 +6,28 @@ that it may see; somebody who oversees the node gets all counts and no case (att
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from intelshare.audit.records import DecisionKept
 from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.damage import damaged_records, every_row, noting_damage
 from intelshare.broker.kernel.decide_pair import OUTCOMES, banner_of
 from intelshare.broker.kernel.log import OpenedRows
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.stored_bulletins import Written, may_see, read_written
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, BulletinRow, PairRow, UserRow
-from intelshare.broker.kernel.transaction import noting_damage
 from intelshare.broker.queries.lists import title_of
 from intelshare.errors import StoreError
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.policy import Outcome
-from intelshare.ports import Scalar, View
+from intelshare.ports import View
 
 MAX_LOOKED: Final = 20_000
 """Bulletins of one answer."""
-PAGE: Final = 256
-"""Rows looked at in one go."""
 
 _DENIED: Final = OUTCOMES[Outcome.DENY]
 
@@ -72,6 +70,8 @@ class Withheld:
     cases: list[WithheldCase] = field(default_factory=list)
     looked: int = 0
     truncated: bool = False
+    damaged: tuple[str, ...] = ()
+    """The damaged records that were left out (promise P13)."""
 
 
 def withheld(
@@ -79,24 +79,26 @@ def withheld(
 ) -> Withheld:
     """Look at the newest bulletins first. ``all_counts``: count every bulletin, and give no case.
 
-    Damaged records are left out (promise P13). Raises DeliveryError NOT_AUTHORISED.
+    Raises DeliveryError NOT_AUTHORISED.
     """
     reader, found, log = row_of(view, actor), Withheld(), OpenedRows(node, view)
     damaged: list[StoreError] = []
-    for row in _newest(view, damaged):
+    for row in every_row(view, BULLETIN, "newest", damaged):
         if row.created < wanted.since:
             break
         if found.looked >= MAX_LOOKED:
             found.truncated = True
             break
         found.looked += 1
-        pairs = [pair for pair in view.find(PAIR, "key", row.md) if pair.granted < pair.portions]
+        stored = view.find(PAIR, "key", row.md, damaged=damaged)
+        pairs = [pair for pair in stored if pair.granted < pair.portions]
         with noting_damage(damaged):
             if pairs and all_counts:
                 for pair in pairs:
                     _count(found, row, pair, logged_decision(node, view, pair, log))
             elif pairs:
                 _seen(node, view, found, row, pairs, (reader, wanted, now, log))
+    found.damaged = damaged_records(damaged)
     return found
 
 
@@ -142,14 +144,3 @@ def _count(found: Withheld, row: BulletinRow, pair: PairRow, decision: DecisionK
         counted.portions += portions
         counted.newest = max(counted.newest, row.created)
     return tuple(sorted({code for code, _ in said}))
-
-
-def _newest(view: View, damaged: list[StoreError]) -> Iterator[BulletinRow]:
-    after: tuple[Scalar, ...] = ()
-    while True:
-        left_out = len(damaged)
-        rows = view.find(BULLETIN, "newest", after=after, limit=PAGE, damaged=damaged)
-        yield from rows
-        if not rows or len(rows) + len(damaged) - left_out < PAGE:
-            return
-        after = (rows[-1].newest, rows[-1].md)

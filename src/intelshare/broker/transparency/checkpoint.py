@@ -21,6 +21,7 @@ from intelshare.audit.proofs import inconsistent
 from intelshare.audit.records import Start
 from intelshare.audit.tree import Fetch, Tree
 from intelshare.audit.work import Work
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.log import hash_of, leaves, opened, opened_at
 from intelshare.broker.kernel.node import Node
@@ -33,7 +34,7 @@ from intelshare.broker.kernel.tables import (
     CheckpointRow,
     LogHeadRow,
 )
-from intelshare.broker.kernel.transaction import Transaction, unless_damaged
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.transparency.known_checkpoints import CheckpointState, is_broken, place_of
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256

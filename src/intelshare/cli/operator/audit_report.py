@@ -12,7 +12,7 @@ from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.markdown import markdown_table
 from intelshare.cli.shared.options import on_folder, printing
-from intelshare.cli.shared.output import Out, Table
+from intelshare.cli.shared.output import Out, Table, note_damaged
 from intelshare.cli.shared.times import moment
 from intelshare.errors import ConfigError, Place
 
@@ -109,6 +109,9 @@ def reconcile(ours: Path, theirs: Path, out: Out) -> int:
         out.table(Table(("release", "from", "to", "difference"), rows))
     if (one.since, one.until, one.treaty) != (other.since, other.until, other.treaty):
         out.note("the reports do not cover the same period and treaty")
+    for made in (one, other):
+        if made.damaged:
+            out.note(f"the report of {made.member} leaves out what {len(made.damaged)} damaged records said")
     out.line(f"{len(found)} differences" if found else "both reports agree")
     return Exit.FAILED if found else Exit.DONE
 
@@ -193,6 +196,7 @@ def _write_tables(found: Report, out: Out, *, markdown: bool) -> None:
             out.table(table, indent=2)
     if found.truncated:
         out.note("more than 10,000 releases: choose a shorter period")
+    note_damaged(out, found.damaged)
 
 
 def write_csv(found: Report, stream: TextIO) -> None:

@@ -12,7 +12,7 @@ import click
 from intelshare.cli.shared.files import write_file
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.options import on_folder, printing
-from intelshare.cli.shared.output import Out
+from intelshare.cli.shared.output import Out, note_damaged
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder
@@ -147,3 +147,4 @@ def impact(node: NodeFolder, out: Out, key: str, since: str) -> None:
             out.table(impact_table(lines))
     seen = short_time(found.witnessed_until) if found.witnessed_until else "never"
     out.note(f"another member has seen your log up to: {seen}")
+    note_damaged(out, found.damaged)

@@ -31,6 +31,7 @@ def flows(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
         "since": at(report.since),
         "until": at(report.made),
         "truncated": report.truncated or len(shared) > MAX_ROWS,
+        "damaged": len(report.damaged),
         "shared": [
             {
                 "from": one.sender,

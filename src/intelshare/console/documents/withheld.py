@@ -44,6 +44,7 @@ def withheld(nodes: Nodes, asked: Mapping[str, str]) -> dict[str, Any]:
         ],
         "codes": {one.code: _meaning(one.code) for one in found.counts},
         "looked": found.looked,
+        "damaged": len(found.damaged),
         "truncated": found.truncated,
         "whose": "all" if counting is OVERSEERS else "yours",
         "reader": reader,

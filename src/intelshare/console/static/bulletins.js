@@ -3,7 +3,7 @@
 import { useState } from "./vendor/preact-hooks.js";
 import { useDocument } from "./connection.js";
 import { basisOf, Decisions } from "./decisions.js";
-import { Badge, Banner, Card, Failure, html, Table, Time, Twin, useMore, View } from "./parts.js";
+import { Badge, Banner, Card, Damaged, Failure, html, Table, Time, Twin, useMore, View } from "./parts.js";
 import { clock, count, short, sign, span, time, tone } from "./show.js";
 
 const MARKS = { ACCEPTED: "accepted", READ: "read", REFUSED: "refused", DESTROYED: "destroyed" };
@@ -98,7 +98,7 @@ function One({ id }) {
     ${denied.length > 0 && html`<${Card} title="Withheld" id="denied" note="why, and the smallest change that would release it">
       ${denied.map((pair) => html`<h3 key=${pair.recipient}>${pair.recipient}</h3><div class="case"><${Decisions} pair=${pair} marks=${document.marks} denied /></div>`)}</${Card}>`}
     <${Card} title="Receipts" id="receipts" note=${html`decision in log entry ${document.pairs.map((pair) => pair.why.log_index !== null && html` <a href=${`#/audit/${pair.why.log_index}`}>${pair.why.log_index}</a>`)}`}><${Receipts} document=${document} />
-      ${document.damaged > 0 && html`<p class="note">${count(document.damaged, "damaged record")} left out: intelshare doctor --deep</p>`}</${Card}>
+      <${Damaged} records=${document.damaged} /></${Card}>
   </div>`;
 }
 
@@ -118,7 +118,7 @@ export function Bulletins({ rest }) {
         ${document && html`<${Card} title=${query ? `With “${query}”` : "Sent"} id="sent" note=${`${count(document.entries.length, "bulletin")} shown, newest first`}>
           <${List} document=${document} chosen=${id} />
           ${document.more && html`<p class="buttons">${limit < document.most ? html`<button onClick=${() => more(document.most)}>Show more</button>` : html`<span class="note">Older ones are found by their words.</span>`}</p>`}
-          ${document.damaged > 0 && html`<p class="note">${count(document.damaged, "damaged record")} left out: intelshare doctor --deep</p>`}
+          <${Damaged} records=${document.damaged} />
         </${Card}>`}`}
     </${View}>`;
 }

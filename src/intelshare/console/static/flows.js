@@ -2,7 +2,7 @@
 
 import { useState } from "./vendor/preact-hooks.js";
 import { useDocument } from "./connection.js";
-import { Card, Choice, html, PERIODS, Table, Twin, View } from "./parts.js";
+import { Card, Choice, Damaged, html, PERIODS, Table, Twin, View } from "./parts.js";
 import { count, span, time } from "./show.js";
 
 const WIDTH = 1000;
@@ -80,6 +80,7 @@ export function Flows() {
           ${document.shared.length ? html`<${Ribbons} rows=${document.shared} />` : html`<p class="empty">Nothing was shared.</p>`}
           <${Twin} label="Flows as a table"><${Table} caption="Portions shared" rows=${document.shared}
             columns=${[["From", (one) => one.from], ["To", (one) => one.to], ["Under", under], ["Category", (one) => one.category], ["Level", (one) => one.level], ["Bulletins", (one) => one.bulletins, "num"], ["Portions", (one) => one.portions, "num"]]} /></${Twin}>
+          <${Damaged} records=${document.damaged} />
         </${Card}>
         <${Card} title="Over time" id="time" note=${document.bars.width ? `releases, each bar ${span(document.bars.width)}, from ${time(document.bars.start)}` : ""}>
           ${document.bars.ways.length ? html`<${Sparks} bars=${document.bars} />` : html`<p class="empty">No release.</p>`}</${Card}>

@@ -3,7 +3,7 @@
 import { h } from "./vendor/preact.js";
 import { useState } from "./vendor/preact-hooks.js";
 import htm from "./vendor/htm.js";
-import { iso, sign, time, tone } from "./show.js";
+import { count, iso, sign, time, tone } from "./show.js";
 
 export const html = htm.bind(h);
 
@@ -72,6 +72,9 @@ export function Choice({ label, value, options, onChange }) {
 }
 
 export const PERIODS = [["", "all time"], ["1", "the last hour"], ["24", "the last day"], ["168", "the last week"], ["720", "the last 30 days"]];
+
+// What a damaged record would say is left out, and nothing else.
+export const Damaged = ({ records }) => records > 0 && html`<p class="note">${count(records, "damaged record")} left out: intelshare doctor --deep</p>`;
 
 export const Banner = ({ text }) => (text ? html`<span class="banner">${text}</span>` : html`<span class="muted">no banner</span>`);
 

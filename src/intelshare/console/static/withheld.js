@@ -3,7 +3,7 @@
 import { useState } from "./vendor/preact-hooks.js";
 import { useDocument } from "./connection.js";
 import { Decisions } from "./decisions.js";
-import { Banner, Card, Choice, html, PERIODS, Table, Time, useMore, View } from "./parts.js";
+import { Banner, Card, Choice, Damaged, html, PERIODS, Table, Time, useMore, View } from "./parts.js";
 import { count, short } from "./show.js";
 
 const STEPS = 5;
@@ -81,6 +81,7 @@ export function Withheld({ rest }) {
       ${document && html`<div class="stack">
         <${Card} title="Portions by member and reason" id="heat" note=${`${document.truncated ? "the newest " : ""}${count(document.looked, "bulletin")}${document.whose === "all" ? "" : ", of which you may see these"}`}>
           ${document.counts.length ? html`<${Heat} document=${document} chosen=${[member, code]} />` : html`<p class="empty">Nothing was withheld.</p>`}
+          <${Damaged} records=${document.damaged} />
         </${Card}>
         ${member && code && html`<${Card} title=${`${member}: ${code}`} id="cases"><${Cases} key=${`${member} ${code}`} document=${document} member=${member} code=${code} more=${more} limit=${limit} /></${Card}>`}
         <${Card} title="By which law" id="law" note="file and line that deny">

@@ -1736,6 +1736,7 @@ class WithheldResponse(_message.Message):
     CASES_FIELD_NUMBER: _builtins.int
     LOOKED_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     looked: _builtins.int
     """Bulletins that were looked at, the newest first; and whether there are more."""
     truncated: _builtins.bool
@@ -1745,6 +1746,10 @@ class WithheldResponse(_message.Message):
     def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___WithheldCase]:
         """For whoever may see the bulletins; those who oversee see counts alone."""
 
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Damaged records that were left out; at most 20."""
+
     def __init__(
         self,
         *,
@@ -1752,10 +1757,11 @@ class WithheldResponse(_message.Message):
         cases: _abc.Iterable[Global___WithheldCase] | None = ...,
         looked: _builtins.int = ...,
         truncated: _builtins.bool = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "counts", b"counts", "looked", b"looked", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "counts", b"counts", "damaged", b"damaged", "looked", b"looked", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4305,6 +4311,7 @@ class KeyImpactResponse(_message.Message):
     SIGNED_FIELD_NUMBER: _builtins.int
     READABLE_FIELD_NUMBER: _builtins.int
     WITNESSED_UNTIL_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     member: _builtins.str
     use: _builtins.str
@@ -4320,6 +4327,10 @@ class KeyImpactResponse(_message.Message):
     def readable(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImpactLine]:
         """Releases that a thief of the key can read."""
 
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Damaged records that were left out; at most 20."""
+
     def __init__(
         self,
         *,
@@ -4330,10 +4341,11 @@ class KeyImpactResponse(_message.Message):
         signed: _abc.Iterable[Global___ImpactLine] | None = ...,
         readable: _abc.Iterable[Global___ImpactLine] | None = ...,
         witnessed_until: _builtins.int = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "keys", b"keys", "member", b"member", "readable", b"readable", "signed", b"signed", "use", b"use", "witnessed_until", b"witnessed_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "key", b"key", "keys", b"keys", "member", b"member", "readable", b"readable", "signed", b"signed", "use", b"use", "witnessed_until", b"witnessed_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ import pytest
 
 from builders import NOW, actor, draft, text, user
 from intelshare.audit.records import EntryType
+from intelshare.broker.kernel import damage
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import BULLETIN, INBOX, UserRow
@@ -164,7 +165,7 @@ def test_unread_is_each_readers_own(fra: Any, usa: Any) -> None:
 def test_the_lists_skip_nothing_where_many_came_in_one_instant(
     fra: Any, usa: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lists, "PAGE", 4)
+    monkeypatch.setattr(damage, "PAGE", 4)
     for place in range(11):
         deliver(fra, usa, text(TO_USA, str(place)), key=str(place))
     assert len(listed(usa, actor("USA", "a"))) == 11

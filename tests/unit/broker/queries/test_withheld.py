@@ -54,7 +54,7 @@ def test_every_denied_portion_is_counted_once_and_a_granted_one_never() -> None:
 def test_pages_of_bulletins_count_as_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
     fra = world()
     whole = ask(fra, actor("FRA", "a"), limit=10)
-    monkeypatch.setattr("intelshare.broker.queries.withheld.PAGE", 1)
+    monkeypatch.setattr("intelshare.broker.kernel.damage.PAGE", 1)
     assert ask(fra, actor("FRA", "a"), limit=10) == whole
     monkeypatch.setattr("intelshare.broker.queries.withheld.MAX_LOOKED", 2)
     part = ask(fra, actor("FRA", "a"))
