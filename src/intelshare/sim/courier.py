@@ -83,6 +83,7 @@ def take_in(machine: Machine, data: bytes) -> None:
         try:
             message = next(messages)
             if taken:
+                process.oracle.brought[taken[0].member] += 1
                 allowed = process.driver.engine.allowed(taken[0].member, Instant(process.heap.now))
                 believed = not process.clock.wrong()
                 script = taken[0].take(read_message(message), allowed, believed=believed)

@@ -117,6 +117,8 @@ class Oracle:
         self.words: Counter[str] = Counter()
         """The final statuses of pairs."""
         self.counts: Counter[str] = Counter()
+        self.brought: Counter[str] = Counter()
+        """By member, the messages of its bundles that were taken in."""
         self.taken: Counter[str] = Counter()
         """The rows taken of both tables (``facts.rows``)."""
         self.rulings = Rulings(members)

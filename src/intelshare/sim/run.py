@@ -56,7 +56,7 @@ class Result:
     steps: int
     """The steps of all honest nodes."""
     heard: int
-    """The messages that honest nodes have got from a hostile one."""
+    """The messages that honest nodes have got from a hostile one, over links and in bundles."""
     taken: Counter[str]
     """The rows taken of the tables of promises.md."""
     lines: tuple[str, ...]
@@ -98,7 +98,8 @@ def _run(plan: FaultPlan, bug: Bug, keep_trace: bool) -> Result:
     return Result(
         plan, violation, heap.trace(), heap.events, heap.now, oracle.words, oracle.counts,
         _ends(oracle, machines), sum(one.disk.commits for one in honest(machines).values()),
-        network.sent_by(plan.knobs.hostile), oracle.taken,        tuple(heap.lines or ()),
+        network.sent_by(plan.knobs.hostile) + oracle.brought[plan.knobs.hostile],
+        oracle.taken, tuple(heap.lines or ()),
     )  # fmt: skip
 
 
