@@ -169,10 +169,12 @@ def _ends(oracle: Oracle, machines: dict[str, Machine]) -> dict[tuple[str, str, 
 
 
 def _linked(machines: dict[str, Machine]) -> bool:
-    """Return True if every two nodes have a link that both hold open: only then has each learnt what it
-    lacks.
+    """Return True if every node is led by somebody, and every two have a link that both hold open: only then
+    has each learnt what it lacks.
     """
     for name, machine in honest(machines).items():
+        if machine.process is None:
+            return False
         for other in honest(machines).values():
             open_both = {id(one.wire) for one in _links(machine, other.name)} & {
                 id(one.wire) for one in _links(other, name)
