@@ -65,6 +65,7 @@ from intelshare.crypto.records import (
     Manifest,
     Portion,
     PortionKind,
+    Recall,
     Release,
 )
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
@@ -73,13 +74,15 @@ from intelshare.errors import CryptoError, EnvelopeError, RecordError, StoreErro
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, MINUTE, Instant
 from intelshare.ports import Plan, Random, View, changed
-from intelshare.statement import ReceivedBatch, Statement, verify_evidence
+from intelshare.statement import ReceivedBatch, Statement, is_revoked, verify_evidence
 
 MAX_BACK: Final = 1024
 """Releases that one request brings back, the newest first."""
 
 _MARGIN: Final = 10 * MINUTE
 """Clocks of two members may differ by as much."""
+
+_ALL: Final = 65_536
 
 _UNKNOWN: Final = Digest(bytes(32))
 
@@ -211,7 +214,7 @@ def _on_returned_release(
     """Take in a returned release. Raises CryptoError, EnvelopeError for one of another node or recipient."""
     tx, node = inbound.tx, inbound.tx.node
     evidence = Evidence(statement.kind, statement.nonce, statement.data, statement.proof, batch.raw)
-    verified = verify_evidence(evidence, trust=node.trust, suites=node.suites, roots=node.roots)
+    verified = verify_evidence(evidence, trust=node.trust, suites=node.suites, roots=node.roots, revoked=True)
     release = verified.read(Release)
     if release.recipient != inbound.member:
         raise EnvelopeError("WRONG_RECIPIENT", "the returned release was made for another member")
@@ -225,6 +228,9 @@ def _on_returned_release(
     if manifest.originator != node.member:
         return  # passed on for somebody else: nothing of it can be recalled here
     md = manifest_digest(claims.manifest)
+    if is_revoked(verified.batch.record, node.trust):
+        _recall_shown(tx, md, inbound.member)
+        raise CryptoError("SIGNER_REVOKED", "the returned release was signed with a key that was revoked")
     back = _Returned(md, inbound.member, claims, manifest, release)
     slots = [one.slot for one in claims.granted]
     tx.mended |= is_damaged(tx, BATCH, Digest(sha256(batch.raw)))
@@ -426,6 +432,17 @@ def _learn_pair(tx: Transaction, said: StatementRow, back: _Returned) -> None:
         stream = OutgoingRow(release.incarnation, said.peer, -manifest.created, 0, LeafId(b""), b"")
     if release.sequence > stream.last:
         tx.put(OUTGOING, changed(stream, last=release.sequence, head=said.leaf))
+
+
+def _recall_shown(tx: Transaction, md: ManifestDigest, peer: MemberCode) -> None:
+    """Recall a bulletin also from a peer that shows it by a release which a stolen key has signed: whoever
+    signed it, the peer has the bulletin. Once: the peer shows it again as long as it is not believed.
+    """
+    bulletin = unless_damaged(tx, partial(tx.get, BULLETIN, md))
+    if bulletin is not None and bulletin.recalled:
+        recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=_ALL)
+        if md not in [decode(Recall, row.data).md for row in recalls]:
+            tell_recalled(tx, md, [peer], "")
 
 
 def _tell_recalled(tx: Transaction, row: PairRow) -> None:

@@ -52,6 +52,7 @@ from line_world import (
     rows,
     say_hello,
     send,
+    stolen,
 )
 from rotten_view import Rotten
 
@@ -316,6 +317,32 @@ def is_destroyed(fra: Any, usa: Any) -> bool:
 def test_what_was_recalled_after_the_disk_was_put_back_is_destroyed_once_it_comes_back() -> None:
     fra, usa, _ = put_back_while_queued(lambda fra: is_recalled(fra, "stopped"))
     assert is_destroyed(fra, usa)
+
+
+@pytest.mark.parametrize("recalled", [True, False])
+def test_a_recall_is_told_once_to_who_shows_a_bulletin_by_a_release_that_a_stolen_key_has_signed(
+    recalled: bool,
+) -> None:
+    """The release proves nothing, and the pair stays as it was; but the peer has the bulletin."""
+    members = met(("FRA", "USA"))
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA), to=["USA"]))
+    before = fra.store.copy()
+    for said in hand_over(fra, "USA"):
+        arrive(usa, fra, said.frame)
+    fra.store = before
+    fra.node = replace(fra.node, incarnation=fra.node.incarnation + 1)
+    fra.do(start_incarnation)
+    stolen(members)
+    if recalled:
+        is_recalled(fra, "stopped")
+    ended = pair_of(fra)
+    for _ in range(2):
+        for said in returned(usa, fra, asked(fra)):
+            assert set(codes(came_back(fra, usa, said.frame))) == {"SIGNER_REVOKED"}
+    assert pair_of(fra) == ended
+    assert [row.peer for row in rows(fra, STATEMENT) if row.kind == Kind.RECALL] == ["USA"] * recalled
+    assert is_destroyed(fra, usa) == recalled
 
 
 def expires(fra: Any) -> None:
