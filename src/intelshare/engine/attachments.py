@@ -105,10 +105,10 @@ class Fetching:
             self._may.update(members)
             self._next(turn)
 
-    def lead(self, turn: Turn) -> None:
+    def look(self, turn: Turn, members: Iterable[MemberCode]) -> None:
         """Look for files that are wanted from members whose links others have: they are called home."""
         if turn.parts.dividing.leads:
-            for member in turn.node.trust.partners:
+            for member in members:
                 if not turn.parts.dividing.has(member):
                     turn.do(RunQuery(Query.FIRST_WANTED, (member, ())))
 

@@ -92,6 +92,10 @@ class Dividing:
         """Return True if another replica has the links with the member, or will."""
         return not self.has(member) and member in self._members
 
+    @property
+    def _with_others(self) -> frozenset[MemberCode]:
+        return frozenset(filter(self.elsewhere, self._members))
+
     def join(self, turn: Turn) -> None:
         """Begin to divide: who leads has everything, any other one nothing yet."""
         self._together = True
@@ -107,7 +111,8 @@ class Dividing:
         """Take note of what is held now, and claim what should be."""
         if turn.parts.stopping.begun:
             return
-        before, self._held, self._members = self._held, event.held, _members(turn)
+        before, others = self._held, self._with_others
+        self._held, self._members = event.held, _members(turn)
         self.others = bool({*event.shares.replicas} - {event.shares.replica})
         if before != event.held:
             before = before if before is not None else self._members
@@ -116,6 +121,7 @@ class Dividing:
                 if link.member not in event.held:
                     turn.parts.links.end(turn, link)
             turn.parts.dialling.divided(turn)
+        turn.parts.fetching.look(turn, sorted(self._with_others - others))
         part = self.leads or turn.now.believed  # by a clock that is not believed it could release nothing
         shared = not event.shares.leads or event.shares.leads in event.shares.replicas
         if not (part and shared and event.shares.replica in event.shares.replicas):

@@ -248,7 +248,7 @@ class Engine:
         self._parts.dialling.begin(turn)
         self._parts.housekeeping.begin(turn)
         self._parts.destruction.wake(turn)
-        self._parts.fetching.lead(turn)
+        self._parts.fetching.look(turn, turn.node.trust.partners)
 
     def _leads(self, turn: Turn, event: Leads) -> None:
         self._parts.dividing.leads = True

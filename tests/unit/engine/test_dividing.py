@@ -33,6 +33,8 @@ class One:
     stopping: bool = False
     believed: bool = True
     passed: list[PassOn] = field(default_factory=list)
+    looked: list[MemberCode] = field(default_factory=list)
+    """Members of whose files it was asked whether any are wanted."""
 
 
 class Database:
@@ -119,7 +121,9 @@ class Database:
             dialling=SimpleNamespace(
                 may_dial=lambda _, member: member not in self.not_dialled, divided=lambda _: None
             ),
-            fetching=SimpleNamespace(wants=lambda: frozenset(self.wanted)),
+            fetching=SimpleNamespace(
+                wants=lambda: frozenset(self.wanted), look=lambda _, members: one.looked.extend(members)
+            ),
             stopping=SimpleNamespace(begun=one.stopping),
         )
         trust = SimpleNamespace(partners=self.members, excluded={})
@@ -198,6 +202,22 @@ def test_a_member_whose_files_are_wanted_comes_to_the_one_that_leads_and_goes_a_
     database.settle(looks=130)
     assert database.counts() == [3, 3]
     assert database.moves == moves + 2
+
+
+def test_files_are_looked_for_of_each_member_that_another_replica_takes_or_that_comes_back_to_it() -> None:
+    """A member may go to another replica before the one that leads ever had a link to it."""
+    database = Database()
+    leader, other = database.join(), database.join()
+    database.settle()
+    elsewhere = sorted(one for one, who in database.links.items() if who == other.number)
+    assert sorted(leader.looked) == elsewhere
+    database.members = tuple(one for one in MEMBERS if one != elsewhere[0])
+    database.settle()
+    leader.looked.clear()
+    database.members = MEMBERS
+    database.settle()
+    assert database.links[elsewhere[0]] == other.number
+    assert leader.looked == [elsewhere[0]]
 
 
 def test_a_member_that_calls_and_whose_holder_cannot_dial_it_comes_to_the_one_that_leads() -> None:
