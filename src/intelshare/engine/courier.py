@@ -342,7 +342,7 @@ class TakenIn:
         member, peer = self.member, self.said.peer
         match message:
             case Frame():
-                arrival = Arrival(member, peer.node, message, believed, allowed)
+                arrival = Arrival(member, peer.node, message, believed, allowed, bundle=True)
                 done: Durable[ReceiveResult] = yield RunStep(Step.RECEIVE, (arrival,), member=member)
                 yield Spend(done.value.spent)
                 self._count(done.value)

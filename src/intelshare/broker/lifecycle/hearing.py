@@ -1,12 +1,14 @@
 """Hearing: after the disk forgot, each member is waited for by itself until it was heard (promises P12, P16).
 
     begin_hearing   the start of a node that forgot: nobody was heard
+    wait_as_well    a bundle has brought something of a member that is waited for
     heard           members over whose link everything has come: what they sent can be read again
 
 What was destroyed since the disk remembers may be readable on it: only its originator knows. So what a member
 sent before waits until a link to it was open long enough for its recalls to come; what others sent can be
-read. As long as a member was not heard it is also asked for what it received (``line.hand_back``), once for
-each link and after each restart. An operator may let users read earlier (``operator_acts.allow_reading``).
+read. What a bundle brings meanwhile waits too: it may be older than its recall. As long as a member was not
+heard it is also asked for what it received (``line.hand_back``), once for each link and after each restart.
+An operator may let users read earlier (``operator_acts.allow_reading``).
 
 The disk may have forgotten a member too, or all of them (a member that is founded again). So who is admitted
 after a loss, however late, is waited for and asked like the others (``kernel.documents.admit``).
@@ -21,7 +23,7 @@ from intelshare.broker.kernel.tables import INBOX, UNHEARD, UNKNOWN, InboxRow, U
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import Plan, Random, View, changed
 
 
 def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[Instant]:
@@ -50,6 +52,13 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
 def unheard(view: View) -> list[UnheardRow]:
     """Return the members that are waited for, of those that are known."""
     return [row for row in view.find(UNHEARD, "key", limit=100_000) if row.member != UNKNOWN]
+
+
+def wait_as_well(tx: Transaction, member: MemberCode) -> None:
+    """Let what has come until now wait too, if the member is waited for."""
+    row = tx.get(UNHEARD, member)
+    if row is not None:
+        tx.put(UNHEARD, changed(row, until=max(row.until, tx.now)))
 
 
 def heard(node: Node, view: View, members: Sequence[MemberCode], now: Instant, random: Random) -> Plan[int]:

@@ -34,6 +34,7 @@ from intelshare.broker.kernel.node import Node, with_trust
 from intelshare.broker.kernel.tables import PENDING, RECEIVED, STATEMENT
 from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.broker.lifecycle.anew import queue_again
+from intelshare.broker.lifecycle.hearing import wait_as_well
 from intelshare.broker.lifecycle.streams import gaps, on_stream_head
 from intelshare.broker.line import release
 from intelshare.broker.line.hand_back import RETURNED, is_own, on_returned
@@ -75,6 +76,8 @@ class Arrival:
     """True if this node's clock is believed (promise P10)."""
     allowed: Mapping[Lasting, int] | None = None
     """The rows that the peer may make this node keep; None: without limit."""
+    bundle: bool = False
+    """True if it came in a bundle: what the peer has said since that was written may still have to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,8 @@ def receive(
         plain.settle()
     _answer(tx, inbound)
     settle(inbound)
+    if arrival.bundle and inbound.accepted:
+        wait_as_well(tx, arrival.member)
     charge(tx, arrival.member, allowance)
     asked = (*gaps(tx, inbound), *gap_of_acts(inbound))
     return tx.plan(

@@ -15,6 +15,7 @@ from intelshare.broker.kernel.tables import INBOX, UserRow
 from intelshare.broker.lifecycle.hearing import begin_hearing, heard, unheard
 from intelshare.broker.lifecycle.operator_acts import AllowReadingCommand, allow_reading
 from intelshare.broker.lifecycle.read import ReadCommand, read
+from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.queries import lists
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
@@ -106,6 +107,21 @@ def test_an_operator_allows_one_member_with_a_reason_that_the_log_keeps(fra: Any
         allow(fra, USA)
     # It is still asked for what it received of this node.
     assert [row.member for row in fra.store.ask_now(unheard)] == [KEN, USA]
+
+
+def test_what_a_bundle_brings_after_the_loss_waits_until_its_member_was_heard() -> None:
+    """The bundle may be older than a recall that the disk has forgotten."""
+    members = met()
+    fra, usa = members["FRA"], members["USA"]
+    fra.do(begin_hearing, NOW, at=NOW)
+    after = Instant(NOW + SECOND)
+    send(usa, draft(text(OF_USA, "old"), to=["FRA"]), at=after)
+    frame = hand_over(usa, "FRA", at=after)[0].frame
+    fra.do(receive, Arrival(USA, usa.node.uri, frame, bundle=True), at=after)
+    with pytest.raises(DeliveryError, match="READING_WAITS"):
+        opened(fra, "USA")
+    fra.do(heard, [USA], at=LATER)
+    assert opened(fra, "USA") == "old"
 
 
 def test_what_comes_after_the_loss_is_read_at_once() -> None:
