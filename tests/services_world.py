@@ -18,6 +18,7 @@ from intelshare.crypto.pae import sha256
 from intelshare.crypto.pieces import PieceCipher
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import SUITE_1, NoteKey, load_note_key
+from intelshare.delivery import LinkWord
 from intelshare.engine import BUDGETS
 from intelshare.errors import DeliveryError, IntelshareError
 from intelshare.ids import Digest, FilePlace, MemberCode, NodeUri, UserUri
@@ -76,7 +77,7 @@ class MemberBackend:
         self.others_deliver = False
         self.replica = ""
         self.orders: list[Any] = []
-        self.linked = LinkFacts("waiting", "", Instant(0), 0)
+        self.linked = LinkFacts(LinkWord.WAITING, "", Instant(0), 0)
 
     @property
     def node(self) -> Node:

@@ -26,6 +26,8 @@ from typing import IO
 
 import click
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from e2e.nodes import (
     PROGRAM,
@@ -44,7 +46,7 @@ from gateway_world import settings as gateway_settings
 from intelshare.cli import run
 from intelshare.cli.app import root
 from intelshare.cli.shared.documents import document_names
-from intelshare.crypto.x509 import request_key, request_to_pem
+from intelshare.crypto.x509 import request_key
 from intelshare.interop import write_bundle_of, write_report
 from intelshare.patience import patient
 from intelshare.trust import write_member_file
@@ -370,7 +372,8 @@ class World:
 
     def requests(self, name: str) -> None:
         """A certificate request that another tool could have made."""
-        (self.desk / f"{name}.csr").write_bytes(request_to_pem(request_key(os.urandom).request))
+        request = x509.load_der_x509_csr(request_key(os.urandom).request)
+        (self.desk / f"{name}.csr").write_bytes(request.public_bytes(serialization.Encoding.PEM))
 
     def admits(self, name: str) -> None:
         """A user of FRA is added."""

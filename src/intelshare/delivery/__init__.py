@@ -4,7 +4,7 @@
 be on a link at once; nothing here knows the content of a bulletin.
 """
 
-from intelshare.delivery.link import LinkQueue
+from intelshare.delivery.link import LinkQueue, LinkWord
 from intelshare.delivery.pair import BestReceipt, Cause, Facts, PairStatus, Stage, status_of
 from intelshare.delivery.retry import Backoff
 from intelshare.delivery.stream import MAX_ASKED, MAX_RANGES, Incoming, NumberVerdict, Ranges, arrive
@@ -18,6 +18,7 @@ __all__ = [
     "Facts",
     "Incoming",
     "LinkQueue",
+    "LinkWord",
     "NumberVerdict",
     "PairStatus",
     "Ranges",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from intelshare.delivery.retry import Backoff
@@ -33,6 +34,17 @@ _TRIPS: Final = 10 * MINUTE
 """The time for which the shortest round trip is believed. A line that is full makes every trip long: were the
 trips of the last seconds believed, the window would grow with the queue that it makes.
 """
+
+
+class LinkWord(StrEnum):
+    """The one word that people are shown for the links to a peer node."""
+
+    LINKED = "linked"
+    DIALLING = "dialling"
+    WAITING = "waiting"
+    """For the next dial, or for the peer's."""
+    ELSEWHERE = "elsewhere"
+    """Another replica has the links with its member."""
 
 
 @dataclass(slots=True)

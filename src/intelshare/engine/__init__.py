@@ -44,7 +44,7 @@ from intelshare.engine.events import Event
 from intelshare.engine.limits import Limits, SpaceLimits
 from intelshare.engine.steps import QUERIES, STEPS, Query, Step
 from intelshare.engine.stopping import STOP_ORDER, Phase
-from intelshare.engine.values import LinkId, LinkState, Now
+from intelshare.engine.values import LinkId, LinkReport, Now
 
 __all__ = [
     "BUDGETS",
@@ -60,7 +60,7 @@ __all__ = [
     "Event",
     "Limits",
     "LinkId",
-    "LinkState",
+    "LinkReport",
     "Now",
     "Phase",
     "Query",

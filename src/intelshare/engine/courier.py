@@ -10,10 +10,10 @@
 
     taken in                step
     ---------------------   ----------------------------------------------------------------------------
-    the head                "learn" its documents, "meet" what it says as at a link's hello
+    the head                "learn" its documents, "accept_hello" what it says as at a link's hello
     a frame                 "receive"; its answers are owed to the next bundle to that member
     acknowledgements        "acknowledge"
-    a gap request           "fill_late"
+    a gap request           "answer_gap_late"
     a question about a log  owed;  its answer: "prove"
     a request for a file    owed
     a slice of a file       none; a whole piece is written, if the file is wanted and it has its hash;
@@ -93,13 +93,13 @@ def led_by(run: RunStep, done: Durable[Any]) -> list[Event]:
             return [Committed(done.part(lambda frames: Effects(outbound=frames)))]
         case Step.LEARN | Step.PROVE | Step.ARRIVED:
             return [Committed(done.part(lambda answer: answer.effects))]
-        case Step.MEET:
+        case Step.ACCEPT_HELLO:
             # What a peer that starts anew may have lost goes to it again.
             return [Committed(done.part(lambda answer: answer.effects)), QueuedAgain(run.member)]
         case Step.RECEIVE:
             again = [QueuedAgain(run.member)] if done.value.again else []
             return [Committed(done.part(lambda answer: answer.effects)), *again]
-        case Step.FILL_LATE:
+        case Step.ANSWER_GAP_LATE:
             return [QueuedAgain(run.member)] if done.value else []
         case _:
             return []
@@ -328,7 +328,7 @@ class TakenIn:
         peer = self.said.peer
         if self.said.documents:
             yield RunStep(Step.LEARN, (self.said.documents,))
-        met: Durable[HelloResult] = yield RunStep(Step.MEET, (peer, (), allowed), member=peer.member)
+        met: Durable[HelloResult] = yield RunStep(Step.ACCEPT_HELLO, (peer, (), allowed), member=peer.member)
         yield Spend(met.value.spent)
         yield from self._ask(met.value.effects)
 
@@ -352,7 +352,7 @@ class TakenIn:
                 self._hear(message.acks)
                 yield RunStep(Step.ACKNOWLEDGE, (member, message.acks))
             case Gap():
-                yield RunStep(Step.FILL_LATE, (member, message, self.said.signed_at), member=member)
+                yield RunStep(Step.ANSWER_GAP_LATE, (member, message, self.said.signed_at), member=member)
             case LogAsk():
                 yield RunStep(Step.OWE, (member, (), (message,), (), ()))
             case LogPath():

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from intelshare.delivery import Backoff
+from intelshare.delivery import Backoff, LinkWord
 from intelshare.engine.actions import Dial, Tell
 from intelshare.engine.peer_link import PeerLink
 from intelshare.engine.turn import Turn
@@ -48,11 +48,11 @@ class Dialling:
         self._errors: dict[NodeUri, str] = {}
         self.begun = False
 
-    def state(self, node: NodeUri) -> tuple[str, str]:
-        """Return dialling or waiting, and the last error's code, of a node that is not linked."""
+    def state(self, node: NodeUri) -> tuple[LinkWord, str]:
+        """Return the word for a node that is not linked, and the last error's code."""
         peer = self._peers.get(node)
         dialling = peer is not None and peer.link is not None and not peer.opened
-        return "dialling" if dialling else "waiting", self._errors.get(node, "")
+        return LinkWord.DIALLING if dialling else LinkWord.WAITING, self._errors.get(node, "")
 
     def begin(self, turn: Turn) -> None:
         """Start dialling."""

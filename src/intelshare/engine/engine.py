@@ -14,6 +14,7 @@ from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.frame import Outbound
 from intelshare.broker.kernel.node import Node
 from intelshare.crypto.suites import Signer
+from intelshare.delivery import LinkWord
 from intelshare.engine.acknowledged import Acknowledged
 from intelshare.engine.actions import Action, SetTimer
 from intelshare.engine.answers import Answers
@@ -71,7 +72,7 @@ from intelshare.engine.sender import Sender
 from intelshare.engine.space import RoomOnDisk
 from intelshare.engine.stopping import STOP_ORDER, Phase, Stopping
 from intelshare.engine.turn import Parts, Turn
-from intelshare.engine.values import LinkId, LinkState, Now
+from intelshare.engine.values import LinkId, LinkReport, Now
 from intelshare.ids import Incarnation, KeyId, MemberCode, NodeUri
 from intelshare.instant import Instant
 from intelshare.ports import Random
@@ -124,18 +125,20 @@ class Engine:
         """Return a number for a stream that a peer opens."""
         return self._parts.links.new()
 
-    def state(self, node: NodeUri, now: Now) -> LinkState:
+    def state(self, node: NodeUri, now: Now) -> LinkReport:
         """Return the state of the link to a peer node."""
         link, seen = self._parts.links.to(node), self._parts.links.seen(node)
         twice = "TWO_INSTANCES" if self._parts.links.doubled(node, now.steady) else ""
         if link is None:
             state, error = self._parts.dialling.state(node)
             if (listed := self._trust.node(node)) is not None:
-                state = "elsewhere" if self._parts.dividing.elsewhere(listed[0]) else state
+                state = LinkWord.ELSEWHERE if self._parts.dividing.elsewhere(listed[0]) else state
                 seen = max(seen, self._parts.dividing.taken(listed[0]))
-            return LinkState(state, twice or error, seen=seen)
+            return LinkReport(state, twice or error, seen=seen)
         error, offset = twice or link.last_error, link.clock.offset_at(now)
-        return LinkState("linked", error, link.since, offset, link.queue.unacknowledged, seen, *link.lost)
+        return LinkReport(
+            LinkWord.LINKED, error, link.since, offset, link.queue.unacknowledged, seen, *link.lost
+        )
 
     def budgets(self, member: MemberCode, steady: Instant) -> tuple[BudgetState, ...]:
         """Return the budgets that a peer has spent since the start of this node."""

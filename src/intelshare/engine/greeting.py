@@ -1,26 +1,26 @@
 """The hello of one link: its states, its messages, and who the peer has proved to be.
 
-    state       dialler                         acceptor                        next
-    ---------   -----------------------------   -----------------------------   ---------
-    DIALLING    connected: send the opening                                     HEARING
-    CALLED                                      opening: ask what to send       GREETING
-    HEARING     answer proved: step "meet"                                      MEETING
-                its key was revoked: show what says so                          PARTING
-    ANSWERED                                    confirmation proved: "meet"     MEETING
-                                                its key was revoked: show it    PARTING
-                                                directory shown: "judge"        ANSWERED
-    MEETING     durable: ask what to send                                       GREETING
-                                                durable                         OPEN
-    GREETING    send the confirmation                                           OPEN
-                                                send the answer                 ANSWERED
-    OPEN        frames, acknowledgements, gaps, questions about logs            ENDED
-    PARTING                                     the refusal is written          ENDED
+    state       dialler                         acceptor                            next
+    ---------   -----------------------------   ---------------------------------   ---------
+    DIALLING    connected: send the opening                                         HEARING
+    CALLED                                      opening: ask what to send           GREETING
+    HEARING     answer proved: "accept_hello"                                       MEETING
+                its key was revoked: show what says so                              PARTING
+    ANSWERED                                    confirmation proved: "accept_hello" MEETING
+                                                its key was revoked: show it        PARTING
+                                                directory shown: "judge_directory"  ANSWERED
+    MEETING     durable: ask what to send                                           GREETING
+                                                durable                             OPEN
+    GREETING    send the confirmation                                               OPEN
+                                                send the answer                     ANSWERED
+    OPEN        frames, acknowledgements, gaps, questions about logs                ENDED
+    PARTING                                     the refusal is written              ENDED
 
 Whoever meets a peer that signs with a key which its member has revoked shows the peer the directories that
 say so before the link ends: a node that was restored has forgotten them (decision 81).
-The dialler runs "meet" before it confirms: the peer's streams are known here before the peer can hand over
-the first release of one. Whatever is not in the table ends the link, and so does a hello that takes longer
-than ``Limits.hello``.
+The dialler runs "accept_hello" before it confirms: the peer's streams are known here before the peer can hand
+over the first release of one. Whatever is not in the table ends the link, and so does a hello that takes
+longer than ``Limits.hello``.
 """
 
 from __future__ import annotations

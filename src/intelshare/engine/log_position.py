@@ -41,7 +41,7 @@ _DUE: Final = RunQuery(Query.CHECKPOINT_DUE)
 """The question of each second, made once."""
 
 
-class CheckpointState(Enum):
+class SigningState(Enum):
     """The state of the checkpoint, as in the table above."""
 
     IDLE = auto()
@@ -54,7 +54,7 @@ class LogPosition:
     """The checkpoint and the sidecar of one node."""
 
     def __init__(self) -> None:
-        self._state = CheckpointState.IDLE
+        self._state = SigningState.IDLE
         self._asked: list[int] = []
         """The tokens that wait for a checkpoint that is not begun."""
         self._served: list[int] = []
@@ -72,25 +72,25 @@ class LogPosition:
 
     def look(self, turn: Turn) -> None:
         """Once a second, ask if a checkpoint is due, and write the sidecar."""
-        if self._state is CheckpointState.IDLE:
-            self._state = CheckpointState.ASKING
+        if self._state is SigningState.IDLE:
+            self._state = SigningState.ASKING
             turn.do(_DUE)
         self._write(turn)
 
     def say(self, turn: Turn, token: int) -> None:
         """Sign and send a checkpoint now; ``LogSaid`` follows."""
         self._asked.append(token)
-        if self._state is CheckpointState.IDLE:
+        if self._state is SigningState.IDLE:
             self._sign(turn)
 
     def due(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Sign a checkpoint if one is due or requested."""
-        self._state = CheckpointState.IDLE
+        self._state = SigningState.IDLE
         if self._asked or answer is True:
             self._sign(turn)
 
     def _sign(self, turn: Turn) -> None:
-        self._served, self._asked, self._state = self._asked, [], CheckpointState.SIGNING
+        self._served, self._asked, self._state = self._asked, [], SigningState.SIGNING
         turn.do(RunStep(Step.CHECKPOINT))
 
     def signed(self, turn: Turn, answer: Durable[Effects] | IntelshareError) -> None:
@@ -98,11 +98,11 @@ class LogPosition:
         if isinstance(answer, IntelshareError):
             self._over(turn, answer)
             return
-        self._signed, self._state = answer, CheckpointState.WRITING
+        self._signed, self._state = answer, SigningState.WRITING
         self._write(turn)
 
     def _over(self, turn: Turn, error: IntelshareError | None = None) -> None:
-        served, self._served, self._state = self._served, [], CheckpointState.IDLE
+        served, self._served, self._state = self._served, [], SigningState.IDLE
         for token in served:
             if token == LAST_WORD:
                 turn.parts.stopping.advance(turn)

@@ -28,12 +28,12 @@ def step_done(turn: Turn, event: StepDone) -> None:
     if not isinstance(answer, Durable):
         return
     _charge(turn, run, answer)
-    if run.step is Step.JUDGE and answer.value.learned:
+    if run.step is Step.JUDGE_DIRECTORY and answer.value.learned:
         _learned(turn)
     if run.step in _OF_LINK and links.of_member(run.member) is not link:
         # The peer's newest link loads what a step of an older one may have queued again.
         links.queued_again(turn, run.member)
-    met_in_vain = run.step is Step.MEET and link is None
+    met_in_vain = run.step is Step.ACCEPT_HELLO and link is None
     if run.step in _LEADS or met_in_vain:
         turn.carry_out(answer.part(lambda led: led.effects))
 
@@ -63,7 +63,7 @@ def _learned(turn: Turn) -> None:
 
 def _charge(turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
     """Charge the cost of a step to the peer that caused it, even if its link has ended."""
-    if run.step not in (Step.RECEIVE, Step.MEET):
+    if run.step not in (Step.RECEIVE, Step.ACCEPT_HELLO):
         return
     budgets, member = turn.parts.budgets, run.member
     if answer.value.spent:
@@ -76,25 +76,25 @@ def _charge(turn: Turn, run: RunStep, answer: Durable[Any]) -> None:
 
 def _of_link(turn: Turn, link: PeerLink, step: Step, answer: Durable[Any] | IntelshareError) -> None:
     """Go on after a step that a message has caused. Raises what ends the link."""
-    if step in (Step.RECEIVE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE):
+    if step in (Step.RECEIVE, Step.ANSWER_GAP, Step.HAND_BACK, Step.PROVE, Step.JUDGE_DIRECTORY):
         link.worked(turn)
     if isinstance(answer, IntelshareError):
         raise answer
     match step:
-        case Step.MEET:
+        case Step.ACCEPT_HELLO:
             link.is_met(turn, answer)
         case Step.RECEIVE:
             link.taken(turn, answer.value)
             if answer.value.forgotten is not None:
                 turn.parts.hearing.forgotten(turn, link, answer.value.forgotten)
-        case Step.JUDGE:
+        case Step.JUDGE_DIRECTORY:
             link.judged(turn, answer.value.forked)
         case Step.ACKNOWLEDGE:
             link.acknowledged(turn)
         case Step.HAND_BACK:
             link.hand(turn, answer.part(lambda back: back.frames))
             link.queue.more = True
-        case Step.FILL if answer.value:
+        case Step.ANSWER_GAP if answer.value:
             link.queue.more = True
             turn.parts.sender.wake(turn, [link.member])
     turn.parts.sender.look_at(turn, [link.member])
@@ -108,7 +108,7 @@ _LEADS: Final = frozenset(
     (
         Step.RECEIVE,
         Step.PROVE,
-        Step.JUDGE,
+        Step.JUDGE_DIRECTORY,
         Step.EXPIRE,
         Step.PURGE,
         Step.REVIEW,
@@ -120,11 +120,19 @@ _LEADS: Final = frozenset(
 )
 """The steps whose effects are carried out at once.
 
-Those of MEET wait for the link, those of CHECKPOINT for the sidecar.
+Those of ACCEPT_HELLO wait for the link, those of CHECKPOINT for the sidecar.
 """
 
 _OF_LINK: Final = frozenset(
-    (Step.MEET, Step.RECEIVE, Step.ACKNOWLEDGE, Step.FILL, Step.HAND_BACK, Step.PROVE, Step.JUDGE)
+    (
+        Step.ACCEPT_HELLO,
+        Step.RECEIVE,
+        Step.ACKNOWLEDGE,
+        Step.ANSWER_GAP,
+        Step.HAND_BACK,
+        Step.PROVE,
+        Step.JUDGE_DIRECTORY,
+    )
 )
 """The steps that a message on a link has caused; ``_of_link`` has a case for each."""
 

@@ -193,7 +193,7 @@ class PeerLink:
         self.clock.measured(self.greeting.known.offset, turn.now)
         allowed = turn.parts.budgets.allowed(self.member, turn.now.steady)
         last = turn.parts.acknowledged.last(self.member)
-        turn.do(RunStep(Step.MEET, (self.greeting.peer, last, allowed), self.number, self.member))
+        turn.do(RunStep(Step.ACCEPT_HELLO, (self.greeting.peer, last, allowed), self.number, self.member))
         self._go(turn, LinkState.MEETING)
 
     def _ask_what_to_say(self, turn: Turn) -> None:
@@ -201,7 +201,7 @@ class PeerLink:
         self._go(turn, LinkState.GREETING)
 
     def is_met(self, turn: Turn, met: Durable[HelloResult]) -> None:
-        """Go on after the step "meet" is durable."""
+        """Go on after the step "accept_hello" is durable."""
         self.met = met
         if self.dialled:
             self._ask_what_to_say(turn)
@@ -298,7 +298,7 @@ class PeerLink:
                 self._show(turn, self._own_shown.known(turn.node.trust))
             self._work(turn, RunStep(Step.HAND_BACK, (self.member, self.node, gap), self.number, self.member))
         else:
-            self._work(turn, RunStep(Step.FILL, (self.member, gap), self.number, self.member))
+            self._work(turn, RunStep(Step.ANSWER_GAP, (self.member, gap), self.number, self.member))
 
     def _log_ask(self, turn: Turn, ask: LogAsk) -> None:
         turn.parts.budgets.need(self.member, Passing.LOGS, turn.now.steady)
@@ -339,7 +339,7 @@ class PeerLink:
 
     def _directory(self, turn: Turn, shown: Trust) -> None:
         turn.parts.budgets.need(self.member, Passing.DIRECTORIES_SHOWN, turn.now.steady)
-        self._work(turn, RunStep(Step.JUDGE, (self.member, shown), self.number, self.member))
+        self._work(turn, RunStep(Step.JUDGE_DIRECTORY, (self.member, shown), self.number, self.member))
 
     def judged(self, turn: Turn, forked: MemberCode | None) -> None:
         """Show the peer the other directory if one it has shown was one of two under one version."""

@@ -44,13 +44,13 @@ class Step(StrEnum):
     RESEND = "resend"
     RESEND_BUT_RELEASES = "resend_but_releases"
     RESEND_AFTER = "resend_after"
-    MEET = "meet"
+    ACCEPT_HELLO = "accept_hello"
     RECEIVE = "receive"
     ACKNOWLEDGE = "acknowledge"
-    FILL = "fill"
+    ANSWER_GAP = "answer_gap"
     HAND_BACK = "hand_back"
     PROVE = "prove"
-    JUDGE = "judge"
+    JUDGE_DIRECTORY = "judge_directory"
     EXPIRE = "expire"
     PURGE = "purge"
     REVIEW = "review"
@@ -58,7 +58,7 @@ class Step(StrEnum):
     FINISH = "finish"
     ARRIVED = "arrived"
     LEARN = "learn"
-    FILL_LATE = "fill_late"
+    ANSWER_GAP_LATE = "answer_gap_late"
     OWE = "owe"
     WRITTEN = "written"
     TAKEN_IN = "taken_in"
@@ -117,13 +117,13 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.RESEND: resend,
     Step.RESEND_BUT_RELEASES: resend_but_releases,
     Step.RESEND_AFTER: resend_after,
-    Step.MEET: hello.accept_hello,
+    Step.ACCEPT_HELLO: hello.accept_hello,
     Step.RECEIVE: receive,
     Step.ACKNOWLEDGE: hello.acknowledge,
-    Step.FILL: hello.answer_gap,
+    Step.ANSWER_GAP: hello.answer_gap,
     Step.HAND_BACK: hand_back.hand_back,
     Step.PROVE: witness.prove,
-    Step.JUDGE: directories.judge_directory,
+    Step.JUDGE_DIRECTORY: directories.judge_directory,
     Step.EXPIRE: stop.expire,
     Step.PURGE: purge.purge,
     Step.REVIEW: review.review,
@@ -131,7 +131,7 @@ STEPS: Final[Mapping[str, Callable[..., Plan[Any]]]] = {
     Step.FINISH: destroy.finish,
     Step.ARRIVED: attachments.arrived,
     Step.LEARN: courier.learn,
-    Step.FILL_LATE: courier.fill_late,
+    Step.ANSWER_GAP_LATE: courier.answer_gap_late,
     Step.OWE: courier.owe,
     Step.WRITTEN: courier.written,
     Step.TAKEN_IN: courier.taken_in,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
+from intelshare.delivery import LinkWord
 from intelshare.ids import MemberCode
 from intelshare.instant import EPOCH, Instant
 
@@ -83,11 +84,10 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkReport:
     """The state of the link to a peer node."""
 
-    state: str
-    """linked, dialling, waiting, or elsewhere: another replica has the links with its member."""
+    state: LinkWord
     error: str = ""
     """The last code."""
     since: Instant = EPOCH

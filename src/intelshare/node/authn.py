@@ -24,7 +24,7 @@ Context = Any
 
 _FLOOR_VERSION: Final = b"TLSv1.3"
 _FLOOR_GROUP: Final = b"X25519MLKEM768"
-_MAX_LEAVES: Final = 1024
+_MAX_CHECKED: Final = 1024
 
 
 _NEVER_ISSUED: Final = Instant(0)
@@ -95,7 +95,7 @@ def user_identity(runtime: Runtime, proved: Proved) -> Identify:
         known, authorities = checked.get(pem), runtime.certificates.user_authorities
         if known is None or known.authorities is not authorities or not known.valid.holds(now):
             known = _check(runtime, x509.from_pem(pem), now)
-            if len(checked) >= _MAX_LEAVES:
+            if len(checked) >= _MAX_CHECKED:
                 checked.clear()
             checked[pem] = known
         if runtime.certificates.users_elsewhere:

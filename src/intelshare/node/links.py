@@ -17,7 +17,7 @@ import grpc
 
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import HasEffects
-from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkState, Now
+from intelshare.engine import QUERIES, BudgetState, Engine, Event, Limits, LinkId, LinkReport, Now
 from intelshare.engine.actions import (
     AskLogs,
     Claim,
@@ -177,7 +177,7 @@ class Links:
         self.feed(LogQuestion(number))
         return await answered
 
-    def state(self, node: NodeUri) -> LinkState:
+    def state(self, node: NodeUri) -> LinkReport:
         """Return the state of the connection to a peer node."""
         return self.engine.state(node, self._now())
 

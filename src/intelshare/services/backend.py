@@ -16,6 +16,7 @@ from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.broker.lifecycle.mend import Mended, MendResult, Record
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
 from intelshare.crypto.suites import NoteKey
+from intelshare.delivery import LinkWord
 from intelshare.errors import IntelshareError
 from intelshare.ids import Digest, FilePlace, KeyId, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, Instant
@@ -137,8 +138,7 @@ class ClockReading:
 class LinkFacts:
     """The state of the connection to a peer node."""
 
-    state: str
-    """linked, dialling, waiting, or elsewhere: another replica has it."""
+    state: LinkWord
     error: str
     """The code of the last error."""
     since: Instant

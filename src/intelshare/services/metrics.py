@@ -23,7 +23,7 @@ from intelshare.broker.transparency.checkpoint import own
 from intelshare.broker.transparency.evidence import alarms
 from intelshare.broker.transparency.known_checkpoints import SIGNED
 from intelshare.crypto.records import KeyUse, Precedence
-from intelshare.delivery import Stage
+from intelshare.delivery import LinkWord, Stage
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.metrics import HEALTH, Metric, Sample
@@ -152,7 +152,7 @@ def _peers(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
             continue
         links = [backend.link(listed.uri) for listed in held.directory.nodes]
         yield Sample(Metric.NODES, (member,), len(links))
-        elsewhere = any(link.state == "elsewhere" for link in links)
+        elsewhere = any(link.state is LinkWord.ELSEWHERE for link in links)
         yield Sample(Metric.LINKS_HERE, (member,), float(not elsewhere))
         if not elsewhere:
             yield from _links(member, links, facts.started, now)
@@ -163,7 +163,7 @@ def _peers(backend: Backend, facts: NodeFacts, now: Instant) -> Iterator[Sample]
 
 
 def _links(member: MemberCode, links: list[LinkFacts], started: Instant, now: Instant) -> Iterator[Sample]:
-    linked = [link for link in links if link.state == "linked"]
+    linked = [link for link in links if link.state is LinkWord.LINKED]
     yield Sample(Metric.LINKED, (member,), len(linked))
     if linked:
         yield Sample(Metric.LINKED_SINCE, (member,), _age(max(link.since for link in linked), now))

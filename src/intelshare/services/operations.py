@@ -28,6 +28,7 @@ from intelshare.broker.queries.queues import Queue, queues
 from intelshare.broker.transparency.evidence import losses_settled
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
+from intelshare.delivery import LinkWord
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
@@ -209,7 +210,7 @@ def _peer_status(
         clock_offset=link.offset,
         file_bytes=files.of.get(member, 0) if waiting.files is not None else None,
         files_wanted=waiting.files,
-        last_seen=backend.now() if link.state == "linked" else link.seen,
+        last_seen=backend.now() if link.state is LinkWord.LINKED else link.seen,
         directory_version=held.directory.version if held.directory is not None else 0,
         frozen_streams=waiting.frozen,
         peer_forgot=0 if settled[1] else link.peer_forgot,

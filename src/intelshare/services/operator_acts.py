@@ -23,6 +23,7 @@ from intelshare.broker.lifecycle.operator_acts import (
 )
 from intelshare.broker.lifecycle.pair_again import handed_over
 from intelshare.crypto.pae import sha256
+from intelshare.delivery import LinkWord
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, Incarnation, MemberCode
 from intelshare.services.backend import Backend
@@ -53,7 +54,7 @@ async def clock(backend: Backend, actor: Actor, request: pb.ClockRequest) -> pb.
         if member != backend.node.member and held.directory is not None
         for listed in held.directory.nodes
     ]
-    offsets = tuple((member, link.offset) for member, link in links if link.state == "linked")
+    offsets = tuple((member, link.offset) for member, link in links if link.state is LinkWord.LINKED)
     command = BelieveCommand(actor.user, backend.read_clock().expected, offsets, reason)
     agreed = await backend.perform(believe_clock, command, then=lambda _: backend.believe_clock())
     return pb.ClockResponse(clock=clock_state(backend), agreed=agreed)

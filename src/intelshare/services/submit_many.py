@@ -8,6 +8,7 @@ from typing import Final
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import SubmitCommand, submit_many
+from intelshare.delivery import PairStatus
 from intelshare.errors import IntelshareError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
@@ -62,7 +63,9 @@ async def _stored(backend: Backend, given: Sequence[SubmitCommand | IntelshareEr
 
 def to_wake(results: Sequence[SubmitResult]) -> frozenset[MemberCode]:
     """Return the recipients for which something is ready now."""
-    return frozenset(pair.recipient for one in results for pair in one.pairs if pair.word == "queued")
+    return frozenset(
+        pair.recipient for one in results for pair in one.pairs if pair.word is PairStatus.QUEUED
+    )
 
 
 def _read(actor: Actor, draft: pb.SubmitRequest) -> SubmitCommand | IntelshareError:

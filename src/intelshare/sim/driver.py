@@ -134,7 +134,7 @@ class Driver:
             self.feed(StepDone(run, durable_after_commit(answer)))
 
         def refused(error: IntelshareError) -> None:
-            expected = run.step is Step.MEET or error.code in _OUTCOMES
+            expected = run.step is Step.ACCEPT_HELLO or error.code in _OUTCOMES
             if not expected and self._process.machine.hostile is None:
                 raise error
             if error.code == "DISK_FULL":

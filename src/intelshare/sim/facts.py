@@ -84,7 +84,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ("expired", frozenset(("handover", "expire")), _stopped(Cause.EXPIRED)),
     (
         "undeliverable",
-        frozenset(("review", "give_up", "drop", "fill", "fill_late")),
+        frozenset(("review", "give_up", "drop", "answer_gap", "answer_gap_late")),
         _stopped(Cause.UNDELIVERABLE),
     ),
     (
@@ -137,7 +137,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     (
         "queued again",
-        frozenset(("receive", "fill", "fill_late")),
+        frozenset(("receive", "answer_gap", "answer_gap_late")),
         lambda old, new: (
             old.stage >= HANDED_OVER
             and old.receipt in _MAY_GO

@@ -27,17 +27,15 @@ class KindRow:
     record: type[Any]
     key_use: KeyUse | None
     """The use of the key that must sign it; None: it proves itself by the signatures inside."""
-    numbered: bool
-    """True if numbered in a stream; the others are idempotent by digest."""
 
 
 KINDS: Final[Mapping[Kind, KindRow]] = {
-    Kind.RELEASE: KindRow(Release, KeyUse.SIGNING, numbered=True),
-    Kind.RECEIPT: KindRow(Receipt, KeyUse.SIGNING, numbered=False),
-    Kind.RECALL: KindRow(Recall, KeyUse.SIGNING, numbered=False),
-    Kind.STREAM_HEAD: KindRow(StreamHead, KeyUse.SIGNING, numbered=False),
-    Kind.CONSENT: KindRow(Consent, KeyUse.SIGNING, numbered=False),
-    Kind.TREATY_ACT: KindRow(TreatyAct, KeyUse.SIGNING, numbered=False),
-    Kind.TRUST: KindRow(Trust, None, numbered=False),
-    Kind.CHECKPOINT: KindRow(Checkpoint, KeyUse.SIGNING, numbered=False),
+    Kind.RELEASE: KindRow(Release, KeyUse.SIGNING),
+    Kind.RECEIPT: KindRow(Receipt, KeyUse.SIGNING),
+    Kind.RECALL: KindRow(Recall, KeyUse.SIGNING),
+    Kind.STREAM_HEAD: KindRow(StreamHead, KeyUse.SIGNING),
+    Kind.CONSENT: KindRow(Consent, KeyUse.SIGNING),
+    Kind.TREATY_ACT: KindRow(TreatyAct, KeyUse.SIGNING),
+    Kind.TRUST: KindRow(Trust, None),
+    Kind.CHECKPOINT: KindRow(Checkpoint, KeyUse.SIGNING),
 }

@@ -16,5 +16,5 @@ USA = MemberCode("USA")
 
 def test_what_the_head_of_a_bundle_queued_again_goes_over_the_link_that_is_up():
     met = durable_after_commit(SimpleNamespace(effects=None))
-    run = RunStep(Step.MEET, (None, None), member=USA)
+    run = RunStep(Step.ACCEPT_HELLO, (None, None), member=USA)
     assert QueuedAgain(USA) in led_by(run, met)

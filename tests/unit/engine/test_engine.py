@@ -94,7 +94,7 @@ def test_a_link_begins_with_a_hello_and_has_no_second_one():
 
 def test_what_a_hello_of_an_ended_link_queued_again_goes_over_the_link_that_there_is():
     rig = Rig()
-    rig.hold = {Step.MEET}
+    rig.hold = {Step.ACCEPT_HELLO}
     rig.drop(rig.link(incarnation=7))
     rig.hold = set()
     rig.link()

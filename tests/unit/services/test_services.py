@@ -32,6 +32,7 @@ from intelshare.cli.analyst.outbox import outbox
 from intelshare.cli.analyst.read import inbox
 from intelshare.crypto.records import KeyUse
 from intelshare.crypto.suites import SUITE_1
+from intelshare.delivery import LinkWord
 from intelshare.errors import DeliveryError, IntelshareError, TrustError
 from intelshare.ids import Digest, MemberCode
 from intelshare.instant import LATEST, NEVER, Instant
@@ -192,7 +193,7 @@ def test_a_loss_of_memory_is_shown_until_an_operator_has_settled_it() -> None:
     """A link goes on saying what its hello said."""
     fra = met(("FRA", "USA"))["FRA"]
     backend, operator = MemberBackend(fra), actor("FRA", "o", Role.OPERATOR)
-    backend.linked = LinkFacts("linked", "", NOW, 0, forgot=3, peer_forgot=4)
+    backend.linked = LinkFacts(LinkWord.LINKED, "", NOW, 0, forgot=3, peer_forgot=4)
     (uri,) = [listed.uri for listed in fra.node.trust.members[MemberCode("USA")].directory.nodes]
 
     def shown() -> tuple[int, int]:

@@ -77,7 +77,10 @@ class RecallResult:
 
 
 def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
-    """Return what ``recall`` would do, and store nothing. Raises what ``recall`` raises."""
+    """Return what ``recall`` would do, and store nothing.
+
+    Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED, TOO_LARGE.
+    """
     user = row_of(view, command.actor)
     if len(command.reason) > MAX_REASON:
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
@@ -90,10 +93,7 @@ def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instan
 def recall(
     node: Node, view: View, command: RecallCommand, now: Instant, random: Random
 ) -> Plan[RecallResult]:
-    """Recall a bulletin of this member.
-
-    Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED.
-    """
+    """Recall a bulletin of this member. Raises what ``effect_of_recall`` raises."""
     planned = effect_of_recall(node, view, command, now)
     if planned.before:
         return Plan((), planned)

@@ -43,7 +43,7 @@ from intelshare.instant import Instant
 from intelshare.ports import View, changed
 from intelshare.statement import Verified, verify_evidence
 
-MAX_ANEW = 8
+MAX_TRIES = 8
 """The answers after which a pair may still go again; a recipient that asks for it yet again has refused."""
 
 MAX_RECEIPTS = 256
@@ -97,7 +97,7 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
         refused = BestReceipt.REFUSED in (before.receipt, receipt)
         elsewhere = refused and answers_others(tx, row, said.leaf)
         facts = pair.receive(before, receipt, said.codes, elsewhere=elsewhere)
-        if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_ANEW:
+        if is_ready(facts) and tx.view.count(RECEIPT, "key", statement.md, inbound.member) >= MAX_TRIES:
             facts = pair.receive(before, receipt, (), elsewhere=elsewhere)
         if facts != before:
             put_pair(tx, row, facts, codes=codes_after(row, facts, said))

@@ -17,13 +17,11 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import without_certificates
 from intelshare.broker.kernel.tables import CERTIFICATE, USER, CertificateRow, UserRow
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.destroy import MAX_REASON
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, UserUri
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
-
-MAX_REASON = 1000
-"""Characters."""
 
 
 def note_certificates(

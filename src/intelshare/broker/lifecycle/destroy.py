@@ -48,7 +48,7 @@ MAX_DUE: Final = 256
 """The most bulletins that one step marks."""
 
 MAX_REASON: Final = 500
-"""The most characters of a recall's reason that are shown; only a peer can give a longer one."""
+"""The most characters of a reason that a person gives, and of a peer's that are shown."""
 
 
 class Gone(IntEnum):

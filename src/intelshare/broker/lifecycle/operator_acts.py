@@ -21,6 +21,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.kernel.tables import INCOMING, NODE, PAIR, UNHEARD
 from intelshare.broker.kernel.transaction import SELF, Transaction
+from intelshare.broker.lifecycle.destroy import MAX_REASON
 from intelshare.broker.lifecycle.relations import own_bulletin
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.broker.lifecycle.streams import FROZEN, gap_of, is_frozen
@@ -35,9 +36,6 @@ GIVEN_UP: Final = "GIVEN_UP"
 
 DIGEST_BYTES: Final = 32
 """The bytes of the digest of a manifest."""
-
-MAX_REASON: Final = 500
-"""Characters."""
 
 AGREES: Final = MAX_AHEAD
 """The most by which a peer's clock may differ and still agree, in microseconds."""

@@ -2,7 +2,7 @@
 
     learn        the trust documents of a bundle's head, before its statements are judged by them
     owe          what follows from a bundle and only the next one to its member can carry
-    fill_late    a gap request that was written some time ago
+    answer_gap_late    a gap request that was written some time ago
     written, taken_in   the log entry; what was owed and is in the bundle is no longer owed
 
     owed      key                what the next bundle carries
@@ -195,7 +195,7 @@ def owe(
     return tx.plan(None)
 
 
-def fill_late(
+def answer_gap_late(
     node: Node, view: View, peer: MemberCode, gap: Gap, asked: Instant, now: Instant, random: Random
 ) -> Plan[bool]:
     """Answer a gap request that was written at ``asked``, by the peer's clock."""

@@ -6,7 +6,7 @@ The checks run in the order of attacks.md ("Order of checks"); the first that fa
     2      lengths and kind                                                         rejected
     3      digest known: DUPLICATE, the stored receipt again
     4, 5   batch, signer, both signatures, proof              statement.verify      rejected
-    then by kind: ``release`` (here, checks 6 to 15), ``receipt``, ``recall``, ``stream head``, ``trust``
+    then by kind, as ``_HANDLERS`` says; checks 6 to 15 of a release               line.release
 
 Rejected: only bounded evidence is stored; the peer is told the code and tries again. Refused: the statement
 is authentic and for this member, so a signed receipt carries the code. The receipts of a frame are signed

@@ -199,8 +199,8 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
         out.table(Table(("member", "act", "treaty", "what", "holds from", "dated", "state", "terms"), rows))
     else:
         out.note("nothing here")
-    for hole in found.missing:
-        out.note(f"act {hole.n} of {hole.member} is missing and has been requested; later ones wait")
+    for gap in found.missing:
+        out.note(f"act {gap.n} of {gap.member} is missing and has been requested; later ones wait")
     for stuck in sorted({act.member for act in found.acts if act.state == "contradicts"}):
         out.note(
             f"acts of {stuck} contradict each other, and later ones wait: ask that member which one it "

@@ -16,7 +16,6 @@ from intelshare.crypto.x509.issuing import (
     make_authority,
     request_from_pem,
     request_key,
-    request_to_pem,
     sign_node,
     sign_user,
 )
@@ -78,7 +77,6 @@ __all__ = [
     "names_of",
     "request_from_pem",
     "request_key",
-    "request_to_pem",
     "serial_of",
     "sign_node",
     "sign_user",

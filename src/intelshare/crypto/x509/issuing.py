@@ -168,11 +168,6 @@ def request_from_pem(text: bytes) -> bytes:
         raise _no_request("cannot be read") from None
 
 
-def request_to_pem(request: bytes) -> bytes:
-    """Return a request as PEM, which other tools read."""
-    return x509.load_der_x509_csr(request).public_bytes(serialization.Encoding.PEM)
-
-
 def _requested(request: bytes) -> ec.EllipticCurvePublicKey:
     if len(request) > MAX_CERTIFICATE:
         raise _no_request("is larger than any that intelshare makes")

@@ -17,7 +17,7 @@ from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.tables import CHECKPOINT, INBOX, OWED, PAIR, PENDING, RECEIVED, STATEMENT, Owed
 from intelshare.broker.lifecycle.destroy import finish, marked
-from intelshare.broker.line.courier import fill_late
+from intelshare.broker.line.courier import answer_gap_late
 from intelshare.broker.line.hello import acknowledge, make_hello
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
@@ -289,9 +289,9 @@ def test_an_old_request_cancels_nothing_that_was_signed_for_since(fra: Any, usa:
     carry(usa, fra, Instant(NOW + MINUTE))
     fra.do(recall, RecallCommand(actor("FRA", "a"), result.bulletin.hex(), "wrong"))
     gap = Gap(fra.node.uri, fra.node.incarnation, ((1, 1),))
-    assert not fra.do(fill_late, USA, gap, Instant(NOW - MINUTE))
+    assert not fra.do(answer_gap_late, USA, gap, Instant(NOW - MINUTE))
     assert pair_of(fra).stage == Stage.HANDED_OVER
-    assert fra.do(fill_late, USA, gap, LATER), "it asks after it has signed: it forgot"
+    assert fra.do(answer_gap_late, USA, gap, LATER), "it asks after it has signed: it forgot"
 
 
 def test_a_bundle_for_a_member_that_is_not_dealt_with_is_not_written(fra: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from builders import NOW, draft, text
 from intelshare.audit.records import EntryType, ReceiptJoined
-from intelshare.broker.exchange.receipt import MAX_ANEW, MAX_RECEIPTS
+from intelshare.broker.exchange.receipt import MAX_RECEIPTS, MAX_TRIES
 from intelshare.broker.kernel.frame import Ack, Gap
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.pair_rows import facts_of
@@ -369,12 +369,12 @@ def test_a_recipient_that_wants_it_anew_for_ever_has_refused(
     code: str, members: Any, fra: Any, usa: Any
 ) -> None:
     released(members)
-    for number in range(2 * MAX_ANEW):
+    for number in range(2 * MAX_TRIES):
         refusal = Receipt(MemberCode("FRA"), pair_of(fra).leaf, ReceiptStatus.REFUSED, (code,), NOW)
         assert codes(arrive(fra, usa, signed(usa, Kind.RECEIPT, refusal, seed=str(number)))) == [""]
         if not hand_over(fra, "USA"):
             break
-    assert (shown(fra), pair_of(fra).sequence) == ("refused", MAX_ANEW + 1)
+    assert (shown(fra), pair_of(fra).sequence) == ("refused", MAX_TRIES + 1)
 
 
 def test_an_accepted_pair_is_never_handed_over_again(members: Any, fra: Any, usa: Any) -> None:
