@@ -149,7 +149,7 @@ BUGS: Mapping[str, Bug] = {
         Bug("other-content-accepted", ("I1",), _with(submit=sent.takes_any_content)),
         Bug("author-approves", ("I12",), _with(approve=sent.approves_own)),
         Bug("hold-ignored", ("I4", "I12"), _with(handover=sent.ignores_holds)),
-        Bug("gap-answered-to-anybody", ("I4",), _with(fill=sent.answers_anybody)),
+        Bug("gap-answered-to-anybody", ("I4",), _with(answer_gap=sent.answers_anybody)),
         Bug(
             "recalled-not-refused",
             ("I8", "I11"),

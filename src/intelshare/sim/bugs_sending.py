@@ -236,13 +236,13 @@ def ignores_holds(handover: Step) -> Step:
     return planted
 
 
-def answers_anybody(fill: Step) -> Step:
+def answers_anybody(answer_gap: Step) -> Step:
     """Plant: whoever asks for numbers gets those of all streams of that incarnation."""
 
     def planted(
         node: Node, view: View, peer: MemberCode, gap: Gap, now: Instant, random: Random
     ) -> Plan[bool]:
-        plan: Plan[bool] = fill(node, view, peer, gap, now, random)
+        plan: Plan[bool] = answer_gap(node, view, peer, gap, now, random)
         tx = Transaction(node, view, now, random)
         others = [member for member in node.trust.partners if member != peer]
         for member in others if gap.origin == node.uri else ():
