@@ -263,7 +263,8 @@ def _check_pair(oracle: Oracle, sender: Machine, recipient: Machine, row: PairRo
     told = row.receipt >= BestReceipt.ACCEPTED
     if held is None and told and not _goes_anew(sender, recipient, row, answer):
         raise Violation("I3", f"{both} has nothing")
-    if held is not None and not told and not sender.forgets and not recipient.revives:
+    # A second restore may bring back what others were told is lost by the first.
+    if held is not None and not told and not sender.forgets and recipient.forgets < 2:
         raise Violation("I3", f"{both} has it")
     if held is not None and not recipient.forgets and not sender.forgets:
         gone = held.gone == Gone.DESTROYED

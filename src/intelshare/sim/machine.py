@@ -87,10 +87,6 @@ class Machine:
         """The variant of the member's own rules, as their file is now: durable once written."""
         self.forgets = 0
         """The number of times this disk went back to an earlier state."""
-        self.revives = False
-        """It was put back to a state that it had lost: what others were told of that loss is wrong now."""
-        self._lost: list[tuple[int, int]] = []
-        """The spans of time of whose states it was put back to an earlier one."""
         self._folder: Snapshot | None = None
         self._folder_since = 0
         """The folder that was put back last, and the virtual time since when it is in use."""
@@ -371,8 +367,6 @@ class Machine:
         self._end(0)
         put_back(self, snapshot)
         self.forgets += 1
-        self.revives |= any(start < snapshot.taken <= end for start, end in self._lost)
-        self._lost.append((snapshot.taken, self.heap.now))
         if self.watcher is not None:
             self.watcher.restored()
         self._oracle.restored(self, snapshot.taken)
