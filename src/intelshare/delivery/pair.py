@@ -126,7 +126,9 @@ def approve(facts: Facts) -> Facts:
 
 
 def hold(facts: Facts) -> Facts:
-    """Note that the decision at hand-over left a hold open. What was accepted goes no more, instead."""
+    """Let a pair wait for a person: its decision left a hold open, or a record of it is damaged. What was
+    accepted goes no more, instead.
+    """
     if facts.receipt is not BestReceipt.NONE:
         return _gone(facts)
     return _at(Stage.HELD, facts) if facts.stage is Stage.QUEUED else facts
