@@ -56,8 +56,9 @@ def test_every_invariant_holds_among_the_others(trick: str) -> None:
 
 
 def test_an_honest_member_does_nothing_of_the_kind() -> None:
-    counts = tricked("none").counts
-    assert not any(counts[name] for name in SEEN.values())
+    result = tricked("none")
+    assert result.words["accepted"] + result.words["read"] > 20
+    assert not any(result.counts[name] for name in SEEN.values())
 
 
 def test_a_quarter_of_the_seeds_has_a_hostile_member_and_every_trick_is_drawn() -> None:

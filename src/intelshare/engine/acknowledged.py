@@ -30,7 +30,9 @@ class Acknowledged:
 
     def note(self, member: MemberCode, leaf: LeafId, at: Instant) -> None:
         """Note that a peer has acknowledged a statement. ``at``: on the steady clock."""
-        last = self._last.setdefault(member, deque(maxlen=MAX_KEPT))
+        last = self._last.get(member)
+        if last is None:
+            last = self._last[member] = deque(maxlen=MAX_KEPT)
         last.append((at, leaf))
         while last[0][0] < at - KEPT:
             last.popleft()

@@ -105,7 +105,8 @@ class Hearing:
         if isinstance(done.answer, Durable):
             turn.carry_out(done.answer)
         if self._done(turn, done.answer) and done.run.link is not None:
-            self._asked[done.run.link] = done.run.event[1], turn.now.steady
+            before, since = self._asked.get(done.run.link), done.run.event[1]
+            self._asked[done.run.link] = min(since, before[0]) if before else since, turn.now.steady
             self.look(turn)
 
     def heard(self, turn: Turn, done: StepDone) -> None:
