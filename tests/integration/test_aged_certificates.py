@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from intelshare.client import Client, Credentials, Profile, read_profile, replac
 from intelshare.client.renewal import renew, validity_of
 from intelshare.crypto.x509 import CertifiedKey, digest_of, from_pem, issue_node, issue_user, to_pem, validity
 from intelshare.engine.values import Chore
+from intelshare.errors import TrustError
 from intelshare.ids import UserUri
 from intelshare.instant import DAY, Instant
 from intelshare.node.events import make_logger
@@ -287,6 +289,7 @@ async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path,
     """Not the operator's, not a long one of the same authority, not one that has ended, and not nothing."""
     from intelshare.crypto.x509 import make_authority
     from intelshare.instant import HOUR, MINUTE
+    from intelshare.node.authn import owner_identity
     from intelshare.node.owner import OWNER_KEY, owner_certificate
 
     uri = user_uri("fra.intelshare.internal", "folder-owner")
@@ -316,6 +319,22 @@ async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path,
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"", metadata=((OWNER_KEY, good),))
         assert code_of(caught.value) == "UNIMPLEMENTED", "bulletins are for users"
+    # A call that takes longer than those minutes goes on, of a certificate that was one of minutes alone.
+    goes_on = owner_identity(node.runtime, begun=True)
+    just_ended = issue_user(authority, uri, now(), os.urandom, lifetime=0).certificate
+    assert goes_on(_showing(just_ended)).user == uri
+    with pytest.raises(TrustError):
+        owner_identity(node.runtime)(_showing(just_ended))
+    for what, certificate in bad.items():
+        with pytest.raises(TrustError) as refused:
+            goes_on(_showing(certificate))
+        assert refused.value.code in REFUSED, what
+
+
+def _showing(certificate: bytes) -> Any:
+    from intelshare.node.owner import OWNER_KEY
+
+    return SimpleNamespace(invocation_metadata=lambda: ((OWNER_KEY, certificate),))
 
 
 REFUSED = ("PEER_IDENTITY_INVALID", "PEER_IDENTITY_MISMATCH", "NOT_AUTHORISED")

@@ -143,19 +143,21 @@ def _foreign(row: UserRow, known: _Checked) -> UserCaller:
     return UserCaller(row.user, row.role, known.digest, pending=pending, issued=known.valid.start)
 
 
-def owner_identity(runtime: Runtime) -> Identify:
+def owner_identity(runtime: Runtime, *, begun: bool = False) -> Identify:
     """Return a function that identifies callers on the socket in the data folder: they have just opened the
     vault, as a certificate proves that the vault's user authority has signed for the next few minutes.
+
+    ``begun``: of calls that go on. A bundle may take longer than those minutes; the vault was open when its
+    call began.
     """
 
     def identify(context: Context) -> Caller:
         metadata = dict(context.invocation_metadata() or ())
         certificate = metadata.get(OWNER_KEY, b"")
-        now = runtime.clock.now()
         leaf = x509.inspect(certificate if isinstance(certificate, bytes) else b"")
-        authority = runtime.vault.certified(USER_AUTHORITY).certificate
-        x509.check_issued(certificate, (authority,), now)
         valid = x509.validity(certificate)
+        authority = runtime.vault.certified(USER_AUTHORITY).certificate
+        x509.check_issued(certificate, (authority,), valid.start if begun else runtime.clock.now())
         domain = runtime.node.trust.members[runtime.node.member].root.domain
         if leaf.uri != user_uri(domain, FOLDER_OWNER) or valid.end - valid.start > LONGEST_OWNER:
             raise TrustError("NOT_AUTHORISED", "this is not a current certificate of the folder's owner")

@@ -44,10 +44,14 @@ messages.
 class UserGateway:
     """The methods that the user port serves: those that have a row."""
 
-    def __init__(self, runtime: Runtime, backend: Backend, identify: Identify) -> None:
+    def __init__(
+        self, runtime: Runtime, backend: Backend, identify: Identify, again: Identify | None = None
+    ) -> None:
+        """``again`` identifies the caller of a call that goes on, if not ``identify`` does."""
         self._runtime = runtime
         self._backend = backend
         self._identify = identify
+        self._again = again or identify
         self._streams: dict[UserUri, set[_Stream]] = {}
         """The open calls that stream, by caller."""
         runtime.on_register.append(self._register_changed)
@@ -69,8 +73,10 @@ class UserGateway:
         return make(serve, request_deserializer=None, response_serializer=_serialise)
 
     def authorise(self, row: Rpc, context: Context) -> Actor:
-        """Return the caller, if the row allows it. Raises TrustError, DeliveryError NOT_AUTHORISED."""
-        return self._authorised(row, self._identify(context))
+        """Return the caller of a call that goes on, if the row still allows it. Raises TrustError,
+        DeliveryError NOT_AUTHORISED.
+        """
+        return self._authorised(row, self._again(context))
 
     async def _admit(self, row: Rpc, context: Context) -> Actor:
         """Authorise at the beginning of a call: a certificate used for the first time durably replaces the

@@ -398,7 +398,7 @@ def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grp
     not even the node's, stands between an owner and the repair.
     """
     server = grpc.aio.server(options=_BOUNDS)
-    gateway = UserGateway(runtime, backend, owner_identity(runtime))
+    gateway = UserGateway(runtime, backend, owner_identity(runtime), owner_identity(runtime, begun=True))
     services = user_pb2.DESCRIPTOR.services_by_name
     server.add_generic_rpc_handlers(
         tuple(gateway.handler(services[name], SERVICES[name]) for name in _OF_OWNERS)
