@@ -29,6 +29,7 @@ from intelshare.engine.events import (
     Closed,
     Covered,
     LogQuestion,
+    MessageWritten,
     QueryDone,
     Received,
     Shredded,
@@ -36,7 +37,6 @@ from intelshare.engine.events import (
     SliceRead,
     StepDone,
     TimerDue,
-    Written,
 )
 from intelshare.errors import IntelshareError
 from intelshare.ids import Incarnation
@@ -115,7 +115,7 @@ class Rig:
                 answer = self.fra.ask(QUERIES[action.query], *action.event, NOW)
                 self.feed(QueryDone(action, finish(answer) if action.beside else answer))
             case Send():
-                self.feed(Written(action.link))
+                self.feed(MessageWritten(action.link))
             case WriteSidecar():
                 self.cover()
                 self.feed(SidecarWritten(action))

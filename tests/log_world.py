@@ -15,7 +15,7 @@ from intelshare.audit.portable import EVIDENCE_SCHEMA, EvidenceFile, ShownLog, w
 from intelshare.audit.work import finish
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Frame
-from intelshare.broker.kernel.log import entries_of, hash_of, make_row, opened, row_of
+from intelshare.broker.kernel.log import entries_of, hash_of, log_row_of, make_row, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import SetUserCommand, set_user
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, EvidenceRow, UserRow
@@ -146,7 +146,7 @@ def rewrite(member: Member, place: int, incarnation: Incarnation | None = None) 
     salt, record = os.urandom(32), old.record[::-1]
     edited = old._replace(salt=salt, record=record)
     before[place] = edited._replace(leaf=hash_of(edited))
-    stored = row_of(member.store, log, place)
+    stored = log_row_of(member.store, log, place)
     together = [before[one.place] for one in entries_of(stored)]
     row = make_row(member.node.storage_key, os.urandom(24), together)
     head = member.store.get(LOG_HEAD, log)

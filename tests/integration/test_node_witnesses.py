@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from builders import Member
-from intelshare.broker.kernel.log import entry_at, rewritten, row_of
+from intelshare.broker.kernel.log import entry_at, log_row_of, rewritten
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, NODE, TABLES
 from intelshare.errors import IntelshareError
 from intelshare.instant import Instant
@@ -131,7 +131,7 @@ async def test_row_63_a_log_edited_while_its_node_is_off_is_caught_by_its_peers(
         rewrite(Member(node, Editor()), before + 2)
     else:
         # Only the entry, not what depends on it.
-        row = store.ask_now(lambda view: row_of(view, node.incarnation, before + 2))
+        row = store.ask_now(lambda view: log_row_of(view, node.incarnation, before + 2))
         entry = store.ask_now(lambda view: entry_at(view, node.incarnation, before + 2))
         assert row is not None
         assert entry is not None

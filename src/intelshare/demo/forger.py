@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intelshare.audit import EntryType, LogHead, append
-from intelshare.broker.kernel.log import Entry, hash_of, opened, rewritten, row_of
+from intelshare.broker.kernel.log import Entry, hash_of, log_row_of, opened, rewritten
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG, LOG_HEAD, NODE
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
@@ -77,7 +77,7 @@ def _rewrite(
     at = Instant(old.at - by)
     edited = old._replace(at=at)
     rows[place] = edited._replace(leaf=hash_of(edited))
-    stored = row_of(view, incarnation, place)
+    stored = log_row_of(view, incarnation, place)
     assert stored is not None  # noqa: S101 - it was read just now
     grown = append(LogHead(incarnation, 0, b""), [row.leaf for row in rows])
     head = view.get(LOG_HEAD, incarnation)

@@ -39,7 +39,7 @@ from intelshare.broker.lifecycle.attachments import Kept, Wanted
 from intelshare.broker.line.courier import CourierCommand, Left, OwedNow
 from intelshare.broker.line.hello import HelloResult
 from intelshare.broker.line.receive import Arrival, ReceiveResult
-from intelshare.broker.line.resend import Page, Place
+from intelshare.broker.line.resend import SendPage, SendPlace
 from intelshare.crypto.pieces import sealed_size
 from intelshare.crypto.records import Kind
 from intelshare.engine.actions import OpenPieces, ReadSlice, RunQuery, RunStep, WritePiece
@@ -176,7 +176,7 @@ class _Tally:
     leaves: set[LeafId] = field(default_factory=set)
     releases: int = 0
     releases_wait: bool = False
-    after: Place = ()
+    after: SendPlace = ()
     """The place up to which signed statements are in the bundle, or do not go."""
     spent: bool = False
     """True if a hand-over has found nothing that may go now."""
@@ -199,7 +199,9 @@ def _fill(
                 yield from _put(tally, handed.value)
                 return True
             tally.spent, ready = True, None
-    loaded: Durable[Page] = yield RunStep(Step.RESEND_AFTER, (member, taken, room, may, tally.after, ready))
+    loaded: Durable[SendPage] = yield RunStep(
+        Step.RESEND_AFTER, (member, taken, room, may, tally.after, ready)
+    )
     tally.after = loaded.value.after
     yield from _put(tally, [frame for frame in loaded.value.frames if covers(frame)])
     return loaded.value.more or bool(loaded.value.frames)

@@ -38,6 +38,7 @@ from intelshare.engine.events import (
     Leads,
     LogQuestion,
     LogsAsked,
+    MessageWritten,
     NodeChanged,
     PassedOn,
     PiecesOpened,
@@ -59,7 +60,6 @@ from intelshare.engine.events import (
     Stop,
     TimerDue,
     Unreadable,
-    Written,
 )
 from intelshare.engine.hearing import Hearing
 from intelshare.engine.housekeeping import Housekeeping
@@ -292,7 +292,7 @@ class Engine:
     def _unreadable(self, turn: Turn, event: Unreadable) -> None:
         self._parts.links.attempt(turn, event.link, lambda link: link.unreadable(turn, event))
 
-    def _written(self, turn: Turn, event: Written) -> None:
+    def _written(self, turn: Turn, event: MessageWritten) -> None:
         self._parts.links.attempt(turn, event.link, lambda link: link.written(turn))
 
     def _closed(self, turn: Turn, event: Closed) -> None:
@@ -362,7 +362,7 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     Connected: Engine._connected,
     Received: Engine._received,
     Unreadable: Engine._unreadable,
-    Written: Engine._written,
+    MessageWritten: Engine._written,
     Closed: Engine._closed,
     StepDone: lambda _, turn, event: step_done(turn, event),
     QueryDone: lambda _, turn, event: query_done(turn, event),

@@ -117,7 +117,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class MessageWritten:
     """The message of the last ``Send`` has left."""
 
     link: LinkId
@@ -299,7 +299,7 @@ Event = (
     | Connected
     | Received
     | Unreadable
-    | Written
+    | MessageWritten
     | Closed
     | StepDone
     | QueryDone

@@ -13,8 +13,8 @@
     a user                     lets in who is in the register          -
     the head of the log        notes the subtrees that it names        -
 
-The store says what was committed, and calls ``learn`` in order, nothing left out. No I/O here: the node
-(``node.following``) and the simulator (``sim.replica``) do what is returned.
+The store says what was committed, and calls ``learn_groups`` in order, nothing left out. No I/O here: the
+node (``node.following``) and the simulator (``sim.replica``) do what is returned.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Learnt:
     """For its engine, which does what its links and its part ask for (``dividing``)."""
 
 
-def learn(node: Node, groups: Groups) -> Learnt:
+def learn_groups(node: Node, groups: Groups) -> Learnt:
     """Take in what others have committed; its memory forgets what they have handed over or stopped."""
     for md, recipient in groups.keys(PAIR):
         # Whoever changes it after it was stored hands it over, or stops it.

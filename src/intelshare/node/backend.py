@@ -21,7 +21,7 @@ from intelshare.broker.kernel.register import Credential
 from intelshare.broker.kernel.tables import UserRow
 from intelshare.broker.lifecycle.attachments import Upload
 from intelshare.broker.lifecycle.mend import MAX_MENDED, Mended, MendResult, Record
-from intelshare.broker.lifecycle.rebuild import is_damaged
+from intelshare.broker.lifecycle.rebuild import still_damaged
 from intelshare.broker.line.hello import announce, publish_root
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Attachment, KeyRecord, KeyUse, Trust
@@ -119,7 +119,7 @@ class NodeBackend:
 
         def read_all() -> None:
             for error in store.scrub():
-                if isinstance(error, RecordError) and store.ask_now(partial(is_damaged, error=error)):
+                if isinstance(error, RecordError) and store.ask_now(partial(still_damaged, error=error)):
                     store.damage.note(error)
 
         await asyncio.get_running_loop().run_in_executor(self._slow, read_all)

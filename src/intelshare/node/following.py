@@ -18,13 +18,13 @@ import msgspec
 from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.node import Node
-from intelshare.broker.lifecycle.rebuild import is_damaged
+from intelshare.broker.lifecycle.rebuild import still_damaged
 from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.broker.line.receive import Arrival
 from intelshare.crypto.records import Kind
 from intelshare.engine.actions import Claim, PassOn, RunStep
 from intelshare.engine.events import Divided, Joined, PassedOn
-from intelshare.engine.following import Learnt, learn, renewed, undone, with_keys
+from intelshare.engine.following import Learnt, learn_groups, renewed, undone, with_keys
 from intelshare.engine.steps import Step
 from intelshare.engine.values import Shares
 from intelshare.errors import EnvelopeError, PolicyFileError, RecordError, StoreError
@@ -114,7 +114,7 @@ class Following:
     def take_in(self, groups: Followed) -> bool:
         """Called by the writer; returns true if trust, acts or law have changed."""
         runtime = self._runtime
-        learnt = learn(runtime.node, groups)
+        learnt = learn_groups(runtime.node, groups)
         self._law |= learnt.law
         runtime.outdated |= learnt.outdated
         runtime.later(self._tell, learnt)
@@ -194,7 +194,7 @@ class Following:
         for error in store.damage.known():
             if error.table == JOURNAL:
                 continue
-            if store.ask_now(partial(is_damaged, error=error)):
+            if store.ask_now(partial(still_damaged, error=error)):
                 told = msgspec.msgpack.encode((error.table, error.key, error.message, record_of(error).page))
                 shared(store).tell(_DAMAGED + b64encode(told).decode())
             else:
@@ -212,7 +212,7 @@ class Following:
         error.hint = page or error.hint
         store = self._runtime.store
         with suppress(StoreError):
-            if store.ask_now(partial(is_damaged, error=error)):
+            if store.ask_now(partial(still_damaged, error=error)):
                 store.damage.note(error)
 
     def _heard(self, said: str) -> None:

@@ -13,7 +13,7 @@ import grpc
 from intelshare.crypto.pae import sha256
 from intelshare.engine import LinkId
 from intelshare.engine.actions import Sendable
-from intelshare.engine.events import Event, Received, Unreadable, Written
+from intelshare.engine.events import Event, MessageWritten, Received, Unreadable
 from intelshare.errors import EnvelopeError, IntelshareError
 from intelshare.instant import Instant
 from intelshare.wire import link_message, read_message
@@ -101,4 +101,4 @@ class Stream:
     async def _write(self, call: Call) -> None:
         while True:
             await call.write(await self._outgoing.get())
-            self._feed(Written(self.link))
+            self._feed(MessageWritten(self.link))

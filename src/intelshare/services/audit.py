@@ -9,14 +9,14 @@ from typing import Final
 
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.portable import EVIDENCE_SCHEMA, Documents, EvidenceFile, wrap, write
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import CHECKPOINT, LOG_HEAD, EvidenceRow
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.queries.export import ExportQuery, export_release, find_received
 from intelshare.broker.queries.report import report
 from intelshare.broker.transparency.checkpoint import own, peer_nodes
-from intelshare.broker.transparency.evidence import alarms, find_evidence, settle
+from intelshare.broker.transparency.evidence import alarms, find_evidence, settle_alarm
 from intelshare.broker.transparency.known_checkpoints import CheckpointState
 from intelshare.broker.transparency.proving import ProofQuery, prove_entries, show_seen, signed_of_peers
 from intelshare.broker.transparency.tlog import LogNote, cosign, entry_hashes, log_note, prove_note
@@ -153,7 +153,9 @@ async def release_file(backend: Backend, actor: Actor, request: pb.ExportRelease
         )
     node, now = backend.node, backend.now()
     if wanted.content:
-        got = await backend.query(lambda view: find_received(node, view, row_of(view, actor), wanted, now))
+        got = await backend.query(
+            lambda view: find_received(node, view, user_row_of(view, actor), wanted, now)
+        )
         if got is not None:
             await backend.perform(read, ReadCommand(actor, wanted.bulletin, got[0].originator))
     await backend.sign_log()
@@ -167,7 +169,9 @@ async def settle_evidence(
     backend: Backend, actor: Actor, request: pb.SettleEvidenceRequest
 ) -> pb.SettleEvidenceResponse:
     """End an alarm; the evidence stays."""
-    return pb.SettleEvidenceResponse(alarm=_alarm(await backend.perform(settle, actor.user, request.id)))
+    return pb.SettleEvidenceResponse(
+        alarm=_alarm(await backend.perform(settle_alarm, actor.user, request.id))
+    )
 
 
 def report_file(context: CallContext, request: pb.ReportRequest) -> pb.FileResponse:

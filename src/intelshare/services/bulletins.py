@@ -8,7 +8,7 @@ from typing import Final
 from intelshare.broker.exchange import rfi
 from intelshare.broker.exchange.recall import RecallCommand, RecallResult, effect_of_recall, recall
 from intelshare.broker.exchange.receipt import Signed, receipts
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import MAX_NAMED
 from intelshare.broker.kernel.pair_rows import facts_of
 from intelshare.broker.lifecycle import duties
@@ -65,8 +65,8 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
     )
     lines, damaged = lists.inbox(node, view, actor, wanted, now)
     gaps = lists.holes(view, sorted(node.trust.members))
-    late_requests, of_requests = rfi.overdue(node, view, actor, now)
-    late_duties, of_duties = duties.overdue(node, view, actor, now)
+    late_requests, of_requests = rfi.overdue_requests(node, view, actor, now)
+    late_duties, of_duties = duties.overdue_duties(node, view, actor, now)
     return pb.InboxResponse(
         entries=[_inbox_entry(line) for line in lines],
         holes=[pb.Hole(originator=member, first=first, last=last) for member, first, last in gaps],
@@ -84,7 +84,7 @@ async def read_bulletin(backend: Backend, actor: Actor, request: pb.ReadRequest)
     originator = shown.row.originator if isinstance(shown, Shown) else backend.node.member
     context, files = await backend.query(
         lambda view: (
-            context_of(backend.node, view, shown.row.md, originator, row_of(view, actor), backend.now()),
+            context_of(backend.node, view, shown.row.md, originator, user_row_of(view, actor), backend.now()),
             {one.slot: file_of(view, shown.row.md, one.slot) for one in shown.portions},
         )
     )
@@ -234,7 +234,7 @@ def receipts_response(context: CallContext, request: pb.ReceiptsRequest) -> pb.R
 
 def who_am_i(context: CallContext, _: pb.WhoAmIRequest) -> pb.WhoAmIResponse:
     """Return the user as which the node knows the caller."""
-    row = row_of(context.view, context.actor)
+    row = user_row_of(context.view, context.actor)
     return pb.WhoAmIResponse(
         user=row.user,
         member=context.node.member,

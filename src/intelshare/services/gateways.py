@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.lifecycle.attachments import file_of
 from intelshare.broker.lifecycle.exporting import (
@@ -115,7 +115,7 @@ async def _opened(backend: Backend, actor: Actor, shown: Shown, originator: Memb
     md = shown.row.md
     context, files = await backend.query(
         lambda view: (
-            context_of(backend.node, view, md, originator, row_of(view, actor), backend.now()),
+            context_of(backend.node, view, md, originator, user_row_of(view, actor), backend.now()),
             {one.slot: file_of(view, md, one.slot) for one in shown.portions},
         )
     )

@@ -10,7 +10,15 @@ from typing import Final
 from intelshare import __version__
 from intelshare.broker.kernel import register
 from intelshare.broker.kernel.actor import Actor
-from intelshare.broker.kernel.counters import INBOX, LOG_BYTES, OUTBOX, QUEUE, Count, count_of, queue_of
+from intelshare.broker.kernel.counters import (
+    INBOX_COUNTER,
+    LOG_BYTES,
+    OUTBOX_COUNTER,
+    QUEUE,
+    Count,
+    count_of,
+    queue_of,
+)
 from intelshare.broker.kernel.kept_rows import kept_by
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.register import (
@@ -107,7 +115,7 @@ async def status_response(backend: Backend, actor: Actor, _: pb.StatusRequest) -
 def _stores(node: Node, view: View) -> list[pb.KeptKind]:
     """Rows and bytes by kind, with the bounds that there are."""
     bounds = node.queues
-    found = [(kind, Count()) for kind in (INBOX, OUTBOX, LOG_BYTES)]
+    found = [(kind, Count()) for kind in (INBOX_COUNTER, OUTBOX_COUNTER, LOG_BYTES)]
     found += [(QUEUE, Count(bounds.all_rows, bounds.all_size))]
     others = sorted(set(node.trust.members) - {node.member})
     found += [(queue_of(member), Count(bounds.rows, bounds.size)) for member in others]

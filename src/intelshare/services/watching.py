@@ -13,8 +13,8 @@ from intelshare.broker.queries.search import (
     SearchQuery,
     Where,
     place_bytes,
-    place_of,
     search,
+    search_place_of,
     words_of,
 )
 from intelshare.broker.queries.watch import (
@@ -112,7 +112,7 @@ async def search_bulletins(backend: Backend, actor: Actor, request: pb.SearchReq
         raise DeliveryError("INPUT_INVALID", str(error)) from None
     before = None
     if request.HasField("before"):
-        before = place_of(open_cursor(backend.node, actor.user, "search", request.before.md))
+        before = search_place_of(open_cursor(backend.node, actor.user, "search", request.before.md))
     query = SearchQuery(actor, words_of(request.query), where, before)
     page = await backend.query(lambda view: search(backend.node, view, query, backend.now()), slow=True)
     response = pb.SearchResponse(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from intelshare.broker.kernel.counters import INBOX, KEPT, LOG_BYTES, OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.counters import INBOX_COUNTER, KEPT, LOG_BYTES, OUTBOX_COUNTER, QUEUE, queue_of
 from intelshare.broker.kernel.log import entries_of as entries_in
 from intelshare.broker.kernel.queue_bounds import QueueBounds
-from intelshare.broker.kernel.tables import BULLETIN, COUNTER, LOG, PAIR, PORTION
-from intelshare.broker.kernel.tables import INBOX as INBOX_TABLE
+from intelshare.broker.kernel.tables import BULLETIN, COUNTER, INBOX, LOG, PAIR, PORTION
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.ports import Plan, Put, View
 from intelshare.sim.heap import Violation
@@ -80,7 +79,7 @@ def check_counters(machine: Machine) -> None:
     }
     there = _counted(view)
     if machine.disk.rotten:
-        there[OUTBOX] = said.get(OUTBOX, (0, 0))
+        there[OUTBOX_COUNTER] = said.get(OUTBOX_COUNTER, (0, 0))
     for name in sorted({*said, *there}):
         if said.get(name, (0, 0)) != there.get(name, (0, 0)):
             raise Violation("I10", f"{machine.name} counts {said.get(name)} of {name}: {there.get(name)}")
@@ -105,11 +104,11 @@ def _counted(view: View) -> dict[str, tuple[int, int]]:
             sizes[name] += pair.size
     for written in view.find(BULLETIN, "key", limit=_ALL):
         bodies = view.find(PORTION, "key", written.md)
-        rows[OUTBOX] += any(portion.body for portion in bodies)
-        sizes[OUTBOX] += sum(len(portion.body) for portion in bodies)
-    for held in view.find(INBOX_TABLE, "key", limit=_ALL):
-        rows[INBOX] += held.gone == Gone.NO
-        sizes[INBOX] += held.size if held.gone == Gone.NO else 0
+        rows[OUTBOX_COUNTER] += any(portion.body for portion in bodies)
+        sizes[OUTBOX_COUNTER] += sum(len(portion.body) for portion in bodies)
+    for held in view.find(INBOX, "key", limit=_ALL):
+        rows[INBOX_COUNTER] += held.gone == Gone.NO
+        sizes[INBOX_COUNTER] += held.size if held.gone == Gone.NO else 0
     for row in view.find(LOG, "key", limit=_ALL):
         rows[LOG_BYTES] += len(entries_in(row))
         sizes[LOG_BYTES] += len(row.entries) + len(row.sealed_entries)

@@ -42,6 +42,7 @@ from intelshare.engine.events import (
     Connected,
     Covered,
     Drained,
+    MessageWritten,
     QueryDone,
     ReserveHeld,
     Shredded,
@@ -50,7 +51,6 @@ from intelshare.engine.events import (
     Space,
     StepDone,
     TimerDue,
-    Written,
 )
 from intelshare.engine.values import Chore, Notice
 from intelshare.errors import IntelshareError, StoreError
@@ -243,7 +243,7 @@ class Driver:
             else:
                 for one in hostile.says(self._process, stream.peer, message):
                     stream.send(one)
-            self.feed(Written(send.link))
+            self.feed(MessageWritten(send.link))
 
     def _set_reading(self, action: SetReading) -> None:
         stream = self._streams.get(action.link)

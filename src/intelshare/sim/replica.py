@@ -22,7 +22,7 @@ from intelshare.broker.line.read_ahead import handover_ahead, read_ahead
 from intelshare.crypto.records import Checkpoint
 from intelshare.engine.actions import Claim, PassOn
 from intelshare.engine.events import Divided, Joined, Leads, NodeChanged, PassedOn, Started
-from intelshare.engine.following import learn, renewed, undone, with_keys
+from intelshare.engine.following import learn_groups, renewed, undone, with_keys
 from intelshare.engine.values import Shares
 from intelshare.errors import IntelshareError, StoreError
 from intelshare.ids import MemberCode
@@ -391,7 +391,7 @@ class Replica(InSharedFolder):
             if self.machine.bug.forgets_pairs
             else replace(self.node, recent=type(self.node.recent)())
         )
-        learnt = learn(node, written)
+        learnt = learn_groups(node, written)
         self._law |= learnt.law
         if learnt.outdated:
             self._outdated = True

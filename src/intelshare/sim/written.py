@@ -10,7 +10,7 @@ from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import PAIR
 from intelshare.delivery import Stage
 from intelshare.engine.events import Committed, QueuedAgain, Ready
-from intelshare.engine.following import learn
+from intelshare.engine.following import learn_groups
 from intelshare.ids import ManifestDigest
 from intelshare.ports import Durable, Put, Scalar, Table, View, durable_after_commit
 from intelshare.sim.heap import Violation
@@ -61,7 +61,7 @@ def check_told(node: Node, name: str, effects: Effects, written: Written, *, lea
     """I9: check that others learn from the rows what a step leads to: those that have the links, and the one
     that leads.
     """
-    learnt = learn(node, written)
+    learnt = learn_groups(node, written)
     told = next((event.effects.value for event in learnt.events if isinstance(event, Committed)), Effects())
     again = {event.member for event in learnt.events if isinstance(event, QueuedAgain)}
     ready = {member for event in learnt.events if isinstance(event, Ready) for member in event.members}

@@ -14,7 +14,7 @@ from intelshare.audit import LogHead, append, entry_hash, root
 from intelshare.audit.log import leaf_hash, node_hash
 from intelshare.audit.proofs import check_consistency, check_inclusion, consistency_proof, inclusion_proof
 from intelshare.audit.records import EntryType
-from intelshare.broker.kernel.log import entries, rewritten, row_of
+from intelshare.broker.kernel.log import entries, log_row_of, rewritten
 from intelshare.broker.kernel.log import entries_of as entries_of_row
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import LOG, LOG_HEAD, LogRow
@@ -185,7 +185,7 @@ def test_one_log_row_edited_deleted_or_inserted_is_named(
     size = member.store.get(LOG_HEAD, incarnation).size
     assert size >= 3
     place = 1
-    member.store.apply(Plan(tuple(change(row_of(member.store, incarnation, place))), None))
+    member.store.apply(Plan(tuple(change(log_row_of(member.store, incarnation, place))), None))
     findings = verify_logs(member.node, member.store).findings
     named = place + 1 if change is insert else place
     assert findings

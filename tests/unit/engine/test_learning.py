@@ -11,7 +11,7 @@ from intelshare.broker.kernel.tables import PENDING, STATEMENT
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
-from intelshare.engine.following import learn
+from intelshare.engine.following import learn_groups
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
 from intelshare.ports import Plan
@@ -46,18 +46,18 @@ def test_who_leads_hears_of_files_that_another_replica_has_marked_for_removal() 
     fra = met()["FRA"]
     record, _ = uploaded(fra, b"an annex")
     name = send(fra, draft(portion(record), to=["USA"])).bulletin.hex()
-    assert effects_of(learn(fra.node, after(recalled(fra, name))).events).marked
+    assert effects_of(learn_groups(fra.node, after(recalled(fra, name))).events).marked
 
 
 def test_who_has_the_link_hears_of_pairs_of_statements_and_of_what_must_not_be_sent_again() -> None:
     fra = met()["FRA"]
     command = SubmitCommand(actor("FRA", "a"), b"key".ljust(16, b"."), draft(text(TO_USA), to=["USA"]))
     plan = fra.store.ask_now(lambda view: submit(fra.node, view, command, NOW, seeded("submit")))
-    assert Ready((USA,)) in learn(fra.node, after(plan)).events
+    assert Ready((USA,)) in learn_groups(fra.node, after(plan)).events
     name = fra.do(submit, command).bulletin.hex()
     hand_over(fra, "USA")
     plan = recalled(fra, name)
-    events = learn(fra.node, after(plan)).events
+    events = learn_groups(fra.node, after(plan)).events
     assert set(effects_of(events).ended) == set(plan.answer.effects.ended)
     assert QueuedAgain(USA) in events
 
@@ -75,7 +75,7 @@ def test_what_waits_and_is_signed_again_is_withdrawn_and_loaded_in_its_place() -
         tx.sign_again([view.get(STATEMENT, leaf)], waits)
         return tx.plan(tx.effects())
 
-    events = learn(
+    events = learn_groups(
         fra.node, after(fra.store.ask_now(lambda view: again(fra.node, view, NOW, seeded("a"))))
     ).events
     assert (USA, leaf) in effects_of(events).ended
@@ -85,7 +85,7 @@ def test_what_waits_and_is_signed_again_is_withdrawn_and_loaded_in_its_place() -
 def test_everybody_forgets_what_is_remembered_of_a_pair_that_another_has_changed() -> None:
     fra = met()["FRA"]
     stored = send(fra, draft(text(TO_USA), to=["USA"]))
-    learn(fra.node, after(Plan((), None)))
+    learn_groups(fra.node, after(Plan((), None)))
     assert fra.node.recent.remembered() == (stored.md,)
-    learn(fra.node, after(recalled(fra, stored.bulletin.hex())))
+    learn_groups(fra.node, after(recalled(fra, stored.bulletin.hex())))
     assert fra.node.recent.remembered() == ()

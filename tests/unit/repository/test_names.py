@@ -55,3 +55,13 @@ def test_a_word_has_one_row_in_the_glossary():
     ]
     assert len(words) > 30
     assert sorted(words) == sorted(set(words))
+
+
+def test_no_two_public_classes_or_functions_of_the_core_share_a_name():
+    core = {
+        name: [place for place in places if ":" in place and place.startswith(("broker/", "engine/"))]
+        for name, places in public_names().items()
+        if not name.startswith("_")
+    }
+    assert sum(map(bool, core.values())) > 500
+    assert {name: places for name, places in core.items() if len(places) > 1} == {}

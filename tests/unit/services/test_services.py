@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 import intelshare
 from builders import NOW, actor, draft, seeded, text, user
 from intelshare.audit.exhibit import exhibit_of
-from intelshare.broker.kernel.actor import Actor, authorised, row_of
+from intelshare.broker.kernel.actor import Actor, authorised, user_row_of
 from intelshare.broker.kernel.cursor import seal_cursor
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.register import SetUserCommand, revoke_user, set_user
@@ -119,7 +119,7 @@ def test_a_role_that_changed_since_the_call_was_authorised_carries_out_nothing()
     fra.do(revoke_user, user("FRA", "o"), user("FRA", "a"))
     for role in Role:
         with pytest.raises(DeliveryError) as raised:
-            fra.store.ask_now(lambda view, role=role: row_of(view, actor("FRA", "a", role)))
+            fra.store.ask_now(lambda view, role=role: user_row_of(view, actor("FRA", "a", role)))
         assert raised.value.code == "NOT_AUTHORISED"
 
 

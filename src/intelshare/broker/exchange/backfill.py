@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable, noting_damage
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.effects import Effects
@@ -140,7 +140,7 @@ def backfill(
 
 
 def _check(node: Node, view: View, wanted: OfferQuery) -> UserRow:
-    officer = row_of(view, wanted.actor)
+    officer = user_row_of(view, wanted.actor)
     treaty = next((one for one in node.world.treaties if one.id == wanted.treaty), None)
     if treaty is None:
         known = ", ".join(one.id for one in node.world.treaties) or "none"

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from intelshare.audit.records import ConsentSaid, EntryType
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable
 from intelshare.broker.kernel.decide_pair import decide_pair
 from intelshare.broker.kernel.effects import Effects
@@ -125,7 +125,7 @@ def ask_consent(
     Raises DeliveryError NOT_FOUND, INPUT_INVALID (nothing to ask; recalled; the pair was handed over),
     UNKNOWN_MEMBER.
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     written = find_bulletin(node, view, command.bulletin, user, now)
     tx = Transaction(node, view, now, random)
     md = written.row.md
@@ -187,7 +187,7 @@ def answer_consent(
 
     Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID.
     """
-    officer = row_of(view, command.actor)
+    officer = user_row_of(view, command.actor)
     found = received(node, view, command.bulletin, officer, now, command.originator)
     shown = only_one(found, command.bulletin, command.originator)
     row = view.get(CONSENT, shown.row.md, command.recipient, shown.row.sender)
@@ -237,7 +237,7 @@ def consents(node: Node, view: View, actor: Actor, now: Instant) -> tuple[list[C
 
     Also returns the damaged records that were met: a request with one is left out (promise P13).
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
 
     def line(row: ConsentRow) -> ConsentLine | None:

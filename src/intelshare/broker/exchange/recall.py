@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Recalled, Received
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.allowance import Lasting
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
@@ -32,8 +32,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import ToSay, Transaction
 from intelshare.broker.lifecycle.attachments import end_own
-from intelshare.broker.lifecycle.destroy import MAX_REASON, mark
-from intelshare.broker.lifecycle.destroy import RECALLED as CAUSE
+from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED, MAX_REASON, mark
 from intelshare.broker.lifecycle.relations import own_bulletin
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.crypto.codec import encode
@@ -81,7 +80,7 @@ def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instan
 
     Raises DeliveryError NOT_FOUND, RECALL_NOT_ORIGINATOR, NOT_AUTHORISED, TOO_LARGE.
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     if len(command.reason) > MAX_REASON:
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
     row = view.get(BULLETIN, own_bulletin(node, view, command.bulletin, user, now))
@@ -106,7 +105,7 @@ def recall(
     # only a recall that was said is repeated to a node that starts anew.
     told = [one.recipient for one, _ in planned.pairs if one.leaf]
     tell_recalled(tx, row.md, told, command.reason)
-    stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE,))
+    stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE_RECALLED,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
     return tx.plan(RecallResult(row, after, False, tx.effects()))
 
@@ -139,7 +138,7 @@ def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:
     if not recalled:
         tx.put(RECALLED, RecalledRow(inbound.member, said.md, tx.now, verified.leaf))
     if row is not None and held:
-        mark(tx, row, CAUSE)
+        mark(tx, row, CAUSE_RECALLED)
     tx.put(RECEIVED, known_row(inbound, verified, None))
     tx.log(
         EntryType.RECEIVED,

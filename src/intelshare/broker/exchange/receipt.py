@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from intelshare.audit.records import EntryType, ReceiptJoined
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable, unless_damaged
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
@@ -144,7 +144,7 @@ def receipts(
     Also returns the damaged records that were met: a receipt with one is left out (promise P13). Raises
     DeliveryError, StoreError RECORD_CORRUPT if the bulletin itself is damaged.
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     bulletin = find_bulletin(node, view, given, reader, now).row
     damaged: list[StoreError] = []
     rows = view.find(RECEIPT, "key", bulletin.md, limit=MAX_SHOWN, damaged=damaged)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable, noting_damage
 from intelshare.broker.kernel.decide_pair import PairDecision
 from intelshare.broker.kernel.node import Node
@@ -167,19 +167,19 @@ def requests(node: Node, view: View, actor: Actor, now: Instant) -> tuple[list[R
     Also returns the damaged records that were met: a request with one is left out, or its reply (promise
     P13).
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
     rows = view.find(REQUEST, "newest", limit=MAX_LISTED, damaged=damaged)
     standing = [as_it_stands(view, row) for row in rows]
     return _lines(node, view, standing, reader, now, damaged), damaged_records(damaged)
 
 
-def overdue(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
+def overdue_requests(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
     """Count the open requests of peers that are overdue, among those that the user may see.
 
     Also returns the damaged records that were met: a request with one is not counted.
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
     # Start after 0: NEVER sorts first.
     rows = view.find(REQUEST, "due", 0, RequestState.OPEN, after=(0,), limit=MAX_LISTED, damaged=damaged)

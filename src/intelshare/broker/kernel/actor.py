@@ -38,7 +38,7 @@ def authorised(user: UserUri, role: Role, certificate: Digest = NO_DIGEST) -> Ac
     return Actor(user, role, _MADE_BY_AUTHORISATION, certificate)
 
 
-def row_of(rows: Rows, actor: Actor) -> UserRow:
+def user_row_of(rows: Rows, actor: Actor) -> UserRow:
     """Return the actor's row of the register, as this transaction sees it.
 
     Raises DeliveryError NOT_AUTHORISED if the user was revoked, or the user's role changed, since the call

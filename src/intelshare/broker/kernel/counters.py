@@ -15,10 +15,10 @@ from intelshare.ports import Rows
 QUEUE: Final = "queue"
 """The open pairs, held ones included, and the bytes of their bodies; there is a counter per recipient too."""
 
-OUTBOX: Final = "outbox"
+OUTBOX_COUNTER: Final = "outbox"
 """The bodies of this member's bulletins."""
 
-INBOX: Final = "inbox"
+INBOX_COUNTER: Final = "inbox"
 """The bodies of received bulletins."""
 
 LOG_BYTES: Final = "log"

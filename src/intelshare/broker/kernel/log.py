@@ -96,7 +96,7 @@ class OpenedRows:
         for kept in self._kept:
             if kept[0].incarnation == incarnation and kept[0].place <= place <= kept[-1].place:
                 return kept[place - kept[0].place]
-        row = row_of(self._view, incarnation, place)
+        row = log_row_of(self._view, incarnation, place)
         found = open_row(self._node, row) if row is not None else []
         if not found or place < found[0].place:
             return None
@@ -198,7 +198,7 @@ def make_row(storage_key: bytes, nonce: bytes, written: Sequence[OpenedEntry]) -
     )  # fmt: skip
 
 
-def row_of(view: View, incarnation: Incarnation, place: int) -> LogRow | None:
+def log_row_of(view: View, incarnation: Incarnation, place: int) -> LogRow | None:
     """Return the row that holds the entry with this index."""
     return next((row for row in _rows(view, incarnation, place, place + 1)), None)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
@@ -150,7 +150,7 @@ def begin_upload(node: Node, view: View, command: BeginUpload, now: Instant, ran
     Raises DeliveryError INPUT_INVALID (not a place), TOO_LARGE, RATE, DISK_FULL, ID_CONFLICT (the place is
     another file's).
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     if len(command.place) != PLACE_LENGTH:
         raise DeliveryError("INPUT_INVALID", f"an upload is named by {PLACE_LENGTH} bytes")
     if command.size > MAX_FILE:
@@ -191,7 +191,7 @@ def finish_upload(
 
     Raises DeliveryError NOT_FOUND (the upload has ended meanwhile).
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     row = view.get(FILE, command.place)
     if row is None or row.user != user.user or row.state == FileState.GONE:
         raise DeliveryError("NOT_FOUND", "this upload has ended", hint="attach the file again")

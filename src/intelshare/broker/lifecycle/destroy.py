@@ -19,14 +19,13 @@ from functools import partial
 from typing import Final
 
 from intelshare.audit.records import Destroyed, EntryType
-from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
+from intelshare.broker.kernel.counters import INBOX_COUNTER
 from intelshare.broker.kernel.damage import is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import destroy_secret
-from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECEIVED, SECRET, InboxRow
-from intelshare.broker.kernel.tables import RECALLED as RECALLED_BY_PEER
+from intelshare.broker.kernel.tables import BULLETIN, INBOX, PORTION, RECALLED, RECEIVED, SECRET, InboxRow
 from intelshare.broker.kernel.transaction import ToSay, Transaction, open_secret
 from intelshare.broker.lifecycle.attachments import any_due, end_due, end_received, ended, forget
 from intelshare.crypto.codec import decode, encode
@@ -37,7 +36,7 @@ from intelshare.instant import DAY, Instant, after
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import MAX_LEAVES
 
-RECALLED: Final = "RECALLED"
+CAUSE_RECALLED: Final = "RECALLED"
 EXPIRED: Final = "EXPIRED"
 RETENTION: Final = "RETENTION"
 """The causes that a DESTROYED receipt carries."""
@@ -74,7 +73,7 @@ def mark(tx: Transaction, row: InboxRow, cause: str) -> None:
     """Destroy the keys of an accepted bulletin; do nothing if that was done before."""
     if row.gone != Gone.NO:
         return
-    tx.count(RECEIVED_BODIES, -1, -row.size)
+    tx.count(INBOX_COUNTER, -1, -row.size)
     # A bulletin that this member wrote and got back from somebody is still this member's.
     if not is_there(tx, BULLETIN, row.md):
         for slot in _slots(tx, row):
@@ -119,7 +118,7 @@ def marked(view: View) -> Marked:
 
 def reason_of(view: View, row: InboxRow) -> str:
     """Return the reason that the originator gave for a recall; empty if it was not recalled."""
-    recalled = view.get(RECALLED_BY_PEER, row.originator, row.md) if row.cause == RECALLED else None
+    recalled = view.get(RECALLED, row.originator, row.md) if row.cause == CAUSE_RECALLED else None
     statement = view.get(RECEIVED, row.originator, recalled.leaf) if recalled is not None else None
     return decode(Recall, statement.data).reason[:MAX_REASON] if statement is not None else ""
 

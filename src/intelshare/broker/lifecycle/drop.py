@@ -21,8 +21,7 @@ from typing import Any, Final
 
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
-from intelshare.broker.kernel.counters import INBOX as INBOXES
-from intelshare.broker.kernel.counters import OUTBOX, QUEUE, queue_of
+from intelshare.broker.kernel.counters import INBOX_COUNTER, OUTBOX_COUNTER, QUEUE, queue_of
 from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, logged_decision
@@ -49,7 +48,7 @@ from intelshare.broker.kernel.tables import (
     SecretRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
-from intelshare.broker.lifecycle.destroy import RECALLED
+from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
     Mended,
@@ -143,7 +142,7 @@ def _drop_portion(tx: Transaction, md: ManifestDigest, slot: int, *, damaged: bo
         tx.put(PORTION, changed(held, body=b"", purged=tx.now))
         others = [whole(tx, PORTION, md, one.slot) for one in tx.view.find(PORTION, "key", md)]
         left = any(one.body for one in others if one is not None)
-        tx.count(OUTBOX, 0 if left else -1, -len(held.body))
+        tx.count(OUTBOX_COUNTER, 0 if left else -1, -len(held.body))
     elif damaged:
         lost = _lost_portion(tx, md, slot)
         if lost is not None:
@@ -208,7 +207,7 @@ def _drop_pair(tx: Transaction, key: PairKey, number: Number | None) -> None:
     count_pair(tx, row, row.open)
     if row.open or recalled:
         cause = Cause.RECALLED if recalled else Cause.UNDELIVERABLE
-        stop(tx, [row], cause, (RECALLED,) if recalled else ("RECORD_CORRUPT",))
+        stop(tx, [row], cause, (CAUSE_RECALLED,) if recalled else ("RECORD_CORRUPT",))
 
 
 _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {
@@ -229,10 +228,10 @@ def _counters_of(record: Record) -> tuple[str, ...]:
 
 
 _COUNTED: Final[Mapping[str, tuple[str, ...]]] = {
-    BULLETIN.name: (OUTBOX,),
-    PORTION.name: (OUTBOX, INBOXES),
-    SECRET.name: (OUTBOX, INBOXES),
-    INBOX.name: (INBOXES,),
+    BULLETIN.name: (OUTBOX_COUNTER,),
+    PORTION.name: (OUTBOX_COUNTER, INBOX_COUNTER),
+    SECRET.name: (OUTBOX_COUNTER, INBOX_COUNTER),
+    INBOX.name: (INBOX_COUNTER,),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from intelshare.audit.records import DutyDone, EntryType
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, noting_damage
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.stored_bulletins import only_one
@@ -79,7 +79,7 @@ def duties(
 
     Also returns the damaged records that were met: a duty with one is left out (promise P13).
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
     rows = view.find(DUTY, "due", *(() if done else (0,)), limit=MAX_LISTED, damaged=damaged)
     lines = _lines(node, view, reader, rows, now, damaged)
@@ -112,7 +112,7 @@ def meet_duty(
     node: Node, view: View, command: MeetDutyCommand, now: Instant, random: Random
 ) -> Plan[DutyLine]:
     """Record that a duty is met; the log says by whom. Raises DeliveryError NOT_FOUND, INPUT_INVALID."""
-    reader = row_of(view, command.actor)
+    reader = user_row_of(view, command.actor)
     found = [
         (member, DutyLine(row, shown.row, shown.title))
         for member, shown in received(node, view, command.bulletin, reader, now, command.originator)
@@ -135,12 +135,12 @@ def meet_duty(
     return tx.plan(replace(line, row=after))
 
 
-def overdue(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
+def overdue_duties(node: Node, view: View, actor: Actor, now: Instant) -> tuple[int, tuple[str, ...]]:
     """Count the overdue duties among those that the user may see.
 
     Also returns the damaged records that were met: a duty with one is not counted.
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
     # Start after 0: NEVER sorts first.
     rows = view.find(DUTY, "due", 0, after=(0,), limit=MAX_LISTED, damaged=damaged)

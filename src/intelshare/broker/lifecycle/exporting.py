@@ -13,7 +13,7 @@ from typing import Final
 
 from intelshare.audit.records import EntryType, Exported
 from intelshare.audit.records import Read as ReadEntry
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
@@ -126,7 +126,7 @@ def note_read(
     node: Node, view: View, command: NoteReadCommand, now: Instant, random: Random
 ) -> Plan[Effects]:
     """Log that a gateway is shown these bulletins: once for each, however often it asks."""
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     tx = Transaction(node, view, now, random)
     for md, slots in command.shown:
         if view.get(READER, user.user, md) is None:
@@ -142,7 +142,7 @@ def export_to(
 
     Raises DeliveryError as ``check_consumer``, and TOO_LARGE for more than 128 bulletins.
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     check_consumer(node, command.consumer, now)
     if len(command.items) > MAX_ITEMS:
         raise DeliveryError("TOO_LARGE", f"at most {MAX_ITEMS} bulletins are exported together")

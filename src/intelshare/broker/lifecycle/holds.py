@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from intelshare.audit.records import Approve, EntryType, Refuse
-from intelshare.broker.kernel.actor import NO_DIGEST, Actor, is_same_person, row_of
+from intelshare.broker.kernel.actor import NO_DIGEST, Actor, is_same_person, user_row_of
 from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision, put_pair
@@ -52,7 +52,7 @@ class RefuseCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class HoldRefusal:
     """The officer who refused, and the reason."""
 
     user: UserUri
@@ -120,7 +120,7 @@ def refuse(node: Node, view: View, command: RefuseCommand, now: Instant, random:
     return tx.plan(status_of(facts_of(after)))
 
 
-def refusal_of(node: Node, view: View, row: PairRow) -> Refusal | None:
+def refusal_of(node: Node, view: View, row: PairRow) -> HoldRefusal | None:
     """Why a pair was refused; None: it was not."""
     if row.cause != Cause.HOLD_REFUSED:
         return None
@@ -128,14 +128,14 @@ def refusal_of(node: Node, view: View, row: PairRow) -> Refusal | None:
     if kept is None:
         return None
     reason = open_secret(node, REFUSAL.name, _key(row), 0, kept.sealed_reason).decode("utf-8", "replace")
-    return Refusal(kept.user, reason)
+    return HoldRefusal(kept.user, reason)
 
 
 def _held(
     node: Node, view: View, actor: Actor, bulletin: str, recipient: MemberCode, now: Instant
 ) -> PairRow:
     """The held pair that this officer may decide about. Raises as ``approve``."""
-    officer = row_of(view, actor)
+    officer = user_row_of(view, actor)
     written = find_bulletin(node, view, bulletin, officer, now).row
     row = view.get(PAIR, written.md, recipient)
     if row is None:

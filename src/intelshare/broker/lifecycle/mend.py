@@ -29,7 +29,7 @@ from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import Destroyed, EntryType
 from intelshare.audit.records import Received as ReceivedEntry
 from intelshare.audit.work import Work, finish
-from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.counters import INBOX_COUNTER
 from intelshare.broker.kernel.damage import is_damaged, is_there
 from intelshare.broker.kernel.documents import directory_rows
 from intelshare.broker.kernel.effects import Effects
@@ -371,7 +371,9 @@ def _ask_received(tx: Transaction, record: Record, brought: Brought | None) -> s
     end_received(tx, md)
     if is_there(tx, INBOX, md):  # a restore may have forgotten it, and left what was damaged
         tx.delete(INBOX, md)
-        tx.count(INBOXES, -1, -(held.size if held is not None else sum([len(one.body) for one in portions])))
+        tx.count(
+            INBOX_COUNTER, -1, -(held.size if held is not None else sum([len(one.body) for one in portions]))
+        )
     members = " ".join(asked)
     note(tx, record, f"asked for from {members}", UserUri(""))
     return members

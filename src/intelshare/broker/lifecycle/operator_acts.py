@@ -15,7 +15,7 @@ from typing import Final
 
 from intelshare.audit.node_records import BackupMade, Operated, OperatorAct
 from intelshare.audit.records import EntryType
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of
@@ -218,7 +218,7 @@ def give_up(
     INPUT_INVALID (no reason, or the pair has ended).
     """
     need_reason(command.reason)
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     md = own_bulletin(node, view, command.bulletin, user, now)
     row = view.get(PAIR, md, command.recipient)
     if row is None:

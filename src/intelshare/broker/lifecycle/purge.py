@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.counters import OUTBOX_COUNTER
 from intelshare.broker.kernel.damage import is_damaged, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
@@ -126,7 +126,7 @@ def _purge(tx: Transaction, md: ManifestDigest) -> bool:
         return False
     counted = tx.get(BULLETIN, md) is not None  # or it was given up, and is counted no more
     if counted and any(row.body for row in portions):
-        tx.count(OUTBOX, -1, -sum([len(row.body) for row in portions]))
+        tx.count(OUTBOX_COUNTER, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)
         tx.put(PORTION, changed(row, body=b"", purged=tx.now))

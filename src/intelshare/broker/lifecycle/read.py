@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from intelshare.audit.records import EntryType
 from intelshare.audit.records import Read as ReadEntry
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import rank
@@ -118,7 +118,7 @@ def read(node: Node, view: View, command: ReadCommand, now: Instant, random: Ran
 
     Raises DeliveryError NOT_FOUND, also for what the reader may not see, INPUT_INVALID (several match).
     """
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     visible: list[tuple[MemberCode, Shown | Written]] = []
     visible += received(node, view, command.bulletin, user, now, command.originator)
     if command.originator in ("", node.member):

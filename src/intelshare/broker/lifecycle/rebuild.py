@@ -97,7 +97,7 @@ def damaged_in(view: View, tables: Sequence[Table[Any]]) -> list[RecordError]:
     return list({(one.table, one.key): one for one in found if isinstance(one, RecordError)}.values())
 
 
-def is_damaged(view: View, error: RecordError) -> bool:
+def still_damaged(view: View, error: RecordError) -> bool:
     """Return whether a record that the scrub of the file found damaged is: memory may hold a newer one."""
     table = next((one for one in TABLES if one.name == error.table), None)
     if table is None or len(error.key) != len(table.key):
@@ -146,11 +146,11 @@ def recount(view: View, name: str) -> CounterRow:
     if kind == counters.QUEUE:
         pairs = view.find(PAIR, "due", 1, limit=_ALL)  # all that are open
         sizes = [row.size for row in pairs if recipient in ("", row.recipient)]
-    elif kind == counters.OUTBOX:
+    elif kind == counters.OUTBOX_COUNTER:
         for written in view.find(BULLETIN, "key", limit=_ALL):
             bodies = [portion.body for portion in view.find(PORTION, "key", written.md)]
             sizes += [sum([len(body) for body in bodies])] if any(bodies) else []
-    elif kind == counters.INBOX:
+    elif kind == counters.INBOX_COUNTER:
         sizes = [row.size for row in view.find(INBOX, "key", limit=_ALL) if row.gone == Gone.NO]
     elif kind == counters.LOG_BYTES:
         rows = view.find(LOG, "key", limit=_ALL)

@@ -115,7 +115,7 @@ def named_in(
     )
 
 
-def claims_of(
+def relations_for(
     tx: Transaction, md: ManifestDigest, recipient: MemberCode, at_once: Collection[tuple[bytes, str]]
 ) -> tuple[tuple[ManifestDigest, ...], tuple[Reply, ...]]:
     """Return (supersedes, reply) as the grant to this recipient may name them.

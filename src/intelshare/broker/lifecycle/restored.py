@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from intelshare.broker.kernel.counters import INBOX as RECEIVED_BODIES
+from intelshare.broker.kernel.counters import INBOX_COUNTER
 from intelshare.broker.kernel.damage import is_there
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import (
@@ -74,7 +74,7 @@ def _forget(tx: Transaction, row: InboxRow, came: Collection[tuple[MemberCode, L
         tx.delete(PORTION, row.md, portion.slot)
     end_received(tx, row.md)
     tx.delete(INBOX, row.md)
-    tx.count(RECEIVED_BODIES, -1, -row.size)
+    tx.count(INBOX_COUNTER, -1, -row.size)
     for member, leaf in {(row.sender, row.leaf): None, **dict.fromkeys(came)}:
         _forget_release(tx, member, leaf)
 

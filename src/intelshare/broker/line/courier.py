@@ -33,7 +33,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import WHOLE, FileState, wanted_of
 from intelshare.broker.line.handover import first_ready
 from intelshare.broker.line.hello import answer_gap, still_missing
-from intelshare.broker.line.resend import Place, goes_behind, place_of
+from intelshare.broker.line.resend import SendPlace, goes_behind, send_place_of
 from intelshare.broker.treaty.act import next_act
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.pae import sha256
@@ -116,8 +116,8 @@ def gaps_of(view: View, member: MemberCode) -> tuple[Gap, ...]:
 
 
 def fresh_before(
-    view: View, member: MemberCode, taken: Collection[LeafId], after: Place
-) -> tuple[bool, Place, int | None]:
+    view: View, member: MemberCode, taken: Collection[LeafId], after: SendPlace
+) -> tuple[bool, SendPlace, int | None]:
     """Decide if the most urgent ready pair goes before signed statements that are not in the bundle yet.
 
     Statements before ``after`` are in it, or do not go; the answer has the place up to which that is so now.
@@ -128,7 +128,7 @@ def fresh_before(
         for row in rows:
             if row.leaf not in taken:
                 return goes_behind(view, row, ready), after, ready
-            after = place_of(row)
+            after = send_place_of(row)
     return ready is not None, after, ready
 
 

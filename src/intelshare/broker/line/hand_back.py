@@ -21,7 +21,7 @@ from typing import Final
 
 from intelshare.audit.records import EntryType, HandOver
 from intelshare.broker.exchange.recall import tell_recalled
-from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.counters import OUTBOX_COUNTER
 from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
@@ -51,7 +51,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.anew import queue_again
-from intelshare.broker.lifecycle.destroy import RECALLED
+from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
@@ -365,8 +365,8 @@ def _count_again(tx: Transaction, back: Sequence[PortionRow], *, others: bool) -
 
     ``others``: it is counted already, for other content.
     """
-    put = [row for row in tx.put_into(COUNTER) if row.name == OUTBOX]
-    seen = put[0] if put else recount(tx.view, OUTBOX)
+    put = [row for row in tx.put_into(COUNTER) if row.name == OUTBOX_COUNTER]
+    seen = put[0] if put else recount(tx.view, OUTBOX_COUNTER)
     size = sum([len(one.body) for one in back])
     tx.put(COUNTER, changed(seen, rows=seen.rows + bool(size and not others), size=seen.size + size))
 
@@ -451,5 +451,5 @@ def _tell_recalled(tx: Transaction, row: PairRow) -> None:
     if bulletin is None or not bulletin.recalled:
         return
     if row.cause != Cause.RECALLED:
-        stop_pair(tx, row, Cause.RECALLED, (RECALLED,))
+        stop_pair(tx, row, Cause.RECALLED, (CAUSE_RECALLED,))
     tell_recalled(tx, row.md, [row.recipient], "")

@@ -48,7 +48,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import SELF, Transaction
 from intelshare.broker.lifecycle.redecide import Carrying, redecide
-from intelshare.broker.lifecycle.relations import claims_of
+from intelshare.broker.lifecycle.relations import relations_for
 from intelshare.broker.lifecycle.stop import cancel_questions, stop_pair
 from intelshare.crypto.pae import u16, u64
 from intelshare.crypto.records import Granted, KeyRecord, Kind, Precedence
@@ -208,7 +208,7 @@ def _name_others(tx: Transaction, chosen: Sequence[_Chosen], bulletins: _Bulleti
         made = bulletins[one.row.md].made
         if made is not None and not made.names:
             continue
-        supersedes, reply = claims_of(tx, one.row.md, one.row.recipient, at_once)
+        supersedes, reply = relations_for(tx, one.row.md, one.row.recipient, at_once)
         if supersedes or reply:
             one.cleared = replace(one.cleared, supersedes=supersedes, reply=reply)
 

@@ -22,7 +22,7 @@ from functools import partial
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.exchange.rfi import note_received
-from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.counters import INBOX_COUNTER
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound, Refusal, known_row
@@ -153,7 +153,7 @@ class Denied(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class OpenedRelease:
     """The input to this member's decision: the opened portions, and what their grant says of them."""
 
     originator: MemberCode
@@ -169,9 +169,9 @@ class Brought:
     consents: Sequence[Given] = ()
 
 
-def _brought(verified: Verified, opened: Opened) -> Brought:
+def _brought(verified: Verified, opened: Opened) -> OpenedRelease:
     claims, manifest = opened.claimed.claims, opened.claimed.manifest
-    return Brought(
+    return OpenedRelease(
         manifest.originator,
         manifest.expires,
         verified.batch.record.signed_at,
@@ -184,7 +184,7 @@ def _brought(verified: Verified, opened: Opened) -> Brought:
     )
 
 
-def decide_release(inbound: Inbound, brought: Brought) -> frozenset[str]:
+def decide_release(inbound: Inbound, brought: OpenedRelease) -> frozenset[str]:
     """Decide by labels, banner and this member's law (the end of check 13, and 14); return all obligations.
 
     Obligations come from the grant and from this member's law. Raises Denied. The outcome depends on
@@ -226,7 +226,7 @@ def _check_banner(inbound: Inbound, told: str, labels: Sequence[Label]) -> None:
         raise Denied("BANNER_MISMATCH")
 
 
-def _decide(inbound: Inbound, brought: Brought, labels: Sequence[Label]) -> PairDecision:
+def _decide(inbound: Inbound, brought: OpenedRelease, labels: Sequence[Label]) -> PairDecision:
     """Decide by this member's law now (check 14); compare the citations, now and at the time of signing."""
     node, now = inbound.tx.node, inbound.tx.now
     pair = _decide_at(inbound, brought, labels, now)
@@ -236,7 +236,9 @@ def _decide(inbound: Inbound, brought: Brought, labels: Sequence[Label]) -> Pair
     return pair
 
 
-def _decide_at(inbound: Inbound, brought: Brought, labels: Sequence[Label], at: Instant) -> PairDecision:
+def _decide_at(
+    inbound: Inbound, brought: OpenedRelease, labels: Sequence[Label], at: Instant
+) -> PairDecision:
     node = inbound.tx.node
     pair = decide_pair(
         node,
@@ -254,7 +256,7 @@ def _decide_at(inbound: Inbound, brought: Brought, labels: Sequence[Label], at: 
     return pair
 
 
-def _check_citations(brought: Brought, pair: PairDecision) -> None:
+def _check_citations(brought: OpenedRelease, pair: PairDecision) -> None:
     for given, judged in zip(brought.citations, pair.portions, strict=True):
         own = judged.ruling.cited
         if given != own and set(given) != set(own):
@@ -282,7 +284,7 @@ def _store(
     # first decides what is read here, while the originator is told that everything was accepted.
     if held is None or held.sender != inbound.member == manifest.originator:
         size = sum([len(body) for body in payload.bodies])
-        tx.count(INBOXES, 0 if held is not None else 1, size - (held.size if held is not None else 0))
+        tx.count(INBOX_COUNTER, 0 if held is not None else 1, size - (held.size if held is not None else 0))
         for position, (portion, secret, body) in enumerate(
             zip(opened.portions, claimed.secrets, payload.bodies, strict=True)
         ):

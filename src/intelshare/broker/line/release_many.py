@@ -25,7 +25,7 @@ from typing import Final
 
 from intelshare.audit.records import EntryType, Received
 from intelshare.broker.exchange.rfi import note_received
-from intelshare.broker.kernel.counters import INBOX as INBOXES
+from intelshare.broker.kernel.counters import INBOX_COUNTER
 from intelshare.broker.kernel.frame import Carried, rank
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.portion_secrets import put_secret
@@ -43,7 +43,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.destroy import Gone, due_of
 from intelshare.broker.lifecycle.duties import note_duties
 from intelshare.broker.lifecycle.relations import Named, keep, named_in
-from intelshare.broker.line.release import Brought, Denied, decide_release
+from intelshare.broker.line.release import Denied, OpenedRelease, decide_release
 from intelshare.bulletin import content_is_read
 from intelshare.crypto.codec import encode
 from intelshare.crypto.pae import sha256
@@ -145,7 +145,7 @@ class PlainReleases:
         if any(content_is_read(head) for head in row.heads):
             # Content that states its markings is checked in each release, and heads have none.
             return None
-        brought = Brought(
+        brought = OpenedRelease(
             self.inbound.member, row.expires, self.signed_at, words.banner, row.slots, row.heads,
             words.citations, words.obligations,
         )  # fmt: skip
@@ -161,7 +161,7 @@ class PlainReleases:
         inbound, tx, md = self.inbound, self.inbound.tx, row.md
         urgency = rank(row.precedence)
         size = sum([len(body) for body in carried.bodies])
-        tx.count(INBOXES, 1, size)
+        tx.count(INBOX_COUNTER, 1, size)
         for position, slot in enumerate(row.slots):
             put_secret(tx, md, slot, row.secrets[position])
             tx.put(PORTION, PortionRow(md, slot, position, carried.bodies[position], row.digests[position]))

@@ -36,18 +36,18 @@ _Groups = Mapping[tuple[Digest, KeyId], Sequence[tuple[LeafId, Carried, int]]]
 
 _Found = dict[tuple[Digest, KeyId], list[tuple[LeafId, Carried, int]]]
 
-Place = tuple[Scalar, ...]
+SendPlace = tuple[Scalar, ...]
 """A place in the order in which statements go to a peer; empty: before the first."""
 
 Loaded = tuple[tuple[Outbound, ...], bool]
 """Frames, and True if more are left, or may go later."""
 
 
-class Page(NamedTuple):
+class SendPage(NamedTuple):
     """The statements that one step has loaded for a bundle."""
 
     frames: tuple[Outbound, ...]
-    after: Place
+    after: SendPlace
     """Where the next page begins."""
     more: bool
     """True if there may be another page."""
@@ -111,11 +111,11 @@ def resend_after(
     taken: Collection[LeafId],
     room: int,
     releases: bool,
-    after: Place,
+    after: SendPlace,
     ready: int | None,
     now: Instant,
     random: Random,
-) -> Plan[Page]:
+) -> Plan[SendPage]:
     """Load one page of the statements behind a place, but those that are ``taken``: for a bundle, which takes
     all that there is. So each is looked at once, however many there are.
 
@@ -128,11 +128,11 @@ def resend_after(
     found: _Found = {}
     for pending in rows:
         if room <= 0 or (pending.leaf not in taken and goes_behind(view, pending, ready)):
-            return tx.plan(Page(_outbound(tx, peer, found), after, True))
-        after = place_of(pending)
+            return tx.plan(SendPage(_outbound(tx, peer, found), after, True))
+        after = send_place_of(pending)
         if pending.leaf not in taken:
             room -= _take(tx, pending, found, releases=releases)[0]
-    return tx.plan(Page(_outbound(tx, peer, found), after, len(rows) == MAX_LEAVES))
+    return tx.plan(SendPage(_outbound(tx, peer, found), after, len(rows) == MAX_LEAVES))
 
 
 def goes_behind(view: View, pending: PendingRow, ready: int | None) -> bool:
@@ -149,7 +149,7 @@ def goes_behind(view: View, pending: PendingRow, ready: int | None) -> bool:
     return said is not None and said.kind == Kind.CONSENT
 
 
-def place_of(pending: PendingRow) -> Place:
+def send_place_of(pending: PendingRow) -> SendPlace:
     """Return the place of a statement among those that wait for its peer."""
     return pending.rank, pending.place, pending.leaf
 

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from intelshare.audit.records import EntryType, Submit
 from intelshare.broker.exchange.rfi import requests_of
-from intelshare.broker.kernel.actor import Actor, row_of
-from intelshare.broker.kernel.counters import OUTBOX
+from intelshare.broker.kernel.actor import Actor, user_row_of
+from intelshare.broker.kernel.counters import OUTBOX_COUNTER
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import put_secret
 from intelshare.broker.kernel.queue_bounds import need_room
@@ -139,7 +139,7 @@ def store_draft(
     for the bulletins that it supersedes or replies to also NOT_FOUND, NOT_AUTHORISED, RECALL_NOT_ORIGINATOR.
     """
     node, now = tx.node, tx.now
-    user = row_of(tx, command.actor)
+    user = user_row_of(tx, command.actor)
     draft = command.draft
     content = encode_draft(check_draft(draft), node.world.at(now).remember)
     known = tx.get(SUBMISSION, command.key)
@@ -158,7 +158,7 @@ def store_draft(
     new.append(_New(command, encrypted, alike, tx.now))
     keep(tx, encrypted.md, named)
     take_uploads(tx, encrypted.md, uploads, encrypted.slots, draft.valid_until)
-    tx.count(OUTBOX, 1, size)
+    tx.count(OUTBOX_COUNTER, 1, size)
     tx.put(PURGE, PurgeRow(Instant(now + node.retention), encrypted.md))
     tx.log(EntryType.SUBMIT, Submit(encrypted.md, command.actor.user))
     due = min(draft.valid_until, draft.deliver_by)
@@ -239,7 +239,7 @@ def _put_bulletin(
 
 def dry_run(node: Node, view: View, command: SubmitCommand, now: Instant) -> SubmitResult:
     """Make the same decision without storing anything. Raises what ``submit`` raises for the draft."""
-    user = row_of(view, command.actor)
+    user = user_row_of(view, command.actor)
     draft = check_draft(command.draft)
     alike, _ = _checked(node, view, draft, user, now)
     decided = decided_of(node, draft, alike, tuple(range(len(alike.labels))), now)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.audit.portable import RELEASE_SCHEMA, Documents, ReleaseFile, ShownLog, ShownPortion, wrap
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.kept_claims import Said, read_claims
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -83,7 +83,7 @@ def export_release(
     node: Node, view: View, actor: Actor, wanted: ExportQuery, documents: Documents, now: Instant
 ) -> ReleaseFile:
     """Return the release file. Raises DeliveryError NOT_FOUND, NOT_AUTHORISED, INPUT_INVALID; TrustError."""
-    user = row_of(view, actor)
+    user = user_row_of(view, actor)
     if wanted.overseen:
         row = _any(node, view, wanted)
         if isinstance(row, InboxRow):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intelshare.audit.records import STORED, Destroyed, EntryType, Received
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import noting_damage
 from intelshare.broker.kernel.log import OpenedEntry
 from intelshare.broker.kernel.node import Node
@@ -62,7 +62,7 @@ def follow(
     node: Node, view: View, actor: Actor, consumers: Sequence[Consumer], cursor: Cursor, now: Instant
 ) -> FollowedPage:
     """Return the next entries. Raises DeliveryError as ``watch`` and ``check_consumer``."""
-    user = row_of(view, actor)
+    user = user_row_of(view, actor)
     for consumer in consumers:
         check_consumer(node, consumer, now)
     page = page_of(node, view, cursor, _TYPES)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intelshare.audit.records import DecisionKept
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, every_row, noting_damage
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.log import entry_at
@@ -28,7 +28,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.words import check_words
 from intelshare.broker.lifecycle.destroy import reason_of
-from intelshare.broker.lifecycle.holds import Refusal, refusal_of
+from intelshare.broker.lifecycle.holds import HoldRefusal, refusal_of
 from intelshare.broker.lifecycle.read import Shown, show
 from intelshare.broker.lifecycle.relations import Context, context_of
 from intelshare.broker.lifecycle.streams import missing
@@ -74,7 +74,7 @@ class PairLine:
     status: PairStatus
     codes: tuple[str, ...]
     """The codes of the refusal, why it was stopped, or why it waits."""
-    refusal: Refusal | None = None
+    refusal: HoldRefusal | None = None
     """The refusal of a releasing officer, if one ended it."""
 
     @property
@@ -117,7 +117,7 @@ def inbox(
     Also returns the damaged records that were met: a bulletin with one is left out (promise P13). Raises
     DeliveryError WORD_UNKNOWN for a category that nobody knows: nothing would ever be found.
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     check_words(node, WordKind.CATEGORY, (wanted.category,) if wanted.category else ())
     found: list[InboxLine] = []
     damaged: list[StoreError] = []
@@ -168,7 +168,7 @@ def outbox(
     Only those that the user wrote or is cleared for are listed. Also returns the damaged records that were
     met: a bulletin with one is left out, or a recipient of it. Raises DeliveryError.
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     damaged: list[StoreError] = []
     if given:
         written = find_bulletin(node, view, given, reader, now)
@@ -188,7 +188,7 @@ def outbox(
 
 def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
     """Return the decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     written = find_bulletin(node, view, given, reader, now)
     row = view.get(PAIR, written.row.md, recipient)
     if row is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
@@ -47,7 +47,7 @@ class Where(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SearchPlace:
     """A bulletin's place in the order of its table."""
 
     numbers: tuple[int, ...]
@@ -61,7 +61,7 @@ class SearchQuery:
     actor: Actor
     words: tuple[str, ...]
     where: Where
-    before: Place | None = None
+    before: SearchPlace | None = None
     """The place where the previous page ended."""
 
 
@@ -79,11 +79,11 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """The result of one page; ``before`` is None if it was the last."""
 
     matches: tuple[Match, ...]
-    before: Place | None
+    before: SearchPlace | None
     looked: int
     """The number of bulletins that this reader may see."""
     damaged: tuple[str, ...]
@@ -98,9 +98,9 @@ def words_of(text: str) -> tuple[str, ...]:
     return words
 
 
-def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
+def search(node: Node, view: View, query: SearchQuery, now: Instant) -> SearchPage:
     """Search one page, newest first. Raises DeliveryError NOT_AUTHORISED."""
-    reader = row_of(view, query.actor)
+    reader = user_row_of(view, query.actor)
     after: tuple[Scalar, ...] = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
     damaged: list[StoreError] = []
@@ -118,25 +118,27 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> Page:
         for one in seen
         if (found := _excerpt(one.portions, query.words)) is not None
     ]
-    return Page(tuple(matches), _place(rows[-1]) if whole else None, len(seen), damaged_records(damaged))
+    return SearchPage(
+        tuple(matches), _place(rows[-1]) if whole else None, len(seen), damaged_records(damaged)
+    )
 
 
-def place_bytes(place: Place) -> bytes:
+def place_bytes(place: SearchPlace) -> bytes:
     """Encode a place, to be sealed for the user who goes on searching (``broker.kernel.cursor``)."""
     return struct.pack(f">B{len(place.numbers)}q", len(place.numbers), *place.numbers) + place.md
 
 
-def place_of(data: bytes) -> Place:
+def search_place_of(data: bytes) -> SearchPlace:
     """Decode the result of ``place_bytes``."""
     count = data[0]
     end = 1 + 8 * count
-    return Place(struct.unpack(f">{count}q", data[1:end]), data[end:])
+    return SearchPlace(struct.unpack(f">{count}q", data[1:end]), data[end:])
 
 
-def _place(row: InboxRow | BulletinRow) -> Place:
+def _place(row: InboxRow | BulletinRow) -> SearchPlace:
     if isinstance(row, InboxRow):
-        return Place((row.newest, row.rank, row.sequence), row.md)
-    return Place((row.newest,), row.md)
+        return SearchPlace((row.newest, row.rank, row.sequence), row.md)
+    return SearchPlace((row.newest,), row.md)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from intelshare.audit.records import (
     TreatyActed,
 )
 from intelshare.broker.exchange.consent import sees
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.cursor import OVERHEAD, open_cursor, seal_cursor
 from intelshare.broker.kernel.damage import noting_damage
 from intelshare.broker.kernel.log import OpenedEntry, opened
@@ -140,7 +140,7 @@ def watch(node: Node, view: View, actor: Actor, cursor: Cursor, now: Instant) ->
 
     Raises DeliveryError NOT_AUTHORISED, CURSOR_UNKNOWN (a log that this node does not hold any more).
     """
-    reader = row_of(view, actor)
+    reader = user_row_of(view, actor)
     page = page_of(node, view, cursor, _TELL)
     found: list[tuple[int, Happened]] = [
         (part.start, _unreadable(now, Cursor(cursor.incarnation, part.stop), _LOST)) for part in page.lost

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from intelshare.audit.records import DecisionKept
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, every_row, noting_damage
 from intelshare.broker.kernel.decide_pair import OUTCOMES, banner_of
 from intelshare.broker.kernel.log import OpenedRows
@@ -81,7 +81,7 @@ def withheld(
 
     Raises DeliveryError NOT_AUTHORISED.
     """
-    reader, found, log = row_of(view, actor), Withheld(), OpenedRows(node, view)
+    reader, found, log = user_row_of(view, actor), Withheld(), OpenedRows(node, view)
     damaged: list[StoreError] = []
     for row in every_row(view, BULLETIN, "newest", damaged):
         if row.created < wanted.since:

@@ -212,7 +212,7 @@ def find_evidence(view: View, given: str) -> EvidenceRow:
     )
 
 
-def settle(
+def settle_alarm(
     node: Node, view: View, user: UserUri, given: str, now: Instant, random: Random
 ) -> Plan[EvidenceRow]:
     """End an alarm that an operator has looked at; the evidence stays, and the log counts as it is now.

@@ -22,7 +22,7 @@ from typing import Final
 
 from intelshare.audit.exhibit import contradiction, exhibit_of
 from intelshare.audit.records import EntryType, Rejected, TreatyActed
-from intelshare.broker.kernel.actor import Actor, row_of
+from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap
 from intelshare.broker.kernel.inbound import Inbound, known_row
@@ -119,7 +119,7 @@ def effect_of_act(node: Node, view: View, command: ActCommand, now: Instant) -> 
 
     Raises what ``act`` raises.
     """
-    row_of(view, command.actor)
+    user_row_of(view, command.actor)
     treaty = _own_treaty(node, command.treaty)
     if 0 < command.since < now:
         raise DeliveryError(
@@ -279,7 +279,7 @@ def resume(
     Operators call this after asking that member which of its acts it means. Raises DeliveryError NOT_FOUND
     (none contradicts), NOT_AUTHORISED.
     """
-    row_of(view, actor)
+    user_row_of(view, actor)
     rows = acts(view, member)
     if not _contradicted(rows):
         raise DeliveryError("NOT_FOUND", f"no act of {member} contradicts another")

@@ -51,7 +51,7 @@ def records(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
 def _still_damaged(bad: list[StoreError], at: Location, key: bytes | None) -> tuple[list[StoreError], str]:
     """Return those that a node would meet, and what to do if that cannot be told."""
     from intelshare.broker.kernel.tables import TABLES
-    from intelshare.broker.lifecycle.rebuild import is_damaged
+    from intelshare.broker.lifecycle.rebuild import still_damaged
     from intelshare.store.damage import Damage
     from intelshare.store.examine import look_at
 
@@ -60,7 +60,7 @@ def _still_damaged(bad: list[StoreError], at: Location, key: bytes | None) -> tu
         with look_at(at, TABLES, key, met) as view:
             if view is None:
                 return bad, _SEALED
-            lost = [one for one in bad if not isinstance(one, RecordError) or is_damaged(view, one)]
+            lost = [one for one in bad if not isinstance(one, RecordError) or still_damaged(view, one)]
             # One that was brought back is read like any other, unless a newer one stands before it.
             there = {(one.table, one.key) for one in met.known()}
             return [

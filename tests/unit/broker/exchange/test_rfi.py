@@ -171,14 +171,14 @@ def test_what_is_overdue_is_counted_for_those_who_may_see_it_only(members: dict[
     usa = members["USA"]
     asked(members)
     late = Instant(DUE + HOUR)
-    assert usa.ask(rfi.overdue, actor("USA", "a"), NOW) == (0, ())
-    assert usa.ask(rfi.overdue, actor("USA", "a"), late) == (1, ())
+    assert usa.ask(rfi.overdue_requests, actor("USA", "a"), NOW) == (0, ())
+    assert usa.ask(rfi.overdue_requests, actor("USA", "a"), late) == (1, ())
     from intelshare.broker.kernel.register import SetUserCommand, set_user
     from intelshare.broker.kernel.tables import UserRow
 
     blind = UserRow(user("USA", "b"), "b", "analyst", "R4", "USA", "climate-disaster", 0)
     usa.do(set_user, SetUserCommand(user("USA", "o"), blind))
-    assert usa.ask(rfi.overdue, actor("USA", "b"), late) == (0, ())
+    assert usa.ask(rfi.overdue_requests, actor("USA", "b"), late) == (0, ())
     assert usa.ask(requests, actor("USA", "b"), late) == ([], ())
 
 
@@ -193,12 +193,12 @@ def test_an_obligation_to_report_is_kept_with_its_date_until_somebody_says_that_
     (row,) = rows(usa, DUTY)
     assert (row.obligation, row.due, row.done) == ("report-use-7d", NOW + 7 * DAY, 0)
     late = Instant(NOW + 8 * DAY)
-    assert usa.ask(duties.overdue, actor("USA", "a"), late) == (1, ())
+    assert usa.ask(duties.overdue_duties, actor("USA", "a"), late) == (1, ())
     with pytest.raises(DeliveryError) as raised:
         usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-everything"))
     assert raised.value.code == "NOT_FOUND"
     usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
-    assert usa.ask(duties.overdue, actor("USA", "a"), late) == (0, ())
+    assert usa.ask(duties.overdue_duties, actor("USA", "a"), late) == (0, ())
     assert [one.user for one in entries(usa, EntryType.DUTY, DutyDone)] == [user("USA", "a")]
     usa.do(meet_duty, MeetDutyCommand(actor("USA", "a"), bulletin, "report-use-7d"), at=late)
     assert len(entries(usa, EntryType.DUTY, DutyDone)) == 1
@@ -219,10 +219,10 @@ def test_a_release_brings_so_many_duties_and_its_bulletin_is_opened_once_for_all
     opened: list[int] = []
     show = duties.show
     monkeypatch.setattr(duties, "show", lambda *args: (opened.append(1), show(*args))[1])
-    assert usa.ask(duties.overdue, actor("USA", "a"), NOW) == (0, ())
+    assert usa.ask(duties.overdue_duties, actor("USA", "a"), NOW) == (0, ())
     assert not opened, "what is not due is not opened"
     last = Instant(NOW + (duties.MAX_DUTIES + 8) * DAY)
-    assert usa.ask(duties.overdue, actor("USA", "a"), last) == (duties.MAX_DUTIES, ())
+    assert usa.ask(duties.overdue_duties, actor("USA", "a"), last) == (duties.MAX_DUTIES, ())
     assert len(opened) == 1
 
 
@@ -280,7 +280,7 @@ def test_the_requests_go_on_without_a_damaged_record_and_name_it(
     assert ([line.row for line in lines], len(named)) == ([sound], 1)
     if code == "USA":
         late = Instant(DUE + HOUR)
-        assert rotten(members[code], place, rfi.overdue, late) == (1, named)
+        assert rotten(members[code], place, rfi.overdue_requests, late) == (1, named)
         shown = rotten(members[code], place, inbox, late)
         assert (shown.requests_overdue, len(shown.damaged)) == (1, 1)
 
@@ -313,6 +313,6 @@ def test_the_obligations_go_on_without_a_damaged_record_and_name_it(
         lines, named = rotten(members["USA"], place, duties.duties, done, NOW)
         assert ([line.row for line in lines], len(named)) == ([sound], 1)
     late = Instant(NOW + 8 * DAY)
-    assert rotten(members["USA"], place, duties.overdue, late) == (1, named)
+    assert rotten(members["USA"], place, duties.overdue_duties, late) == (1, named)
     shown = rotten(members["USA"], place, inbox, late)
     assert (shown.obligations_overdue, len(shown.damaged)) == (1, 1)

@@ -13,7 +13,7 @@ from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.kept_claims import read_claims
-from intelshare.broker.kernel.log import row_of
+from intelshare.broker.kernel.log import log_row_of
 from intelshare.broker.kernel.pair_rows import logged_decision
 from intelshare.broker.kernel.stored_bulletins import read_written
 from intelshare.broker.kernel.tables import (
@@ -674,7 +674,7 @@ def beside(member: Member, md: Any, table: Any) -> Any:
     """A record of this table that a bulletin needs."""
     if table is LOG:
         (place,) = [(row.decided_in, row.decided_at) for row in rows(member, PAIR) if row.md == md]
-        return member.store.ask_now(lambda view: row_of(view, *place))
+        return member.store.ask_now(lambda view: log_row_of(view, *place))
     return next(row for row in rows(member, table) if row.md == md)
 
 

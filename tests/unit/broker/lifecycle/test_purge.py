@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOW, actor, draft, text
-from intelshare.broker.kernel.counters import INBOX, OUTBOX, Count, count_of
+from intelshare.broker.kernel.counters import INBOX_COUNTER, OUTBOX_COUNTER, Count, count_of
 from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.tables import BULLETIN, LOG, OUTGOING, PAIR, PORTION, PURGE, RECEIPT, SECRET
 from intelshare.broker.lifecycle.drop import DropCommand, drop
@@ -63,7 +63,7 @@ def test_content_that_is_damaged_waits_and_is_counted_until_it_is_whole_again(me
     fra = members["FRA"]
     send(fra, draft(text(TO_USA), to=["USA"]))
     deliver(members, at=LATER)
-    whole = count(fra, OUTBOX)
+    whole = count(fra, OUTBOX_COUNTER)
 
     class Damaged:
         """No body matches its digest."""
@@ -83,7 +83,7 @@ def test_content_that_is_damaged_waits_and_is_counted_until_it_is_whole_again(me
 
     at = Instant(LATER + GRACE)
     assert not fra.do(lambda node, view, *event: purge(node, Damaged(view), *event), at=at).purged
-    assert count(fra, OUTBOX) == whole
+    assert count(fra, OUTBOX_COUNTER) == whole
     assert [row.at > at for row in rows(fra, PURGE)] == [True]
     assert purged(fra, at + GRACE).purged == 1
 
@@ -95,23 +95,23 @@ def test_a_damaged_bulletin_keeps_its_content_and_one_that_is_given_up_is_not_co
     fra = members["FRA"]
     send(fra, draft(text(TO_USA), to=["USA"]))
     deliver(members, at=LATER)
-    whole, at = count(fra, OUTBOX), Instant(LATER + GRACE)
+    whole, at = count(fra, OUTBOX_COUNTER), Instant(LATER + GRACE)
     (row,) = rows(fra, BULLETIN)
     place = BULLETIN, (row.md,)
     assert not fra.do(lambda node, view, *event: purge(node, Rotten(view, place), *event), at=at).purged
-    assert (count(fra, OUTBOX), all(bodies(fra))) == (whole, True)
+    assert (count(fra, OUTBOX_COUNTER), all(bodies(fra))) == (whole, True)
     command = DropCommand((Record(BULLETIN.name, place[1]),), actor("FRA", "o").user, "a bad disk")
     fra.do(lambda node, view, *event: drop(node, Rotten(view, place), *event), command)
-    assert count(fra, OUTBOX) == Count(0, 0)
+    assert count(fra, OUTBOX_COUNTER) == Count(0, 0)
     assert purged(fra, at + GRACE).purged == 1
-    assert (count(fra, OUTBOX), bodies(fra)) == (Count(0, 0), [b""])
+    assert (count(fra, OUTBOX_COUNTER), bodies(fra)) == (Count(0, 0), [b""])
 
 
 def test_p16_delivered_content_goes_after_its_grace_and_not_before(members: Any) -> None:
     fra = members["FRA"]
     send(fra, draft(text(TO_USA), to=["USA"]))
     deliver(members, at=LATER)
-    assert count(fra, OUTBOX) == Count(1, len(bodies(fra)[0]))
+    assert count(fra, OUTBOX_COUNTER) == Count(1, len(bodies(fra)[0]))
     assert not fra.store.ask_now(lambda view: anything_to_purge(fra.node, view, Instant(NOW + GRACE - 1)))
     assert purged(fra, NOW + GRACE).purged == 0, "the grace began with the receipt, an hour later"
     assert not fra.store.ask_now(lambda view: anything_to_purge(fra.node, view, Instant(LATER + GRACE - 1)))
@@ -119,8 +119,8 @@ def test_p16_delivered_content_goes_after_its_grace_and_not_before(members: Any)
     assert (done.purged, done.more) == (1, False)
     assert (bodies(fra), rows(fra, PURGE)) == ([b""], [])
     assert not any(any(row.sealed) for row in rows(fra, SECRET))
-    assert count(fra, OUTBOX) == Count(0, 0)
-    assert count(members["USA"], INBOX).rows == 1, "what was received has its own end"
+    assert count(fra, OUTBOX_COUNTER) == Count(0, 0)
+    assert count(members["USA"], INBOX_COUNTER).rows == 1, "what was received has its own end"
 
 
 def test_p16_what_was_not_delivered_to_everybody_or_to_nobody_is_never_purged(members: Any) -> None:

@@ -19,12 +19,12 @@ from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.line.hello import start_incarnation
 from intelshare.broker.queries.follow import follow
 from intelshare.broker.queries.search import (
-    Place,
+    SearchPlace,
     SearchQuery,
     Where,
     place_bytes,
-    place_of,
     search,
+    search_place_of,
 )
 from intelshare.broker.queries.watch import (
     Cursor,
@@ -120,8 +120,8 @@ def test_a_place_in_one_list_is_none_in_another(usa: Member) -> None:
     assert open_cursor(usa.node, LOW.user, "search", sealed) == b"here"
     with pytest.raises(DeliveryError):
         open_cursor(usa.node, LOW.user, "backfill", sealed)
-    for place in (Place((-5, 3, 9), bytes(32)), Place((-1,), b"x" * 32)):
-        assert place_of(place_bytes(place)) == place
+    for place in (SearchPlace((-5, 3, 9), bytes(32)), SearchPlace((-1,), b"x" * 32)):
+        assert search_place_of(place_bytes(place)) == place
 
 
 def test_a_search_counts_only_what_its_reader_may_see(usa: Member) -> None:

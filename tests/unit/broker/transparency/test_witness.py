@@ -13,7 +13,7 @@ from builders import seeded, user
 from intelshare.audit.exhibit import Exhibit, describe
 from intelshare.audit.path import Hop, LogAsk, LogPath
 from intelshare.audit.records import EntryType, Settled, Witnessed
-from intelshare.broker.kernel.log import entry_at, rewritten, row_of
+from intelshare.broker.kernel.log import entry_at, log_row_of, rewritten
 from intelshare.broker.kernel.tables import (
     CHECKPOINT,
     EVIDENCE,
@@ -154,7 +154,7 @@ def test_row_63_an_entry_edited_without_covering_the_tracks_leaves_the_log_witho
     logs.show("USA", "FRA")
     usa = logs.members["USA"]
     log = usa.node.incarnation
-    row, entry = row_of(usa.store, log, 2), entry_at(usa.store, log, 2)
+    row, entry = log_row_of(usa.store, log, 2), entry_at(usa.store, log, 2)
     edited = rewritten(row, entry._replace(at=Instant(entry.at + 1)))
     change = Put(LOG, edited) if how == "edited" else Delete(LOG, (log, row.last))
     usa.store.apply(Plan((change,), None))
@@ -749,7 +749,7 @@ def test_an_operator_ends_an_alarm_the_evidence_stays_and_the_log_is_taken_as_it
     logs.show("USA", "FRA")
     (row,) = logs.alarms("FRA")
     fra = logs.members["FRA"]
-    settled = fra.do(evidence.settle, user("FRA", "o"), row.evidence.hex()[:8], at=logs.tick())
+    settled = fra.do(evidence.settle_alarm, user("FRA", "o"), row.evidence.hex()[:8], at=logs.tick())
     assert not logs.alarms("FRA")
     assert [kept.evidence for kept in rows(fra, EVIDENCE)] == [row.evidence]
     assert check_evidence(logs.export("FRA", settled), "file").member == "USA"
@@ -760,7 +760,7 @@ def test_an_operator_ends_an_alarm_the_evidence_stays_and_the_log_is_taken_as_it
     assert logs.show("USA", "FRA") == [""]
     assert not logs.alarms("FRA")
     with pytest.raises(IntelshareError, match="NOT_FOUND"):
-        fra.do(evidence.settle, user("FRA", "o"), "00112233", at=logs.tick())
+        fra.do(evidence.settle_alarm, user("FRA", "o"), "00112233", at=logs.tick())
 
 
 def test_evidence_that_was_changed_or_that_somebody_else_signed_proves_nothing(logs: Logs) -> None:
