@@ -35,6 +35,7 @@ from intelshare.engine.events import (
     Drained,
     Event,
     Joined,
+    Lacking,
     Leads,
     LogQuestion,
     LogsAsked,
@@ -303,6 +304,11 @@ class Engine:
     def _committed(self, turn: Turn, event: Committed) -> None:
         turn.carry_out(event.effects)
 
+    def _lacking(self, turn: Turn, event: Lacking) -> None:
+        for member, gap in event.gaps:
+            if self._parts.dividing.has(member):
+                turn.ask(member, gap)
+
     def _ready(self, turn: Turn, event: Ready) -> None:
         self._parts.sender.wake(turn, event.members)
 
@@ -367,6 +373,7 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Engine, Turn, Any], None]]] = {
     StepDone: lambda _, turn, event: step_done(turn, event),
     QueryDone: lambda _, turn, event: query_done(turn, event),
     Committed: Engine._committed,
+    Lacking: Engine._lacking,
     Ready: Engine._ready,
     QueuedAgain: Engine._queued_again,
     LogQuestion: Engine._log_question,

@@ -155,6 +155,15 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """Another replica has committed that numbers of these members are missing. It may have ended before it
+    could ask for them.
+    """
+
+    gaps: Sequence[tuple[MemberCode, Gap]]
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Pairs of these recipients may be ready for hand-over."""
 
@@ -304,6 +313,7 @@ Event = (
     | StepDone
     | QueryDone
     | Committed
+    | Lacking
     | Ready
     | QueuedAgain
     | LogQuestion

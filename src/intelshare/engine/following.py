@@ -8,6 +8,7 @@
     a statement, signed again  -                                       loads it again in its place
     a mark of destruction      -                                       who leads shreds, and signs for it
     a file that is wanted      -                                       who leads asks for it
+    numbers that are missing   -                                       asks for them over its link
     trust, an act, a member    makes its node again                    -
     left out, the law
     a user                     lets in who is in the register          -
@@ -33,6 +34,7 @@ from intelshare.broker.kernel.tables import (
     EXCLUSION,
     FILE,
     INBOX,
+    INCOMING,
     LAW,
     LOG_HEAD,
     PAIR,
@@ -45,9 +47,10 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.lifecycle.attachments import FileState
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.broker.lifecycle.exclude import exclusions
+from intelshare.broker.lifecycle.streams import gap_in
 from intelshare.broker.treaty.act import counting
 from intelshare.crypto.suites import Signer
-from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
+from intelshare.engine.events import Committed, Event, Lacking, QueuedAgain, Ready
 from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import CryptoError
 from intelshare.ids import KeyId, LeafId, ManifestDigest, MemberCode
@@ -148,7 +151,9 @@ def _for_links(node: Node, groups: Groups) -> tuple[Event, ...]:
         marked=marked or any(row.state == FileState.GONE for row in files),
         wanted=frozenset(row.member for row in files if row.state == FileState.WANTED),
     )
+    lacks = tuple([(row.member, gap) for row in groups.rows(INCOMING) if (gap := gap_in(row)) is not None])
     return (
+        *([Lacking(lacks)] if lacks else ()),
         *([Committed(groups.durable(effects))] if effects != _NOTHING else ()),
         *[QueuedAgain(MemberCode(peer)) for peer in again],
         *([Ready(tuple(map(MemberCode, ready)))] if ready else ()),

@@ -55,7 +55,7 @@ from intelshare.private_files import secrets_folder
 from intelshare.statement import VerifiedRoots
 from intelshare.store.engines import open_at
 from intelshare.store.folder import Locked, lock
-from intelshare.store.sidecar import check_shared, mark_start, remember_loss, write_sidecar
+from intelshare.store.sidecar import accept_loss, check_shared, mark_start, remember_loss, write_sidecar
 from intelshare.trust import TrustView
 from intelshare.vault import (
     FileVault,
@@ -230,6 +230,17 @@ async def begin_after_loss(runtime: Runtime) -> None:
     # From here on this mark tells it, until the directory is signed that skips what was forgotten.
     remember_loss(runtime.folder.root)
     _unmark(runtime)
+
+
+def end_loss(runtime: Runtime) -> None:
+    """Note that a start which an operator wanted has completed: its directory, which skips what was
+    forgotten, is signed. A disk that loses that too is noticed by the sidecar from here on.
+    """
+    if runtime.forgot is not None:
+        here, vault = runtime.incarnation, runtime.vault.state
+        now = runtime.store.ask_now(lambda view: log_position(view, here, vault=vault))
+        write_sidecar(runtime.folder.sidecar, now)
+    accept_loss(runtime.folder.root)
 
 
 def opened_token(folder: Folder, place: TokenPlace | None) -> Token | None:

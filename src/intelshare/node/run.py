@@ -27,7 +27,7 @@ from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
-from intelshare.node.open_folder import begin_after_loss, is_beside, name_folder, open_folder
+from intelshare.node.open_folder import begin_after_loss, end_loss, is_beside, name_folder, open_folder
 from intelshare.node.policies import PolicyFiles
 from intelshare.node.renewal import renew
 from intelshare.node.replicas import AS_NAMED, OtherPorts, Turn, wait_for_turn
@@ -39,7 +39,6 @@ from intelshare.node.stray_lines import catch_stray_lines
 from intelshare.node.traces import traces_of
 from intelshare.services import DRAINING
 from intelshare.store.folder import Locked
-from intelshare.store.sidecar import accept_loss as confirm_loss
 from intelshare.store.sidecar import remember_loss
 from intelshare.vault import open_vault
 
@@ -106,7 +105,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         node.trust.signing_key(node.uri, runtime.now())
         await renew(runtime, endpoints(runtime, ports))
         settle_restore(folder.root)
-        confirm_loss(folder.root)
+        end_loss(runtime)
         await ports.follow()
         show_certificates(runtime)
         running = show_running(runtime, ports)

@@ -7,14 +7,16 @@ from typing import Any
 from builders import NOW, actor, draft, seeded, text
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.effects import Effects
-from intelshare.broker.kernel.tables import PENDING, STATEMENT
+from intelshare.broker.kernel.frame import Gap
+from intelshare.broker.kernel.tables import INCOMING, PENDING, STATEMENT, IncomingRow
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.line.submit import SubmitCommand, submit
-from intelshare.engine.events import Committed, Event, QueuedAgain, Ready
+from intelshare.delivery import Ranges
+from intelshare.engine.events import Committed, Event, Lacking, QueuedAgain, Ready
 from intelshare.engine.following import learn_groups
-from intelshare.ids import MemberCode
+from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan
+from intelshare.ports import Plan, Put, changed
 from intelshare.sim.turns import TurnGroup
 from intelshare.sim.written import Written
 from line_world import TO_USA, hand_over, met, send
@@ -47,6 +49,17 @@ def test_who_leads_hears_of_files_that_another_replica_has_marked_for_removal() 
     record, _ = uploaded(fra, b"an annex")
     name = send(fra, draft(portion(record), to=["USA"])).bulletin.hex()
     assert effects_of(learn_groups(fra.node, after(recalled(fra, name))).events).marked
+
+
+def test_who_has_the_link_asks_for_what_another_replica_has_found_missing() -> None:
+    """That one may have ended before it could ask."""
+    usa = met()["USA"]
+    row = IncomingRow(NodeUri("intelshare://fra/node/one"), Incarnation(7), MemberCode("FRA"), 3, LeafId(b""),
+                      Ranges().add(2, 2).pack(), b"", 0, 0)  # fmt: skip
+    events = learn_groups(usa.node, after(Plan((Put(INCOMING, row),), None))).events
+    assert events == (Lacking(((MemberCode("FRA"), Gap(row.origin, row.incarnation, ((2, 2),))),)),)
+    whole = changed(row, holes=b"")
+    assert learn_groups(usa.node, after(Plan((Put(INCOMING, whole),), None))).events == ()
 
 
 def test_who_has_the_link_hears_of_pairs_of_statements_and_of_what_must_not_be_sent_again() -> None:

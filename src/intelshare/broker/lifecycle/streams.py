@@ -144,12 +144,15 @@ def gaps(tx: Transaction, inbound: Inbound) -> Iterator[Gap]:
 
 
 def gap_of(tx: Transaction, origin: NodeUri, incarnation: Incarnation) -> Gap | None:
-    """Return the gap of one stream, at most 64 ranges; None: nothing is missing, or the stream is frozen."""
+    """Return the gap of one stream (``gap_in``)."""
     row = tx.get(INCOMING, origin, incarnation)
-    if row is None or is_frozen(row):
-        return None
-    spans = missing(row).spans[:MAX_ASKED]
-    return Gap(origin, incarnation, spans) if spans else None
+    return gap_in(row) if row is not None else None
+
+
+def gap_in(row: IncomingRow) -> Gap | None:
+    """Return the gap of a stream, at most 64 ranges; None: nothing is missing, or the stream is frozen."""
+    spans = missing(row).spans[:MAX_ASKED] if not is_frozen(row) else ()
+    return Gap(row.origin, row.incarnation, spans) if spans else None
 
 
 def _stream(row: IncomingRow) -> Incoming:
