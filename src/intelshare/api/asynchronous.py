@@ -16,6 +16,7 @@ from intelshare.api.values import (
     Event,
     Explanation,
     InboxEntry,
+    Listed,
     Me,
     OutboxEntry,
     Precedence,
@@ -127,7 +128,7 @@ class Client:
         category: str = "",
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[InboxEntry]:
+    ) -> Listed[InboxEntry]:
         """Received bulletins that this user may see, newest first."""
         asked = calls.inbox(unread=unread, sender=sender, category=category, since=since, limit=limit)
         return await self._run(asked)
@@ -136,13 +137,13 @@ class Client:
         """Open a bulletin, received or your member's, by the beginning of its id; the node logs that."""
         return await self._run(calls.read(bulletin, originator=originator))
 
-    async def outbox(self, *, held: bool = False, limit: int = 50) -> list[OutboxEntry]:
+    async def outbox(self, *, held: bool = False, limit: int = 50) -> Listed[OutboxEntry]:
         """Bulletins of your member, newest first."""
-        return await self._run(calls.outbox(bulletin="", held=held, limit=limit))
+        return await self._run(calls.outbox(held=held, limit=limit))
 
     async def sent(self, bulletin: str) -> OutboxEntry:
         """One bulletin of your member. Raises IntelshareError NOT_FOUND."""
-        return (await self._run(calls.outbox(bulletin=bulletin, held=False, limit=1)))[0]
+        return await self._run(calls.sent(bulletin))
 
     async def why(self, bulletin: str, recipient: str) -> Explanation:
         """The decision for a recipient, rule by rule."""
@@ -163,7 +164,7 @@ class Client:
         """Take a bulletin back; what that does, or would do, for each recipient. They read the reason."""
         return await self._run(calls.recall(bulletin, reason, dry_run=dry_run))
 
-    async def receipts(self, bulletin: str) -> list[Receipt]:
+    async def receipts(self, bulletin: str) -> Listed[Receipt]:
         """Signed receipts, oldest first. The node checks each signature again."""
         return await self._run(calls.receipts(bulletin))
 
@@ -171,11 +172,16 @@ class Client:
         """Ask the node which user this client is."""
         return await self._run(calls.whoami())
 
-    async def search(self, *words: str, sent: bool = False) -> AsyncIterator[SearchMatch]:
-        """Find bulletins that hold all the words, newest first, received ones or your member's."""
+    async def search(
+        self, *words: str, sent: bool = False, damaged: set[str] | None = None
+    ) -> AsyncIterator[SearchMatch]:
+        """Find bulletins that hold all the words, newest first, received ones or your member's.
+
+        ``damaged`` collects the damaged records because of which bulletins were left out.
+        """
         async for page in self._wire.search(" ".join(words), outbox=sent):
-            for one in page.matches:
-                yield calls.match_of(one)
+            for one in calls.matches_of(page, damaged):
+                yield one
 
     async def watch(self, cursor: str = "", *, once: bool = False) -> AsyncIterator[Event]:
         """Follow events from ``cursor`` on (empty: from now on), for ever; ``once``: until all are told.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ from intelshare.api.values import (
     Event,
     Explanation,
     InboxEntry,
+    Listed,
     Me,
     OutboxEntry,
     Outcome,
@@ -96,13 +97,13 @@ def submission(
 
 def inbox(
     *, unread: bool, sender: str, category: str, since: datetime | None, limit: int
-) -> Call[list[InboxEntry]]:
+) -> Call[Listed[InboxEntry]]:
     """Received bulletins."""
     request = pb.InboxRequest(
         unread=unread, category=category, since=_instant(since) if since else 0, limit=limit
     )
     setattr(request, "from", sender)
-    return Call("Inbox", request, lambda answer: [_inbox_entry(one) for one in answer.entries])
+    return Call("Inbox", request, lambda answer: _listed(map(_inbox_entry, answer.entries), answer))
 
 
 def read(bulletin: str, *, originator: str) -> Call[Bulletin]:
@@ -110,10 +111,19 @@ def read(bulletin: str, *, originator: str) -> Call[Bulletin]:
     return Call("Read", pb.ReadRequest(id=bulletin, originator=originator), _bulletin)
 
 
-def outbox(*, bulletin: str, held: bool, limit: int) -> Call[list[OutboxEntry]]:
+def outbox(*, held: bool, limit: int) -> Call[Listed[OutboxEntry]]:
     """Bulletins of the member."""
-    request = pb.OutboxRequest(id=bulletin, held=held, limit=limit)
-    return Call("Outbox", request, lambda answer: [_outbox_entry(one) for one in answer.entries])
+    request = pb.OutboxRequest(held=held, limit=limit)
+    return Call("Outbox", request, lambda answer: _listed(map(_outbox_entry, answer.entries), answer))
+
+
+def sent(bulletin: str) -> Call[OutboxEntry]:
+    """One bulletin of the member."""
+    return Call(
+        "Outbox",
+        pb.OutboxRequest(id=bulletin, limit=1),
+        lambda answer: replace(_outbox_entry(answer.entries[0]), damaged=tuple(answer.damaged)),
+    )
 
 
 def why(bulletin: str, recipient: str) -> Call[Explanation]:
@@ -146,11 +156,10 @@ def recall(bulletin: str, reason: str, *, dry_run: bool) -> Call[dict[str, Recal
     return Call("Recall", request, lambda answer: {p.recipient: RecallEffect(p.effect) for p in answer.pairs})
 
 
-def receipts(bulletin: str) -> Call[list[Receipt]]:
+def receipts(bulletin: str) -> Call[Listed[Receipt]]:
     """Signed receipts."""
-    return Call(
-        "Receipts", pb.ReceiptsRequest(id=bulletin), lambda found: [_receipt(r) for r in found.receipts]
-    )
+    request = pb.ReceiptsRequest(id=bulletin)
+    return Call("Receipts", request, lambda found: _listed(map(_receipt, found.receipts), found))
 
 
 def whoami() -> Call[Me]:
@@ -169,9 +178,14 @@ def sent_of(answer: pb.SubmitResponse) -> Sent:
     return Sent(answer.bulletin.hex(), answer.banner, tuple([_pair_decision(pair) for pair in answer.pairs]))
 
 
-def match_of(one: pb.SearchMatch) -> SearchMatch:
-    """A bulletin that was found."""
-    return SearchMatch(one.bulletin.hex(), one.originator, _time(one.at), one.banner, one.title, one.excerpt)
+def matches_of(page: pb.SearchResponse, damaged: set[str] | None) -> Iterator[SearchMatch]:
+    """The bulletins that were found on a page; ``damaged`` collects the records that it left out."""
+    if damaged is not None:
+        damaged.update(page.damaged)
+    for one in page.matches:
+        yield SearchMatch(
+            one.bulletin.hex(), one.originator, _time(one.at), one.banner, one.title, one.excerpt
+        )
 
 
 def event_of(event: pb.WatchEvent) -> Event:
@@ -187,6 +201,10 @@ def event_of(event: pb.WatchEvent) -> Event:
         event.title,
         event.text,
     )
+
+
+def _listed(entries: Iterable[R], answer: Any) -> Listed[R]:
+    return Listed(tuple(entries), tuple(answer.damaged))
 
 
 def _inbox_entry(one: pb.InboxEntry) -> InboxEntry:

@@ -16,6 +16,7 @@ from intelshare.api.values import (
     Event,
     Explanation,
     InboxEntry,
+    Listed,
     Me,
     OutboxEntry,
     Precedence,
@@ -124,7 +125,7 @@ class SyncClient:
         category: str = "",
         since: datetime | None = None,
         limit: int = 50,
-    ) -> list[InboxEntry]:
+    ) -> Listed[InboxEntry]:
         """Received bulletins that this user may see, newest first."""
         asked = calls.inbox(unread=unread, sender=sender, category=category, since=since, limit=limit)
         return self._run(asked)
@@ -133,13 +134,13 @@ class SyncClient:
         """Open a bulletin, received or your member's, by the beginning of its id; the node logs that."""
         return self._run(calls.read(bulletin, originator=originator))
 
-    def outbox(self, *, held: bool = False, limit: int = 50) -> list[OutboxEntry]:
+    def outbox(self, *, held: bool = False, limit: int = 50) -> Listed[OutboxEntry]:
         """Bulletins of your member, newest first."""
-        return self._run(calls.outbox(bulletin="", held=held, limit=limit))
+        return self._run(calls.outbox(held=held, limit=limit))
 
     def sent(self, bulletin: str) -> OutboxEntry:
         """One bulletin of your member. Raises IntelshareError NOT_FOUND."""
-        return (self._run(calls.outbox(bulletin=bulletin, held=False, limit=1)))[0]
+        return self._run(calls.sent(bulletin))
 
     def why(self, bulletin: str, recipient: str) -> Explanation:
         """The decision for a recipient, rule by rule."""
@@ -160,7 +161,7 @@ class SyncClient:
         """Take a bulletin back; what that does, or would do, for each recipient. They read the reason."""
         return self._run(calls.recall(bulletin, reason, dry_run=dry_run))
 
-    def receipts(self, bulletin: str) -> list[Receipt]:
+    def receipts(self, bulletin: str) -> Listed[Receipt]:
         """Signed receipts, oldest first. The node checks each signature again."""
         return self._run(calls.receipts(bulletin))
 
@@ -168,11 +169,15 @@ class SyncClient:
         """Ask the node which user this client is."""
         return self._run(calls.whoami())
 
-    def search(self, *words: str, sent: bool = False) -> Iterator[SearchMatch]:
-        """Find bulletins that hold all the words, newest first, received ones or your member's."""
+    def search(
+        self, *words: str, sent: bool = False, damaged: set[str] | None = None
+    ) -> Iterator[SearchMatch]:
+        """Find bulletins that hold all the words, newest first, received ones or your member's.
+
+        ``damaged`` collects the damaged records because of which bulletins were left out.
+        """
         for page in self._wire.search(" ".join(words), outbox=sent):
-            for one in page.matches:
-                yield calls.match_of(one)
+            yield from calls.matches_of(page, damaged)
 
     def watch(self, cursor: str = "", *, once: bool = False) -> Iterator[Event]:
         """Follow events from ``cursor`` on (empty: from now on), for ever; ``once``: until all are told.

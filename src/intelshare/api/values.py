@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar, overload
 
 from intelshare.delivery import PairStatus
 from intelshare.roles import Role
+
+R = TypeVar("R")
 
 
 class Precedence(StrEnum):
@@ -47,6 +51,29 @@ class RecallEffect(StrEnum):
     """It was handed over: the recipient is asked to destroy it."""
     NONE = "none"
     """It had ended before, or is destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Sequence[R]):
+    """A list of the node, and the damaged records that it left out."""
+
+    entries: tuple[R, ...]
+    damaged: tuple[str, ...] = ()
+    """Records that are not as they were written, by table and key, at most 20: what belongs to them is
+    missing. Empty: the list lacks nothing.
+    """
+
+    @overload
+    def __getitem__(self, place: int) -> R: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[R, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> R | tuple[R, ...]:
+        return self.entries[place]
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +229,8 @@ class OutboxEntry:
     recalled_at: datetime | None
     purged_at: datetime | None
     """When its content was purged after delivery; None: it is here."""
+    damaged: tuple[str, ...] = ()
+    """Of ``sent``: the damaged records of recipients that it lacks. ``outbox`` names those of the list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from intelshare.cli import run
-from intelshare.client import Credentials, Profile, content_digest, write_profile
+from intelshare.cli.analyst.wait_for_pairs import wait_for_pairs
+from intelshare.cli.shared.output import Out
+from intelshare.client import Client, Credentials, Profile, content_digest, write_profile
 from intelshare.errors import DeliveryError
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -39,6 +41,12 @@ class Lost:
         """One that holds, and one that is damaged."""
         signed = pb.SignedReceipt(recipient="USA", status="ACCEPTED")
         return pb.ReceiptsResponse(bulletin=bytes.fromhex(bulletin), receipts=[signed], damaged=[DAMAGED])
+
+    def outbox(self, bulletin: str) -> pb.OutboxResponse:
+        """One that USA has accepted, and whose other recipient is damaged."""
+        pair = pb.OutboxPair(recipient="USA", word="accepted")
+        entry = pb.OutboxEntry(bulletin=bytes.fromhex(bulletin), pairs=[pair])
+        return pb.OutboxResponse(entries=[entry], damaged=[DAMAGED])
 
     def submit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """Keeps it, and loses the answer."""
@@ -87,6 +95,8 @@ def test_a_lost_decline_is_resolved_by_the_command_that_is_printed(
         (["rfi", "list", "--open", "--json"], 0),
         (["rfi", "decline", "ffff0000"], 8),
         (["receipts", REQUEST.hex()], 7),
+        (["outbox", "show", REQUEST.hex()], 0),
+        (["outbox", "show", REQUEST.hex(), "--json"], 0),
     ],
 )
 @pytest.mark.usefixtures("lost")
@@ -95,3 +105,17 @@ def test_what_is_left_out_is_named(capsys: pytest.CaptureFixture[str], words: li
     said = capsys.readouterr()
     assert DAMAGED in said.err
     assert "--json" not in words or json.loads(said.out)["damaged"] == [DAMAGED]
+
+
+def test_p13_a_recipient_whose_record_is_damaged_has_not_accepted_yet(lost: Lost) -> None:
+    with pytest.raises(DeliveryError, match="have accepted it: DEU damaged") as missed:
+        wait_for_pairs(
+            cast("Client", lost),
+            REQUEST,
+            ["DEU", "USA"],
+            lambda pair: pair.word != "accepted",
+            done="have accepted it",
+            timeout=0,
+            out=Out(quiet=True),
+        )
+    assert missed.value.code == "TIMED_OUT"

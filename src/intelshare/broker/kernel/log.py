@@ -41,6 +41,9 @@ _KEPT: Final = 8
 
 _ALL: Final = frozenset(EntryType)
 
+_EVERY: Final = 1 << 30
+"""More rows than a table has."""
+
 _clear = struct.Struct(">BQ32s")
 _HASH: Final = 32
 """The length of the hash, which is last."""
@@ -75,8 +78,8 @@ def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
 
 
 def logs(view: View) -> list[LogHeadRow]:
-    """Return the heads of all logs of this node, the oldest first."""
-    return view.find(LOG_HEAD, "began", limit=100_000)
+    """Return the heads of all logs of this node, the oldest first; each start began one."""
+    return view.find(LOG_HEAD, "began", limit=_EVERY)
 
 
 def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:

@@ -26,13 +26,12 @@ from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.decide_pair import basis_of
 from intelshare.broker.kernel.frame import rank
 from intelshare.broker.kernel.kept_claims import decided_at
-from intelshare.broker.kernel.log import OpenedEntry, opened, opened_at
+from intelshare.broker.kernel.log import OpenedEntry, logs, opened, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, log_decision, with_facts
 from intelshare.broker.kernel.stored_bulletins import Written, portion_keys, written_of
 from intelshare.broker.kernel.tables import (
     BULLETIN,
-    LOG_HEAD,
     PORTION,
     RECEIPT,
     RECEIVED,
@@ -87,7 +86,7 @@ def handed_over(
 
     ``before``: what it has found earlier, of these pairs among others; only what was logged since is read.
     """
-    heads = view.find(LOG_HEAD, "began", limit=_ALL) if pairs else []
+    heads = logs(view) if pairs else []
     began = {head.incarnation: head.began for head in heads}
     known, found = before or HandedOver(), dict[PairKey, Number]()
 

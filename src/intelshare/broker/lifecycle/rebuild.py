@@ -26,7 +26,7 @@ from typing import Any, Final
 from intelshare.audit import LogHead, append
 from intelshare.broker.kernel import counters
 from intelshare.broker.kernel.frame import FRAMING
-from intelshare.broker.kernel.log import entries
+from intelshare.broker.kernel.log import entries, logs
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     COUNTER,
@@ -117,7 +117,7 @@ def still_damaged(view: View, error: RecordError) -> bool:
 
 
 def _node(view: View, _: str) -> Writes | None:
-    heads = view.find(LOG_HEAD, "began", limit=_ALL)
+    heads = logs(view)
     if not heads:
         return None
     last = heads[-1]
@@ -155,7 +155,7 @@ def recount(view: View, name: str) -> CounterRow:
     elif kind == counters.LOG_BYTES:
         rows = view.find(LOG, "key", limit=_ALL)
         size = sum([len(row.entries) + len(row.sealed_entries) for row in rows])
-        return CounterRow(name, sum([row.size for row in view.find(LOG_HEAD, "key", limit=_ALL)]), size)
+        return CounterRow(name, sum([row.size for row in logs(view)]), size)
     elif kind == counters.KEPT:
         return CounterRow(name, _kept_for(view, MemberCode(recipient)), 0)
     return CounterRow(name, len(sizes), sum(sizes))

@@ -104,7 +104,7 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     cursor = cursor_now(client) if follow else ""
     found = client.outbox(bulletin)
     entry = _only(found.entries)
-    (out.event if follow else out.document)("outbox-entry", plain(entry))
+    (out.event if follow else out.document)("outbox-entry", {**plain(entry), "damaged": list(found.damaged)})
     out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
     about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
     out.line("  ".join(part for part in (about, entry.title) if part))

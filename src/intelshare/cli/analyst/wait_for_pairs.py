@@ -29,18 +29,25 @@ def wait_for_pairs(
 ) -> Mapping[str, pb.OutboxPair]:
     """Return the pairs of a bulletin by recipient, once ``waits`` is true of none.
 
-    A node that does not answer meanwhile is waited for too. ``done``: what the progress line and the error
-    say of the bulletin. Raises DeliveryError TIMED_OUT after ``timeout`` seconds.
+    A node that does not answer meanwhile is waited for too, and so is a pair whose record is damaged.
+    ``done``: what the progress line and the error say of the bulletin. Raises DeliveryError TIMED_OUT after
+    ``timeout`` seconds.
     """
-    end, waiting = time.monotonic() + timeout, dict.fromkeys(sorted(recipients), "")
+    asked = sorted(recipients)
+    end, waiting = time.monotonic() + timeout, dict.fromkeys(asked, "")
     with Progress(out, f"recipients {done}") as progress:
         while True:
-            pairs = _pairs(client, bulletin)
-            if pairs is not None:
+            found = _ask(client, bulletin)
+            if found is not None:
+                pairs = {pair.recipient: pair for entry in found.entries for pair in entry.pairs}
                 waiting = {code: pair.word for code, pair in pairs.items() if waits(pair)}
+                if found.damaged:
+                    # Nobody knows what became of those that the answer lacks.
+                    waiting |= {code: "damaged" for code in asked if code not in pairs}
                 if not waiting:
                     return pairs
-                progress.at(len(pairs) - len(waiting), len(pairs))
+                count = len({*asked, *pairs})
+                progress.at(count - len(waiting), count)
             if time.monotonic() > end:
                 # What is held, or queued for a member that is away, nobody could answer yet.
                 stand = ", ".join(f"{code} {word}".rstrip() for code, word in waiting.items())
@@ -52,16 +59,13 @@ def wait_for_pairs(
             time.sleep(_POLL)
 
 
-def _pairs(client: Client, bulletin: bytes) -> Mapping[str, pb.OutboxPair] | None:
-    """Return the pairs of the bulletin by recipient, or None while the node does not answer; it has stored
-    them.
-    """
+def _ask(client: Client, bulletin: bytes) -> pb.OutboxResponse | None:
+    """Return the bulletin with its pairs, or None while the node does not answer; it has stored them."""
     from intelshare.cli.analyst.attach import BROKEN
 
     try:
-        entries = client.outbox(bulletin.hex()).entries
+        return client.outbox(bulletin.hex())
     except IntelshareError as error:
         if error.code not in BROKEN:
             raise
         return None
-    return {pair.recipient: pair for pair in entries[0].pairs} if entries else {}
