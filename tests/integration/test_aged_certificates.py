@@ -319,6 +319,13 @@ async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path,
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"", metadata=((OWNER_KEY, good),))
         assert code_of(caught.value) == "UNIMPLEMENTED", "bulletins are for users"
+        read = channel.unary_unary("/intelshare.v1.Treaties/ListActs")
+        await read(b"", metadata=((OWNER_KEY, good),))
+        for method in ("PreviewAct", "Act", "ResumeActs", "FindBackfill", "Backfill"):
+            acts = channel.unary_unary(f"/intelshare.v1.Treaties/{method}")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await acts(b"", metadata=((OWNER_KEY, good),))
+            assert code_of(caught.value) == "UNIMPLEMENTED", f"{method} is for persons"
     # A call that takes longer than those minutes goes on, of a certificate that was one of minutes alone.
     goes_on = owner_identity(node.runtime, begun=True)
     just_ended = issue_user(authority, uri, now(), os.urandom, lifetime=0).certificate
