@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.nodes import found, intelshare, ok, running, wait_until
+from e2e.nodes import expired_certificate, found, intelshare, ok, running, wait_until
+from intelshare.client import read_profile, replace_credentials
 
 LAW = """
 [[forbid]]
@@ -78,6 +79,23 @@ def test_files_that_are_applied_hold_at_once_and_status_says_since_when(fra: Pat
         )
         log = (fra.parent / "fra.log").read_text()
         assert '"path": "overlays/fra.toml", "status": "gone"' in log
+
+
+def test_whoever_has_the_folder_applies_a_law_though_the_operators_certificate_has_expired(
+    tmp_path_factory: pytest.TempPathFactory, law: Path
+) -> None:
+    fra = found(tmp_path_factory.mktemp("expired") / "fra", "FRA")
+    operator = read_profile(fra / "users" / "operator")
+    with running(fra):
+        replace_credentials(operator, expired_certificate(fra, "operator"))
+        planned = intelshare("policy", "plan", law, "--folder", fra, "--json")
+        assert (planned.code, planned.json["compared_with"]) == (PENDING, "the running node"), planned
+        done = ok("policy", "apply", law, "--folder", fra, "--yes", "--json").json
+        assert done["applied"]
+        assert done["since"], "it was waited until the node decides by it"
+        # Whoever names a profile asks as that user, and as nobody else.
+        named = intelshare("policy", "plan", law, "--folder", fra, "--as", operator.folder)
+        assert "TLS_REFUSED" in named.err
 
 
 def test_prune_removes_what_is_not_among_the_paths(fra: Path, law: Path) -> None:

@@ -24,7 +24,7 @@ from intelshare.crypto.x509 import CertifiedKey, digest_of, from_pem, issue_node
 from intelshare.engine.values import Chore
 from intelshare.errors import TrustError
 from intelshare.ids import UserUri
-from intelshare.instant import DAY, Instant
+from intelshare.instant import DAY, MINUTE, Instant
 from intelshare.node.events import make_logger
 from intelshare.node.run import NodeProcess, start_node
 from intelshare.patience import patient
@@ -288,7 +288,7 @@ async def send(site: Site, title: str) -> str:
 async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path, node: NodeProcess) -> None:
     """Not the operator's, not a long one of the same authority, not one that has ended, and not nothing."""
     from intelshare.crypto.x509 import make_authority
-    from intelshare.instant import HOUR, MINUTE
+    from intelshare.instant import HOUR
     from intelshare.node.authn import owner_identity
     from intelshare.node.owner import OWNER_KEY, owner_certificate
 
@@ -319,6 +319,13 @@ async def test_only_a_certificate_of_minutes_opens_the_owners_door(folder: Path,
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/intelshare.v1.Bulletins/WhoAmI")(b"", metadata=((OWNER_KEY, good),))
         assert code_of(caught.value) == "UNIMPLEMENTED", "bulletins are for users"
+        read = channel.unary_unary("/intelshare.v1.Treaties/ListActs")
+        await read(b"", metadata=((OWNER_KEY, good),))
+        for method in ("PreviewAct", "Act", "ResumeActs", "FindBackfill", "Backfill"):
+            acts = channel.unary_unary(f"/intelshare.v1.Treaties/{method}")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await acts(b"", metadata=((OWNER_KEY, good),))
+            assert code_of(caught.value) == "UNIMPLEMENTED", f"{method} is for persons"
     # A call that takes longer than those minutes goes on, of a certificate that was one of minutes alone.
     goes_on = owner_identity(node.runtime, begun=True)
     just_ended = issue_user(authority, uri, now(), os.urandom, lifetime=0).certificate
@@ -338,3 +345,26 @@ def _showing(certificate: bytes) -> Any:
 
 
 REFUSED = ("PEER_IDENTITY_INVALID", "PEER_IDENTITY_MISMATCH", "NOT_AUTHORISED")
+
+
+async def test_whoever_was_asked_for_minutes_still_calls_as_the_owner(
+    folder: Path, node: NodeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from intelshare.cli.shared.owner import owner_client
+
+    del node
+    # The first certificate ends while its caller waits for an answer.
+    lifetimes = iter((-MINUTE, 5 * MINUTE))
+    made = issue_user
+
+    def short(*given: Any, lifetime: int) -> Any:
+        return made(*given, lifetime=next(lifetimes))
+
+    monkeypatch.setattr("intelshare.node.owner.issue_user", short)
+    passphrase = (folder / "passphrase").read_bytes().strip()
+
+    def ask() -> str:
+        with owner_client(folder, lambda: passphrase) as client:
+            return str(client.status().health)
+
+    assert await asyncio.to_thread(ask) == "SERVING"

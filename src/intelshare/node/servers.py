@@ -35,7 +35,7 @@ from intelshare.node.metrics_port import MetricsPort
 from intelshare.node.owner import OWNER_SOCKET
 from intelshare.node.rpc_gateway import UserGateway, health_handler, peer_handler
 from intelshare.node.runtime import Runtime
-from intelshare.services import SERVICES, PortFacts
+from intelshare.services import EVERYBODY, SERVICES, PortFacts
 from intelshare.wire import FLOW, MAX_MESSAGE
 from intelshare.wire.v1 import user_pb2
 
@@ -390,7 +390,9 @@ def _peers(runtime: Runtime, links: Links, sockets: Sockets, last: int) -> Port:
 
 
 _OF_OWNERS: Final = ("Operations", "Audit", "Courier")
-"""The services of operators: what is done for the node, and not by a person."""
+"""The services of operators: what is done for the node, and not by a person. Beside them, what everybody may
+read of treaties; acts are made by persons.
+"""
 
 
 def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grpc.aio.Server:
@@ -400,8 +402,12 @@ def _owner_door(runtime: Runtime, backend: NodeBackend, sockets: Sockets) -> grp
     server = grpc.aio.server(options=_BOUNDS)
     gateway = UserGateway(runtime, backend, owner_identity(runtime), owner_identity(runtime, begun=True))
     services = user_pb2.DESCRIPTOR.services_by_name
+    read = {name: row for name, row in SERVICES["Treaties"].items() if row.roles is EVERYBODY}
     server.add_generic_rpc_handlers(
-        tuple(gateway.handler(services[name], SERVICES[name]) for name in _OF_OWNERS)
+        (
+            *(gateway.handler(services[name], SERVICES[name]) for name in _OF_OWNERS),
+            gateway.handler(services["Treaties"], read),
+        )
     )
     server.add_insecure_port(f"unix:{sockets.path(OWNER_SOCKET)}")
     return server

@@ -28,12 +28,13 @@ from intelshare.services.backend import (
 from intelshare.services.dispatch import DRAINING, answer, authorise
 from intelshare.services.metrics import collect
 from intelshare.services.operations import FOLDER_OWNER
-from intelshare.services.rpc import Rpc
+from intelshare.services.rpc import EVERYBODY, Rpc
 from intelshare.services.table import BESIDE, SERVICES
 
 __all__ = [
     "BESIDE",
     "DRAINING",
+    "EVERYBODY",
     "FOLDER_OWNER",
     "SERVICES",
     "Backend",

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from intelshare.builtin import OWN_FOLDERS
 from intelshare.cli.policy.diff import effect_document, effect_table, effects_counted
 from intelshare.cli.shared.codes import Exit
 from intelshare.cli.shared.help import examples
-from intelshare.cli.shared.options import folder_option, printing
+from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out, Table, draw
 from intelshare.cli.shared.paths import paths_argument
 from intelshare.cli.shared.plain import time_text
@@ -24,6 +25,7 @@ from intelshare.errors import ConfigError, IntelshareError, Place, PolicyFileErr
 
 if TYPE_CHECKING:
     from intelshare.cli.policy.files import Files
+    from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
     from intelshare.client import Client
     from intelshare.instant import Instant
     from intelshare.labels import Registry
@@ -38,6 +40,12 @@ _PATIENCE: Final = 20.0
 
 
 def _arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def command(*args: Any, folder: Path, profile: str | None, passphrase: Passphrase, **given: Any) -> Any:
+        from intelshare.cli.shared.node_folder import NodeFolder
+
+        return function(*args, node=NodeFolder(folder, passphrase, profile), **given)
+
     options = (
         paths_argument,
         folder_option,
@@ -50,23 +58,22 @@ def _arguments(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PROFILE",
             help="Profile for asking the running node. Default: the operator's in the data folder.",
         ),
+        passphrase,
     )
     for option in reversed(options):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
 
 
 @click.command(epilog=examples("intelshare policy plan law/ --folder fra"))
 @_arguments
 @printing
-def plan(
-    paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
-) -> int:
+def plan(paths: tuple[Path, ...], node: NodeFolder, prune: bool, no_test: bool, out: Out) -> int:
     """Show what PATHS would change in the law of a node: files, and who could send what to whom.
 
     Checks and tests the files first. Exits with 0 if nothing would change, with 12 if changes are pending.
     """
-    found = _plan(paths, folder, prune, no_test, profile, out)
+    found = _plan(paths, node, prune, no_test, out)
     if found is None:
         return Exit.FAILED
     out.document("policy-plan", found.document(applied=False))
@@ -87,15 +94,7 @@ def plan(
 @_arguments
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @printing
-def apply(
-    paths: tuple[Path, ...],
-    folder: Path,
-    prune: bool,
-    no_test: bool,
-    profile: str | None,
-    yes: bool,
-    out: Out,
-) -> int:
+def apply(paths: tuple[Path, ...], node: NodeFolder, prune: bool, no_test: bool, yes: bool, out: Out) -> int:
     """Make PATHS the law of a node: show the effect, ask, write the files, and wait until they are in force.
 
     A treaty replaces the folder's file with the same id; tests and other members' overlays are left out.
@@ -105,7 +104,7 @@ def apply(
     from intelshare.cli.shared.confirm import confirm
     from intelshare.node.new_law import write_law
 
-    found = _plan(paths, folder, prune, no_test, profile, out)
+    found = _plan(paths, node, prune, no_test, out)
     if found is None:
         return Exit.FAILED
     if not found.law.changes:
@@ -175,9 +174,7 @@ def _wrong_document(wrong: list[Result]) -> dict[str, object]:
     return {**nothing, "compared_with": None, "applied": False, "since": None, "results": as_json(wrong)}
 
 
-def _plan(
-    paths: tuple[Path, ...], folder: Path, prune: bool, no_test: bool, profile: str | None, out: Out
-) -> _Plan | None:
+def _plan(paths: tuple[Path, ...], here: NodeFolder, prune: bool, no_test: bool, out: Out) -> _Plan | None:
     """Return the plan, or None if the new files are wrong, which has been printed. Raises what reading either
     side raises.
     """
@@ -190,7 +187,7 @@ def _plan(
     from intelshare.policy import World
     from intelshare.policy_tools import effects
 
-    files, target = find(paths), Folder(folder)
+    files, target = find(paths), Folder(here.folder)
     settings = read_settings(target.settings)
     wrong = _wrong(files, paths, no_test)
     if wrong:
@@ -209,7 +206,7 @@ def _plan(
         {path: read_policy(path) for path in files.own},
         prune=prune,
     )
-    node, now = _node(folder, profile), moment(None)
+    node, now = _node(here), moment(None)
     head = _world(law.wanted, settings, node)
     _check_members(law, head, settings, node)
     try:
@@ -249,26 +246,24 @@ def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]
     return [result for result in results if failed([result])]
 
 
-def _node(folder: Path, profile: str | None) -> _Node | None:
+def _node(here: NodeFolder) -> _Node | None:
     """Return what the running node knows, or None if it does not run or does not answer."""
     from intelshare.cli.shared.law import act_of
-    from intelshare.cli.shared.options import client_of
-    from intelshare.client import read_profile
     from intelshare.wire.v1 import user_pb2 as pb
 
-    chosen = Path(profile) if profile else folder / "users" / "operator"
-    if not (folder / "run.json").exists() or not chosen.exists():
+    if not (here.folder / "run.json").exists():
         return None
-    client = client_of(read_profile(chosen))
     try:
-        acts = client.treat("ListActs", pb.ListActsRequest()).acts
-        treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties
-        members = client.operate("ListMembers", pb.ListMembersRequest()).members
-        users = _users(client)
+        # Open until the command ends: once the files are written, the node is asked about them.
+        client = click.get_current_context().with_resource(here.running())
     except IntelshareError as error:
-        if profile is None and error.code == "NODE_UNREACHABLE":
+        if not here.names_profile and error.code == "NODE_UNREACHABLE":
             return None
         raise
+    acts = client.treat("ListActs", pb.ListActsRequest()).acts
+    treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties
+    members = client.operate("ListMembers", pb.ListMembersRequest()).members
+    users = _users(client)
     return _Node(
         client,
         tuple(act_of(act) for act in acts if act.state == "counts"),

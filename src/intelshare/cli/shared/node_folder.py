@@ -136,6 +136,11 @@ class NodeFolder:
         return NodeFolder(self._folder, self.passphrase, self._profile, replica)
 
     @property
+    def names_profile(self) -> bool:
+        """Return true if the command line names a profile: its user asks, and nobody else."""
+        return self._profile is not None
+
+    @property
     def folder(self) -> Path:
         """Return the data folder. Raises click.UsageError if none was named."""
         import click
@@ -175,7 +180,7 @@ class NodeFolder:
                 return self.ask(method, request)
             except IntelshareError as error:
                 # A node that was killed may have left run.json behind: the lock decides.
-                if self._folder is None or not _not_let_in(error, operator=self._profile is None):
+                if self._folder is None or not _not_let_in(error, operator=not self.names_profile):
                     raise
         # Imported only now: to ask a running node, none is loaded here.
         from intelshare.node.offline import operate_offline
@@ -217,7 +222,7 @@ class NodeFolder:
         """Return true if a node runs that does not let the operator in, and the folder was named."""
         if self._folder is None or error.code == "NODE_UNREACHABLE":
             return False
-        return _not_let_in(error, operator=self._profile is None)
+        return _not_let_in(error, operator=not self.names_profile)
 
     def _ask_as_owner(self, method: str, request: Message) -> Any:
         from intelshare.cli.shared.output import waiting

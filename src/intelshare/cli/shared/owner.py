@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 
 from intelshare.client import Client, Profile
+from intelshare.crypto.x509 import validity
 from intelshare.errors import ConfigError, Place
-from intelshare.instant import Instant
+from intelshare.instant import MINUTE, Instant
 from intelshare.node.folder import Folder
 from intelshare.node.owner import OWNER_KEY, OWNER_SOCKET, owner_certificate
 from intelshare.node.running import read_running
@@ -36,9 +37,9 @@ def owner_client(root: Path, passphrase: Callable[[], bytes], replica: str = "")
         ) from None
     try:
         # Only now, so that nobody is asked for the passphrase of a node that is not running.
-        certificate = owner_certificate(root, passphrase, Instant(time.time_ns() // 1000), os.urandom)
+        proving = _Proving(lambda now: owner_certificate(root, passphrase, now, os.urandom))
         channel = grpc.insecure_channel(f"unix:/proc/self/fd/{holder}/{OWNER_SOCKET}")
-        proved = grpc.intercept_channel(channel, _Proving(certificate))
+        proved = grpc.intercept_channel(channel, proving)
         profile = Profile(root, "", "", "", str(root), "")
         with channel, Client(profile, channel=proved) as client:
             yield client
@@ -51,15 +52,28 @@ class _Proving(
     grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
     grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
 ):
-    """Sends the certificate with every call, whichever side of it streams."""
+    """Sends a certificate with every call, whichever side of it streams; a new one, if the last one may end
+    before the call is heard: between two calls somebody may have been asked.
+    """
 
-    def __init__(self, certificate: bytes) -> None:
-        self._certificate = certificate
+    def __init__(self, make: Callable[[Instant], bytes]) -> None:
+        """``make`` returns a certificate for this moment. Raises what it raises."""
+        self._make = make
+        self._certificate = make(_now())
+
+    def _current(self) -> bytes:
+        if validity(self._certificate).end < _now() + MINUTE:
+            self._certificate = self._make(_now())
+        return self._certificate
 
     def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         """See ``grpc.UnaryUnaryClientInterceptor``; the other kinds have the same arguments."""
-        metadata = [*(details.metadata or ()), (OWNER_KEY, self._certificate)]
+        metadata = [*(details.metadata or ()), (OWNER_KEY, self._current())]
         return continuation(details._replace(metadata=metadata), request)
 
     intercept_unary_stream = intercept_unary_unary
     intercept_stream_stream = intercept_unary_unary
+
+
+def _now() -> Instant:
+    return Instant(time.time_ns() // 1000)
