@@ -147,7 +147,7 @@ def renew_after_loss(process: Process, forgot: Instant | None, then: Callable[[]
 
     def adopted(_: object) -> None:
         _go_on(process, now)
-        process.machine.remember(process.node.incarnation, over)
+        process.remember(over, clean=False)
 
     def over() -> None:
         # Only now: a disk that lost this directory too must be noticed.

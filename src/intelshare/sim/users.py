@@ -395,6 +395,10 @@ def _exclude(doing: _Doing, how: Exclusion) -> None:
 
 
 def _rotate(doing: _Doing) -> None:
+    """Let an operator order new keys. By a clock that is not believed a node makes none (CLOCK)."""
+    if doing.process.clock.wrong():
+        doing.process.oracle.counts["refused rotate"] += 1
+        return
     rotate(doing.process, signing=doing.act.what % 3 == 0, destroy=doing.act.what % 2 == 0)
 
 

@@ -44,6 +44,7 @@ from intelshare.broker.kernel.tables import (
     CONSENT,
     INBOX,
     PAIR,
+    PENDING,
     PORTION,
     RECEIVED,
     STATEMENT,
@@ -67,6 +68,8 @@ from intelshare.instant import NEVER, Instant
 from intelshare.policy import originator_of
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
+
+_ALL: Final = 65_536
 
 MAX_LISTED = 1000
 
@@ -204,11 +207,22 @@ def answer_consent(
     slots = tuple(row.slots) if command.grant else ()
     said = Consent(row.member, row.md, slots, command.recipient, until, (row.leaf,))
     state = ConsentState.GRANTED if command.grant else ConsentState.REFUSED
+    _end_earlier(tx, row)
     tx.say([ToSay(row.member, Kind.CONSENT, encode(Consent, said), 0)])
     after = changed(row, state=state, until=until if command.grant else row.until, changed=now)
     tx.put(CONSENT, after)
     tx.log(EntryType.CONSENT, ConsentSaid(row.member, row.md, row.recipient, said.slots, state))
     return tx.plan(ConsentResult((ConsentLine(shown.row.bulletin, after),), tx.effects()))
+
+
+def _end_earlier(tx: Transaction, row: ConsentRow) -> None:
+    """Send an earlier answer to the same question no more, if it still waits. What waits is sent in the order
+    of the clock, and by one that went back, or another replica's, it would arrive last and count.
+    """
+    for said in tx.view.find(STATEMENT, "number", row.member, Kind.CONSENT, limit=_ALL):
+        waits = tx.view.get(PENDING, said.leaf, row.member) is not None
+        if waits and row.leaf in decode(Consent, said.data).question:
+            tx.end(row.member, said.leaf)
 
 
 def on_consent(inbound: Inbound, verified: Verified, carried: Carried) -> None:

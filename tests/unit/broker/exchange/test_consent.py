@@ -43,9 +43,10 @@ from intelshare.broker.queries.watch import Cursor, watch
 from intelshare.crypto.records import Consent
 from intelshare.errors import DeliveryError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
-from intelshare.instant import NEVER, Instant
+from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.ports import Delete, Plan, Put, changed
 from line_world import (
+    ROOM,
     arrive,
     codes,
     entries,
@@ -370,6 +371,21 @@ def test_a_grant_that_comes_after_it_was_taken_back_does_not_count(members: dict
     assert [codes(one) for one in carry(members, late, "KEN", "FRA")] == [[""]]
     assert rows(fra, CONSENT)[0].state == ConsentState.REFUSED
     assert not hand_over(fra, "USA")
+
+
+def test_a_grant_that_waits_is_sent_no_more_once_it_was_taken_back_by_a_clock_that_went_back(
+    members: dict[str, Member],
+) -> None:
+    """What waits is sent in the order of the clock, or of those of several replicas: it would arrive last."""
+    fra, ken = members["FRA"], members["KEN"]
+    bulletin = asked(members)
+    command = AnswerConsentCommand(actor("KEN", "r"), bulletin, USA, True, NEVER)
+    ken.do(answer_consent, command, at=Instant(NOW + 2 * SECOND))
+    ken.do(answer_consent, replace(command, grant=False), at=Instant(NOW + SECOND))
+    frames, _ = ken.do(resend, MemberCode("FRA"), frozenset(), ROOM)
+    said = [code for one in frames for code in codes(arrive(fra, ken, one.frame, Instant(NOW + 3 * SECOND)))]
+    assert set(said) == {""}
+    assert rows(fra, CONSENT)[0].state == ConsentState.REFUSED
 
 
 def test_what_went_under_a_consent_that_has_ended_is_not_shown_as_sent_for_ever(
