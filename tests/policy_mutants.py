@@ -23,9 +23,7 @@ DECISIONS: Final = [
 ]
 REGISTRY: Final = builtin_registry()
 
-WORDS: Final = (
-    "says in words why; vectors state codes, tests/unit/policy/test_reason_words.py some of the words"
-)
+WORDS: Final = "says in words why; vectors state codes, tests/unit/policy/test_reason_words.py the words"
 MEMO: Final = "what is remembered: right or slow, never wrong"
 TEXT: Final = "the hash of a text, which tests/unit/policy/test_policy_files.py states"
 CITED: Final = "vectors state basis and obligations; tests/property/test_policy.py what is cited"
@@ -39,6 +37,7 @@ WHOLE: Final = {
     "decide._of_rules": WORDS,
     "permits.Tester._detail": WORDS,
     "permits._sunset": WORDS,
+    "permits._field": WORDS,
     "treaty.Provision.place": WORDS,
     "treaty.text_hash": TEXT,
     "treaty.ladder_rows": TEXT,

@@ -157,7 +157,7 @@ class Tester:
             return _FURTHER[code], Finding(treaty.id, code, None, detail, treaty.place), treaty, []
         further, term, code = max(reached, key=itemgetter(0))
         detail = self._detail(code, term, candidate, reference, category)
-        place = term.provision.place(_FIELDS.get(code, ""))
+        place = term.provision.place(_field(code, term.provision, self._at))
         return further, Finding(treaty.id, code, term.provision.article, detail, place), treaty, []
 
     def _stops(
@@ -264,7 +264,12 @@ def _basis_order(treaty: Treaty) -> tuple[int, int, int, str]:
 
 
 _FIELDS = {Code.OUT_OF_SCOPE: "categories", Code.PROVISION_SUNSET: "until", Code.EXCEEDS_CEILING: "ceiling"}
-"""The field of a provision that states why it stops."""
+"""The field of a provision that states why it stops; of one that has not begun, ``from``."""
+
+
+def _field(code: Code, provision: Provision, at: Instant) -> str:
+    begins_later = code is Code.PROVISION_SUNSET and at < provision.start
+    return "from" if begins_later else _FIELDS.get(code, "")
 
 
 def _lifecycle(

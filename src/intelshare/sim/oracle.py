@@ -230,13 +230,13 @@ class Oracle:
             self._numbered(process, row)
 
     def _come_back(self, process: Process, before: BulletinRow, row: BulletinRow) -> None:
-        """I1: check that a damaged bulletin is after its return what it was before. Its author is lost with
-        the first portion.
+        """I1: check that a damaged bulletin is after its return what it was before. Its author may be
+        lost with the first portion, and is nobody else then.
         """
         self.counts["bulletin back"] += 1
         first = (PORTION.name, (row.md, row.slots[0]))
         kept = process.view.get(PORTION, *first[1])
-        if kept is None or not kept.author or first in process.disk.rotten:
+        if not row.author and (kept is None or not kept.author or first in process.disk.rotten):
             before = changed(before, author=row.author)
         # When it was recalled its pairs do not say exactly.
         as_it_was = changed(row, sealed_draft=before.sealed_draft, recalled=before.recalled) == before

@@ -48,7 +48,8 @@ def test_treaty_file_gives_the_whole_treaty():
         interval(day("2022-01-01"), None),
     )
     assert norway.text == treaty.text
-    assert treaty.provisions[0].place("ceiling").line == 20
+    lines = [treaty.provisions[0].place(field).line for field in ("", "article", "ceiling", "until")]
+    assert lines == [17, 18, 20, 17], "a field that is not there is where its provision is"
 
 
 def test_text_hash_is_free_of_order_and_of_parties():

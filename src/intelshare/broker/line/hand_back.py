@@ -19,7 +19,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
-from intelshare.audit.records import EntryType, HandOver
+from intelshare.audit.records import EntryType, HandOver, Submit
 from intelshare.broker.exchange.recall import tell_recalled
 from intelshare.broker.kernel.counters import OUTBOX_COUNTER
 from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
@@ -27,6 +27,7 @@ from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
 from intelshare.broker.kernel.kept_claims import keep_again
+from intelshare.broker.kernel.log import MAX_TOGETHER, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -296,11 +297,24 @@ def _portion_of(tx: Transaction, back: _Returned, slot: int, body: bytes) -> Por
     if row is None:
         return None
     places = {one.slot: one.position for one in logged_decision(tx.node, tx.view, row).portions}
-    known = None if is_damaged(tx, BULLETIN, back.md) else tx.get(BULLETIN, back.md)
-    author = known.author if known is not None and not places[slot] else UserUri("")
+    author = UserUri("") if places[slot] else _author(tx, row)
     portion = PortionRow(back.md, slot, places[slot], body, body_digest(body), EPOCH, author)
     reopen(back.claims.manifest, slot, read_secret(tx.node, tx.view, portion), body)
     return portion
+
+
+def _author(tx: Transaction, row: PairRow) -> UserUri:
+    """Return who wrote the bulletin of a pair, by its row, or by the log: who submits it is logged with the
+    first decisions. Empty if the row is damaged and the pair was decided again. Raises StoreError
+    RECORD_CORRUPT.
+    """
+    known = None if is_damaged(tx, BULLETIN, row.md) else tx.get(BULLETIN, row.md)
+    if known is not None:
+        return known.author
+    first = max(0, row.decided_at - MAX_TOGETHER)
+    near = opened(tx.node, tx.view, row.decided_in, first, row.decided_at, types={EntryType.SUBMIT})
+    said = [decode(Submit, entry.record) for entry in near]
+    return next((UserUri(one.user) for one in said if one.md == row.md), UserUri(""))
 
 
 def _bulletin_back(tx: Transaction, back: _Returned) -> bool:
