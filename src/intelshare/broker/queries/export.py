@@ -12,9 +12,9 @@ without content, by a user who oversees the log and needs no clearance for that.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from intelshare.audit.portable import RELEASE_SCHEMA, Documents, ReleaseFile, ShownLog, ShownPortion, wrap
 from intelshare.broker.kernel.actor import Actor, user_row_of
@@ -53,11 +53,13 @@ from intelshare.crypto.aead import open_once
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Claims, Evidence, Kind, Recall, Receipt
 from intelshare.envelope import body_bound, body_key
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import Instant
 from intelshare.instant import show as show_instant
-from intelshare.ports import View
+from intelshare.ports import Row, Scalar, Table, View
+
+R = TypeVar("R", bound=Row)
 
 MAX_SAID: Final = 4096
 """The most statements to one peer that are searched for those about a release."""
@@ -132,7 +134,7 @@ def find_received(
 def _pair(view: View, md: ManifestDigest, recipient: str) -> PairRow:
     rows = [
         row
-        for row in view.find(PAIR, "key", md)
+        for row in _whole(view, PAIR, "key", md)
         if row.leaf and (not recipient or row.recipient == recipient)
     ]
     if len(rows) != 1:
@@ -154,7 +156,7 @@ def _of_sender(
     slots = [one.slot for one in said.granted]
     receipts = [
         _received(view, view.get(RECEIVED, one.member, one.leaf))
-        for one in view.find(RECEIPT, "key", row.md, row.recipient, limit=MAX_SAID)
+        for one in _whole(view, RECEIPT, "key", row.md, row.recipient)
     ]
     recalls = [
         _said(view, one)
@@ -234,16 +236,15 @@ def _wanted(wanted: ExportQuery, slots: Sequence[int]) -> Sequence[int]:
 
 def _portions(node: Node, view: View, md: ManifestDigest, slots: Collection[int]) -> list[ShownPortion]:
     """Return these portions, opened. Raises DeliveryError, StoreError for secrets that are destroyed."""
-    purged = [row.purged for row in view.find(PORTION, "key", md) if row.purged] if slots else []
+    rows: list[PortionRow] = _whole(view, PORTION, "key", md) if slots else []
+    purged = [row.purged for row in rows if row.purged]
     if purged:
         raise DeliveryError(
             "NOT_FOUND",
             f"the content was purged at {show_instant(purged[0])}, after delivery",
             hint="export it without --content: that still proves the release and its receipts",
         )
-    stored: Mapping[int, PortionRow] = (
-        {row.slot: row for row in view.find(PORTION, "key", md)} if slots else {}
-    )
+    stored = {row.slot: row for row in rows}
     return [_portion(stored[slot], read_secret(node, view, stored[slot])) for slot in slots]
 
 
@@ -257,8 +258,19 @@ def _kept_no_longer() -> DeliveryError:
     return DeliveryError("NOT_FOUND", "the signed release is no longer kept")
 
 
-def _told(view: View, peer: MemberCode, kind: Kind) -> Iterator[StatementRow]:
-    yield from view.find(STATEMENT, "number", peer, kind, limit=MAX_SAID)
+def _told(view: View, peer: MemberCode, kind: Kind) -> list[StatementRow]:
+    return _whole(view, STATEMENT, "number", peer, kind)
+
+
+def _whole(view: View, table: Table[R], index: str, *prefix: Scalar) -> list[R]:
+    """Return these rows. A proof that lacks one in silence would say something else. Raises StoreError
+    RECORD_CORRUPT for the first that is damaged.
+    """
+    damaged: list[StoreError] = []
+    rows = view.find(table, index, *prefix, limit=MAX_SAID, damaged=damaged)
+    if damaged:
+        raise damaged[0]
+    return rows
 
 
 def _said(view: View, row: StatementRow) -> Evidence | None:

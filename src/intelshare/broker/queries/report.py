@@ -183,7 +183,7 @@ def _received(node: Node, view: View, found: _Gathered, act: Received, treaty: s
         )
     )
     if inbox is not None and not act.codes:
-        for row in view.find(DUTY, "key", inbox.md):
+        for row in view.find(DUTY, "key", inbox.md, damaged=found.damaged):
             if row.due <= until and (not row.done or row.done > row.due):
                 late = Duty(act.member, act.leaf.hex(), row.obligation, row.due, row.done)
                 found.overdue.append(late)

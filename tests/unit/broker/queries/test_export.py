@@ -14,20 +14,22 @@ from export_world import HIDDEN, SHOWN, bring, deliver, exported, sent
 from intelshare.audit.records import DecisionMade
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.kept_claims import ClaimsKept
-from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, STATEMENT
+from intelshare.broker.kernel.tables import INBOX, LOG_HEAD, PAIR, PORTION, RECEIPT, STATEMENT
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.lifecycle.destroy import finish, marked
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.lifecycle.stop import expire
+from intelshare.broker.queries.export import ExportQuery, export_release
 from intelshare.crypto.codec import decode, encode
 from intelshare.crypto.records import Claims, Kind
 from intelshare.crypto.rest import seal_at_rest
-from intelshare.errors import IntelshareError
+from intelshare.errors import IntelshareError, StoreError
 from intelshare.instant import HOUR, Instant
 from intelshare.ports import Plan, Put, changed
 from intelshare.trust import read_member_file, write_member_file
 from intelshare.verifier import Released, check_release
 from line_world import TO_USA, arrive, met, rows, send, with_law
+from rotten_view import Rotten
 
 
 @pytest.fixture
@@ -99,6 +101,18 @@ def test_nothing_of_what_was_withheld_or_of_others_is_in_the_file(members: Any) 
         )
         assert HIDDEN.encode() not in raw
         assert (SHOWN.encode() in raw) is content
+
+
+@pytest.mark.parametrize("table", [PAIR, PORTION, RECEIPT], ids=lambda table: table.name)
+def test_a_proof_that_would_lack_a_damaged_record_is_not_written(members: Any, table: Any) -> None:
+    fra = members["FRA"]
+    bulletin = sent(members)
+    deliver(members)
+    damaged = [(table, table.key_of(row)) for row in rows(fra, table)]
+    wanted = ExportQuery(bulletin, content=True)
+    with pytest.raises(StoreError) as caught:
+        export_release(fra.node, Rotten(fra.store, *damaged), actor("FRA", "a"), wanted, {}, NOW)
+    assert caught.value.code == "RECORD_CORRUPT"
 
 
 def test_the_claims_that_are_exported_are_those_that_were_sealed_whatever_holds_now(members: Any) -> None:
