@@ -25,7 +25,7 @@ _KEEPALIVE = 20_000
 _TLS = ("certificate", "verification", "ssl", "unwrap failed")
 _NEVER = "failed to connect"
 _ENDED = ("socket closed", "connection reset", "broken pipe")
-_TOO_EARLY = ("handshake read failed", "failed to connect to remote host")
+_TOO_EARLY = ("handshake read failed", "handshake write failed", "failed to connect to remote host")
 """Words of gRPC about TLS, about a connection that was never established, about its end, and about an end
 before the node has seen our certificate. "Unwrap failed": an alert came after the handshake.
 """
