@@ -45,7 +45,7 @@ from intelshare.broker.kernel.transaction import SELF, ToSay, Transaction
 from intelshare.broker.lifecycle.anew import is_void, queue_again
 from intelshare.broker.lifecycle.review import denial
 from intelshare.broker.lifecycle.stop import cancel, head_acknowledged, head_of, is_cancelled, stop
-from intelshare.broker.lifecycle.streams import gap_of, is_frozen, missing, take_head
+from intelshare.broker.lifecycle.streams import gap_in, gap_of, take_head
 from intelshare.broker.transparency.known_checkpoints import latest
 from intelshare.broker.transparency.witness import remember
 from intelshare.broker.treaty.act import acts, missing_acts, next_act, queue_acts
@@ -460,8 +460,7 @@ def still_missing(view: View, peer: MemberCode, origin: str, incarnation: int) -
         first = missing_acts(acts(view, peer))
         return None if first is None else Gap.of_acts(first)
     row = view.get(INCOMING, origin, incarnation)
-    spans = missing(row).spans[:MAX_ASKED] if row is not None and not is_frozen(row) else ()
-    return Gap(origin, incarnation, spans) if spans else None
+    return gap_in(row) if row is not None else None
 
 
 def ask_again(node: Node, view: View, now: Instant, random: Random) -> Plan[int]:
