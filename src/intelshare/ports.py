@@ -101,6 +101,10 @@ class Rows(Protocol):
         """Return the row with this whole key."""
 
 
+EVERY_ROW: Final = 1 << 30
+"""The ``limit`` of a list that needs all rows, because it would be wrong without the last one."""
+
+
 class View(Protocol):
     """The rows as they are inside the running transaction (or as last committed, for a query).
 

@@ -29,7 +29,7 @@ from intelshare.errors import IntelshareError, RecordError
 from intelshare.ids import MemberCode
 from intelshare.node.events import Event
 from intelshare.node.folder import Folder
-from intelshare.ports import JOURNAL, PAGE, Damaged, Plan, Store, View
+from intelshare.ports import EVERY_ROW, JOURNAL, PAGE, Damaged, Plan, Store, View
 from intelshare.trust import read_member_file
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def known_documents(folder: Folder, member: MemberCode, view: View, damage: Dama
     damaged or have forgotten the newest. Another member of whose roots one is damaged, or both rows that say
     what it has revoked, is not known until its file is imported again.
     """
-    found = [row for row in view.find(TRUST, "key", limit=100_000) if row.type != REVOKED]
+    found = [row for row in view.find(TRUST, "key", limit=EVERY_ROW) if row.type != REVOKED]
     lost = {one.key[:2] for one in damage.known() if one.table == TRUST.name and not one.repaired}
     without = {key[0] for key in lost if len(key) < 2 or key[1] == TrustType.ROOT}
     without |= {key[0] for key in lost if {(key[0], REVOKED), (key[0], TrustType.DIRECTORY)} <= lost}

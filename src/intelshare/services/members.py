@@ -12,7 +12,7 @@ from intelshare.broker.lifecycle.exclude import ExcludeCommand, ExclusionEffect,
 from intelshare.broker.lifecycle.review import review
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
-from intelshare.ports import Scalar
+from intelshare.ports import EVERY_ROW, Scalar
 from intelshare.services.backend import Backend
 from intelshare.services.rpc import EVERYBODY, OPERATORS, AsyncCall, CallContext, QueryCall, Rpc
 from intelshare.trust import (
@@ -67,7 +67,7 @@ async def import_member(
 
 def list_members(context: CallContext, _: pb.ListMembersRequest) -> pb.ListMembersResponse:
     """Return the members that this node knows."""
-    rows = {row.member: row for row in context.view.find(EXCLUSION, "key", limit=100_000)}
+    rows = {row.member: row for row in context.view.find(EXCLUSION, "key", limit=EVERY_ROW)}
     members = sorted(context.node.trust.members.items())
     return pb.ListMembersResponse(
         members=[

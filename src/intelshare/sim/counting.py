@@ -10,13 +10,11 @@ from intelshare.broker.kernel.log import entries_of as entries_in
 from intelshare.broker.kernel.queue_bounds import QueueBounds
 from intelshare.broker.kernel.tables import BULLETIN, COUNTER, INBOX, LOG, PAIR, PORTION
 from intelshare.broker.lifecycle.destroy import Gone
-from intelshare.ports import Plan, Put, View
+from intelshare.ports import EVERY_ROW, Plan, Put, View
 from intelshare.sim.heap import Violation
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
-
-_ALL = 1 << 30
 
 
 def check_bounds(name: str, bounds: QueueBounds, plan: Plan[Any], me: str) -> None:
@@ -73,7 +71,7 @@ def check_counters(machine: Machine) -> None:
     view = machine.disk.view
     said = {
         row.name: (row.rows, row.size)
-        for row in view.find(COUNTER, "key", limit=_ALL)
+        for row in view.find(COUNTER, "key", limit=EVERY_ROW)
         # Of what a member had kept here no row says by whose will it is there.
         if not row.name.startswith(KEPT)
     }
@@ -98,18 +96,18 @@ def check_kept(machine: Machine) -> None:
 def _counted(view: View) -> dict[str, tuple[int, int]]:
     rows: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for pair in view.find(PAIR, "key", limit=_ALL):
+    for pair in view.find(PAIR, "key", limit=EVERY_ROW):
         for name in (queue_of(pair.recipient), QUEUE) if pair.open else ():
             rows[name] += 1
             sizes[name] += pair.size
-    for written in view.find(BULLETIN, "key", limit=_ALL):
+    for written in view.find(BULLETIN, "key", limit=EVERY_ROW):
         bodies = view.find(PORTION, "key", written.md)
         rows[OUTBOX_COUNTER] += any(portion.body for portion in bodies)
         sizes[OUTBOX_COUNTER] += sum(len(portion.body) for portion in bodies)
-    for held in view.find(INBOX, "key", limit=_ALL):
+    for held in view.find(INBOX, "key", limit=EVERY_ROW):
         rows[INBOX_COUNTER] += held.gone == Gone.NO
         sizes[INBOX_COUNTER] += held.size if held.gone == Gone.NO else 0
-    for row in view.find(LOG, "key", limit=_ALL):
+    for row in view.find(LOG, "key", limit=EVERY_ROW):
         rows[LOG_BYTES] += len(entries_in(row))
         sizes[LOG_BYTES] += len(row.entries) + len(row.sealed_entries)
     return {name: (rows[name], sizes[name]) for name in rows}

@@ -36,7 +36,7 @@ from intelshare.crypto.pieces import read_attachment
 from intelshare.crypto.records import Kind
 from intelshare.delivery import BestReceipt, Ranges, status_of
 from intelshare.ids import LeafId, ManifestDigest, MemberCode
-from intelshare.ports import View
+from intelshare.ports import EVERY_ROW, View
 from intelshare.sim import losses, remains
 from intelshare.sim.counting import check_counters, check_kept
 from intelshare.sim.heap import Violation
@@ -47,7 +47,6 @@ from intelshare.sim.quiet import Machines, accusations, all_rows, honest, quiet,
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
 
-_ALL = 1 << 30
 _SETTLED = frozenset(
     ("withheld", "expired", "recalled", "undeliverable", "refused", "accepted", "read", "destroyed", "held")
 )
@@ -192,7 +191,9 @@ def _check_streams(machine: Machine, machines: Machines) -> None:
     """I5 on the disk."""
     view = machine.disk.view
     for stream in all_rows(view, OUTGOING):
-        rows = view.find(STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=_ALL)
+        rows = view.find(
+            STATEMENT, "number", stream.recipient, Kind.RELEASE, stream.incarnation, limit=EVERY_ROW
+        )
         # Of what a disk forgot only that comes back which somebody had accepted.
         if not machine.forgets and [row.sequence for row in rows] != list(range(1, stream.last + 1)):
             raise Violation("I5", f"the stream of {machine.name} to {stream.recipient} skips a number")
@@ -203,7 +204,7 @@ def _check_streams(machine: Machine, machines: Machines) -> None:
             raise Violation("I5", f"{machine.name} froze the honest stream of {incoming.member}")
         held = {
             row.sequence
-            for row in view.find(RECEIVED, "number", incoming.origin, incoming.incarnation, limit=_ALL)
+            for row in view.find(RECEIVED, "number", incoming.origin, incoming.incarnation, limit=EVERY_ROW)
             if row.kind == Kind.RELEASE
         }
         cancelled, holes = Ranges.unpack(incoming.cancelled), missing(incoming)
@@ -312,5 +313,5 @@ def _asked_again(sender: Machine, recipient: Machine, row: PairRow) -> bool:
     """
     if not recipient.mended:
         return False
-    went = sender.disk.view.find(STATEMENT, "number", recipient.name, Kind.RELEASE, limit=_ALL)
+    went = sender.disk.view.find(STATEMENT, "number", recipient.name, Kind.RELEASE, limit=EVERY_ROW)
     return any(recipient.mended[said.leaf] for said in went if said.md == row.md)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from intelshare.broker.kernel.tables import SECRET, TABLES
 from intelshare.errors import StoreError
 from intelshare.instant import SECOND
-from intelshare.ports import Plan
+from intelshare.ports import EVERY_ROW, Plan
 from intelshare.sim.disk import Disk
 from intelshare.sim.heap import Violation
 from intelshare.sim.plan import Fault
@@ -28,7 +28,6 @@ from intelshare.store.memory import MemoryStore
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
 
-_ALL: Final = 1 << 30
 
 _LOOKS: Final = SECOND // 10
 """The time after which an operator looks again whether the node runs, or has ended."""
@@ -111,11 +110,11 @@ class Moving:
         """I1: check that the rows are the same at both places: then the new one is the node's."""
         machine, made = self._machine, self._begun
         for table in TABLES:
-            if made.find(table, "key", limit=_ALL) != before.find(table, "key", limit=_ALL):
+            if made.find(table, "key", limit=EVERY_ROW) != before.find(table, "key", limit=EVERY_ROW):
                 raise Violation("I1", f"{machine.name} has moved other rows of {table.name} than it had")
         old, machine.disk, self._begun = machine.disk, Disk(made, mended=machine.mended), MemoryStore()
         if not machine.bug.erases_old:
-            machine.disk.left = [*old.left, *old.remains, *before.find(SECRET, "key", limit=_ALL)]
+            machine.disk.left = [*old.left, *old.remains, *before.find(SECRET, "key", limit=EVERY_ROW)]
         self.away = not self.away
         self._over("moved")
 

@@ -37,7 +37,7 @@ from intelshare.crypto.records import Kind, Receipt
 from intelshare.delivery import Stage
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import SECOND
-from intelshare.ports import Row, Table, View
+from intelshare.ports import EVERY_ROW, Row, Table, View
 from intelshare.sim.oracle import Oracle
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ Machines = Mapping[str, "Machine"]
 
 FRESH = 10 * SECOND
 """The age below which a checkpoint may still be on its way: nodes sign one after another, for ever."""
-
-_ALL = 1 << 30
 
 
 def quiet(oracle: Oracle, machines: Machines) -> bool:
@@ -85,7 +83,7 @@ def partners(machine: Machine, machines: Machines) -> Machines:
 
 def _unanswered(machine: Machine, machines: Machines) -> Iterator[PairRow]:
     """Yield the pairs that are still sent: a receipt ends them, or the next look at what may no longer go."""
-    for row in machine.disk.view.find(PAIR, "due", 1, limit=_ALL):
+    for row in machine.disk.view.find(PAIR, "due", 1, limit=EVERY_ROW):
         if row.stage == Stage.HANDED_OVER and machine.deals(machines[row.recipient]):
             yield row
 
@@ -180,7 +178,7 @@ def _lacks(machine: Machine, other: Machine) -> bool:
     for row in machine.disk.view.find(INCOMING, "member", other.name):
         for first, last in missing(row).spans:
             stream = (machine.name, Kind.RELEASE, row.incarnation)
-            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=_ALL)
+            found = other.disk.view.find(STATEMENT, "number", *stream, after=(first - 1,), limit=EVERY_ROW)
             numbers = [said for said in found if said.sequence <= last]
             if not (machine.forgets or machine.mended or other.forgets or other.disk.rotten):
                 return True
@@ -212,14 +210,15 @@ def without_acts(machine: Machine, machines: Machines) -> list[str]:
     """Return the members at which the acts of a member do not count, with the same bytes."""
     if machine.forgets:
         return []
-    own = machine.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+    own = machine.disk.view.find(ACT, "key", machine.name, limit=EVERY_ROW)
     made = [(row.n, row.leaf, ActState.COUNTS) for row in own]
     return [
         name
         for name, other in partners(machine, machines).items()
         if other is not machine
         and [
-            (row.n, row.leaf, row.state) for row in other.disk.view.find(ACT, "key", machine.name, limit=_ALL)
+            (row.n, row.leaf, row.state)
+            for row in other.disk.view.find(ACT, "key", machine.name, limit=EVERY_ROW)
         ]
         != made
     ]
@@ -251,4 +250,4 @@ def _holes(view: View, peer: str) -> bool:
 
 def all_rows(view: View, table: Table[R]) -> Iterable[R]:
     """Return all rows of a table."""
-    return view.find(table, "key", limit=_ALL)
+    return view.find(table, "key", limit=EVERY_ROW)

@@ -13,11 +13,9 @@ from intelshare.broker.kernel.tables import BULLETIN, INBOX, SECRET, TABLES, Inb
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.ids import ManifestDigest
-from intelshare.ports import View
+from intelshare.ports import EVERY_ROW, View
 from intelshare.sim.disk import Disk
 from intelshare.sim.rulings import Content
-
-_ALL = 1 << 30
 
 
 def opens(node: Node, disk: Disk, md: ManifestDigest, content: Content) -> bool:
@@ -31,7 +29,7 @@ def destroyed(view: View) -> Iterator[InboxRow]:
     """Yield the received bulletins that this disk says are gone; a bulletin that the member wrote itself
     stays.
     """
-    for row in view.find(INBOX, "key", limit=_ALL):
+    for row in view.find(INBOX, "key", limit=EVERY_ROW):
         if row.gone == Gone.DESTROYED and view.get(BULLETIN, row.md) is None:
             yield row
 
@@ -49,5 +47,5 @@ def _keys(node: Node, rows: Iterable[SecretRow]) -> Iterator[bytes]:
 
 def _columns(view: View) -> Iterator[bytes]:
     for table in TABLES:
-        for row in view.find(table, "key", limit=_ALL):
+        for row in view.find(table, "key", limit=EVERY_ROW):
             yield from [value for value in row if isinstance(value, bytes) and len(value) >= 32]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, SECRET
-from intelshare.ports import Plan, Put, changed
+from intelshare.ports import EVERY_ROW, Plan, Put, changed
 from intelshare.sim.disk import Disk, Place
 from intelshare.sim.keys import Keys
 from intelshare.sim.pieces import Pieces
@@ -16,8 +16,6 @@ from intelshare.store.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from intelshare.sim.machine import Machine
-
-_ALL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +55,11 @@ def of_backup(machine: Machine) -> Snapshot:
     copied = machine.disk.copy()
     erased = [
         Put(SECRET, changed(row, sealed=bytes(len(row.sealed))))
-        for row in copied.find(SECRET, "key", limit=_ALL)
+        for row in copied.find(SECRET, "key", limit=EVERY_ROW)
         if copied.get(INBOX, row.md) is not None and copied.get(BULLETIN, row.md) is None
     ]
     copied.apply(Plan(tuple(erased), None))
-    own = [row.place for row in copied.find(FILE, "key", limit=_ALL) if not row.member]
+    own = [row.place for row in copied.find(FILE, "key", limit=EVERY_ROW) if not row.member]
     pieces = machine.pieces.copy()
     pieces.keep(own)
     rotten = machine.disk.durably_rotten()

@@ -66,10 +66,8 @@ from intelshare.errors import DeliveryError, EnvelopeError, StoreError
 from intelshare.ids import LeafId, MemberCode, UserUri
 from intelshare.instant import NEVER, Instant
 from intelshare.policy import originator_of
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 from intelshare.statement import Verified
-
-_ALL: Final = 65_536
 
 MAX_LISTED = 1000
 
@@ -219,7 +217,7 @@ def _end_earlier(tx: Transaction, row: ConsentRow) -> None:
     """Send an earlier answer to the same question no more, if it still waits. What waits is sent in the order
     of the clock, and by one that went back, or another replica's, it would arrive last and count.
     """
-    for said in tx.view.find(STATEMENT, "number", row.member, Kind.CONSENT, limit=_ALL):
+    for said in tx.view.find(STATEMENT, "number", row.member, Kind.CONSENT, limit=EVERY_ROW):
         waits = tx.view.get(PENDING, said.leaf, row.member) is not None
         if waits and row.leaf in decode(Consent, said.data).question:
             tx.end(row.member, said.leaf)

@@ -20,13 +20,11 @@ from intelshare.envelope import SealingKeyHeld
 from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Digest, KeyId, MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, Scalar, View
+from intelshare.ports import EVERY_ROW, Plan, Random, Scalar, View
 from intelshare.trust import Change, MemberTrust, Revocation, Revocations
 
 REVOKED: Final = 3
 """The type of the row that keeps what a member has revoked; the others are those of ``TrustType``."""
-
-_ALL: Final = 100_000
 
 
 def admit(
@@ -107,7 +105,7 @@ def keep_directories(tx: Transaction, held: MemberTrust) -> None:
     """Store the directories held in the place of others: a root too may change what is remembered."""
     rows = {TRUST.key_of(row): row for row in directory_rows(held)}
     damaged: list[StoreError] = []
-    stored = tx.view.find(TRUST, "key", held.member, limit=_ALL, damaged=damaged)
+    stored = tx.view.find(TRUST, "key", held.member, limit=EVERY_ROW, damaged=damaged)
     for old in (*stored, *tx.put_into(TRUST)):
         if old.member == held.member and old.type != TrustType.ROOT and TRUST.key_of(old) not in rows:
             tx.delete(TRUST, *TRUST.key_of(old))
@@ -146,13 +144,13 @@ def directory_rows(held: MemberTrust) -> list[TrustRow]:
 
 def documents(view: View) -> list[bytes]:
     """Return every stored trust document, in the form that ``TrustView.load`` takes."""
-    return [row.record for row in view.find(TRUST, "key", limit=_ALL) if row.type != REVOKED]
+    return [row.record for row in view.find(TRUST, "key", limit=EVERY_ROW) if row.type != REVOKED]
 
 
 def remembered(view: View) -> dict[MemberCode, tuple[Revocation, ...]]:
     """Return what each member has revoked in earlier directories, for ``TrustView.load``."""
     found: dict[MemberCode, tuple[Revocation, ...]] = {}
-    for row in view.find(TRUST, "key", limit=_ALL):
+    for row in view.find(TRUST, "key", limit=EVERY_ROW):
         kept = row.record if row.type == REVOKED else row.remembered
         if kept:
             found[row.member] = found.get(row.member, ()) + decode(Revocations, kept).rows

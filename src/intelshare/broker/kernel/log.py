@@ -25,7 +25,7 @@ from intelshare.crypto.rest import open_at_rest, seal_at_rest
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, Incarnation
 from intelshare.instant import Instant
-from intelshare.ports import View, changed
+from intelshare.ports import EVERY_ROW, View, changed
 
 MAX_TOGETHER: Final = 256
 """The most entries in a row."""
@@ -41,8 +41,6 @@ _KEPT: Final = 8
 
 _ALL: Final = frozenset(EntryType)
 
-_EVERY: Final = 1 << 30
-"""More rows than a table has."""
 
 _clear = struct.Struct(">BQ32s")
 _HASH: Final = 32
@@ -79,7 +77,7 @@ def entry_at(view: View, incarnation: Incarnation, place: int) -> Entry | None:
 
 def logs(view: View) -> list[LogHeadRow]:
     """Return the heads of all logs of this node, the oldest first; each start began one."""
-    return view.find(LOG_HEAD, "began", limit=_EVERY)
+    return view.find(LOG_HEAD, "began", limit=EVERY_ROW)
 
 
 def opened_at(node: Node, view: View, incarnation: Incarnation, place: int) -> OpenedEntry | None:

@@ -22,7 +22,7 @@ from intelshare.ids import Digest, UserUri
 from intelshare.instant import Instant
 from intelshare.labels import WordKind
 from intelshare.policy import ANY_CATEGORY
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 from intelshare.roles import Role
 
 
@@ -279,4 +279,4 @@ def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
 
 def users(view: View) -> list[UserRow]:
     """Return all users, ordered by URI."""
-    return view.find(USER, "key", limit=1_000_000)
+    return view.find(USER, "key", limit=EVERY_ROW)

@@ -49,7 +49,7 @@ from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, IntelshareError, code_of_peer
 from intelshare.ids import Digest, FilePlace, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import DAY, NEVER, Instant
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 
 PLACE_LENGTH: Final = 16
 
@@ -400,7 +400,7 @@ def forget(tx: Transaction, places: Sequence[FilePlace]) -> None:
 
 def kept(view: View) -> list[Kept]:
     """Return all files whose pieces may be stored here."""
-    return [Kept(row.place, row.size, row.member) for row in view.find(FILE, "key", limit=1 << 20)]
+    return [Kept(row.place, row.size, row.member) for row in view.find(FILE, "key", limit=EVERY_ROW)]
 
 
 _OPEN: Final = (FileState.UPLOADING, FileState.UPLOADED)

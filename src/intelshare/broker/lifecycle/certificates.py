@@ -21,7 +21,7 @@ from intelshare.broker.lifecycle.destroy import MAX_REASON
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 
 
 def note_certificates(
@@ -109,7 +109,7 @@ def find_certificate(view: View, serial: str) -> CertificateRow:
 
 def all_certificates(view: View) -> list[CertificateRow]:
     """Every certificate that is noted."""
-    return view.find(CERTIFICATE, "key", limit=1_000_000)
+    return view.find(CERTIFICATE, "key", limit=EVERY_ROW)
 
 
 def unknown_certificate() -> DeliveryError:

@@ -66,9 +66,8 @@ from intelshare.delivery import Cause, Stage
 from intelshare.errors import DeliveryError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, Table, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, Table, View, changed
 
-_ALL: Final = 1 << 30
 _UNKNOWN: Final = Digest(bytes(32))
 _NEVER: Final = (LOG, ACT, TRUST, EXCLUSION, NODE, LOG_HEAD, COUNTER)
 
@@ -175,14 +174,14 @@ def _drop_statement(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) ->
 
 def _drop_signature(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
     """Drop what statements of one batch are sent with: none of them is sent again."""
-    waiting = [row.leaf for row in tx.view.find(PENDING, "key", limit=_ALL)]
+    waiting = [row.leaf for row in tx.view.find(PENDING, "key", limit=EVERY_ROW)]
     said = [row for leaf in waiting if (row := whole(tx, STATEMENT, leaf)) is not None]
     _never_sent(tx, {row.leaf for row in said if (row.batch, row.kem)[: len(key)] == key})
     tx.delete(table, *key)
 
 
 def _never_sent(tx: Transaction, leaves: Collection[LeafId]) -> None:
-    pairs = tx.view.find(PAIR, "stage", Stage.HANDED_OVER, 1, limit=_ALL)
+    pairs = tx.view.find(PAIR, "stage", Stage.HANDED_OVER, 1, limit=EVERY_ROW)
     _stop_open(tx, [(row.md, row.recipient) for row in pairs if row.leaf in leaves])
     for leaf in sorted(leaves):
         for waiting in tx.view.find(PENDING, "key", leaf):

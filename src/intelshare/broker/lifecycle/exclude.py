@@ -23,7 +23,7 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.errors import DeliveryError, RecordError, StoreError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import EVERY_ROW, Plan, Random, View
 from intelshare.trust import Exclusion, left_out
 
 
@@ -98,7 +98,7 @@ def exclusion_effect(node: Node, view: View, member: MemberCode) -> ExclusionEff
 def exclusions(view: View) -> dict[MemberCode, Exclusion]:
     """Return the stored exclusions, for ``TrustView.load``. A member whose row is damaged is suspended."""
     damaged: list[StoreError] = []
-    rows = view.find(EXCLUSION, "key", limit=100_000, damaged=damaged)
+    rows = view.find(EXCLUSION, "key", limit=EVERY_ROW, damaged=damaged)
     lost = [MemberCode(str(one.key[0])) for one in damaged if isinstance(one, RecordError) and one.key]
     return dict.fromkeys(lost, Exclusion.SUSPENDED) | {row.member: Exclusion(row.how) for row in rows}
 

@@ -23,7 +23,7 @@ from intelshare.broker.kernel.tables import INBOX, UNHEARD, UNKNOWN, InboxRow, U
 from intelshare.broker.kernel.transaction import Transaction
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 
 
 def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: Random) -> Plan[Instant]:
@@ -51,7 +51,7 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
 
 def unheard(view: View) -> list[UnheardRow]:
     """Return the members that are waited for, of those that are known."""
-    return [row for row in view.find(UNHEARD, "key", limit=100_000) if row.member != UNKNOWN]
+    return [row for row in view.find(UNHEARD, "key", limit=EVERY_ROW) if row.member != UNKNOWN]
 
 
 def wait_as_well(tx: Transaction, member: MemberCode) -> None:

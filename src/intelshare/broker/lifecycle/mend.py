@@ -70,7 +70,6 @@ from intelshare.ports import CHUNK, Plan, Put, Random, Scalar, Table, View, chan
 
 A = TypeVar("A")
 
-_ALL: Final = 1 << 30
 
 MAX_MENDED: Final = 256
 """Records that one step looks at."""

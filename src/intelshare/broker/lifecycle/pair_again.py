@@ -51,9 +51,8 @@ from intelshare.crypto.records import Kind, Recall, Receipt, ReceiptStatus, Rele
 from intelshare.delivery import BestReceipt, Facts, Stage, pair
 from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import EPOCH
-from intelshare.ports import Scalar, View, changed
+from intelshare.ports import EVERY_ROW, Scalar, View, changed
 
-_ALL: Final = 1 << 30
 _UNKNOWN: Final = Digest(bytes(32))
 
 PairKey = tuple[Any, ...]
@@ -213,7 +212,7 @@ def _alone(
 
 
 def _was_recalled(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> bool:
-    recalls = tx.view.find(STATEMENT, "number", recipient, Kind.RECALL, limit=_ALL)
+    recalls = tx.view.find(STATEMENT, "number", recipient, Kind.RECALL, limit=EVERY_ROW)
     return any(decode(Recall, row.data).md == md for row in recalls)
 
 

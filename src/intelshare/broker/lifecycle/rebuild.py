@@ -66,11 +66,10 @@ from intelshare.delivery import BestReceipt, Cause, Ranges
 from intelshare.errors import RecordError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
-from intelshare.ports import Put, Scalar, Table, View
+from intelshare.ports import EVERY_ROW, Put, Scalar, Table, View
 
 Writes = Sequence[Put]
 
-_ALL: Final = 1 << 30
 _PAGE: Final = 1000
 
 _STAYS: Final = frozenset((Kind.TRUST, Kind.TREATY_ACT, Kind.CONSENT, Kind.STREAM_HEAD))
@@ -93,7 +92,7 @@ def damaged_in(view: View, tables: Sequence[Table[Any]]) -> list[RecordError]:
     found: list[Any] = []
     for table in tables:
         for index in ("key", *table.indexes):
-            view.find(table, index, limit=_ALL, damaged=found)
+            view.find(table, index, limit=EVERY_ROW, damaged=found)
     return list({(one.table, one.key): one for one in found if isinstance(one, RecordError)}.values())
 
 
@@ -109,7 +108,7 @@ def still_damaged(view: View, error: RecordError) -> bool:
     if row is None:
         return False
     listed = [
-        view.find(table, index, *[getattr(row, field) for field in fields], limit=_ALL)
+        view.find(table, index, *[getattr(row, field) for field in fields], limit=EVERY_ROW)
         for index, fields in table.indexes.items()
         if index not in table.only or getattr(row, table.only[index]) == 1
     ]
@@ -144,16 +143,16 @@ def recount(view: View, name: str) -> CounterRow:
     sizes: list[int] = []
     kind, _, recipient = name.partition(":")
     if kind == counters.QUEUE:
-        pairs = view.find(PAIR, "due", 1, limit=_ALL)  # all that are open
+        pairs = view.find(PAIR, "due", 1, limit=EVERY_ROW)  # all that are open
         sizes = [row.size for row in pairs if recipient in ("", row.recipient)]
     elif kind == counters.OUTBOX_COUNTER:
-        for written in view.find(BULLETIN, "key", limit=_ALL):
+        for written in view.find(BULLETIN, "key", limit=EVERY_ROW):
             bodies = [portion.body for portion in view.find(PORTION, "key", written.md)]
             sizes += [sum([len(body) for body in bodies])] if any(bodies) else []
     elif kind == counters.INBOX_COUNTER:
-        sizes = [row.size for row in view.find(INBOX, "key", limit=_ALL) if row.gone == Gone.NO]
+        sizes = [row.size for row in view.find(INBOX, "key", limit=EVERY_ROW) if row.gone == Gone.NO]
     elif kind == counters.LOG_BYTES:
-        rows = view.find(LOG, "key", limit=_ALL)
+        rows = view.find(LOG, "key", limit=EVERY_ROW)
         size = sum([len(row.entries) + len(row.sealed_entries) for row in rows])
         return CounterRow(name, sum([row.size for row in logs(view)]), size)
     elif kind == counters.KEPT:
@@ -185,7 +184,7 @@ def _kept_for(view: View, member: MemberCode) -> int:
 
 def _outgoing(view: View, incarnation: Incarnation, recipient: MemberCode) -> Writes | None:
     head = view.get(LOG_HEAD, incarnation)
-    said = view.find(STATEMENT, "number", recipient, Kind.RELEASE, incarnation, limit=_ALL)
+    said = view.find(STATEMENT, "number", recipient, Kind.RELEASE, incarnation, limit=EVERY_ROW)
     if head is None or not said:
         return None
     cancelled = Ranges()
@@ -200,7 +199,7 @@ def _outgoing(view: View, incarnation: Incarnation, recipient: MemberCode) -> Wr
 
 
 def _incoming(view: View, origin: str, incarnation: Incarnation) -> Writes | None:
-    rows = view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, limit=_ALL)
+    rows = view.find(RECEIVED, "number", origin, incarnation, Kind.RELEASE, limit=EVERY_ROW)
     if not rows:
         return None
     last, holes, cancelled = 0, Ranges(), Ranges()
@@ -226,11 +225,11 @@ def _pending(view: View, leaf: bytes, peer: MemberCode) -> Writes | None:
 
 
 def _recalled(view: View, member: MemberCode, md: ManifestDigest) -> Writes | None:
-    origins = {row.origin for row in view.find(INCOMING, "member", member, limit=_ALL)}
+    origins = {row.origin for row in view.find(INCOMING, "member", member, limit=EVERY_ROW)}
     recalls = [
         row
         for origin in origins
-        for row in view.find(RECEIVED, "number", origin, Incarnation(0), Kind.RECALL, limit=_ALL)
+        for row in view.find(RECEIVED, "number", origin, Incarnation(0), Kind.RECALL, limit=EVERY_ROW)
         if row.member == member and not row.code and decode(Recall, row.data).md == md
     ]
     if not recalls:

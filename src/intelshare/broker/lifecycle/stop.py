@@ -32,15 +32,13 @@ from intelshare.crypto.records import Cancelled, Consent, Kind, StreamHead
 from intelshare.delivery import BestReceipt, Cause, Ranges, Stage, pair
 from intelshare.ids import Incarnation, MemberCode, ReleaseNumber
 from intelshare.instant import Instant
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 
 MAX_ENDED = 256
 """The most pairs that one step ends."""
 
 PAGE = 1000
 """The numbers looked at in one query."""
-
-_ALL = 1_000_000
 
 
 def anything_over(view: View, now: Instant) -> bool:
@@ -108,7 +106,7 @@ def cancel_questions(tx: Transaction, row: PairRow) -> None:
     """End the questions to a recipient that will not hold the bulletin: it cannot say whether others may."""
     if not tx.view.count(CONSENT, "key", row.md):
         return
-    for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT, limit=_ALL):
+    for said in tx.view.find(STATEMENT, "number", row.recipient, Kind.CONSENT, limit=EVERY_ROW):
         if tx.get(PENDING, said.leaf, row.recipient) is not None and decode(Consent, said.data).md == row.md:
             tx.end(row.recipient, said.leaf)
 

@@ -74,7 +74,7 @@ from intelshare.envelope import body_digest, grant_digest, manifest_digest, reop
 from intelshare.errors import CryptoError, EnvelopeError, RecordError, StoreError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, MINUTE, Instant
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 from intelshare.statement import ReceivedBatch, Statement, is_revoked, verify_evidence
 
 MAX_BACK: Final = 1024
@@ -83,7 +83,6 @@ MAX_BACK: Final = 1024
 _MARGIN: Final = 10 * MINUTE
 """Clocks of two members may differ by as much."""
 
-_ALL: Final = 65_536
 
 _UNKNOWN: Final = Digest(bytes(32))
 
@@ -454,7 +453,7 @@ def _recall_shown(tx: Transaction, md: ManifestDigest, peer: MemberCode) -> None
     """
     bulletin = unless_damaged(tx, partial(tx.get, BULLETIN, md))
     if bulletin is not None and bulletin.recalled:
-        recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=_ALL)
+        recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=EVERY_ROW)
         if md not in [decode(Recall, row.data).md for row in recalls]:
             tell_recalled(tx, md, [peer], "")
 

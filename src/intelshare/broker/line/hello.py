@@ -57,7 +57,7 @@ from intelshare.envelope import stream_start
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import Digest, Incarnation, LeafId, MemberCode, ReleaseNumber
 from intelshare.instant import NEVER, Instant
-from intelshare.ports import Plan, Random, Scalar, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, Scalar, View, changed
 from intelshare.trust import DocumentVersions, HelloPayload, PeerHello
 
 MAX_HEADS = 64
@@ -66,7 +66,6 @@ MAX_HEADS = 64
 MAX_OLDER = 4096
 """The most older streams: one for each start of this node since which it had something for the peer."""
 
-_ALL = 65_536
 
 MAX_RECALLS = 4096
 """The most recalls, and answers about consent, that are sent to a peer again after its start."""
@@ -243,7 +242,9 @@ def _name_older(tx: Transaction, peer: MemberCode) -> None:
     if not rows:
         return
     heads = [encode(StreamHead, head_of(row, Incarnation(0))) for row in rows]
-    said = {row.data: row for row in tx.view.find(STATEMENT, "number", peer, Kind.STREAM_HEAD, limit=_ALL)}
+    said = {
+        row.data: row for row in tx.view.find(STATEMENT, "number", peer, Kind.STREAM_HEAD, limit=EVERY_ROW)
+    }
     queue_again(tx, peer, [said[data] for data in heads if data in said])
     new = [ToSay(peer, Kind.STREAM_HEAD, data, 0) for data in heads if data not in said]
     if new:

@@ -49,7 +49,7 @@ from intelshare.ids import Digest, KeyId, LeafId, ManifestDigest, MemberCode, Us
 from intelshare.instant import EPOCH, Instant
 from intelshare.labels import WordKind
 from intelshare.policy import ANY_CATEGORY, ActKind, PartyAct, Reservation, Treaty, World
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 from intelshare.statement import ReceivedBatch, Statement, Verified, verify_evidence
 
 MAX_ACTS: Final = 4096
@@ -96,14 +96,14 @@ class ActResult:
 
 def acts(view: View, *member: MemberCode) -> list[ActRow]:
     """Return all acts held, of one member or of all, ordered by member and number."""
-    return view.find(ACT, "key", *member, limit=1_000_000)
+    return view.find(ACT, "key", *member, limit=EVERY_ROW)
 
 
 def _own_acts(node: Node, view: View) -> list[ActRow]:
     """This member's acts, all of them. Raises StoreError RECORD_CORRUPT: the number of a damaged one would be
     given twice."""
     damaged: list[StoreError] = []
-    rows = view.find(ACT, "key", node.member, limit=1_000_000, damaged=damaged)
+    rows = view.find(ACT, "key", node.member, limit=EVERY_ROW, damaged=damaged)
     if damaged:
         raise damaged[0]
     return rows
@@ -343,7 +343,7 @@ def _need_heard(node: Node, view: View) -> None:
 
     Raises DeliveryError ID_CONFLICT.
     """
-    waited = {row.member for row in view.find(UNHEARD, "key", limit=100_000) if not row.allowed}
+    waited = {row.member for row in view.find(UNHEARD, "key", limit=EVERY_ROW) if not row.allowed}
     # A node that forgot, and knows nobody yet, may have forgotten who holds them.
     alone = node.trust.members.keys() <= {node.member} and view.get(UNHEARD, UNKNOWN) is not None
     if alone or (waited and waited.issuperset(node.trust.partners)):

@@ -16,12 +16,10 @@ from intelshare.crypto.pae import sha256
 from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.policy import World
-from intelshare.ports import Plan, Random, View
+from intelshare.ports import EVERY_ROW, Plan, Random, View
 
 ALL = ""
 """The key of the row of LAW for all files together."""
-
-_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def take_files(
 
 def files_in_force(view: View) -> list[LawRow]:
     """Return the files by which the node decides, ordered by name."""
-    return [row for row in view.find(LAW, "key", limit=_MOST) if row.file != ALL]
+    return [row for row in view.find(LAW, "key", limit=EVERY_ROW) if row.file != ALL]
 
 
 def law_in_force(view: View) -> LawRow | None:
