@@ -52,10 +52,11 @@ _MOST: Final = 65_536
 _MOST_BUDGET: Final = 1 << 40
 
 
-_FILES: Final = ("user_authority", "node_authority", "node_certificate", "node_key")
+_ISSUED: Final = ("node_authority", "node_certificate", "node_key")
+"""The files of a node whose certificate another authority issues."""
 
 
-_ALL: Final = 3
+_FILES: Final = ("user_authority", *_ISSUED)
 
 
 def write_settings(settings: Settings) -> str:
@@ -67,6 +68,21 @@ def write_settings(settings: Settings) -> str:
         "# Suite of new keys, and the lowest suite accepted from other members (docs/operations.md).",
         f"suite = {settings.suite}",
         f"floor = {settings.floor}",
+        *_write_addresses(settings),
+        *_write_bounds(settings),
+        *_write_kept(settings),
+        *_write_keys(settings),
+        *_write_metrics(settings),
+        *write_store(settings.store),
+        *_write_token(settings.token),
+    ]
+    for member, dial in sorted(settings.dial_member.items()):
+        lines += ["", "[[peers.member]]", f"code = {quoted(member)}", f"dial = {_flag(dial)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _write_addresses(settings: Settings) -> list[str]:
+    return [
         "",
         "[listen]",
         f"host = {quoted(settings.host)}",
@@ -78,60 +94,63 @@ def write_settings(settings: Settings) -> str:
         "",
         "[peers]",
         "# true only where several members share one machine.",
-        f"allow_loopback_peers = {str(settings.allow_loopback_peers).lower()}",
+        f"allow_loopback_peers = {_flag(settings.allow_loopback_peers)}",
         "# false: this node never dials; peers have to connect to it.",
-        f"dial = {str(settings.dial).lower()}",
+        f"dial = {_flag(settings.dial)}",
     ]
-    lines += ["", "[connections]", "# Limits of each port; values after # are the defaults in effect."]
-    for name, unit in _CONNECTIONS.items():
-        value, usual = getattr(settings.connections, name) // unit, getattr(ConnectionLimits(), name) // unit
-        lines.append(f"{'# ' if value == usual else ''}{_in_file(name, unit)} = {value}")
-    lines += [
+
+
+def _write_bounds(settings: Settings) -> list[str]:
+    """What others may take of this node."""
+    connections, queues, space = ConnectionLimits(), QueueBounds(), SpaceLimits()
+    return [
+        "",
+        "[connections]",
+        "# Limits of each port; values after # are the defaults in effect.",
+        *(
+            _default_or(_in_file(name, unit), settings.connections, connections, name, unit)
+            for name, unit in _CONNECTIONS.items()
+        ),
         "",
         "[budgets]",
         "# What one member may ask of this node; values after # are the defaults in effect.",
-    ]
-    for budget, rate in BUDGETS.items():
-        most = settings.budgets.get(budget, rate).most
-        every = f"# full again after {rate.fill // SECOND} s"
-        lines.append(f"{'# ' if most == rate.most else ''}{budget} = {most}  {every}")
-    lines += [
+        *(_write_budget(budget, rate, settings) for budget, rate in BUDGETS.items()),
         "",
         "[queues]",
         "# How much may wait: for one recipient, and in total. ROUTINE may fill 70 % of it, FLASH all of it.",
         "# kept_rows: the rows that one member may make this node keep permanently (decision 56).",
-    ]
-    for name, (key, unit) in _QUEUES.items():
-        value, most = getattr(settings.queues, name) // unit, getattr(QueueBounds(), name) // unit
-        lines.append(f"{'# ' if value == most else ''}{key} = {value}")
-    lines += [
+        *(_default_or(key, settings.queues, queues, name, unit) for name, (key, unit) in _QUEUES.items()),
         "",
         "[disk]",
         "# With less free space than this, only FLASH, receipts and recalls are accepted. The reserve is a "
         "file that",
         "# is given up for them when the disk is full (decision 45).",
+        *(_default_or(f"{name}_mib", settings.space, space, name, MIB) for name in ("low", "reserve")),
     ]
-    for name in ("low", "reserve"):
-        value, most = getattr(settings.space, name) // MIB, getattr(SpaceLimits(), name) // MIB
-        lines.append(f"{'# ' if value == most else ''}{name}_mib = {value}")
-    lines += [
+
+
+def _write_kept(settings: Settings) -> list[str]:
+    """What is kept here, and for how long."""
+    usual = usual_share(settings.largest_file, settings.all_files)
+    return [
         "",
         "[retention]",
         "# Hours for which content is kept here after its delivery; 0: for ever. Choose more than the age of",
         "# your partners' backups: what they lose after that, nobody can send them again (decision 45).",
-        f"{'# ' if settings.retention == RETENTION else ''}delivered_hours = {settings.retention // HOUR}",
-    ]
-    usual = usual_share(settings.largest_file, settings.all_files)
-    lines += [
+        _default("delivered_hours", settings.retention // HOUR, RETENTION // HOUR),
         "",
         "[files]",
         "# Attachments: the largest that is sent or fetched, and all together.",
         f"largest_mib = {settings.largest_file // MIB}",
         f"total_mib = {settings.all_files // MIB}",
         "# Those of one peer together, so that none takes all the room. Default: a quarter of the total.",
-        f"{'# ' if settings.peer_files == usual else ''}peer_mib = {settings.peer_files // MIB}",
+        _default("peer_mib", settings.peer_files // MIB, usual // MIB),
     ]
-    lines += [
+
+
+def _write_keys(settings: Settings) -> list[str]:
+    files = {name: getattr(settings, name) for name in _FILES}
+    return [
         "",
         "[certificates]",
         "# Validity in days. Users renew in the last third of it, the node at half of it.",
@@ -139,29 +158,42 @@ def write_settings(settings: Settings) -> str:
         f"node_days = {settings.node_lifetime // DAY}",
         "# Files of another authority, if it issues certificates instead of the vault's "
         "(docs/operations.md).",
-    ]
-    for name in _FILES:
-        value = getattr(settings, name)
-        lines.append(f"{name} = {quoted(value)}" if value else f"# {name} = ")
-    lines += [
+        *(f"{name} = {quoted(value)}" if value else f"# {name} = " for name, value in files.items()),
         "",
         "[keys]",
         "# Days after which a new key is made. The old keys overlap, then their secrets are destroyed.",
         f"signing_days = {settings.signing_period // DAY}",
         f"sealing_days = {settings.sealing_period // DAY}",
     ]
+
+
+def _write_metrics(settings: Settings) -> list[str]:
     at = ":".join((bracketed(settings.metrics_host), str(settings.metrics_port)))
-    lines += [
+    return [
         "",
         "[metrics]",
         "# Where Prometheus on this machine finds the metrics (docs/metrics.md): a loopback address.",
         f'listen = "{at}"' if settings.metrics_host else '# listen = "127.0.0.1:9464"',
     ]
-    lines += write_store(settings.store)
-    lines += _write_token(settings.token)
-    for member, dial in sorted(settings.dial_member.items()):
-        lines += ["", "[[peers.member]]", f"code = {quoted(member)}", f"dial = {str(dial).lower()}"]
-    return "\n".join(lines) + "\n"
+
+
+def _write_budget(budget: Budget, rate: Rate, settings: Settings) -> str:
+    most = settings.budgets.get(budget, rate).most
+    return f"{_default(budget, most, rate.most)}  # full again after {rate.fill // SECOND} s"
+
+
+def _default_or(key: str, chosen: object, usual: object, name: str, unit: int) -> str:
+    """The line of one field of two records: what was chosen, and the default."""
+    return _default(key, getattr(chosen, name) // unit, getattr(usual, name) // unit)
+
+
+def _default(key: str, value: int, usual: int) -> str:
+    """The line of a setting; behind # if it is the default."""
+    return f"{'# ' if value == usual else ''}{key} = {value}"
+
+
+def _flag(value: bool) -> str:
+    return str(value).lower()
 
 
 def write_store(server: Server | None) -> list[str]:
@@ -290,8 +322,8 @@ def _read(top: Table) -> Settings:
         store=_store(store),
         token=_token(token),
     )
-    given = [name for name in ("node_authority", "node_certificate", "node_key") if getattr(settings, name)]
-    if given not in ([], ["node_authority"]) and len(given) < _ALL:
+    given = [name for name in _ISSUED if getattr(settings, name)]
+    if given not in ([], ["node_authority"]) and len(given) < len(_ISSUED):
         certificates.fail("FIELD_RANGE", "a certificate needs its key and its authority", given[-1])
     sections = (
         *(metrics, keys, certificates, files, disk),

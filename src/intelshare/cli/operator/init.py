@@ -248,27 +248,14 @@ def _make(
     """Make the whole folder or nothing: it is built beside the target and renamed into place."""
     import asyncio
 
-    from intelshare.broker.kernel.tables import UserRow
-    from intelshare.client import Credentials
     from intelshare.crypto.suites import SUITES
-    from intelshare.crypto.x509 import (
-        DEVELOPMENT_LIFETIME,
-        NODE_LIFETIME,
-        USER_LIFETIME,
-        digest_of,
-        request_key,
-        sign_user,
-        to_pem,
-    )
-    from intelshare.engine import SpaceLimits
+    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME
     from intelshare.node.establish import wait_for_root
     from intelshare.node.folder import Folder
     from intelshare.node.open_folder import opened_token
-    from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
-    from intelshare.node.settings import light as small
     from intelshare.node.whole_folder import appearing
     from intelshare.private_files import make_private_folder, write_private
-    from intelshare.trust import create_member, found_again, user_uri
+    from intelshare.trust import create_member, found_again
 
     now = Instant(time.time_ns() // 1000)
     token = opened_token(Folder(folder), chosen.token)
@@ -284,6 +271,33 @@ def _make(
     proposal = None
     if known is not None:
         founded, proposal = found_again(founded, known, now, SUITES[chosen.suite])
+    settings = _settings(plan, founded, chosen, dev=dev, light=light)
+    row, certificate, credentials = _operator(plan, founded, settings, now)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with appearing(folder) as beside:
+            target = Folder(beside)
+            _vaults(target, settings, founded, passphrases, dev=dev)
+            for path in own:
+                make_private_folder(beside / path.parent.name)
+                write_private(beside / path.parent.name / path.name, path.read_bytes())
+            asyncio.run(_first_rows(target, settings, founded, known, row, certificate))
+            if known is not None and proposal is not None:
+                wait_for_root(target, known, founded.directory, proposal)
+            _operator_profile(target, settings, founded, credentials)
+    except BaseException:
+        if token is not None:
+            token.destroy(first)
+        raise
+    return founded
+
+
+def _settings(plan: Founding, founded: Founded, chosen: Chosen, *, dev: bool, light: bool) -> Settings:
+    from intelshare.crypto.x509 import DEVELOPMENT_LIFETIME, NODE_LIFETIME, USER_LIFETIME
+    from intelshare.engine import SpaceLimits
+    from intelshare.node.settings import DEVELOPMENT_SPACE, Settings
+    from intelshare.node.settings import light as small
+
     settings = Settings(
         plan.member,
         founded.node.uri,
@@ -299,28 +313,24 @@ def _make(
         user_port=chosen.user_port,
         token=chosen.token,
     )
-    settings = small(settings) if light else settings
+    return small(settings) if light else settings
+
+
+def _operator(
+    plan: Founding, founded: Founded, settings: Settings, now: Instant
+) -> tuple[UserRow, bytes, Credentials]:
+    """Return the row of the first user, an operator, its certificate, and what its profile holds."""
+    from intelshare.broker.kernel.tables import UserRow
+    from intelshare.client import Credentials
+    from intelshare.crypto.x509 import digest_of, request_key, sign_user, to_pem
+    from intelshare.trust import user_uri
+
     uri, made = user_uri(plan.domain, OPERATOR), request_key(os.urandom)
     authority, lifetime = founded.user_authority, settings.user_lifetime
     certificate = sign_user(authority, uri, made.request, now, os.urandom, lifetime=lifetime)
-    credentials = Credentials(to_pem((certificate,)), to_pem((founded.node_authority.certificate,)), made.key)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with appearing(folder) as beside:
-            _vaults(Folder(beside), settings, founded, passphrases, dev=dev)
-            for path in own:
-                make_private_folder(beside / path.parent.name)
-                write_private(beside / path.parent.name / path.name, path.read_bytes())
-            row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
-            asyncio.run(_first_rows(Folder(beside), settings, founded, known, row, certificate))
-            if known is not None and proposal is not None:
-                wait_for_root(Folder(beside), known, founded.directory, proposal)
-            _operator_profile(Folder(beside), settings, founded, credentials)
-    except BaseException:
-        if token is not None:
-            token.destroy(first)
-        raise
-    return founded
+    row = UserRow(uri, OPERATOR, OPERATOR, "", "", "", 0, digest_of(certificate))
+    issuer = founded.node_authority.certificate
+    return row, certificate, Credentials(to_pem((certificate,)), to_pem((issuer,)), made.key)
 
 
 def _vaults(
