@@ -181,6 +181,10 @@ async def test_a_vault_alone_from_before_a_rotation_goes_on_with_the_key_that_ov
     with pytest.raises(StoreError) as refused:
         await fra.start()
     assert (refused.value.code, copy_of(vault).read_bytes()) == ("STORE_FORGOT", newest)
+    backup = fra.root.parent / "backup"
+    with pytest.raises(StoreError, match="STORE_FORGOT"):
+        back_up(fra, backup)  # whoever restored it would believe what had ended
+    assert not backup.exists()
     await fra.start(accept_loss=True)
     assert destroyed not in fra.running.runtime.vault.sealing_keys()
     assert destroyed in fra.running.runtime.node.retired

@@ -50,6 +50,7 @@ from intelshare.node.reserve import NAME as RESERVE
 from intelshare.node.restore import RESTORED
 from intelshare.node.settings import Settings
 from intelshare.node.settings_file import read_settings, with_store
+from intelshare.node.sidecar import check_vault
 from intelshare.node.whole_folder import appearing, copy_file, files_below, make_folders, need_nothing_at
 from intelshare.ports import View, changed
 from intelshare.private_files import check_private, make_private_folder, write_private
@@ -101,7 +102,8 @@ def make_backup(
 ) -> Backup:
     """Write a backup of a data folder, whose node may be running; ``target`` appears whole or not at all.
 
-    Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError.
+    Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError, among them
+    STORE_FORGOT: the vault is older than the last one that the node had.
     """
     folder = Folder(root)
     settings = read_settings(folder.settings)
@@ -120,6 +122,7 @@ def make_backup(
         vault = open_vault(
             folder.vault, passphrase(), suites=SUITES, random=os.urandom, allow_development=True
         )
+        check_vault(folder, vault)  # whoever restored an older one would believe what has ended since
         sealing = len(vault.sealing_keys())
         make_private_folder(data / "vault")
         write_private(data / "vault" / "keys", vault.without_sealing_keys())

@@ -450,7 +450,7 @@ class Machine:
         self.heap.note("crash", self.name, keep)
         if self.process is not None:
             self.process.die()
+            self.process.driver.died()
             self.process = None
         self.disk.crash(keep)
         self._syncing = False
-        self._network.crashed(self.name)

@@ -191,13 +191,5 @@ class Network:
         for wire in self._between(fault.node, fault.peer):
             wire.reset(fault.keep)
 
-    def crashed(self, name: str) -> None:
-        """Handle that a process is gone: what it has on the way arrives, and its peers notice some time
-        later.
-        """
-        for pair, wire in self.wires.items():
-            if name in pair:
-                self.heap.after(self.notice(), wire.ends[wire.other(name)].broken)
-
     def _between(self, a: str, b: str) -> list[Wire]:
         return [wire for pair in ((a, b), (b, a)) if (wire := self.wires.get(pair)) is not None]
