@@ -197,7 +197,8 @@ def receive(facts: Facts, receipt: BestReceipt, codes: tuple[str, ...], *, elsew
         lost = facts.receipt in (BestReceipt.ACCEPTED, BestReceipt.READ) and not forgotten
         if lost and facts.stage is Stage.HANDED_OVER:
             return _at(Stage.QUEUED, facts) if elsewhere else Facts(Stage.QUEUED, facts.cause)
-        return _at(Stage.QUEUED, facts) if facts.receipt is BestReceipt.NONE else facts
+        goes = facts.receipt is BestReceipt.NONE and facts.stage >= Stage.HANDED_OVER
+        return _at(Stage.QUEUED, facts) if goes else facts
     pair = {facts.receipt, receipt}
     contradicts = BestReceipt.REFUSED in pair and max(pair) >= BestReceipt.ACCEPTED
     if contradicts and elsewhere and not facts.conflict:

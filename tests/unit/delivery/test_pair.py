@@ -12,6 +12,7 @@ STOPPED = [cause for cause in Cause if cause is not Cause.NONE]
 SIGNED = [receipt for receipt in BestReceipt if receipt is not BestReceipt.NONE]
 QUEUED = Facts(Stage.QUEUED)
 SENT = Facts(Stage.HANDED_OVER)
+HELD = pair.hold(QUEUED)
 
 any_facts = st.builds(
     Facts, st.sampled_from(Stage), st.sampled_from(Cause), st.sampled_from(BestReceipt), st.booleans()
@@ -92,6 +93,9 @@ def test_a_refusal_for_a_retired_key_queues_the_pair_again() -> None:
     assert status_of(pair.receive(SENT, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "queued"
     stopped = pair.stop(SENT, Cause.WITHHELD)
     assert status_of(pair.receive(stopped, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",))) == "withheld"
+    for waits in (HELD, pair.stop(HELD, Cause.UNDELIVERABLE)):
+        # It had gone before, and waits for a person since.
+        assert pair.receive(waits, BestReceipt.REFUSED, ("KEM_KEY_RETIRED",)) == waits
 
 
 def test_accepted_and_refused_are_a_conflict_and_the_word_is_accepted() -> None:
