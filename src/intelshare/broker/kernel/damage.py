@@ -93,9 +93,12 @@ def every_row(
         left_out = len(damaged)
         rows: Sequence[R] = view.find(table, index, after=after, limit=size, damaged=damaged)
         yield from rows
-        if not rows or len(rows) + len(damaged) - left_out < size:
+        if len(rows) + len(damaged) - left_out < size:
             return
-        after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
+        if rows:
+            after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
+        else:
+            size *= 2  # all of the page is damaged, and where it ends is not known
 
 
 def damaged_records(damaged: Iterable[StoreError]) -> tuple[str, ...]:
