@@ -13,7 +13,7 @@ from typing import Final
 
 from intelshare.audit.records import Approve, EntryType
 from intelshare.broker.kernel.actor import Actor, user_row_of
-from intelshare.broker.kernel.damage import damaged_records, each_readable, noting_damage
+from intelshare.broker.kernel.damage import damaged_records, each_readable, next_rows, noting_damage
 from intelshare.broker.kernel.decide_pair import PairDecision, decide_pair
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.node import Node
@@ -87,12 +87,11 @@ def find_offers(
     """
     officer = _check(node, view, wanted)
     damaged: list[StoreError] = []
-    rows = view.find(BULLETIN, "newest", after=after, limit=MAX_LOOKED, damaged=damaged)
-    whole = bool(rows) and len(rows) + len(damaged) == MAX_LOOKED
+    rows, more = next_rows(view, BULLETIN, "newest", after, MAX_LOOKED, damaged)
     young = [row for row in rows if row.created >= wanted.since]
     found = each_readable(young, lambda row: _offer(node, view, row, wanted, officer, now), damaged)
-    more = whole and len(young) == len(rows)
-    return Offers(tuple(found), (rows[-1].newest, rows[-1].md) if more else (), damaged_records(damaged))
+    place = (rows[-1].newest, rows[-1].md) if more and len(young) == len(rows) else ()
+    return Offers(tuple(found), place, damaged_records(damaged))
 
 
 def backfill(

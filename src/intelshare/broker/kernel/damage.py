@@ -80,6 +80,29 @@ def each_readable(rows: Iterable[T], make: Callable[[T], A | None], damaged: lis
     return found
 
 
+def next_rows(
+    view: View,
+    table: Table[R],
+    index: str,
+    after: Sequence[Scalar],
+    size: int,
+    damaged: list[StoreError],
+) -> tuple[Sequence[R], bool]:
+    """Return the next rows of an index, at most ``size``, and whether there may be more.
+
+    The damaged ones among them count, and are noted; if all are, more is read, since only a row says where to
+    go on.
+    """
+    while True:
+        met: list[StoreError] = []
+        rows: Sequence[R] = view.find(table, index, after=after, limit=size, damaged=met)
+        more = len(rows) + len(met) >= size
+        if rows or not more:
+            damaged += met
+            return rows, more
+        size *= 2
+
+
 def every_row(
     view: View, table: Table[R], index: str, damaged: list[StoreError], *, first: int = PAGE
 ) -> Iterator[R]:
@@ -88,17 +111,12 @@ def every_row(
     ``first``: the most rows that the first query reads.
     """
     after: tuple[Scalar, ...] = ()
-    size, order = min(max(first, 1), PAGE), (*table.indexes.get(index, ()), *table.key)
-    while True:
-        left_out = len(damaged)
-        rows: Sequence[R] = view.find(table, index, after=after, limit=size, damaged=damaged)
+    size, order, more = min(max(first, 1), PAGE), (*table.indexes.get(index, ()), *table.key), True
+    while more:
+        rows, more = next_rows(view, table, index, after, size, damaged)
         yield from rows
-        if len(rows) + len(damaged) - left_out < size:
-            return
         if rows:
             after, size = tuple([getattr(rows[-1], name) for name in order]), PAGE
-        else:
-            size *= 2  # all of the page is damaged, and where it ends is not known
 
 
 def damaged_records(damaged: Iterable[StoreError]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from intelshare.broker.kernel.actor import Actor, user_row_of
-from intelshare.broker.kernel.damage import damaged_records, each_readable
+from intelshare.broker.kernel.damage import damaged_records, each_readable, next_rows
 from intelshare.broker.kernel.decide_pair import banner_of
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.portion_secrets import read_secret
@@ -104,23 +104,15 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> SearchPa
     after: tuple[Scalar, ...] = (*query.before.numbers, query.before.md) if query.before is not None else ()
     table = INBOX if query.where is Where.INBOX else BULLETIN
     damaged: list[StoreError] = []
-    rows: Sequence[InboxRow | BulletinRow] = view.find(
-        table,  # type: ignore[arg-type]
-        "newest",
-        after=after,
-        limit=PAGE,
-        damaged=damaged,
-    )
-    whole = bool(rows) and len(rows) + len(damaged) == PAGE
+    rows: Sequence[InboxRow | BulletinRow]
+    rows, more = next_rows(view, table, "newest", after, PAGE, damaged)  # type: ignore[arg-type, misc]
     seen = each_readable(rows, lambda row: _open(node, view, row, reader, now), damaged)
     matches = [
         Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
         for one in seen
         if (found := _excerpt(one.portions, query.words)) is not None
     ]
-    return SearchPage(
-        tuple(matches), _place(rows[-1]) if whole else None, len(seen), damaged_records(damaged)
-    )
+    return SearchPage(tuple(matches), _place(rows[-1]) if more else None, len(seen), damaged_records(damaged))
 
 
 def place_bytes(place: SearchPlace) -> bytes:
