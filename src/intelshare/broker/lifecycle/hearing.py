@@ -35,7 +35,7 @@ def begin_hearing(node: Node, view: View, since: Instant, now: Instant, random: 
     What came while the clock was ahead waits too, although the present time has not reached it yet.
     """
     tx = Transaction(node, view, now, random)
-    newest = view.find(INBOX, "newest", limit=1, damaged=[])
+    newest = view.find(INBOX, "newest", limit=1)
     until = max([now, *(row.received for row in newest)])
     earliest = since
     unknown = view.get(UNHEARD, UNKNOWN)

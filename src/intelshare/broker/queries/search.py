@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.damage import damaged_records, each_readable, next_rows
@@ -24,7 +25,7 @@ from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, StoreError
 from intelshare.ids import BulletinId
 from intelshare.instant import Instant
-from intelshare.ports import Scalar, View
+from intelshare.ports import Scalar, Table, View
 
 PAGE = 64
 """The bulletins opened at a time."""
@@ -102,10 +103,10 @@ def search(node: Node, view: View, query: SearchQuery, now: Instant) -> SearchPa
     """Search one page, newest first. Raises DeliveryError NOT_AUTHORISED."""
     reader = user_row_of(view, query.actor)
     after: tuple[Scalar, ...] = (*query.before.numbers, query.before.md) if query.before is not None else ()
-    table = INBOX if query.where is Where.INBOX else BULLETIN
+    table: Table[Any] = INBOX if query.where is Where.INBOX else BULLETIN
     damaged: list[StoreError] = []
     rows: Sequence[InboxRow | BulletinRow]
-    rows, more = next_rows(view, table, "newest", after, PAGE, damaged)  # type: ignore[arg-type, misc]
+    rows, more = next_rows(view, table, "newest", after, PAGE, damaged)
     seen = each_readable(rows, lambda row: _open(node, view, row, reader, now), damaged)
     matches = [
         Match(one.bulletin, one.member, one.at, one.banner, one.title, found)
