@@ -158,6 +158,32 @@ def _ends(check: str, expires: int, now: Instant, unless: str = "") -> Iterator[
         yield Finding(OK, check, f"expires in {left:.1f} days")
 
 
+_NOT_LINKED: Final = {
+    "removed": (OK, "removed by this node's operators", "", "MEMBER_REMOVED"),
+    "unconfirmed": (
+        WARNING,
+        "not confirmed since this node lost memory",
+        "`intelshare node confirm-access --folder FOLDER`, or `intelshare member suspend {member}`",
+        "MEMBER_UNCONFIRMED",
+    ),
+    "suspended": (
+        WARNING,
+        "suspended by this node's operators",
+        "it waits until `intelshare member resume {member}`",
+        "MEMBER_SUSPENDED",
+    ),
+    "expired": (
+        WRONG,
+        "its directory has expired",
+        "its node must be running to renew it: contact its operators; of all members at once: is this "
+        "machine's clock ahead?",
+        "TRUST_EXPIRED",
+    ),
+    "elsewhere": (OK, "another replica of this node has the link", "", ""),
+}
+"""What is said of a peer without a link, by its state: how bad it is, what was found, what to do, code."""
+
+
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     check = f"link {peer.member}"
     waits = peer.queued + peer.unacknowledged
@@ -169,42 +195,22 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         )
         what = "nobody reads what it sent before this node lost memory"
         yield Finding(WARNING, check, what, remedy, "READING_WAITS")
-    if peer.state == "removed":
-        yield Finding(OK, check, f"removed by this node's operators{waiting}", "", "MEMBER_REMOVED")
-        return
-    if peer.state == "unconfirmed":
-        remedy = (
-            f"`intelshare node confirm-access --folder FOLDER`, or `intelshare member suspend {peer.member}`"
-        )
-        what = f"not confirmed since this node lost memory{waiting}"
-        yield Finding(WARNING, check, what, remedy, "MEMBER_UNCONFIRMED")
-        return
-    if peer.state == "suspended":
-        remedy = f"it waits until `intelshare member resume {peer.member}`"
-        yield Finding(
-            WARNING, check, f"suspended by this node's operators{waiting}", remedy, "MEMBER_SUSPENDED"
-        )
-        return
-    if peer.state == "expired" or peer.directory_expires < now:
-        remedy = (
-            "its node must be running to renew it: contact its operators; of all members at once: is this "
-            "machine's clock ahead?"
-        )
-        yield Finding(WRONG, check, f"its directory has expired{waiting}", remedy, "TRUST_EXPIRED")
-        return
-    if peer.state == "elsewhere":
-        yield Finding(OK, check, f"another replica of this node has the link{waiting}")
-        return
-    if peer.state != "linked":
+    decided = peer.state in ("removed", "unconfirmed", "suspended")
+    state = "expired" if not decided and peer.directory_expires < now else peer.state
+    if state in _NOT_LINKED:
+        how, what, remedy, code = _NOT_LINKED[state]
+        yield Finding(how, check, f"{what}{waiting}", remedy.format(member=peer.member), code)
+    elif state == "linked":
+        yield Finding(OK, check, f"linked{waiting}")
+        yield from _linked(peer, check)
+    else:
         known = catalogue().get(peer.last_error)
-        remedy = (
-            known.next
-            if known is not None
-            else "check whether its node is running and its address can be reached"
-        )
-        yield Finding(WARNING, check, f"{peer.state}{waiting}", remedy, peer.last_error)
-        return
-    yield Finding(OK, check, f"linked{waiting}")
+        remedy = known.next if known is not None else "check whether its node is running and can be reached"
+        yield Finding(WARNING, check, f"{state}{waiting}", remedy, peer.last_error)
+
+
+def _linked(peer: pb.PeerStatus, check: str) -> Iterator[Finding]:
+    """What is amiss between two nodes that are linked."""
     if peer.frozen_streams:
         remedy = (
             f"look at `intelshare audit evidence`, call its operators, then: intelshare node release-stream "
