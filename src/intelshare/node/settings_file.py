@@ -101,7 +101,7 @@ def _write_addresses(settings: Settings) -> list[str]:
 
 
 def _write_bounds(settings: Settings) -> list[str]:
-    """What others may take of this node."""
+    """The bounds on what others may take of this node."""
     connections, queues, space = ConnectionLimits(), QueueBounds(), SpaceLimits()
     return [
         "",
@@ -130,7 +130,7 @@ def _write_bounds(settings: Settings) -> list[str]:
 
 
 def _write_kept(settings: Settings) -> list[str]:
-    """What is kept here, and for how long."""
+    """The bounds on what is kept here, and the time."""
     usual = usual_share(settings.largest_file, settings.all_files)
     return [
         "",

@@ -181,7 +181,7 @@ _NOT_LINKED: Final = {
     ),
     "elsewhere": (OK, "another replica of this node has the link", "", ""),
 }
-"""What is said of a peer without a link, by its state: how bad it is, what was found, what to do, code."""
+"""The findings about a peer without a link, by its state: how bad it is, what was found, what to do, code."""
 
 
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
@@ -210,7 +210,7 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
 
 
 def _linked(peer: pb.PeerStatus, check: str) -> Iterator[Finding]:
-    """What is amiss between two nodes that are linked."""
+    """Yield the troubles between two nodes that are linked."""
     if peer.frozen_streams:
         remedy = (
             f"look at `intelshare audit evidence`, call its operators, then: intelshare node release-stream "
