@@ -94,7 +94,7 @@ EVENTS: tuple[tuple[str, frozenset[str], Callable[[Facts, Facts], bool]], ...] =
     ),
     (
         "recalled",
-        frozenset(("recall",)),
+        frozenset(("recall", "receive")),
         lambda old, new: (
             (old.cause is Cause.NONE or (old.stage >= HANDED_OVER and old.cause is not Cause.RECALLED))
             and new == old._replace(cause=Cause.RECALLED)
@@ -252,10 +252,12 @@ def _check_pair(name: str, before: PairRow | None, row: PairRow, me: str, taken:
     elif (old := _facts(before)) != new:
         event = next((e for e, steps, fits in EVENTS if name in steps and fits(old, new)), None)
         # An answer needs a number that it is about; and what has one does not come back under another.
+        # Whoever had it is told of a recall that nobody could read, once the bulletin has come back.
         # What goes again although it was accepted may go no more instead.
         amiss = (
             (event == LATE_RECEIPT and not before.leaf)
             or (event == RETURNED and before.leaf)
+            or (event == "recalled" and name == "receive" and not before.leaf)
             or (event == "handed over" and before.leaf == row.leaf and old.receipt is BestReceipt.NONE)
         )
         if event is None or amiss:

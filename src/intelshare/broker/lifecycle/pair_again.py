@@ -134,7 +134,7 @@ def pair_again(
     if bulletin is not None:
         row, recalled = _beside(tx, bulletin, recipient, entry), bool(bulletin.recalled)
     elif number is not None:
-        row, recalled = _alone(tx, md, recipient, release, entry), _was_recalled(tx, md, recipient)
+        row, recalled = _alone(tx, md, recipient, release, entry), was_recalled(tx, md, recipient)
     else:
         return None
     if number is None:
@@ -211,7 +211,8 @@ def _alone(
     )
 
 
-def _was_recalled(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> bool:
+def was_recalled(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> bool:
+    """Return whether this recipient was told of the recall of a bulletin."""
     recalls = tx.view.find(STATEMENT, "number", recipient, Kind.RECALL, limit=EVERY_ROW)
     return any(decode(Recall, row.data).md == md for row in recalls)
 

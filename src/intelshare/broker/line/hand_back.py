@@ -53,6 +53,7 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED
+from intelshare.broker.lifecycle.pair_again import was_recalled
 from intelshare.broker.lifecycle.rebuild import recount
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
@@ -66,7 +67,6 @@ from intelshare.crypto.records import (
     Manifest,
     Portion,
     PortionKind,
-    Recall,
     Release,
 )
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
@@ -74,7 +74,7 @@ from intelshare.envelope import body_digest, grant_digest, manifest_digest, reop
 from intelshare.errors import CryptoError, EnvelopeError, RecordError, StoreError
 from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, MINUTE, Instant
-from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
+from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import ReceivedBatch, Statement, is_revoked, verify_evidence
 
 MAX_BACK: Final = 1024
@@ -328,6 +328,9 @@ def _bulletin_back(tx: Transaction, back: _Returned) -> bool:
     # A recall is told to whoever has it, and ends that pair; it changes again with what is said after that.
     recalled = min([row.changed for row in pairs if row.cause == Cause.RECALLED], default=EPOCH)
     _put_bulletin(tx, back, heads, author, recalled)
+    for row in pairs:
+        if row.leaf and not was_recalled(tx, row.md, row.recipient):
+            _tell_recalled(tx, row)  # the pair came back while nobody could read that there was a recall
     return True
 
 
@@ -452,10 +455,8 @@ def _recall_shown(tx: Transaction, md: ManifestDigest, peer: MemberCode) -> None
     signed it, the peer has the bulletin. Once: the peer shows it again as long as it is not believed.
     """
     bulletin = unless_damaged(tx, partial(tx.get, BULLETIN, md))
-    if bulletin is not None and bulletin.recalled:
-        recalls = tx.view.find(STATEMENT, "number", peer, Kind.RECALL, limit=EVERY_ROW)
-        if md not in [decode(Recall, row.data).md for row in recalls]:
-            tell_recalled(tx, md, [peer], "")
+    if bulletin is not None and bulletin.recalled and not was_recalled(tx, md, peer):
+        tell_recalled(tx, md, [peer], "")
 
 
 def _tell_recalled(tx: Transaction, row: PairRow) -> None:

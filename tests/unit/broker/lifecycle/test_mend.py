@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from builders import NOW, Member, actor, draft, seeded, text, user
+from builders import NOW, Member, actor, draft, federation, seeded, text, user
 from intelshare.audit.node_records import Operated, OperatorAct
 from intelshare.audit.records import EntryType, Stop
 from intelshare.audit.work import finish
 from intelshare.broker.exchange.recall import RecallCommand, recall
+from intelshare.broker.kernel.frame import Gap
 from intelshare.broker.kernel.kept_claims import read_claims
 from intelshare.broker.kernel.log import log_row_of
 from intelshare.broker.kernel.pair_rows import logged_decision
@@ -58,7 +60,7 @@ from intelshare.broker.lifecycle.pair_again import handed_over
 from intelshare.broker.lifecycle.purge import purge
 from intelshare.broker.lifecycle.rebuild import rebuild, recount
 from intelshare.broker.line.hand_back import hand_back
-from intelshare.broker.line.hello import answer_gap
+from intelshare.broker.line.hello import answer_gap, start_incarnation
 from intelshare.broker.line.receive import Arrival, receive
 from intelshare.broker.line.resend import resend
 from intelshare.broker.queries.lists import outbox
@@ -72,6 +74,7 @@ from intelshare.ports import CHUNK, Delete, Plan, Put, changed
 from intelshare.trust import Exclusion
 from line_world import (
     ROOM,
+    TO_BOTH,
     TO_USA,
     arrive,
     entries,
@@ -102,10 +105,10 @@ def _members() -> Any:
     return members
 
 
-def answer(members: Any, taken: Any) -> None:
+def answer(members: Any, taken: Any, by: str = "USA") -> None:
     """Bring the receipts back."""
     for outbound in taken.effects.outbound:
-        arrive(members["FRA"], members["USA"], outbound.frame)
+        arrive(members["FRA"], members[by], outbound.frame)
 
 
 def perform(member: Any, step: Any, command: Any, *places: Any) -> Any:
@@ -416,7 +419,7 @@ def lost_with_it(member: Member, md: Any, tables: Sequence[Any]) -> list[Any]:
 
 def is_recalled(members: Any, md: Any) -> None:
     (row,) = [one for one in rows(members["FRA"], BULLETIN) if one.md == md]
-    command = RecallCommand(actor("FRA", "a"), row.bulletin.hex(), "it is wrong")
+    command = RecallCommand(actor("FRA", "r"), row.bulletin.hex(), "it is wrong")
     for outbound in members["FRA"].do(recall, command, at=Instant(NOW + 5)).effects.outbound:
         arrive(members["USA"], members["FRA"], outbound.frame)
     usa = members["USA"]
@@ -487,6 +490,39 @@ def test_a_bulletin_comes_back_as_it_was_if_all_is_lost_that_was_written_with_it
     back, _ = written(fra, md)
     assert back == changed(as_it_was, recalled=back.recalled)
     assert bool(back.recalled) == bool(as_it_was.recalled)
+
+
+def test_a_recall_is_told_to_who_is_known_again_while_the_bulletin_is_damaged() -> None:
+    """Found by the simulator (seed 193320): whoever had it could read on."""
+    members = met(("FRA", "USA", "KEN"))
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA), text(TO_BOTH), to=["USA", "KEN"]))
+    for said in hand_over(fra, "USA", "KEN"):
+        answer(members, arrive(members[said.peer], fra, said.frame), said.peer)
+    forgot = members["FRA"] = federation(("FRA", "USA", "KEN"), type(fra.store))["FRA"]
+    forgot.node = replace(forgot.node, incarnation=fra.node.incarnation + 1)
+    forgot.do(start_incarnation)
+
+    def comes_back(member: str, *places: Any) -> None:
+        gap = Gap(forgot.node.uri, 0, ((NOW, NOW),))  # all since then, without content
+        for one in members[member].do(hand_back, FRA, forgot.node.uri, gap).frames:
+            perform(
+                forgot,
+                receive,
+                Arrival(members[member].node.member, members[member].node.uri, one.frame),
+                *places,
+            )
+
+    comes_back("USA")
+    md = pair_of(forgot).md
+    is_recalled(members, md)
+    place = (BULLETIN, (md,))
+    comes_back("KEN", place)
+    assert pair_of(forgot, "KEN").cause == Cause.NONE
+    given_back(members, mended(forgot, place).effects, place)
+    assert pair_of(forgot, "KEN").cause == Cause.RECALLED
+    recalls = [row.peer for row in rows(forgot, STATEMENT) if row.kind == Kind.RECALL]
+    assert sorted(recalls) == ["KEN", "USA"]
 
 
 def test_a_bulletin_does_not_come_back_while_its_content_cannot_be_read(members: Any) -> None:
