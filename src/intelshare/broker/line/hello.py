@@ -206,15 +206,18 @@ def accept_hello(
 
 
 def _not_named(tx: Transaction, peer: PeerHello) -> dict[Incarnation, int]:
-    """The stream of a node's start before this one, if the node does not know any more that it ever had one
-    for this member; up to which number it knows it: 0.
+    """The streams for this member that the node has had, and does not know of any more; of each the number up
+    to which it knows it: 0. Its hello names all that it knows, if it has room for more.
     """
-    heads = {head.incarnation: head for head in peer.payload.heads if head.to == tx.node.member}
-    now = heads.get(peer.payload.incarnation)
-    if now is None or now.previous in heads or len(peer.payload.heads) >= MAX_HEADS:
+    if len(peer.payload.heads) >= MAX_HEADS:
         return {}
-    row = tx.view.get(INCOMING, peer.node, now.previous)
-    return {now.previous: 0} if row is not None and row.member == peer.member and row.last else {}
+    named = {head.incarnation for head in peer.payload.heads if head.to == tx.node.member}
+    rows = tx.view.find(INCOMING, "member", peer.member)
+    return {
+        row.incarnation: 0
+        for row in rows
+        if row.origin == peer.node and row.last and row.incarnation not in named
+    }
 
 
 def _answer_again(tx: Transaction, peer: PeerHello, incarnation: Incarnation, last: int) -> None:
