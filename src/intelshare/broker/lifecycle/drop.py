@@ -3,6 +3,7 @@
     record                 what becomes of it
     ---------------------  ------------------------------------------------------------------------------
     content of a bulletin  it is shown without that portion, as if it had been purged; its open pairs end
+    a bulletin             its content is destroyed, since nothing opens it any more; its open pairs end
     a statement, a batch   nothing that needs it is sent again; releases without an answer end
     a batch key            the same; what its recipient has lost goes to it as a new release (``line.hello``)
     a pair                 it ends, and is shown by what is left of it (``pair_again``)
@@ -25,7 +26,7 @@ from intelshare.broker.kernel.counters import INBOX_COUNTER, OUTBOX_COUNTER, QUE
 from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, logged_decision
-from intelshare.broker.kernel.portion_secrets import SEALED
+from intelshare.broker.kernel.portion_secrets import SEALED, destroy_secret
 from intelshare.broker.kernel.tables import (
     ACT,
     BATCH,
@@ -123,11 +124,15 @@ def _delete(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
 def _drop_content(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> None:
     """Drop a part of a bulletin of this member, and end its open pairs as undeliverable.
 
-    The bulletin is then shown without that part, as if it had been purged, and can still be recalled.
+    The bulletin is then shown without that part, as if it had been purged, and can still be recalled. Without
+    its own record nobody can read the rest: the content is destroyed.
     """
     md = ManifestDigest(key[0])
     if table is BULLETIN:
         tx.delete(table, *key)
+        for portion in tx.view.find(PORTION, "key", md):
+            destroy_secret(tx, md, portion.slot)
+            tx.delete(PORTION, md, portion.slot)
     else:
         tx.put(SECRET, SecretRow(md, key[1], bytes(SEALED)))
         _drop_portion(tx, md, key[1], damaged=table is PORTION)
@@ -139,9 +144,10 @@ def _drop_portion(tx: Transaction, md: ManifestDigest, slot: int, *, damaged: bo
     held = whole(tx, PORTION, md, slot) if is_there(tx, BULLETIN, md) else None
     if held is not None and held.body:
         tx.put(PORTION, changed(held, body=b"", purged=tx.now))
-        others = [whole(tx, PORTION, md, one.slot) for one in tx.view.find(PORTION, "key", md)]
-        left = any(one.body for one in others if one is not None)
-        tx.count(OUTBOX_COUNTER, 0 if left else -1, -len(held.body))
+        if whole(tx, BULLETIN, md) is not None:  # or it is not counted
+            others = [whole(tx, PORTION, md, one.slot) for one in tx.view.find(PORTION, "key", md)]
+            left = any(one.body for one in others if one is not None)
+            tx.count(OUTBOX_COUNTER, 0 if left else -1, -len(held.body))
     elif damaged:
         lost = _lost_portion(tx, md, slot)
         if lost is not None:

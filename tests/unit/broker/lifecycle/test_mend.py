@@ -614,6 +614,25 @@ def test_two_portions_given_up_at_once_end_a_pair_once_and_the_bulletin_is_still
     fra.do(recall, RecallCommand(actor("FRA", "a"), recalled, "it is wrong"))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("lost", [(BULLETIN,), (BULLETIN, PORTION), (BULLETIN, SECRET), (PORTION, SECRET)])
+def test_of_a_bulletin_that_is_given_up_nothing_stays_that_could_be_read_or_is_counted(
+    members: Any, lost: tuple[Any, ...], order: int
+) -> None:
+    """Found by the simulator (seed 193434): what was left of it was counted once it was known again."""
+    fra = members["FRA"]
+    send(fra, draft(text(TO_USA, "one"), text(TO_BOTH, "two"), to=["USA"]), key="both")
+    md = next(row.md for row in rows(fra, PAIR) if row.open)
+    places = lost_with_it(fra, md, lost)[::order]
+    records = tuple(Record(table.name, key) for table, key in places)
+    perform(fra, drop, DropCommand(records, user("FRA", "operator"), "a bad disk"), *places)
+    (seen,) = [one for one in rows(fra, COUNTER) if one.name == "outbox"]
+    assert fra.ask(lambda _, view: recount(view, "outbox")) == seen
+    if BULLETIN in lost:
+        assert not any(row.body for row in rows(fra, PORTION) if row.md == md)
+        assert not any(any(row.sealed) for row in rows(fra, SECRET) if row.md == md)
+
+
 def give_up(member: Member, table: Any, row: Any, *beside: Any) -> None:
     """Drop this row, while others are damaged too."""
     place = (table, table.key_of(row))
