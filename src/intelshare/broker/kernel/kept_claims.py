@@ -2,7 +2,7 @@
 
 The bulletin's row has the manifest, and the logged decision has what was granted under which article; the
 rest is sealed beside the signed release. Together they reproduce the claims byte for byte; the release's
-digest confirms it.
+digest confirms it. Of a release that came back from its recipient the claims are kept whole.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Final
 
 from intelshare.audit.records import DecisionKept
+from intelshare.broker.kernel.damage import unless_damaged
 from intelshare.broker.kernel.log import entry_at, opened_at
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.tables import BULLETIN, PAIR, STATEMENT, PairRow, StatementRow
@@ -53,6 +54,10 @@ _NUMBERS: Final = struct.Struct(">QQ32sH")
 _numbers: Final = _NUMBERS.pack
 """The end of ``ClaimsKept``: the position of the decision, H(secrets), no consents."""
 
+_RETURNED: Final = struct.Struct(">QQ32s")
+"""Before the claims of a release that came back: the position of the decision, 0 and 0 if it is not in this
+log, and H(secrets)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -63,7 +68,7 @@ class Said:
     secrets: bytes
     """H(secrets)."""
     decided: tuple[Incarnation, int] | None
-    """Incarnation and index of the decision's log entry; None: it is in another node's log."""
+    """Incarnation and index of the decision's log entry; None: it is in another log, or was forgotten."""
 
 
 def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -> bytes:
@@ -72,26 +77,22 @@ def keep_claims(tx: Transaction, row: PairRow, cleared: Cleared, leaf: LeafId) -
     if not (cleared.supersedes or cleared.reply or cleared.consents):  # nearly always
         numbers = _numbers(row.decided_in, row.decided_at, secrets, 0)
         return tx.seal(STATEMENT.name, leaf, 0, _begun(cleared.banner) + numbers)
-    return _sealed(tx, row, cleared, secrets, leaf)
-
-
-def _sealed(tx: Transaction, row: PairRow, said: Cleared | Claims, secrets: bytes, leaf: LeafId) -> bytes:
     kept = ClaimsKept(
-        said.banner, said.supersedes, said.reply, row.decided_in, row.decided_at, Digest(secrets),
-        said.consents,
+        cleared.banner, cleared.supersedes, cleared.reply, row.decided_in, row.decided_at, Digest(secrets),
+        cleared.consents,
     )  # fmt: skip
     return tx.seal(STATEMENT.name, leaf, 0, encode(ClaimsKept, kept))
 
 
-def keep_again(tx: Transaction, said: StatementRow, claims: Claims, secrets: Digest) -> bytes:
-    """Return the sealed bytes to store with a release that has come back with these claims; nothing if the
-    pair's decision is another one by now, or is not in the log. Raises StoreError RECORD_CORRUPT.
+def keep_returned(tx: Transaction, said: StatementRow, claims: bytes, secrets: Digest) -> bytes:
+    """Return the sealed bytes to store with a release that its recipient has handed back: its claims whole,
+    since this node may have forgotten the decision on which they rest, or have made another one since.
     """
-    row = tx.get(PAIR, said.md, said.peer)
+    row = unless_damaged(tx, partial(tx.get, PAIR, said.md, said.peer))
     entry = entry_at(tx.view, row.decided_in, row.decided_at) if row is not None else None
-    if row is None or entry is None or entry.leaf != claims.decision:
-        return b""
-    return _sealed(tx, row, claims, secrets, said.leaf)
+    known = row is not None and entry is not None and entry.leaf == decode(Claims, claims).decision
+    place = (row.decided_in, row.decided_at) if row is not None and known else (0, 0)
+    return tx.seal(STATEMENT.name, said.leaf, 0, _RETURNED.pack(*place, secrets) + claims)
 
 
 @lru_cache(64)
@@ -103,6 +104,18 @@ def _begun(banner: str) -> bytes:
 
 def read_claims(node: Node, view: View, row: StatementRow) -> Said:
     """Return the claims of a release of this node. Raises StoreError RECORD_CORRUPT."""
+    said = _returned(node, row) if came_back(row) else _said(node, view, row)
+    if grant_digest(said.claims, Digest(said.secrets)) != decode(Release, row.data).grant_digest:
+        raise _damaged()
+    return said
+
+
+def came_back(row: StatementRow) -> bool:
+    """Return True if a release is here because its recipient has handed it back: nobody can open it again."""
+    return not row.grant
+
+
+def _said(node: Node, view: View, row: StatementRow) -> Said:
     kept = decode(ClaimsKept, open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims))
     entry = opened_at(node, view, kept.decided_in, kept.decided_at)
     bulletin = view.get(BULLETIN, row.md)
@@ -119,17 +132,23 @@ def read_claims(node: Node, view: View, row: StatementRow) -> Said:
             kept.consents,
         ),
     )  # fmt: skip
-    if grant_digest(claims, kept.secrets) != decode(Release, row.data).grant_digest:
-        raise _damaged()
     return Said(claims, granted, kept.secrets, (kept.decided_in, kept.decided_at))
+
+
+def _returned(node: Node, row: StatementRow) -> Said:
+    kept = open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims)
+    incarnation, place, secrets = _RETURNED.unpack_from(kept)
+    claims = kept[_RETURNED.size :]
+    decided = (Incarnation(incarnation), place) if incarnation else None
+    return Said(claims, decode(Claims, claims).granted, secrets, decided)
 
 
 def decided_at(node: Node, row: StatementRow) -> tuple[Incarnation, int] | None:
     """Return incarnation and index of the log entry with the decision on which a release of this node rests;
-    None if the release came back without what was kept beside it. Raises CryptoError OPEN_FAILED.
+    None if this log does not have it. Raises CryptoError OPEN_FAILED.
     """
-    if not row.sealed_claims:
-        return None
+    if came_back(row):
+        return _returned(node, row).decided
     kept = decode(ClaimsKept, open_secret(node, STATEMENT.name, row.leaf, 0, row.sealed_claims))
     return Incarnation(kept.decided_in), kept.decided_at
 

@@ -124,8 +124,7 @@ def _purge(tx: Transaction, md: ManifestDigest) -> bool:
     portions = tx.view.find(PORTION, "key", md, damaged=damaged)
     if damaged or is_damaged(tx, BULLETIN, md):
         return False
-    counted = tx.get(BULLETIN, md) is not None  # or it was given up, and is counted no more
-    if counted and any(row.body for row in portions):
+    if any(row.body for row in portions):
         tx.count(OUTBOX_COUNTER, -1, -sum([len(row.body) for row in portions]))
     for row in portions:
         destroy_secret(tx, md, row.slot)

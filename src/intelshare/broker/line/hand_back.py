@@ -26,7 +26,7 @@ from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried, Gap, Outbound, rank
 from intelshare.broker.kernel.inbound import Inbound
-from intelshare.broker.kernel.kept_claims import keep_again
+from intelshare.broker.kernel.kept_claims import keep_returned
 from intelshare.broker.kernel.log import MAX_TOGETHER, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import count_pair, facts_of, logged_decision, put_pair
@@ -72,7 +72,7 @@ from intelshare.crypto.records import (
 from intelshare.delivery import BestReceipt, Cause, Stage, pair
 from intelshare.envelope import body_digest, grant_digest, manifest_digest, reopen
 from intelshare.errors import CryptoError, EnvelopeError, RecordError, StoreError
-from intelshare.ids import Digest, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
+from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, MemberCode, NodeUri, UserUri
 from intelshare.instant import EPOCH, MINUTE, Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import ReceivedBatch, Statement, is_revoked, verify_evidence
@@ -239,12 +239,11 @@ def _on_returned_release(
         tx.batch(batch.raw), release.kem, b"", md, bytes(slots), release.incarnation, release.sequence,
     )  # fmt: skip
     known = is_there(tx, STATEMENT, verified.leaf)
-    if not known:
-        tx.put(STATEMENT, said)
-    elif is_damaged(tx, STATEMENT, verified.leaf):
-        tx.mended = True
-        kept = unless_damaged(tx, partial(keep_again, tx, said, claims, secrets))
-        tx.put(STATEMENT, changed(said, sealed_claims=kept or b""))
+    damaged = known and is_damaged(tx, STATEMENT, verified.leaf)
+    tx.mended |= damaged
+    if damaged or not known:
+        kept = keep_returned(tx, said, claims_bytes, secrets)
+        tx.put(STATEMENT, changed(said, sealed_claims=kept))
     _complete(tx, back, dict(zip(slots, carried.bodies, strict=False)))
     if not known:
         _learn_bulletin(tx, back)
@@ -415,7 +414,7 @@ def _put_bulletin(
 
 
 def _learn_pair(tx: Transaction, said: StatementRow, back: _Returned) -> None:
-    """Handed over, and open until the recipient's receipt has come again.
+    """Handed over, and open until the recipient's receipt has come again. Its decision is in no log here.
 
     What waits here, or was stopped while it waited, has gone under this number before the disk was put back.
     A recall that was made since did not know of it, and is told now.
@@ -425,7 +424,7 @@ def _learn_pair(tx: Transaction, said: StatementRow, back: _Returned) -> None:
     row = PairRow(
         said.md, said.peer, 0, rank(manifest.precedence), 1, min(manifest.expires, release.deliver_by),
         manifest.created, Stage.HANDED_OVER, Cause.NONE, BestReceipt.NONE, 0, "", tx.now, count, count, "",
-        release.incarnation, 0, claims.decision, _UNKNOWN, "", release.incarnation, release.sequence,
+        Incarnation(0), 0, claims.decision, _UNKNOWN, "", release.incarnation, release.sequence,
         said.leaf, 0,
     )  # fmt: skip
     known = tx.get(PAIR, said.md, said.peer)

@@ -187,7 +187,7 @@ def outbox(
 
 
 def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode, now: Instant) -> Why:
-    """Return the decision now in force for one pair. Raises DeliveryError NOT_FOUND."""
+    """Return the decision now in force for one pair. Raises DeliveryError NOT_FOUND, STORE_FORGOT."""
     reader = user_row_of(view, actor)
     written = find_bulletin(node, view, given, reader, now)
     row = view.get(PAIR, written.row.md, recipient)
@@ -196,6 +196,12 @@ def why(node: Node, view: View, actor: Actor, given: str, recipient: MemberCode,
             "NOT_FOUND",
             f"the bulletin was not sent to {recipient}",
             hint="`intelshare outbox ID` lists the recipients",
+        )
+    if not row.decided_in:
+        raise DeliveryError(
+            "STORE_FORGOT",
+            f"this node has forgotten the decision: it knows from {recipient} that it released the bulletin",
+            hint="`intelshare export ID --to MEMBER` shows what was released under which article",
         )
     entry = entry_at(view, row.decided_in, row.decided_at)
     return Why(

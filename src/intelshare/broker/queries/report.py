@@ -7,18 +7,19 @@ no id of a bulletin. A destroyed bulletin keeps its articles (claims stay), but 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from intelshare.audit.records import STORED, EntryType, HandOver, ReceiptJoined, Received, Stop
 from intelshare.audit.report import MAX_RELEASES, REPORT_SCHEMA, Duty, Released, Report, Shared, Stopped
 from intelshare.broker.kernel.damage import MAX_NAMED, damaged_records, noting_damage
+from intelshare.broker.kernel.kept_claims import read_claims
 from intelshare.broker.kernel.log import OpenedRows, logs, opened
 from intelshare.broker.kernel.node import Node
 from intelshare.broker.kernel.pair_rows import facts_of, logged_decision
 from intelshare.broker.kernel.portion_secrets import read_secret
-from intelshare.broker.kernel.stored_bulletins import read_written
+from intelshare.broker.kernel.stored_bulletins import Written, read_written
 from intelshare.broker.kernel.tables import (
     BULLETIN,
     DUTY,
@@ -32,7 +33,7 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import open_secret
 from intelshare.crypto.codec import decode, decode_prefix
-from intelshare.crypto.records import Citation, Claims, Kind, ReceiptStatus, ReleasePeek
+from intelshare.crypto.records import Citation, Claims, Granted, Kind, ReceiptStatus, ReleasePeek
 from intelshare.delivery import BestReceipt, Cause, PairStatus, Stage, status_of
 from intelshare.envelope import reopen
 from intelshare.errors import DeliveryError, IntelshareError, StoreError
@@ -146,6 +147,8 @@ def _granted_here(node: Node, view: View, row: PairRow, rows: OpenedRows) -> lis
     written = view.get(BULLETIN, row.md)
     assert written is not None  # noqa: S101 - a pair has its bulletin
     opened = read_written(node, view, written)
+    if not row.decided_in:
+        return _granted_back(node, view, row, opened)
     decision = logged_decision(node, view, row, rows)
     kinds = []
     for portion in decision.portions:
@@ -154,6 +157,22 @@ def _granted_here(node: Node, view: View, row: PairRow, rows: OpenedRows) -> lis
             label, head = opened.labels[portion.position], opened.heads[portion.position]
             kinds.append((made.citations, made.basis, head.category, _level(node, label, row.created)))
     return kinds
+
+
+def _granted_back(node: Node, view: View, row: PairRow, written: Written) -> list[_Kind]:
+    """Return the same of a release that is known again from its recipient: its claims say what it granted."""
+    known = {slot: (head.category, label) for slot, head, label in written.decidable()}
+    kinds = []
+    for one in _claimed(node, view, row):
+        category, label = known.get(one.slot, ("", None))
+        level = _level(node, label, row.created) if label is not None else "none"
+        kinds.append((one.citations, one.citations[0].treaty if one.citations else "", category, level))
+    return kinds
+
+
+def _claimed(node: Node, view: View, row: PairRow) -> Sequence[Granted]:
+    said = view.get(STATEMENT, row.leaf)
+    return read_claims(node, view, said).granted if said is not None else ()
 
 
 def _received(node: Node, view: View, found: _Gathered, act: Received, treaty: str, until: Instant) -> None:
@@ -246,6 +265,8 @@ def _names(node: Node, view: View, act: ReceiptJoined, treaty: str) -> bool:
 
 def _speaks_of(node: Node, view: View, row: PairRow, treaty: str) -> bool:
     """Return True if the decision cites the treaty, or one of its reasons lies in the treaty's file."""
+    if not row.decided_in:
+        return any(one.treaty == treaty for granted in _claimed(node, view, row) for one in granted.citations)
     for portion in logged_decision(node, view, row).portions:
         made = portion.decision.value
         if any(one.treaty == treaty for one in made.citations):

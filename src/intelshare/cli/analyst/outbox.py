@@ -106,12 +106,14 @@ def show(client: Client, out: Out, bulletin: str, follow: bool) -> None:
     entry = _only(found.entries)
     (out.event if follow else out.document)("outbox-entry", {**plain(entry), "damaged": list(found.damaged)})
     out.line(f"bulletin {entry.bulletin.hex()}  {entry.banner}")
-    about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}  by {entry.author}"
-    out.line("  ".join(part for part in (about, entry.title) if part))
+    about = f"{precedence(entry.precedence)}  created {short_time(entry.created_at)}"
+    author = f"by {entry.author}" if entry.author else "its author was forgotten"
+    out.line("  ".join(part for part in (about, author, entry.title) if part))
     if entry.recalled_at:
         out.line(f"recalled {short_time(entry.recalled_at)}")
     if entry.purged_at:
-        out.line(f"content purged {short_time(entry.purged_at)}, after delivery")
+        why = "after delivery" if entry.author else "or lost: known again from its recipients"
+        out.line(f"content purged {short_time(entry.purged_at)}, {why}")
     for line in around(entry):
         out.line(line)
     out.table(pair_table(entry))
