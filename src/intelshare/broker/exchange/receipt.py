@@ -101,12 +101,12 @@ def on_receipt(inbound: Inbound, verified: Verified, carried: Carried) -> None:
             facts = pair.receive(before, receipt, (), elsewhere=elsewhere)
         if facts != before:
             put_pair(tx, row, facts, codes=codes_after(row, facts, said))
+            if is_ready(facts):
+                tx.ready.add(inbound.member)
         elif WHOLE in said.codes:
             tx.put(PAIR, changed(row, codes=codes_after(row, facts, said)))
         if WHOLE in said.codes:
             _owe_no_files(tx, statement.md, inbound.member)
-        if is_ready(facts):
-            tx.ready.add(inbound.member)
         if said.status is ReceiptStatus.REFUSED and not is_ready(facts):
             cancel_questions(tx, row)
     tx.delete(PENDING, said.leaf, inbound.member)
