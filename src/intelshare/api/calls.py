@@ -32,7 +32,7 @@ from intelshare.api.values import (
     Text,
 )
 from intelshare.delivery import PairStatus
-from intelshare.errors import DeliveryError
+from intelshare.errors import DeliveryError, StoreError
 from intelshare.instant import NEVER, Instant
 from intelshare.roles import Role
 from intelshare.wire import enum_word
@@ -151,9 +151,19 @@ def refuse(bulletin: str, recipient: str, reason: str) -> Call[PairStatus]:
 
 
 def recall(bulletin: str, reason: str, *, dry_run: bool) -> Call[dict[str, RecallEffect]]:
-    """Take a bulletin back."""
+    """Take a bulletin back. The answer raises StoreError RECORD_CORRUPT if not every recipient is known."""
     request = pb.RecallRequest(id=bulletin, reason=reason, dry_run=dry_run)
-    return Call("Recall", request, lambda answer: {p.recipient: RecallEffect(p.effect) for p in answer.pairs})
+    return Call("Recall", request, _recalled)
+
+
+def _recalled(answer: pb.RecallResponse) -> dict[str, RecallEffect]:
+    if answer.damaged:
+        raise StoreError(
+            "RECORD_CORRUPT",
+            f"all others are asked, but one recipient is not known: {answer.damaged[0]}",
+            hint="an operator repairs it (`intelshare node repair`); a recall after that asks the rest",
+        )
+    return {pair.recipient: RecallEffect(pair.effect) for pair in answer.pairs}
 
 
 def receipts(bulletin: str) -> Call[Listed[Receipt]]:

@@ -215,6 +215,7 @@ def recall_response(result: RecallResult, *_: object) -> pb.RecallResponse:
             pb.RecallPair(recipient=row.recipient, word=status_of(facts_of(row)), effect=effect)
             for row, effect in result.pairs
         ],
+        damaged=result.damaged,
     )
 
 

@@ -9,12 +9,13 @@ This member's copy stays: it is the member's record of what it said.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from intelshare.audit.records import EntryType, Recalled, Received
 from intelshare.broker.kernel.actor import Actor, user_row_of
 from intelshare.broker.kernel.allowance import Lasting
+from intelshare.broker.kernel.damage import damaged_records
 from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Carried
 from intelshare.broker.kernel.inbound import Inbound, known_row
@@ -30,16 +31,16 @@ from intelshare.broker.kernel.tables import (
     PairRow,
     RecalledRow,
 )
-from intelshare.broker.kernel.transaction import ToSay, Transaction
+from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.attachments import end_own
 from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED, MAX_REASON, mark
+from intelshare.broker.lifecycle.recalled import tell_recalled, was_recalled
 from intelshare.broker.lifecycle.relations import own_bulletin
 from intelshare.broker.lifecycle.stop import stop
-from intelshare.crypto.codec import encode
 from intelshare.crypto.records import Kind, Recall
 from intelshare.delivery import BestReceipt, Cause, pair
-from intelshare.errors import DeliveryError, EnvelopeError
-from intelshare.ids import Digest, ManifestDigest, MemberCode
+from intelshare.errors import DeliveryError, EnvelopeError, StoreError
+from intelshare.ids import Digest
 from intelshare.instant import Instant
 from intelshare.ports import Plan, Random, View, changed
 from intelshare.statement import Verified
@@ -67,12 +68,18 @@ class RecallCommand:
 
 @dataclass(frozen=True, slots=True)
 class RecallResult:
-    """The effect of a recall on each pair. ``before``: it was recalled earlier, and nothing happens now."""
+    """The effect of a recall on each pair. ``before``: it was recalled earlier; only those are told now who
+    were not told then.
+    """
 
     row: BulletinRow
     pairs: tuple[tuple[PairRow, Effect], ...]
     before: bool
     effects: Effects
+    damaged: tuple[str, ...] = ()
+    """The damaged records because of which a recipient is not told (promise P13): a recall after their repair
+    tells it.
+    """
 
 
 def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instant) -> RecallResult:
@@ -85,8 +92,10 @@ def effect_of_recall(node: Node, view: View, command: RecallCommand, now: Instan
         raise DeliveryError("TOO_LARGE", f"a reason has at most {MAX_REASON} characters")
     row = view.get(BULLETIN, own_bulletin(node, view, command.bulletin, user, now))
     assert row is not None  # noqa: S101 - found just now
-    pairs = tuple([(one, _effect(one)) for one in view.find(PAIR, "key", row.md)])
-    return RecallResult(row, pairs, bool(row.recalled), Effects())
+    damaged: list[StoreError] = []
+    found = view.find(PAIR, "key", row.md, damaged=damaged)
+    pairs = tuple([(one, _effect(one)) for one in found])
+    return RecallResult(row, pairs, bool(row.recalled), Effects(), damaged_records(damaged))
 
 
 def recall(
@@ -94,26 +103,22 @@ def recall(
 ) -> Plan[RecallResult]:
     """Recall a bulletin of this member. Raises what ``effect_of_recall`` raises."""
     planned = effect_of_recall(node, view, command, now)
-    if planned.before:
-        return Plan((), planned)
     row = planned.row
     tx = Transaction(node, view, now, random)
-    tx.log(EntryType.RECALL, Recalled(row.md, command.actor.user, command.reason))
-    tx.put(BULLETIN, changed(row, recalled=now))
-    end_own(tx, row.md)
     # Who says that it is destroyed is told too: a disk that is put back must not make it readable again, and
     # only a recall that was said is repeated to a node that starts anew.
-    told = [one.recipient for one, _ in planned.pairs if one.leaf]
+    handed = [one.recipient for one, _ in planned.pairs if one.leaf]
+    told = [one for one in handed if not was_recalled(tx, row.md, one)]
+    if planned.before and not told:
+        return Plan((), planned)
+    if not planned.before:
+        tx.log(EntryType.RECALL, Recalled(row.md, command.actor.user, command.reason))
+        tx.put(BULLETIN, changed(row, recalled=now))
+        end_own(tx, row.md)
     tell_recalled(tx, row.md, told, command.reason)
     stop(tx, _to_stop([one for one, _ in planned.pairs]), Cause.RECALLED, (CAUSE_RECALLED,))
     after = tuple([(tx.get(PAIR, one.md, one.recipient) or one, effect) for one, effect in planned.pairs])
-    return tx.plan(RecallResult(row, after, False, tx.effects()))
-
-
-def tell_recalled(tx: Transaction, md: ManifestDigest, peers: Sequence[MemberCode], reason: str) -> None:
-    """Ask recipients that were handed a bulletin to destroy it."""
-    said = [(peer, encode(Recall, Recall(peer, md, reason))) for peer in peers]
-    tx.say([ToSay(peer, Kind.RECALL, data, 0) for peer, data in said])
+    return tx.plan(replace(planned, pairs=after, effects=tx.effects()))
 
 
 def on_recall(inbound: Inbound, verified: Verified, carried: Carried) -> None:

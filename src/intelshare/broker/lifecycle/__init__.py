@@ -19,6 +19,7 @@ mend           a damaged record is rebuilt, requested from a peer, or dropped
 rebuild        rows that follow from other rows
 drop           an operator gives up damaged records that nobody has
 pair_again     a damaged pair is made again from what is left of it
+recalled       the members that are told of a recall
 operator_acts  decisions that only a person may make
 access         after the disk forgot, users and members wait until an operator has confirmed them
 hearing        after the disk forgot, each member is waited for until it was heard

@@ -62,6 +62,7 @@ from intelshare.broker.lifecycle.mend import (
 )
 from intelshare.broker.lifecycle.pair_again import HandedOver, Number, PairKey, handed_over, pair_again
 from intelshare.broker.lifecycle.rebuild import recount
+from intelshare.broker.lifecycle.recalled import tell_recalled, was_recalled
 from intelshare.broker.lifecycle.stop import stop
 from intelshare.delivery import Cause, Stage
 from intelshare.errors import DeliveryError
@@ -213,6 +214,8 @@ def _drop_pair(tx: Transaction, key: PairKey, number: Number | None) -> None:
     if row.open or recalled:
         cause = Cause.RECALLED if recalled else Cause.UNDELIVERABLE
         stop(tx, [row], cause, (CAUSE_RECALLED,) if recalled else ("RECORD_CORRUPT",))
+    if recalled and row.leaf and not was_recalled(tx, md, recipient):
+        tell_recalled(tx, md, [recipient], "")  # nobody knew, as it was recalled, that this member has it
 
 
 _DROPS: Final[Mapping[str, Callable[[Transaction, Table[Any], tuple[Any, ...]], None]]] = {

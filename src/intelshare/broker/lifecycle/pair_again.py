@@ -45,13 +45,14 @@ from intelshare.broker.kernel.transaction import Transaction
 from intelshare.broker.lifecycle.add_recipient import new_pair
 from intelshare.broker.lifecycle.attachments import codes_after
 from intelshare.broker.lifecycle.mend import whole
+from intelshare.broker.lifecycle.recalled import was_recalled
 from intelshare.broker.lifecycle.redecide import ONLY_OWN, decide_portions
 from intelshare.crypto.codec import decode
-from intelshare.crypto.records import Kind, Recall, Receipt, ReceiptStatus, Release
+from intelshare.crypto.records import Kind, Receipt, ReceiptStatus, Release
 from intelshare.delivery import BestReceipt, Facts, Stage, pair
 from intelshare.ids import Digest, Incarnation, LeafId, ManifestDigest, MemberCode
 from intelshare.instant import EPOCH
-from intelshare.ports import EVERY_ROW, Scalar, View, changed
+from intelshare.ports import Scalar, View, changed
 
 _UNKNOWN: Final = Digest(bytes(32))
 
@@ -209,12 +210,6 @@ def _alone(
         leaf=LeafId(b""),
         size=sum([len(one.body) for one in tx.view.find(PORTION, "key", md)]),
     )
-
-
-def was_recalled(tx: Transaction, md: ManifestDigest, recipient: MemberCode) -> bool:
-    """Return whether this recipient was told of the recall of a bulletin."""
-    recalls = tx.view.find(STATEMENT, "number", recipient, Kind.RECALL, limit=EVERY_ROW)
-    return any(decode(Recall, row.data).md == md for row in recalls)
 
 
 def _written(tx: Transaction, bulletin: BulletinRow) -> Written:

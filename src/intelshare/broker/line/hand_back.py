@@ -20,7 +20,6 @@ from operator import attrgetter
 from typing import Final
 
 from intelshare.audit.records import EntryType, HandOver, Submit
-from intelshare.broker.exchange.recall import tell_recalled
 from intelshare.broker.kernel.counters import OUTBOX_COUNTER
 from intelshare.broker.kernel.damage import is_damaged, is_there, unless_damaged
 from intelshare.broker.kernel.effects import Effects
@@ -53,8 +52,8 @@ from intelshare.broker.kernel.tables import (
 from intelshare.broker.kernel.transaction import Transaction, open_secret
 from intelshare.broker.lifecycle.anew import queue_again
 from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED
-from intelshare.broker.lifecycle.pair_again import was_recalled
 from intelshare.broker.lifecycle.rebuild import recount
+from intelshare.broker.lifecycle.recalled import tell_recalled, was_recalled
 from intelshare.broker.lifecycle.stop import stop_pair
 from intelshare.broker.line.handover import frames_of
 from intelshare.broker.treaty.act import on_returned_act, returned_acts

@@ -41,12 +41,14 @@ if TYPE_CHECKING:
 @talking
 def recall(
     client: Client, out: Out, bulletin: str, reason: str, dry_run: bool, yes: bool, wait: bool, timeout: float
-) -> None:
+) -> int:
     """Recall the bulletin whose id begins with ID. Authors and releasing officers only.
 
     Deliveries that have not happened yet are stopped. Each recipient that has the bulletin is asked to
     destroy it, and signs that it did; until then `intelshare outbox` shows "recall requested". Your member's
     copy stays.
+
+    Exits with 7 if a damaged record hides a recipient: recall again once it is repaired.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.output import draw
@@ -54,8 +56,8 @@ def recall(
     from intelshare.cli.shared.tables import recall_table
 
     answer = client.recall(bulletin, reason, dry_run=True)
-    if not dry_run and not answer.before:
-        if not yes:
+    if not dry_run:
+        if not yes and not answer.before:
             draw(recall_table(answer.pairs), sys.stderr)
             confirm(
                 f"Recall bulletin {answer.bulletin.hex()}? This cannot be undone.",
@@ -70,6 +72,9 @@ def recall(
     about = "was recalled before" if answer.before else "would be recalled" if dry_run else "recalled"
     out.line(f"bulletin {answer.bulletin.hex()} {about}")
     out.table(recall_table(answer.pairs))
+    for record in answer.damaged:
+        out.note(f"a recipient is not asked: {record}; `intelshare node repair`, then recall again")
+    return Exit.NOT_VERIFIED if answer.damaged else Exit.DONE
 
 
 def _wait(client: Client, answer: pb.RecallResponse, timeout: float, out: Out) -> None:

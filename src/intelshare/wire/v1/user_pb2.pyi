@@ -1881,21 +1881,27 @@ class RecallResponse(_message.Message):
     BULLETIN_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     before: _builtins.bool
-    """It had been recalled before: nothing was done now."""
+    """It had been recalled before: only those are asked now who were not asked then."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecallPair]: ...
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Damaged records because of which a recipient is not asked: a recall after their repair asks it."""
+
     def __init__(
         self,
         *,
         bulletin: _builtins.bytes = ...,
         before: _builtins.bool = ...,
         pairs: _abc.Iterable[Global___RecallPair] | None = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "bulletin", b"bulletin", "pairs", b"pairs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "bulletin", b"bulletin", "damaged", b"damaged", "pairs", b"pairs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,20 +23,25 @@ from intelshare.broker.kernel.tables import (
     BATCH,
     BULLETIN,
     INBOX,
+    PAIR,
     PENDING,
     PORTION,
     RECALLED,
     RECEIPT,
     RECEIVED,
     SECRET,
+    STATEMENT,
 )
 from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.mend import Record
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.line.hello import acknowledge, answer_gap
 from intelshare.broker.line.resend import resend
 from intelshare.broker.queries.lists import InboxQuery, inbox, outbox, why
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Recall, Receipt
+from intelshare.delivery import Cause
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from line_world import (
@@ -367,6 +373,37 @@ def test_a_second_recall_stores_and_says_nothing(members: Any) -> None:
     taking = take_back(members, bulletin)
     assert taking.before
     assert taking.effects.outbound == ()
+    assert everything(fra) == before
+
+
+def told(member: Any) -> list[str]:
+    return sorted(row.peer for row in rows(member, STATEMENT) if row.kind == Kind.RECALL)
+
+
+@pytest.mark.parametrize("settled", ["repaired", "given up"])
+def test_p13_a_recipient_whose_pair_is_damaged_is_named_and_asked_once_that_is_settled(
+    members: Any, settled: str
+) -> None:
+    """An operator's drill: the recall said that it was done, and that recipient read on."""
+    fra = members["FRA"]
+    bulletin = submitted(members, TO_BOTH, ("USA", "KEN"))
+    accepted(members, ("USA", "KEN"))
+    place = (PAIR, PAIR.key_of(pair_of(fra, "KEN")))
+    command = RecallCommand(actor("FRA", "a"), bulletin, "wrong source")
+    step = partial(recall, fra.node, command=command, now=LATER, random=bytes)
+    taking = fra.store.perform_now(lambda view: step(Rotten(view, place))).value
+    assert (len(taking.damaged), taking.before) == (1, False)
+    assert [row.recipient for row, _ in taking.pairs] == ["USA"]
+    assert told(fra) == ["USA"]
+    if settled == "given up":
+        given = DropCommand((Record(PAIR.name, place[1]),), user("FRA", "operator"), "a bad disk")
+        fra.store.perform_now(lambda view: drop(fra.node, Rotten(view, place), given, LATER, bytes))
+        assert told(fra) == ["KEN", "USA"]
+    again = take_back(members, bulletin)
+    assert (again.before, again.damaged, told(fra)) == (True, (), ["KEN", "USA"])
+    assert pair_of(fra, "KEN").cause == Cause.RECALLED
+    before = everything(fra)
+    take_back(members, bulletin)
     assert everything(fra) == before
 
 
