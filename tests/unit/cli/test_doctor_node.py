@@ -78,3 +78,18 @@ def test_whatever_is_not_good_has_a_remedy() -> None:
     )
     assert all(one.remedy for one in examine(bad, NOW) if one.state != "ok")
     assert all(one.remedy for one in examine(pb.StatusResponse(), NOW) if one.state != "ok")
+
+
+def test_a_node_that_refuses_our_certificate_may_have_removed_this_member() -> None:
+    answer = pb.StatusResponse(**GOOD, peers=[peer(state="waiting", last_error="TLS_REFUSED")])
+    (link,) = [one for one in examine(answer, NOW) if one.check == "link USA"]
+    assert (link.state, link.code) == ("warning", "TLS_REFUSED")
+    assert "removed this member" in link.remedy
+    assert "user renew" not in link.remedy
+
+
+def test_a_node_that_does_not_answer_is_not_mistaken_for_our_own() -> None:
+    answer = pb.StatusResponse(**GOOD, peers=[peer(state="waiting", last_error="NODE_UNREACHABLE")])
+    (link,) = [one for one in examine(answer, NOW) if one.check == "link USA"]
+    assert "its node" in link.remedy
+    assert "profile" not in link.remedy

@@ -184,6 +184,17 @@ _NOT_LINKED: Final = {
 """The findings about a peer without a link, by its state: how bad it is, what was found, what to do, code."""
 
 
+_REACH: Final = "check whether its node is running and can be reached"
+
+_UNANSWERED: Final = {
+    "NODE_UNREACHABLE": f'{_REACH}: docs/runbook.md, "Link down"',
+    "TLS_REFUSED": "its node refuses this node's certificate, or the other way round: check both "
+    "clocks and certificates, and ask whether its operators have removed this member: docs/runbook.md, "
+    '"Link down"',
+}
+"""What to do about another member's node that has said nothing: the catalogue speaks to users of this one."""
+
+
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     check = f"link {peer.member}"
     waits = peer.queued + peer.unacknowledged
@@ -205,7 +216,8 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         yield from _linked(peer, check)
     else:
         known = catalogue().get(peer.last_error)
-        remedy = known.next if known is not None else "check whether its node is running and can be reached"
+        remedy = known.next if known is not None else _REACH
+        remedy = _UNANSWERED.get(peer.last_error, remedy)
         yield Finding(WARNING, check, f"{state}{waiting}", remedy, peer.last_error)
 
 
