@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from intelshare.cli.shared.codes import catalogue
-from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding, by_code
+from intelshare.cli.shared.findings import DRAINING, OK, WARNING, WRONG, Finding, by_code, drain_finding
 from intelshare.instant import DAY, MAX_AHEAD, MINUTE, SECOND, Instant
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
 
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
-        yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
+        if code == "CLOCK":
+            yield _clock(status)
+        elif code == DRAINING:
+            yield drain_finding("node", "it is being drained: it accepts no new bulletins", status.replica)
+        else:
+            yield by_code(WRONG, "node", code)
     if status.clock.believed and not status.clock.confirmed and now - status.started_at > ALONE:
         yield Finding(WARNING, "clock", clock_line(status.clock), _ALONE)
     for alarm in status.alarms:
@@ -192,7 +197,7 @@ _UNANSWERED: Final = {
     "clocks and certificates, and ask whether its operators have removed this member: docs/runbook.md, "
     '"Link down"',
 }
-"""What to do about another member's node that has said nothing: the catalogue speaks to users of this one."""
+"""Remedies for another member's node that has said nothing: the catalogue speaks to users of this one."""
 
 
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:

@@ -2819,8 +2819,9 @@ class DrainResponse(_message.Message):
     REPLICA_FIELD_NUMBER: _builtins.int
     OTHERS_DELIVER_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
-    """For all members together."""
+    """For all members together that were not removed."""
     unacknowledged: _builtins.int
+    """Without the node's last checkpoint and its documents: they are always owed to a member without a link."""
     replica: _builtins.str
     """The replica that answers, if the node has several: the others accept bulletins."""
     others_deliver: _builtins.bool
