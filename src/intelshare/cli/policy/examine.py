@@ -209,7 +209,7 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
             f"it ends once {peer.member} was linked for a minute; or: `intelshare node allow-reading "
             f"{peer.member} --reason TEXT --folder FOLDER`"
         )
-        what = "nobody reads what it sent before this node lost memory"
+        what = "nobody reads what it sent before this node lost memory, and what bundles bring since"
         yield Finding(WARNING, check, what, remedy, "READING_WAITS")
     decided = peer.state in ("removed", "unconfirmed", "suspended")
     state = "expired" if not decided and peer.directory_expires < now else peer.state
