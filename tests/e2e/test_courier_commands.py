@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from e2e.nodes import documents_of, expired_certificate, found, intelshare, introduce, ok, running, wait_until
+from e2e.nodes import (
+    documents_of,
+    expired_certificate,
+    found,
+    intelshare,
+    introduce,
+    let_in,
+    ok,
+    running,
+    wait_until,
+)
 from intelshare.client import read_profile
 from intelshare.client.profile import replace_credentials
 
@@ -166,6 +177,56 @@ def test_a_file_travels_with_its_bulletin_whole_or_in_several_bundles(gap: Gap) 
     (pair,) = ok("outbox", bulletin, "--as", gap.ana, "--json").json["pairs"]
     assert "WHOLE" in pair["codes"]
     assert gap.export(gap.fra, "USA")[1]["files"] == "0"
+
+
+def test_a_drain_beside_a_member_without_a_link_ends(gap: Gap) -> None:
+    bulletin = gap.send("Before the upgrade")
+    drained = intelshare("node", "drain", "--folder", gap.fra, "--wait", "0.5", "--json")
+    assert (drained.code, drained.json["queued"]) == (10, "1")
+    ok("node", "drain", "--undo", "--folder", gap.fra)
+    gap.carry(gap.fra, gap.usa)
+    gap.carry(gap.usa, gap.fra)
+    assert gap.word(bulletin) == "accepted"
+    said = ok("node", "drain", "--folder", gap.fra, "--wait", "3", "--json").json
+    assert (said["queued"], said["unacknowledged"]) == ("0", "0")
+    ratings = ok("doctor", "--folder", gap.fra, "--json").json["findings"]
+    assert [one["state"] for one in ratings if one["code"] == "DRAINING"] == ["warning"]
+    ok("node", "drain", "--undo", "--folder", gap.fra)
+
+
+def test_what_a_member_first_met_after_a_loss_sends_by_courier_waits_and_everybody_is_told(
+    tmp_path: Path,
+) -> None:
+    """A drill: `courier import` said `1 new bulletins`, and the inbox was empty without a word."""
+    usa, kept = found(tmp_path / "usa", "USA"), found(tmp_path / "kept" / "fra", "FRA")
+    settings = usa / "node.toml"
+    settings.write_text(settings.read_text().replace("dial = true", "dial = false"))
+    with running(kept):
+        ok("node", "backup", tmp_path / "backup", "--folder", kept)
+    fra = tmp_path / "fra"
+    ok("node", "restore", tmp_path / "backup", fra)
+    settings = fra / "node.toml"
+    settings.write_text(settings.read_text().replace("dial = true", "dial = false"))
+    with running(fra), running(usa):
+        let_in(fra)
+        shutil.copytree(kept / "users" / "ana", fra / "users" / "ana", dirs_exist_ok=True)
+        introduce(fra, usa)
+        gap = Gap(tmp_path, usa, fra)
+        ok(
+            "send", "-", "--as", usa / "users" / "ana", "--to", "FRA", "--label",
+            "//USA SECRET//REL TO USA, FRA", "--category", "cyber", "--title", "New", stdin="text",
+        )  # fmt: skip
+        file, _ = gap.export(usa, "FRA")
+        taken = ok("courier", "import", file, "--folder", fra)
+        assert "1 bulletins of USA cannot be read yet" in taken.err
+        assert f"allow-reading USA --reason TEXT --folder {fra}" in taken.err
+        for command in (("inbox",), ("search", "text")):
+            listed = ok(*command, "--as", fra / "users" / "ana")
+            assert "1 bulletins of USA cannot be read yet" in listed.err, listed
+            assert "[READING_WAITS]" in listed.err
+        ok("node", "allow-reading", "USA", "--reason", "a drill", "--yes", "--folder", fra)
+        listed = ok("inbox", "--as", fra / "users" / "ana")
+        assert ("New" in listed.out, "READING_WAITS" in listed.err) == (True, False)
 
 
 def test_a_suspended_member_is_named_with_what_this_sides_operator_can_do(gap: Gap) -> None:

@@ -36,6 +36,17 @@ async def state(site: Site) -> str:
     return str(peer.state)
 
 
+async def shows(site: Site, code: str) -> None:
+    """Wait until the one peer has this last error."""
+
+    async def reached() -> bool:
+        async with site.client("o") as client:
+            (peer,) = (await client.operations.Status(pb.StatusRequest())).peers
+        return str(peer.last_error) == code
+
+    await until(reached, code)
+
+
 async def becomes(site: Site, bulletin: bytes, wanted: str) -> None:
     async def reached() -> bool:
         return await word(site, bulletin, "USA") == wanted
@@ -64,12 +75,7 @@ async def test_a_suspension_ends_the_link_at_once_and_a_resumption_goes_on(pair:
     assert await codes(fra, waiting) == ("queued", ["MEMBER_SUSPENDED"])
     assert await state(fra) == "suspended"
 
-    async def turned_away() -> bool:
-        async with usa.client("o") as client:
-            (peer,) = (await client.operations.Status(pb.StatusRequest())).peers
-        return peer.last_error == "PEER_REVOKED"
-
-    await until(turned_away, "the other side is told")
+    await shows(usa, "PEER_REVOKED")
     assert not fra.running.links.linked
     await fra.stop()
     await fra.start()
@@ -116,6 +122,17 @@ async def test_a_removed_member_is_a_stranger_until_it_is_imported_on_purpose(
     anew = await sent(fra, "dealt with again")
     await becomes(fra, anew, "accepted")
     assert await codes(fra, queued) == ("undeliverable", ["MEMBER_REMOVED"])
+
+
+async def test_a_removed_member_sees_that_its_certificate_is_refused_and_not_that_nobody_answers(
+    pair: tuple[Site, Site],
+) -> None:
+    fra, usa = pair
+    await linked(fra, usa)
+    await operate(fra, "RemoveMember", pb.RemoveMemberRequest(member="USA"))
+    await shows(usa, "TLS_REFUSED")
+    await fra.stop()
+    await shows(usa, "NODE_UNREACHABLE")
 
 
 async def test_what_a_removed_member_sent_stays_readable_and_provable(pair: tuple[Site, Site]) -> None:

@@ -11,7 +11,7 @@ import grpc
 
 from intelshare.client.profile import Credentials, Profile
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
-from intelshare.wire import FLOW
+from intelshare.wire import FLOW, refused_in_tls
 
 DEADLINE = 10.0
 """The seconds for one call; INTELSHARE_PATIENCE scales them."""
@@ -21,14 +21,6 @@ MAX_ANSWER = 4 * 1024 * 1024
 
 _KEEPALIVE = 20_000
 """The milliseconds after which a silent call checks whether the node's host is still there."""
-
-_TLS = ("certificate", "verification", "ssl", "unwrap failed")
-_NEVER = "failed to connect"
-_ENDED = ("socket closed", "connection reset", "broken pipe")
-_TOO_EARLY = ("handshake read failed", "handshake write failed", "failed to connect to remote host")
-"""Words of gRPC about TLS, about a connection that was never established, about its end, and about an end
-before the node has seen our certificate. "Unwrap failed": an alert came after the handshake.
-"""
 
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
@@ -103,7 +95,7 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         hint = "`intelshare status` shows whether the node is busy"
         return ConfigError("TIMED_OUT", "the node did not answer in time", place=place, hint=hint)
-    if status is grpc.StatusCode.UNAVAILABLE and (refused := _refused(details)):
+    if status is grpc.StatusCode.UNAVAILABLE and (refused := refused_in_tls(details)):
         return ConfigError(
             "TLS_REFUSED",
             refused,
@@ -142,19 +134,3 @@ def _told(code: str, detail: object) -> IntelshareError:
         )
     except (ValueError, TypeError, AttributeError):
         return DeliveryError(code, "the node refuses")
-
-
-def _refused(details: str) -> str:
-    """Return how the TLS handshake failed, or nothing if it did not.
-
-    A server that rejects our certificate ends the connection after the handshake (TLS 1.3, RFC 8446 section
-    4.4.2), before it is established: in order, or by a reset if it had not read everything. gRPC's sends no
-    alert, so one that ends in these milliseconds looks the same; one that has ended before does not.
-    """
-    told = details.lower()
-    if any(word in told for word in _TLS):
-        return "one side does not accept the other's certificate"
-    ended = _NEVER in told and any(word in told for word in _ENDED)
-    if ended and not any(word in told for word in _TOO_EARLY):
-        return "the node does not accept the certificate, or ended at this very moment: then try again"
-    return ""

@@ -84,6 +84,7 @@ from intelshare.node.streams import Stream
 from intelshare.ports import Durable, Plan, View
 from intelshare.private_files import folder_error, shortage
 from intelshare.trust import Channel
+from intelshare.wire import refused_in_tls
 
 L = TypeVar("L", bound=HasEffects)
 T = TypeVar("T")
@@ -474,7 +475,11 @@ the peer has cut internal: no defect, which the peer would name itself.
 def _code_of(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         told = dict(error.trailing_metadata() or ()).get("intelshare-code")
-        return _SAYS.get(error.code(), error.code().name) if told is None else code_of_peer(str(told))
+        if told is not None:
+            return code_of_peer(str(told))
+        if error.code() is grpc.StatusCode.UNAVAILABLE and refused_in_tls(str(error.details() or "")):
+            return "TLS_REFUSED"
+        return _SAYS.get(error.code(), str(error.code().name))
     return error.code if isinstance(error, IntelshareError) else type(error).__name__
 
 

@@ -20,6 +20,7 @@ from intelshare.broker.lifecycle.relations import context_of
 from intelshare.broker.line.alike import SubmitResult
 from intelshare.broker.line.submit import SubmitCommand, submit
 from intelshare.broker.queries import lists
+from intelshare.broker.queries.waiting import waiting_for
 from intelshare.broker.queries.withheld import WithheldQuery, withheld
 from intelshare.delivery import BestReceipt, status_of
 from intelshare.errors import code_of_peer
@@ -40,7 +41,7 @@ from intelshare.services.rpc import (
     StreamCall,
     asked_time,
 )
-from intelshare.services.shown import read_response
+from intelshare.services.shown import read_response, waiting_message
 from intelshare.services.submit_many import submit_drafts, to_wake
 from intelshare.services.watching import search_bulletins, watch_log
 from intelshare.wire import MAX_LISTED, precedence_value
@@ -65,6 +66,7 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
     )
     lines, damaged = lists.inbox(node, view, actor, wanted, now)
     gaps = lists.holes(view, sorted(node.trust.members))
+    waiting = waiting_for(node, view, actor, wanted, now)
     late_requests, of_requests = rfi.overdue_requests(node, view, actor, now)
     late_duties, of_duties = duties.overdue_duties(node, view, actor, now)
     return pb.InboxResponse(
@@ -74,6 +76,7 @@ def inbox_page(context: CallContext, request: pb.InboxRequest) -> pb.InboxRespon
         obligations_overdue=late_duties,
         # A bulletin that is damaged may be missing in the list and in both counts, and is named once.
         damaged=list(dict.fromkeys((*damaged, *of_requests, *of_duties)))[:MAX_NAMED],
+        waiting=waiting_message(waiting, wanted.limit),
     )
 
 

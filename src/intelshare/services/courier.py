@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
+from intelshare.broker.queries.waiting import waiting_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
@@ -69,6 +70,7 @@ async def import_(
 
     with backend.open_call("Courier/Import", actor.user, MAX_CALLS):
         taken = await backend.take_in_bundle(data(), actor.user)
+        waiting = await backend.query(lambda view: waiting_of(view, taken.member, backend.now()), slow=True)
         yield pb.CourierImportResponse(
             member=taken.member,
             node=taken.node,
@@ -83,6 +85,7 @@ async def import_(
             code=taken.code,
             files_wanted=taken.files_wanted,
             files=taken.files,
+            reading_waits=waiting,
         )
 
 

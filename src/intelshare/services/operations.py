@@ -32,7 +32,7 @@ from intelshare.broker.lifecycle.attachments import wanted_of
 from intelshare.broker.lifecycle.hearing import unheard
 from intelshare.broker.lifecycle.streams import is_frozen
 from intelshare.broker.queries.lists import queued
-from intelshare.broker.queries.queues import Queue, queues
+from intelshare.broker.queries.queues import Queue, drains, queues
 from intelshare.broker.transparency.evidence import losses_settled
 from intelshare.broker.transparency.log_reader import verify_logs
 from intelshare.broker.treaty.policy_files import files_in_force, law_in_force
@@ -246,14 +246,15 @@ def _queue(one: Queue) -> pb.Queue:
 
 
 async def drain(backend: Backend, _: Actor, request: pb.DrainRequest) -> pb.DrainResponse:
-    """Stop accepting bulletins, or accept them again; return how much waits now.
+    """Stop accepting bulletins, or accept them again; return how much waits now that a drain waits for.
 
     Of replicas only this one does, and nothing if another one is meant.
     """
     if request.replica in ("", backend.replica):
         await _set_drained(backend, on=not request.undo)
-    members = backend.node.trust.members
-    waiting = await backend.query(lambda view: [queued(view, member) for member in members])
+    node = backend.node
+    # To a member that was removed nothing goes.
+    waiting = await backend.query(lambda view: [drains(node, view, one) for one in node.trust.partners])
     return pb.DrainResponse(
         queued=sum(pairs for pairs, _ in waiting),
         unacknowledged=sum(signed for _, signed in waiting),

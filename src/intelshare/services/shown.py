@@ -68,3 +68,9 @@ def _portion(portion: Portion) -> pb.Portion:
 def _file_size(portion: Portion) -> int:
     is_file = portion.kind is PortionKind.ATTACHMENT
     return read_attachment(portion.content).size if is_file else 0
+
+
+def waiting_message(waiting: Mapping[MemberCode, int], most: int) -> list[pb.ReadingWaits]:
+    """Return how many bulletins of whom wait, by sender; up to ``most`` together were counted."""
+    more = sum(waiting.values()) >= most
+    return [pb.ReadingWaits(member=one, bulletins=waiting[one], more=more) for one in sorted(waiting)]

@@ -8,6 +8,7 @@ from typing import Final
 
 from intelshare.broker.kernel.actor import Actor
 from intelshare.broker.kernel.cursor import open_cursor, seal_cursor
+from intelshare.broker.queries.lists import InboxQuery
 from intelshare.broker.queries.search import (
     Match,
     SearchQuery,
@@ -17,6 +18,7 @@ from intelshare.broker.queries.search import (
     search_place_of,
     words_of,
 )
+from intelshare.broker.queries.waiting import waiting_for
 from intelshare.broker.queries.watch import (
     Cursor,
     Happened,
@@ -28,6 +30,7 @@ from intelshare.broker.queries.watch import (
 )
 from intelshare.errors import DeliveryError
 from intelshare.services.backend import Backend
+from intelshare.services.shown import waiting_message
 from intelshare.wire.v1 import user_pb2 as pb
 
 METHOD: Final = "Bulletins/Watch"
@@ -114,10 +117,15 @@ async def search_bulletins(backend: Backend, actor: Actor, request: pb.SearchReq
     if request.HasField("before"):
         before = search_place_of(open_cursor(backend.node, actor.user, "search", request.before.md))
     query = SearchQuery(actor, words_of(request.query), where, before)
-    page = await backend.query(lambda view: search(backend.node, view, query, backend.now()), slow=True)
+    node, now = backend.node, backend.now()
+    page = await backend.query(lambda view: search(node, view, query, now), slow=True)
     response = pb.SearchResponse(
         matches=[_match(match) for match in page.matches], looked=page.looked, damaged=page.damaged
     )
+    if where is Where.INBOX and before is None:
+        all_of = InboxQuery()
+        waiting = await backend.query(lambda view: waiting_for(node, view, actor, all_of, now), slow=True)
+        response.waiting.extend(waiting_message(waiting, all_of.limit))
     if page.before is not None:
         place = place_bytes(page.before)
         response.before.md = seal_cursor(backend.node, actor.user, "search", place, backend.random)

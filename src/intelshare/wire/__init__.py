@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from intelshare.wire.bounds import MAX_LISTED
 from intelshare.wire.enums import enum_word, kind_value, precedence_value
 from intelshare.wire.flow import FLOW
+from intelshare.wire.refused import refused_in_tls
 
 if TYPE_CHECKING:
     from intelshare.broker.kernel.frame import Acks, Hello, Message
@@ -45,6 +46,7 @@ __all__ = [
     "path_message",
     "precedence_value",
     "read_message",
+    "refused_in_tls",
 ]
 
 _LAZY = dict.fromkeys(("Acks", "Hello", "Message"), "broker.kernel.frame") | {

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from intelshare.cli.operator import doctor
 from intelshare.cli.policy.examine import examine
+from intelshare.cli.shared.findings import drain_finding
 from intelshare.instant import DAY, MINUTE, Instant
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -35,6 +37,7 @@ def test_a_good_node_is_good() -> None:
         ({"codes": ["CLOCK"]}, "clock", "wrong", "CLOCK"),
         ({"clock": pb.ClockState(now=NOW, believed=True), "started_at": NOW - DAY}, "clock", "warning", ""),
         ({"codes": ["POLICY_UNAVAILABLE"]}, "node", "wrong", "POLICY_UNAVAILABLE"),
+        ({"codes": ["DRAINING"]}, "node", "warning", "DRAINING"),
         ({"directory_expires": NOW}, "directory", "wrong", "TRUST_EXPIRED"),
         ({"directory_expires": NOW + DAY}, "directory", "warning", ""),
         ({"certificate_expires": NOW + DAY}, "node certificate", "warning", ""),
@@ -78,3 +81,27 @@ def test_whatever_is_not_good_has_a_remedy() -> None:
     )
     assert all(one.remedy for one in examine(bad, NOW) if one.state != "ok")
     assert all(one.remedy for one in examine(pb.StatusResponse(), NOW) if one.state != "ok")
+
+
+def test_a_node_that_refuses_our_certificate_may_have_removed_this_member() -> None:
+    answer = pb.StatusResponse(**GOOD, peers=[peer(state="waiting", last_error="TLS_REFUSED")])
+    (link,) = [one for one in examine(answer, NOW) if one.check == "link USA"]
+    assert (link.state, link.code) == ("warning", "TLS_REFUSED")
+    assert "removed this member" in link.remedy
+    assert "user renew" not in link.remedy
+
+
+def test_a_node_that_does_not_answer_is_not_mistaken_for_our_own() -> None:
+    answer = pb.StatusResponse(**GOOD, peers=[peer(state="waiting", last_error="NODE_UNREACHABLE")])
+    (link,) = [one for one in examine(answer, NOW) if one.check == "link USA"]
+    assert "its node" in link.remedy
+    assert "profile" not in link.remedy
+
+
+def test_a_drain_is_rated_once_as_a_warning_that_names_the_replica() -> None:
+    answer = pb.StatusResponse(**GOOD, codes=["DRAINING"], replica="b")
+    nodes = [one for one in examine(answer, NOW) if one.code == "DRAINING"]
+    process = drain_finding("process", "b runs, NOT_SERVING", "b")
+    assert doctor._once([*nodes, process]) == [process]
+    assert doctor._once(nodes) == nodes
+    assert [(one.state, "--undo --replica b" in one.remedy) for one in nodes] == [("warning", True)]

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from intelshare.audit.records import DecisionKept, EntryType, HandOver
@@ -228,18 +227,20 @@ def _decision(tx: Transaction, release: StatementRow) -> OpenedEntry | None:
 
 
 def _answered(tx: Transaction, row: PairRow) -> PairRow:
-    """Return a pair that was handed over, with what its receipts say."""
+    """Return a pair that was handed over, with what its receipts say, and since when."""
     known = [
         whole(tx, RECEIVED, one.member, one.leaf)
         for one in tx.view.find(RECEIPT, "key", row.md, row.recipient)
     ]
-    said = sorted(
-        [decode(Receipt, one.data) for one in known if one is not None], key=attrgetter("decided_at")
-    )
+    read = [(decode(Receipt, one.data), one.at) for one in known if one is not None]
+    read.sort(key=lambda one: one[0].decided_at)
+    said = [one for one, _ in read]
     row = with_facts(row, Facts(Stage.HANDED_OVER), tx.now)
-    for place, one in enumerate(said):
+    for place, (one, came) in enumerate(read):
         if one.leaf == row.leaf or one.status is not ReceiptStatus.REFUSED:
             others = place > 0 and all(before.leaf != one.leaf for before in said[:place])
             facts = pair.receive(facts_of(row), BestReceipt[one.status.name], one.codes, elsewhere=others)
-            row = with_facts(row, facts, tx.now, codes=codes_after(row, facts, one))
+            # The outbox shows since when it is so, and how long it took.
+            since = came if facts != facts_of(row) else row.changed
+            row = with_facts(row, facts, since, codes=codes_after(row, facts, one))
     return row

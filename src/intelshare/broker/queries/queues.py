@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from intelshare.broker.kernel.frame import rank
-from intelshare.broker.kernel.tables import PAIR, PENDING
-from intelshare.crypto.records import Precedence
+from intelshare.broker.kernel.node import Node
+from intelshare.broker.kernel.tables import PAIR, PENDING, STATEMENT
+from intelshare.broker.transparency.checkpoint import own
+from intelshare.crypto.codec import decode
+from intelshare.crypto.records import Evidence, Kind, Precedence
 from intelshare.ids import MemberCode
 from intelshare.instant import Instant
-from intelshare.ports import Scalar, View
+from intelshare.ports import EVERY_ROW, Scalar, View
+from intelshare.statement import leaf_id
 
 _PAGE: Final = 1000
 
@@ -32,6 +36,25 @@ class Queue:
 def queues(view: View, members: Iterable[MemberCode]) -> tuple[Queue, ...]:
     """Return the queues that are not empty, FLASH first. Reads every unacknowledged statement."""
     return tuple(one for member in members for one in _of(view, member))
+
+
+def drains(node: Node, view: View, member: MemberCode) -> tuple[int, int]:
+    """Return (pairs ready for hand-over, statements unacknowledged) for one peer, as far as a drain waits for
+    them: what users sent and are told, acts and stream heads.
+
+    Not this node's last checkpoint and its documents: each later one replaces them, and the next hello or
+    bundle brings them anyway. A bundle makes the log grow, and so makes another checkpoint: to a member
+    without a link one is always owed.
+    """
+    states = 0
+    last = own(node, view)
+    if last is not None:
+        said = decode(Evidence, last.signed)
+        states += view.get(PENDING, leaf_id(said.kind, said.nonce, said.data), member) is not None
+    for one in view.find(STATEMENT, "number", member, Kind.TRUST, limit=EVERY_ROW):
+        states += view.get(PENDING, one.leaf, member) is not None
+    queued, unacknowledged = view.count(PAIR, "ready", member, 1), view.count(PENDING, "peer", member)
+    return queued, unacknowledged - states
 
 
 def _of(view: View, member: MemberCode) -> Iterator[Queue]:

@@ -70,7 +70,7 @@ def inbox(
     """List the received bulletins that your clearance and need to know allow, newest first."""
     from intelshare.cli.shared.follow import cursor_now
     from intelshare.cli.shared.follow import follow as go_on
-    from intelshare.cli.shared.output import note_damaged
+    from intelshare.cli.shared.output import note_damaged, note_waiting
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import inbox_table
     from intelshare.cli.shared.times import moment
@@ -88,8 +88,9 @@ def inbox(
     know(client.profile, MEMBER, [entry.originator for entry in found.entries])
     if found.entries:
         out.table(inbox_table(found.entries))
-    else:
+    elif not found.waiting:
         out.note("nothing here")
+    note_waiting(out, found.waiting)
     if found.requests_overdue:
         out.note(f"overdue requests for information: {found.requests_overdue}; see `intelshare rfi list`")
     if found.obligations_overdue:

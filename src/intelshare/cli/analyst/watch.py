@@ -67,24 +67,28 @@ def watch(client: Client, out: Out, since: str | None, once: bool) -> None:
 @talking
 def search(client: Client, out: Out, words: tuple[str, ...], sent: bool, limit: int) -> None:
     """Find the bulletins that contain all WORDS, among those that you may see, newest first."""
-    from intelshare.cli.shared.output import note_damaged
+    from intelshare.cli.shared.output import note_damaged, note_waiting
     from intelshare.cli.shared.plain import plain
     from intelshare.cli.shared.tables import short_id, short_time
 
     found: list[Any] = []
+    waiting: list[Any] = []
     looked, damaged = 0, dict[str, None]()
     with Progress(out, "bulletins looked through") as progress:
         for page in client.search(" ".join(words), outbox=sent):
             found.extend(page.matches)
             looked += page.looked
             damaged.update(dict.fromkeys(page.damaged))
+            waiting.extend(page.waiting)
             progress.at(looked)
             if len(found) >= limit:
                 break
     found = found[:limit]
     matches = [plain(match) for match in found]
-    out.document("search", {"matches": matches, "looked": looked, "damaged": list(damaged)})
+    waits = [plain(one) for one in waiting]
+    out.document("search", {"matches": matches, "looked": looked, "damaged": list(damaged), "waiting": waits})
     note_damaged(out, damaged)
+    note_waiting(out, waiting)
     if not found:
         out.note(f"no match in {looked} bulletins")
         return

@@ -101,6 +101,7 @@ def import_(node: NodeFolder, out: Out, file: Path) -> int:
     `intelshare courier export` to that member. The node must be running.
     """
     from intelshare.cli.shared.files import opened_regular
+    from intelshare.cli.shared.output import reading_waits
     from intelshare.cli.shared.plain import plain
     from intelshare.instant import Instant, show
 
@@ -119,6 +120,8 @@ def import_(node: NodeFolder, out: Out, file: Path) -> int:
     )
     if taken.files:
         out.line(f"  {taken.files} attachments")
+    if taken.reading_waits:
+        out.note(reading_waits(taken.member, taken.reading_waits))
     for one in taken.rejected:
         out.note(f"{one.count} rejected here: {one.code}")
     for one in taken.rejected_there:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from intelshare.cli.shared.codes import Exit, catalogue
-from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
+from intelshare.cli.shared.findings import DRAINING, OK, WARNING, WRONG, Finding, drain_finding
 from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.named_commands import complete
 from intelshare.cli.shared.options import passphrase, printing
@@ -72,7 +72,7 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
     Changes nothing. Exits with 1 if anything is wrong; with warnings alone, it exits with 0.
     """
     where = _Where(profile, folder, deep, passphrase)
-    findings = [finding for check in _CHECKS for finding in _safely(check, where)]
+    findings = _once([finding for check in _CHECKS for finding in _safely(check, where)])
     out.document(
         "doctor",
         {
@@ -98,6 +98,13 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
     warnings = sum(finding.state == WARNING for finding in findings)
     out.line(f"{wrong} wrong, {warnings} to look at, {len(findings) - wrong - warnings} ok")
     return Exit.FAILED if wrong else Exit.DONE
+
+
+def _once(findings: list[Finding]) -> list[Finding]:
+    """Leave out the node's word of its drain where its process says the same: that names the replica, too."""
+    if not any((one.check, one.code) == ("process", DRAINING) for one in findings):
+        return findings
+    return [one for one in findings if (one.check, one.code) != ("node", DRAINING)]
 
 
 def _in(code: str) -> str:
@@ -344,12 +351,11 @@ def _process(running: Running) -> Iterator[Finding]:
         what += f", waits since {short_time(waits.since)}: {waits.what}"
     for code in running.codes:
         known = catalogue().get(code)
-        state = WARNING if code == "DRAINING" else WRONG
         helps = waits.next if waits is not None else known.next if known is not None else ""
-        if code == "DRAINING":
-            of = f" --replica {running.replica}" if running.replica else ""
-            helps = f"`intelshare node drain --undo{of}` ends it; a restart does not"
-        yield Finding(state, "process", what, helps, code)
+        if code == DRAINING:
+            yield drain_finding("process", what, running.replica)
+        else:
+            yield Finding(WRONG, "process", what, helps, code)
 
 
 def _left_over(folder: Path, settings: Settings) -> Iterator[Finding]:

@@ -107,7 +107,7 @@ def queues(node: NodeFolder, out: Out) -> None:
     "patience",
     type=click.FloatRange(0, 86_400),
     default=0.0,
-    help="Wait up to this many seconds until nothing is queued.",
+    help="Wait up to this many seconds until nothing is queued or unacknowledged.",
 )
 @click.option("--stop", is_flag=True, help="Then stop the node (on this machine).")
 @printing
@@ -118,6 +118,10 @@ def drain(node: NodeFolder, out: Out, undo: bool, patience: float, stop: bool) -
     Everything else continues: reception, receipts, recalls, reading. Health shows DRAINING. Draining ends
     with --undo alone: a node that is started again, by --stop or by whatever else, is still drained. --wait
     goes on over such a start. Exits with 10 if something is still queued.
+
+    Waited for are bulletins, receipts, recalls and whatever else users and operators have said. Not waited
+    for are the node's last checkpoint and its documents, which later ones replace: to a member that gets
+    courier bundles one is always owed. What waits for such a member ends with a bundle to it, and one back.
 
     Of several replicas only the one that is asked is drained: the others accept bulletins. If they
     share the links, nothing is waited for: what is queued is that of all, and goes on from the others when

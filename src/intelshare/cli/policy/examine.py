@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from intelshare.cli.shared.codes import catalogue
-from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding, by_code
+from intelshare.cli.shared.findings import DRAINING, OK, WARNING, WRONG, Finding, by_code, drain_finding
 from intelshare.instant import DAY, MAX_AHEAD, MINUTE, SECOND, Instant
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
 
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
-        yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
+        if code == "CLOCK":
+            yield _clock(status)
+        elif code == DRAINING:
+            yield drain_finding("node", "it is being drained: it accepts no new bulletins", status.replica)
+        else:
+            yield by_code(WRONG, "node", code)
     if status.clock.believed and not status.clock.confirmed and now - status.started_at > ALONE:
         yield Finding(WARNING, "clock", clock_line(status.clock), _ALONE)
     for alarm in status.alarms:
@@ -184,6 +189,17 @@ _NOT_LINKED: Final = {
 """The findings about a peer without a link, by its state: how bad it is, what was found, what to do, code."""
 
 
+_REACH: Final = "check whether its node is running and can be reached"
+
+_UNANSWERED: Final = {
+    "NODE_UNREACHABLE": f'{_REACH}: docs/runbook.md, "Link down"',
+    "TLS_REFUSED": "its node refuses this node's certificate, or the other way round: check both "
+    "clocks and certificates, and ask whether its operators have removed this member: docs/runbook.md, "
+    '"Link down"',
+}
+"""Remedies for another member's node that has said nothing: the catalogue speaks to users of this one."""
+
+
 def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
     check = f"link {peer.member}"
     waits = peer.queued + peer.unacknowledged
@@ -193,7 +209,7 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
             f"it ends once {peer.member} was linked for a minute; or: `intelshare node allow-reading "
             f"{peer.member} --reason TEXT --folder FOLDER`"
         )
-        what = "nobody reads what it sent before this node lost memory"
+        what = "nobody reads what it sent before this node lost memory, and what bundles bring since"
         yield Finding(WARNING, check, what, remedy, "READING_WAITS")
     decided = peer.state in ("removed", "unconfirmed", "suspended")
     state = "expired" if not decided and peer.directory_expires < now else peer.state
@@ -205,7 +221,8 @@ def _link(peer: pb.PeerStatus, now: Instant) -> Iterator[Finding]:
         yield from _linked(peer, check)
     else:
         known = catalogue().get(peer.last_error)
-        remedy = known.next if known is not None else "check whether its node is running and can be reached"
+        remedy = known.next if known is not None else _REACH
+        remedy = _UNANSWERED.get(peer.last_error, remedy)
         yield Finding(WARNING, check, f"{state}{waiting}", remedy, peer.last_error)
 
 

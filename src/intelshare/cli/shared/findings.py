@@ -11,6 +11,8 @@ OK: Final = "ok"
 WARNING: Final = "warning"
 WRONG: Final = "wrong"
 
+DRAINING: Final = "DRAINING"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -28,3 +30,10 @@ def by_code(state: str, check: str, code: str, found: str = "") -> Finding:
     known = catalogue().get(code)
     means, remedy = (known.means, known.next) if known is not None else ("", "")
     return Finding(state, check, found or means or code, remedy, code)
+
+
+def drain_finding(check: str, found: str, replica: str) -> Finding:
+    """Return the finding about a drain, which an operator has ordered and may have forgotten."""
+    of = f" --replica {replica}" if replica else ""
+    helps = f"`intelshare node drain --undo{of}` ends it; a restart does not"
+    return Finding(WARNING, check, found, helps, DRAINING)

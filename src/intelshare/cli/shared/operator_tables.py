@@ -78,8 +78,9 @@ def peer_notes(peers: Iterable[pb.PeerStatus]) -> list[str]:
             )
         if peer.reading_waits:
             lines.append(
-                f"what {peer.member} sent before this node lost memory waits until it was linked for a "
-                f"minute: `intelshare node allow-reading {peer.member} --reason TEXT`  [READING_WAITS]"
+                f"what {peer.member} sent is not read until it was linked for a minute, or `intelshare node "
+                f"allow-reading {peer.member} --reason TEXT`: this node lost memory, and {peer.member} may "
+                "have recalled some  [READING_WAITS]"
             )
         if peer.peer_forgot:
             lines.append(f"{peer.member} forgot {peer.peer_forgot} numbers that it had given  [LOG_FORGOT]")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
@@ -23,6 +23,9 @@ from intelshare.cli.shared.columns import fit
 from intelshare.cli.shared.named_commands import complete
 from intelshare.errors import IntelshareError, Place
 from intelshare.text import visible, width
+
+if TYPE_CHECKING:
+    from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_EXCERPT = 160
 
@@ -129,6 +132,21 @@ def note_damaged(out: Out, damaged: Iterable[str]) -> None:
     """Name the damaged records because of which a list lacks entries."""
     for record in damaged:
         out.note(f"an entry is left out: {record}; see `intelshare doctor --deep`")
+
+
+def note_waiting(out: Out, waiting: Iterable[pb.ReadingWaits]) -> None:
+    """Name what a list lacks because its sender was not heard since the node lost memory."""
+    for one in waiting:
+        out.note(reading_waits(one.member, one.bulletins, more=one.more))
+
+
+def reading_waits(member: str, bulletins: int, *, more: bool = False) -> str:
+    """Say that bulletins of a member wait, why, and which command ends it."""
+    return (
+        f"{bulletins}{' or more' if more else ''} bulletins of {member} cannot be read yet: this node lost "
+        f"memory, and {member} may have recalled some. It ends once {member} was linked for a minute, or by "
+        f"an operator: `intelshare node allow-reading {member} --reason TEXT`  [READING_WAITS]"
+    )
 
 
 class Progress:

@@ -328,6 +328,7 @@ class CourierImportResponse(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     FILES_WANTED_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    READING_WAITS_FIELD_NUMBER: _builtins.int
     member: _builtins.str
     node: _builtins.str
     signed_at: _builtins.int
@@ -344,6 +345,8 @@ class CourierImportResponse(_message.Message):
     files_wanted: _builtins.int
     files: _builtins.int
     """Attachments that are whole since."""
+    reading_waits: _builtins.int
+    """Bulletins of the member that nobody reads yet (READING_WAITS), also of earlier bundles."""
     @_builtins.property
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___CourierRejection]: ...
     @_builtins.property
@@ -366,10 +369,11 @@ class CourierImportResponse(_message.Message):
         code: _builtins.str = ...,
         files_wanted: _builtins.int = ...,
         files: _builtins.int = ...,
+        reading_waits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "acknowledgements", b"acknowledgements", "code", b"code", "files", b"files", "files_wanted", b"files_wanted", "member", b"member", "node", b"node", "reading_waits", b"reading_waits", "rejected", b"rejected", "rejected_there", b"rejected_there", "sha256", b"sha256", "signed_at", b"signed_at", "size", b"size", "statements", b"statements"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -898,6 +902,7 @@ class InboxResponse(_message.Message):
     REQUESTS_OVERDUE_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_OVERDUE_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     requests_overdue: _builtins.int
     """Overdue requests of peers and obligations, among those that the caller may see."""
     obligations_overdue: _builtins.int
@@ -909,6 +914,10 @@ class InboxResponse(_message.Message):
     def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Records that do not match their digests, by table and key: what they belong to is left out, and not counted."""
 
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadingWaits]:
+        """What the caller could see besides, were it not waiting for its sender (READING_WAITS); by sender."""
+
     def __init__(
         self,
         *,
@@ -917,14 +926,43 @@ class InboxResponse(_message.Message):
         requests_overdue: _builtins.int = ...,
         obligations_overdue: _builtins.int = ...,
         damaged: _abc.Iterable[_builtins.str] | None = ...,
+        waiting: _abc.Iterable[Global___ReadingWaits] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "entries", b"entries", "holes", b"holes", "obligations_overdue", b"obligations_overdue", "requests_overdue", b"requests_overdue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "entries", b"entries", "holes", b"holes", "obligations_overdue", b"obligations_overdue", "requests_overdue", b"requests_overdue", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InboxResponse: _TypeAlias = InboxResponse  # noqa: Y015
+
+@_typing.final
+class ReadingWaits(_message.Message):
+    """Bulletins of a member that nobody reads yet, because the node lost memory and has not heard it since."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    BULLETINS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    bulletins: _builtins.int
+    more: _builtins.bool
+    """As many as the list may have were counted, and there may be more."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        bulletins: _builtins.int = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulletins", b"bulletins", "member", b"member", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingWaits: _TypeAlias = ReadingWaits  # noqa: Y015
 
 @_typing.final
 class Hole(_message.Message):
@@ -2825,8 +2863,9 @@ class DrainResponse(_message.Message):
     REPLICA_FIELD_NUMBER: _builtins.int
     OTHERS_DELIVER_FIELD_NUMBER: _builtins.int
     queued: _builtins.int
-    """For all members together."""
+    """For all members together that were not removed."""
     unacknowledged: _builtins.int
+    """Without the node's last checkpoint and its documents: they are always owed to a member without a link."""
     replica: _builtins.str
     """The replica that answers, if the node has several: the others accept bulletins."""
     others_deliver: _builtins.bool
@@ -4777,6 +4816,7 @@ class SearchResponse(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     LOOKED_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     looked: _builtins.int
     """How many bulletins were looked through."""
     @_builtins.property
@@ -4789,6 +4829,10 @@ class SearchResponse(_message.Message):
     def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in InboxResponse."""
 
+    @_builtins.property
+    def waiting(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadingWaits]:
+        """As in InboxResponse, whatever the words; with the first page."""
+
     def __init__(
         self,
         *,
@@ -4796,10 +4840,11 @@ class SearchResponse(_message.Message):
         before: Global___SearchPlace | None = ...,
         looked: _builtins.int = ...,
         damaged: _abc.Iterable[_builtins.str] | None = ...,
+        waiting: _abc.Iterable[Global___ReadingWaits] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "damaged", b"damaged", "looked", b"looked", "matches", b"matches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "damaged", b"damaged", "looked", b"looked", "matches", b"matches", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -781,6 +781,24 @@ def test_a_pair_that_is_given_up_has_left_though_its_release_is_not_there(
     assert [one.peer for one in said.effects.outbound if one.frame.statements[0].kind == Kind.RECALL] == [USA]
 
 
+def test_a_pair_made_again_keeps_since_when_it_is_accepted_and_how_long_that_took(members: Any) -> None:
+    """The outbox showed the time of the repair, and `7 min` for what took 29 ms."""
+    fra, usa = members["FRA"], members["USA"]
+    send(fra, draft(text(TO_USA, "the one"), to=["USA"]), key="the one")
+    taken = arrive(usa, fra, hand_over(fra, "USA")[0].frame)
+    (receipt,) = [one.frame for one in taken.effects.outbound]
+    soon = Instant(NOW + 29_000)
+    arrive(fra, usa, receipt, at=soon)
+    pair = next(row for row in rows(fra, PAIR) if row.recipient == "USA" and row.changed == soon)
+    key = PAIR.key_of(pair)
+    command = DropCommand((Record(PAIR.name, key),), user("FRA", "operator"), "a bad disk")
+    fra.store.perform_now(
+        lambda view: drop(fra.node, Rotten(view, (PAIR, key)), command, Instant(NOW + HOUR), bytes)
+    )
+    again = next(row for row in rows(fra, PAIR) if row.md == pair.md)
+    assert (again.created, again.changed) == (pair.created, soon)
+
+
 @pytest.mark.parametrize("release", ["whole", "damaged"])
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_pair_that_is_given_up_while_its_bulletin_cannot_be_read_is_still_told_of_a_recall(
