@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: 
         ok("renew", "--as", profile)
         assert before[0] != (profile / "key.pem").read_bytes()
         assert (whoami(tmp_path / "stolen"), whoami(profile)) == (4, 0)
+
+
+def test_another_enrolment_brings_its_address_into_the_profile(fra: Path, tmp_path: Path) -> None:
+    profile, gone = tmp_path / "b.clerk", "127.0.0.1:1"
+    renew, names = ("user", "renew", "b.clerk", "--folder", fra), profile / "profile.toml"
+    with running(fra):
+        address = f"127.0.0.1:{json.loads((fra / 'run.json').read_bytes())['user_port']}"
+        made = ok("user", "add", "b.clerk", "--folder", fra, "--elsewhere", "--address", address, "--json")
+        ok("enrol", made.json["enrolment"], "--out", profile)
+        for words in ("--here", "--out", profile), ("--elsewhere",):
+            names.write_text(names.read_text().replace(address, gone))
+            assert whoami(profile) == 6
+            said = ok(*renew, "--address", address, *words)
+            if words == ("--elsewhere",):
+                said = ok("enrol", made.json["enrolment"], "--out", profile)
+            assert f"at {gone}, and names it at {address} now" in said.err
+            assert whoami(profile) == 0
+        # Without an address nothing says that this one has become wrong.
+        ok(*renew, "--here", "--out", profile)
+        assert f'address = "{address}"' in names.read_text()
+        assert whoami(profile) == 0
 
 
 def test_the_default_profile_is_made_where_commands_look_for_it(fra: Path, tmp_path: Path) -> None:

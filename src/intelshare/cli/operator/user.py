@@ -334,7 +334,7 @@ def _make_profile(
     """Put a key and a certificate into a profile on this machine, new or already this user's."""
     import os
 
-    from intelshare.client import Profile, profile_at, read_profile, replace_credentials, write_profile
+    from intelshare.client import Profile, profile_at, renew_profile, write_profile
     from intelshare.client.renewal import credentials_from
     from intelshare.crypto.x509 import request_key
     from intelshare.trust import dns_of
@@ -346,13 +346,17 @@ def _make_profile(
     made = request_key(os.urandom)
     given = node.operate(*call(made.request))
     credentials = credentials_from(given, made.key)
-    if there:
-        replace_credentials(read_profile(folder), credentials)
-    else:
+    moved = ""
+    if there is None:
         write_profile(profile, credentials)
+    else:
+        # An address in it stays, unless another one is given: no folder names it.
+        moved = renew_profile(there, there if there.address and not address else profile, credentials)
     _document(out, given, profile=folder)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"profile {folder}")
+    if moved:
+        out.note(moved)
     out.note(f"try: intelshare whoami --as {folder}")
 
 
