@@ -213,3 +213,42 @@ def test_a_look_at_a_running_node_needs_no_certificate_and_a_stopped_one_asks_fo
         phrase.rename(fra / "passphrase")
     finally:
         kept.rename(fra / "users" / "operator")
+
+
+def test_whoever_revokes_the_last_operator_is_told_what_remains(tmp_path: Path) -> None:
+    fra = tmp_path / "fra"
+    ok("init", "FRA", fra, "--dev")
+    folder, mine = ("--folder", fra), ("--as", fra / "users" / "operator")
+
+    def node_says() -> list[dict[str, str]]:
+        said = intelshare("doctor", *folder, "--json").json["findings"]
+        return [one for one in said if one["check"] == "node"]
+
+    with running(fra):
+        ok("user", "add", "second", "--role", "operator", *folder)
+        assert "is left" not in ok("user", "revoke", "second", "--yes", *folder).err
+        told = ok("user", "revoke", "operator", "--yes", *mine).err
+        assert "no operator is left" in told
+        assert "`intelshare user restore operator --folder FOLDER`" in told
+        assert "--role operator --folder FOLDER`" in told
+
+        # Whoever has the passphrase looks as the owner, and the hint names what works.
+        refused, *answers = node_says()
+        assert (refused["code"], refused["next"]) == (
+            "NOT_AUTHORISED",
+            f"intelshare user restore operator --folder {fra}",
+        )
+        assert any("answers" in one["found"] for one in answers)
+        (fra / "passphrase").rename(tmp_path / "phrase")
+        (refused,) = node_says()
+        assert refused["next"].endswith(f"revoked: intelshare user restore operator --folder {fra}")
+        (tmp_path / "phrase").rename(fra / "passphrase")
+        renewed = intelshare("user", "renew", "operator", *folder)
+        assert "`intelshare user restore operator --folder" in renewed.err
+
+        ok("user", "restore", "operator", "--yes", *folder)
+        assert [one["state"] for one in node_says()] == ["ok"]
+        told = ok("user", "change", "operator", "--role", "analyst", "--yes", *mine).err
+        assert "no operator is left" in told
+        ok("user", "change", "operator", "--role", "operator", "--yes", *folder)
+        assert whoami(fra / "users" / "operator") == 0
