@@ -312,14 +312,14 @@ def _sign_request(
     node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], request: Path, target: Path | None
 ) -> None:
     """Write the certificate for a key that the user holds elsewhere, on a smart card for instance."""
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import write_new_file
     from intelshare.crypto.x509 import request_from_pem
     from intelshare.errors import ConfigError
 
     if target is None:
         raise ConfigError("USAGE", "a certificate needs a file", hint="--out FILE")
     given = node.operate(*call(request_from_pem(request.read_bytes())))
-    write_new(target.parent, {target.name: given.certificate_pem})
+    write_new_file(target, given.certificate_pem)
     _document(out, given, certificate=target)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"certificate {target}")
