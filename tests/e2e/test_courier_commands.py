@@ -140,6 +140,7 @@ def test_a_torn_a_foreign_and_a_wrong_file_are_told_apart_and_do_nothing(gap: Ga
     assert int(taken["accepted"]) <= 1
     taken = intelshare("courier", "export", "USA", "-o", file, "--folder", gap.fra)
     assert "UNSAFE_NAME" in taken.err, "a file that is there is never overwritten"
+    assert "name a file that is not there yet" in taken.err
     stranger = intelshare("courier", "export", "DEU", "-o", gap.home / "deu", "--folder", gap.fra)
     assert "TRUST_FINGERPRINT" in stranger.err
     assert not (gap.home / "deu").exists()

@@ -78,6 +78,24 @@ def test_f31_a_rotten_row_of_each_kind_at_the_recipient_is_named_and_fetched_aga
         assert "node.fatal" not in said + log_of(fra).read_text()
 
 
+def test_the_outbox_shows_the_record_of_a_rotten_pair_in_place_of_the_member(tmp_path: Path) -> None:
+    fra, usa = pair(tmp_path)
+    with running(fra), running(usa):
+        introduce(fra, usa)
+        wait_for_links(fra)
+        sent = send(fra, "USA", "--wait", "accepted")
+    with running(fra):
+        pass
+    spoil(fra / "intelshare.db", "pair")
+    with running(fra):
+        as_author = ("--as", fra / "users" / "ana")
+        for listed in (ok("outbox", *as_author), ok("outbox", sent[:8], *as_author)):
+            assert "pair does not match its digest" in listed.out
+            assert ", USA" in listed.out
+        (entry,) = ok("outbox", *as_author, "--json").json["entries"]
+        assert (entry["pairs"], [name[-5:] for name in entry["damaged"]]) == ([], [", USA"])
+
+
 def test_f31_a_rotten_row_of_each_kind_at_the_sender_stops_one_thing(tmp_path: Path) -> None:
     fra, usa = pair(tmp_path)
     with running(usa):

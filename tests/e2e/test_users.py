@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_an_enrolment_makes_a_profile_once_and_the_key_stays_with_its_user(fra: 
         ok("renew", "--as", profile)
         assert before[0] != (profile / "key.pem").read_bytes()
         assert (whoami(tmp_path / "stolen"), whoami(profile)) == (4, 0)
+
+
+def test_another_enrolment_brings_its_address_into_the_profile(fra: Path, tmp_path: Path) -> None:
+    profile, gone = tmp_path / "b.clerk", "127.0.0.1:1"
+    renew, names = ("user", "renew", "b.clerk", "--folder", fra), profile / "profile.toml"
+    with running(fra):
+        address = f"127.0.0.1:{json.loads((fra / 'run.json').read_bytes())['user_port']}"
+        made = ok("user", "add", "b.clerk", "--folder", fra, "--elsewhere", "--address", address, "--json")
+        ok("enrol", made.json["enrolment"], "--out", profile)
+        for words in ("--here", "--out", profile), ("--elsewhere",):
+            names.write_text(names.read_text().replace(address, gone))
+            assert whoami(profile) == 6
+            said = ok(*renew, "--address", address, *words)
+            if words == ("--elsewhere",):
+                said = ok("enrol", made.json["enrolment"], "--out", profile)
+            assert f"at {gone}, and names it at {address} now" in said.err
+            assert whoami(profile) == 0
+        # Without an address nothing says that this one has become wrong.
+        ok(*renew, "--here", "--out", profile)
+        assert f'address = "{address}"' in names.read_text()
+        assert whoami(profile) == 0
 
 
 def test_the_default_profile_is_made_where_commands_look_for_it(fra: Path, tmp_path: Path) -> None:
@@ -191,3 +213,42 @@ def test_a_look_at_a_running_node_needs_no_certificate_and_a_stopped_one_asks_fo
         phrase.rename(fra / "passphrase")
     finally:
         kept.rename(fra / "users" / "operator")
+
+
+def test_whoever_revokes_the_last_operator_is_told_what_remains(tmp_path: Path) -> None:
+    fra = tmp_path / "fra"
+    ok("init", "FRA", fra, "--dev")
+    folder, mine = ("--folder", fra), ("--as", fra / "users" / "operator")
+
+    def node_says() -> list[dict[str, str]]:
+        said = intelshare("doctor", *folder, "--json").json["findings"]
+        return [one for one in said if one["check"] == "node"]
+
+    with running(fra):
+        ok("user", "add", "second", "--role", "operator", *folder)
+        assert "is left" not in ok("user", "revoke", "second", "--yes", *folder).err
+        told = ok("user", "revoke", "operator", "--yes", *mine).err
+        assert "no operator is left" in told
+        assert "`intelshare user restore operator --folder FOLDER`" in told
+        assert "--role operator --folder FOLDER`" in told
+
+        # Whoever has the passphrase looks as the owner, and the hint names what works.
+        refused, *answers = node_says()
+        assert (refused["code"], refused["next"]) == (
+            "NOT_AUTHORISED",
+            f"intelshare user restore operator --folder {fra}",
+        )
+        assert any("answers" in one["found"] for one in answers)
+        (fra / "passphrase").rename(tmp_path / "phrase")
+        (refused,) = node_says()
+        assert refused["next"].endswith(f"revoked: intelshare user restore operator --folder {fra}")
+        (tmp_path / "phrase").rename(fra / "passphrase")
+        renewed = intelshare("user", "renew", "operator", *folder)
+        assert "`intelshare user restore operator --folder" in renewed.err
+
+        ok("user", "restore", "operator", "--yes", *folder)
+        assert [one["state"] for one in node_says()] == ["ok"]
+        told = ok("user", "change", "operator", "--role", "analyst", "--yes", *mine).err
+        assert "no operator is left" in told
+        ok("user", "change", "operator", "--role", "operator", "--yes", *folder)
+        assert whoami(fra / "users" / "operator") == 0

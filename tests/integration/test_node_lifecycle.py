@@ -128,6 +128,32 @@ async def test_after_a_kill_the_next_start_just_works(site: Site, process: subpr
         await site.stop()
 
 
+async def test_a_start_after_a_clean_stop_has_the_user_port_of_the_last_one(site: Site) -> None:
+    seen = set()
+    for _ in range(3):
+        seen.add((await site.start()).user_port)
+        await site.stop()
+    assert len(seen) == 1, "profiles elsewhere name this port"
+
+
+async def test_a_start_takes_another_user_port_if_the_last_one_is_not_free(site: Site) -> None:
+    last = (await site.start()).user_port
+    await site.stop()
+    with socket.create_server(("127.0.0.1", last)):
+        assert (await site.start()).user_port != last
+        await site.stop()
+
+
+async def test_a_restored_node_has_the_user_port_of_its_backup(site: Site, tmp_path: Path) -> None:
+    last = (await site.start()).user_port
+    await asyncio.to_thread(back_up, site, tmp_path / "backup")
+    await site.stop()
+    site.root = tmp_path / "again"
+    await asyncio.to_thread(restore, tmp_path / "backup", site.root)
+    assert (await site.start()).user_port == last
+    await site.stop()
+
+
 async def test_a_drain_holds_over_every_start_until_an_operator_ends_it(site: Site) -> None:
     async def drain(*, undo: bool = False) -> None:
         async with site.client("o") as operator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from intelshare.client.profile import (
     Profile,
     profile_at,
     read_table,
-    replace_credentials,
+    renew_profile,
     write_profile,
 )
 from intelshare.client.renewal import ask_for_certificate, first_use
@@ -115,11 +116,17 @@ def read_enrolment(path: Path) -> Enrolment:
     )
 
 
-def enrol(enrolment: Enrolment, folder: Path, given: Credentials | None = None) -> Profile:
+def enrol(
+    enrolment: Enrolment,
+    folder: Path,
+    given: Credentials | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> Profile:
     """Make a key, get a certificate for it, and put both into the profile in this folder, new or already the
-    user's.
+    user's, which then finds the node where this enrolment does.
 
-    ``given``: a certificate of another authority, and its key. Raises ConfigError ID_CONFLICT if the folder
+    ``given``: a certificate of another authority, and its key. ``say`` is told if the node was elsewhere
+    before. Raises ConfigError ID_CONFLICT if the folder
     contains something else, ISSUED_ELSEWHERE, NOT_AUTHORISED or TLS_REFUSED if the ticket no longer counts,
     and what a call of ``Client`` raises.
     """
@@ -133,7 +140,10 @@ def enrol(enrolment: Enrolment, folder: Path, given: Credentials | None = None) 
     )
     there = profile_at(profile)
     credentials = given or _fetched(profile, enrolment)
-    (replace_credentials if there else write_profile)(profile, credentials)
+    if there is None:
+        write_profile(profile, credentials)
+    elif moved := renew_profile(there, profile, credentials):
+        say(moved)
     first_use(profile)
     return profile
 

@@ -43,6 +43,11 @@ class Profile:
     """The DNS name in the node's certificate."""
 
     @property
+    def node_at(self) -> str:
+        """Where its node is found: the address, or the whole path of the data folder."""
+        return self.address or str((self.folder / self.node_folder).resolve())
+
+    @property
     def certificate(self) -> Path:
         """The path of the certificate in PEM."""
         return self.folder / "cert.pem"
@@ -153,14 +158,8 @@ def write_profile(profile: Profile, credentials: Credentials) -> None:
             "ID_CONFLICT", "the profile folder already exists", place=Place(str(profile.folder))
         ) from None
     profile.folder.chmod(0o700)
-    lines = [
-        f'member = "{profile.member}"',
-        f'user = "{profile.user}"',
-        f'server_name = "{profile.server_name}"',
-        f'address = "{profile.address}"' if profile.address else f'node_folder = "{profile.node_folder}"',
-    ]
     contents = {
-        profile.folder / FILE: ("\n".join(lines) + "\n").encode(),
+        profile.folder / FILE: _text(profile),
         profile.certificate: credentials.certificate,
         profile.key: credentials.key,
         profile.authority: credentials.authority,
@@ -169,8 +168,34 @@ def write_profile(profile: Profile, credentials: Credentials) -> None:
         write_private(path, content)
 
 
-def profile_at(wanted: Profile) -> bool:
-    """Return true if the folder already has a profile of this user.
+def renew_profile(there: Profile, wanted: Profile, credentials: Credentials) -> str:
+    """Put new credentials into a profile that is there, and let it find its node as ``wanted`` does: whoever
+    makes another enrolment knows where the node is now. Return what changed of that, for people, or nothing.
+
+    Raises what ``replace_credentials`` raises.
+    """
+    moved = (there.node_at, there.server_name) != (wanted.node_at, wanted.server_name)
+    if moved:  # otherwise the file stays as its user wrote it
+        write_private(there.folder / FILE, _text(wanted))
+    replace_credentials(there, credentials)
+    if not moved:
+        return ""
+    return f"the profile named the node at {there.node_at}, and names it at {wanted.node_at} now"
+
+
+def _text(profile: Profile) -> bytes:
+    """Return the content of ``FILE``."""
+    lines = [
+        f'member = "{profile.member}"',
+        f'user = "{profile.user}"',
+        f'server_name = "{profile.server_name}"',
+        f'address = "{profile.address}"' if profile.address else f'node_folder = "{profile.node_folder}"',
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def profile_at(wanted: Profile) -> Profile | None:
+    """Return the profile of this user that the folder already has, or None if there is nothing.
 
     Raises ConfigError ID_CONFLICT if it contains something else, and what ``read_profile`` raises.
     """
@@ -183,7 +208,7 @@ def profile_at(wanted: Profile) -> bool:
             place=Place(str(folder)),
             hint="name another folder",
         )
-    return there is not None
+    return there
 
 
 def find_profile(given: str | None, environment: Mapping[str, str], here: Path) -> Profile:

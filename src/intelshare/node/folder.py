@@ -1,6 +1,7 @@
 """The data folder of one node: where each file is, who may read it, and which files people edit.
 
-node.toml vault/ intelshare.db files/ lock sidecar reserve run.json sockets/ treaties/ overlays/ tls/ users/
+node.toml vault/ intelshare.db files/ lock sidecar reserve run.json drained/ user-port/ sockets/ treaties/
+overlays/ tls/ users/
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class Folder:
     def drained(self, replica: str) -> Path:
         """There while the node, or this replica of it, is drained."""
         return self.root / "drained" / (replica or "-")
+
+    def user_port(self, replica: str) -> Path:
+        """The port for users that the node, or this replica of it, had at its last start."""
+        return self.root / "user-port" / (replica or "-")
 
     def sockets(self, replica: str = "") -> Path:
         """The sockets behind the ports of the running node, or of one replica; made again at every start."""

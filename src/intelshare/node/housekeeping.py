@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -82,6 +83,7 @@ class NodeProcess(Files):
         links.files = self
         runtime.on_full.append(self._found_full)
         runtime.on_trust.append(self._follow_trust)
+        runtime.show_health = self.show_now
         if runtime.leads:
             links.start()
         if self.mending.withholds:
@@ -199,11 +201,30 @@ class NodeProcess(Files):
         runtime = self.runtime
         try:
             while not runtime.leads:
-                running = running_now(runtime, self.ports, self.links.engine.held)
-                await asyncio.to_thread(show_beside, runtime.folder, running)
+                await asyncio.to_thread(self._show_beside)
                 await asyncio.sleep(1)
         finally:
-            end_beside(runtime.folder, runtime.replica)
+            with self._files:
+                end_beside(runtime.folder, runtime.replica)
+
+    def _show_beside(self) -> None:
+        runtime = self.runtime
+        with self._files:
+            if not (runtime.leads or "STOPPING" in runtime.health.codes):
+                show_beside(runtime.folder, running_now(runtime, self.ports, self.links.engine.held))
+
+    async def show_now(self) -> None:
+        """Let what is outside the process see what an operator's command has changed of the health. A disk
+        that refuses that fails no command: the chores meet it too, and tell.
+        """
+        if VAULT_GONE in self.runtime.health.codes:
+            await self._look_at_vault()
+        self._say_law()
+        with contextlib.suppress(IntelshareError, OSError):
+            if self.runtime.leads:
+                await self._unless_full("run.json", self._show)
+            else:
+                await asyncio.to_thread(self._show_beside)
 
     def _found_full(self) -> None:
         self.links.feed(Space(0, held_bytes(self.runtime.folder.root)))
@@ -321,9 +342,9 @@ class NodeProcess(Files):
             return now
 
     def _show(self) -> None:
-        """Write ``run.json`` every few seconds, and at once when health or the links have changed."""
-        now, codes = self.runtime.now(), (*self.runtime.health.codes, *self.links.engine.held)
+        """Write ``run.json`` if health or the links have changed since, or some seconds have passed."""
         with self._files:
+            now, codes = self.runtime.now(), (*self.runtime.health.codes, *self.links.engine.held)
             if self._overtaken():
                 return
             if not self._ended and (codes != self._shown[0] or abs(now - self._shown[1]) >= EVERY * SECOND):

@@ -27,7 +27,7 @@ from intelshare.node.events import Event
 from intelshare.node.refusal import INTERNAL, refuse
 from intelshare.node.running import read_running
 from intelshare.node.runtime import Runtime
-from intelshare.services import BESIDE, Backend, Rpc, dispatch
+from intelshare.services import BESIDE, OPERATORS, Backend, Rpc, dispatch
 
 _PERIOD: Final = 0.025
 """The period of answers in seconds, longer than it takes to open the largest bulletin."""
@@ -105,7 +105,10 @@ class UserGateway:
         async def serve(raw: bytes, context: Context) -> Message:
             async with _refusing(self._runtime, name, context, self._identify):
                 actor = await self._admit(row, context)
-                return await dispatch.answer(self._backend, row, actor, request_type.FromString(raw))
+                answer = await dispatch.answer(self._backend, row, actor, request_type.FromString(raw))
+                if row.roles == OPERATORS:
+                    await self._runtime.show_health()
+                return answer
             raise AssertionError("turned away")
 
         return serve

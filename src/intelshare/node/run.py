@@ -25,6 +25,7 @@ from intelshare.node.drained import is_drained
 from intelshare.node.events import Event, Logger, make_logger
 from intelshare.node.folder import Folder
 from intelshare.node.housekeeping import NodeProcess, endpoints, last_peer_port
+from intelshare.node.last_port import last_user_port, remember_user_port
 from intelshare.node.leaf import show_certificates
 from intelshare.node.links import Links
 from intelshare.node.open_folder import begin_after_loss, end_loss, is_beside, name_folder, open_folder
@@ -32,7 +33,7 @@ from intelshare.node.policies import PolicyFiles
 from intelshare.node.renewal import renew
 from intelshare.node.replicas import AS_NAMED, OtherPorts, Turn, wait_for_turn
 from intelshare.node.restore import settle_restore
-from intelshare.node.running import read_running, show_running
+from intelshare.node.running import show_running
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import open_ports
 from intelshare.node.stray_lines import catch_stray_lines
@@ -70,7 +71,8 @@ async def start_node(
             log.warning(Event.NO_TRACES, code=code)
         if is_beside(turn):
             return await _serve_beside(runtime, locked)
-        node = await _serve(runtime, locked)
+        # Replicas that take turns are one node after the other, at the same port.
+        node = await _serve(runtime, locked, turn.replica if turn is not None and turn.together else "")
         if turn is not None and turn.together:
             node.go_together()
         return node
@@ -81,7 +83,8 @@ async def start_node(
         raise
 
 
-async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
+async def _serve(runtime: Runtime, locked: Locked, beside: str) -> NodeProcess:
+    """``beside``: its name among the replicas that serve users beside it; empty: none does."""
     await begin_after_loss(runtime)
     await runtime.step(start_incarnation)
     if runtime.forgot is not None:
@@ -92,13 +95,12 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
     await policies.begin()
     links = Links(runtime)
     folder, node = runtime.folder, runtime.node
-    last = read_running(folder)
     async with contextlib.AsyncExitStack() as undo:
         ports = await open_ports(
             runtime,
             links,
             last_peer_port=last_peer_port(runtime),
-            last_user_port=last.user_port if last is not None else 0,
+            last_user_port=last_user_port(folder, beside),
         )
         undo.push_async_callback(ports.close)
         # By a clock that was moved meanwhile no key may be valid: no start makes one then (decision 84).
@@ -108,6 +110,7 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
         end_loss(runtime)
         await ports.follow()
         show_certificates(runtime)
+        remember_user_port(folder, beside, ports.user_port)
         running = show_running(runtime, ports)
         runtime.log.info(
             Event.STARTED,
@@ -125,11 +128,12 @@ async def _serve(runtime: Runtime, locked: Locked) -> NodeProcess:
 
 async def _serve_beside(runtime: Runtime, locked: Locked) -> NodeProcess:
     """Serve users as a replica of a node that runs."""
-    links = Links(runtime)
+    links, last = Links(runtime), last_user_port(runtime.folder, runtime.replica)
     async with contextlib.AsyncExitStack() as undo:
-        ports = await open_ports(runtime, links, last_peer_port=0, last_user_port=0)
+        ports = await open_ports(runtime, links, last_peer_port=0, last_user_port=last)
         undo.push_async_callback(ports.close)
         await ports.follow()
+        remember_user_port(runtime.folder, runtime.replica, ports.user_port)
         node = NodeProcess(runtime, links, ports, locked, PolicyFiles(runtime))
         node.go_together()
         undo.pop_all()

@@ -1,8 +1,8 @@
 """``run.json``: where the running node can be reached, and whether it serves. Readable without a certificate.
 Of replicas, that of the one that leads; each other one writes ``replica-NAME.json`` (``replicas``).
 
-Written at the start, when health changes, and every few seconds: an old file belongs to a node that hangs or
-was killed.
+Written at the start, within a second after health changes, before the answer to a command that changes it,
+and every few seconds: an old file belongs to a node that hangs or was killed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +129,10 @@ class Runtime:
         """Called in the loop before each step that is asked for."""
         self.on_full: list[Callable[[], None]] = []
         """Called in the loop when a write has found no room on the disk."""
+        self.show_health: Callable[[], Awaitable[None]] = _nobody
+        """Shows the health outside this process (``housekeeping``): before an operator's command is answered
+        that may have changed it.
+        """
         self._shortage: Shortage | None = None
         self._listening: set[asyncio.Event] = set()
         self._register = {row.user: row for row in store.ask_now(users)}
@@ -379,6 +383,10 @@ class Runtime:
         self._show_access()
         for call in self.on_trust:
             call()
+
+
+async def _nobody() -> None:
+    """Until the node has started, nobody looks."""
 
 
 def effects_of(led: HasEffects) -> Effects:

@@ -28,7 +28,7 @@ from intelshare.services.backend import (
 from intelshare.services.dispatch import DRAINING, answer, authorise
 from intelshare.services.metrics import collect
 from intelshare.services.operations import FOLDER_OWNER
-from intelshare.services.rpc import EVERYBODY, Rpc
+from intelshare.services.rpc import EVERYBODY, OPERATORS, Rpc
 from intelshare.services.table import BESIDE, SERVICES
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "DRAINING",
     "EVERYBODY",
     "FOLDER_OWNER",
+    "OPERATORS",
     "SERVICES",
     "Backend",
     "Bounds",

@@ -306,6 +306,7 @@ def _outbox_entry(line: lists.OutboxLine) -> pb.OutboxEntry:
         supersedes=line.context.supersedes,
         superseded_by=line.context.superseded_by,
         reply_to=line.context.reply_to,
+        damaged=line.damaged,
         pairs=[
             pb.OutboxPair(
                 recipient=pair.row.recipient,

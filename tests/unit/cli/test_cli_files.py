@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from intelshare.cli import run
-from intelshare.cli.shared.files import write_new
+from intelshare.cli.shared.files import write_new, write_new_file
 from intelshare.errors import ConfigError
 from intelshare.trust import MAX_MEMBER_FILE
 
@@ -90,6 +90,18 @@ def test_nothing_is_written_through_or_over_what_was_planted(tmp_path: Path, pla
     assert outside.read_bytes() == b"precious"
     assert not (tmp_path / "created").exists()
     assert [path.name for path in folder.iterdir()] == ["2-b"]
+
+
+@pytest.mark.parametrize("content", [b"new", lambda file: pytest.fail(f"it began, with {file}")])
+def test_a_file_that_is_there_is_called_so_with_what_to_name(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "x.bundle").write_bytes(b"mine")
+    with pytest.raises(ConfigError) as caught:
+        write_new_file(tmp_path / "x.bundle", content)
+    error = caught.value
+    assert (error.code, error.message) == ("UNSAFE_NAME", "a file with this name already exists")
+    assert "name a file that is not there yet" in str(error.hint)
+    assert (tmp_path / "x.bundle").read_bytes() == b"mine"
+    assert write_new_file(tmp_path / "y.bundle", b"new") == tmp_path / "y.bundle"
 
 
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.cli.shared.output import align
-from intelshare.cli.shared.tables import duration, explanation, outbox_table, recipient_table
+from intelshare.cli.shared.tables import duration, explanation, outbox_table, pair_table, recipient_table
 from intelshare.wire.v1 import user_pb2 as pb
 
 
@@ -78,3 +78,13 @@ def test_a_bulletin_whose_content_was_purged_is_marked_in_the_list() -> None:
     gone = pb.OutboxEntry(bulletin=bytes(16), recalled_at=1, purged_at=1)
     table = outbox_table([kept, gone])
     assert [row[table.columns.index("note")] for row in table.rows] == ["", "recalled, content purged"]
+
+
+def test_the_record_of_a_damaged_pair_stands_in_place_of_its_member() -> None:
+    accepted = pb.OutboxPair(recipient="KEN", word="accepted")
+    named = "a record of pair does not match its digest: 3f3f3f3f, USA"
+    entry = pb.OutboxEntry(bulletin=bytes(16), pairs=[accepted], damaged=[named])
+    table = outbox_table([entry, pb.OutboxEntry(bulletin=bytes(16), pairs=[accepted])])
+    place = table.columns.index("recipients")
+    assert [row[place] for row in table.rows] == [f"KEN accepted, {named}", "KEN accepted"]
+    assert [row[0] for row in pair_table(entry).rows] == ["KEN", named]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from intelshare.client import (
     find_profile,
     read_credentials,
     read_profile,
+    renew_profile,
     replace_credentials,
     write_profile,
 )
@@ -151,3 +153,23 @@ def test_a_profile_that_was_moved_away_from_its_node_says_what_to_write_into_it(
     assert raised.value.place is not None
     assert raised.value.place.source == str(profile.folder / "profile.toml")
     assert 'address = "HOST:PORT"' in (raised.value.hint or "")
+
+
+def test_a_profile_that_is_renewed_finds_its_node_where_the_new_enrolment_does(folder: Path) -> None:
+    there, new = read_profile(folder), Credentials(b"c2", b"a2", b"k2")
+    moved = replace(there, address="127.0.0.1:2", server_name="paris-2.fra.intelshare.internal")
+    said = renew_profile(there, moved, new)
+    assert ("127.0.0.1:1" in said, "127.0.0.1:2" in said) == (True, True)
+    assert read_profile(folder) == moved
+    assert read_credentials(moved) == new
+
+
+def test_a_profile_of_which_the_node_has_not_moved_stays_as_its_user_wrote_it(folder: Path) -> None:
+    by_folder = replace(read_profile(folder), address="", node_folder="..")
+    text = (
+        (folder / "profile.toml").read_text().replace('address = "127.0.0.1:1"', 'node_folder = ".." # mine')
+    )
+    (folder / "profile.toml").write_text(text)
+    absolute = replace(by_folder, node_folder=str(folder.parent.resolve()))
+    assert renew_profile(by_folder, absolute, Credentials(b"c2", b"a2", b"k2")) == ""
+    assert (folder / "profile.toml").read_text() == text

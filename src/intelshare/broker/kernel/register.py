@@ -272,7 +272,9 @@ def _need(view: View, user: UserUri, *, revoked: bool = False) -> UserRow:
         raise DeliveryError(
             "NOT_FOUND",
             "there is no such user" if row is None else f"{row.name} was revoked",
-            hint="`intelshare user list` shows the register; `user restore` reinstates a user",
+            hint="`intelshare user list` shows the register"
+            if row is None
+            else f"`intelshare user restore {row.name}` lets that user in again",
         )
     return row
 

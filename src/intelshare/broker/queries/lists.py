@@ -94,6 +94,8 @@ class OutboxLine:
     context: Context
     purged: Instant
     """When its content was purged after delivery; 0 if it is still here."""
+    damaged: tuple[str, ...] = ()
+    """The records of pairs that cannot be read: what became of these recipients is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +254,18 @@ def _outbox_line(
     node: Node, view: View, written: Written, reader: UserRow, now: Instant, damaged: list[StoreError]
 ) -> OutboxLine:
     row, title = written.row, title_of(node, view, written)
-    pairs = tuple(_pair_line(node, view, pair) for pair in view.find(PAIR, "key", row.md, damaged=damaged))
+    lost: list[StoreError] = []
+    pairs = tuple(_pair_line(node, view, pair) for pair in view.find(PAIR, "key", row.md, damaged=lost))
+    damaged += lost
     context = context_of(node, view, row.md, node.member, reader, now)
     return OutboxLine(
-        row, banner_of(node, written.labels, node.member, now), title, pairs, context, written.purged
+        row,
+        banner_of(node, written.labels, node.member, now),
+        title,
+        pairs,
+        context,
+        written.purged,
+        damaged_records(lost),
     )
 
 

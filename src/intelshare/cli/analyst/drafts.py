@@ -60,7 +60,7 @@ def new(
 ) -> None:
     """Write a draft of one bulletin into FILE, which must be new. Nothing is sent, and no node is asked."""
     from intelshare.cli.analyst.draft import recipients
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import write_new_file
 
     line: dict[str, Any] = {
         "to": recipients(to),
@@ -71,7 +71,7 @@ def new(
     }
     if title is not None:
         line["title"] = title
-    (path,) = write_new(file.parent, {file.name: (json.dumps(line, ensure_ascii=False) + "\n").encode()})
+    path = write_new_file(file, (json.dumps(line, ensure_ascii=False) + "\n").encode())
     out.document("files", {"files": [str(path)]})
     out.line(str(path))
     out.note(f"next: intelshare draft edit {path}, then intelshare send --batch {path}")

@@ -190,9 +190,9 @@ def put_out(text: str, target: Path | None, out: Out) -> None:
     if target is None:
         sys.stdout.write(text)
         return
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import write_new_file
 
-    (path,) = write_new(target.parent, {target.name: text.encode()})
+    path = write_new_file(target, text.encode())
     out.document("files", {"files": [str(path)]})
     out.line(str(path))
 

@@ -55,7 +55,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
     The content counts as sent: it has its numbers, and is decided as of now. If the file is lost, the next
     bundle contains the same again, under the same numbers. The node must be running.
     """
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import write_new_file
     from intelshare.cli.shared.plain import plain
 
     found: list[pb.CourierBundle] = []
@@ -68,7 +68,7 @@ def export(node: NodeFolder, out: Out, member: str, target: Path, limit: int) ->
                 )
             )
 
-    write_new(target.parent, {target.name: fill})
+    write_new_file(target, fill)
     (bundle,) = found
     out.document("courier-bundle", {"file": str(target), **plain(bundle)})
     out.line(f"{target}  {bundle.size} bytes for {bundle.member}, sha256 {bundle.sha256.hex()}")

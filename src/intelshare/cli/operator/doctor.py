@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -28,11 +28,15 @@ from intelshare.instant import SECOND, Instant
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
+    from intelshare.client import Profile
     from intelshare.node.folder import Folder
     from intelshare.node.running import Running
     from intelshare.node.settings import Settings
 
 _DESCRIPTORS: Final = 1024
+
+_REFUSED: Final = frozenset(("ACCESS_WAITS", "NOT_AUTHORISED", "TLS_REFUSED"))
+"""The codes by which a node does not let a user in."""
 
 _MAX_KINDS: Final = 6
 """The most kinds of rows whose size is shown."""
@@ -233,28 +237,65 @@ def _node_certificate(where: _Where) -> Iterator[Finding]:
 
 
 def _node(where: _Where) -> Iterator[Finding]:
-    from intelshare.cli.operator.doctor_profile import another, found_profile
-
-    found = found_profile(where.profile, where.folder)
-    if found is None:
-        return
+    from intelshare.cli.operator.doctor_profile import found_profile
     from intelshare.cli.policy.examine import examine, lies_otherwise
     from intelshare.client import Client
 
-    with Client(found) as client:
-        try:
-            status = client.status()
-        except IntelshareError as error:
-            if error.code not in ("NOT_AUTHORISED", "TLS_REFUSED"):
-                raise
-            # What the call proposes otherwise is this command.
-            of_the_node = next((one for one in _safely(_node_certificate, where) if one.state == WRONG), None)
-            remedy = another(found) if of_the_node is None else f"first the node's: {of_the_node.remedy}"
-            yield Finding(WRONG, "node", error.message, remedy, error.code)
-            return
+    found, status = found_profile(where.profile, where.folder), None
+    if found is not None:
+        with Client(found) as client:
+            try:
+                status = client.status()
+            except IntelshareError as error:
+                if error.code not in _REFUSED:
+                    raise
+                yield _refused(where, found, error)
+    if status is None:
+        status = _as_owner(where, "Status")
+    if status is None:
+        return
     yield from examine(status, where.now)
     if where.folder is not None:
         yield from lies_otherwise(status, _lying(where.folder))
+
+
+def _refused(where: _Where, profile: Profile, error: IntelshareError) -> Finding:
+    """Report that the node does not let the profile's user in, with what helps: what the call proposes
+    otherwise is this command.
+    """
+    from intelshare.cli.operator.doctor_profile import another
+
+    if error.code == "ACCESS_WAITS":
+        return Finding(WRONG, "node", error.message, error.hint or "", error.code)
+    of_the_node = next((one for one in _safely(_node_certificate, where) if one.state == WRONG), None)
+    if of_the_node is not None:
+        return Finding(WRONG, "node", error.message, f"first the node's: {of_the_node.remedy}", error.code)
+    register = _as_owner(where, "ListUsers")
+    # Somebody whom it does not know is told nothing of the register.
+    revoked = None if error.code == "NOT_AUTHORISED" else False
+    if register is not None:
+        revoked = any(user.revoked for user in register.users if user.name == profile.user)
+    what = f"{error.message}: {profile.user} was revoked" if revoked else error.message
+    return Finding(WRONG, "node", what, another(profile, revoked=revoked), error.code)
+
+
+def _as_owner(where: _Where, method: str) -> Any:
+    """Return the answer to the folder's owner, who needs no profile; None if a profile was named, no node
+    runs, or somebody would be asked for the passphrase.
+    """
+    if where.folder is None or where.profile is not None or not where.passphrase.of(where.folder).unasked:
+        return None
+    from intelshare.cli.shared.owner import owner_client
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    request = pb.ListUsersRequest() if method == "ListUsers" else pb.StatusRequest()
+    try:
+        with owner_client(where.folder, where.passphrase.of(where.folder)) as client:
+            return client.operate(method, request)
+    except IntelshareError as error:
+        if error.code != "NODE_UNREACHABLE":  # another check reports it
+            raise
+        return None
 
 
 def _lying(folder: Path) -> bytes:

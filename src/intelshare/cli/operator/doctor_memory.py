@@ -100,12 +100,11 @@ def storage_key(folder: Path, passphrase: Passphrase) -> bytes | None:
 
 
 def _opened(folder: Path, passphrase: Passphrase) -> FileVault | None:
-    from intelshare.cli.shared.node_folder import DEVELOPMENT_FILE
     from intelshare.crypto.suites import SUITES
     from intelshare.node.folder import Folder
     from intelshare.vault import open_vault
 
     known = passphrase.of(folder)
-    if not (known.given or (folder / DEVELOPMENT_FILE).exists()):
+    if not known.unasked:
         return None
     return open_vault(Folder(folder).vault, known(), suites=SUITES, random=os.urandom, allow_development=True)

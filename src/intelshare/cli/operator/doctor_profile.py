@@ -86,21 +86,27 @@ def _certificate(profile: Profile, now: Instant, check: str = "certificate") -> 
     return Finding(OK, check, left)
 
 
-def another(profile: Profile) -> str:
-    """Return the command that gives a profile's user a certificate, whatever happened to the previous one."""
+def another(profile: Profile, *, revoked: bool | None = False) -> str:
+    """Return the command that gives a profile's user a certificate, whatever happened to the previous one.
+
+    ``revoked``: the user was; None: that is not known.
+    """
+    if revoked is None:
+        back = another(profile, revoked=True)
+        return f"{another(profile)}; if {profile.user} was revoked: {back}"
+    command = "intelshare user restore" if revoked else "intelshare user renew"
     folder = (profile.folder / profile.node_folder).resolve() if profile.node_folder else None
     if folder is None or not os.access(folder / "node.toml", os.R_OK):
-        return (
-            f"an operator gives you an enrolment file (`intelshare user renew {profile.user} --folder "
-            f"FOLDER`); then run: intelshare enrol FILE --out {quote(str(profile.folder))}"
-        )
+        enrolment = f"`{command} {profile.user} --folder FOLDER`"
+        given = f"an operator gives you an enrolment file ({enrolment})"
+        return f"{given}; then run: intelshare enrol FILE --out {quote(str(profile.folder))}"
     from intelshare.node.settings_file import read_settings
 
-    if read_settings(folder / "node.toml").user_authority:
+    if read_settings(folder / "node.toml").user_authority and not revoked:
         return "renew it at the authority that issued it: the node accepts it on first use"
     usual = profile.folder.resolve() == folder / "users" / profile.user
     elsewhere = "" if usual else f" --here --out {quote(str(profile.folder))}"
-    return f"intelshare user renew {profile.user} --folder {quote(str(folder))}{elsewhere}"
+    return f"{command} {profile.user} --folder {quote(str(folder))}{elsewhere}"
 
 
 def _key(profile: Profile) -> Iterator[Finding]:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def enrol(out: Out, file: Path, folder: Path | None, certificate: Path | None, key: Path | None) -> None:
     """Make a key, and get your certificate for it with the enrolment file that an operator gave you.
 
-    The key stays in the profile folder. FILE works once. For a profile that is already yours, only the
-    certificate is replaced.
+    The key stays in the profile folder. FILE works once. A profile that is already yours gets the certificate
+    and the address of FILE; what was sent by it stays known.
     """
     import os
 
@@ -52,7 +52,7 @@ def enrol(out: Out, file: Path, folder: Path | None, certificate: Path | None, k
     enrolment, given = read_enrolment(file), None
     if certificate is not None and key is not None:
         given = Credentials(read_trusted(certificate), enrolment.authority, read_trusted(key, secret=True))
-    profile = enrol_now(enrolment, folder or usual_profile(os.environ), given)
+    profile = enrol_now(enrolment, folder or usual_profile(os.environ), given, out.note)
     _show(profile, out)
     out.note(f"{file} has been used and can be deleted")
 

@@ -126,7 +126,8 @@ def list_(node: NodeFolder, out: Out) -> None:
 def suspend(node: NodeFolder, out: Out, code: str) -> None:
     """Stop dealing with MEMBER at once: no link, nothing delivered to it, nothing accepted from it.
 
-    Whatever is queued for it waits, and `intelshare outbox` shows why. What it has sent stays readable.
+    Whatever is queued for it waits, and `intelshare outbox` shows why. What it has sent stays readable. You
+    are not asked: `intelshare member resume` takes it back.
     """
     from intelshare.wire.v1 import user_pb2 as pb
 

@@ -221,12 +221,14 @@ def change(
         subject=known.subject if subject is None else subject,
         person=known.person if person is None else person,
     )
-    changes = _differences(known, wanted)
+    changes, last = _differences(known, wanted), wanted.role != Role.OPERATOR and _is_last(node, name)
     if changes:
-        confirm(f"{name}: {', '.join(changes)}. Continue?", yes=yes)
+        confirm(f"{name}: {', '.join(changes)}.{_NO_OPERATOR * last} Continue?", yes=yes)
         known = node.operate("ChangeUser", pb.ChangeUserRequest(user=wanted))
     out.document("user", plain(known))
     out.line(f"{name}: {', '.join(changes) or 'nothing changed'}")
+    if last:
+        out.note(f"{_WITHOUT}`intelshare user change {name} --role operator --folder FOLDER`{_OR_ADD}")
 
 
 @user.command(
@@ -310,14 +312,14 @@ def _sign_request(
     node: NodeFolder, out: Out, call: Callable[[bytes], tuple[str, Any]], request: Path, target: Path | None
 ) -> None:
     """Write the certificate for a key that the user holds elsewhere, on a smart card for instance."""
-    from intelshare.cli.shared.files import write_new
+    from intelshare.cli.shared.files import write_new_file
     from intelshare.crypto.x509 import request_from_pem
     from intelshare.errors import ConfigError
 
     if target is None:
         raise ConfigError("USAGE", "a certificate needs a file", hint="--out FILE")
     given = node.operate(*call(request_from_pem(request.read_bytes())))
-    write_new(target.parent, {target.name: given.certificate_pem})
+    write_new_file(target, given.certificate_pem)
     _document(out, given, certificate=target)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"certificate {target}")
@@ -334,7 +336,7 @@ def _make_profile(
     """Put a key and a certificate into a profile on this machine, new or already this user's."""
     import os
 
-    from intelshare.client import Profile, profile_at, read_profile, replace_credentials, write_profile
+    from intelshare.client import Profile, profile_at, renew_profile, write_profile
     from intelshare.client.renewal import credentials_from
     from intelshare.crypto.x509 import request_key
     from intelshare.trust import dns_of
@@ -346,13 +348,17 @@ def _make_profile(
     made = request_key(os.urandom)
     given = node.operate(*call(made.request))
     credentials = credentials_from(given, made.key)
-    if there:
-        replace_credentials(read_profile(folder), credentials)
-    else:
+    moved = ""
+    if there is None:
         write_profile(profile, credentials)
+    else:
+        # An address in it stays, unless another one is given: no folder names it.
+        moved = renew_profile(there, there if there.address and not address else profile, credentials)
     _document(out, given, profile=folder)
     out.line(f"{given.user.uri}  {given.user.role}")
     out.line(f"profile {folder}")
+    if moved:
+        out.note(moved)
     out.note(f"try: intelshare whoami --as {folder}")
 
 
@@ -458,13 +464,36 @@ def list_(node: NodeFolder, out: Out) -> None:
 @printing
 @on_folder
 def revoke(node: NodeFolder, out: Out, name: str, yes: bool) -> None:
-    """Revoke NAME's access at once. The entry stays in the register."""
+    """Revoke NAME's access at once. The entry stays in the register.
+
+    After the last operator whoever has the folder and the passphrase still gives commands with --folder.
+    """
     from intelshare.wire.v1 import user_pb2 as pb
 
-    confirm(f"Revoke {name}? They will no longer be able to read or send anything.", yes=yes)
+    last = _is_last(node, name)
+    what = f"They will no longer be able to read or send anything.{_NO_OPERATOR * last}"
+    confirm(f"Revoke {name}? {what}", yes=yes)
     node.operate("RevokeUser", pb.RevokeUserRequest(name=name))
     out.document("revoked", {"name": name})
     out.line(f"{name} revoked")
+    if last:
+        out.note(f"{_WITHOUT}`intelshare user restore {name} --folder FOLDER`{_OR_ADD}")
+
+
+_NO_OPERATOR = " No operator is left then."
+_WITHOUT = (
+    "no operator is left: whoever has the data folder and the vault's passphrase still gives every command "
+    "of an operator. For another one: "
+)
+_OR_ADD = ", or `intelshare user add NAME --role operator --folder FOLDER`"
+
+
+def _is_last(node: NodeFolder, name: str) -> bool:
+    """Return true if nobody else is an operator, and this user is."""
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = node.operate("ListUsers", pb.ListUsersRequest()).users
+    return [one.name for one in found if one.role == Role.OPERATOR and not one.revoked] == [name]
 
 
 def _settings(node: NodeFolder) -> Settings:

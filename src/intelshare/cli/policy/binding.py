@@ -73,7 +73,7 @@ def bind(
             file.name + SUFFIXES[form]: binding_of(file.name, label, media, digest, form, registry, when)
             for form in dict.fromkeys(forms or ("xml",))
         }
-        written += write_new(file.parent, made)
+        written += write_new(file.parent, made, remedy="move this one away first")
     out.document("files", {"files": [str(path) for path in written]})
     for path in written:
         out.line(str(path))

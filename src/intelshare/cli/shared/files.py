@@ -21,12 +21,20 @@ Filler = Callable[[BinaryIO], object]
 """A function that writes a file's content and raises if the content cannot be had whole."""
 
 
-def write_new(folder: Path, contents: Mapping[str, bytes | Filler]) -> list[Path]:
+def write_new_file(path: Path, content: bytes | Filler) -> Path:
+    """Write one file that a command names, as ``write_new``. Raises what that raises."""
+    remedy = "name a file that is not there yet, or move this one away first"
+    return write_new(path.parent, {path.name: content}, remedy=remedy)[0]
+
+
+def write_new(
+    folder: Path, contents: Mapping[str, bytes | Filler], *, remedy: str = "choose an empty folder"
+) -> list[Path]:
     """Write each content under its (safe) name, mode 0600, all or none; return the paths.
 
-    A file written by a ``Filler`` has another name until it is complete and durable. Raises ConfigError
-    UNSAFE_NAME if one of the names already exists, be it a file, a link or a pipe, or if the folder itself is
-    a link; and whatever a filler raises.
+    ``remedy``: what helps if one of them exists. A file written by a ``Filler`` has another name until it is
+    complete and durable. Raises ConfigError UNSAFE_NAME if one of the names already exists, be it a file, a
+    link or a pipe, or if the folder itself is a link; and whatever a filler raises.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -36,10 +44,13 @@ def write_new(folder: Path, contents: Mapping[str, bytes | Filler]) -> list[Path
     written: list[str] = []
     try:
         for name, content in contents.items():
-            if isinstance(content, bytes):
-                _write(holder, folder, name, content)
-            else:
-                _fill(holder, folder, name, content)
+            try:
+                if isinstance(content, bytes):
+                    _write(holder, name, content)
+                else:
+                    _fill(holder, name, content)
+            except _Taken:
+                raise _taken(folder / name, remedy) from None
             written.append(name)
         os.fsync(holder)
     except BaseException:
@@ -52,11 +63,15 @@ def write_new(folder: Path, contents: Mapping[str, bytes | Filler]) -> list[Path
     return [folder / name for name in written]
 
 
-def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
+class _Taken(Exception):
+    """The name exists."""
+
+
+def _write(holder: int, name: str, content: bytes) -> None:
     try:
         descriptor = os.open(name, _NEW, 0o600, dir_fd=holder)
     except FileExistsError:
-        raise _taken(folder / name) from None
+        raise _Taken from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -67,13 +82,13 @@ def _write(holder: int, folder: Path, name: str, content: bytes) -> None:
         raise
 
 
-def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
+def _fill(holder: int, name: str, fill: Filler) -> None:
     """Write a file that appears whole or not at all; if the process is killed, a ``.part`` file is left
     behind.
     """
     with contextlib.suppress(FileNotFoundError):
         os.lstat(name, dir_fd=holder)
-        raise _taken(folder / name)
+        raise _Taken
     part = f".{secrets.token_hex(8)}.part"
     try:
         with os.fdopen(os.open(part, _NEW, 0o600, dir_fd=holder), "wb") as file:
@@ -83,18 +98,19 @@ def _fill(holder: int, folder: Path, name: str, fill: Filler) -> None:
         # Unlike a rename, a link never replaces an existing file.
         os.link(part, name, src_dir_fd=holder, dst_dir_fd=holder, follow_symlinks=False)
     except FileExistsError:
-        raise _taken(folder / name) from None
+        raise _Taken from None
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=holder)
 
 
-def _taken(path: Path) -> ConfigError:
+def _taken(path: Path, remedy: str) -> ConfigError:
+    what = "something else" if path.is_symlink() or not path.is_file() else "a file"
     return ConfigError(
         "UNSAFE_NAME",
-        "something with this name already exists",
+        f"{what} with this name already exists",
         place=Place(str(path)),
-        hint="nothing was written; choose an empty folder",
+        hint=f"nothing was written; {remedy}",
     )
 
 

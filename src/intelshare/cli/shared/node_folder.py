@@ -64,6 +64,11 @@ class Passphrase:
         """Return true if the command line or the environment names the source."""
         return self._file is not None or self._descriptor is not None or self._secrets is not None
 
+    @property
+    def unasked(self) -> bool:
+        """Return true if it can be had without asking anybody."""
+        return self.given or (self._folder is not None and (self._folder / DEVELOPMENT_FILE).exists())
+
     def __call__(self, *, new: bool = False) -> bytes:
         """Return the passphrase, which is read, or asked for, once.
 

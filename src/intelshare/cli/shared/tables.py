@@ -188,14 +188,14 @@ def without_empty(columns: tuple[str, ...], rows: Sequence[Sequence[str]], colum
 
 
 def outbox_table(entries: Iterable[pb.OutboxEntry]) -> Table:
-    """Return one row per bulletin, with the status for each recipient."""
+    """Return one row per bulletin, with the status for each recipient, or its damaged record."""
     rows = [
         (
             short_id(entry.bulletin),
             precedence(entry.precedence),
             short_time(entry.created_at),
             _cut(entry.title),
-            ", ".join(f"{pair.recipient} {pair_word(pair)}" for pair in entry.pairs),
+            ", ".join([*(f"{pair.recipient} {pair_word(pair)}" for pair in entry.pairs), *entry.damaged]),
             ", ".join(_notes(entry)),
             entry.banner,
         )
@@ -252,8 +252,8 @@ def receipt_table(receipts: Iterable[pb.SignedReceipt]) -> Table:
 
 
 def pair_table(entry: pb.OutboxEntry) -> Table:
-    """Return one row per recipient of one bulletin."""
-    rows = [
+    """Return one row per recipient of one bulletin, or damaged record of one."""
+    rows: list[Sequence[str]] = [
         (
             pair.recipient,
             f"{pair.granted} of {pair.portions}",
@@ -265,6 +265,7 @@ def pair_table(entry: pb.OutboxEntry) -> Table:
         )
         for pair in entry.pairs
     ]
+    rows += [(name, "", "", "RECORD_CORRUPT", "", "", "") for name in entry.damaged]
     return Table(("recipient", "portions", "state", "basis or reason", "number", "since", "time"), rows)
 
 

@@ -1425,6 +1425,7 @@ class OutboxEntry(_message.Message):
     SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
     PURGED_AT_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     bulletin: _builtins.bytes
     precedence: Global___Precedence.ValueType
     created_at: _builtins.int
@@ -1440,6 +1441,10 @@ class OutboxEntry(_message.Message):
     """When its content was purged after delivery; 0: it is here."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutboxPair]: ...
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The damaged records that stand for recipients which pairs lacks."""
+
     def __init__(
         self,
         *,
@@ -1455,10 +1460,11 @@ class OutboxEntry(_message.Message):
         superseded_by: _builtins.bytes = ...,
         reply_to: _builtins.bytes = ...,
         purged_at: _builtins.int = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "pairs", b"pairs", "precedence", b"precedence", "purged_at", b"purged_at", "recalled_at", b"recalled_at", "reply_to", b"reply_to", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "banner", b"banner", "bulletin", b"bulletin", "created_at", b"created_at", "damaged", b"damaged", "pairs", b"pairs", "precedence", b"precedence", "purged_at", b"purged_at", "recalled_at", b"recalled_at", "reply_to", b"reply_to", "superseded_by", b"superseded_by", "supersedes", b"supersedes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
