@@ -20,9 +20,10 @@ from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
 from intelshare.node.open_folder import begin_after_loss, open_folder
+from intelshare.node.runtime import Runtime
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
-from intelshare.services import FOLDER_OWNER, SERVICES, answer, authorise
+from intelshare.services import FOLDER_OWNER, SERVICES, Rpc, answer, authorise
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -61,12 +62,7 @@ async def _operate(
                 # Without one that counts it does not start: they are made as its first start would.
                 await begin_after_loss(runtime)
             await runtime.step(start_incarnation)
-            links = Links(runtime)
-            # Nothing is dialled: a new member is contacted when the node starts.
-            runtime.on_trust.clear()
-            domain = runtime.node.trust.members[runtime.node.member].root.domain
-            actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
-            answered = await answer(NodeBackend(runtime, links), row, actor, request)
+            answered = await _answer(runtime, row, request)
             here, vault = runtime.incarnation, runtime.vault.state
             now = runtime.store.ask_now(lambda view: log_position(view, here, clean=True, vault=vault))
             write_sidecar(runtime.folder.sidecar, now)
@@ -74,6 +70,26 @@ async def _operate(
         finally:
             runtime.close()
             locked.release()
+
+
+async def _answer(runtime: Runtime, row: Rpc, request: Any) -> Any:
+    """Carry out the call, and all that follows from it: what it marked is destroyed before it is answered.
+
+    Raises what the call raises, and what has failed since.
+    """
+    links = Links(runtime)
+    # Nothing is dialled: a new member is contacted when the node starts.
+    runtime.on_trust.clear()
+    try:
+        domain = runtime.node.trust.members[runtime.node.member].root.domain
+        actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
+        answered = await answer(NodeBackend(runtime, links), row, actor, request)
+        await links.settle()
+        if runtime.failed.done():
+            raise runtime.failed.result()
+        return answered
+    finally:
+        await links.close()
 
 
 def _not_started(root: Path) -> StoreError:
