@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
@@ -24,6 +23,7 @@ from intelshare.node.runtime import Runtime
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
 from intelshare.services import FOLDER_OWNER, SERVICES, Rpc, answer, authorise
+from intelshare.starting import start_command
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -99,6 +99,5 @@ def _not_started(root: Path) -> StoreError:
     return StoreError(
         "STORE_FORGOT",
         f"{root} was restored and has not been started since: that comes before every other command",
-        hint=f"start it (`intelshare node run --folder {quote(str(root))}`), then repeat this command: until "
-        "then nobody comes in",
+        hint=f"start it (`{start_command(root)}`), then repeat this command: until then nobody comes in",
     )

@@ -25,6 +25,7 @@ from intelshare.cli.shared.options import passphrase, printing
 from intelshare.cli.shared.output import Out, Table
 from intelshare.errors import IntelshareError
 from intelshare.instant import SECOND, Instant
+from intelshare.starting import start_command
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
@@ -308,8 +309,8 @@ def _folder(where: _Where) -> Iterator[Finding]:
         remedy = 'it starts, is another command, or hangs: docs/runbook.md, "Node down", step 4'
         yield Finding(WRONG, "process", what, remedy, "DATA_LOCKED")
     elif not running:
-        remedy = f"intelshare node run --folder {quote(str(folder.root))}{' --dev' if development else ''}"
-        yield Finding(WARNING, "process", f"no node has said in the last {FRESH} s that it runs here", remedy)
+        what = f"no node has said in the last {FRESH} s that it runs here"
+        yield Finding(WARNING, "process", what, start_command(folder.root))
 
 
 def _named(folder: Folder, settings: Settings) -> Iterator[Finding]:
