@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.named_commands import complete
 from intelshare.cli.shared.options import passphrase, printing
 from intelshare.cli.shared.output import Out, Table
-from intelshare.errors import IntelshareError
+from intelshare.errors import UNREAD, IntelshareError
 from intelshare.instant import SECOND, Instant
 from intelshare.starting import start_command
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from intelshare.node.settings import Settings
 
 _DESCRIPTORS: Final = 1024
+
+_KEEP_FROM_STARTING: Final = frozenset(("machine", "folder", "database", "policy", "memory"))
+"""The checks of what a start needs: if one finds something wrong, it is refused."""
 
 _MAX_KINDS: Final = 6
 """The most kinds of rows whose size is shown."""
@@ -73,7 +76,7 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
     Changes nothing. Exits with 1 if anything is wrong; with warnings alone, it exits with 0.
     """
     where = _Where(profile, folder, deep, passphrase)
-    findings = [finding for check in _CHECKS for finding in _safely(check, where)]
+    findings = _as_a_start([finding for check in _CHECKS for finding in _safely(check, where)], folder)
     out.document(
         "doctor",
         {
@@ -99,6 +102,23 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
     warnings = sum(finding.state == WARNING for finding in findings)
     out.line(f"{wrong} wrong, {warnings} to look at, {len(findings) - wrong - warnings} ok")
     return Exit.FAILED if wrong else Exit.DONE
+
+
+def _as_a_start(findings: list[Finding], folder: Path | None) -> list[Finding]:
+    """Propose no start that would be refused for what another finding says: that comes first."""
+    kept = [one for one in findings if one.state == WRONG and one.check in _KEEP_FROM_STARTING]
+    bar = next((one for one in kept if UNREAD not in one.remedy), None)  # a page is put right by a start
+    if folder is None or bar is None:
+        return findings
+    # A profile names the folder by its whole path.
+    starts, first = (
+        {start_command(folder), start_command(folder.resolve())},
+        f"not yet: first see {bar.check}",
+    )
+    return [
+        replace(one, remedy=first) if any(start in one.remedy for start in starts) else one
+        for one in findings
+    ]
 
 
 def _in(code: str) -> str:

@@ -37,7 +37,11 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
 
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
-        yield _clock(status) if code == "CLOCK" else by_code(WRONG, "node", code)
+        yield (
+            not_believed(status.clock.now, status.clock.expected, status.clock.until)
+            if code == "CLOCK"
+            else by_code(WRONG, "node", code)
+        )
     if status.clock.believed and not status.clock.confirmed and now - status.started_at > ALONE:
         yield Finding(WARNING, "clock", clock_line(status.clock), _ALONE)
     for alarm in status.alarms:
@@ -76,16 +80,15 @@ def _stores(status: pb.StatusResponse) -> Iterator[Finding]:
         yield Finding(WARNING if tight else OK, "kept", kept_line(kept).removeprefix("kept "), remedy)
 
 
-def _clock(status: pb.StatusResponse) -> Finding:
+def not_believed(now: int, expected: int, until: int) -> Finding:
     """Return a finding about a clock that is not believed: both times, and until when releases wait."""
     from intelshare.cli.shared.tables import clock_words
 
-    clock = status.clock
     remedy = (
         "compare this machine's clock with another and set it; if it is right, run: "
         "`intelshare node clock --believe --folder FOLDER`"
     )
-    return Finding(WRONG, "clock", clock_words(clock.now, clock.expected, clock.until), remedy, "CLOCK")
+    return Finding(WRONG, "clock", clock_words(now, expected, until), remedy, "CLOCK")
 
 
 def _budget(spent: pb.SpentBudget) -> Finding:
