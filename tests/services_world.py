@@ -73,6 +73,7 @@ class MemberBackend:
         self.refusals: list[str] = []
         self.wrong_clock = False
         self.rotten: tuple[Record, ...] = ()
+        self.serves = True
         self.draining = False
         self.others_deliver = False
         self.replica = ""

@@ -144,7 +144,7 @@ class RecordError(StoreError):
         repaired: bool = False,
         page: bool = False,
     ) -> None:
-        lost = "it is not served; `intelshare node repair` says what can be done about it"
+        lost = "it is not served; `intelshare node repair --scrub` says what can be done about it"
         super().__init__("RECORD_CORRUPT", message, hint=REPAIRED if repaired else UNREAD if page else lost)
         self.table = table
         self.key = key

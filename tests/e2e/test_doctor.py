@@ -216,11 +216,16 @@ def test_doctor_judges_memory_as_the_start_does(founded: Path, tmp_path: Path) -
     with running(copy):
         code, found = findings("--folder", copy)
         assert about(found, "memory")[0]["state"] == "ok", found
-    assert about(findings("--folder", copy)[1], "memory")[0]["state"] == "ok"
+    found = findings("--folder", copy)[1]
+    assert about(found, "memory")[0]["state"] == "ok"
+    assert about(found, "process")[0]["next"] == f"intelshare node run --folder {copy} --dev"
     known = read_sidecar(copy / "sidecar")
     assert known is not None
     write_sidecar(copy / "sidecar", replace(known, vault=known.vault + 1))
-    (older_vault,) = about(findings("--folder", copy)[1], "memory")
+    found = findings("--folder", copy)[1]
+    (older_vault,) = about(found, "memory")
+    proposed = [about(found, check)[0]["next"] for check in ("node", "process")]
+    assert proposed == ["not yet: first see memory"] * 2, "a start would be refused"
     assert (older_vault["code"], "the vault is older" in older_vault["found"]) == ("STORE_FORGOT", True)
     write_sidecar(copy / "sidecar", known)
     for name in ("intelshare.db", "intelshare.db-wal", "intelshare.db-shm"):

@@ -10,10 +10,13 @@ import grpc
 import pytest
 
 from intelshare.broker.kernel.tables import PORTION
+from intelshare.cli.operator.doctor_memory import memory
+from intelshare.cli.shared.node_folder import Passphrase
 from intelshare.client import AsyncClient
 from intelshare.instant import DAY, Instant
+from intelshare.node.offline import operate_offline
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, code_of, introduce, make_site, now, until, word
+from node_world import PASSPHRASE, Site, code_of, introduce, make_site, now, until, word
 
 
 @pytest.mark.parametrize("days", [1, 400])
@@ -108,6 +111,33 @@ async def test_a_clock_with_which_nobody_agrees_needs_a_reason(tmp_path: Path) -
             assert done.clock.believed
     finally:
         await usa.stop()
+
+
+async def test_doctor_says_of_a_stopped_node_that_its_start_will_not_believe_the_clock(
+    tmp_path: Path,
+) -> None:
+    usa = await asyncio.to_thread(make_site, "USA", tmp_path / "USA")
+
+    def clock() -> list[tuple[str, str, bool]]:
+        found = memory(usa.root, Passphrase(None, None), now())
+        return [
+            (one.state, one.code, "node clock --believe" in one.remedy)
+            for one in found
+            if one.check == "clock"
+        ]
+
+    await usa.start()
+    await usa.stop()
+    assert not clock()
+    await usa.start(wall=lambda: Instant(now() + 3 * DAY))
+    await usa.stop()
+    assert clock() == [("wrong", "CLOCK", True)]
+    request = pb.ClockRequest(believe=True, reason="set by hand")
+    await asyncio.to_thread(operate_offline, usa.root, lambda: PASSPHRASE, "Clock", request)
+    assert not clock()
+    await usa.start()
+    assert not usa.running.runtime.health.codes
+    await usa.stop()
 
 
 async def _linked(site: Site) -> None:

@@ -11,6 +11,7 @@ import grpc
 
 from intelshare.client.profile import Credentials, Profile
 from intelshare.errors import ConfigError, DeliveryError, IntelshareError, Place
+from intelshare.starting import start_command
 from intelshare.wire import FLOW, refused_in_tls
 
 DEADLINE = 10.0
@@ -84,6 +85,12 @@ def options_of(profile: Profile) -> tuple[tuple[str, str | int], ...]:
     )
 
 
+def _to_start(profile: Profile) -> str:
+    if profile.node_folder:
+        return f"start it: {start_command((profile.folder / profile.node_folder).resolve())}"
+    return "start the node, or check the address in the profile"
+
+
 def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
     """Return the error that the node raised, from a ``grpc.RpcError``; or the reason why no node answered."""
     told = dict(error.trailing_metadata() or ())
@@ -108,7 +115,7 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             "NODE_UNREACHABLE",
             "no node answers",
             place=place,
-            hint="start the node with `intelshare node run`, or check the address in the profile",
+            hint=_to_start(profile),
         )
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return ConfigError(

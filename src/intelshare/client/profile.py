@@ -16,10 +16,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
 
 from intelshare.errors import ConfigError, Place
 from intelshare.private_files import read_trusted, write_private
+from intelshare.starting import start_command
 
 FILE = "profile.toml"
 LOCAL_FILE = ".intelshare.toml"
@@ -330,8 +330,7 @@ def running_address(node_folder: Path) -> str:
             "NODE_UNREACHABLE",
             "the node is not running",
             place=Place(str(path)),
-            hint=f"start it: intelshare node run --folder {quote(str(node_folder))}"
-            f"{' --dev' if (node_folder / 'passphrase').exists() else ''}",
+            hint=f"start it: {start_command(node_folder)}",
         ) from None
 
 

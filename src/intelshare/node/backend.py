@@ -111,6 +111,10 @@ class NodeBackend:
         self._runtime.clock.believe()
         self._links.feed(NodeChanged())
 
+    @property
+    def serves(self) -> bool:
+        return bool(self._ports())
+
     def damaged(self) -> tuple[Record, ...]:
         return self._runtime.mending.known()
 

@@ -230,6 +230,11 @@ class Links:
         """Begin an orderly stop; ``stopped`` is done when it is complete."""
         self.feed(Stop())
 
+    async def settle(self) -> None:
+        """Wait until all work that was begun has ended, and what followed from it."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """Close all links after the store was drained: whatever still waits is abandoned."""
         self._closed = True

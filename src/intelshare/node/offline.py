@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from intelshare.broker.line.hello import start_incarnation
@@ -20,9 +19,11 @@ from intelshare.node.backend import NodeBackend
 from intelshare.node.events import make_logger
 from intelshare.node.links import Links
 from intelshare.node.open_folder import begin_after_loss, open_folder
+from intelshare.node.runtime import Runtime
 from intelshare.node.sidecar import log_position
 from intelshare.roles import Role
-from intelshare.services import FOLDER_OWNER, SERVICES, answer, authorise
+from intelshare.services import FOLDER_OWNER, SERVICES, Rpc, answer, authorise
+from intelshare.starting import start_command
 from intelshare.store.sidecar import write_sidecar
 from intelshare.trust import user_uri
 
@@ -61,12 +62,7 @@ async def _operate(
                 # Without one that counts it does not start: they are made as its first start would.
                 await begin_after_loss(runtime)
             await runtime.step(start_incarnation)
-            links = Links(runtime)
-            # Nothing is dialled: a new member is contacted when the node starts.
-            runtime.on_trust.clear()
-            domain = runtime.node.trust.members[runtime.node.member].root.domain
-            actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
-            answered = await answer(NodeBackend(runtime, links), row, actor, request)
+            answered = await _answer(runtime, row, request)
             here, vault = runtime.incarnation, runtime.vault.state
             now = runtime.store.ask_now(lambda view: log_position(view, here, clean=True, vault=vault))
             write_sidecar(runtime.folder.sidecar, now)
@@ -76,6 +72,26 @@ async def _operate(
             locked.release()
 
 
+async def _answer(runtime: Runtime, row: Rpc, request: Any) -> Any:
+    """Carry out the call, and all that follows from it: what it marked is destroyed before it is answered.
+
+    Raises what the call raises, and what has failed since.
+    """
+    links = Links(runtime)
+    # Nothing is dialled: a new member is contacted when the node starts.
+    runtime.on_trust.clear()
+    try:
+        domain = runtime.node.trust.members[runtime.node.member].root.domain
+        actor = authorise(row, user_uri(domain, FOLDER_OWNER), Role.OPERATOR)
+        answered = await answer(NodeBackend(runtime, links), row, actor, request)
+        await links.settle()
+        if runtime.failed.done():
+            raise runtime.failed.result()
+        return answered
+    finally:
+        await links.close()
+
+
 def _not_started(root: Path) -> StoreError:
     """Return the refusal: what the first start after a loss skips and asks for is reckoned from when the disk
     remembers, and a command that came before would move that.
@@ -83,6 +99,5 @@ def _not_started(root: Path) -> StoreError:
     return StoreError(
         "STORE_FORGOT",
         f"{root} was restored and has not been started since: that comes before every other command",
-        hint=f"start it (`intelshare node run --folder {quote(str(root))}`), then repeat this command: until "
-        "then nobody comes in",
+        hint=f"start it (`{start_command(root)}`), then repeat this command: until then nobody comes in",
     )

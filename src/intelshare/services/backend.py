@@ -292,6 +292,12 @@ class Backend(Protocol):
     def believe_clock(self) -> None:
         """Believe the current time from now on. Called once that decision is durable."""
 
+    @property
+    def serves(self) -> bool:
+        """Return false on the folder of a node that does not run: it meets no record by itself, and asks no
+        peer.
+        """
+
     def damaged(self) -> tuple[Record, ...]:
         """Records that were met damaged and are not settled."""
 

@@ -63,7 +63,7 @@ from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.crypto.codec import decode
 from intelshare.crypto.records import Kind, Recall
 from intelshare.delivery import BestReceipt, Cause, Ranges
-from intelshare.errors import RecordError
+from intelshare.errors import RecordError, StoreError
 from intelshare.ids import Incarnation, ManifestDigest, MemberCode
 from intelshare.instant import EPOCH, Instant
 from intelshare.ports import EVERY_ROW, Put, Scalar, Table, View
@@ -107,12 +107,19 @@ def still_damaged(view: View, error: RecordError) -> bool:
         return True
     if row is None:
         return False
-    listed = [
-        view.find(table, index, *[getattr(row, field) for field in fields], limit=EVERY_ROW)
-        for index, fields in table.indexes.items()
-        if index not in table.only or getattr(row, table.only[index]) == 1
-    ]
-    return not all(row in rows for rows in listed)
+    for index, fields in table.indexes.items():
+        flag = table.only.get(index)
+        belongs = flag is None or getattr(row, flag) == 1
+        place = [1 if field == flag else getattr(row, field) for field in fields]
+        met: list[StoreError] = []
+        listed = view.find(table, index, *place, limit=EVERY_ROW, damaged=met)
+        if belongs != (row in listed) or any(_names(one, error) for one in met):
+            return True
+    return False
+
+
+def _names(one: StoreError, error: RecordError) -> bool:
+    return isinstance(one, RecordError) and (one.table, one.key) == (error.table, error.key)
 
 
 def _node(view: View, _: str) -> Writes | None:

@@ -15,6 +15,7 @@ from intelshare.cli.shared.options import folder_option, passphrase, printing
 from intelshare.cli.shared.output import Out, Progress
 from intelshare.cli.shared.plain import time_text
 from intelshare.errors import IntelshareError
+from intelshare.starting import start_command
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
@@ -128,7 +129,7 @@ def restore(out: Out, backup_folder: Path, folder: Path, replace: bool, passphra
         f"bulletins again"
     )
     shown = quote(str(folder))
-    out.note(f"start it before anything else: intelshare node run --folder {shown}")
+    out.note(f"start it before anything else: {start_command(folder)}")
     out.note(f"users' keys are not in the backup: intelshare user renew operator --here --folder {shown}")
     out.note(f"nobody comes in before: intelshare node confirm-access --reason TEXT --folder {shown}")
     if aside is not None:

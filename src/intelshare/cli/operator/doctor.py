@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +23,9 @@ from intelshare.cli.shared.help import examples
 from intelshare.cli.shared.named_commands import complete
 from intelshare.cli.shared.options import passphrase, printing
 from intelshare.cli.shared.output import Out, Table
-from intelshare.errors import IntelshareError
+from intelshare.errors import UNREAD, IntelshareError
 from intelshare.instant import SECOND, Instant
+from intelshare.starting import start_command
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import Passphrase
@@ -37,6 +38,9 @@ _DESCRIPTORS: Final = 1024
 
 _REFUSED: Final = frozenset(("ACCESS_WAITS", "NOT_AUTHORISED", "TLS_REFUSED"))
 """The codes by which a node does not let a user in."""
+
+_KEEP_FROM_STARTING: Final = frozenset(("machine", "folder", "database", "policy", "memory"))
+"""The checks of what a start needs: if one finds something wrong, it is refused."""
 
 _MAX_KINDS: Final = 6
 """The most kinds of rows whose size is shown."""
@@ -76,7 +80,8 @@ def doctor(out: Out, profile: str | None, folder: Path | None, deep: bool, passp
     Changes nothing. Exits with 1 if anything is wrong; with warnings alone, it exits with 0.
     """
     where = _Where(profile, folder, deep, passphrase)
-    findings = _once([finding for check in _CHECKS for finding in _safely(check, where)])
+    found = [finding for check in _CHECKS for finding in _safely(check, where)]
+    findings = _as_a_start(_once(found), folder)
     out.document(
         "doctor",
         {
@@ -109,6 +114,23 @@ def _once(findings: list[Finding]) -> list[Finding]:
     if not any((one.check, one.code) == ("process", DRAINING) for one in findings):
         return findings
     return [one for one in findings if (one.check, one.code) != ("node", DRAINING)]
+
+
+def _as_a_start(findings: list[Finding], folder: Path | None) -> list[Finding]:
+    """Propose no start that would be refused for what another finding says: that comes first."""
+    kept = [one for one in findings if one.state == WRONG and one.check in _KEEP_FROM_STARTING]
+    bar = next((one for one in kept if UNREAD not in one.remedy), None)  # a page is put right by a start
+    if folder is None or bar is None:
+        return findings
+    # A profile names the folder by its whole path.
+    starts, first = (
+        {start_command(folder), start_command(folder.resolve())},
+        f"not yet: first see {bar.check}",
+    )
+    return [
+        replace(one, remedy=first) if any(start in one.remedy for start in starts) else one
+        for one in findings
+    ]
 
 
 def _in(code: str) -> str:
@@ -356,8 +378,8 @@ def _folder(where: _Where) -> Iterator[Finding]:
         remedy = 'it starts, is another command, or hangs: docs/runbook.md, "Node down", step 4'
         yield Finding(WRONG, "process", what, remedy, "DATA_LOCKED")
     elif not running:
-        remedy = f"intelshare node run --folder {quote(str(folder.root))}{' --dev' if development else ''}"
-        yield Finding(WARNING, "process", f"no node has said in the last {FRESH} s that it runs here", remedy)
+        what = f"no node has said in the last {FRESH} s that it runs here"
+        yield Finding(WARNING, "process", what, start_command(folder.root))
 
 
 def _named(folder: Folder, settings: Settings) -> Iterator[Finding]:

@@ -64,10 +64,29 @@ def memory(folder: Path, passphrase: Passphrase, now: Instant) -> Iterator[Findi
         if vault is not None:
             check_vault(where, vault)
         if (running := read_running(where)) is None or not running.fresh(now):
+            yield from _clock(view, now)
             yield from _changed_law(view, where)
     if remembered is not None:
         how = "stopped cleanly" if remembered.clean else "runs, or was killed"
         yield Finding(OK, "memory", f"sidecar at {remembered.size} log entries, {how}; the database has them")
+
+
+def _clock(view: View, now: Instant) -> Iterator[Finding]:
+    """Say if the next start would not believe the clock, as it judges that itself."""
+    from intelshare.broker.kernel.tables import NODE
+    from intelshare.broker.kernel.transaction import SELF
+    from intelshare.cli.policy.examine import not_believed
+    from intelshare.errors import RecordError
+    from intelshare.node.clock import Clock
+
+    try:
+        me = view.get(NODE, SELF)
+    except RecordError:  # the start makes it again
+        return
+    if me is not None:
+        read = Clock(me.latest, lambda: now, confirmed=me.confirmed).read()
+        if not read.believed:
+            yield not_believed(read.now, read.expected, read.until)
 
 
 def _changed_law(view: View, folder: Folder) -> Iterator[Finding]:

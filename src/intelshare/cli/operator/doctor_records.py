@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from intelshare.cli.operator.doctor_memory import storage_key
-from intelshare.cli.shared.findings import OK, WRONG, Finding
+from intelshare.cli.shared.findings import OK, WARNING, WRONG, Finding
 from intelshare.errors import RecordError, StoreError
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ def records(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
 
     where = Folder(folder)
     at = location(where, read_settings(where.settings), None)
-    bad = list(scrub_at(at, TABLES, None))
+    key = storage_key(folder, passphrase)
+    bad = list(scrub_at(at, TABLES, key))
     remedy = ""
     if any(isinstance(error, RecordError) for error in bad):
-        bad, remedy = _still_damaged(bad, at, storage_key(folder, passphrase))
+        bad, remedy = _still_damaged(bad, at, key)
     for error in bad[:_MAX]:
         is_row = isinstance(error, RecordError)
         yield Finding(
@@ -44,8 +45,11 @@ def records(folder: Path, passphrase: Passphrase) -> Iterator[Finding]:
         )
     if bad:
         yield Finding(WRONG, "records", f"{len(bad)} records have changed since they were written")
-    else:
+    elif key is not None:
         yield Finding(OK, "records", "no record has changed since it was written")
+    if key is None:
+        what = "what leads to the records that are sealed under the vault was not compared with them"
+        yield Finding(WARNING, "records", what, "name the passphrase with --passphrase-file FILE")
 
 
 def _still_damaged(bad: list[StoreError], at: Location, key: bytes | None) -> tuple[list[StoreError], str]:

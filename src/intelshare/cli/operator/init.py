@@ -18,6 +18,7 @@ from intelshare.cli.shared.options import printing
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, Place
 from intelshare.instant import Instant
+from intelshare.starting import start_command
 from intelshare.text import safe_name
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def init(
         out.note(
             f"the root keys are in {folder / ROOT_VAULT}: move them off this machine now, one to each holder"
         )
-    out.note(f"next: intelshare node run --folder {quote(str(folder))}{' --dev' if dev else ''}")
+    out.note(f"next: {start_command(folder)}")
 
 
 @dataclass(frozen=True, slots=True)

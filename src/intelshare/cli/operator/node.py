@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +31,7 @@ from intelshare.cli.shared.options import (
 from intelshare.cli.shared.output import Out
 from intelshare.cli.shared.plain import time_text
 from intelshare.errors import ConfigError, Place
+from intelshare.starting import start_command
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
@@ -196,8 +196,7 @@ def health(folder: Path, out: Out, replica: str) -> int:
             "NODE_UNREACHABLE",
             "no node has reported recently that it runs in this folder",
             place=Place(str(folder / "run.json")),
-            hint=f"intelshare node run --folder {quote(str(folder))}"
-            f"{f' --replica {replica}' if replica else ''}",
+            hint=start_command(folder, replica),
         )
     out.document(
         "health",

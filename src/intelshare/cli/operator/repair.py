@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         'intelshare node repair --folder fra --drop 91d0a7c2b7d0 --reason "nobody has it"',
     )
 )
-@click.option("--scrub", is_flag=True, help="Read every record first. Without it: those that were met.")
-@click.option("--fetch", is_flag=True, help="Make again or ask peers for what can be, now.")
+@click.option(
+    "--scrub", is_flag=True, help="Read every record first. Without it: those that the running node has met."
+)
+@click.option("--fetch", is_flag=True, help="Make again, or ask peers for, what can be, now.")
 @click.option("--drop", multiple=True, metavar="ID", help="Give up the record with this id. Repeatable.")
 @click.option("--reason", default="", help="Why you give it up. It is logged.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -36,7 +38,8 @@ def repair(
     """List records that are not as they were written, and what settles each.
 
     A running node mends by itself what it meets: from the digest or parity beside it, from other records, or
-    from the member that has it. Exits with 7 if a damaged record is left.
+    from the member that has it. Where none runs, every record is read. Exits with 7 if a damaged record is
+    left.
     """
     from intelshare.cli.shared.confirm import confirm
     from intelshare.cli.shared.plain import plain
@@ -48,8 +51,12 @@ def repair(
         confirm(f"Give up {len(drop)} record(s)? What depends on them ends.", yes=yes)
     found = node.operate("Repair", pb.RepairRequest(scrub=scrub, fetch=fetch, drop=drop, reason=reason))
     out.document("repair", plain(found))
+    if not found.records and found.read_all:
+        out.line("every record is as it was written")
+        return Exit.DONE
     if not found.records:
-        out.line("no record was met that is damaged" if not scrub else "every record is as it was written")
+        out.line("the node has met no record that is damaged")
+        out.note("`intelshare node repair --scrub` reads all")
         return Exit.DONE
     rows = [
         (one.id, one.table, one.key, f"{one.state} {one.member}".strip(), one.remedy) for one in found.records

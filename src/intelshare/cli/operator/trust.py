@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ from intelshare.cli.shared.help import CommandGroup, examples
 from intelshare.cli.shared.options import on_folder, passphrase, printing
 from intelshare.cli.shared.output import Out
 from intelshare.errors import ConfigError, Place
+from intelshare.starting import start_command
 
 if TYPE_CHECKING:
     from intelshare.cli.shared.node_folder import NodeFolder, Passphrase
@@ -186,10 +186,7 @@ def _finish(node: NodeFolder, out: Out, file: Path) -> None:
     proposal.check_signed(SUITES)
     asyncio.run(finish_again(Folder(node.folder), node.passphrase(), proposal.signed, now))
     _published(out, proposal.following.version, proposal.fingerprint)
-    out.note(
-        f"next: intelshare node run --folder {quote(str(node.folder))}; then every partner imports your "
-        "member file"
-    )
+    out.note(f"next: {start_command(node.folder)}; then every partner imports your member file")
 
 
 def _published(out: Out, version: int, fingerprint: str) -> None:

@@ -38,7 +38,7 @@ def examine(status: pb.StatusResponse, now: Instant) -> Iterator[Finding]:
     yield Finding(OK, "node", f"{status.node} answers, version {status.version}")
     for code in status.codes:
         if code == "CLOCK":
-            yield _clock(status)
+            yield not_believed(status.clock.now, status.clock.expected, status.clock.until)
         elif code == DRAINING:
             yield drain_finding("node", "it is being drained: it accepts no new bulletins", status.replica)
         else:
@@ -81,16 +81,15 @@ def _stores(status: pb.StatusResponse) -> Iterator[Finding]:
         yield Finding(WARNING if tight else OK, "kept", kept_line(kept).removeprefix("kept "), remedy)
 
 
-def _clock(status: pb.StatusResponse) -> Finding:
+def not_believed(now: int, expected: int, until: int) -> Finding:
     """Return a finding about a clock that is not believed: both times, and until when releases wait."""
     from intelshare.cli.shared.tables import clock_words
 
-    clock = status.clock
     remedy = (
         "compare this machine's clock with another and set it; if it is right, run: "
         "`intelshare node clock --believe --folder FOLDER`"
     )
-    return Finding(WRONG, "clock", clock_words(clock.now, clock.expected, clock.until), remedy, "CLOCK")
+    return Finding(WRONG, "clock", clock_words(now, expected, until), remedy, "CLOCK")
 
 
 def _budget(spent: pb.SpentBudget) -> Finding:

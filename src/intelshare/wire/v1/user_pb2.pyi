@@ -2931,16 +2931,20 @@ class RepairResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORDS_FIELD_NUMBER: _builtins.int
+    READ_ALL_FIELD_NUMBER: _builtins.int
+    read_all: _builtins.bool
+    """Every record was read, as it always is where no node runs that could have met some."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRecord]: ...
     def __init__(
         self,
         *,
         records: _abc.Iterable[Global___DamagedRecord] | None = ...,
+        read_all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_all", b"read_all", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
