@@ -13,6 +13,7 @@ The epoch is the number of the opening which made the file, so that two of them 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ _LONGEST: Final = 1024
 
 _MOST: Final = 4096
 _TABLE: Final = "database-key"
+_NAME: Final = re.compile("([0-9a-f]+)-([0-9a-f]+)", re.ASCII)
 
 
 class GroupKeys:
@@ -96,9 +98,8 @@ class GroupKeys:
         """All groups that have a key here."""
         found = []
         for path in self._folder.iterdir():
-            epoch, _, number = path.name.partition("-")
-            if number and not path.name.startswith("."):
-                found.append(int(epoch, 16) << 32 | int(number, 16))
+            if (name := _NAME.fullmatch(path.name)) is not None:
+                found.append(int(name[1], 16) << 32 | int(name[2], 16))
         return sorted(found)
 
     def _begin(self) -> None:
