@@ -57,7 +57,7 @@ class GroupKeys:
         )
 
     def opened(self, table: str, place: int, group: int, found: bytes) -> bytes | None:
-        """The row; None if its key is gone, or it is not as it was written."""
+        """The row; None if its key is gone, or it is not as it was written. Raises StoreError; OSError."""
         key = self._known.get(group) or self._read(group)
         if key is None:
             return None
@@ -113,8 +113,10 @@ class GroupKeys:
         self._current, self._rows = (group, key), 0
 
     def _read(self, group: int) -> bytes | None:
+        path = self._path(group)
         try:
-            sealed = read_private(self._path(group), StoreError, "DATA_PERMISSIONS", _MOST)
+            with disk_errors(path, "read"):
+                sealed = read_private(path, StoreError, "DATA_PERMISSIONS", _MOST)
             key = open_at_rest(self._storage_key, sealed, table=_TABLE, row=_name(group), slot=0)
         except (FileNotFoundError, CryptoError):
             return None

@@ -29,7 +29,7 @@ from intelshare.store.layout import Key, digest, picker
 from intelshare.store.memory_table import Layer
 from intelshare.store.postgres.ahead import AheadWriting, Since, WritingInTurn
 from intelshare.store.postgres.connection import PostgresConnection
-from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
+from intelshare.store.postgres.database import Moved, PostgresDatabase
 from intelshare.store.postgres.lease import (
     TURN,
     Division,
@@ -219,7 +219,7 @@ class SharedDatabase(PostgresDatabase):
                 self.behind = True
                 with self._came_up:
                     self._came_up.wait_for(lambda: self._changes != changes, _PAUSE)  # noqa: B023
-        raise unavailable()
+        raise self.unavailable()
 
     def begun(self, since: int) -> PostgresConnection:
         """See ``PostgresDatabase``."""
