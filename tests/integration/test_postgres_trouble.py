@@ -7,17 +7,22 @@ import contextlib
 import errno
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from intelshare.broker.kernel.tables import TABLES as BROKER_TABLES
 from intelshare.errors import ConfigError, StoreError
+from intelshare.ports import Store
+from intelshare.store.engines import Location, open_at
 from intelshare.store.postgres import keys, listener
 from intelshare.store.postgres.connection import PostgresConnection
 from intelshare.store.postgres.database import PostgresDatabase, Unavailable
+from intelshare.store.postgres.lease import Joining
 from intelshare.store.postgres.listener import Listener
 from intelshare.store.postgres.schema import first_schema
 from intelshare.store.postgres.store import PostgresStore, open_store
@@ -410,3 +415,90 @@ async def test_a_key_that_cannot_be_read_refuses_the_destruction_and_not_the_nex
         monkeypatch.undo()
         await asyncio.wait_for(store.shred(), LIMIT)
     assert told == []
+
+
+# --- a damaged journal --------------------------------------------------------------------------------------
+
+
+async def left_behind(opens: Opens, server: Server, folder: Path, *rows: Any) -> None:
+    """A store whose process was killed: what it wrote is in the journal."""
+    store = opens(server, folder)
+    for row in rows:
+        await performed(store, row)
+    store._database.resume = lambda: False  # type: ignore[method-assign]
+    end_session(store)
+    await refused(store, "STORE_UNAVAILABLE")
+    store.close()
+
+
+def rot(server: Server, group: int, *, repairable: bool) -> None:
+    changed = "sealed = set_byte(sealed, 40, get_byte(sealed, 40) # {})"
+    what = changed.format(1) if repairable else f"{changed.format(2)}, parity = ''"
+    asked(server.url, f'UPDATE "{server.schema}".journal SET {what} WHERE id = {group}')
+
+
+def counted(store: PostgresStore) -> int:
+    return store.ask_now(lambda view: view.count(THING, "key"))
+
+
+@WAYS
+async def test_what_cannot_be_read_of_the_journal_is_set_aside_on_an_operators_word(
+    server: Server, password: Path, tmp_path: Path, opens: Opens
+) -> None:
+    await left_behind(opens, server, tmp_path, thing("a"), Secret("s", 1, b"x" * 40), thing("b"))
+    rot(server, 2, repairable=False)
+    with pytest.raises(StoreError, match=r"RECORD_CORRUPT.*group 2"):
+        opens(server, tmp_path)
+    with closing(opens(server, tmp_path, accept_loss=True)) as store:
+        assert counted(store) == 1
+        await performed(store, thing("c"))
+        assert [error.table for error in store.damage.known()] == ["journal"]
+    with closing(opens(server, tmp_path)) as store:
+        assert counted(store) == 2
+
+
+@WAYS
+async def test_what_the_parity_of_the_journal_repairs_is_written_back_by_who_is_alone(
+    server: Server, password: Path, tmp_path: Path, opens: Opens
+) -> None:
+    secrets = Secret("s", 1, b"x" * 40), Secret("s", 1, b"y" * 40)
+    await left_behind(opens, server, tmp_path, thing("a"), *secrets)
+    rot(server, 1, repairable=True)
+    with closing(opens(server, tmp_path)) as store:
+        assert counted(store) == 1
+        await performed(store, thing("b"))
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_who_joins_others_sets_nothing_aside_that_those_have(
+    server: Server, password: Path, tmp_path: Path, accepts: bool
+) -> None:
+    with closing(joined(server, tmp_path, "a")) as first:
+        await performed(first, thing("a"))
+        await until(lambda: first.together is not None and first.together._shared)
+        rot(server, 1, repairable=True)
+        with closing(joined(server, tmp_path, "b")) as second:
+            assert counted(second) == 1
+        rot(server, 1, repairable=False)
+        with pytest.raises(StoreError, match="RECORD_CORRUPT") as met:
+            joined(server, tmp_path, "b", accept_loss=accepts)
+        assert "--accept-loss" not in str(met.value.hint)
+    with closing(joined(server, tmp_path, "b")) as second:
+        assert counted(second) == 1
+
+
+def test_the_operators_word_comes_to_who_is_the_first_of_several(
+    server: Server, password: Path, tmp_path: Path
+) -> None:
+    def opened(*, accepts: bool) -> Store:
+        joining = Joining(server, tmp_path, "a")
+        held = joining.wait()
+        where = Location(tmp_path / "rows.db", server, "a", held, together=True, first=joining.first)
+        return open_at(replace(where, accept_loss=accepts), BROKER_TABLES, KEY)
+
+    opened(accepts=False).close()
+    asked(server.url, f"UPDATE \"{server.schema}\".store_state SET value = value + 1 WHERE name = 'last'")
+    with pytest.raises(StoreError, match="RECORD_CORRUPT"):
+        opened(accepts=False)
+    opened(accepts=True).close()
+    opened(accepts=False).close()

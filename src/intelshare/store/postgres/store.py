@@ -379,6 +379,7 @@ def open_together(
     first: bool,
     steps: Sequence[str] | None = None,
     flush_bytes: int = FLUSH_BYTES,
+    accept_loss: bool = False,
 ) -> PostgresStore:
     """Open the schema beside other processes (``together``): parameters and errors as ``open_store``.
 
@@ -388,7 +389,8 @@ def open_together(
         steps = migrations() if steps is None else steps
         migrate(held, server.schema, steps, alone=first)
         check_owner(held, server.schema, key)
-        database = SharedDatabase(server, folder, name, tables, key, held, first=first, version=len(steps))
+        how: dict[str, Any] = {"first": first, "version": len(steps), "accept_loss": accept_loss}
+        database = SharedDatabase(server, folder, name, tables, key, held, **how)
         database.leads = first and took_lead(held, server.schema)
     except psycopg.Error as error:
         held.close()
