@@ -78,7 +78,7 @@ class PostgresDatabase(LayeredDatabase):
         self.away = False
         """The server was not there when it was last spoken to."""
         self._why = ""
-        """What of this machine kept it from trying again: the file of its password, or descriptors."""
+        """The cause on this machine for which it could not try: the file of its password, or descriptors."""
         self._changes = 0
         """Commits that changed rows which a snapshot may show: counted before each."""
         self._promotions = 0
@@ -468,7 +468,7 @@ class Unavailable(StoreError):
     """STORE_UNAVAILABLE: it passes."""
 
     def __init__(self, why: str = "") -> None:
-        """``why``: what of this machine is the cause."""
+        """``why``: the cause, if it is on this machine."""
         super().__init__(
             "STORE_UNAVAILABLE",
             f"the database cannot be reached: {why}" if why else "the database cannot be reached",
