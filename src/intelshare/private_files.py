@@ -56,7 +56,7 @@ def passing(error: OSError) -> str | None:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path, what: str = "written") -> Iterator[None]:
     """Turn refusals of the disk or the system into StoreError DISK_FULL, DISK_ERROR or RESOURCES_SHORT.
 
     Other errors pass unchanged.
@@ -67,7 +67,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno not in _DISK:
             raise
         code, hint = _DISK[error.errno]
-        message = f"{path.name} could not be written: {error.strerror}"
+        message = f"{path.name} could not be {what}: {error.strerror}"
         raise StoreError(code, message, place=Place(str(path)), hint=hint) from error
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from intelshare.errors import ConfigError, Place
 from intelshare.instant import DAY, Instant
+from intelshare.private_files import sync_folder
 
 KEPT = 30 * DAY
 """The time for which an answered key is remembered; one without an answer stays."""
@@ -92,7 +93,7 @@ def digest_key(folder: Path) -> bytes:
         with suppress(FileExistsError):
             os.link(new, path)
         new.unlink()
-        _sync(folder)
+        sync_folder(folder)
     return path.read_bytes()
 
 
@@ -104,7 +105,7 @@ def remember(folder: Path, key: bytes, digest: str, now: Instant) -> bool:
     new = not _path(folder, key).exists()
     with _appending(_path(folder, key)) as append:
         append(_entry(Spooled(key, digest, now)))
-    _sync(folder)
+    sync_folder(folder)
     return new
 
 
@@ -205,7 +206,7 @@ def _write_batch(folder: Path, source: str, entries: Sequence[Spooled]) -> None:
         for entry in entries:
             append(_entry(entry))
     new.replace(path)
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _entry(entry: Spooled) -> dict[str, object]:
@@ -240,11 +241,3 @@ def _appending(path: Path) -> Iterator[Callable[[dict[str, object]], None]]:
 def _write_line(file: BinaryIO, facts: dict[str, object]) -> None:
     file.write(json.dumps(facts).encode() + b"\n")
     file.flush()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,8 +8,8 @@ from intelshare.errors import StoreError
 class InDoubt(Exception):
     """A commit whose outcome nobody here will know, and why not."""
 
-    def __init__(self, why: StoreError) -> None:
-        super().__init__(why.code)
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
         self.why = why
 
 

@@ -53,7 +53,15 @@ def _open_postgres(where: Location, tables: Sequence[Table[Any]], key: bytes, on
     folder = where.database.parent
     if where.together:
         return open_together(
-            where.server, folder, tables, key, on_failure, name=where.name, held=where.held, first=where.first
+            where.server,
+            folder,
+            tables,
+            key,
+            on_failure,
+            name=where.name,
+            held=where.held,
+            first=where.first,
+            accept_loss=where.accept_loss,
         )
     return open_postgres(
         where.server,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
-from intelshare.errors import StoreError
+from intelshare.errors import PASSING, StoreError
 from intelshare.ports import Durable, Figures, Plan, View
 from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.jobs import MAX_GROUP, MAX_TIME, MAX_WRITES, Job, resolve
@@ -189,7 +189,10 @@ class GroupedStore(Generic[D]):
                 if group[-1].shred and group[-1].error is None:
                     self._shred(group[-1])
                 resolve(group)
-            self._tidy(idle=job is None)
+            try:
+                self._tidy(idle=job is None)
+            except BaseException as error:  # a thread that dies silently would leave every caller waiting
+                self._said_of(error)
         while self._failed is None and self._database.holds_rows:
             self._database.begin_flush()
             if not self._move():
@@ -253,14 +256,15 @@ class GroupedStore(Generic[D]):
                 raise InDoubt(self._fail(error)) from error
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
-        """Handle a group of which nothing was committed, or nobody knows. A full disk recovers by itself; any
+        """Handle a group of which nothing was committed, or nobody knows. What passes recovers by itself; any
         other error stops the process.
         """
+        passing = self._passing(error)
         if isinstance(error, InDoubt):
             self._fail(error.why)
             for job in group:
                 job.error = unknown("the node failed while it committed")
-        elif not self._is_full(error):
+        elif passing is None:
             failure = self._fail(error)
             for job in group:
                 job.error = failure
@@ -269,13 +273,15 @@ class GroupedStore(Generic[D]):
                 job.answer, job.error, job.last = None, None, False
                 self._perform([job], lambda: None)
         else:
-            group[0].error = self._no_room()
+            group[0].error = passing
 
     def _shred(self, job: Job) -> None:
         try:
             job.answer = self._clear()
-        except self._database.errors as error:
-            job.error = self._no_room() if self._is_full(error) else self._fail(error)
+        except StoreError as error:
+            job.error = error
+        except BaseException as error:  # a thread that dies silently would leave every caller waiting
+            job.error = self._said_of(error)
 
     def _tidy(self, *, idle: bool) -> None:
         """Move rows into their tables, more at a time the more there are."""
@@ -297,13 +303,23 @@ class GroupedStore(Generic[D]):
         try:
             self._database.flush_slice()
             self._may_rest |= not self._database.flushing
-        except BaseException as error:
-            if self._is_full(error):
-                self._no_room_until = time.monotonic() + FLUSH_RETRY
-            else:
-                self._fail(error)
+        except BaseException as error:  # a thread that dies silently would leave every caller waiting
+            self._said_of(error)
+            self._no_room_until = time.monotonic() + FLUSH_RETRY
             return False
         return True
+
+    def _passing(self, error: BaseException) -> StoreError | None:
+        """Return the error to raise for one that passes by itself: nothing has changed. None: it is unsafe to
+        continue.
+        """
+        if isinstance(error, StoreError):
+            return error if error.code in PASSING else None
+        return self._no_room() if self._is_full(error) else None
+
+    def _said_of(self, error: BaseException) -> StoreError:
+        """Return the error to raise for one that came outside of a group."""
+        return self._passing(error) or self._fail(error)
 
     def _fail(self, error: BaseException) -> StoreError:
         with self._failing:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -118,14 +118,17 @@ class LayeredDatabase:
         layer = self._layer()
         self._last, mended = journal.replay(self._writer, self._key, self._tables, layer)
         if mended:
-            with self._transaction():
-                journal.write_back(self._writer, mended)
-                self._writer.execute("COMMIT")
+            self._write_back(mended)
         for place, _ in mended:
             self._note_group(
                 (place,), f"group {place} of the journal had changed, and its parity repaired it"
             )
         return layer
+
+    def _write_back(self, mended: Iterable[tuple[int, bytes]]) -> None:
+        with self._transaction():
+            journal.write_back(self._writer, mended)
+            self._writer.execute("COMMIT")
 
     def _note_group(self, key: tuple[int | str, ...], message: str) -> None:
         self.damage.note(RecordError(JOURNAL, key, message))

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +13,11 @@ import apsw
 
 from intelshare.errors import StoreError
 from intelshare.ports import Table
+from intelshare.private_files import sync_folder
 from intelshare.store import chunks, journal
 from intelshare.store.connection import is_full
 from intelshare.store.journal import RESTORE
-from intelshare.store.row_tables import schema
+from intelshare.store.row_tables import SQLITE, migrations_of, schema
 
 PAGE: Final = 4096
 """The bytes of a page: larger pages would make each insertion between other keys more expensive."""
@@ -26,13 +26,8 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def migrations() -> list[str]:
-    """Return the SQL of every version, in order: ``migrations/0001.sql`` makes version 1."""
-    folder = files("intelshare.store").joinpath("migrations")
-    return [
-        entry.read_text("utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".sql")
-    ]
+    """Return the SQL of every version, in order."""
+    return migrations_of("intelshare.store")
 
 
 def migrate(path: Path, steps: Sequence[str] | None = None) -> None:
@@ -109,9 +104,10 @@ def _copy(connection: apsw.Connection, target: Path) -> None:
     temporary.unlink(missing_ok=True)
     _make_private(temporary)
     connection.execute("VACUUM INTO ?", (str(temporary),))
-    _sync(temporary, os.O_RDWR)
+    with temporary.open("r+b") as file:
+        os.fsync(file.fileno())
     temporary.replace(target)
-    _sync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(target.parent)
 
 
 def _make_private(path: Path) -> None:
@@ -125,17 +121,9 @@ def _make_private(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def first_schema(tables: Sequence[Table[Any]]) -> str:
     """Return the SQL that makes these tables and what every store has besides them: a complete version 1."""
-    return journal.SCHEMA + chunks.SCHEMA + schema(tables)
+    return journal.SCHEMA + chunks.SCHEMA + schema(tables, SQLITE)
 
 
 def differences(path: Path, tables: Sequence[Table[Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of one kind of row in SQLite, and their SQL: written once per shape of question.
+"""The tables of one kind of row, and their SQL: written once per shape of question.
 
 Each kind has one table led by the key, with the fields by which rows are found and either the record itself
 or its place. A place is a number that only grows, so that records are written once and in sequence, and their
@@ -13,14 +13,30 @@ neighbours never move. No field may be called ``_record`` or ``_place``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from importlib.resources import files
 from typing import Any, Final
 
 from intelshare.ports import Table
 from intelshare.store.layout import Key, Layout, picker
 
-_TYPES: Final = {int: "INTEGER", str: "TEXT", bytes: "BLOB"}
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The words and options of an engine in the SQL that makes tables."""
+
+    types: Mapping[type, str]
+    keyed: str = ""
+    """The options of a table that has its key in order."""
+    placed: str = ""
+    """The options of a table of records by place."""
+    groups: bool = False
+    """An erasable record has a group, whose key is elsewhere."""
+
+
+SQLITE: Final = Dialect({int: "INTEGER", str: "TEXT", bytes: "BLOB"}, " STRICT, WITHOUT ROWID", " STRICT")
 
 
 class Kept(Enum):
@@ -150,16 +166,20 @@ class RowTable:
     def _where(self, index: str, equal: tuple[str, ...], beyond: tuple[str, ...]) -> str:
         return _where(equal, beyond, self.layout.table.only.get(index, ""))
 
-    def schema(self) -> list[str]:
+    def schema(self, dialect: Dialect) -> list[str]:
         """Return the statements that create its tables and indexes."""
-        table = self.layout.table
-        typed = [f'"{name}" {_TYPES[self.layout.kinds[name]]} NOT NULL' for name in self.columns]
-        what = "_record BLOB NOT NULL" if self.kept is Kept.IN_TABLE else "_place INTEGER NOT NULL"
-        made = [
-            _created(self._name, (*typed, what, f"PRIMARY KEY ({_listed(table.key)})"), ", WITHOUT ROWID")
-        ]
+        table, types = self.layout.table, dialect.types
+        number, record = types[int], f"_record {types[bytes]} NOT NULL"
+        typed = [f'"{name}" {types[self.layout.kinds[name]]} NOT NULL' for name in self.columns]
+        what = record if self.kept is Kept.IN_TABLE else f"_place {number} NOT NULL"
+        columns = (*typed, what, f"PRIMARY KEY ({_listed(table.key)})")
+        made = [_created(self._name, columns, dialect.keyed)]
         if self.kept is Kept.APART:
-            made.append(_created(table.name, ("_place INTEGER PRIMARY KEY", "_record BLOB NOT NULL"), ""))
+            group = [f"_group {number} NOT NULL"] if dialect.groups else []
+            columns = (f"_place {number} PRIMARY KEY", *group, record)
+            made.append(_created(table.name, columns, dialect.placed))
+            if group:
+                made.append(f'CREATE INDEX "{table.name}__group" ON "{table.name}" ("_group", "_place")')
         for name in table.indexes:
             flag = table.only.get(name)
             where = f' WHERE "{flag}" = 1' if flag else ""
@@ -168,14 +188,26 @@ class RowTable:
         return made
 
 
-def schema(tables: Sequence[Table[Any]]) -> str:
+def schema(tables: Sequence[Table[Any]], dialect: Dialect) -> str:
     """Return the SQL of all tables, as a migration."""
-    return "".join(f"{one};\n" for table in tables for one in RowTable(table).schema())
+    return "".join(f"{one};\n" for table in tables for one in RowTable(table).schema(dialect))
+
+
+def migrations_of(package: str) -> list[str]:
+    """Return the SQL of every version of an engine's schema, in order: ``migrations/0001.sql`` makes
+    version 1.
+    """
+    folder = files(package).joinpath("migrations")
+    return [
+        entry.read_text("utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".sql")
+    ]
 
 
 def _created(name: str, columns: Sequence[str], options: str) -> str:
     listed = ",\n    ".join(columns)
-    return f'CREATE TABLE "{name}" (\n    {listed}\n) STRICT{options}'
+    return f'CREATE TABLE "{name}" (\n    {listed}\n){options}'
 
 
 def _renewed(names: Sequence[str]) -> str:

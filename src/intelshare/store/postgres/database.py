@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from intelshare.errors import StoreError
+from intelshare.errors import ConfigError, StoreError
 from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.doubt import InDoubt
@@ -27,7 +27,8 @@ from intelshare.store.postgres.connection import (
     PostgresAnswer,
     PostgresConnection,
     connect,
-    lost,
+    is_full,
+    may_repeat,
 )
 from intelshare.store.postgres.keys import GroupKeys
 from intelshare.store.postgres.lease import took
@@ -76,6 +77,8 @@ class PostgresDatabase(LayeredDatabase):
         """Called by the writer while the server is away: returns once ``resume`` has, or raises."""
         self.away = False
         """The server was not there when it was last spoken to."""
+        self._why = ""
+        """The cause on this machine for which it could not try: the file of its password, or descriptors."""
         self._changes = 0
         """Commits that changed rows which a snapshot may show: counted before each."""
         self._promotions = 0
@@ -99,7 +102,10 @@ class PostgresDatabase(LayeredDatabase):
             first, self._first = self._first, None
             return first
         at = None if writes else self._writer.server
-        made = connect(self._server, self._folder, self._name, writes=writes, at=at)
+        try:
+            made = connect(self._server, self._folder, self._name, writes=writes, at=at)
+        except (ConfigError, OSError) as error:
+            raise Unavailable(_said_of(error)) from error
         made.wait_for_answers(ANSWER)
         made.keys = self.keys
         return made
@@ -151,7 +157,7 @@ class PostgresDatabase(LayeredDatabase):
         """Hold what is shown, unless the server is away: then a commit may hold it for long."""
         while True:
             if self.away:
-                raise unavailable()
+                raise self.unavailable()
             if self._showing.acquire(timeout=_LOOK):
                 break
         try:
@@ -186,6 +192,10 @@ class PostgresDatabase(LayeredDatabase):
             connection.close()
         else:
             self._free.append(connection)
+
+    def unavailable(self) -> StoreError:
+        """STORE_UNAVAILABLE: it passes."""
+        return Unavailable(self._why)
 
     def _let_go(self) -> None:
         while self._free:
@@ -225,16 +235,26 @@ class PostgresDatabase(LayeredDatabase):
             self._change()
         try:
             self._writer.execute("COMMIT")
-        except psycopg.Error as error:
+        except StoreError as why:  # it is committed, but not as durably as was promised
+            raise InDoubt(why) from why
+        except Exception as error:
             if not (wrote and self._writer.is_lost(error)):
                 raise
+            if not self._was_committed():
+                raise
+
+    def _was_committed(self) -> bool:
+        """Return true if the group whose answer was lost is there: asked once the server is back, and again
+        if it is lost before it answers. Raises InDoubt.
+        """
+        while True:
             self.away = True
             try:
                 self.recover()
-            except StoreError as why:
-                raise InDoubt(why) from None
-            if not self._is_there():
-                raise
+                return self._is_there()
+            except Exception as why:
+                if not self.is_lost(why):
+                    raise InDoubt(why) from why
 
     def _is_there(self) -> bool:
         """Return true if the group whose commit was in doubt is in the journal."""
@@ -244,7 +264,8 @@ class PostgresDatabase(LayeredDatabase):
         """Connect again and take the lock; False: not yet. Then ``away`` is over.
 
         Raises StoreError DATA_LOCKED if another has taken over, STORE_FORGOT if the server knows less than
-        it has confirmed.
+        it has confirmed; psycopg.Error if it is there, and does not do what it is asked: it lacks a table,
+        or took a right away.
         """
         self._writer.close()
         self._let_go()
@@ -269,10 +290,15 @@ class PostgresDatabase(LayeredDatabase):
             self._writer.execute("COMMIT")
             self.arm()
         except psycopg.Error as error:
-            self._writer.close()
-            if not (lost(error) or self._writer.raw.closed):
+            if not (self._writer.is_lost(error) or may_repeat(error) or is_full(error)):
                 raise
+            self._writer.close()  # not before it was asked: then it is lost
+            self._why = ""
             return False
+        except Unavailable as error:
+            self._why = error.why
+            return False
+        self._why = ""
         self.away = False
         return True
 
@@ -431,11 +457,22 @@ class _Snapshot:
         self.end()
 
 
-def unavailable() -> StoreError:
+def _said_of(error: ConfigError | OSError) -> str:
+    """Return what kept this machine from trying, without the folder in which it was."""
+    if isinstance(error, ConfigError):
+        return f"{Path(error.place.source).name}: {error.message}" if error.place else error.message
+    return error.strerror or repr(error)
+
+
+class Unavailable(StoreError):
     """STORE_UNAVAILABLE: it passes."""
-    return StoreError(
-        "STORE_UNAVAILABLE",
-        "the database cannot be reached",
-        hint="nothing changed; the node goes on by itself once it is back",
-        retry_after=1,
-    )
+
+    def __init__(self, why: str = "") -> None:
+        """``why``: the cause, if it is on this machine."""
+        super().__init__(
+            "STORE_UNAVAILABLE",
+            f"the database cannot be reached: {why}" if why else "the database cannot be reached",
+            hint="nothing changed; the node goes on by itself once it is back",
+            retry_after=1,
+        )
+        self.why = why

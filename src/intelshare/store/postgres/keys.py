@@ -13,6 +13,7 @@ The epoch is the number of the opening which made the file, so that two of them 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ _LONGEST: Final = 1024
 
 _MOST: Final = 4096
 _TABLE: Final = "database-key"
+_NAME: Final = re.compile("([0-9a-f]+)-([0-9a-f]+)", re.ASCII)
 
 
 class GroupKeys:
@@ -55,7 +57,7 @@ class GroupKeys:
         )
 
     def opened(self, table: str, place: int, group: int, found: bytes) -> bytes | None:
-        """The row; None if its key is gone, or it is not as it was written."""
+        """The row; None if its key is gone, or it is not as it was written. Raises StoreError; OSError."""
         key = self._known.get(group) or self._read(group)
         if key is None:
             return None
@@ -96,9 +98,8 @@ class GroupKeys:
         """All groups that have a key here."""
         found = []
         for path in self._folder.iterdir():
-            epoch, _, number = path.name.partition("-")
-            if number and not path.name.startswith("."):
-                found.append(int(epoch, 16) << 32 | int(number, 16))
+            if (name := _NAME.fullmatch(path.name)) is not None:
+                found.append(int(name[1], 16) << 32 | int(name[2], 16))
         return sorted(found)
 
     def _begin(self) -> None:
@@ -112,8 +113,10 @@ class GroupKeys:
         self._current, self._rows = (group, key), 0
 
     def _read(self, group: int) -> bytes | None:
+        path = self._path(group)
         try:
-            sealed = read_private(self._path(group), StoreError, "DATA_PERMISSIONS", _MOST)
+            with disk_errors(path, "read"):
+                sealed = read_private(path, StoreError, "DATA_PERMISSIONS", _MOST)
             key = open_at_rest(self._storage_key, sealed, table=_TABLE, row=_name(group), slot=0)
         except (FileNotFoundError, CryptoError):
             return None

@@ -9,9 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
-from intelshare.errors import StoreError
 from intelshare.store.postgres.connection import connect
 from intelshare.store.server import Server
 
@@ -33,7 +30,7 @@ class Listener:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            with contextlib.suppress(psycopg.Error, StoreError):
+            with contextlib.suppress(Exception):  # without it the store looks by itself, only later
                 self._listen()
             self._ended.wait(_RETRY)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 from intelshare.errors import StoreError
@@ -12,9 +11,9 @@ from intelshare.ports import Table
 from intelshare.store import journal
 from intelshare.store.postgres.connection import PostgresConnection
 from intelshare.store.postgres.lease import begin_turn
-from intelshare.store.row_tables import Kept, RowTable
+from intelshare.store.row_tables import Dialect, migrations_of, schema
 
-_TYPES: Final = {int: "BIGINT", str: 'TEXT COLLATE "C"', bytes: "BYTEA"}
+_POSTGRES: Final = Dialect({int: "BIGINT", str: 'TEXT COLLATE "C"', bytes: "BYTEA"}, groups=True)
 
 _STORE: Final = """\
 CREATE TABLE "journal" (
@@ -55,44 +54,12 @@ CREATE TABLE "erasing" (
 
 def first_schema(tables: Sequence[Table[Any]]) -> str:
     """The SQL that makes these tables and what every store has besides: a whole version 1."""
-    return _STORE + "".join(f"{one};\n" for table in tables for one in _table(RowTable(table)))
-
-
-def _table(sql: RowTable) -> list[str]:
-    """The statements that make the tables and indexes of one kind of row: see ``store.row_tables``."""
-    table = sql.layout.table
-    typed = [f'"{name}" {_TYPES[sql.layout.kinds[name]]} NOT NULL' for name in sql.columns]
-    what = "_record BYTEA NOT NULL" if sql.kept is Kept.IN_TABLE else "_place BIGINT NOT NULL"
-    apart = sql.kept is Kept.APART
-    key = ", ".join(f'"{name}"' for name in table.key)
-    made = [_created(f"{table.name}_at" if apart else table.name, (*typed, what, f"PRIMARY KEY ({key})"))]
-    if apart:
-        columns = ("_place BIGINT PRIMARY KEY", "_group BIGINT NOT NULL", "_record BYTEA NOT NULL")
-        made += [
-            _created(table.name, columns),
-            f'CREATE INDEX "{table.name}__group" ON "{table.name}" ("_group", "_place")',
-        ]
-    for name in table.indexes:
-        flag = table.only.get(name)
-        where = f' WHERE "{flag}" = 1' if flag else ""
-        order = ", ".join(f'"{field}"' for field in sql.layout.order(name))
-        made.append(f'CREATE INDEX "{table.name}_{name}" ON "{table.name}" ({order}){where}')
-    return made
-
-
-def _created(name: str, columns: Sequence[str]) -> str:
-    listed = ",\n    ".join(columns)
-    return f'CREATE TABLE "{name}" (\n    {listed}\n)'
+    return _STORE + schema(tables, _POSTGRES)
 
 
 def migrations() -> list[str]:
-    """The SQL of every version, in order."""
-    folder = files("intelshare.store.postgres").joinpath("migrations")
-    return [
-        entry.read_text("utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".sql")
-    ]
+    """Return the SQL of every version, in order."""
+    return migrations_of("intelshare.store.postgres")
 
 
 def migrate(

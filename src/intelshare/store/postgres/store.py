@@ -34,7 +34,7 @@ from intelshare.store.postgres.connection import (
     opening_failed,
     said,
 )
-from intelshare.store.postgres.database import PostgresDatabase, unavailable
+from intelshare.store.postgres.database import PostgresDatabase, Unavailable
 from intelshare.store.postgres.lease import Session, sessions, take, took_lead
 from intelshare.store.postgres.listener import Listener
 from intelshare.store.postgres.schema import check_owner, migrate, migrations
@@ -138,7 +138,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
             return self._database.ask(question)
         except psycopg.Error as error:
             if lost(error):
-                raise unavailable() from None
+                raise self._database.unavailable() from None
             raise self._fail(error) from error
 
     # --- what an engine says ------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
         self._may_rest = False
         try:
             self._database.arm()
-        except psycopg.Error:
+        except Exception:  # whatever it is, ``resume`` meets it too
             self._database.away = True
         super()._run()
 
@@ -186,8 +186,8 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
     def _perform(self, group: list[Job], more: Callable[[], Job | None]) -> None:
         self._worked = time.monotonic()
-        if self._database.away:
-            group[0].error = unavailable()
+        if self._database.away and self._failed is None:
+            group[0].error = self._database.unavailable()
             return
         together = self.together
         if together is None or self._failed is not None:
@@ -213,14 +213,14 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
     def _undone(self, group: list[Job], error: BaseException) -> None:
         if isinstance(error, InDoubt):
-            if not _is_unavailable(error.why):
+            if not isinstance(error.why, Unavailable):
                 self._fail(error.why)
             for job in group:
                 job.error = unknown("the database went away while it committed")
         elif self._database.away or self._database.is_lost(error):
             self._went_away()
             for job in group:
-                job.error = unavailable()
+                job.error = self._database.unavailable()
         elif may_repeat(error) and self._repeated < _REPEATS:
             self._repeated += 1
             self._run_again(group)
@@ -261,69 +261,50 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
     def _shred(self, job: Job) -> None:
         if self._database.away:
-            job.error = unavailable()
-            return
-        try:
-            job.answer = self._clear()
-        except psycopg.Error as error:
-            job.error = self._said_of(error)
-        except StoreError as error:
-            job.error = error
+            job.error = self._database.unavailable()
+        else:
+            super()._shred(job)
 
     def _tidy(self, *, idle: bool) -> None:
         if self._failed is None and self._database.away and not self._closing:
             self._say_away()
-            try:
-                self._recover()
-            except StoreError as error:
-                if not _is_unavailable(error):
-                    self._fail(error)
+            self._recover()
             return
         super()._tidy(idle=idle and time.monotonic() - self._worked >= FLUSH_IDLE)
 
     def _look_after(self) -> None:
         now, together = time.monotonic(), self.together
-        try:
-            if together is not None and (together.is_due or now - self._looked >= LOOK):
-                self._looked = now
-                if together.look():
-                    self.led()
-            elif now - self._worked >= PING:
-                self._database.ping()
-        except psycopg.Error as error:
-            self._said_of(error)
-        except Exception as error:  # a thread that dies silently would leave every caller waiting
-            self._fail(error)
+        if together is not None and (together.is_due or now - self._looked >= LOOK):
+            self._looked = now
+            if together.look():
+                self.led()
+        elif now - self._worked >= PING:
+            self._database.ping()
 
     def _move(self) -> bool:
         if self._database.away:
             return False
         try:
             self._database.flush_slice()
-        except StoreError as error:
-            self._fail(error)
-        except psycopg.Error as error:
+        except BaseException as error:  # a thread that dies silently would leave every caller waiting
             if not may_repeat(error):
                 self._said_of(error)
-        except BaseException as error:  # a thread that dies silently would leave every caller waiting
-            self._fail(error)
         else:
             return True
         self._no_room_until = time.monotonic() + PING
         return False
 
-    def _said_of(self, error: psycopg.Error) -> StoreError:
-        """Return the error to raise for one that came outside of a group."""
+    def _said_of(self, error: BaseException) -> StoreError:
         if self._database.is_lost(error):
             self._went_away()
-            return unavailable()
-        return self._no_room() if is_full(error) else self._fail(error)
+            return self._database.unavailable()
+        return super()._said_of(error)
 
     def _went_away(self) -> None:
         self._database.away = True
 
     def _say_away(self) -> None:
-        self._on_failure(unavailable())
+        self._on_failure(self._database.unavailable())
 
     def _recover(self) -> None:
         """Try until the server is back; who comes meanwhile is refused. Raises StoreError."""
@@ -335,9 +316,9 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
                 continue
             if job is None:
                 self._closing = True
-                raise unavailable()
+                raise self._database.unavailable()
             if job is not _FOLLOW:
-                job.error = unavailable()
+                job.error = self._database.unavailable()
                 resolve([job])
         if self.together is not None and self.together.leads:
             self.led()  # again
@@ -345,10 +326,6 @@ class PostgresStore(GroupedStore[PostgresDatabase]):
 
 _FOLLOW: Final = Job(nothing, None, None, None)  # type: ignore[arg-type]
 """Wakes the writer: there is something to follow."""
-
-
-def _is_unavailable(error: BaseException) -> bool:
-    return isinstance(error, StoreError) and error.code == "STORE_UNAVAILABLE"
 
 
 def open_store(
@@ -402,6 +379,7 @@ def open_together(
     first: bool,
     steps: Sequence[str] | None = None,
     flush_bytes: int = FLUSH_BYTES,
+    accept_loss: bool = False,
 ) -> PostgresStore:
     """Open the schema beside other processes (``together``): parameters and errors as ``open_store``.
 
@@ -411,7 +389,8 @@ def open_together(
         steps = migrations() if steps is None else steps
         migrate(held, server.schema, steps, alone=first)
         check_owner(held, server.schema, key)
-        database = SharedDatabase(server, folder, name, tables, key, held, first=first, version=len(steps))
+        how: dict[str, Any] = {"first": first, "version": len(steps), "accept_loss": accept_loss}
+        database = SharedDatabase(server, folder, name, tables, key, held, **how)
         database.leads = first and took_lead(held, server.schema)
     except psycopg.Error as error:
         held.close()

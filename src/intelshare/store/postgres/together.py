@@ -15,7 +15,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,12 +24,13 @@ from intelshare.errors import StoreError
 from intelshare.ports import Durable, Table, durable_after_commit
 from intelshare.store import journal
 from intelshare.store.grouped import FLUSH_BYTES
+from intelshare.store.journal import DamagedGroup
 from intelshare.store.layered import LayeredDatabase
 from intelshare.store.layout import Key, digest, picker
 from intelshare.store.memory_table import Layer
 from intelshare.store.postgres.ahead import AheadWriting, Since, WritingInTurn
 from intelshare.store.postgres.connection import PostgresConnection
-from intelshare.store.postgres.database import Moved, PostgresDatabase, unavailable
+from intelshare.store.postgres.database import Moved, PostgresDatabase
 from intelshare.store.postgres.lease import (
     TURN,
     Division,
@@ -71,6 +72,10 @@ _GIVEN: Final = "UPDATE store_state SET value = ? WHERE name = 'chunks'"
 """The last number of a chunk: others remember chunks that are gone by now, and follow some of which they
 never learn."""
 
+_MOVED_SOON: Final = (
+    "the replica that leads has these rows, and moves them into their tables once it is idle, or when it is "
+    "stopped in order: then start this one again"
+)
 _NOTIFY: Final = "/* told at the commit */ SELECT pg_notify('intelshare.' || ?, '')"
 _TELL: Final = "SELECT pg_notify('intelshare.' || ?, ?)"
 
@@ -146,12 +151,15 @@ class SharedDatabase(PostgresDatabase):
         *,
         first: bool,
         version: int,
+        accept_loss: bool = False,
     ) -> None:
-        """``first``: nobody else has the schema open, and ``writer`` has it alone until ``share``.
+        """``first``: nobody else has the schema open, and ``writer`` has it alone until ``share``: only then
+        ``accept_loss`` counts.
 
         ``version``: of the schema that this program knows; one who knows more may migrate meanwhile.
         """
         self._alone = first
+        self._begun = False
         self._version = version
         self._shared = not first
         self.leads = False
@@ -182,7 +190,8 @@ class SharedDatabase(PostgresDatabase):
         self._since: Since | None = None
         """Steps run ahead of the coming turn, or have."""
         self._came_up = threading.Condition()
-        super().__init__(server, folder, name, tables, key, writer)
+        super().__init__(server, folder, name, tables, key, writer, accept_loss=accept_loss and first)
+        self._begun = True
 
     def _begin(self) -> None:
         if self._alone:
@@ -194,9 +203,16 @@ class SharedDatabase(PostgresDatabase):
             self._check_version(self._state("schema"))
             LayeredDatabase._begin(self)
             self._read_state()
+        except DamagedGroup as error:
+            error.hint = _MOVED_SOON
+            raise
         finally:
             self._writer.execute("ROLLBACK")
         self._open_keys()
+
+    def _write_back(self, mended: Iterable[tuple[int, bytes]]) -> None:
+        if self._alone:  # those that run have these rows, and move them
+            super()._write_back(mended)
 
     def _read_state(self) -> None:
         self._changes, self._flushed = self._state("changes"), self._state("flushed")
@@ -219,7 +235,7 @@ class SharedDatabase(PostgresDatabase):
                 self.behind = True
                 with self._came_up:
                     self._came_up.wait_for(lambda: self._changes != changes, _PAUSE)  # noqa: B023
-        raise unavailable()
+        raise self.unavailable()
 
     def begun(self, since: int) -> PostgresConnection:
         """See ``PostgresDatabase``."""
@@ -243,6 +259,10 @@ class SharedDatabase(PostgresDatabase):
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         """Have the turn, and know all that was committed before. It is rolled back on an error."""
+        if not self._begun:  # who writes while it opens is alone
+            with super()._transaction():
+                yield
+            return
         self._take_turn()
         try:
             yield
