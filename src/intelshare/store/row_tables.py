@@ -68,6 +68,8 @@ class RowTable:
             f'WHERE _place NOT IN (SELECT _place FROM "{table.name}_at")'
         )
         """The places of erasable rows to which no key in the tables leads, with the bytes of each."""
+        self.led = f"SELECT {_listed(table.key)} {self._from} WHERE _place = ?"
+        """The key that leads to a place; no index helps."""
         self.delete_at = f'DELETE FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         orders = {index: self.layout.order(index) for index in ("key", *table.indexes)}
         self._key_in = {
