@@ -113,7 +113,7 @@ class StoreError(IntelshareError):
 
 
 class PageError(StoreError):
-    """A page that SQLite cannot read, of no known record."""
+    """What leads to rows of SQLite is damaged, and no record is known: a start may put it right."""
 
     page = True
 

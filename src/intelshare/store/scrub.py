@@ -14,7 +14,7 @@ import apsw
 
 from intelshare.errors import UNREAD, PageError, RecordError, StoreError
 from intelshare.ports import CHUNK, Table
-from intelshare.store import chunks, journal
+from intelshare.store import chunks, indexes, journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
 from intelshare.store.damage import Damage
@@ -134,11 +134,14 @@ def _is_there(
 
 
 def _integrity(connection: apsw.Connection) -> list[tuple[str, bool]]:
-    """Return what SQLite finds wrong, and whether it is in what leads to rows, not in what they say."""
+    """Return what SQLite finds wrong, and whether it is in what leads to rows, not in what they say: a start
+    may put it right.
+    """
     try:
         found = connection.execute("PRAGMA integrity_check(100)").fetchall()
     except apsw.InterruptError:
         return []
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return [(str(error), True)]
-    return [(str(said), str(said).startswith(_PAGES)) for (said,) in found if said != "ok"]
+    said = [str(one) for (one,) in found if one != "ok"]
+    return [(one, one.startswith(_PAGES) or bool(indexes.astray(said))) for one in said]
