@@ -34,6 +34,7 @@ from intelshare.store.pages import (
     sound,
 )
 from intelshare.store.postgres.views import UNREAD, unread_here
+from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import open_store
 from store_tables import KEY, SCHEMA, TABLES, THING, opened, put, thing
 
@@ -61,6 +62,12 @@ def page_of(path: Path, name: str, kind: str) -> int:
             "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = ?", (name, kind)
         )
         return int(number)
+
+
+def leaves_of(path: Path, name: str) -> list[int]:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        found = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", (name,))
+        return [int(number) for (number,) in found]
 
 
 def places(data: bytes) -> Iterator[int]:
@@ -359,6 +366,26 @@ def test_an_index_whose_entries_have_changed_is_made_again_at_the_start_after_it
         assert [(one.table, one.repaired) for one in store.damage.known()] == [("page", True)]
         assert not list(store.scrub())
     assert sound(path, check="integrity_check")
+
+
+@pytest.mark.parametrize("rows", [1, 7, 500])
+def test_a_scrub_goes_on_after_a_text_that_cannot_be_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """P13: the first one ended it for the whole table, and other damage was not named."""
+    copy = tmp_path / path.name
+    whole = path.read_bytes()
+    copy.write_bytes(whole)
+    tables = [(number - 1) * SIZE for number in leaves_of(path, "thing")]
+    for name in (b"0020" * 40, b"0090" * 40, b"0149" * 40):
+        place = next(whole.index(name, at) for at in tables if name in whole[at:][:SIZE])
+        flip(copy, place + 3, 7)
+    with closing(apsw.Connection(str(copy))) as connection:
+        connection.execute("UPDATE thing SET _record = zeroblob(20) WHERE part = 50")
+    monkeypatch.setattr("intelshare.store.scrub.ROWS", rows)
+    named = [error for error in scrub(copy, TABLES, KEY) if isinstance(error, RecordError)]
+    assert [error.key[1] for error in named] == [20, 50, 90, 149]
+    assert {error.page for error in named} == {False}
 
 
 def test_an_index_is_left_as_it_is_if_that_is_not_all_or_takes_too_long(path: Path, tmp_path: Path) -> None:

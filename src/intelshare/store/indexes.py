@@ -46,8 +46,8 @@ def astray(found: Iterable[str]) -> set[str]:
 def make_again(path: Path, seconds: float = _SECONDS) -> dict[str, int]:
     """Make such indexes of a file again that no process has open; return their first pages by name.
 
-    Nothing is changed if SQLite does not find the whole file sound with them, or not in time. Raises StoreError; apsw.Error
-    for other faults than damage.
+    Nothing is changed if SQLite does not find the whole file sound with them, or not in time. Raises
+    StoreError; apsw.Error for other faults than damage.
     """
     if not path.exists() or not path.stat().st_size:
         return {}

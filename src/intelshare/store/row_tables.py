@@ -149,6 +149,16 @@ class RowTable:
         columns = _listed((*self.columns, self._what))
         return f"SELECT {columns} {self._from}{where} ORDER BY {_listed(key)} LIMIT ?"
 
+    def scrub_bytes(self, after: int) -> str:
+        """Return the same for SQLite with texts as bytes: one that is no UTF-8 ends nothing."""
+        kinds, key = self.layout.kinds, self.layout.table.key
+        columns = [f'CAST("{name}" AS BLOB)' if kinds[name] is str else f'"{name}"' for name in self.columns]
+        marks = ["CAST(? AS TEXT)" if kinds[name] is str else "?" for name in key[:after]]
+        where = f" WHERE ({_listed(key[:after])}) > ({', '.join(marks)})" if after else ""
+        return (
+            f'SELECT {", ".join(columns)}, "{self._what}" {self._from}{where} ORDER BY {_listed(key)} LIMIT ?'
+        )
+
     def _where(self, index: str, equal: tuple[str, ...], beyond: tuple[str, ...]) -> str:
         return _where(equal, beyond, self.layout.table.only.get(index, ""))
 
