@@ -42,6 +42,7 @@ from intelshare.node.backup_format import (
     BackupManifest,
     Progress,
     digest_of,
+    need_few_files,
     seal_of,
 )
 from intelshare.node.folder import Folder
@@ -104,7 +105,7 @@ def make_backup(
     """Write a backup of a data folder, whose node may be running; ``target`` appears whole or not at all.
 
     Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError, among them
-    STORE_FORGOT: the vault is older than the last one that the node had.
+    STORE_FORGOT: the vault is older than the last one that the node had, and TOO_LARGE: too many files.
     """
     folder = Folder(root)
     settings = read_settings(folder.settings)
@@ -117,6 +118,7 @@ def make_backup(
         with _copied(folder, settings, data / folder.database.name, vault.storage_key(), progress) as copied:
             view, done = copied
             own = [row.place.hex() for row in _own_files(view)]
+            need_few_files(len(own))
             me = view.get(NODE, SELF)
             head = view.get(LOG_HEAD, me.incarnation) if me is not None else None
         # Opened after the database was copied: the copy names no key that the vault does not have.
