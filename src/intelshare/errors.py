@@ -113,7 +113,7 @@ class StoreError(IntelshareError):
 
 
 class PageError(StoreError):
-    """What leads to rows of SQLite is damaged, and no record is known: a start may put it right."""
+    """Damage in what leads to rows of SQLite, of no known record: a start may put it right."""
 
     page = True
 

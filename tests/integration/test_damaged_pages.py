@@ -329,7 +329,7 @@ class Sent(NamedTuple):
 SENT = Table("sent", Sent, ("number",), {"member": ("member",)})
 
 
-@pytest.mark.parametrize("bit", [1, 7], ids=["ASCII", "no UTF-8"])
+@pytest.mark.parametrize("bit", [1, 7], ids=["ASCII", "not UTF-8"])
 def test_an_index_whose_entries_have_changed_is_made_again_at_the_start_after_it_was_met(
     tmp_path: Path, bit: int
 ) -> None:

@@ -150,7 +150,7 @@ class RowTable:
         return f"SELECT {columns} {self._from}{where} ORDER BY {_listed(key)} LIMIT ?"
 
     def scrub_bytes(self, after: int) -> str:
-        """Return the same for SQLite with texts as bytes: one that is no UTF-8 ends nothing."""
+        """Return the same for SQLite with texts as bytes: also one that cannot be decoded."""
         kinds, key = self.layout.kinds, self.layout.table.key
         columns = [f'CAST("{name}" AS BLOB)' if kinds[name] is str else f'"{name}"' for name in self.columns]
         marks = ["CAST(? AS TEXT)" if kinds[name] is str else "?" for name in key[:after]]

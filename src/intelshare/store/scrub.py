@@ -117,8 +117,8 @@ def _table(
 
 
 def _rows(connection: Connection, sql: RowTable, after: tuple[Any, ...]) -> list[Any]:
-    """Return the next rows; a text that is no UTF-8 as its bytes. Raises what a page raises that cannot be
-    read.
+    """Return the next rows, in which a text that cannot be decoded stands as its bytes. Raises what an
+    unreadable page raises.
     """
     try:
         if not _is_no_text(sql, after):
