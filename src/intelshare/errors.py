@@ -113,7 +113,7 @@ class StoreError(IntelshareError):
 
 
 class PageError(StoreError):
-    """A page that SQLite cannot read, of no known record."""
+    """Damage in what leads to rows of SQLite, of no known record: a start may put it right."""
 
     page = True
 

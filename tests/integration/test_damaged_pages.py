@@ -8,17 +8,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 import pytest
 
 from intelshare.errors import RecordError, StoreError
 from intelshare.node.mending import record_of
-from intelshare.ports import Delete, Plan
+from intelshare.ports import Delete, Plan, Put, Table, View
 from intelshare.services.operator_acts import _remedy
+from intelshare.store.indexes import astray, make_again
 from intelshare.store.journal import RESTORE
 from intelshare.store.layout import Layout
-from intelshare.store.migrate import migrate, migrations
+from intelshare.store.migrate import first_schema, migrate, migrations
 from intelshare.store.pages import (
     LARGEST,
     SIZE,
@@ -32,6 +34,7 @@ from intelshare.store.pages import (
     sound,
 )
 from intelshare.store.postgres.views import UNREAD, unread_here
+from intelshare.store.scrub import scrub
 from intelshare.store.sqlite import open_store
 from store_tables import KEY, SCHEMA, TABLES, THING, opened, put, thing
 
@@ -59,6 +62,12 @@ def page_of(path: Path, name: str, kind: str) -> int:
             "SELECT max(pageno) FROM dbstat WHERE name = ? AND pagetype = ?", (name, kind)
         )
         return int(number)
+
+
+def leaves_of(path: Path, name: str) -> list[int]:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        found = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", (name,))
+        return [int(number) for (number,) in found]
 
 
 def places(data: bytes) -> Iterator[int]:
@@ -293,9 +302,11 @@ def test_two_searches_at_once_read_only_their_own_guesses() -> None:
 def test_a_scrub_sends_to_the_next_start_only_for_what_that_can_put_right(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / path.name
     whole = path.read_bytes()
-    page = (page_of(path, "thing_due", "leaf") - 1) * SIZE
-    cell = page + int.from_bytes(whole[page + 8 : page + 10], "big")
-    for place, again in ((page, True), (cell + 20, False)):
+    index, table = [(page_of(path, name, "leaf") - 1) * SIZE for name in ("thing_due", "thing")]
+    cell = index + int.from_bytes(whole[index + 8 : index + 10], "big")
+    first = table + int.from_bytes(whole[table + 8 : table + 10], "big")
+    order = whole.index(b"014", first)
+    for place, again in ((index, True), (cell + 20, True), (order, False)):
         copy.write_bytes(whole)
         flip(copy, place)
         with closing(open_store(copy, TABLES, KEY, steps=STEPS)) as store:
@@ -306,6 +317,99 @@ def test_a_scrub_sends_to_the_next_start_only_for_what_that_can_put_right(path: 
         assert all((RESTORE in hint) is not again for hint in hints), hints
         assert is_doubted(copy) is again
         copy.with_name(f"{copy.name}.doubt").unlink(missing_ok=True)
+
+
+class Sent(NamedTuple):
+    """A row that is found by a text."""
+
+    number: int
+    member: str
+
+
+SENT = Table("sent", Sent, ("number",), {"member": ("member",)})
+
+
+@pytest.mark.parametrize("bit", [1, 7], ids=["ASCII", "not UTF-8"])
+def test_an_index_whose_entries_have_changed_is_made_again_at_the_start_after_it_was_met(
+    tmp_path: Path, bit: int
+) -> None:
+    """Rows were missing in lists, or lists ended, at each start, and a restore was proposed."""
+    path, steps = tmp_path / "store.db", (first_schema([SENT]),)
+    rows = [Sent(number, member) for number, member in enumerate(["MMM"] * 10 + ["QQQ"] * 40)]
+
+    def step(_: View) -> Plan[None]:
+        return Plan(tuple(Put(SENT, row) for row in rows), None)
+
+    def listed(view: View) -> list[Sent]:
+        return view.find(SENT, "member", "QQQ") + view.find(SENT, "member", "MMM")
+
+    with closing(open_store(path, [SENT], KEY, steps=steps)) as store:
+        asyncio.run(store.perform(step))
+    with closing(open_store(path, [SENT], KEY, steps=steps)) as store:
+        assert len(store.ask_now(listed)) == 50
+    page = (page_of(path, "sent_member", "leaf") - 1) * SIZE
+    pointer = page + 8 + 2 * 30
+    cell = page + int.from_bytes(path.read_bytes()[pointer : pointer + 2], "big")
+    flip(path, path.read_bytes().index(b"QQQ", cell), bit)
+    assert sound(path)
+    assert not sound(path, check="integrity_check")
+    with closing(open_store(path, [SENT], KEY, steps=steps)) as store:
+        if bit == 7:
+            with pytest.raises(RecordError, match="cannot be read"):
+                store.ask_now(lambda view: view.find(SENT, "member"))
+        else:
+            assert len(store.ask_now(listed)) < 50
+            assert any("missing from index" in one.message for one in store.scrub())
+    assert is_doubted(path)
+    with closing(open_store(path, [SENT], KEY, steps=steps)) as store:
+        assert len(store.ask_now(listed)) == 50
+        assert [(one.table, one.repaired) for one in store.damage.known()] == [("page", True)]
+        assert not list(store.scrub())
+    assert sound(path, check="integrity_check")
+
+
+@pytest.mark.parametrize("rows", [1, 7, 500])
+def test_a_scrub_goes_on_after_a_text_that_cannot_be_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """P13: the first one ended it for the whole table, and other damage was not named."""
+    copy = tmp_path / path.name
+    whole = path.read_bytes()
+    copy.write_bytes(whole)
+    tables = [(number - 1) * SIZE for number in leaves_of(path, "thing")]
+    for name in (b"0020" * 40, b"0090" * 40, b"0149" * 40):
+        place = next(whole.index(name, at) for at in tables if name in whole[at:][:SIZE])
+        flip(copy, place + 3, 7)
+    with closing(apsw.Connection(str(copy))) as connection:
+        connection.execute("UPDATE thing SET _record = zeroblob(20) WHERE part = 50")
+    monkeypatch.setattr("intelshare.store.scrub.ROWS", rows)
+    named = [error for error in scrub(copy, TABLES, KEY) if isinstance(error, RecordError)]
+    assert [error.key[1] for error in named] == [20, 50, 90, 149]
+    assert {error.page for error in named} == {False}
+
+
+def test_an_index_is_left_as_it_is_if_that_is_not_all_or_takes_too_long(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    whole = path.read_bytes()
+    page = (page_of(path, "thing_due", "leaf") - 1) * SIZE
+    cell = page + int.from_bytes(whole[page + 8 : page + 10], "big")
+    copy.write_bytes(whole)
+    flip(copy, cell + 20)
+    assert make_again(copy, seconds=0) == {}
+    assert not sound(copy, check="integrity_check")
+    other = (page_of(path, "thing", "leaf") - 1) * SIZE
+    flip(copy, other + 4)
+    assert make_again(copy) == {}
+    flip(copy, other + 4)
+    assert list(make_again(copy)) == ["thing_due"]
+    assert make_again(copy) == {}
+
+
+def test_what_sqlite_finds_of_an_index_alone_is_told_from_rows_that_are_gone() -> None:
+    missing, count = "row 7 missing from index thing_due", "wrong # of entries in index thing_due"
+    assert astray([missing, count]) == astray([missing]) == {"thing_due"}
+    assert astray([count]) == astray([missing, "wrong # of entries in index thing_owner"]) == set()
+    assert astray([missing, "*** in database main ***"]) == astray([]) == set()
 
 
 def test_a_page_of_a_server_is_not_promised_to_a_start() -> None:

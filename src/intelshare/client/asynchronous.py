@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,22 +40,45 @@ from intelshare.wire.v1 import user_pb2 as pb
 from intelshare.wire.v1 import user_pb2_grpc as services
 
 
+class _Line:
+    """A channel, and how many calls are made over it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.bulletins: Any = services.BulletinsStub(channel)
+        self.calls = 0
+
+
 class AsyncClient:
     """Create, use and close it in one event loop. Raises what ``Client`` raises."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._address = in_some_order(address_of(profile))
-        self._former: list[grpc.aio.Channel] = []
-        self._open()
+        self._former: list[_Line] = []
+        self._line = self._opened()
 
-    def _open(self) -> None:
-        self._channel = grpc.aio.secure_channel(
-            target_of(self._address),
-            credentials_of(read_credentials(self.profile)),
-            options=options_of(self.profile),
+    def _opened(self) -> _Line:
+        return _Line(
+            grpc.aio.secure_channel(
+                target_of(self._address),
+                credentials_of(read_credentials(self.profile)),
+                options=options_of(self.profile),
+            )
         )
-        self._bulletins: Any = services.BulletinsStub(self._channel)
+
+    @asynccontextmanager
+    async def _calling(self) -> AsyncIterator[Any]:
+        """Yield the stub of the channel that is open now; it stays open until the end of the call."""
+        line = self._line
+        line.calls += 1
+        try:
+            yield line.bulletins
+        finally:
+            line.calls -= 1
+            if not line.calls and line in self._former:
+                self._former.remove(line)
+                await line.channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,13 +90,16 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        for channel in (*self._former, self._channel):
-            await channel.close()
+        for line in (*self._former, self._line):
+            await line.channel.close()
 
-    def _try_another(self) -> None:
-        self._address = next_first(self._address)
-        self._former.append(self._channel)  # others may wait there for an answer
-        self._open()
+    async def _try_another(self) -> None:
+        former, self._address = self._line, next_first(self._address)
+        self._line = self._opened()
+        if former.calls:
+            self._former.append(former)  # others wait there for an answer
+        else:
+            await former.channel.close()
 
     async def ask(self, method: str, request: Message, *, deadline: float = DEADLINE) -> Any:
         """A call of the Bulletins service by its name (``"Inbox"``)."""
@@ -82,12 +109,13 @@ class AsyncClient:
             except IntelshareError as error:
                 if error.code not in NOT_HERE:
                     raise
-            self._try_another()
+            await self._try_another()
         return await self._ask(method, request, deadline)
 
     async def _ask(self, method: str, request: Message, deadline: float) -> Any:
         try:
-            return await getattr(self._bulletins, method)(request, timeout=patient(deadline))
+            async with self._calling() as bulletins:
+                return await getattr(bulletins, method)(request, timeout=patient(deadline))
         except grpc.RpcError as error:
             raise error_of(error, self.profile, self._address) from None
 
@@ -106,7 +134,7 @@ class AsyncClient:
                     raise last from None
             await asyncio.sleep(PAUSE)
             if attempts.stuck:
-                self._try_another()
+                await self._try_another()
 
     async def dry_run(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         """As ``Client.dry_run``."""
@@ -126,14 +154,15 @@ class AsyncClient:
 
     async def watch(self, cursor: str = "", *, once: bool = False) -> AsyncIterator[pb.WatchEvent]:
         """As ``Client.watch``."""
-        call = self._bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
-        try:
-            async for event in call:
-                yield event
-        except grpc.RpcError as error:
-            raise error_of(error, self.profile, self._address) from None
-        finally:
-            call.cancel()
+        async with self._calling() as bulletins:
+            call = bulletins.Watch(pb.WatchRequest(cursor=cursor, once=once))
+            try:
+                async for event in call:
+                    yield event
+            except grpc.RpcError as error:
+                raise error_of(error, self.profile, self._address) from None
+            finally:
+                call.cancel()
 
     async def submit_many(self, requests: AsyncIterable[pb.SubmitRequest]) -> AsyncIterator[DraftOutcome]:
         """Store and release bulletins over one call; yield each outcome, in order, once it is durable.
@@ -146,18 +175,19 @@ class AsyncClient:
         it.
         """
         reading = AsyncReading(in_groups_as_they_come(requests))
-        call = None
-        try:
-            # A node that cannot be reached is detected before the call whose loss would leave a doubt.
-            await self._bulletins.WhoAmI(pb.WhoAmIRequest(), timeout=patient(DEADLINE))
-            call = self._bulletins.SubmitMany(aiter(reading))
-            async for message in call:
-                for outcome in outcomes_in(message):
-                    yield outcome
-        except grpc.RpcError as broken:
-            error = error_of(broken, self.profile, self._address)
-            raise (unknown_outcome(error, self._address) if call else None) or error from None
-        finally:
-            if call is not None:
-                call.cancel()
+        async with self._calling() as bulletins:
+            call = None
+            try:
+                # A node that cannot be reached is detected before the call whose loss would leave a doubt.
+                await bulletins.WhoAmI(pb.WhoAmIRequest(), timeout=patient(DEADLINE))
+                call = bulletins.SubmitMany(aiter(reading))
+                async for message in call:
+                    for outcome in outcomes_in(message):
+                        yield outcome
+            except grpc.RpcError as broken:
+                error = error_of(broken, self.profile, self._address)
+                raise (unknown_outcome(error, self._address) if call else None) or error from None
+            finally:
+                if call is not None:
+                    call.cancel()
         reading.check()

@@ -23,6 +23,12 @@ MAX_ANSWER = 4 * 1024 * 1024
 _KEEPALIVE = 20_000
 """The milliseconds after which a silent call checks whether the node's host is still there."""
 
+_UNDONE = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED)
+_SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""The statuses of gRPC itself for a call that it has not given to the node, and for one without an answer.
+A stream that was cut it also calls unknown or internal: a node names its own defects (``node.refusal``).
+"""
+
 _CODE = "intelshare-code"
 _DETAIL = "intelshare-detail-bin"
 
@@ -110,13 +116,6 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             hint=f"{profile.certificate} may have expired, or belong to another node: `intelshare doctor "
             f"--as {profile.folder}` checks, and says what to do",
         )
-    if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return ConfigError(
-            "NODE_UNREACHABLE",
-            "no node answers",
-            place=place,
-            hint=_to_start(profile),
-        )
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return ConfigError(
             "TOO_LARGE",
@@ -124,7 +123,15 @@ def error_of(error: Any, profile: Profile, address: str) -> IntelshareError:
             place=place,
             hint="ask for less at once; a file goes beside its bulletin: --attach",
         )
-    return ConfigError("INTERNAL", f"the node failed: {status.name}", place=place, hint="its log says more")
+    if status in _UNDONE:
+        message = f"the node failed: {status.name}"
+        return ConfigError("INTERNAL", message, place=place, hint="its log says more")
+    return ConfigError(
+        "NODE_UNREACHABLE",
+        "no node answers" if status in _SILENT else f"the connection broke: {status.name}",
+        place=place,
+        hint=_to_start(profile),
+    )
 
 
 def _told(code: str, detail: object) -> IntelshareError:

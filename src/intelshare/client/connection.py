@@ -37,8 +37,11 @@ from intelshare.wire.v1 import user_pb2_grpc as services
 
 A = TypeVar("A")
 
-_READS_ALL = frozenset(("VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report", "Repair"))
-"""The calls that read whole logs, or every record, and may take long."""
+_READS_ALL = frozenset((
+    "VerifyAudit", "Prove", "ProveNote", "ShowLog", "Report", "Repair",
+    "KeyImpact", "RemoveMember", "RevokeKey",
+))  # fmt: skip
+"""The calls that read whole logs, or all records of a kind, and may take long."""
 
 _LONG = 600.0
 """The seconds for one of these calls; INTELSHARE_PATIENCE scales them."""

@@ -7,6 +7,7 @@ ever written here.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import defaultdict
@@ -134,20 +135,35 @@ def remember_batch(
     ``source`` names where the batch comes from (a path). A draft that an earlier run from there has sent gets
     the same key, recognised by its content: of drafts with equal content the first has the first key, and so
     on. So the same batch stores nothing twice, even if other lines of it were changed. ``again``: all keys
-    are new.
+    are new. Raises ConfigError RECORD_CORRUPT: which keys the drafts had is no longer known.
     """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _batch_path(folder, source)
     known = defaultdict[str, list[Spooled]](list)
-    for entry in () if again else _read(_batch_path(folder, source)):
-        known[entry.digest].append(entry)
-    entries = []
-    for draft in drafts:
-        earlier = known[draft.digest]
-        chosen = next((one for one in earlier if draft.key in (None, one.key)), None)
-        if chosen is not None:
-            earlier.remove(chosen)
-        entries.append(chosen or Spooled(draft.key or new_key(now, random), draft.digest, now))
-    _write_batch(folder, source, entries)
+    with _locked(folder):  # another run of the batch has the same keys
+        found, damaged = ([], 0) if again else _read(path)
+        for entry in found:
+            known[entry.digest].append(entry)
+        entries = []
+        for draft in drafts:
+            earlier = known[draft.digest]
+            chosen = next((one for one in earlier if draft.key in (None, one.key)), None)
+            if chosen is not None:
+                earlier.remove(chosen)
+            elif damaged and draft.key is None:
+                raise _key_lost(path, damaged)
+            entries.append(chosen or Spooled(draft.key or new_key(now, random), draft.digest, now))
+        _write_batch(path, entries)
     return entries
+
+
+def _key_lost(path: Path, line: int) -> ConfigError:
+    return ConfigError(
+        "RECORD_CORRUPT",
+        "what was remembered of this batch has changed: some may have been sent under another key",
+        place=Place(str(path), line),
+        hint="take the bulletins that `intelshare outbox` shows out of the batch, then add --again",
+    )
 
 
 @contextmanager
@@ -164,49 +180,67 @@ def answering_batch(folder: Path, source: str) -> Iterator[Callable[[bytes, byte
 def spooled(folder: Path, now: Instant) -> Iterator[Spooled]:
     """Yield everything remembered, oldest first; entries answered more than 30 days ago are removed."""
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        entries = _read(path)
+        entries, _ = _read(path)
         if entries and all(entry.bulletin and entry.made < now - KEPT for entry in entries):
             path.unlink(missing_ok=True)
         else:
             yield from entries
 
 
-def _read(path: Path) -> list[Spooled]:
-    """Return the entries of a file, in the order in which their keys were recorded."""
+def _read(path: Path) -> tuple[list[Spooled], int]:
+    """Return the entries of a file, in the order in which their keys were recorded, and the number of a line
+    that has changed since it was written; 0 if there is none.
+
+    A line that a crash has cut is the last one, until something is appended.
+    """
     entries: dict[str, Spooled] = {}
+    refused: dict[str, Spooled] = {}
+    damaged = 0
     try:
         lines = path.read_text("utf-8", "replace").split("\n")
     except FileNotFoundError:
-        return []
-    for line in lines:
+        return [], 0
+    for number, line in enumerate(lines, 1):
         try:
             facts = json.loads(line or "{}")
-        except ValueError:
-            # The last line was cut by a crash; everything before it is complete.
-            break
-        key, digest, made = facts.get("key"), facts.get("digest"), facts.get("made")
-        if isinstance(key, str) and isinstance(digest, str) and isinstance(made, int):
+            key, digest, made = facts.get("key"), facts.get("digest"), facts.get("made")
+            told = bytes.fromhex(facts.get("bulletin", "")).hex()
+            own = bytes.fromhex(key) if line else b""
+        except (ValueError, TypeError, AttributeError):
+            damaged = damaged or (number if number < len(lines) else 0)
+            continue
+        if len(own) == 16 and isinstance(digest, str) and isinstance(made, int):
             known = entries[key].bulletin if key in entries else ""
-            bulletin = str(facts.get("bulletin", known))
-            entries[key] = Spooled(bytes.fromhex(key), digest, Instant(made), bulletin)
+            entries[key] = Spooled(own, digest, Instant(made), told or known)
         elif key in entries and facts.get("refused"):
-            del entries[key]
-        elif key in entries:
-            entries[key] = replace(entries[key], bulletin=str(facts.get("bulletin", "")))
-    return list(entries.values())
+            if not entries[key].bulletin:  # another run of the batch has stored it
+                refused[key] = entries.pop(key)
+        elif told and (one := entries.get(key) or refused.get(key)):
+            entries[key] = replace(one, bulletin=told)
+        elif line and key not in refused:
+            damaged = damaged or number
+    return list(entries.values()), damaged
 
 
-def _write_batch(folder: Path, source: str, entries: Sequence[Spooled]) -> None:
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_batch(path: Path, entries: Sequence[Spooled]) -> None:
     """Write a batch in one piece: a crash leaves the old file or the new one."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = _batch_path(folder, source)
     new = path.with_suffix(f".{os.getpid()}.new")
     new.unlink(missing_ok=True)
     with _appending(new) as append:
         for entry in entries:
             append(_entry(entry))
     new.replace(path)
-    sync_folder(folder)
+    sync_folder(path.parent)
 
 
 def _entry(entry: Spooled) -> dict[str, object]:
@@ -228,10 +262,16 @@ def _batch_path(folder: Path, source: str) -> Path:
 
 @contextmanager
 def _appending(path: Path) -> Iterator[Callable[[dict[str, object]], None]]:
-    """Yield ``append(facts)``, which writes a line; the lines are durable at the end, whatever happened."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    """Yield ``append(facts)``, which writes a line; the lines are durable at the end, whatever happened.
+
+    A line that was cut does not take the next one with it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "ab") as file:
         try:
+            size = os.fstat(file.fileno()).st_size
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                file.write(b"\n")
             yield lambda facts: _write_line(file, facts)
         finally:
             file.flush()

@@ -12,8 +12,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,8 @@ from intelshare.broker.kernel.tables import (
 )
 from intelshare.broker.kernel.transaction import SELF
 from intelshare.crypto.suites import SUITES
-from intelshare.errors import StoreError
-from intelshare.ids import Digest, FilePlace
+from intelshare.errors import RecordError, StoreError
+from intelshare.ids import Digest, FilePlace, ManifestDigest
 from intelshare.instant import Instant
 from intelshare.node.backup_format import (
     DATA,
@@ -42,6 +42,7 @@ from intelshare.node.backup_format import (
     BackupManifest,
     Progress,
     digest_of,
+    need_few_files,
     seal_of,
 )
 from intelshare.node.folder import Folder
@@ -92,8 +93,9 @@ class Backup:
     digest: Digest
     """SHA-256 of the manifest's file."""
     left_out: tuple[StoreError, ...]
-    """A RECORD_CORRUPT for each record that could not be read and is not in it. Only of rows in PostgreSQL: a
-    file of rows is copied with its damage, which the restored node meets and has mended.
+    """A RECORD_CORRUPT for each record that could not be read and is not in it, and for each bulletin whose
+    secrets are not, because nobody can tell whether it was received. Of other rows only those in PostgreSQL:
+    a file of rows is copied with its damage, which the restored node meets and has mended.
     """
 
 
@@ -103,7 +105,7 @@ def make_backup(
     """Write a backup of a data folder, whose node may be running; ``target`` appears whole or not at all.
 
     Raises ConfigError ID_CONFLICT (``target`` exists), NOT_FOUND; VaultError; StoreError, among them
-    STORE_FORGOT: the vault is older than the last one that the node had.
+    STORE_FORGOT: the vault is older than the last one that the node had, and TOO_LARGE: too many files.
     """
     folder = Folder(root)
     settings = read_settings(folder.settings)
@@ -116,6 +118,7 @@ def make_backup(
         with _copied(folder, settings, data / folder.database.name, vault.storage_key(), progress) as copied:
             view, done = copied
             own = [row.place.hex() for row in _own_files(view)]
+            need_few_files(len(own))
             me = view.get(NODE, SELF)
             head = view.get(LOG_HEAD, me.incarnation) if me is not None else None
         # Opened after the database was copied: the copy names no key that the vault does not have.
@@ -155,16 +158,21 @@ def _copied(
     folder: Folder, settings: Settings, target: Path, key: bytes, progress: Progress
 ) -> Iterator[tuple[View, Snapshot]]:
     """Copy the rows into a file; what was copied, and what of it."""
+    met: dict[ManifestDigest, StoreError] = {}
     if settings.store is not None:
         with look_at(location(folder, settings, None), TABLES, key) as found:
-            yield (
-                _given(found),
-                copy_view(_given(found), target, TABLES, key, partial(_blanked, _given(found))),
-            )
+            view = _given(found)
+            done = copy_view(view, target, TABLES, key, partial(_blanked, view, met))
+            yield view, _with(done, met)
         return
     with snapshot(folder.database) as source:
         view = _given(looking(source, TABLES, key))
-        yield view, Snapshot(copy_database(source, target, TABLES, partial(_blanked, view), progress), ())
+        done = copy_database(source, target, TABLES, partial(_blanked, view, met), progress)
+        yield view, _with(done, met)
+
+
+def _with(done: Snapshot, met: Mapping[ManifestDigest, StoreError]) -> Snapshot:
+    return replace(done, left_out=(*done.left_out, *met.values()))
 
 
 def _given(view: View | None) -> View:
@@ -172,11 +180,18 @@ def _given(view: View | None) -> View:
     return view
 
 
-def _blanked(view: View, row: SecretRow) -> SecretRow:
+def _blanked(view: View, met: dict[ManifestDigest, StoreError], row: SecretRow) -> SecretRow:
     """Return the row without the secret of a received bulletin: a bulletin that is destroyed later must not
     survive in a backup.
+
+    Also of one of which that cannot be read: noted in ``met``.
     """
-    received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
+    try:
+        received = view.get(INBOX, row.md) is not None and view.get(BULLETIN, row.md) is None
+    except RecordError as error:
+        message = f"the keys of bulletin {row.md.hex()}, which may be a received one: {error.message}"
+        met[row.md] = StoreError(error.code, message, hint=error.hint)
+        received = True
     return changed(row, sealed=bytes(len(row.sealed))) if received else row
 
 

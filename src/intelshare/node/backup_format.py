@@ -21,7 +21,10 @@ SEAL: Final = "manifest.seal"
 DATA: Final = "folder"
 """The folder in a backup that becomes the data folder."""
 
-_MAX_MANIFEST: Final = 64 << 20
+_MAX_MANIFEST: Final = 512 << 20
+
+MOST_FILES: Final = 2_500_000
+"""The most own files of a node in a backup: a manifest that lists them has room in what is read of it."""
 
 Progress = Callable[[int, int], None]
 """A function ``progress(done, all)``."""
@@ -53,6 +56,17 @@ class BackupManifest:
     """The files by path, each as (bytes, SHA-256 in hexadecimal)."""
 
 
+def need_few_files(count: int) -> None:
+    """Raise StoreError TOO_LARGE for more own files than a manifest can list: no backup would be restored."""
+    if count > MOST_FILES:
+        raise StoreError(
+            "TOO_LARGE",
+            f"the node keeps {count} files of its own, and a backup can list {MOST_FILES}",
+            hint="nothing was backed up; files of this node go once their bulletins are delivered and their "
+            "grace is over, or once they are recalled",
+        )
+
+
 def read_manifest(backup: Path) -> tuple[BackupManifest, bytes]:
     """Return the manifest of a backup, and the bytes that its seal covers. Raises ConfigError NOT_FOUND;
     StoreError RECORD_CORRUPT.
@@ -60,7 +74,9 @@ def read_manifest(backup: Path) -> tuple[BackupManifest, bytes]:
     path = backup / MANIFEST
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_MANIFEST)
+            text = file.read(_MAX_MANIFEST + 1)
+        if len(text) > _MAX_MANIFEST:
+            raise ValueError(f"it has more than {_MAX_MANIFEST} bytes")
         manifest = BackupManifest(**json.loads(text))
         if manifest.format != FORMAT:
             raise ValueError(f"its format is {manifest.format!r}")

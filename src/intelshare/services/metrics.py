@@ -27,7 +27,7 @@ from intelshare.delivery import LinkWord, Stage
 from intelshare.ids import MemberCode
 from intelshare.instant import NEVER, SECOND, Instant
 from intelshare.metrics import HEALTH, Metric, Sample
-from intelshare.ports import View
+from intelshare.ports import EVERY_ROW, View
 from intelshare.services.backend import Backend, Bounds, Counts, LinkFacts, NodeFacts
 from intelshare.wire.v1 import user_pb2 as pb
 
@@ -68,7 +68,7 @@ def stored(node: Node, view: View) -> Stored:
     others = sorted(set(node.trust.members) - {node.member})
     head, last = view.get(LOG_HEAD, node.incarnation), own(node, view)
     mine = last if last is not None and last.incarnation == node.incarnation else None
-    incoming = {member: view.find(INCOMING, "member", member) for member in others}
+    incoming = {member: view.find(INCOMING, "member", member, limit=EVERY_ROW) for member in others}
     return Stored(
         queues(view, others),
         {member: count_of(view, queue_of(member)) for member in others},

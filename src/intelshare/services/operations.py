@@ -40,7 +40,7 @@ from intelshare.delivery import LinkWord
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, NodeUri, UserUri
 from intelshare.instant import Instant
-from intelshare.ports import Figures, View, changed
+from intelshare.ports import EVERY_ROW, Figures, View, changed
 from intelshare.services.access import ACCESS, user_message
 from intelshare.services.audit import alarm_messages
 from intelshare.services.backend import Backend, FileFacts, Issued, PortFacts
@@ -189,7 +189,7 @@ def _stored(
 
 
 def _frozen(view: View, member: MemberCode) -> int:
-    return sum(map(is_frozen, view.find(INCOMING, "member", member)))
+    return sum(map(is_frozen, view.find(INCOMING, "member", member, limit=EVERY_ROW)))
 
 
 def _peer_status(

@@ -101,7 +101,8 @@ def list_acts(context: CallContext, request: pb.ListActsRequest) -> pb.ListActsR
     ]
     entries = [_act(row) for row in rows]
     chosen = [entry for entry in entries if request.treaty in ("", entry.treaty)]
-    return pb.ListActsResponse(acts=chosen[-MAX_SHOWN:], missing=missing)
+    left_out = max(0, len(chosen) - MAX_SHOWN)
+    return pb.ListActsResponse(acts=chosen[left_out:], missing=missing, left_out=left_out)
 
 
 async def preview_act(backend: Backend, actor: Actor, request: pb.ActRequest) -> pb.ActResponse:

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import apsw
 
+from intelshare.errors import RecordError
 from intelshare.ports import Table
 from intelshare.private_files import disk_errors
 from intelshare.store.connection import connect
-from intelshare.store.layout import DIGEST_LENGTH
+from intelshare.store.copying import Snapshot
 from intelshare.store.migrate import opening
 from intelshare.store.row_tables import RowTable
 
@@ -33,10 +34,10 @@ def copy_database(
     tables: Sequence[Table[Any]],
     blanked: Callable[[Any], Any],
     progress: Callable[[int, int], None],
-) -> int:
-    """Copy a snapshot into a new file; return how many erasable rows were overwritten in it.
+) -> Snapshot:
+    """Copy a snapshot into a new file, erasable rows as ``blanked`` returns them.
 
-    ``blanked(row)`` returns the replacement for an erasable row, or the row itself if it may be in the copy.
+    An erasable row that cannot be read is overwritten: nobody can tell whether it may be in the copy.
     ``progress(done, all)``: in pages. Raises StoreError RECORD_CORRUPT, DISK_FULL, DISK_ERROR.
     """
     with disk_errors(target):
@@ -53,10 +54,11 @@ def copy_database(
             copy.pragma("journal_mode", "DELETE")
             copy.pragma("journal_mode", "OFF")
             copy.pragma("synchronous", "FULL")
-            count = sum(_blank(copy, RowTable(table), blanked) for table in tables if table.erasable)
+            bad: list[RecordError] = []
+            count = sum(_blank(copy, RowTable(table), blanked, bad) for table in tables if table.erasable)
         finally:
             copy.close()
-    return count
+    return Snapshot(count, tuple(bad))
 
 
 def blank_file(path: Path, tables: Sequence[Table[Any]]) -> None:
@@ -76,13 +78,25 @@ def blank_file(path: Path, tables: Sequence[Table[Any]]) -> None:
             connection.close()
 
 
-def _blank(copy: apsw.Connection, sql: RowTable, blanked: Callable[[Any], Any]) -> int:
+def _blank(
+    copy: apsw.Connection, sql: RowTable, blanked: Callable[[Any], Any], bad: list[RecordError]
+) -> int:
+    """Overwrite the rows that may not be in the copy; return how many. Note in ``bad`` those that cannot be
+    read.
+    """
     name, after, count = sql.layout.table.name, 0, 0
     select = f'SELECT _place, _record FROM "{name}" WHERE _place > ? ORDER BY _place LIMIT ?'  # noqa: S608
     while rows := copy.execute(select, (after, _ROWS)).fetchall():
         copy.execute("BEGIN")
         for place, found in rows:
-            row = sql.layout.row(bytes(found)[DIGEST_LENGTH:])  # type: ignore[arg-type]
+            row = sql.layout.anywhere(found)
+            if row is None:
+                if any(found):  # type: ignore[arg-type]
+                    led = copy.execute(sql.led, (place,)).fetchall()
+                    bad.append(sql.layout.corrupt(led[0] if led else ()))
+                    copy.execute(sql.replace_at, (bytes(len(found)), place))  # type: ignore[arg-type]
+                    count += 1
+                continue
             instead = blanked(row)
             if instead != row:
                 _, record = sql.layout.record(instead)

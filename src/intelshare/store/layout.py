@@ -166,14 +166,21 @@ class Layout:
         """Return the row of a record at rest that is not as it was written, if only one byte of it has
         changed, or of its digest; otherwise None. What was overwritten is not in it, and so never comes back.
         """
+        row = self.anywhere(found)
+        return row if row is not None and self.stored_key(row) == tuple(key) else None
+
+    def anywhere(self, found: Any) -> Any:
+        """Return the row of a record at rest, whatever its key, also if one byte has changed; otherwise
+        None.
+        """
         if not isinstance(found, bytes):
             return None
         whole = as_checked(self._prefix + found[DIGEST_LENGTH:], found[:DIGEST_LENGTH])
         if whole is None or not whole.startswith(self._prefix):
             return None
         try:
-            return self._at(whole[len(self._prefix) :], key)
-        except RecordError:
+            return self.row(whole[len(self._prefix) :])
+        except _UNSTORABLE:
             return None
 
     def _at(self, record: bytes, key: Sequence[Any]) -> Any:

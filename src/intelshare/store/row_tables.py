@@ -84,6 +84,8 @@ class RowTable:
             f'WHERE _place NOT IN (SELECT _place FROM "{table.name}_at")'
         )
         """The places of erasable rows to which no key in the tables leads, with the bytes of each."""
+        self.led = f"SELECT {_listed(table.key)} {self._from} WHERE _place = ?"
+        """The key that leads to a place; no index helps."""
         self.delete_at = f'DELETE FROM "{table.name}" WHERE _place = ?'  # noqa: S608
         orders = {index: self.layout.order(index) for index in ("key", *table.indexes)}
         self._key_in = {
@@ -162,6 +164,16 @@ class RowTable:
         where = _where((), key[:after], "")
         columns = _listed((*self.columns, self._what))
         return f"SELECT {columns} {self._from}{where} ORDER BY {_listed(key)} LIMIT ?"
+
+    def scrub_bytes(self, after: int) -> str:
+        """Return the same for SQLite with texts as bytes: also one that cannot be decoded."""
+        kinds, key = self.layout.kinds, self.layout.table.key
+        columns = [f'CAST("{name}" AS BLOB)' if kinds[name] is str else f'"{name}"' for name in self.columns]
+        marks = ["CAST(? AS TEXT)" if kinds[name] is str else "?" for name in key[:after]]
+        where = f" WHERE ({_listed(key[:after])}) > ({', '.join(marks)})" if after else ""
+        return (
+            f'SELECT {", ".join(columns)}, "{self._what}" {self._from}{where} ORDER BY {_listed(key)} LIMIT ?'
+        )
 
     def _where(self, index: str, equal: tuple[str, ...], beyond: tuple[str, ...]) -> str:
         return _where(equal, beyond, self.layout.table.only.get(index, ""))

@@ -14,7 +14,7 @@ import apsw
 
 from intelshare.errors import UNREAD, PageError, RecordError, StoreError
 from intelshare.ports import CHUNK, Table
-from intelshare.store import chunks, journal
+from intelshare.store import chunks, indexes, journal
 from intelshare.store.chunks import Chunks
 from intelshare.store.connection import BUSY
 from intelshare.store.damage import Damage
@@ -94,11 +94,14 @@ def _table(
     after: tuple[Any, ...] = ()
     while not ended():
         try:
-            rows = connection.execute(sql.scrub(len(after)), (*after, ROWS)).fetchall()
+            rows = _rows(connection, sql, after)
         except DAMAGE:
             yield sql.layout.unread(after)
             return
         for *columns, found in rows:
+            if _is_no_text(sql, columns):
+                yield sql.layout.corrupt(_shown(sql, columns))
+                continue
             try:
                 view.check(sql, columns, found)
             except RecordError as error:
@@ -110,7 +113,46 @@ def _table(
                     yield one
         if len(rows) < ROWS:
             return
-        after = rows[-1][: len(sql.layout.table.key)]
+        after = tuple(rows[-1][: len(sql.layout.table.key)])
+
+
+def _rows(connection: Connection, sql: RowTable, after: tuple[Any, ...]) -> list[Any]:
+    """Return the next rows, in which a text that cannot be decoded stands as its bytes. Raises what an
+    unreadable page raises.
+    """
+    try:
+        if not _is_no_text(sql, after):
+            return connection.execute(sql.scrub(len(after)), (*after, ROWS)).fetchall()
+    except UnicodeDecodeError:
+        if not isinstance(connection, apsw.Connection):
+            raise
+    found = connection.execute(sql.scrub_bytes(len(after)), (*after, ROWS)).fetchall()
+    kinds = [sql.layout.kinds[name] for name in sql.columns]
+    return [
+        [*(_text(one) if kind is str else one for kind, one in zip(kinds, row, strict=False)), row[-1]]
+        for row in found
+    ]
+
+
+def _text(found: Any) -> Any:
+    try:
+        return found.decode()
+    except UnicodeDecodeError:
+        return found
+
+
+def _is_no_text(sql: RowTable, columns: Sequence[Any]) -> bool:
+    kinds = (sql.layout.kinds[name] for name in sql.columns)
+    return any(kind is str and isinstance(one, bytes) for kind, one in zip(kinds, columns, strict=False))
+
+
+def _shown(sql: RowTable, columns: Sequence[Any]) -> list[Any]:
+    """Return the key of such a row, as far as it can be read."""
+    key = zip(sql.layout.table.key, columns, strict=False)
+    return [
+        one.decode("utf-8", "replace") if sql.layout.kinds[name] is str and isinstance(one, bytes) else one
+        for name, one in key
+    ]
 
 
 def _is_there(
@@ -134,11 +176,14 @@ def _is_there(
 
 
 def _integrity(connection: apsw.Connection) -> list[tuple[str, bool]]:
-    """Return what SQLite finds wrong, and whether it is in what leads to rows, not in what they say."""
+    """Return what SQLite finds wrong, and whether it is in what leads to rows, not in what they say: a start
+    may put it right.
+    """
     try:
         found = connection.execute("PRAGMA integrity_check(100)").fetchall()
     except apsw.InterruptError:
         return []
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return [(str(error), True)]
-    return [(str(said), str(said).startswith(_PAGES)) for (said,) in found if said != "ok"]
+    said = [str(one) for (one,) in found if one != "ok"]
+    return [(one, one.startswith(_PAGES) or bool(indexes.astray(said))) for one in said]

@@ -18,6 +18,7 @@ from intelshare.ports import PAGE, Table
 from intelshare.store.connection import broken, is_full, no_room
 from intelshare.store.database import Database
 from intelshare.store.grouped import FLUSH_BYTES, SHRED_PATIENCE, GroupedStore
+from intelshare.store.indexes import make_again
 from intelshare.store.migrate import migrate, migrations, opening
 from intelshare.store.pages import doubt, forget_doubt, is_doubted, mend
 from intelshare.store.scrub import scrub
@@ -97,8 +98,8 @@ def open_store(
 ) -> SqliteStore:
     """Open the database, which is created or migrated first; ``key``: the vault's storage key.
 
-    One changed byte because of which SQLite cannot read it is put right, if a process before has met it, or
-    if it cannot be opened otherwise (decision 92).
+    One changed byte because of which SQLite cannot read it, or finds no row by an index, is put right, if a
+    process before has met it, or if it cannot be opened otherwise (decision 92).
 
     ``accept_loss``: an operator's word that what cannot be read of the journal may be set aside. ``steps``:
     the SQL of the schema, for tests with tables of their own.
@@ -113,25 +114,34 @@ def open_store(
         migrate(path, steps)
         return SqliteStore(path, tables, key, on_failure, accept_loss=accept_loss)
 
-    changed = None
+    mended: list[RecordError] = []
     looked = is_doubted(path)
     if looked:
-        with opening(path):
-            changed = mend(path, steps)
-            forget_doubt(path)
+        mended = _mended(path, steps)
+        forget_doubt(path)
     try:
         store = opened()
     except StoreError as error:
         if looked or error.code != "RECORD_CORRUPT":
             raise
-        with opening(path):
-            changed = mend(path, steps)
-        if changed is None:
+        mended = _mended(path, steps)
+        if not mended:
             raise
         store = opened()
-    if changed is not None:
-        message = (
-            f"a byte of page {changed.page} of {path.name} had changed, and the rest of the file told which"
-        )
-        store.damage.note(RecordError(PAGE, (changed.page,), message, repaired=True))
+    for one in mended:
+        store.damage.note(one)
     return store
+
+
+def _mended(path: Path, steps: Sequence[str]) -> list[RecordError]:
+    """Put a file right as far as that is possible; return what there was."""
+    with opening(path):
+        changed = mend(path, steps)
+        if changed is None:
+            again = "did not lead to each of its rows, and was made of them again"
+            return [
+                RecordError(PAGE, (page,), f"index {name} of {path.name} {again}", repaired=True)
+                for name, page in make_again(path).items()
+            ]
+    message = f"a byte of page {changed.page} of {path.name} had changed, and the rest of the file told which"
+    return [RecordError(PAGE, (changed.page,), message, repaired=True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,10 @@ from intelshare.client import (
     remember,
     remember_batch,
     show_key,
+    spool,
     spooled,
 )
-from intelshare.errors import ConfigError
+from intelshare.errors import ConfigError, Place
 from intelshare.instant import DAY, Instant
 
 NOW = Instant(1_780_000_000_000_000)
@@ -71,6 +74,18 @@ def test_a_line_cut_by_a_crash_leaves_what_stands_before_it(tmp_path: Path) -> N
         file.write('{"bulletin": "0101')
     (entry,) = spooled(tmp_path, NOW)
     assert entry.bulletin == ""
+
+
+def test_what_follows_a_line_that_was_cut_is_remembered(tmp_path: Path) -> None:
+    """P2: key and answer of the next attempt ran into it, and nobody saw them again."""
+    remember(tmp_path, bytes(16), "digest", NOW)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:20])
+    assert not list(spooled(tmp_path, NOW))
+    assert not remember(tmp_path, bytes(16), "digest", NOW)
+    answered(tmp_path, bytes(16), b"\x01" * 16)
+    (entry,) = spooled(tmp_path, NOW)
+    assert (entry.key, entry.bulletin) == (bytes(16), "01" * 16)
 
 
 def test_answered_keys_go_after_30_days_and_open_ones_stay(tmp_path: Path) -> None:
@@ -183,3 +198,70 @@ def test_digests_of_what_was_sent_are_keyed_by_32_bytes_that_stay(tmp_path: Path
     other = tmp_path / "other"
     other.mkdir()
     assert digest_key(other) != key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"key"', b'"kez"'),
+        lambda line: line.replace(b"{", b"["),
+        lambda line: line.replace(b'"digest"', b'"eigest"'),
+        lambda line: line.replace(b'"key": "0', b'"key": "g'),
+        lambda line: b"7" + b" " * (len(line) - 1),
+    ],
+)
+def test_a_changed_line_of_a_batch_costs_no_other_its_key_and_its_own_is_not_made_again(
+    tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    """P2: all drafts of the batch had new keys, and were stored twice."""
+    keys = batch(tmp_path, "one", "two", "three")
+    (path,) = tmp_path.iterdir()
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(change(first) + b"\n" + rest)
+    assert path.read_bytes() != first + b"\n" + rest
+    assert [entry.key for entry in spooled(tmp_path, NOW)] == keys[1:]
+    with pytest.raises(ConfigError) as caught:
+        batch(tmp_path, "one", "two", "three")
+    assert (caught.value.code, caught.value.place) == ("RECORD_CORRUPT", Place(str(path), 1))
+    assert batch(tmp_path, "two", "three") == keys[1:], "nothing is missing for these"
+
+
+def test_a_cut_answer_of_a_batch_keeps_no_draft_from_a_new_key(tmp_path: Path) -> None:
+    keys = batch(tmp_path, "one")
+    (path,) = tmp_path.iterdir()
+    with path.open("ab") as file:
+        file.write(b'{"key": "01')
+    assert batch(tmp_path, "one", "two")[0] == keys[0]
+
+
+def test_two_runs_of_one_batch_at_once_send_it_under_the_same_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P2: both had read that nothing was known."""
+    arrived, read, found = threading.Event(), spool._read, dict[str, list[bytes]]()
+
+    def slowly(path: Path) -> object:
+        known = read(path)
+        arrived.wait(0.3)  # the other one reads the same, unless it has to wait
+        return known
+
+    def run(name: str) -> None:
+        found[name] = batch(tmp_path, "one", "two")
+
+    monkeypatch.setattr(spool, "_read", slowly)
+    runs = [threading.Thread(target=run, args=(name,)) for name in ("first", "other")]
+    for one in runs:
+        one.start()
+    for one in runs:
+        one.join()
+    assert found["first"] == found["other"]
+
+
+@pytest.mark.parametrize("stored_first", [True, False])
+def test_what_one_run_has_stored_another_does_not_forget(tmp_path: Path, stored_first: bool) -> None:
+    """One was refused for its rate, the other one was not."""
+    (key,) = batch(tmp_path, "one")
+    with answering_batch(tmp_path, "a.ndjson") as note:
+        for bulletin in (b"\x01" * 16, None) if stored_first else (None, b"\x01" * 16):
+            note(key, bulletin)
+    assert batch(tmp_path, "one") == [key]

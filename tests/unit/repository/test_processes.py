@@ -140,6 +140,15 @@ def test_one_factor_scales_the_deadline_of_a_call_and_nothing_is_set_by_default(
     assert nowhere.deadlines == [30]
 
 
+@pytest.mark.parametrize("method", ["KeyImpact", "RemoveMember", "RevokeKey", "Repair", "VerifyAudit"])
+def test_a_call_that_reads_all_records_of_a_kind_may_take_long(method: str) -> None:
+    """On a large node it always ended with TIMED_OUT."""
+    nowhere = _Nowhere()
+    with Client(Profile(Path(), "FRA", "a", "", "", "x"), channel=nowhere) as client:  # type: ignore[arg-type]
+        client.operate(method, pb.WhoAmIRequest())
+    assert nowhere.deadlines == [patient(600)]
+
+
 class _Nowhere:
     """A channel that leads nowhere and notes how long each call may take: nothing here depends on a clock."""
 

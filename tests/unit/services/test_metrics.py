@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
-from builders import NOW, draft, text
+from builders import NOW, actor, draft, text, user
 from intelshare.broker.kernel.pair_rows import facts_of
-from intelshare.broker.kernel.tables import PAIR, PENDING
+from intelshare.broker.kernel.tables import INCOMING, PAIR, PENDING, IncomingRow
 from intelshare.broker.lifecycle.hearing import begin_hearing, heard
+from intelshare.broker.lifecycle.operator_acts import ReleaseStreamCommand, release_stream
+from intelshare.broker.queries.lists import holes
 from intelshare.broker.transparency.checkpoint import checkpoint
 from intelshare.crypto.records import Precedence
 from intelshare.delivery import BestReceipt, Cause, Stage
 from intelshare.engine import BUDGETS
 from intelshare.engine.budgets import Passing
-from intelshare.ids import MemberCode
+from intelshare.ids import Incarnation, LeafId, MemberCode, NodeUri
 from intelshare.instant import SECOND, Instant
 from intelshare.metrics import HEALTH, Metric
+from intelshare.ports import Plan, Put
+from intelshare.roles import Role
+from intelshare.services.dispatch import answer
 from intelshare.services.metrics import collect
+from intelshare.services.table import SERVICES
+from intelshare.wire.v1 import user_pb2 as pb
 from line_world import TO_USA, hand_over, log_of, met, rows, send
 from services_world import MemberBackend
 
@@ -55,6 +63,28 @@ def test_queues_are_what_the_rows_say() -> None:
     assert found[Metric.SENT, ("USA", "routine")] == len([row for row in of_usa if row.rank == 3]) == 3
     assert found[Metric.SENT_BYTES, ("USA", "routine")] == sum(row.size for row in of_usa if row.rank == 3)
     assert all(facts_of(pair).cause is Cause.NONE for pair in open_)
+
+
+def test_of_more_than_a_thousand_streams_of_a_member_each_is_counted_shown_and_released() -> None:
+    usa = met(("FRA", "USA"))["USA"]
+    origin, none = NodeUri("ish://FRA/node/1"), LeafId(bytes(32))
+    streams = [
+        IncomingRow(origin, Incarnation(number), MemberCode("FRA"), 1, none, b"", b"", 1, 3)
+        for number in range(1, 1003)
+    ]
+    plan = Plan(tuple(Put(INCOMING, row) for row in streams), None)
+    asyncio.run(usa.store.perform(lambda _: plan))
+    backend = MemberBackend(usa, LATER)
+    found = values(backend)
+    assert found[Metric.FROZEN, ("FRA",)] == 1002
+    assert found[Metric.GAPS, ("FRA",)] == 2 * 1002
+    ask = SERVICES["Operations"]["Status"]
+    operator = actor("USA", "o", Role.OPERATOR)
+    said: Any = asyncio.run(answer(backend, ask, operator, pb.StatusRequest()))
+    assert [one.frozen_streams for one in said.peers if one.member == "FRA"] == [1002]
+    assert len(usa.store.ask_now(lambda view: holes(view, [MemberCode("FRA")]))) == 1002
+    command = ReleaseStreamCommand(user("USA", "o"), MemberCode("FRA"), "cleared by phone")
+    assert usa.do(release_stream, command).streams == 1002
 
 
 def test_the_log_and_its_checkpoint_are_what_the_rows_say() -> None:

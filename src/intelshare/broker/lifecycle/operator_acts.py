@@ -29,7 +29,7 @@ from intelshare.delivery import Cause, PairStatus, status_of
 from intelshare.errors import DeliveryError
 from intelshare.ids import MemberCode, UserUri
 from intelshare.instant import MAX_AHEAD, SECOND, Instant, show
-from intelshare.ports import Plan, Random, View, changed
+from intelshare.ports import EVERY_ROW, Plan, Random, View, changed
 
 GIVEN_UP: Final = "GIVEN_UP"
 """Why a pair ended that somebody gave up."""
@@ -121,7 +121,8 @@ def release_stream(
     the stream again. Raises DeliveryError NOT_FOUND (none is frozen), INPUT_INVALID (no reason).
     """
     need_reason(command.reason)
-    rows = [row for row in view.find(INCOMING, "member", command.member) if is_frozen(row)]
+    held = view.find(INCOMING, "member", command.member, limit=EVERY_ROW)
+    rows = [row for row in held if is_frozen(row)]
     if not rows:
         raise DeliveryError(
             "NOT_FOUND",

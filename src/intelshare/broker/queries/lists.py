@@ -40,7 +40,7 @@ from intelshare.ids import Digest, MemberCode
 from intelshare.instant import EPOCH, NEVER, Instant
 from intelshare.labels import WordKind, format_portion
 from intelshare.policy import Request
-from intelshare.ports import View
+from intelshare.ports import EVERY_ROW, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def holes(view: View, members: Iterator[MemberCode] | list[MemberCode]) -> list[
     return [
         (row.member, first, last)
         for member in members
-        for row in view.find(INCOMING, "member", member)
+        for row in view.find(INCOMING, "member", member, limit=EVERY_ROW)
         for first, last in missing(row).spans
     ]
 

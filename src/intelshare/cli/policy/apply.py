@@ -248,7 +248,7 @@ def _wrong(files: Files, paths: tuple[Path, ...], no_test: bool) -> list[Result]
 
 def _node(here: NodeFolder) -> _Node | None:
     """Return what the running node knows, or None if it does not run or does not answer."""
-    from intelshare.cli.shared.law import act_of
+    from intelshare.cli.shared.law import act_of, every_act
     from intelshare.wire.v1 import user_pb2 as pb
 
     if not (here.folder / "run.json").exists():
@@ -260,7 +260,7 @@ def _node(here: NodeFolder) -> _Node | None:
         if not here.names_profile and error.code == "NODE_UNREACHABLE":
             return None
         raise
-    acts = client.treat("ListActs", pb.ListActsRequest()).acts
+    acts = every_act(client)
     treaties = client.treat("ListTreaties", pb.ListTreatiesRequest()).treaties
     members = client.operate("ListMembers", pb.ListMembersRequest()).members
     users = _users(client)

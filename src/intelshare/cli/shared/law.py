@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from intelshare.client import Client
     from intelshare.policy import PartyAct
     from intelshare.wire.v1 import user_pb2 as pb
 
@@ -39,6 +42,22 @@ def short_hash(text: str) -> str:
     """Return ``sha256:`` and as many digits as a person compares."""
     kind, _, digits = text.partition(":")
     return f"{kind}:{digits[:_HEX]}"
+
+
+def every_act(client: Client) -> Sequence[pb.ActEntry]:
+    """Return all acts that a node holds. Raises ConfigError TOO_LARGE, and what ``Client`` raises."""
+    from intelshare.errors import ConfigError
+    from intelshare.wire.v1 import user_pb2 as pb
+
+    found = client.treat("ListActs", pb.ListActsRequest())
+    if found.left_out:
+        raise ConfigError(
+            "TOO_LARGE",
+            f"the node holds {found.left_out} acts more than one answer has room for",
+            hint="`intelshare treaty state` shows how the node itself applies them",
+        )
+    acts: Sequence[pb.ActEntry] = found.acts
+    return acts
 
 
 def act_of(given: pb.ActEntry) -> PartyAct:

@@ -199,6 +199,10 @@ def acts(client: Client, out: Out, member: str, treaty: str) -> None:
         out.table(Table(("member", "act", "treaty", "what", "holds from", "dated", "state", "terms"), rows))
     else:
         out.note("nothing here")
+    if found.left_out:
+        out.note(
+            f"{found.left_out} more acts are not shown, the first ones: --member or --treaty shows fewer"
+        )
     for gap in found.missing:
         out.note(f"act {gap.n} of {gap.member} is missing and has been requested; later ones wait")
     for stuck in sorted({act.member for act in found.acts if act.state == "contradicts"}):

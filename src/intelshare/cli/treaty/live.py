@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intelshare.cli.shared.law import act_of
+from intelshare.cli.shared.law import act_of, every_act
 from intelshare.cli.shared.options import connect
 from intelshare.cli.treaty.files import read_treaties
 from intelshare.errors import ConfigError, Place
@@ -41,7 +41,7 @@ def _live(ids: tuple[str, ...], profile: str) -> tuple[list[Treaty], Registry]:
 
     with connect(profile) as client:
         held = client.treat("ListTreaties", pb.ListTreatiesRequest(files=True)).treaties
-        acts = client.treat("ListActs", pb.ListActsRequest()).acts
+        acts = every_act(client)
         registry = NodeRegistry(client).whole()
     known = {one.id: one for one in held}
     missing = [name for name in ids if name not in known]

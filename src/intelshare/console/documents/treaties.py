@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from intelshare.builtin import extended_registry
-from intelshare.cli.shared.law import act_of
+from intelshare.cli.shared.law import act_of, every_act
 from intelshare.cli.shared.times import moment
 from intelshare.client import Client
 from intelshare.console.documents.shown import cut, now
@@ -63,7 +63,7 @@ def _held(
     client: Client,
 ) -> tuple[Sequence[pb.TreatyState], Sequence[pb.ActEntry], dict[str, str], list[str]]:
     listed = client.treat("ListTreaties", pb.ListTreatiesRequest(files=True)).treaties
-    acts = client.treat("ListActs", pb.ListActsRequest()).acts
+    acts = every_act(client)
     members = client.operate("ListMembers", pb.ListMembersRequest()).members
     return listed, acts, client.own_files(), [one.member for one in members]
 

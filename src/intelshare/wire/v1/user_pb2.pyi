@@ -5106,6 +5106,9 @@ class ListActsResponse(_message.Message):
 
     ACTS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    left_out: _builtins.int
+    """Acts that are not in this answer, because it would be too large: the first of those that were asked for."""
     @_builtins.property
     def acts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActEntry]: ...
     @_builtins.property
@@ -5115,10 +5118,11 @@ class ListActsResponse(_message.Message):
         *,
         acts: _abc.Iterable[Global___ActEntry] | None = ...,
         missing: _abc.Iterable[Global___MissingAct] | None = ...,
+        left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts", b"acts", "left_out", b"left_out", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
