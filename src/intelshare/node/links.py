@@ -81,7 +81,7 @@ from intelshare.node.notices import write_notice
 from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
-from intelshare.ports import Durable, Plan, View
+from intelshare.ports import Durable, NoMoreStepsError, Plan, View
 from intelshare.private_files import folder_error, shortage
 from intelshare.trust import Channel
 
@@ -253,7 +253,7 @@ class Links:
                 for action in self.engine.handle(self._events.popleft(), runtime.node, self._now()):
                     _DO[type(action)](self, action)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         finally:
             self._feeding = False
 
@@ -261,8 +261,10 @@ class Links:
         read = self._runtime.clock.read()
         return Now(read.now, self.steady(), read.believed, read.confirmed)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the node because of a defect, or of an error that nobody handles."""
+        if isinstance(error, NoMoreStepsError):
+            return  # It ends already: what it would still have written is left to the next start.
         gone = folder_error(error, self._runtime.folder.root)
         if gone is not None:
             self._runtime.noticed(gone)
@@ -282,7 +284,7 @@ class Links:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self.fail(error)
 
     def _tell_when_done(self, work: Awaitable[T], event: Callable[[T | IntelshareError], Event]) -> None:
         """Feed the outcome of some work, which may be an error, to the engine."""
