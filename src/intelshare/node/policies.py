@@ -35,8 +35,8 @@ _KINDS = (*OWN_FOLDERS, "treaties", "overlays")
 _BEGUN, _DONE, _GONE = ".law.begun", ".law.done", "gone"
 
 _Stamps = dict[Path, tuple[int, ...]]
-"""What differs if a file has changed, or who may use it: its times, size, inode and mode; of a folder owner and
-mode.
+"""What differs if a file has changed, or who may write it: its times, size, inode and mode; of a folder its
+owner and mode.
 """
 
 
