@@ -76,6 +76,33 @@ def code(outcome: DraftOutcome) -> str:
     return outcome.result.code if isinstance(outcome.result, IntelshareError) else ""
 
 
+async def test_a_drain_ends_a_call_that_is_open_and_stores_nothing_more(
+    pair: tuple[Site, Site], client: AsyncClient
+) -> None:
+    """Else `node drain --wait` would never see an empty queue."""
+    fra, _ = pair
+    outcomes: list[DraftOutcome] = []
+    drained = asyncio.Event()
+
+    async def given() -> AsyncIterator[pb.SubmitRequest]:
+        yield request("before")
+        await drained.wait()
+        yield request("after")
+
+    async def send() -> None:
+        async for outcome in client.submit_many(given()):
+            outcomes.append(outcome)
+            async with fra.client("o") as operator:
+                await operator.operations.Drain(pb.DrainRequest())
+            drained.set()
+
+    with pytest.raises(IntelshareError) as raised:
+        await send()
+    assert raised.value.code == "DRAINING"
+    assert [code(outcome) for outcome in outcomes] == [""]
+    assert submissions(fra) == [1]
+
+
 def submissions(site: Site) -> list[int]:
     """How many bulletins each transaction has stored that stored any: a row of the log is a transaction's
     (decision 17), and the node's other steps, which come when they like, have rows of their own."""
