@@ -198,11 +198,6 @@ class Links:
         """Return the time of a clock that never jumps."""
         return Instant(int(self._loop.time() * SECOND))
 
-    @property
-    def linked(self) -> tuple[MemberCode, ...]:
-        """Return the members that are linked now."""
-        return self.engine.linked
-
     async def serve(self, caller: PeerCaller, context: Context) -> None:
         """Serve a Link call on the peer port. Raises the error that ends it."""
         link = self.engine.new_link()
