@@ -325,6 +325,26 @@ def test_a_full_disk_is_waited_out():
     assert len(frames(rig, link)) == 1
 
 
+@pytest.mark.parametrize("error", [FULL, DAMAGED])
+def test_what_prevents_asking_what_goes_first_ends_no_link_and_is_tried_again(error):
+    rig = Rig()
+    link = rig.link()
+    rig.hold = {Step.RESEND, Query.FRESH_FIRST}
+    rig.feed(QueuedAgain(USA))
+    submit(rig)
+    rig.feed(QueuedAgain(USA))
+    rig.release(Step.RESEND)
+    rig.wait(SECOND)
+    (asked,) = rig.held
+    rig.feed(QueryDone(asked, error))
+    assert rig.closed(link) is None
+    assert (Tell(Notice.STEP_FAILED, code="RECORD_CORRUPT") in rig.seen) is (error is DAMAGED)
+    assert len(rig.held) == 1
+    rig.hold.clear()
+    rig.wait(3 * SECOND)
+    assert len(frames(rig, link)) == 1
+
+
 def test_a_damaged_record_of_one_peer_is_nobody_elses():
     """A hand-over that fails is tried again for each destination alone, and less and less often."""
     rig = Rig()
