@@ -35,8 +35,8 @@ _KINDS = (*OWN_FOLDERS, "treaties", "overlays")
 _BEGUN, _DONE, _GONE = ".law.begun", ".law.done", "gone"
 
 _Stamps = dict[Path, tuple[int, ...]]
-"""What differs if a file has changed, or who may write it: its times, size, inode and mode; of a folder its
-owner and mode.
+"""The times, size, inode and mode of each file, which differ if it has changed, or who may write it; the
+owner and mode of each folder.
 """
 
 

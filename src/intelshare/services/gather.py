@@ -46,9 +46,8 @@ class _Arrived:
             total = 0
             while self._messages:
                 size, message = self._messages[0]
-                if drafts and (
-                    len(drafts) + len(message.drafts) > MAX_DRAFTS or total + size > MAX_DRAFT_BYTES
-                ):
+                count = len(drafts) + len(message.drafts)
+                if drafts and (count > MAX_DRAFTS or total + size > MAX_DRAFT_BYTES):
                     break
                 self._messages.popleft()
                 drafts += message.drafts
