@@ -308,6 +308,6 @@ async def _tell(site: Site, changed: asyncio.Event) -> None:
 def _seen() -> Iterator[str]:
     """Health and links of every node that runs, and the end of its log."""
     for site in _running:
-        runtime, links = site.running.runtime, site.running.links.linked
+        runtime, links = site.running.runtime, site.running.links.engine.linked
         state = f"{site.code}: health {sorted(runtime.health.codes)}, linked to {sorted(links)}"
         yield from waits.tail(state, site.log.getvalue())

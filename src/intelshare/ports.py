@@ -255,6 +255,10 @@ class Damaged(Protocol):
         """
 
 
+class NoMoreStepsError(RuntimeError):
+    """The store was drained: the process ends, and what it would have written is left to the next start."""
+
+
 class Store(Protocol):
     """A transactional store with one writer. ``tests/integration/test_store.py`` states its promises.
 
@@ -313,7 +317,8 @@ class Store(Protocol):
         """Return the figures since the store was opened."""
 
     def drain(self) -> None:
-        """Accept no more steps, and return once all accepted ones are carried out. Idempotent.
+        """Accept no more steps (NoMoreStepsError), and return once all accepted ones are carried out.
+        Idempotent.
 
         Nothing is written after this; queries are still answered. May take as long as the disk is slow.
         """

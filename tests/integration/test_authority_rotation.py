@@ -67,7 +67,7 @@ async def arrives(sender: Site, recipient: str, text: str) -> None:
 
 async def test_traffic_goes_on_through_the_whole_rotation(pair: tuple[Site, Site]) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     old = fra.founded.node_authority.certificate
     stop = asyncio.Event()
 
@@ -104,7 +104,7 @@ async def test_traffic_goes_on_through_the_whole_rotation(pair: tuple[Site, Site
 
 async def test_the_end_of_the_former_authority_ends_what_it_issued(pair: tuple[Site, Site]) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     former = fra.founded.node_leaf.certificate
     await rotate(fra)
     await until(lambda: believed(usa) == 2, "USA to believe both")
@@ -135,7 +135,7 @@ async def test_a_peer_that_was_away_through_it_all_follows_when_it_comes_back(
         await fra.start()
         await usa.start()
         await introduce(fra, usa)
-        await until(lambda: fra.running.links.linked and usa.running.links.linked, "links")
+        await until(lambda: fra.running.links.engine.linked and usa.running.links.engine.linked, "links")
         await usa.stop()
         await rotate(fra)
         async with fra.client("o") as client:
@@ -213,7 +213,7 @@ async def test_by_schedule_the_former_one_ends_and_an_old_one_is_succeeded(tmp_p
 
 async def test_a_process_of_the_node_gets_a_certificate_until_it_is_revoked(pair: tuple[Site, Site]) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     made = request_key(os.urandom)
     async with fra.client("o") as client:
         given = await client.operations.IssueCertificate(pb.IssueCertificateRequest(request=made.request))
@@ -241,7 +241,7 @@ async def test_the_nodes_present_certificate_has_a_successor_before_it_is_revoke
     pair: tuple[Site, Site],
 ) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     async with fra.client("o") as client:
         await client.operations.RenewNode(pb.RenewNodeRequest())
         listed = (await client.operations.ListCertificates(pb.ListCertificatesRequest())).certificates

@@ -14,6 +14,7 @@ from intelshare.broker.lifecycle.destroy import Gone
 from intelshare.crypto.rest import open_at_rest
 from intelshare.errors import CryptoError, StoreError
 from intelshare.instant import SECOND
+from intelshare.store.sidecar import read_sidecar
 from intelshare.store.sqlite import SqliteStore
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import LABEL, Site, code_of, now, until, word
@@ -151,6 +152,33 @@ async def test_c16_a_node_that_ends_before_it_signed_shreds_and_signs_at_its_nex
     await shows(fra, bulletin, "destroyed")
     assert shredded == [1]
     assert [one.status for one in await receipts(fra, bulletin)] == ["ACCEPTED", "DESTROYED"]
+
+
+async def test_a_node_stops_cleanly_while_a_reader_holds_up_the_shredding(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup or a report may look for minutes; the next start shreds and signs."""
+    fra, usa = pair
+    bulletin = await delivered(fra)
+    looked: list[int] = []
+
+    def held_up(_: SqliteStore) -> bool:
+        looked.append(1)
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStore, "_clear", held_up)
+        await recall(fra, bulletin)
+        await until(lambda: len(looked) > 1)
+        node = usa.running
+        await usa.stop()
+    assert not node.runtime.failed.done()
+    kept = read_sidecar(node.runtime.folder.sidecar)
+    assert kept is not None
+    assert kept.clean
+    assert "node.defect" not in usa.log.getvalue()
+    await usa.start()
+    await shows(fra, bulletin, "destroyed")
 
 
 async def test_a_full_disk_only_delays_the_signature(

@@ -50,7 +50,7 @@ async def test_both_peers_find_it_and_the_command_line_shows_exports_and_checks_
     pair: tuple[Site, Site], tmp_path: Path
 ) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     ken = await asyncio.to_thread(make_site, "KEN", tmp_path / "KEN", dial=False)
     fingerprint, files = two_faces(ken)
     for site, text in zip(pair, files, strict=True):

@@ -66,7 +66,7 @@ async def sites(tmp_path: Path) -> AsyncIterator[dict[str, Site]]:
         await site.start()
     for one, other in (("FRA", "USA"), ("FRA", "KEN"), ("USA", "KEN")):
         await introduce(found[one], found[other])
-    await until(lambda: len(found["FRA"].running.links.linked) == 2, "FRA to be linked to both")
+    await until(lambda: len(found["FRA"].running.links.engine.linked) == 2, "FRA to be linked to both")
     await found["KEN"].stop()
     yield found
     for site in found.values():
@@ -143,7 +143,7 @@ async def test_two_honest_members_go_on_while_a_third_floods_one_of_them_with_al
     await sites["KEN"].start()
 
     async def back() -> bool:
-        return "FRA" in sites["KEN"].running.links.linked
+        return "FRA" in sites["KEN"].running.links.engine.linked
 
     await until(back, "FRA to take a link of KEN again")
     async with sites["KEN"].client("a") as client:

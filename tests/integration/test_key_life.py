@@ -61,7 +61,7 @@ async def arrives(site: Site, bulletin: bytes, to: str) -> None:
 
 async def test_a_peer_that_missed_two_rotations_follows_and_what_waited_goes(pair: tuple[Site, Site]) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked and usa.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked and usa.running.links.engine.linked, "links")
     await usa.stop()
     before = await sent(fra, "USA", "sealed to a key that is rotated before it comes")
     await rotate(fra)

@@ -50,7 +50,7 @@ async def test_a_peer_that_is_gone_when_it_is_written_to_costs_its_link_alone(
     await usa.start()
     await until(lambda: gone.writes, "somebody to write to a call that is over")
     monkeypatch.undo()
-    await until(lambda: fra.running.links.linked and usa.running.links.linked, "the next link")
+    await until(lambda: fra.running.links.engine.linked and usa.running.links.engine.linked, "the next link")
     for site in pair:
         assert "node.defect" not in site.log.getvalue()
 
@@ -102,7 +102,7 @@ async def test_what_a_caller_has_sent_goes_its_way_although_the_caller_has_gone(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "the link")
+    await until(lambda: fra.running.links.engine.linked, "the link")
     async with fra.client("a") as analyst:
         await _given_up(fra, submit, analyst.send(["USA"], "one"), monkeypatch)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +16,13 @@ from intelshare.errors import ConfigError
 from intelshare.metrics import Metric
 from intelshare.node.metrics_port import LONGEST, MOST
 from intelshare.node.settings_file import read_settings
+from intelshare.services import SERVICES
+from intelshare.services.rpc import QueryCall
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import Site, make_site
+from waits import LIMIT
+
+ROWS: Any = SERVICES["Bulletins"]
 
 
 @pytest.fixture
@@ -73,6 +81,32 @@ async def test_connections_are_bounded_and_a_stop_waits_for_none(site: Site) -> 
     writer.close()
     for _, one in silent:
         one.close()
+
+
+async def test_a_collector_gets_its_figures_while_users_ask_as_much_as_they_can(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that was cancelled runs on, so whoever asks and goes holds up others too."""
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def long(*_: Any) -> pb.WithheldResponse:
+        asked.release()
+        answer.wait(LIMIT)
+        return pb.WithheldResponse()
+
+    row = ROWS["Withheld"]
+    monkeypatch.setitem(ROWS, "Withheld", replace(row, run=QueryCall(long, slow=True)))
+    await site.stop()
+    await site.start()
+    async with site.client("a") as client:
+        users = [asyncio.ensure_future(client.bulletins.Withheld(pb.WithheldRequest())) for _ in range(8)]
+        try:
+            for _ in range(4):
+                assert await asyncio.to_thread(asked.acquire, timeout=LIMIT)
+            assert b"200 OK" in await ask(site, b"GET /metrics HTTP/1.1\r\n\r\n")
+        finally:
+            answer.set()
+            await asyncio.gather(*users)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ async def operate(site: Site, method: str, request: object) -> pb.ExclusionRespo
 
 
 async def linked(*sites: Site) -> None:
-    await until(lambda: all(site.running.links.linked for site in sites), "links")
+    await until(lambda: all(site.running.links.engine.linked for site in sites), "links")
 
 
 async def codes(site: Site, bulletin: bytes) -> tuple[str, list[str]]:
@@ -70,13 +70,15 @@ async def test_a_suspension_ends_the_link_at_once_and_a_resumption_goes_on(pair:
     await linked(fra, usa)
     answer = await operate(fra, "SuspendMember", pb.SuspendMemberRequest(member="USA"))
     assert (answer.exclusion, answer.changed) == ("suspended", True)
-    await until(lambda: not fra.running.links.linked and not usa.running.links.linked, "no link")
+    await until(
+        lambda: not fra.running.links.engine.linked and not usa.running.links.engine.linked, "no link"
+    )
     waiting = await sent(fra, "while it is suspended")
     assert await codes(fra, waiting) == ("queued", ["MEMBER_SUSPENDED"])
     assert await state(fra) == "suspended"
 
     await shows(usa, "PEER_REVOKED")
-    assert not fra.running.links.linked
+    assert not fra.running.links.engine.linked
     await fra.stop()
     await fra.start()
     assert await codes(fra, waiting) == ("queued", ["MEMBER_SUSPENDED"])

@@ -133,7 +133,7 @@ async def _holds(site: Site, count: int) -> bool:
 
 
 def _linked(node: NodeProcess) -> bool:
-    return bool(node.links.linked)
+    return bool(node.links.engine.linked)
 
 
 async def _revoke_own_node(site: Site) -> None:

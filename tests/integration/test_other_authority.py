@@ -209,7 +209,7 @@ async def test_nodes_under_another_authority_link_and_take_what_its_tools_have_r
         member = fra.running.runtime.node.trust
         assert member.authorities(fra.running.runtime.node.member) == (from_pem(nodes.pem),)
         await introduce_by_files(fra, usa)
-        await until(lambda: fra.running.links.linked and usa.running.links.linked, "a link")
+        await until(lambda: fra.running.links.engine.linked and usa.running.links.engine.linked, "a link")
         assert fra.running.runtime.certificates.leaf.certificate == from_pem(first.certificate)
         second = node_leaf(fra, nodes)
         put_node(fra, second, nodes)

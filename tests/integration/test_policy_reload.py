@@ -154,6 +154,25 @@ async def test_a_folder_of_laws_that_is_gone_is_no_freedom(pair: tuple[Site, Sit
     assert await word(fra, await sent(fra), "USA") == "withheld"
 
 
+async def test_a_file_or_folder_that_others_could_write_is_read_again_once_its_mode_is_mended(
+    pair: tuple[Site, Site],
+) -> None:
+    """`chmod go-w`, as the error says, changes neither content nor modification time."""
+    fra, _ = pair
+    codes = fra.running.runtime.health.codes
+    treaty = fra.root / "treaties" / "gsa-fra-usa.toml"
+    beside = treaty.with_suffix(".new")
+    beside.write_bytes(treaty.read_bytes())
+    beside.chmod(0o664)
+    beside.replace(treaty)
+    for path, mode in ((treaty, 0o644), (treaty.parent, 0o700)):
+        path.chmod(mode | 0o020)
+        await until(lambda: "POLICY_UNAVAILABLE" in fra.running.runtime.health.codes)
+        path.chmod(mode)
+        await until(lambda: fra.running.runtime.health.codes == codes)
+    await becomes(fra, await sent(fra), "accepted")
+
+
 async def test_a_recall_reaches_its_recipient_although_nothing_may_be_released(
     pair: tuple[Site, Site],
 ) -> None:

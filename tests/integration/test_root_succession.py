@@ -53,7 +53,7 @@ async def test_a_linked_peer_follows_at_once_and_one_that_was_away_when_it_comes
     pair: tuple[Site, Site],
 ) -> None:
     fra, usa = pair
-    await until(lambda: fra.running.links.linked, "links")
+    await until(lambda: fra.running.links.engine.linked, "links")
     old = fra.running.runtime.node.trust.members[FRA].root.directory[0]
     await publish(fra, signed(fra, await proposed(fra)))
     assert version(fra) == (2, True)

@@ -163,10 +163,10 @@ async def test_an_authority_that_the_tls_library_cannot_read_shuts_out_its_own_m
             async with fra.client("o") as client:
                 await client.operations.ImportMember(pb.ImportMemberRequest(text=text, fingerprint=print_))
             await introduce(fra, ken)
-            await until(lambda: "KEN" in fra.running.links.linked, "KEN to be linked")
+            await until(lambda: "KEN" in fra.running.links.engine.linked, "KEN to be linked")
             await fra.stop()
             await fra.start()
-            await until(lambda: "KEN" in fra.running.links.linked, "KEN to be linked again")
+            await until(lambda: "KEN" in fra.running.links.engine.linked, "KEN to be linked again")
             found = await status(fra)
             assert (list(found.shut_out), found.health) == ([code], "SERVING")
             assert "trust.shut_out" in fra.log.getvalue()

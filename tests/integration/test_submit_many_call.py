@@ -18,7 +18,8 @@ from intelshare.client import AsyncClient, Client, Credentials, DraftOutcome, Pr
 from intelshare.client.batch import in_groups, in_groups_as_they_come
 from intelshare.crypto.x509 import to_pem
 from intelshare.errors import IntelshareError
-from intelshare.services.gather import MAX_BYTES, MAX_DRAFTS, gathered
+from intelshare.services.gather import gathered
+from intelshare.wire import MAX_DRAFT_BYTES, MAX_DRAFTS
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import LABEL, Site, code_of, until, word
 
@@ -74,6 +75,33 @@ async def until_error(answers: AsyncIterator[Any]) -> tuple[list[Any], Exception
 
 def code(outcome: DraftOutcome) -> str:
     return outcome.result.code if isinstance(outcome.result, IntelshareError) else ""
+
+
+async def test_a_drain_ends_a_call_that_is_open_and_stores_nothing_more(
+    pair: tuple[Site, Site], client: AsyncClient
+) -> None:
+    """Else `node drain --wait` would never see an empty queue."""
+    fra, _ = pair
+    outcomes: list[DraftOutcome] = []
+    drained = asyncio.Event()
+
+    async def given() -> AsyncIterator[pb.SubmitRequest]:
+        yield request("before")
+        await drained.wait()
+        yield request("after")
+
+    async def send() -> None:
+        async for outcome in client.submit_many(given()):
+            outcomes.append(outcome)
+            async with fra.client("o") as operator:
+                await operator.operations.Drain(pb.DrainRequest())
+            drained.set()
+
+    with pytest.raises(IntelshareError) as raised:
+        await send()
+    assert raised.value.code == "DRAINING"
+    assert [code(outcome) for outcome in outcomes] == [""]
+    assert submissions(fra) == [1]
 
 
 def submissions(site: Site) -> list[int]:
@@ -204,7 +232,7 @@ async def test_the_synchronous_client_does_the_same(pair: tuple[Site, Site], tmp
     [
         (pb.SubmitManyRequest(), "INPUT_INVALID"),
         (pb.SubmitManyRequest(drafts=[pb.SubmitRequest()] * (MAX_DRAFTS + 1)), "TOO_LARGE"),
-        (pb.SubmitManyRequest(drafts=[request("x" * (MAX_BYTES // 2))] * 2), "TOO_LARGE"),
+        (pb.SubmitManyRequest(drafts=[request("x" * (MAX_DRAFT_BYTES // 2))] * 2), "TOO_LARGE"),
     ],
 )
 async def test_a_message_beyond_the_bounds_ends_the_call_after_all_before_it(
@@ -262,7 +290,7 @@ def test_messages_are_as_full_as_they_may_be_and_no_fuller() -> None:
     packed = list(in_groups(large))
     assert [one for message in packed for one in message.drafts] == large
     assert [len(one.drafts) for one in packed] == [3, 3, 1]
-    assert all(one.ByteSize() <= MAX_BYTES for one in packed)
+    assert all(one.ByteSize() <= MAX_DRAFT_BYTES for one in packed)
 
 
 async def test_what_is_there_is_packed_together_and_waits_for_nothing() -> None:

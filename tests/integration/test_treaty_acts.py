@@ -47,7 +47,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
 
 
 def _linked(site: Site) -> bool:
-    return bool(site.running.links.linked)
+    return bool(site.running.links.engine.linked)
 
 
 async def warn(site: Site, text: str = "drought") -> tuple[bytes, str, list[str]]:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from intelshare.patience import patient
-from intelshare.services.gather import MAX_DRAFTS
+from intelshare.wire import MAX_DRAFTS
 from intelshare.wire.v1 import user_pb2 as pb
 from node_world import LABEL, Site, code_of
 

@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from intelshare.errors import DeliveryError, IntelshareError, Place
+from intelshare.wire import MAX_DRAFT_BYTES, MAX_DRAFTS
 from intelshare.wire.v1 import user_pb2 as pb
-
-MAX_DRAFTS = 64
-"""The most drafts of one message: the node stores those of one message in one transaction."""
-
-MAX_BYTES = 1 << 20
-"""The most bytes of these drafts, if there is more than one."""
 
 _LOST = frozenset(("NODE_UNREACHABLE", "TLS_REFUSED", "TIMED_OUT"))
 
@@ -44,7 +39,7 @@ class _Group:
     def is_full(self, following: pb.SubmitRequest) -> bool:
         """Return true if one more draft would be too much."""
         count = len(self._message.drafts)
-        return count >= MAX_DRAFTS or (count > 0 and self._size + _size(following) > MAX_BYTES)
+        return count >= MAX_DRAFTS or (count > 0 and self._size + _size(following) > MAX_DRAFT_BYTES)
 
     def add(self, request: pb.SubmitRequest) -> None:
         self._message.drafts.append(request)

@@ -8,7 +8,8 @@
     SHREDDING   they are shredded: step "finish" for what was marked     SIGNING
     SIGNING     durable: ask again                                       LOOKING
 
-What is marked while the store shreds waits for the next round: its keys may still be in the files.
+What is marked while the store shreds waits for the next round: its keys may still be in the files. After a
+stop has begun nothing more is done: the next start asks for marks.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Destruction:
         """Shred what is marked and not signed for."""
         if isinstance(marked, IntelshareError):
             self._failed(turn, marked)
+        elif turn.parts.stopping.begun:
+            self._state = DestructionState.IDLE
         elif marked:
             self._marked, self._state = marked, DestructionState.SHREDDING
             turn.parts.fetching.removed(turn, marked.files)
@@ -68,6 +71,9 @@ class Destruction:
         """Sign for what was shredded: what was overwritten is no longer in any file."""
         if error is not None:
             self._failed(turn, error)
+            return
+        if turn.parts.stopping.begun:
+            self._state = DestructionState.IDLE
             return
         self._state = DestructionState.SIGNING
         turn.do(RunStep(Step.FINISH, (self._marked,)))

@@ -168,10 +168,6 @@ class Engine:
         """Charge what the member made this node keep."""
         self._parts.budgets.kept(member, spent, steady)
 
-    def elsewhere(self, member: MemberCode) -> bool:
-        """Return True if another replica has the links with a member."""
-        return self._parts.dividing.elsewhere(member)
-
     @property
     def others(self) -> bool:
         """True if other replicas have links too: what waits goes on from them if this one ends."""

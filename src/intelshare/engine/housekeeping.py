@@ -89,7 +89,9 @@ _AHEAD: Final = RunQuery(Query.SIGNED_AHEAD)
 
 
 class Housekeeping:
-    """The chores of one engine. Nothing is done before ``begin`` or after a stop."""
+    """The chores of one engine. Nothing is begun before ``begin`` or after a stop; what is done page by page
+    ends with the page that runs.
+    """
 
     def __init__(self) -> None:
         self._due: dict[str, Instant] = {}
@@ -179,7 +181,7 @@ class Housekeeping:
 
     def over(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "expire" if anything is over."""
-        if answer is True:
+        if answer is True and not turn.parts.stopping.begun:
             turn.do(RunStep(Step.EXPIRE))
         else:
             self._running.discard(END)
@@ -196,7 +198,7 @@ class Housekeeping:
 
     def to_purge(self, turn: Turn, answer: bool | IntelshareError) -> None:
         """Run "purge" if it is time to look at what was delivered."""
-        if answer is True:
+        if answer is True and not turn.parts.stopping.begun:
             turn.do(RunStep(Step.PURGE))
         else:
             self._running.discard(PURGE)
@@ -225,11 +227,12 @@ class Housekeeping:
         if isinstance(answer, IntelshareError):
             self._running.discard(REVIEW)
             self._tell(turn, answer)
-        elif answer.value.after:
+        elif answer.value.after and not turn.parts.stopping.begun:
             turn.do(RunStep(Step.REVIEW, (answer.value.after,)))
         else:
             self._running.discard(REVIEW)
-            self._reviewed = self._under_review
+            if not answer.value.after:
+                self._reviewed = self._under_review
 
     def _anew(self, turn: Turn) -> None:
         # With a key that counts only later nothing is signed again: RENEW leaves that key out first.
@@ -245,7 +248,8 @@ class Housekeeping:
         own = turn.node.trust.members[turn.node.member].directory
         stolen = own is not self._signed_under and own is not None and any(map(_COMPROMISED, own.revocations))
         self._signing_under = own
-        if (answer is True or stolen or self._doubts) and turn.now.believed:
+        wanted = answer is True or stolen or self._doubts
+        if wanted and turn.now.believed and not turn.parts.stopping.begun:
             turn.do(RunStep(Step.SIGN_ANEW, ((),)))
         else:
             self._running.discard(ANEW)
@@ -255,7 +259,7 @@ class Housekeeping:
         if isinstance(answer, IntelshareError):
             self._running.discard(ANEW)
             self._tell(turn, answer)
-        elif answer.value.after and turn.now.believed:
+        elif answer.value.after and turn.now.believed and not turn.parts.stopping.begun:
             turn.do(RunStep(Step.SIGN_ANEW, (answer.value.after,)))
         else:
             self._running.discard(ANEW)

@@ -158,11 +158,11 @@ _ASKED_BY_LINK: Final[Mapping[Query, Callable[[Turn, PeerLink, tuple[Any, ...], 
     Query.ACTS_FORGOTTEN: lambda turn, link, _, answer: (
         turn.tell(link.member, Tell(Notice.ACTS_FORGOTTEN, link.node, count=answer)) if answer else None
     ),
-    Query.FRESH_FIRST: lambda turn, link, _, answer: turn.parts.sender.fresh_first(turn, link, answer),
     Query.SERVES: lambda turn, link, event, answer: link.serves(turn, event[1], answer),
 }
 
 _QUERIES_DONE: Final[Mapping[Query, Callable[[Turn, QueryDone], None]]] = {
+    Query.FRESH_FIRST: lambda turn, done: turn.parts.sender.fresh_first(turn, done.run, done.answer),
     Query.QUEUED: lambda turn, done: turn.parts.sender.counted(turn, done.run.event[0], done.answer),
     Query.ANSWER: lambda turn, done: turn.parts.answers.answered(turn, done.run, done.answer),
     Query.ANYTHING_TO_PURGE: lambda turn, done: turn.parts.housekeeping.to_purge(turn, done.answer),

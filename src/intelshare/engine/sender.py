@@ -182,8 +182,11 @@ class Sender:
         elif destination.fresh:
             destination.stage = DestinationStage.WANTS
 
-    def fresh_first(self, turn: Turn, link: PeerLink, answer: bool | IntelshareError) -> None:
+    def fresh_first(self, turn: Turn, run: RunQuery, answer: bool | IntelshareError) -> None:
         """Decide by the answer if a fresh pair goes before what is sent again."""
+        link = turn.parts.links.get(run.link)
+        if link is None:
+            return
         destination = self._at(link.member)
         if destination.stage is not DestinationStage.ASKING:
             return

@@ -92,6 +92,7 @@ class NodeBackend:
         self._courier = NodeCourier(runtime, links)
         self._open = Counter[tuple[str, UserUri]]()
         self._slow = ThreadPoolExecutor(_SLOW, "slow-queries")
+        self._metrics = ThreadPoolExecutor(1, "metrics")
         self.random = runtime.random
         self.large_steps = asyncio.Lock()
         self._collector = Collector(lambda: collect(self))
@@ -162,6 +163,10 @@ class NodeBackend:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._slow, self._runtime.store.ask_now, question)
         return await self._runtime.store.query(question)
+
+    async def measure(self, question: Callable[[View], A]) -> A:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._metrics, self._runtime.store.ask_now, question)
 
     async def query_logs(self, question: Callable[[View], A]) -> A:
         return await self._links.over_logs(question)

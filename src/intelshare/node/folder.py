@@ -32,11 +32,6 @@ class Folder:
         return self.root / "intelshare.db"
 
     @property
-    def lock(self) -> Path:
-        """Held by the running node; a left-over file blocks nobody."""
-        return self.root / "lock"
-
-    @property
     def sidecar(self) -> Path:
         """The memory outside the database (docs/promises.md, "Memories")."""
         return self.root / "sidecar"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from intelshare.broker.kernel.register import users
@@ -36,13 +37,19 @@ from intelshare.node.running import (
 from intelshare.node.runtime import Runtime
 from intelshare.node.servers import Ports
 from intelshare.node.sidecar import log_position, remembers
+from intelshare.private_files import shortage
 from intelshare.store.folder import Locked
 from intelshare.store.sidecar import Sidecar, read_sidecar, write_sidecar
 from intelshare.trust import Endpoint
 
 T = TypeVar("T")
 
+_Once = deque[Callable[[], Awaitable[None]]]
+
 VAULT_GONE: Final = "KEYSTORE_CORRUPT"
+
+_LEAD_AGAIN: Final = 1.0
+"""The seconds between two attempts to lead while the machine lacks something."""
 
 _PORT_AGAIN: Final = 5.0
 """The seconds between two attempts to open the port for peers."""
@@ -79,6 +86,7 @@ class NodeProcess(Files):
         self._following: set[asyncio.Task[None]] = set()
         self._beside: Following | None = None
         self._life: asyncio.Task[None] | None = None
+        self._leading: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         links.files = self
         runtime.on_full.append(self._found_full)
@@ -108,7 +116,7 @@ class NodeProcess(Files):
         runtime = self.runtime
         runtime.log.info(Event.STOPPING)
         runtime.health.set("STOPPING")
-        for task in (self._life, self._opening):
+        for task in (self._life, self._leading, self._opening):
             if task is not None:
                 task.cancel()
         if not runtime.failed.done():
@@ -144,38 +152,66 @@ class NodeProcess(Files):
 
     def _may_lead(self) -> None:
         again, self.runtime.leads = self.runtime.leads, True
-        self._following.add(asyncio.get_running_loop().create_task(self._lead(again=again)))
+        self._leading = self._begin(self._lead(again=again))
 
     async def _lead(self, *, again: bool) -> None:
-        """The one that led has ended: its links and chores are this replica's. What fails ends it.
+        """The one that led has ended: its links and chores are this replica's. What the machine lacks for now
+        is waited for, as the next replica may lack the same; whatever else fails ends this one.
 
         ``again``: it led before, and its session with the database ended. Another one may have led between.
         """
         runtime = self.runtime
         runtime.log.info(Event.TAKING_OVER, replica=runtime.replica)
+        once: _Once = deque(() if again else (self._take_stock, self._begin_to_open, self._policies.begin))
+        told = ""
+        while short := await self._take_over(once):
+            if short != told:
+                runtime.log.error(Event.RENEWAL_FAILED, code=short)
+                told = short
+            if again:
+                return  # its session has ended once more, or there will be room
+            runtime.lacks("lead", short)
+            await asyncio.sleep(_LEAD_AGAIN)
+        if not again and not runtime.failed.done():
+            runtime.lacks("lead")
+            self.links.feed(Leads())
+
+    async def _take_over(self, once: _Once) -> str:
+        """Do what is left of ``once``, and the rest; return the code of PASSING that stands in its way, or
+        nothing.
+        """
+        runtime = self.runtime
         try:
             if runtime.vault.follow():
                 runtime.outdated = True
             await runtime.catch_up()
-            if not again:
-                await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
-                if not await self._open_to_peers():
-                    self._opening = asyncio.get_running_loop().create_task(self._go_on_opening())
-                await self._policies.begin()
+            while once:
+                await once[0]()
+                once.popleft()
             await renew(runtime, endpoints(runtime, self.ports))
             await self.ports.follow()
             with self._files:
                 self._shown = runtime.health.codes, runtime.now()
                 show_running(runtime, self.ports, self.links.engine.held)
-        except IntelshareError as error:
-            runtime.log.error(Event.RENEWAL_FAILED, code=error.code)
-            if again and error.code in PASSING:
-                return  # its session has ended once more, or there will be room
+        except (IntelshareError, OSError, MemoryError, RuntimeError) as error:
+            known = error if isinstance(error, IntelshareError) else shortage(error)
+            if known is None:
+                raise
+            if known.code in PASSING:
+                runtime.found_full(known)
+                return known.code
+            runtime.log.error(Event.RENEWAL_FAILED, code=known.code)
             if not runtime.failed.done():
-                runtime.failed.set_result(error)
-        else:
-            if not again:
-                self.links.feed(Leads())
+                runtime.failed.set_result(known)
+        return ""
+
+    async def _take_stock(self) -> None:
+        runtime = self.runtime
+        await runtime.pieces.run(lambda: runtime.pieces.take_stock(runtime.store.ask_now(kept)))
+
+    async def _begin_to_open(self) -> None:
+        if not await self._open_to_peers():
+            self._opening = asyncio.get_running_loop().create_task(self._go_on_opening())
 
     async def _open_to_peers(self) -> bool:
         """Open the port for peers; false: a process that is frozen on this machine still has it. Links that
@@ -191,10 +227,15 @@ class NodeProcess(Files):
         return True
 
     async def _go_on_opening(self) -> None:
-        """Open it once it is free."""
-        await asyncio.sleep(_PORT_AGAIN)
-        while not await self._open_to_peers():
+        """Open it once it is free. Without it no peer can call, so this is tried for as long as it fails."""
+        opened = False
+        while not opened:
             await asyncio.sleep(_PORT_AGAIN)
+            try:
+                opened = await self._open_to_peers()
+            except Exception as error:
+                code = error.code if isinstance(error, IntelshareError) else "INTERNAL"
+                self.runtime.log.error(Event.NO_PEER_PORT, code=code)
 
     async def _show_life(self) -> None:
         """Say in the folder that this replica serves, until it leads."""
@@ -358,9 +399,19 @@ class NodeProcess(Files):
 
     def _follow_trust(self) -> None:
         """Let new members and authorities in at once."""
-        task = asyncio.get_running_loop().create_task(self.ports.follow())
+        self._begin(self.ports.follow())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do some work beside everything else. An error that it does not handle ends the node."""
+        task = asyncio.get_running_loop().create_task(work)
         self._following.add(task)
-        task.add_done_callback(self._following.discard)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._following.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.links.fail(error)
 
     async def _renew(self) -> None:
         # A fault in the directory must not prevent a certificate from being renewed and served.

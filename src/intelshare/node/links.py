@@ -81,7 +81,7 @@ from intelshare.node.notices import write_notice
 from intelshare.node.resolve import Resolver
 from intelshare.node.runtime import Runtime, effects_of
 from intelshare.node.streams import Stream
-from intelshare.ports import Durable, Plan, View
+from intelshare.ports import Durable, NoMoreStepsError, Plan, View
 from intelshare.private_files import folder_error, shortage
 from intelshare.trust import Channel
 from intelshare.wire import refused_in_tls
@@ -199,11 +199,6 @@ class Links:
         """Return the time of a clock that never jumps."""
         return Instant(int(self._loop.time() * SECOND))
 
-    @property
-    def linked(self) -> tuple[MemberCode, ...]:
-        """Return the members that are linked now."""
-        return self.engine.linked
-
     async def serve(self, caller: PeerCaller, context: Context) -> None:
         """Serve a Link call on the peer port. Raises the error that ends it."""
         link = self.engine.new_link()
@@ -259,7 +254,7 @@ class Links:
                 for action in self.engine.handle(self._events.popleft(), runtime.node, self._now()):
                     _DO[type(action)](self, action)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         finally:
             self._feeding = False
 
@@ -267,8 +262,10 @@ class Links:
         read = self._runtime.clock.read()
         return Now(read.now, self.steady(), read.believed, read.confirmed)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the node because of a defect, or of an error that nobody handles."""
+        if isinstance(error, NoMoreStepsError):
+            return  # It ends already: what it would still have written is left to the next start.
         gone = folder_error(error, self._runtime.folder.root)
         if gone is not None:
             self._runtime.noticed(gone)
@@ -288,7 +285,7 @@ class Links:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self.fail(error)
 
     def _tell_when_done(self, work: Awaitable[T], event: Callable[[T | IntelshareError], Event]) -> None:
         """Feed the outcome of some work, which may be an error, to the engine."""

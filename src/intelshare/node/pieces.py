@@ -32,7 +32,7 @@ from intelshare.crypto.records import Attachment
 from intelshare.errors import CryptoError, DeliveryError, StoreError
 from intelshare.ids import FilePlace, MemberCode
 from intelshare.node.reserve import free_bytes
-from intelshare.private_files import disk_errors, make_private_folder
+from intelshare.private_files import disk_errors, make_private_folder, sync_folder
 from intelshare.services import FileFacts
 
 T = TypeVar("T")
@@ -86,6 +86,8 @@ class PieceFiles:
             self._held[one.place] = path.stat().st_size
             if one.member:
                 self._from[one.place] = one.member
+        with disk_errors(self.folder):
+            sync_folder(self.folder)  # the process before may have ended right after it made a file
 
     def close(self) -> None:
         """Finish the work that has begun."""
@@ -195,6 +197,8 @@ class PieceFiles:
         path = self._path(place)
         with disk_errors(path):
             os.close(os.open(path, _NEW, 0o600))
+            if place not in self._held:
+                sync_folder(self.folder)
         self._held.setdefault(place, 0)
 
     def _need_room(self, place: FilePlace, size: int) -> None:

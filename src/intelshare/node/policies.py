@@ -34,8 +34,10 @@ UNAVAILABLE = "POLICY_UNAVAILABLE"
 _KINDS = (*OWN_FOLDERS, "treaties", "overlays")
 _BEGUN, _DONE, _GONE = ".law.begun", ".law.done", "gone"
 
-_Stamps = dict[Path, tuple[int, int, int]]
-"""The modification time, size and inode of each file."""
+_Stamps = dict[Path, tuple[int, ...]]
+"""The times, size, inode and mode of each file, which differ if it has changed, or who may write it; the
+owner and mode of each folder.
+"""
 
 
 class PolicyFiles:
@@ -303,11 +305,14 @@ def _next(folder: Folder) -> Path:
 
 
 def _stamps(folder: Folder) -> _Stamps:
-    found = {}
+    found: _Stamps = {}
     for path in (*_files(folder), _next(folder)):
         try:
             state = path.stat()
         except FileNotFoundError:
             continue
-        found[path] = state.st_mtime_ns, state.st_size, state.st_ino
+        found[path] = state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino, state.st_mode
+    for path in {path.parent for path in found}:
+        state = path.stat()
+        found[path] = state.st_uid, state.st_mode
     return found

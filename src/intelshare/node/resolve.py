@@ -81,6 +81,8 @@ class Resolver:
                 found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
             except OSError as error:
                 found = error
+            except ValueError as error:  # such as a label that is too long for a name
+                found = OSError(f"{host} is not a name that can be looked up: {error}")
             with contextlib.suppress(RuntimeError):  # The loop is gone, and nobody needs the answer any more.
                 loop.call_soon_threadsafe(tell, found)
 

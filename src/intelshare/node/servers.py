@@ -257,9 +257,14 @@ class Ports:
 
         Raises as ``open_ports``.
         """
-        peers = _peers(self._runtime, links, self._sockets, last)
-        await peers.follow()
-        self.peers, self.peer_port = peers, peers.gate.port
+        if self.peers is None:
+            peers = _peers(self._runtime, links, self._sockets, last)
+            try:
+                await peers.follow()
+            except BaseException:
+                await peers.close()  # the next attempt needs its number
+                raise
+            self.peers, self.peer_port = peers, peers.gate.port
         await self.open_metrics()
 
     async def open_metrics(self) -> None:

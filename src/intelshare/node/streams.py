@@ -45,11 +45,6 @@ class Stream:
         self._may_read.set()
         self._ended: asyncio.Future[IntelshareError | None] = asyncio.get_running_loop().create_future()
 
-    @property
-    def ended(self) -> bool:
-        """Return true if this side has ended it."""
-        return self._ended.done()
-
     def send(self, message: Sendable, now: Instant) -> None:
         """Write one message; the event ``Written`` follows."""
         self._outgoing.put_nowait(link_message(message, now))

@@ -25,10 +25,10 @@ from intelshare.services.backend import (
     SpentBudget,
     Uploading,
 )
-from intelshare.services.dispatch import DRAINING, answer, authorise
+from intelshare.services.dispatch import answer, authorise
 from intelshare.services.metrics import collect
 from intelshare.services.operations import FOLDER_OWNER
-from intelshare.services.rpc import EVERYBODY, OPERATORS, Rpc
+from intelshare.services.rpc import DRAINING, EVERYBODY, OPERATORS, Rpc
 from intelshare.services.table import BESIDE, SERVICES
 
 __all__ = [

@@ -328,6 +328,11 @@ class Backend(Protocol):
         ``slow``: the question may read a great deal, and nothing else waits for it.
         """
 
+    async def measure(self, question: Callable[[View], A]) -> A:
+        """Answer a question as ``query``, one at a time, with no question of a user before it: who watches a
+        busy node needs its metrics.
+        """
+
     async def query_logs(self, question: Callable[[View], A]) -> A:
         """Answer a question that extends the trees of this node's logs; only one such question runs at a
         time.

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import Message
 
 from intelshare.broker.kernel.actor import NO_DIGEST, Actor, authorised
-from intelshare.errors import DeliveryError, TrustError
+from intelshare.errors import TrustError
 from intelshare.ids import Digest, UserUri
 from intelshare.roles import Role
 from intelshare.services.backend import Backend
-from intelshare.services.rpc import AsyncCall, CallContext, Query, QueryCall, Rpc, StepCall, StreamCall
-
-DRAINING: Final = "DRAINING"
-"""The code for refusing new bulletins while the node drains."""
+from intelshare.services.rpc import (
+    AsyncCall,
+    CallContext,
+    Query,
+    QueryCall,
+    Rpc,
+    StepCall,
+    StreamCall,
+    check_not_drained,
+)
 
 
 def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGEST) -> Actor:
@@ -35,7 +41,8 @@ def authorise(row: Rpc, user: UserUri, role: str, certificate: Digest = NO_DIGES
 async def answer(backend: Backend, row: Rpc, actor: Actor, request: Any) -> Message:
     """Return the answer of a call that does not stream. Raises what the call raises."""
     run = row.run
-    _check_adds(backend, row)
+    if row.adds:
+        check_not_drained(backend)
     if row.preview is not None and request.dry_run:
         return await _ask(backend, row.preview, actor, request, slow=False)
     if isinstance(run, StepCall):
@@ -51,18 +58,9 @@ def stream(backend: Backend, row: Rpc, actor: Actor, request: Any) -> AsyncItera
     """Return the answers of a call that streams."""
     if not isinstance(row.run, StreamCall):
         raise TypeError(f"{row.method} does not stream")
-    _check_adds(backend, row)
+    if row.adds:
+        check_not_drained(backend)
     return row.run.run(backend, actor, request)
-
-
-def _check_adds(backend: Backend, row: Rpc) -> None:
-    if row.adds and backend.draining:
-        raise DeliveryError(
-            DRAINING,
-            "the node is being drained: it accepts no new bulletins, and nothing was stored",
-            hint="send it again later, under the same key; an operator can run `intelshare node drain "
-            "--undo`",
-        )
 
 
 async def _perform(backend: Backend, run: StepCall, actor: Actor, request: Any) -> Message:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final
 
 from intelshare.errors import DeliveryError
+from intelshare.wire import MAX_DRAFT_BYTES, MAX_DRAFTS
 from intelshare.wire.v1 import user_pb2 as pb
-
-MAX_DRAFTS: Final = 64
-"""The most drafts of one message, and of one transaction."""
-
-MAX_BYTES: Final = 1 << 20
-"""The most bytes of these drafts on the wire."""
 
 
 class _Arrived:
@@ -52,7 +46,8 @@ class _Arrived:
             total = 0
             while self._messages:
                 size, message = self._messages[0]
-                if drafts and (len(drafts) + len(message.drafts) > MAX_DRAFTS or total + size > MAX_BYTES):
+                count = len(drafts) + len(message.drafts)
+                if drafts and (count > MAX_DRAFTS or total + size > MAX_DRAFT_BYTES):
                     break
                 self._messages.popleft()
                 drafts += message.drafts
@@ -62,7 +57,7 @@ class _Arrived:
 
     def _has_room(self) -> bool:
         count = sum(len(message.drafts) for _, message in self._messages)
-        return count < MAX_DRAFTS and sum(size for size, _ in self._messages) < MAX_BYTES
+        return count < MAX_DRAFTS and sum(size for size, _ in self._messages) < MAX_DRAFT_BYTES
 
 
 async def gathered(messages: AsyncIterator[pb.SubmitManyRequest]) -> AsyncIterator[list[pb.SubmitRequest]]:
@@ -87,10 +82,10 @@ def _checked(message: pb.SubmitManyRequest) -> int:
     if not message.drafts:
         raise DeliveryError("INPUT_INVALID", "a message contains no draft")
     # A single draft may be as large as its own limits allow; these are checked with it.
-    if len(message.drafts) > MAX_DRAFTS or (len(message.drafts) > 1 and size > MAX_BYTES):
+    if len(message.drafts) > MAX_DRAFTS or (len(message.drafts) > 1 and size > MAX_DRAFT_BYTES):
         raise DeliveryError(
             "TOO_LARGE",
-            f"a message may have at most {MAX_DRAFTS} drafts and {MAX_BYTES} bytes",
+            f"a message may have at most {MAX_DRAFTS} drafts and {MAX_DRAFT_BYTES} bytes",
             hint="send the others in further messages of the same call",
         )
     return size

@@ -91,7 +91,7 @@ async def collect(backend: Backend) -> list[Sample]:
     """Return all samples of this moment."""
     node = backend.node
     facts, counts = backend.facts(), await backend.counts()
-    found = await backend.query(lambda view: stored(node, view), slow=True)
+    found = await backend.measure(lambda view: stored(node, view))
     now = backend.now()
     return [
         Sample(Metric.BUILD, (__version__, node.uri), 1),

@@ -32,6 +32,10 @@ PROGRAMS: Final = frozenset((Role.GATEWAY,))
 """The roles of programs that hand bulletins to this member's tools."""
 
 
+DRAINING: Final = "DRAINING"
+"""The code for refusing new bulletins while the node drains."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """The caller of a method, and the data from which its answer is made."""
@@ -120,3 +124,16 @@ def need_clock(backend: Backend, what: str) -> None:
     """
     if backend.clock_is_wrong():
         raise DeliveryError("CLOCK", f"the clock is not believed: {what} would bear a wrong time")
+
+
+def check_not_drained(backend: Backend) -> None:
+    """Return if new bulletins are accepted: a stream asks again as it goes on. Raises DeliveryError
+    DRAINING.
+    """
+    if backend.draining:
+        raise DeliveryError(
+            DRAINING,
+            "the node is being drained: it accepts no new bulletins; what it has not answered is not stored",
+            hint="send it again later, under the same key; an operator can run `intelshare node drain "
+            "--undo`",
+        )

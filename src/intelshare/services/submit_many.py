@@ -14,6 +14,7 @@ from intelshare.ids import MemberCode
 from intelshare.services.backend import Backend
 from intelshare.services.drafts import KEY_LENGTH, submit_command, submit_response
 from intelshare.services.gather import gathered
+from intelshare.services.rpc import check_not_drained
 from intelshare.wire.v1 import user_pb2 as pb
 
 MAX_CALLS: Final = 8
@@ -33,10 +34,11 @@ async def submit_drafts(
 ) -> AsyncIterator[pb.SubmitManyResponse]:
     """Yield the outcome of every draft, in order of arrival: each group is one step and one commit.
 
-    A faulty draft refuses only itself.
+    A faulty draft refuses only itself. Raises DeliveryError DRAINING once the node is being drained.
     """
     with backend.open_call(METHOD, actor.user, MAX_CALLS):
         async for drafts in gathered(messages):
+            check_not_drained(backend)
             outcomes = await _stored(backend, [_read(actor, draft) for draft in drafts])
             for error in [one for one in outcomes if isinstance(one, IntelshareError)]:
                 backend.refused(METHOD, actor.user, error)

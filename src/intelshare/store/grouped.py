@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar
 
 from intelshare.errors import PASSING, StoreError
-from intelshare.ports import Durable, Figures, Plan, View
+from intelshare.ports import Durable, Figures, NoMoreStepsError, Plan, View
 from intelshare.store.doubt import InDoubt, unknown
 from intelshare.store.jobs import MAX_GROUP, MAX_TIME, MAX_WRITES, Job, resolve
 from intelshare.store.layered import LayeredDatabase
@@ -112,7 +112,7 @@ class GroupedStore(Generic[D]):
     async def perform(
         self, step: Callable[[View], Plan[A]], then: Callable[[A], None] | None = None
     ) -> Durable[A]:
-        """See ports.Store. Raises RuntimeError after ``drain``."""
+        """See ports.Store. Raises NoMoreStepsError after ``drain``."""
         return await self._put(step, then)
 
     async def shred(self) -> None:
@@ -166,7 +166,7 @@ class GroupedStore(Generic[D]):
     ) -> asyncio.Future[Durable[A]]:
         self._check_open()
         if self._drained:
-            raise RuntimeError("the store accepts no more steps")
+            raise NoMoreStepsError("the store accepts no more steps")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Durable[A]] = loop.create_future()
         self._jobs.put(Job(step, then, loop, future, shred))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from intelshare.wire.bounds import MAX_LISTED
+from intelshare.wire.bounds import MAX_DRAFT_BYTES, MAX_DRAFTS, MAX_LISTED
 from intelshare.wire.enums import enum_word, kind_value, precedence_value
 from intelshare.wire.flow import FLOW
 from intelshare.wire.refused import refused_in_tls
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOW",
+    "MAX_DRAFTS",
+    "MAX_DRAFT_BYTES",
     "MAX_LISTED",
     "MAX_MESSAGE",
     "MAX_STATEMENTS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from builders import NOW, draft, text
 from engine_world import Rig
 from intelshare.audit.path import LogAsk
 from intelshare.broker.kernel.documents import adopt
+from intelshare.broker.kernel.effects import Effects
 from intelshare.broker.kernel.frame import Ack, Acks, Frame, Gap, Hello, Outbound
 from intelshare.broker.lifecycle.destroy import Marked
 from intelshare.crypto.records import Kind, Precedence, Trust
@@ -21,6 +23,7 @@ from intelshare.engine.actions import (
     LogSaid,
     RunChore,
     RunQuery,
+    RunStep,
     Send,
     SetHealth,
     SetReading,
@@ -41,6 +44,7 @@ from intelshare.engine.events import (
     SayLog,
     SidecarWritten,
     Started,
+    StepDone,
     Stop,
     TimerDue,
     Unreadable,
@@ -49,12 +53,19 @@ from intelshare.engine.values import Chore, Notice
 from intelshare.errors import StoreError
 from intelshare.ids import ManifestDigest, MemberCode
 from intelshare.instant import DAY, MINUTE, SECOND
+from intelshare.ports import durable_after_commit
 from line_world import TO_BOTH, next_directory, send
 
 USA, KEN = MemberCode("USA"), MemberCode("KEN")
 FULL = StoreError("DISK_FULL", "no room")
 MARKED = Marked((ManifestDigest(b"\x01" * 32),))
 DAMAGED = StoreError("RECORD_CORRUPT", "a record does not match its digest")
+
+
+def page_of(*, more):
+    """One page of a chore that goes on page by page."""
+    after = ("a pair",) if more else ()
+    return durable_after_commit(SimpleNamespace(after=after, more=more, effects=Effects()))
 
 
 def submit(rig, to="USA", key="key", precedence=Precedence.ROUTINE):
@@ -314,6 +325,26 @@ def test_a_full_disk_is_waited_out():
     assert len(frames(rig, link)) == 1
 
 
+@pytest.mark.parametrize("error", [FULL, DAMAGED])
+def test_what_prevents_asking_what_goes_first_ends_no_link_and_is_tried_again(error):
+    rig = Rig()
+    link = rig.link()
+    rig.hold = {Step.RESEND, Query.FRESH_FIRST}
+    rig.feed(QueuedAgain(USA))
+    submit(rig)
+    rig.feed(QueuedAgain(USA))
+    rig.release(Step.RESEND)
+    rig.wait(SECOND)
+    (asked,) = rig.held
+    rig.feed(QueryDone(asked, error))
+    assert rig.closed(link) is None
+    assert (Tell(Notice.STEP_FAILED, code="RECORD_CORRUPT") in rig.seen) is (error is DAMAGED)
+    assert len(rig.held) == 1
+    rig.hold.clear()
+    rig.wait(3 * SECOND)
+    assert len(frames(rig, link)) == 1
+
+
 def test_a_damaged_record_of_one_peer_is_nobody_elses():
     """A hand-over that fails is tried again for each destination alone, and less and less often."""
     rig = Rig()
@@ -460,6 +491,51 @@ def test_a_stop_says_the_last_word_drains_and_only_then_marks():
     assert rig.closed(rig.call()) == "RATE"
     rig.wait(10 * SECOND)
     assert rig.seen[-1] != WriteSidecar()
+
+
+@pytest.mark.parametrize(("step", "event"), [(Step.REVIEW, ((),)), (Step.SIGN_ANEW, ((),)), (Step.PURGE, ())])
+def test_what_is_done_page_by_page_ends_with_the_page_during_which_a_stop_begins(step, event):
+    rig = Rig()
+    rig.hold = {step}
+    run = RunStep(step, event)
+    rig.feed(StepDone(run, page_of(more=True)))
+    assert rig.steps(step) == [step], "the check could fail"
+    rig.feed(Stop())
+    rig.feed(StepDone(run, page_of(more=True)))
+    assert rig.steps(step) == [step]
+
+
+@pytest.mark.parametrize(
+    ("query", "step"),
+    [
+        (Query.ANYTHING_OVER, Step.EXPIRE),
+        (Query.ANYTHING_TO_PURGE, Step.PURGE),
+        (Query.SIGNED_AHEAD, Step.SIGN_ANEW),
+    ],
+)
+def test_a_stop_leaves_what_a_chore_has_just_asked_about(query, step):
+    rig = Rig()
+    rig.hold = {query, step}
+    rig.feed(QueryDone(RunQuery(query), answer=True))
+    assert rig.steps(step) == [step], "the check could fail"
+    rig.feed(Stop())
+    rig.feed(QueryDone(RunQuery(query), answer=True))
+    assert rig.steps(step) == [step]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_stop_leaves_destruction_to_the_next_start(asked):
+    rig = Rig()
+    rig.hold = {Query.MARKED, Shred, Step.FINISH}
+    rig.feed(Started())
+    (looked,) = rig.held
+    if asked:
+        rig.feed(Stop())
+    rig.feed(QueryDone(looked, MARKED))
+    assert len(rig.actions(Shred)) == (0 if asked else 1)
+    rig.feed(Stop())
+    rig.release(Shred)
+    assert not rig.steps(Step.FINISH)
 
 
 def test_a_stop_while_the_disk_is_full_comes_to_its_end():

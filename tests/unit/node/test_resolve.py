@@ -101,6 +101,12 @@ async def test_a_name_server_that_hangs_holds_up_its_own_member_alone(
         go.set()
 
 
+async def test_a_name_that_is_none_is_an_error_of_its_own_at_once() -> None:
+    """In the thread it would be a defect of this node, and the dial would wait for nothing."""
+    with pytest.raises(OSError, match="is not a name that can be looked up"):
+        await Resolver(allow_loopback=False).target(FRA, Endpoint("a" * 64 + ".example", 7443))
+
+
 async def test_a_name_without_an_address_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(-2, "Name or service not known")

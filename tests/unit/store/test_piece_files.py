@@ -102,6 +102,23 @@ async def test_what_is_too_large_is_refused_before_there_is_a_file(tmp_path: Pat
     at.close()
 
 
+async def test_p1_the_name_of_a_new_file_is_durable_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(
+            os, name, lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        )
+    at = files(tmp_path / "files")
+    assert synced == ["files"], "what the process before had made"
+    await at.open(ONE, SIZE, DIGESTS)
+    await at.open(ONE, SIZE, DIGESTS)
+    await write(at, ONE, 0, 1)
+    assert synced == ["files", "files", ONE.hex(), ONE.hex()]
+    at.close()
+
+
 async def test_nothing_is_written_into_a_file_that_was_removed(tmp_path: Path) -> None:
     at = files(tmp_path)
     await at.open(ONE, SIZE, DIGESTS)
