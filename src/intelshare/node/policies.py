@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from intelshare.broker.kernel.tables import LawRow
@@ -307,12 +307,8 @@ def _next(folder: Folder) -> Path:
 def _stamps(folder: Folder) -> _Stamps:
     found: _Stamps = {}
     for path in (*_files(folder), _next(folder)):
-        try:
-            state = path.stat()
-        except FileNotFoundError:
-            continue
-        found[path] = state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino, state.st_mode
-    for path in {path.parent for path in found}:
-        state = path.stat()
-        found[path] = state.st_uid, state.st_mode
+        with suppress(FileNotFoundError):  # removed since it was listed
+            state, around = path.stat(), path.parent.stat()
+            found[path] = state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino, state.st_mode
+            found[path.parent] = around.st_uid, around.st_mode
     return found
