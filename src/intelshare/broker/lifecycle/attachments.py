@@ -371,6 +371,13 @@ def end_received(tx: Transaction, md: ManifestDigest) -> None:
             _end(tx, row)
 
 
+def end_given_up(tx: Transaction, md: ManifestDigest, slot: int) -> None:
+    """End the file of a received portion whose record is given up: nothing names its pieces any more."""
+    row = file_of(tx.view, md, slot)
+    if row is not None and row.state in (FileState.WANTED, FileState.WHOLE):
+        _end(tx, row)
+
+
 # At both
 
 

@@ -49,6 +49,7 @@ from intelshare.broker.kernel.tables import (
     SecretRow,
 )
 from intelshare.broker.kernel.transaction import Transaction
+from intelshare.broker.lifecycle.attachments import end_given_up
 from intelshare.broker.lifecycle.destroy import CAUSE_RECALLED
 from intelshare.broker.lifecycle.mend import (
     MAX_MENDED,
@@ -137,6 +138,7 @@ def _drop_content(tx: Transaction, table: Table[Any], key: tuple[Any, ...]) -> N
     else:
         tx.put(SECRET, SecretRow(md, key[1], bytes(SEALED)))
         _drop_portion(tx, md, key[1], damaged=table is PORTION)
+        end_given_up(tx, md, key[1])
     _stop_open(tx, [(md, row.recipient) for row in tx.view.find(PAIR, "key", md)])
 
 

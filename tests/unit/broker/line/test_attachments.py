@@ -10,7 +10,7 @@ import pytest
 from builders import NOW, actor, draft, text, user
 from intelshare.broker.exchange.recall import RecallCommand, recall
 from intelshare.broker.kernel.register import SetUserCommand, set_user
-from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, PAIR, SECRET, UserRow
+from intelshare.broker.kernel.tables import BULLETIN, FILE, INBOX, PAIR, PORTION, SECRET, UserRow
 from intelshare.broker.lifecycle.anew import sign_anew
 from intelshare.broker.lifecycle.attachments import (
     MAX_AGAIN,
@@ -26,6 +26,8 @@ from intelshare.broker.lifecycle.attachments import (
     lost,
 )
 from intelshare.broker.lifecycle.destroy import finish, marked
+from intelshare.broker.lifecycle.drop import DropCommand, drop
+from intelshare.broker.lifecycle.mend import Record
 from intelshare.broker.lifecycle.read import ReadCommand, read
 from intelshare.broker.lifecycle.serving import serves
 from intelshare.broker.lifecycle.stop import anything_over, expire
@@ -37,6 +39,7 @@ from intelshare.errors import DeliveryError, LabelError
 from intelshare.ids import Digest, FilePlace, MemberCode
 from intelshare.instant import DAY, HOUR, Instant
 from line_world import TO_BOTH, TO_USA, arrive, hand_over, met, rows, said, send, stolen, with_law
+from rotten_view import Rotten
 
 FORBID = """
 [[forbid]]
@@ -179,6 +182,19 @@ def test_what_was_lost_goes_with_its_bulletin(sent: Any) -> None:
     for outbound in taken.effects.outbound:
         if outbound.peer == "USA":
             arrive(usa, fra, outbound.frame)
+    assert states(usa) == [FileState.GONE]
+
+
+@pytest.mark.parametrize("table", [PORTION, SECRET])
+def test_the_file_of_a_received_portion_that_is_given_up_is_asked_for_no_more(sent: Any, table: Any) -> None:
+    """Found by the simulator (seed 226774): it was wanted for ever, and nothing said where its pieces are."""
+    members, _, frames = sent
+    usa = members["USA"]
+    arrive(usa, members["FRA"], frames["USA"])
+    (file,) = rows(usa, FILE)
+    where = (table, (file.md, file.slot))
+    command = DropCommand((Record(table.name, where[1]),), user("USA", "operator"), "a bad disk")
+    usa.do(lambda node, view, *event: drop(node, Rotten(view, where), *event), command)
     assert states(usa) == [FileState.GONE]
 
 
