@@ -78,6 +78,8 @@ class _Fetch:
     writing: set[int] = field(default_factory=set)
     heard: Instant = EPOCH
     """When the last slice came, on the steady clock."""
+    woken: bool = False
+    """More has come to be wanted since it was asked which file is: the answer may not know of it."""
 
     @property
     def over(self) -> bool:
@@ -102,7 +104,10 @@ class Fetching:
     def wake(self, turn: Turn, members: Iterable[MemberCode]) -> None:
         """Note that a link to these members has opened, or that a file is wanted from them."""
         if turn.parts.dividing.leads:
-            self._may.update(members)
+            for member in members:
+                self._may.add(member)
+                if member in self._from:
+                    self._from[member].woken = True
             self._next(turn)
 
     def look(self, turn: Turn, members: Iterable[MemberCode]) -> None:
@@ -141,7 +146,8 @@ class Fetching:
             turn.do(OpenPieces(wanted.place, member, wanted.size, wanted.pieces))
             return
         del self._from[member]
-        self._may.discard(member)
+        if wanted is not None or not fetch.woken:
+            self._may.discard(member)
         if wanted is not None:
             turn.do(Tell(Notice.STEP_FAILED, code=wanted.code))
         self._next(turn)

@@ -17,7 +17,8 @@ from intelshare.crypto.pieces import PIECE, pieces_id
 from intelshare.crypto.records import Kind, Precedence, Receipt
 from intelshare.engine import Limits
 from intelshare.engine.actions import ReadSlice, Send, Shred, Tell, WritePiece
-from intelshare.engine.events import Ready
+from intelshare.engine.events import QueryDone, Ready
+from intelshare.engine.steps import Query
 from intelshare.engine.values import Notice
 from intelshare.errors import StoreError
 from intelshare.ids import Digest, MemberCode
@@ -96,6 +97,15 @@ def test_a_file_is_fetched_and_the_sender_is_told(rig: Rig) -> None:
     assert b"".join(held[n] for n in sorted(held)) == peer.pieces
     assert receipts(rig, peer.link) == [(), ("WHOLE",)]
     assert len(rig.sent(peer.link, SliceAsk)) == PER_PIECE + 1, "each part once"
+
+
+def test_a_file_that_comes_to_be_wanted_while_it_is_asked_which_one_is_does_not_wait(rig: Rig) -> None:
+    rig.hold = {Query.FIRST_WANTED}
+    peer = Peer(rig)
+    rig.say(peer.link, peer.frame)
+    (run,), rig.held, rig.hold = rig.held, [], set()
+    rig.feed(QueryDone(run, None))  # as it was before the release came
+    assert peer.asked() == list(range(8))
 
 
 def test_what_is_asked_for_at_once_is_bounded(rig: Rig) -> None:
