@@ -254,6 +254,18 @@ async def word(site: Site, bulletin: bytes, recipient: str) -> str:
     return next(pair.word for pair in answer.entries[0].pairs if pair.recipient == recipient)
 
 
+async def send_accepted(fra: Site) -> bytes:
+    """Send a bulletin to USA, and wait until USA has accepted it; its id."""
+    async with fra.client("a") as client:
+        bulletin: bytes = (await client.send(["USA"], "from France")).bulletin
+
+    async def accepted() -> bool:
+        return await word(fra, bulletin, "USA") == "accepted"
+
+    await until(accepted, "USA to accept it")
+    return bulletin
+
+
 async def introduce(one: Site, other: Site) -> None:
     """Both import each other's member file."""
     await show_member(one, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import Site, until, word
+from node_world import Site, send_accepted, until
 from rot import spoil
 
 
@@ -13,18 +13,13 @@ async def test_a_bulletin_whose_chunk_was_overwritten_comes_back_from_its_recipi
     fra, _ = pair
     await fra.stop()
     await fra.start()  # what was written before is in other chunks
-    async with fra.client("a") as client:
-        sent = await client.send(["USA"], "from France")
-
-    async def accepted() -> bool:
-        return await word(fra, sent.bulletin, "USA") == "accepted"
+    bulletin = await send_accepted(fra)
 
     async def listed() -> bool:
         async with fra.client("r") as client:
             entries = (await client.bulletins.Outbox(pb.OutboxRequest())).entries
-        return [one.bulletin for one in entries] == [sent.bulletin]
+        return [one.bulletin for one in entries] == [bulletin]
 
-    await until(accepted, "USA to accept it")
     await fra.stop()
     spoil(fra.root / "intelshare.db", "bulletin", -1)
     await fra.start()

@@ -16,7 +16,7 @@ from intelshare.cli.shared.node_folder import Passphrase
 from intelshare.node.offline import operate_offline
 from intelshare.store.row_tables import Kept, RowTable
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import PASSPHRASE, Site, until, word
+from node_world import PASSPHRASE, Site, send_accepted
 from rot import KINDS, kinds
 
 
@@ -60,14 +60,7 @@ def named(found: list[Finding], kind: str) -> bool:
 
 async def stopped(pair: tuple[Site, Site]) -> None:
     """Both, after USA has accepted a bulletin of FRA."""
-    fra, _ = pair
-    async with fra.client("a") as client:
-        sent = await client.send(["USA"], "from France")
-
-    async def accepted() -> bool:
-        return await word(fra, sent.bulletin, "USA") == "accepted"
-
-    await until(accepted, "USA to accept it")
+    await send_accepted(pair[0])
     for site in pair:
         await site.stop()
 

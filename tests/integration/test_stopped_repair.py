@@ -15,26 +15,14 @@ from intelshare.errors import StoreError
 from intelshare.node.links import Links
 from intelshare.node.offline import operate_offline
 from intelshare.wire.v1 import user_pb2 as pb
-from node_world import PASSPHRASE, Site, until, word
+from node_world import PASSPHRASE, Site, send_accepted, until
 from rot import spoil
-
-
-async def send(pair: tuple[Site, Site]) -> None:
-    """A bulletin of FRA that USA has accepted."""
-    fra, _ = pair
-    async with fra.client("a") as client:
-        sent = await client.send(["USA"], "from France")
-
-    async def accepted() -> bool:
-        return await word(fra, sent.bulletin, "USA") == "accepted"
-
-    await until(accepted, "USA to accept it")
 
 
 async def stopped_with_a_lost_bulletin(pair: tuple[Site, Site]) -> Site:
     """A node that received a bulletin, does not run, and whose inbox row is damaged."""
-    _, usa = pair
-    await send(pair)
+    fra, usa = pair
+    await send_accepted(fra)
     await usa.stop()
     spoil(usa.root / "intelshare.db", "inbox")
     return usa
@@ -99,7 +87,7 @@ async def test_where_no_node_runs_every_record_is_read_and_who_has_one_is_named(
 async def test_what_only_a_running_node_asks_for_is_left_for_its_start(pair: tuple[Site, Site]) -> None:
     """No row says that somebody was asked for it: after the command nobody would know."""
     fra, _ = pair
-    await send(pair)
+    await send_accepted(pair[0])
     await fra.stop()
     spoil(fra.root / "intelshare.db", "portion")
     for fetch in (False, True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,22 +51,12 @@ def _open_postgres(where: Location, tables: Sequence[Table[Any]], key: bytes, on
 
     if where.server is None:
         raise ValueError("the engine postgres needs a server")
-    folder = where.database.parent
+    opened: Callable[..., Store] = open_postgres
     if where.together:
-        return open_together(
-            where.server,
-            folder,
-            tables,
-            key,
-            on_failure,
-            name=where.name,
-            held=where.held,
-            first=where.first,
-            accept_loss=where.accept_loss,
-        )
-    return open_postgres(
+        opened = partial(open_together, first=where.first)
+    return opened(
         where.server,
-        folder,
+        where.database.parent,
         tables,
         key,
         on_failure,

@@ -108,7 +108,7 @@ def recall(
     # Who says that it is destroyed is told too: a disk that is put back must not make it readable again, and
     # only a recall that was said is repeated to a node that starts anew.
     handed = [one.recipient for one, _ in planned.pairs if one.leaf]
-    told = [one for one in handed if not was_recalled(tx, row.md, one)]
+    told = [one for one in handed if not (planned.before and was_recalled(tx, row.md, one))]
     if planned.before and not told:
         return Plan((), planned)
     if not planned.before:

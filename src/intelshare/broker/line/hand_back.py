@@ -326,7 +326,7 @@ def _bulletin_back(tx: Transaction, back: _Returned) -> bool:
     # A recall is told to whoever has it, and ends that pair; it changes again with what is said after that.
     recalled = min([row.changed for row in pairs if row.cause == Cause.RECALLED], default=EPOCH)
     _put_bulletin(tx, back, heads, author, recalled)
-    for row in pairs:
+    for row in pairs if recalled else ():
         if row.leaf and not was_recalled(tx, row.md, row.recipient):
             _tell_recalled(tx, row)  # the pair came back while nobody could read that there was a recall
     return True
